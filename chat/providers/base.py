@@ -1,0 +1,120 @@
+"""The contract between Steady and a model provider."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from chat.providers.events import ProviderEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a provider is reached and with what key. Never stored, never logged: `repr` hides the key."""
+
+    slug: str  # "openai", "ollama", ...: names the account in the catalog
+    kind: str  # an adapter's name in `registry`
+    name: str  # for people
+    base_url: str | None = None  # None: the SDK's own default
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file sent to a model: a media type such as `image/png`, and the bytes."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole tool call of an earlier assistant turn. `arguments` is a JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered, as text."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation as a model is told it."""
+
+    role: Literal["user", "assistant"]
+    text: str = ""
+    files: Sequence[File] = ()
+    tool_calls: Sequence[ToolCall] = ()
+    tool_results: Sequence[ToolResult] = ()
+    opaque: Sequence[Mapping[str, Any]] = ()  # `Opaque` data of this turn, same provider and model only
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool the model may call. `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """All a provider is sent. `model` is the provider's own id; `max_output_tokens` of None leaves
+    the limit to the provider (or the adapter, where the provider demands one)."""
+
+    model: str
+    turns: Sequence[Turn]
+    system: str = ""
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    tools: Sequence[Tool] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One entry of a provider's model list. Prices are US dollars per million tokens."""
+
+    name: str
+    display_name: str = ""
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    takes_images: bool = False
+    reasons: bool = False
+
+
+class Provider(Protocol):
+    """An adapter for one account. Constructed with an `Account`; one instance per account and process,
+    used from one event loop; safe for concurrent streams."""
+
+    account: Account
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+        """Yields the answer's events, `Finished` last.
+
+        Raises `ProviderError` before or in the middle of the stream, never an SDK's own exception. Ends
+        without `Finished` when the connection ended cleanly in mid-answer. Does not retry by itself.
+        Cancelling the consumer or closing the iterator closes the upstream connection.
+        """
+        ...
+
+    async def list_models(self) -> list[ModelInfo]:
+        """The models that can chat. Raises `ProviderError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes the connection pool."""
+        ...

@@ -1,0 +1,108 @@
+"""What can go wrong with a provider, and what to tell a person about it.
+
+    ProviderError
+    ├── ConfigurationError      configuration     no key, unknown kind, unusable address
+    ├── AuthenticationError     authentication    the key was refused
+    ├── PermissionDeniedError   permission        the key may not use this model
+    ├── BillingError            billing           no credit, or a spend limit was reached
+    ├── ModelNotFoundError      model_not_found   no such model
+    ├── InvalidRequestError     invalid_request   the provider rejected the request
+    │   └── ContextLengthError  context_length    the conversation is longer than the model takes
+    ├── RateLimitError          rate_limited      too many requests          retryable
+    ├── OverloadedError         overloaded        the provider is busy       retryable
+    ├── UnavailableError        unavailable       its server failed          retryable
+    ├── ConnectionFailedError   connection        no connection, or cut      retryable
+    ├── TimeoutExceededError    timeout           a time limit passed        retryable
+    └── MalformedStreamError    malformed         an answer we cannot read
+
+`retryable` says that the same request may work later. Whether it *is* retried is the pipeline's
+decision: never after visible output. `str(error)` is a sentence for people: what happened and what to
+do, with no key, address or provider internals. `detail` is for the log, already redacted of keys.
+"""
+
+from __future__ import annotations
+
+
+class ProviderError(Exception):
+    """The base. `retry_after` is in seconds, None when the provider named no time."""
+
+    code = "provider_error"
+    retryable = False
+    words = "The model provider reported an error. Try again, or choose another model."
+
+    def __init__(
+        self, words: str | None = None, *, detail: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(words or self.words)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class ConfigurationError(ProviderError):
+    code = "configuration"
+    words = "This model's provider is not set up. Ask an administrator to set its key."
+
+
+class AuthenticationError(ProviderError):
+    code = "authentication"
+    words = "The provider refused Steady's key. Ask an administrator to check it."
+
+
+class PermissionDeniedError(ProviderError):
+    code = "permission"
+    words = "Steady's key may not use this model. Choose another one or ask an administrator."
+
+
+class BillingError(ProviderError):
+    code = "billing"
+    words = "The provider account has no credit left. Ask an administrator to check its billing."
+
+
+class ModelNotFoundError(ProviderError):
+    code = "model_not_found"
+    words = "The provider does not know this model any more. Choose another one."
+
+
+class InvalidRequestError(ProviderError):
+    code = "invalid_request"
+    words = "The provider did not accept this request. Try a different prompt or another model."
+
+
+class ContextLengthError(InvalidRequestError):
+    code = "context_length"
+    words = "This conversation is longer than the model can take. Start a new chat or choose a larger model."
+
+
+class RateLimitError(ProviderError):
+    code = "rate_limited"
+    retryable = True
+    words = "The provider is limiting requests right now. Wait a moment, then retry."
+
+
+class OverloadedError(ProviderError):
+    code = "overloaded"
+    retryable = True
+    words = "The provider is overloaded right now. Wait a moment, then retry, or choose another model."
+
+
+class UnavailableError(ProviderError):
+    code = "unavailable"
+    retryable = True
+    words = "The provider's server failed. Wait a moment, then retry."
+
+
+class ConnectionFailedError(ProviderError):
+    code = "connection"
+    retryable = True
+    words = "The connection to the provider failed. Retry; if it stays, ask an administrator."
+
+
+class TimeoutExceededError(ProviderError):
+    code = "timeout"
+    retryable = True
+    words = "The provider did not answer in time. Retry, or choose another model."
+
+
+class MalformedStreamError(ProviderError):
+    code = "malformed"
+    words = "The provider sent an answer that could not be read. Retry, or choose another model."
