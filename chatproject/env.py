@@ -1,0 +1,74 @@
+"""The only reader of the environment: typed, strict, with a default that works.
+
+A secret may also come from a file: `NAME_FILE` names one, as Docker and Kubernetes mount them. A value
+that cannot be read raises `ImproperlyConfigured` with the variable, the fault and the fix, never the value
+of a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable without surrounding space; `default` where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def secret(name: str, default: str = "") -> str:
+    """The variable, or the content of the file that `NAME_FILE` names. Both at once is an error."""
+    path = text(f"{name}_FILE")
+    if not path:
+        return text(name, default)
+    if text(name):
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set. Keep one of them.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or default
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE names a file that cannot be read ({error.__class__.__name__}). "
+            "Check the path and that the server's user may read it."
+        ) from error
+
+
+def boolean(name: str, default: bool) -> bool:
+    """True or false, in the usual spellings only: a typing error must not switch a guard off."""
+    value = text(name).lower()
+    if not value:
+        return default
+    if value in _TRUE | _FALSE:
+        return value in _TRUE
+    raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false. Use 1 or 0.")
+
+
+def number(name: str, default: float, *, least: float = 0, most: float = float("inf")) -> float:
+    """A number between `least` and `most`, both included."""
+    value = text(name)
+    if not value:
+        return default
+    try:
+        result = float(value)
+    except ValueError:
+        result = float("nan")
+    if not least <= result <= most:
+        raise ImproperlyConfigured(f"{name}={value!r} must be a number from {least:g} to {most:g}.")
+    return result
+
+
+def integer(name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+    """A whole number between `least` and `most`, both included."""
+    result = number(name, default, least=least, most=most)
+    if result != int(result):
+        raise ImproperlyConfigured(f"{name}={result:g} must be a whole number.")
+    return int(result)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A list, separated by commas or spaces."""
+    return text(name, default).replace(",", " ").split()

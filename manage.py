@@ -1,0 +1,11 @@
+#!/usr/bin/env python
+"""Steady's command line. `manage.py serve` sets everything up and serves it."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
