@@ -95,6 +95,4 @@ class Finished:
     raw_reason: str = ""
 
 
-type ProviderEvent = (
-    TextDelta | ReasoningDelta | ToolCallDelta | Opaque | Usage | Notice | Reset | Finished
-)
+type ProviderEvent = TextDelta | ReasoningDelta | ToolCallDelta | Opaque | Usage | Notice | Reset | Finished
