@@ -1,5 +1,18 @@
 """The pages and fragments of the chat."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from chat.transports.sse import events
+from chat.views import conversations, messages
+
+urlpatterns = [
+    path("", conversations.home, name="home"),
+    path("conversations/<uuid:conversation_id>/", conversations.conversation, name="conversation"),
+    path("conversations/<uuid:conversation_id>/events/", events, name="events"),
+    path("conversations/<uuid:conversation_id>/messages/", messages.messages, name="messages"),
+    path(
+        "conversations/<uuid:conversation_id>/before/<int:position>/", conversations.earlier, name="earlier"
+    ),
+    path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
+    path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
+]
