@@ -198,7 +198,7 @@ STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "chatproject.storage.StaticStorage"},
 }
 
 # --- Language and time ---------------------------------------------------------------------------
@@ -215,6 +215,7 @@ CHAT_DEFAULT_MODEL = env.text("CHAT_DEFAULT_MODEL")
 CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT")
 CHAT_MAX_OUTPUT_TOKENS = env.integer("CHAT_MAX_OUTPUT_TOKENS", 0)  # 0: the provider's own limit
 CHAT_RUNNING_PER_PERSON = env.integer("CHAT_RUNNING_PER_PERSON", 8, least=1)
+CHAT_MODELS_AT_ONCE = env.integer("CHAT_MODELS_AT_ONCE", 4, least=1, most=8)
 CHAT_CONNECT_SECONDS = env.number("CHAT_CONNECT_SECONDS", 10, least=0.1)
 CHAT_FIRST_TOKEN_SECONDS = env.number("CHAT_FIRST_TOKEN_SECONDS", 120, least=0.1)
 CHAT_SILENCE_SECONDS = env.number("CHAT_SILENCE_SECONDS", 60, least=0.1)

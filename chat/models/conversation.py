@@ -12,15 +12,24 @@ from chat.models.user import User
 TITLE_LENGTH = 200
 
 
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def kept(self) -> ConversationQuerySet:
+        """Without the deleted ones."""
+        return self.filter(deleted_at=None)
+
+
 class Conversation(models.Model):
     """`version` rises with every structural change; each message keeps the version that last changed it,
-    so "what changed since v" is one query. `last_position` is the order of the newest message: order is
-    an integer assigned in the transaction that writes, never a clock."""
+    so "what changed since v" is one query. `path_version` is the version at which the shown path last
+    changed other than by growing: who is behind it must take the thread anew. `last_position` is the
+    order of the newest message: order is an integer assigned in the transaction that writes, never a
+    clock. A deleted conversation keeps its row, so that its id cannot be taken again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(max_length=TITLE_LENGTH, blank=True)
     version = models.PositiveBigIntegerField(default=0)
+    path_version = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
     head = models.ForeignKey(
         "chat.Message",
@@ -32,6 +41,9 @@ class Conversation(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ConversationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-updated_at", "-id"]

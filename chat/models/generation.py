@@ -38,6 +38,9 @@ class Generation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="generations")
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="generation")
+    continues = models.ForeignKey(
+        Message, null=True, blank=True, on_delete=models.SET_NULL, related_name="continuations"
+    )
     model = models.ForeignKey(ChatModel, null=True, on_delete=models.SET_NULL, related_name="generations")
     model_label = models.CharField(max_length=200, help_text="The model's name at the time.")
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)

@@ -1,4 +1,8 @@
-"""One message. Messages form a tree by `parent`; what is shown is the path to the conversation's head."""
+"""One message. Messages form a tree by `parent`; the thread shows the path to the conversation's head.
+
+Positions rise along every path, so the shown messages in order of position *are* the path: opening a
+thread costs what it shows, not what exists.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,12 @@ from django.db import models
 from django.utils import timezone
 
 from chat.models.conversation import Conversation
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def shown(self) -> MessageQuerySet:
+        """What the thread shows, in its order: the path to the head (with side-by-side replies)."""
+        return self.filter(shown=True).order_by("position").select_related("generation")
 
 
 class Role(models.TextChoices):
@@ -30,12 +40,16 @@ class Message(models.Model):
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="children"
     )
     position = models.PositiveIntegerField()
+    shown = models.BooleanField(default=True, help_text="Whether it is on the path to the head.")
     role = models.CharField(max_length=10, choices=Role)
     client_id = models.UUIDField(null=True, blank=True)
     text = models.TextField(blank=True)
     parts = models.JSONField(default=list, blank=True)
-    version = models.PositiveBigIntegerField()
+    added_version = models.PositiveBigIntegerField(help_text="The conversation's version that added it.")
+    version = models.PositiveBigIntegerField(help_text="The conversation's version that last changed it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         ordering = ["position"]
@@ -43,7 +57,10 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["conversation", "position"], name="one_message_per_position"),
             models.UniqueConstraint(fields=["conversation", "client_id"], name="one_message_per_client_id"),
         ]
-        indexes = [models.Index(fields=["conversation", "version"])]
+        indexes = [
+            models.Index(fields=["conversation", "version"]),
+            models.Index(fields=["conversation", "shown", "position"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.text[:60]}"

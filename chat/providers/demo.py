@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from chat.providers import errors
 from chat.providers.base import Account, ChatRequest, ModelInfo
@@ -62,7 +62,7 @@ class DemoProvider:
         self.account = account
         self._fails_next = True  # `/demo flaky`
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         if request.model not in {model.name for model in MODELS}:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
         prompt = request.turns[-1].text if request.turns else ""
