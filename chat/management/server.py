@@ -10,17 +10,18 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import daphne.server
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from django.conf import settings
 from twisted.internet import reactor
 
 from chat.generation.runner import runner
 from chat.management.errors import StartError
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
 _CLOSE_SECONDS = 3.0
@@ -71,7 +72,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     def __init__(
         self,
-        application: ASGI3Application,
+        application: Application,
         listener: socket.socket,
         beside: Callable[[], Coroutine[Any, Any, None]],
         say: Callable[[str], None],
@@ -89,7 +90,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._listener = listener
         self._beside = beside
         self._say = say
-        self._draining = False
+        self._draining = self._drained = False
         self._someone_left = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -112,14 +113,18 @@ class Server(daphne.server.Server):  # type: ignore[misc]
                 del self.connections[protocol]
         return super().kill_all_applications()
 
-    def _gate(self, application: ASGI3Application) -> ASGI3Application:
-        async def gate(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    def _gate(self, application: Application) -> Application:
+        async def gate(scope: dict[str, Any], receive: Any, send: Any) -> None:
             if self._draining and scope["type"] == "websocket":
                 await receive()
-                await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-                await send({"type": "websocket.close", "code": SERVICE_RESTART, "reason": None})
-                return
-            await application(scope, receive, send)
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.close", "code": SERVICE_RESTART})
+            elif self._drained:
+                headers = [(b"retry-after", b"1"), (b"connection", b"close")]
+                await send({"type": "http.response.start", "status": 503, "headers": headers})
+                await send({"type": "http.response.body", "body": b"Restarting.\n"})
+            else:
+                await application(scope, receive, send)
 
         return gate
 
@@ -158,6 +163,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._starting.cancel()
         try:
             await runner.drain(seconds)
+            self._drained = True
             for protocol in list(self.connections):
                 if _is_open_socket(protocol):
                     protocol.serverClose(code=SERVICE_RESTART)
