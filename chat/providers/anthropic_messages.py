@@ -77,10 +77,10 @@ class MessagesDecoder(Decoder):
             case "content_block_stop":
                 return self._end_block(payload["index"])
             case "message_start":
-                return (self._count(payload["message"].get("usage") or {}),)
+                return self._count(payload["message"].get("usage"))
             case "message_delta":
                 self._stop_reason = payload["delta"].get("stop_reason") or self._stop_reason
-                return (self._count(payload.get("usage") or {}),)
+                return self._count(payload.get("usage"))
             case "message_stop":
                 self.finished = Finished(
                     _OUTCOMES.get(self._stop_reason, Outcome.COMPLETE), self._stop_reason
@@ -111,7 +111,8 @@ class MessagesDecoder(Decoder):
                 self._has_text = True
                 return (TextDelta(string(delta["text"])),)
             case "input_json_delta":
-                return (ToolCallDelta(self._calls[index], string(delta["partial_json"])),)
+                arguments = string(delta["partial_json"])
+                return (ToolCallDelta(self._calls[index], arguments),) if arguments else ()
             case "thinking_delta":
                 self._thinking[index]["thinking"] += string(delta["thinking"])
                 return (ReasoningDelta(delta["thinking"]),)
@@ -127,18 +128,21 @@ class MessagesDecoder(Decoder):
         position = place(has_text=self._has_text, calls=len(self._calls))
         return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
 
-    def _count(self, usage: Mapping[str, Any]) -> Usage:
+    def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
         """Each report replaces the numbers that it names."""
+        if not usage:
+            return ()
         self._usage |= {name: value for name, value in usage.items() if value is not None}
         cached = int(self._usage.get("cache_read_input_tokens", 0))
         written = int(self._usage.get("cache_creation_input_tokens", 0))
         details = self._usage.get("output_tokens_details") or {}
-        return Usage(
+        counted = Usage(
             input_tokens=int(self._usage.get("input_tokens", 0)) + cached + written,
             output_tokens=int(self._usage.get("output_tokens", 0)),
             cached_input_tokens=cached,
             reasoning_tokens=int(details.get("reasoning_tokens") or details.get("thinking_tokens") or 0),
         )
+        return (counted,)
 
 
 def _message(turn: Turn, model: str) -> dict[str, Any] | None:
