@@ -59,9 +59,8 @@ class MessagesDecoder(Decoder):
     """Reads the events of one message. `message_stop` is its end marker."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
-        super().__init__()
+        super().__init__(secret)
         self._model = model
-        self._secret = secret
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # block index -> ours
         self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block as it grows
@@ -87,7 +86,7 @@ class MessagesDecoder(Decoder):
                 )
                 self.done = True
             case "error":
-                raise failures.from_stream(payload, secret=self._secret)
+                raise failures.from_stream(payload, secret=self.secret)
         return ()  # ping, and what is not known yet
 
     def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
