@@ -4,6 +4,8 @@ from django.urls import path
 
 from chat.transports.sse import events
 from chat.views import conversations, messages
+from chat.views.first_admin import first_admin
+from chat.views.health import healthz, readyz
 
 urlpatterns = [
     path("", conversations.home, name="home"),
@@ -15,4 +17,7 @@ urlpatterns = [
     ),
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
+    path("welcome/<str:token>/", first_admin, name="first_admin"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
 ]

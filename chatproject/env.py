@@ -8,12 +8,17 @@ of a secret.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
 def text(name: str, default: str = "") -> str:
@@ -45,6 +50,37 @@ def boolean(name: str, default: bool) -> bool:
     if value in _TRUE | _FALSE:
         return value in _TRUE
     raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false. Use 1 or 0.")
+
+
+def choice(name: str, default: str, among: Collection[str]) -> str:
+    """One of a few words."""
+    value = text(name, default)
+    if value not in among:
+        raise ImproperlyConfigured(f"{name}={value!r} must be one of {', '.join(among)}.")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """A time zone that this machine knows."""
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ImproperlyConfigured(f"{name}={value!r} must be a time zone like Europe/Berlin.") from error
+    return value
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """A SQLite or PostgreSQL database in Django's form, from its address, which may hold a password."""
+    try:
+        config = dict(dj_database_url.parse(secret(name, default), conn_max_age=0))
+    except ValueError:
+        config = {"ENGINE": ""}
+    if config["ENGINE"] not in _DATABASES or not config["NAME"]:
+        raise ImproperlyConfigured(
+            f"{name} must be like postgres://user:password@host:5432/name or sqlite:////path/to/file."
+        )
+    return config
 
 
 def number(name: str, default: float, *, least: float = 0, most: float = float("inf")) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
@@ -29,9 +28,10 @@ if _url.scheme not in {"http", "https"} or not _url.hostname:
 HTTPS = _url.scheme == "https"
 LOCAL = _url.hostname in {"127.0.0.1", "localhost", "::1"}
 
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or [
-    _url.hostname,
-    *(["localhost", "127.0.0.1", "[::1]"] if LOCAL else []),
+# The machine's own names are always welcome: health checks come from there.
+ALLOWED_HOSTS = [
+    *(env.words("ALLOWED_HOSTS") or [_url.hostname]),
+    *["localhost", "127.0.0.1", "[::1]"],
 ]
 # Whole origins (scheme, host and port): for CSRF and for the WebSocket handshake alike. On a local
 # install the page's own origin is added by `transports.origins`, whatever port it was started on.
@@ -95,9 +95,7 @@ TEMPLATES = [
 # --- Database ------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.parse(
-        env.secret("DATABASE_URL", f"sqlite:///{DATA_DIR / 'steady.sqlite3'}"), conn_max_age=0
-    )
+    "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'steady.sqlite3'}"),
 }
 _database = DATABASES["default"]
 SQLITE = _database["ENGINE"].endswith("sqlite3")
@@ -149,6 +147,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 STEADY_OPEN_SIGNUP = env.boolean("STEADY_OPEN_SIGNUP", False)
 STEADY_ADMIN_EMAIL = env.text("STEADY_ADMIN_EMAIL")
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; also for the link that makes the first administrator
 STEADY_ADMIN_PASSWORD = env.secret("STEADY_ADMIN_PASSWORD")
 ACCOUNT_ADAPTER = "chat.accounts.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -173,8 +172,11 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.boolean("TRUST_PROXY", False):
+# Steady speaks no TLS itself: behind an https address there is a proxy, and it says how people came.
+TRUST_PROXY = env.boolean("TRUST_PROXY", HTTPS)
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # The last address in X-Forwarded-For, which people cannot forge.
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF, CSP.NONCE],
@@ -203,7 +205,7 @@ STORAGES = {
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
 # --- The chat ------------------------------------------------------------------------------------
@@ -262,11 +264,12 @@ if env.boolean("STEADY_DEMO", True):
 
 # --- Logging -------------------------------------------------------------------------------------
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
-    "loggers": {"chat": {"level": env.text("LOG_LEVEL", "INFO").upper()}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)}},
 }

@@ -1,6 +1,7 @@
 """The nouns, one file each. A model holds what concerns itself; what crosses nouns or tells the
 world about it is an action."""
 
+from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel, ModelProvider
 from chat.models.conversation import Conversation
 from chat.models.generation import LIVE, Generation, Status
@@ -18,5 +19,6 @@ __all__ = [
     "ModelProvider",
     "Role",
     "Status",
+    "TranscriptRead",
     "User",
 ]

@@ -38,10 +38,11 @@ class ModelProvider(models.Model):
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable_by(self, user: User) -> ChatModelQuerySet:
-        """Models this person may send to now: enabled, reachable by a configured account, and open to
-        everyone or to one of the person's groups."""
+        """Models this person may send to now: enabled, still listed by the provider, reachable by a
+        configured account, and open to everyone or to one of the person's groups."""
         return (
-            self.filter(enabled=True, provider__enabled=True, provider__in=list(settings.CHAT_ACCOUNTS))
+            self.filter(enabled=True, available=True)
+            .filter(provider__enabled=True, provider__in=list(settings.CHAT_ACCOUNTS))
             .filter(Q(for_everyone=True) | Q(groups__in=user.groups.all()))
             .select_related("provider")
             .distinct()
@@ -55,6 +56,12 @@ class ChatModel(models.Model):
     name = models.CharField(max_length=200, help_text="The provider's own id of the model.")
     display_name = models.CharField(max_length=200, blank=True)
     enabled = models.BooleanField(default=True)
+    available = models.BooleanField(
+        default=True, editable=False, help_text="Off: the provider has stopped listing it."
+    )
+    listed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the provider last listed it."
+    )
     for_everyone = models.BooleanField(default=True, help_text="Off: only the groups below may use it.")
     groups = models.ManyToManyField(Group, blank=True)
     context_window = models.PositiveIntegerField(null=True, blank=True, help_text="In tokens.")

@@ -62,7 +62,7 @@ class IncrementalRenderer:
         same = 0
         while same < min(len(shown), len(new)) and shown[same] == new[same]:
             same += 1
-        patches = [Patch("delete", "> :last-child", "")] * max(0, len(shown) - max(same, 1))
+        patches = [Patch("delete", "> :last-child", "")] * max(0, len(shown) - same - 1)
         if same < len(shown):
             if new:
                 patches.append(Patch("outerHTML", "> :last-child", "".join(new[same:])))

@@ -21,44 +21,48 @@ class ThreadView:
     def __init__(self) -> None:
         self._growing: dict[UUID, _Growing] = {}
 
-    def render(self, changes: Iterable[Change]) -> str:
-        """The partials that bring the page from the last call's state to this one; "" if nothing shows."""
-        html: list[str] = []
+    def render(self, changes: Iterable[Change]) -> list[str]:
+        """The steps that bring the page from the last call's state to this one; none if nothing shows.
+
+        Each step is to be swapped on its own, in order: htmx finds the targets of all partials of a text
+        before it swaps the first, so a patch that builds on another needs a text of its own."""
+        steps = _Steps()
         for change in changes:
             match change:
                 case ThreadChanged():
-                    html += self._thread_changed(change)
+                    self._thread_changed(change, steps)
                 case ReplyGrew(message_id, segments):
-                    html += self._growing[message_id].grow(segments)
-        return "".join(html)
+                    self._growing[message_id].grow(segments, steps)
+        return steps.texts
 
-    def _thread_changed(self, change: ThreadChanged) -> list[str]:
+    def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
         if change.whole:
             self._growing.clear()
             articles = "".join(self._article(message, change) for message in change.messages)
-            html = [fragments.partial(f"#{dom.THREAD}", "innerHTML", articles)]
+            steps.add(fragments.partial(f"#{dom.THREAD}", "innerHTML", articles))
         else:
-            html = [self._message(message, change) for message in change.messages]
+            for message in change.messages:
+                self._message(message, change, steps)
         running = next((m for m in reversed(change.messages) if _is_live(m)), None)
         if running is None and self._growing:
             running = next(reversed(self._growing.values())).message
-        return [*html, fragments.conversation_state(change.conversation, running)]
+        steps.add(fragments.conversation_state(change.conversation, running))
 
-    def _message(self, message: Message, change: ThreadChanged) -> str:
+    def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
         growing = None if _is_live(message) else self._growing.pop(message.pk, None)
-        finish = growing.finish(message) if growing else None
-        if finish is not None:
-            return finish
+        if growing and growing.finish(message, steps):
+            return
         article = self._article(message, change)
         if message.added_version > change.since:
-            return fragments.partial(f"#{dom.THREAD}", "append", article)
-        return fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article)
+            steps.add(fragments.partial(f"#{dom.THREAD}", "append", article))
+        else:
+            steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
 
     def _article(self, message: Message, change: ThreadChanged) -> str:
         if not _is_live(message):
             return fragments.message(message)
         growing = self._growing[message.pk] = _Growing(message)
-        growing.grow(change.outputs.get(message.pk, []))
+        growing.grow(change.outputs.get(message.pk, []), _Steps())
         return fragments.message(message, body=growing.renderer.snapshot(), reasoning=growing.reasoning)
 
 
@@ -70,37 +74,52 @@ class _Growing:
         self.renderer = IncrementalRenderer()
         self.reasoning = ""
 
-    def grow(self, segments: list[Segment]) -> list[str]:
-        html = []
+    def grow(self, segments: list[Segment], steps: _Steps) -> None:
         if reasoning := fragments.text_of(segments, "reasoning"):
             if not self.reasoning:
-                html.append(fragments.reasoning_started(self.message.pk))
+                steps.add(fragments.reasoning_started(self.message.pk), builds_on=True)
             self.reasoning += reasoning
-            html.append(fragments.reasoning_grew(self.message.pk, reasoning))
+            steps.add(fragments.reasoning_grew(self.message.pk, reasoning), builds_on=True)
         if text := fragments.text_of(segments, "text"):
             self.renderer.feed(text)
-            html += self._patches(self.renderer.patches())
-        return html
+            self._patch(self.renderer.patches(), steps)
 
-    def finish(self, message: Message) -> str | None:
-        """The last patches, and the article without its body; None if the stored text is not what was
+    def finish(self, message: Message, steps: _Steps) -> bool:
+        """The last patches, and the article without its body; false if the stored text is not what was
         shown so far and more (the viewer had seen what was never committed): then it is sent whole."""
         shown = self.renderer.source
         if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
-            return None
+            return False
         missing = message.reasoning[len(self.reasoning) :]
-        html = self.grow([Segment("reasoning", missing), Segment("text", message.text[len(shown) :])])
-        html += self._patches(self.renderer.finish())
+        rest = Segment("text", message.text[len(shown) :])
+        self.grow([Segment("reasoning", missing), rest], steps)
+        self._patch(self.renderer.finish(), steps)
         article = fragments.message(message, body="", reasoning=message.reasoning)
-        html.append(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
-        return "".join(html)
+        steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
+        return True
 
-    def _patches(self, patches: list[Patch]) -> list[str]:
+    def _patch(self, patches: list[Patch], steps: _Steps) -> None:
         body = f"#{dom.body(self.message.pk)}"
-        return [
-            fragments.partial(f"{body} {patch.path}" if patch.path else body, patch.swap, patch.html)
-            for patch in patches
-        ]
+        for patch in patches:
+            target = f"{body} {patch.path}" if patch.path else body
+            steps.add(fragments.partial(target, patch.swap, patch.html), builds_on=True)
+
+
+class _Steps:
+    """Texts to be swapped one after the other. What `builds_on` an earlier part that did so too starts a
+    new one."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._has_built = False
+
+    def add(self, html: str, *, builds_on: bool = False) -> None:
+        if not self.texts or (builds_on and self._has_built):
+            self.texts.append(html)
+            self._has_built = builds_on
+        else:
+            self.texts[-1] += html
+            self._has_built = self._has_built or builds_on
 
 
 def _is_live(message: Message) -> bool:

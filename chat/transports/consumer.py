@@ -131,10 +131,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_frames(self, version: int) -> int:
         async with aclosing(frames(self.viewer, self.conversation_id, version)) as stream:
             async for frame in stream:
-                if not await self.window.room(ACK_SECONDS):
-                    return 4408
-                if frame.html or not frame.closed:
-                    await self._send_html(frame.html)
+                for step in frame.steps or ([] if frame.closed else [""]):
+                    if not await self.window.room(ACK_SECONDS):
+                        return 4408
+                    await self._send_html(step)
                 if frame.closed:
                     return CLOSE_CODES[frame.closed]
         return 1011

@@ -19,10 +19,10 @@ FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwh
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`html` may be empty: then it is a sign of life. `version` is where the page is with it. `closed`
-    says why nothing will follow."""
+    """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `version` is where
+    the page is after them. `closed` says why nothing will follow."""
 
-    html: str
+    steps: list[str]
     version: int
     closed: str = ""
 
@@ -37,10 +37,10 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
             for change in changes:
                 if isinstance(change, ThreadChanged):
                     version = change.conversation.version
-            html = view.render(changes)
+            steps = view.render(changes)
             last = changes[-1]
             if isinstance(last, Closed):
-                yield Frame(html, version, last.reason)
-            elif html or isinstance(last, Quiet):
-                yield Frame(html, version)
+                yield Frame(steps, version, last.reason)
+            elif steps or isinstance(last, Quiet):
+                yield Frame(steps, version)
             await asyncio.sleep(max(0.0, FRAME_SECONDS - (time.monotonic() - sent_at)))

@@ -40,8 +40,10 @@ async def _stream(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncI
     yield b": connected\n\n"  # so that a buffering proxy shows itself at once
     async with aclosing(frames(viewer, conversation_id, version)) as stream:
         async for frame in stream:
-            if frame.html:
-                yield encoded(frame.html, event_id=frame.version)
+            for step in frame.steps[:-1]:
+                yield encoded(step)
+            if frame.steps:
+                yield encoded(frame.steps[-1], event_id=frame.version)
             elif not frame.closed:
                 yield b": quiet\n\n"
             if frame.closed:
