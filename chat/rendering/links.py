@@ -1,0 +1,81 @@
+"""Which addresses a reply may point to, and addresses written without any markup."""
+
+import re
+from html import escape
+
+_WEB = re.compile(r"https?://[^\s/]|mailto:[^\s]", re.IGNORECASE)
+# A path on this site: "//host" and "/\host" are other hosts to a browser, which also drops tabs and newlines.
+_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\\]*\Z")
+_FOOTNOTE = re.compile(r"#fn-[\w-]+\Z")
+
+# GitHub's extended autolinks, but a URL also ends at full-width punctuation. The look-behind keeps it linear.
+_BARE = re.compile(
+    r"(?<![A-Za-z0-9_/.@-])(?:"
+    r"(?P<web>(?:https?://|www\.)[^\s<>\u3000-\u303f\uff00-\uffef]+)"
+    r"|(?P<mail>[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}))"
+)
+_TRAILING = re.compile(r"(?:[?!.,:*_~'\"“”’…]|&[a-zA-Z]+;|;)+\Z")
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a reply may link to `url`: http, https and mailto only."""
+    return _WEB.match(url) is not None
+
+
+def is_own_path(url: str) -> bool:
+    """Whether `url` is a path on this very site, the only place an image is loaded from."""
+    return _OWN_PATH.match(url) is not None
+
+
+def is_footnote(url: str) -> bool:
+    """Whether `url` leads to a footnote of a reply."""
+    return _FOOTNOTE.match(url) is not None
+
+
+def link_open(url: str, title: str = "") -> str:
+    """The start tag of a link that opens beside the chat and tells the other site nothing."""
+    title = f' title="{escape(title)}"' if title else ""
+    return f'<a href="{escape(url)}"{title} target="_blank" rel="noopener noreferrer nofollow">'
+
+
+def text_html(text: str) -> str:
+    """Escape text and link the bare addresses in it."""
+    if "://" not in text and "www." not in text and "@" not in text:
+        return escape(text, quote=False)
+    out: list[str] = []
+    done = 0
+    for found in _BARE.finditer(text):
+        shown = _trim(found.group()) if found["web"] else found.group().rstrip("-.")
+        url = _address(shown, is_mail=found["mail"] is not None)
+        if url:
+            out += (
+                escape(text[done : found.start()], quote=False),
+                link_open(url),
+                escape(shown, quote=False),
+                "</a>",
+            )
+            done = found.start() + len(shown)
+    return "".join(out) + escape(text[done:], quote=False)
+
+
+def _trim(url: str) -> str:
+    """Drop punctuation that ends the sentence and not the URL, and a bracket opened before it."""
+    while True:
+        shorter = _TRAILING.sub("", url)
+        if shorter.endswith(")") and shorter.count(")") > shorter.count("("):
+            surplus = shorter.count(")") - shorter.count("(")
+            closing = len(shorter) - len(shorter.rstrip(")"))
+            shorter = shorter[: len(shorter) - min(surplus, closing)]
+        if shorter == url:
+            return url
+        url = shorter
+
+
+def _address(shown: str, *, is_mail: bool) -> str:
+    if is_mail:
+        return f"mailto:{shown}"
+    url = shown if "://" in shown else f"http://{shown}"
+    host = url.partition("://")[2]
+    if "." not in host[1:] and not host.startswith(("localhost", "[")):
+        return ""
+    return url if is_web_address(url) else ""

@@ -1,0 +1,177 @@
+r"""TeX in Markdown: which parts of a source are formulas, and a formula as MathML.
+
+Models write `$x$`, `$$x$$`, `\(x\)` and `\[x\]`, also across blank lines, and they write prices. The parser
+knows the dollar forms only and pairs any two dollars. So `mask_math` decides beforehand, and tells the parser
+by stand-ins of the same length in bytes (source ranges stay true): control characters, which
+`source.clean_source` keeps out. `unmask` turns them back wherever text or code is shown.
+"""
+
+import re
+from html import escape
+
+from math_core import LatexError, LatexToMathML
+
+_DOLLAR, _OPEN_PAREN, _CLOSE_PAREN = "\x01\x02\x03"
+_OPEN_SQUARE, _CLOSE_SQUARE, _NEWLINE, _GREATER = "\x04\x05\x06\x07"
+_STANDINS = {
+    "$" + _OPEN_PAREN: r"\(",
+    _CLOSE_PAREN + "$": r"\)",
+    "$" + _OPEN_SQUARE: r"\[",
+    _CLOSE_SQUARE + "$": r"\]",
+    _DOLLAR: "$",
+    _NEWLINE: "\n",
+    _GREATER: ">",
+}
+_STANDIN = re.compile("\\$[\x02\x04]|[\x03\x05]\\$|[\x01\x06\x07]")
+_ANY_STANDIN = re.compile("[\x01-\x07]")
+
+# Bounds that keep the search linear; a longer "formula" is text.
+_LONGEST_BLOCK = 8_000
+_LONGEST_INLINE = 1_000
+_MOST_CLOSERS = 8
+_LONGEST_CODE_SPAN = 2_000
+_LONGEST_TEX = _LONGEST_BLOCK
+
+_TOKEN = re.compile(
+    r"""
+    ^[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})
+    | (?P<ticks>`+)
+    | \\\( | \\\[ | \\[^\n]
+    | \$\$ | \$
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+# "- > 25" is an item that says "more than 25", not a quotation.
+_COMPARISON = re.compile(r"^([ \t]*(?:[-+*]|\d{1,9}[.)])[ \t]+)>(?=[ \t]?=?[ \t]?[$€£]?\d)", re.MULTILINE)
+_BLANK_LINE = re.compile(r"\n[ \t>]*\n")
+_LINE_LEAD = re.compile(r"[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*\Z")
+_MATH_SIGN = re.compile(r"[\\^_=+*<>{}|]")
+
+# What math-core says with style attributes, which the page's CSP forbids, said with classes.
+_STYLE = re.compile(r' style="([^"]*)"')
+_STYLE_CLASSES = {
+    "text-align: right": "math-right",
+    "text-align: left": "math-left",
+    "padding-left: 0": "math-flush-left",
+    "padding-right: 0": "math-flush-right",
+    "width: 100%": "math-wide",
+    "width: 50%": "math-half",
+}
+MATH_CLASSES = frozenset(_STYLE_CLASSES.values())
+
+
+def mask_math(text: str) -> str:
+    """Return `text` with its formulas in forms the parser takes and its other dollars hidden from it."""
+    if "> " in text or ">=" in text:
+        text = _COMPARISON.sub(rf"\1{_GREATER}", text)
+    if "$" not in text and "\\(" not in text and "\\[" not in text:
+        return text
+    out: list[str] = []
+    done = pos = 0
+    while token := _TOKEN.search(text, pos):
+        start, pos = token.start(), token.end()
+        if token["fence"]:
+            pos = _end_of_fence(text, token["fence"], pos)
+            continue
+        if token["ticks"]:
+            pos = _end_of_code_span(text, token["ticks"], pos)
+            continue
+        if found := _formula(text, token.group(), start):
+            replacement, pos = found
+        elif "$" in token.group() and token.group()[0] == "$":
+            replacement = _DOLLAR * len(token.group())
+        else:
+            continue
+        out += text[done:start], replacement
+        done = pos
+    return "".join(out) + text[done:] if out else text
+
+
+def unmask(text: str) -> str:
+    """Return masked text as it was written."""
+    if not _ANY_STANDIN.search(text):
+        return text
+    return _ANY_STANDIN.sub("", _STANDIN.sub(lambda m: _STANDINS[m.group()], text))
+
+
+def math_html(masked: str, *, display: bool) -> str:
+    """Render the inside of a formula to MathML; TeX that cannot be converted is shown as its source."""
+    display = display or _OPEN_SQUARE in masked
+    tex = unmask(masked).strip()
+    try:
+        if len(tex) > _LONGEST_TEX:
+            raise LatexError
+        mathml = _CONVERTER.convert_with_local_state(tex, displaystyle=display)
+    except LatexError:
+        return f'<code class="math-source">{escape(tex, quote=False)}</code>'
+    return _STYLE.sub(_style_to_class, mathml)
+
+
+_CONVERTER = LatexToMathML(fancy_error=False)
+
+
+def _end_of_fence(text: str, fence: str, pos: int) -> int:
+    closer = re.compile(rf"^[ \t>]*{fence[0]}{{{len(fence)},}}[ \t]*$", re.MULTILINE)
+    found = closer.search(text, text.find("\n", pos) + 1 or len(text))
+    return found.end() if found else len(text)
+
+
+def _end_of_code_span(text: str, ticks: str, pos: int) -> int:
+    closer = re.compile(rf"(?<!`){ticks}(?!`)")
+    found = closer.search(text, pos, pos + _LONGEST_CODE_SPAN)
+    return found.end() if found and not _BLANK_LINE.search(text, pos, found.start()) else pos
+
+
+def _formula(text: str, opener: str, start: int) -> tuple[str, int] | None:
+    """The masked formula that opens at `start`, and where it ends; None if none does."""
+    inside = start + len(opener)
+    match opener:
+        case "$$":
+            return _block(text, start, inside, "$$", "$$", "$$")
+        case "\\[":
+            return _block(text, start, inside, "\\]", "$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$")
+        case "\\(":
+            end = text.find("\\)", inside, inside + _LONGEST_INLINE)
+            if end < 0 or not text[inside:end].strip() or _BLANK_LINE.search(text, inside, end):
+                return None
+            return f"${_OPEN_PAREN}{text[inside:end].replace('$', _DOLLAR)}{_CLOSE_PAREN}$", end + 2
+        case "$":
+            return _inline(text, start)
+    return None
+
+
+def _block(
+    text: str, start: int, inside: int, closer: str, opens: str, closes: str
+) -> tuple[str, int] | None:
+    end = text.find(closer, inside, inside + _LONGEST_BLOCK)
+    if end < 0 or not text[inside:end].strip():
+        return None
+    tex = text[inside:end].replace("$", _DOLLAR)
+    if _LINE_LEAD.match(text, text.rfind("\n", 0, start) + 1, start):
+        tex = tex.replace("\n", _NEWLINE)  # nothing in it can end the paragraph
+    elif _BLANK_LINE.search(tex):
+        return None
+    return opens + tex + closes, end + len(closer)
+
+
+def _inline(text: str, start: int) -> tuple[str, int] | None:
+    """Pandoc's rule (no space inside, no digit after) and, against prices, no word character before."""
+    if text[start - 1 : start].isalnum() or text[start + 1 : start + 2].isspace():
+        return None
+    end = start
+    for _ in range(_MOST_CLOSERS):
+        end = text.find("$", end + 1, start + _LONGEST_INLINE)
+        if end <= start + 1 or "\n\n" in text[start:end] or "`" in text[start:end]:
+            return None
+        if text[end - 1].isspace() or text[end - 1] == "\\" or text[end + 1 : end + 2].isalnum():
+            continue
+        tex = text[start + 1 : end]
+        if tex[0].isdigit() and " " in tex and not _MATH_SIGN.search(tex):
+            return None
+        return f"${tex.replace('$', _DOLLAR)}$", end + 1
+    return None
+
+
+def _style_to_class(style: re.Match[str]) -> str:
+    classes = [_STYLE_CLASSES[part] for part in map(str.strip, style[1].split(";")) if part in _STYLE_CLASSES]
+    return f' class="{" ".join(classes)}"' if classes else ""

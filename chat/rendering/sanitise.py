@@ -1,0 +1,119 @@
+"""The last step before a reply's HTML leaves: an allow-list of elements, attributes and values.
+
+The writer makes nothing else, so on its output this changes nothing. It is here for the day the writer errs.
+"""
+
+import re
+
+from nh3 import Cleaner
+
+from chat.rendering.code import HIGHLIGHT_CLASSES
+from chat.rendering.links import is_footnote, is_own_path, is_web_address
+from chat.rendering.math import MATH_CLASSES
+
+ALERTS = ("note", "tip", "important", "warning", "caution")
+
+_REL = "noopener noreferrer nofollow"
+# fmt: off
+_HTML = {
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "div", "section", "pre",
+    "code", "table", "thead", "tbody", "tr", "th", "td", "hr", "br", "em", "strong", "del", "sup", "span",
+    "a", "img", "input", "button",
+}
+_MATHML = {
+    "math", "merror", "mfrac", "mi", "mmultiscripts", "mn", "mo", "mover", "mpadded", "mphantom",
+    "mprescripts", "mroot", "mrow", "ms", "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup",
+    "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "menclose",
+}
+_MATHML_ATTRIBUTES = {
+    "accent", "accentunder", "columnspan", "depth", "display", "displaystyle", "fence", "form", "height",
+    "largeop", "linethickness", "lspace", "mathsize", "mathvariant", "maxsize", "minsize",
+    "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy", "symmetric",
+    "voffset", "width",
+}
+# fmt: on
+_MATHML_VALUE = re.compile(r"[\w .%+-]{1,40}\Z")
+_CLASSES = {
+    "div": {
+        "code-block",
+        "code-header",
+        "table-scroll",
+        "markdown-alert",
+        *(f"markdown-alert-{a}" for a in ALERTS),
+    },
+    "p": {"markdown-alert-title", "raw-html"},
+    "span": {"code-language", "code-error", *HIGHLIGHT_CLASSES},
+    "button": {"copy-code"},
+    "code": {"math-source"},
+    "th": {"align-left", "align-center", "align-right"},
+    "td": {"align-left", "align-center", "align-right"},
+    "sup": {"footnote-ref"},
+    "section": {"footnotes"},
+    "mtd": set(MATH_CLASSES),
+    "mtable": set(MATH_CLASSES),
+}
+_VALUES = {
+    ("a", "target"): {"_blank"},
+    ("a", "rel"): {_REL},
+    ("button", "type"): {"button"},
+    ("input", "type"): {"checkbox"},
+    ("input", "disabled"): {""},
+    ("input", "checked"): {""},
+    ("input", "aria-label"): {"Done", "To do"},
+    ("img", "loading"): {"lazy"},
+    ("pre", "tabindex"): {"0"},
+    ("div", "tabindex"): {"0"},
+}
+_TEXT = {("a", "title"), ("img", "title"), ("img", "alt")}
+_FOOTNOTE_ID = re.compile(r"fn-[\w-]{1,80}\Z")
+_START_NUMBER = re.compile(r"\d{1,9}\Z")
+
+
+def sanitise(html: str) -> str:
+    """Return `html` with only what a reply may contain; balanced, whatever comes in."""
+    return _CLEANER.clean(html)
+
+
+def _allowed_value(tag: str, attribute: str, value: str) -> str | None:
+    match tag, attribute:
+        case "a", "href":
+            allowed = is_web_address(value) or is_footnote(value)
+        case "img", "src":
+            allowed = is_own_path(value)
+        case "li", "id":
+            allowed = _FOOTNOTE_ID.match(value) is not None
+        case "ol", "start":
+            allowed = _START_NUMBER.match(value) is not None
+        case _ if tag in _MATHML and attribute != "class":
+            allowed = _MATHML_VALUE.match(value) is not None
+        case _:
+            pair = (tag, attribute)
+            allowed = attribute == "class" or pair in _TEXT or value in _VALUES.get(pair, ())
+    return value if allowed else None
+
+
+def _attributes() -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {tag: set(_MATHML_ATTRIBUTES) for tag in _MATHML}
+    pairs = {
+        *_VALUES.keys() - {("a", "rel")},
+        *_TEXT,
+        ("a", "href"),
+        ("img", "src"),
+        ("li", "id"),
+        ("ol", "start"),
+    }
+    for tag, attribute in pairs:
+        names.setdefault(tag, set()).add(attribute)
+    return names
+
+
+_CLEANER = Cleaner(
+    tags=_HTML | _MATHML,
+    attributes=_attributes(),
+    attribute_filter=_allowed_value,
+    allowed_classes=_CLASSES,
+    link_rel=_REL,
+    url_schemes={"http", "https", "mailto"},
+    url_relative="pass_through",
+    strip_comments=True,
+)
