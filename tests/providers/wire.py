@@ -495,6 +495,8 @@ class ResponsesFormat(Format):
 
     @staticmethod
     def prompt(body: Any) -> str:
+        if isinstance(body["input"], str):
+            return body["input"]
         users = [item for item in body["input"] if item.get("role") == "user"]
         return _text_of(users[-1]["content"]) if users else ""
 
