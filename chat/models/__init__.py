@@ -1,0 +1,24 @@
+"""The nouns, one file each. A model holds what concerns itself; what crosses nouns or tells the
+world about it is an action."""
+
+from chat.models.audit import TranscriptRead
+from chat.models.catalog import ChatModel, ModelProvider
+from chat.models.conversation import Conversation
+from chat.models.generation import LIVE, Generation, Status
+from chat.models.journal import JournalEntry
+from chat.models.message import Message, Role
+from chat.models.user import User
+
+__all__ = [
+    "LIVE",
+    "ChatModel",
+    "Conversation",
+    "Generation",
+    "JournalEntry",
+    "Message",
+    "ModelProvider",
+    "Role",
+    "Status",
+    "TranscriptRead",
+    "User",
+]

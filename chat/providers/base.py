@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -102,7 +102,7 @@ class Provider(Protocol):
 
     account: Account
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         """Yields the answer's events, `Finished` last.
 
         Raises `ProviderError` before or in the middle of the stream, never an SDK's own exception. Ends

@@ -1,0 +1,66 @@
+"""The only door to a person's objects. Whatever is not theirs does not exist: one answer for "no such
+thing" and "not yours", so that nothing can be learned by asking."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from chat.models import ChatModel, Conversation, Message, User
+
+
+class NotFoundError(Exception):
+    """There is nothing here for this person."""
+
+
+def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) -> Conversation:
+    """The conversation if this person may see it (`write`: change it, with its row locked until the
+    transaction ends). Raises `NotFoundError`."""
+    conversations = conversations_of(user)
+    if write:
+        conversations = conversations.select_for_update()
+    conversation = conversations.filter(pk=conversation_id).first() if user.is_active else None
+    if conversation is None:
+        raise NotFoundError("There is no such conversation.")
+    return conversation
+
+
+def conversations_of(user: User) -> QuerySet[Conversation]:
+    """All conversations that this person sees in the list, the newest first."""
+    return Conversation.objects.kept().filter(owner=user)
+
+
+def may_open(user: User, conversation_id: UUID) -> bool:
+    """Whether this person may open the page of this id: their own conversation, or an id that nobody has
+    used yet, which is a new chat."""
+    if not user.is_active:
+        return False
+    owner = Conversation.objects.filter(pk=conversation_id).values_list("owner_id", "deleted_at").first()
+    return owner is None or owner == (user.pk, None)
+
+
+def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message:
+    """The message if it belongs to a conversation this person may see; with `write` the conversation's
+    row is locked. Raises `NotFoundError`."""
+    message = Message.objects.filter(pk=message_id).select_related("generation", "parent").first()
+    if message is None:
+        raise NotFoundError("There is no such message.")
+    message.conversation = conversation_for(user, message.conversation_id, write=write)
+    return message
+
+
+def model_for(user: User, model_id: int | str) -> ChatModel:
+    """The model of the catalog if this person may use it now. Raises `NotFoundError`."""
+    model = ChatModel.objects.usable_by(user).filter(pk=_integer(model_id)).first()
+    if model is None:
+        raise NotFoundError("This model cannot be used. Choose another one from the list.")
+    return model
+
+
+def _integer(value: int | str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return 0
+    return number if 0 < number < 2**63 else 0

@@ -1,0 +1,170 @@
+"""Fills the catalog from the providers' own lists of models.
+
+What stands is an administrator's: a sync fills what is empty, adds what is new and says what is gone, and
+never changes a name, price, limit or switch that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from chat.database import run_unit
+from chat.models import ChatModel, ModelProvider
+from chat.providers.base import Account, ModelInfo
+from chat.providers.errors import ProviderError, TimeoutExceededError
+from chat.providers.registry import provider_for
+
+logger = logging.getLogger(__name__)
+
+LIST_SECONDS = 15.0
+_PROBE_SECONDS = 0.5
+_FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price")
+# These list every model they ever had. The others list what their administrator put there.
+_LONG_LISTS = {"openai", "anthropic", "gemini"}
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What came of one provider: how many models it lists and how many of them are new; or why it could
+    not be asked, in words for people."""
+
+    slug: str
+    listed: int = 0
+    added: int = 0
+    error: str = ""
+
+
+async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]:
+    """Asks the accounts named by `slugs`, else all of them, side by side. A failing one harms no other.
+    An Ollama that does not run is no failure, and gives no result."""
+    accounts = [
+        account for account in settings.CHAT_ACCOUNTS.values() if slugs is None or account.slug in slugs
+    ]
+    results = await asyncio.gather(*(_sync(account) for account in accounts))
+    return [result for result in results if result is not None]
+
+
+async def _sync(account: Account) -> SyncResult | None:
+    if account.slug == "ollama" and not await _listens(account.base_url or ""):
+        return None
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            models = await provider_for(account).list_models()
+    except TimeoutError:
+        return await run_unit(_store_error, account, str(TimeoutExceededError()))
+    except ProviderError as error:
+        logger.warning("Cannot list the models of %s: %s (%s)", account.name, error, error.detail)
+        return await run_unit(_store_error, account, str(error))
+    return await run_unit(store_models, account, models)
+
+
+async def _listens(url: str) -> bool:
+    """Whether anything answers there: cheaper than importing an SDK to find out."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+            )
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    return True
+
+
+def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
+    """Brings the catalog in line with the list of one account, in one transaction."""
+    listed = {info.name: info for info in infos}
+    wanted = worth_enabling(listed) if account.kind in _LONG_LISTS else set(listed)
+    now = timezone.now()
+    with transaction.atomic():
+        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults={"name": account.name})
+        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="")
+        known = {model.name: model for model in provider.models.all()}
+        added = [
+            ChatModel(provider=provider, enabled=name in wanted, listed_at=now, **_values(info))
+            for name, info in listed.items()
+            if name not in known
+        ]
+        ChatModel.objects.bulk_create(added)
+        for name, model in known.items():
+            if name in listed:
+                _fill(model, listed[name])
+                model.listed_at = now
+                model.available = True
+            elif model.listed_at is not None:  # One that was added by hand was never listed: it stays.
+                model.available = False
+        ChatModel.objects.bulk_update(known.values(), [*_FILLED, "listed_at", "available"])
+    return SyncResult(account.slug, listed=len(listed), added=len(added))
+
+
+def worth_enabling(names: Iterable[str]) -> set[str]:
+    """Of a provider's long list, what people will want: the newest of each line of models, unless the
+    whole line is two major versions behind; no previews, and no dated snapshot beside its plain name."""
+    names = set(names)
+    newest_of_line: dict[str, tuple[int, ...]] = {}
+    newest_of_family: dict[str, int] = {}
+    for name in names:
+        line, family, version = _line(name), _family(name), _version(name)
+        newest_of_line[line] = max(newest_of_line.get(line, ()), version)
+        newest_of_family[family] = max(newest_of_family.get(family, 0), _major(version))
+    return {
+        name
+        for name in names
+        if _version(name) == newest_of_line[_line(name)]
+        and _major(_version(name)) >= newest_of_family[_family(name)] - 1
+        and not re.search(r"preview|-exp\b|experimental", name)
+        and (_without_date(name) == name or _without_date(name) not in names)
+    }
+
+
+def _family(name: str) -> str:
+    """`gpt`, `o`, `claude`, `gemini`: the letters at the front."""
+    return re.sub(r"[^a-z].*", "", name.lower())
+
+
+def _line(name: str) -> str:
+    """A family's words without the version: `claude haiku` for claude-3-5-haiku-20241022, `gpt mini`."""
+    return " ".join([_family(name), *re.findall(r"(?<=-)[a-z]+(?![^-])", name.lower())])
+
+
+def _version(name: str) -> tuple[int, ...]:
+    """(4, 5) for claude-opus-4-5-20251101, (5, 1) for gpt-5.1-mini, () without one."""
+    found = re.search(r"\d+(?:[.-]\d+)*", _without_date(name))
+    return tuple(int(number) for number in re.findall(r"\d+", found[0])) if found else ()
+
+
+def _major(version: tuple[int, ...]) -> int:
+    return version[0] if version else 0
+
+
+def _without_date(name: str) -> str:
+    return re.sub(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|\d{3})$", "", name)
+
+
+def _values(info: ModelInfo) -> dict[str, object]:
+    return {"name": info.name, **{field: getattr(info, field) for field in _FILLED}}
+
+
+def _fill(model: ChatModel, info: ModelInfo) -> None:
+    for field in _FILLED:
+        if getattr(model, field) in (None, ""):
+            setattr(model, field, getattr(info, field))
+
+
+def _store_error(account: Account, words: str) -> SyncResult:
+    ModelProvider.objects.update_or_create(
+        slug=account.slug,
+        defaults={"sync_error": words},
+        create_defaults={"name": account.name, "sync_error": words},
+    )
+    return SyncResult(account.slug, error=words)

@@ -1,0 +1,100 @@
+"""The first administrator: made from the settings, or by whoever has the link that the server printed.
+
+The link belongs to an account without a password. Its token is bound to that account's state, so setting
+the password ends every link that was ever printed, and two people who race get one winner.
+"""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+
+from chat.models import User
+
+# Never a real address: RFC 2606 reserves `.invalid`.
+UNCLAIMED_ADDRESS = "administrator@steady.invalid"
+
+
+class FirstAdminError(Exception):
+    """The link was used, has expired, or never was one."""
+
+
+class _Token(PasswordResetTokenGenerator):
+    key_salt = "chat.actions.first_admin"
+
+
+_token = _Token()
+
+
+def ensure_first_admin() -> str | None:
+    """Makes sure that an administrator exists. Returns the token of a new log-in link while nobody has
+    become one yet, else None. Raises `ImproperlyConfigured` when STEADY_ADMIN_PASSWORD is too weak."""
+    with transaction.atomic():
+        if _admin_exists():
+            _unclaimed().delete()
+            return None
+        if settings.STEADY_ADMIN_EMAIL and settings.STEADY_ADMIN_PASSWORD:
+            _create_from_settings()
+            return None
+        user = _unclaimed().first() or User.objects.create_superuser(UNCLAIMED_ADDRESS)
+        return _token.make_token(user)
+
+
+def user_of_link(token: str) -> User | None:
+    """The account that `token` opens, None when it opens nothing (any more)."""
+    user = _unclaimed().first()
+    return user if user is not None and not _admin_exists() and _token.check_token(user, token) else None
+
+
+def claim(token: str, email: str, password: str) -> User:
+    """Makes the holder of `token` the first administrator. Raises `FirstAdminError` when the token opens
+    nothing, `ValidationError` when the address belongs to someone else."""
+    with transaction.atomic():
+        _unclaimed().select_for_update().first()
+        user = user_of_link(token)
+        if user is None:
+            raise FirstAdminError
+        email = email.strip().lower()
+        if User.objects.exclude(pk=user.pk).filter(email=email).exists():
+            raise ValidationError("Someone with this address is already here. Use another one.")
+        user.email = email
+        user.set_password(password)
+        user.save()
+        EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    return user
+
+
+def _admin_exists() -> bool:
+    """Whether a superuser can log in, or ever has: with a password, or by single sign-on."""
+    superusers = User.objects.filter(is_superuser=True, is_active=True)
+    unclaimed = superusers.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX, last_login=None)
+    return superusers.exclude(pk__in=unclaimed).exists()
+
+
+def _unclaimed() -> QuerySet[User]:
+    return User.objects.filter(
+        email=UNCLAIMED_ADDRESS, is_superuser=True, password__startswith=UNUSABLE_PASSWORD_PREFIX
+    )
+
+
+def _create_from_settings() -> None:
+    email, password = settings.STEADY_ADMIN_EMAIL.lower(), settings.STEADY_ADMIN_PASSWORD
+    try:
+        validate_password(password, User(email=email))
+    except ValidationError as error:
+        reasons = " ".join(error.messages)
+        raise ImproperlyConfigured(f"STEADY_ADMIN_PASSWORD is too weak. {reasons}") from error
+    _unclaimed().delete()
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        user = User.objects.create_superuser(email, password)
+    else:  # Someone who signed up earlier keeps the password that they chose.
+        user.is_staff = user.is_superuser = user.is_active = True
+        user.save(update_fields=["is_staff", "is_superuser", "is_active"])
+    EmailAddress.objects.get_or_create(user=user, email=email, defaults={"primary": True, "verified": True})

@@ -1,0 +1,81 @@
+"""What can be done with a reply: stop it, ask for another one, go on where it ended."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from chat.access import message_for, model_for
+from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
+from chat.actions.queue import queue_reply
+from chat.generation.lease import end, running_limit_reached, waiting_after
+from chat.generation.runner import runner
+from chat.live.hints import hints
+from chat.models import Generation, Message, Role, Status, User
+
+CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
+
+
+def stop_reply(user: User, message_id: UUID) -> Message:
+    """Asks the reply to end, wherever it is produced; before its first token too. Stopping one that has
+    ended is no error: the click came late. Raises `NotFoundError`, `InvalidInputError`."""
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        generation = _generation(message)
+        if generation.is_live:
+            Generation.objects.filter(pk=generation.pk).update(stop_requested=True)
+            if not generation.owner and end(generation.pk, "", Status.STOPPED, []):
+                transaction.on_commit(lambda: _start_waiting(message))
+            transaction.on_commit(lambda: hints.stop_requested(generation.pk))
+    return message
+
+
+def retry_reply(user: User, message_id: UUID, model_id: int | str | None = None) -> Message:
+    """Asks for another reply to the same prompt, by the same model or another; the old one is kept beside
+    it. Raises `NotFoundError`, `InvalidInputError`, `ConflictError` while the reply runs."""
+    return _again(user, message_id, model_id, continues=False)
+
+
+def continue_reply(user: User, message_id: UUID) -> Message:
+    """Goes on where the reply ended: a new reply that begins with its text. Raises as `retry_reply`, and
+    `ConflictError` if it is complete."""
+    return _again(user, message_id, None, continues=True)
+
+
+def _again(user: User, message_id: UUID, model_id: int | str | None, *, continues: bool) -> Message:
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        conversation = message.conversation
+        generation = _generation(message)
+        if generation.is_live:
+            raise ConflictError("This reply is still running. Stop it first.")
+        if continues and generation.status not in CONTINUABLE:
+            raise ConflictError("This reply is complete. Ask a new question to go on.")
+        if not message.shown or message.children.filter(shown=True).exists():
+            raise ConflictError("The conversation went on after this reply. Use the last one.")
+        if running_limit_reached(user.pk):
+            raise LimitReachedError(
+                "You have as many replies running as one person may have. Wait for one, or stop one."
+            )
+        if message.parent is None:
+            raise InvalidInputError("This reply has no prompt to answer.")
+        model = model_for(user, model_id or generation.model_id or 0)
+        message.shown = False
+        message.save(update_fields=["shown"])
+        reply = queue_reply(conversation, message.parent, model, continues=message if continues else None)
+        conversation.path_version = conversation.version
+        conversation.save()
+        transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+    return reply
+
+
+def _generation(message: Message) -> Generation:
+    if message.role != Role.ASSISTANT:
+        raise InvalidInputError("This is not a reply.")
+    return message.generation
+
+
+def _start_waiting(message: Message) -> None:
+    for generation_id in waiting_after(message.pk):
+        runner.start_generation(generation_id)

@@ -1,0 +1,107 @@
+"""Sending a prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from chat.access import NotFoundError, conversation_for, may_open, model_for
+from chat.actions.errors import InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.queue import queue_reply
+from chat.generation.lease import running_limit_reached
+from chat.live.hints import hints
+from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.models.conversation import TITLE_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The prompt as it stands in the database. `is_new` is false when this client id was sent before."""
+
+    message: Message
+    is_new: bool
+
+
+def send_message(
+    user: User, conversation_id: UUID, *, client_id: UUID, text: str, model_ids: list[int | str]
+) -> Sent:
+    """Stores the prompt and queues one reply for each model; the first prompt of an unused id makes the
+    conversation. Sending the same `client_id` again gives the same message and costs nothing.
+
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`; then nothing is
+    written. On return everything is committed."""
+    text = _checked_text(text)
+    models = _checked_models(user, model_ids)
+    try:
+        with transaction.atomic():
+            conversation = _conversation(user, conversation_id, text)
+            sent_before = conversation.messages.filter(client_id=client_id).first()
+            if sent_before is not None:
+                return Sent(sent_before, is_new=False)
+            if running_limit_reached(user.pk):
+                raise LimitReachedError(
+                    "You have as many replies running as one person may have. Wait for one, or stop one."
+                )
+            message = _add_prompt(conversation, client_id, text)
+            for model in models:
+                queue_reply(conversation, message, model)
+            conversation.save()
+            transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+    except IntegrityError:
+        # Two processes made the same conversation at the same time; the other one won.
+        return send_message(user, conversation_id, client_id=client_id, text=text, model_ids=model_ids)
+    return Sent(message, is_new=True)
+
+
+def _checked_text(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\x00", "").strip()
+    text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
+    if not text:
+        raise InvalidInputError("The message is empty. Write something first.")
+    if len(text) > settings.CHAT_MAX_PROMPT_CHARS:
+        raise TooLongError(
+            f"The message has {len(text):,} characters; the limit is {settings.CHAT_MAX_PROMPT_CHARS:,}. "
+            "Shorten it or send it in parts."
+        )
+    return text
+
+
+def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
+    if not model_ids:
+        raise InvalidInputError("No model is chosen. Choose one from the list.")
+    if len(model_ids) > settings.CHAT_MODELS_AT_ONCE:
+        raise InvalidInputError(f"At most {settings.CHAT_MODELS_AT_ONCE} models can answer at once.")
+    return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
+
+
+def _conversation(user: User, conversation_id: UUID, text: str) -> Conversation:
+    """The person's conversation, locked; made now if the id is unused."""
+    try:
+        return conversation_for(user, conversation_id, write=True)
+    except NotFoundError:
+        if not may_open(user, conversation_id):
+            raise
+    title = " ".join(text.split())
+    if len(title) > 60:
+        title = title[:59].rstrip() + "…"
+    return Conversation.objects.create(id=conversation_id, owner=user, title=title[:TITLE_LENGTH])
+
+
+def _add_prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
+    version = conversation.next_version()
+    message = Message.objects.create(
+        conversation=conversation,
+        parent=conversation.head,
+        position=conversation.next_position(),
+        role=Role.USER,
+        client_id=client_id,
+        text=text,
+        parts=[{"type": "text", "text": text}],
+        added_version=version,
+        version=version,
+    )
+    conversation.head = message
+    return message

@@ -1,0 +1,1 @@
+"""Misconfiguration, told before it hurts: each check has an id and names the fix."""

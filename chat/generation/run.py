@@ -1,0 +1,256 @@
+"""One generation, from its claim to its terminal state."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from chat.database import run_unit
+from chat.generation import lease
+from chat.generation.context import ModelGoneError, Prepared, prepare
+from chat.generation.journal import Journal, Record
+from chat.generation.policy import policy_for
+from chat.live.hints import hints
+from chat.live.hub import hub
+from chat.live.process import PROCESS_NAME
+from chat.live.reply_log import ReplyLog, Segment
+from chat.models import ChatModel, Generation, Status
+from chat.pipeline.compose import compose
+from chat.providers.errors import ConnectionFailedError, ProviderError, TimeoutExceededError
+from chat.providers.events import (
+    Finished,
+    Opaque,
+    Outcome,
+    ReasoningDelta,
+    Reset,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chat.providers.registry import provider_for
+
+logger = logging.getLogger(__name__)
+
+MAX_REPLY_CHARS = 8_000_000
+SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
+
+CUT = "The connection to the provider ended in the middle of the answer. What had come is kept."
+BROKEN = "Something went wrong in Steady while this reply was being written. What had come is kept. Retry it."
+
+_STATUS = {
+    Outcome.COMPLETE: Status.COMPLETE,
+    Outcome.TOOL_CALLS: Status.COMPLETE,
+    Outcome.PAUSED: Status.INTERRUPTED,
+    Outcome.LENGTH: Status.LENGTH,
+    Outcome.REFUSED: Status.REFUSED,
+}
+
+
+@dataclass
+class Ending:
+    """How a run ends, gathered while it goes."""
+
+    status: Status = Status.INTERRUPTED
+    finish_reason: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    usage: Usage = field(default_factory=Usage)
+    first_token_at: datetime | None = None
+    opaque: list[dict[str, Any]] = field(default_factory=list)
+
+    def failed(self, status: Status, code: str, words: str) -> None:
+        self.status, self.error_code, self.error_message = status, code, words[:500]
+
+
+class Run:
+    """Owned by the runner as one task. `stop` ends it as stopped, `interrupt` as interrupted (the server
+    shuts down), `abandon` without a write (the lease was lost)."""
+
+    def __init__(self, generation_id: UUID, journal: Journal) -> None:
+        self.id = generation_id
+        self.message_id: UUID | None = None
+        self._journal = journal
+        self._log = ReplyLog()
+        self._reason: str | None = None
+        self._producing: asyncio.Task[None] | None = None
+        self._shared = 0  # characters of output that other processes were sent
+        self._share_is_due = False
+
+    def stop(self) -> None:
+        self._end("stopped")
+
+    def interrupt(self) -> None:
+        self._end("interrupted")
+
+    def abandon(self) -> None:
+        self._end("abandoned")
+
+    def _end(self, reason: str) -> None:
+        if self._reason is None:
+            self._reason = reason
+            if self._producing is not None:
+                self._producing.cancel()
+
+    async def __call__(self) -> None:
+        """Runs to the end. Returns at once if the generation is not to be had."""
+        hub.logs[self.id] = self._log
+        hints.produce(self.id)
+        try:
+            generation = await run_unit(lease.claim, self.id)
+            if generation is None:
+                return
+            self.message_id = generation.message_id
+            ending = Ending()
+            record = Record(self.id, self._log, on_stop=self.stop, on_lost=self.abandon)
+            self._journal.open(record)
+            try:
+                self._producing = asyncio.create_task(self._produce(generation, record, ending))
+                if self._reason is not None:
+                    self._producing.cancel()
+                await asyncio.wait([self._producing])
+                self._conclude(ending)
+                if self._reason != "abandoned":
+                    await self._save(generation, ending)
+            finally:
+                if self._producing is not None:
+                    self._producing.cancel()
+                self._journal.close(self.id)
+        finally:
+            hints.forget(self.id)
+            hub.logs.pop(self.id, None)
+
+    async def _produce(self, generation: Generation, record: Record, ending: Ending) -> None:
+        """Drives the provider's stream into the log. Whatever happens is told by `ending`."""
+        try:
+            prepared = await run_unit(prepare, generation)
+        except ModelGoneError as error:
+            ending.failed(Status.FAILED, "model_gone", str(error))
+            return
+        self._append("text", prepared.prefix)
+        try:
+            await self._take(prepared, record, ending)
+        except ProviderError as error:
+            cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
+            status = Status.INTERRUPTED if cut and ending.first_token_at else Status.FAILED
+            ending.failed(status, error.code, str(error))
+            logger.warning("Generation %s: %s %s", self.id, error.code, error.detail)
+
+    async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
+        ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
+        provider = provider_for(prepared.account)
+        stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
+        try:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    match event:
+                        case TextDelta(text):
+                            self._grow("text", text, ending)
+                        case ReasoningDelta(text):
+                            self._grow("reasoning", text, ending)
+                        case ToolCallDelta(index, arguments, call_id, name):
+                            call = {"index": index, "id": call_id, "name": name, "arguments": arguments}
+                            self._grow("tool", json.dumps(call) + "\n", ending)
+                        case Opaque(kind, data):
+                            ending.opaque.append({"kind": kind, "data": data})
+                        case Finished(outcome, raw):
+                            ending.failed(_STATUS[outcome], "", "")
+                            ending.finish_reason = raw[:100]
+                            return
+                        case Reset():
+                            pass  # only before the first output, so there is nothing to take back
+                    await self._journal.room(record)
+                    if self._log.length > MAX_REPLY_CHARS:
+                        ending.failed(Status.LENGTH, "", "")
+                        return
+        finally:
+            ending.usage = meter.usage
+
+    def _grow(self, kind: str, text: str, ending: Ending) -> None:
+        if ending.first_token_at is None and text:
+            ending.first_token_at = timezone.now()
+        self._append(kind, text)
+        if hints.is_shared(self.id):
+            self._share()
+        else:
+            self._shared = self._log.length
+
+    def _append(self, kind: str, text: str) -> None:
+        """NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store, become U+FFFD."""
+        if not text.isprintable():
+            text = text.replace("\x00", "�").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self._log.append(kind, text)
+        hub.wake(self.id)
+
+    def _share(self) -> None:
+        """Sends what is new to the processes that watch, at most each 50 ms."""
+        if self._share_is_due:
+            return
+        self._share_is_due = True
+        asyncio.get_running_loop().call_later(0.05, self._share_now)
+
+    def _share_now(self) -> None:
+        self._share_is_due = False
+        hints.share_output(self.id, self._shared, self._log.since(self._shared))
+        self._shared = self._log.length
+
+    def _conclude(self, ending: Ending) -> None:
+        """What the task's own end says, when it did not end by itself."""
+        assert self._producing is not None
+        if self._reason == "stopped":
+            ending.failed(Status.STOPPED, "", "")
+        elif self._reason == "interrupted":
+            ending.failed(Status.INTERRUPTED, "server_stopped", lease.SERVER_STOPPED)
+        elif not self._producing.cancelled() and (error := self._producing.exception()):
+            logger.error("Generation %s failed", self.id, exc_info=error)
+            ending.failed(Status.FAILED, "internal", BROKEN)
+
+    async def _save(self, generation: Generation, ending: Ending) -> None:
+        """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
+        some minutes: then the sweep ends the generation from the journal."""
+        fields = _fields(generation.model, ending)
+        for delay in (*SAVE_RETRY_SECONDS, None):
+            try:
+                segments: list[Segment] = self._log.since(0)
+                await asyncio.shield(
+                    run_unit(
+                        lease.end,
+                        self.id,
+                        PROCESS_NAME,
+                        ending.status,
+                        segments,
+                        opaque=ending.opaque,
+                        **fields,
+                    )
+                )
+            except DatabaseError as error:
+                logger.error("The end of generation %s could not be written: %s", self.id, error)
+                if delay is None:
+                    return
+                await asyncio.sleep(delay)
+            else:
+                return
+
+
+def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
+    usage = ending.usage
+    return {
+        "first_token_at": ending.first_token_at,
+        "finish_reason": ending.finish_reason,
+        "error_code": ending.error_code,
+        "error_message": ending.error_message,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "usage_estimated": usage.estimated,
+        "cost": model.cost(usage.input_tokens, usage.output_tokens) if model else None,
+    }

@@ -1,0 +1,108 @@
+"""Owns this process's running generations: starts, stops and drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from chat.database import run_unit
+from chat.generation.journal import Journal
+from chat.generation.lease import waiting_after
+from chat.generation.recovery import Recovery
+from chat.generation.run import Run
+from chat.live.hints import hints
+from chat.live.hub import hub
+from chat.live.sentinel import sentinel
+from chat.providers.registry import close_all
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """`accepting` is false before the start and from the beginning of a drain: then no generation is
+    begun here, and queued ones are left to other processes or the next start."""
+
+    def __init__(self) -> None:
+        self.accepting = False
+        self.journal = Journal()
+        self._recovery = Recovery(self._begin)
+        self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
+
+    @property
+    def started(self) -> bool:
+        """Whether the live rooms are bound to the loop that runs now."""
+        return hub.loop is asyncio.get_running_loop()
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    async def start(self) -> None:
+        """Binds the live rooms to the running loop and starts their loops. Idempotent."""
+        if self.started:
+            return
+        hub.loop = asyncio.get_running_loop()
+        self.accepting = True
+        hints.on_stop = self._stop
+        hints.start()
+        sentinel.start()
+        self.journal.start()
+        self._recovery.start()
+
+    def start_generation(self, generation_id: UUID) -> None:
+        """From any thread, after the commit that queued it. Where nothing serves (a management command),
+        the row waits for a server's sweep."""
+        if hub.loop is not None and not hub.loop.is_closed():
+            hub.loop.call_soon_threadsafe(self._begin, generation_id)
+
+    def _begin(self, generation_id: UUID) -> None:
+        if not self.accepting or generation_id in self._runs:
+            return
+        run = Run(generation_id, self.journal)
+        # A fresh context: else the task would inherit the executor and locals of the request that sent it.
+        task = asyncio.create_task(
+            self._drive(run), context=contextvars.Context(), name=f"generation-{generation_id}"
+        )
+        self._runs[generation_id] = (run, task)
+
+    async def _drive(self, run: Run) -> None:
+        try:
+            await run()
+            if run.message_id is not None:
+                for waiting in await run_unit(waiting_after, run.message_id):
+                    self._begin(waiting)
+        except DatabaseError as error:
+            logger.error("Generation %s was left to the sweep: %s", run.id, error)
+        except Exception:
+            logger.exception("Generation %s broke; the sweep will end it.", run.id)
+        finally:
+            self._runs.pop(run.id, None)
+
+    def _stop(self, generation_id: UUID) -> None:
+        if found := self._runs.get(generation_id):
+            found[0].stop()
+
+    async def drain(self, seconds: float) -> None:
+        """Takes nothing new, lets running replies go on for `seconds`, then ends the rest as interrupted,
+        and stops all loops. Returns when everything is written."""
+        self.accepting = False
+        await self._recovery.stop()
+        if self._runs and seconds > 0:
+            await asyncio.wait([task for _, task in self._runs.values()], timeout=seconds)
+        tasks = []
+        for run, task in list(self._runs.values()):
+            run.interrupt()
+            tasks.append(task)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await sentinel.dismiss(2.0)
+        await self.journal.stop()
+        await sentinel.stop()
+        await hints.stop()
+        await close_all()
+
+
+runner = Runner()

@@ -1,0 +1,46 @@
+"""What a viewer is told, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from chat.live.reply_log import Segment
+from chat.models import Conversation, Message
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadChanged:
+    """The messages that changed since `since`, in order; `whole` when the viewer is too far behind or the
+    shown path changed, and takes `messages` in place of all it has. `outputs` has the output so far of
+    those that are running, by message. The viewer is at `conversation.version` afterwards."""
+
+    conversation: Conversation
+    messages: list[Message]
+    outputs: dict[UUID, list[Segment]]
+    since: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyGrew:
+    """New output of the reply in this message, right after what the viewer had."""
+
+    message_id: UUID
+    segments: list[Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nothing happened for a while: a sign of life is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of the stream. `reason` is "revoked" (the right to look ended), "gone" (the conversation
+    was deleted, or is not this viewer's) or "restart" (the server stops)."""
+
+    reason: str
+
+
+type Change = ThreadChanged | ReplyGrew | Quiet | Closed

@@ -1,0 +1,91 @@
+"""What this process knows of running replies, and who waits for news: in memory, one event loop.
+
+A topic is a conversation or a reply, named by its id. Waking is all the hub does: a watcher that wakes
+looks for itself, so a wake too many costs a look and a lost one is made up by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from chat.live.reply_log import ReplyLog
+
+
+class Watcher:
+    """One viewer's bell. `structural` says that the conversation itself changed, not only a reply grew."""
+
+    def __init__(self) -> None:
+        self.structural = True
+        self._event = asyncio.Event()
+
+    def wake(self, *, structural: bool = False) -> None:
+        self.structural = self.structural or structural
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Returns true when woken since the last call, false when `seconds` passed without."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Hub:
+    """`logs` holds the running replies of this process, and copies of others' that are watched here."""
+
+    def __init__(self) -> None:
+        self.logs: dict[UUID, ReplyLog] = {}
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
+        # Told when the first watcher of a topic comes and the last one goes.
+        self.on_first: Callable[[UUID], None] | None = None
+        self.on_last: Callable[[UUID], None] | None = None
+
+    @contextmanager
+    def watching(self, topic: UUID, watcher: Watcher) -> Iterator[None]:
+        self.watch(topic, watcher)
+        try:
+            yield
+        finally:
+            self.unwatch(topic, watcher)
+
+    def watch(self, topic: UUID, watcher: Watcher) -> None:
+        watchers = self._watchers[topic]
+        watchers.add(watcher)
+        if len(watchers) == 1 and self.on_first:
+            self.on_first(topic)
+
+    def unwatch(self, topic: UUID, watcher: Watcher) -> None:
+        watchers = self._watchers[topic]
+        watchers.discard(watcher)
+        if not watchers:
+            del self._watchers[topic]
+            if self.on_last:
+                self.on_last(topic)
+
+    def is_watched(self, topic: UUID) -> bool:
+        return topic in self._watchers
+
+    @property
+    def topics(self) -> list[UUID]:
+        return list(self._watchers)
+
+    def wake(self, topic: UUID, *, structural: bool = False) -> None:
+        """On the event loop only."""
+        for watcher in self._watchers.get(topic, ()):
+            watcher.wake(structural=structural)
+
+    def wake_from_thread(self, topic: UUID, *, structural: bool = False) -> None:
+        """From anywhere: a database thread, a synchronous view. Does nothing where no loop serves."""
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(lambda: self.wake(topic, structural=structural))
+
+
+hub = Hub()

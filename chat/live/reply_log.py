@@ -1,0 +1,68 @@
+"""The output of one reply so far, as a list of segments that only grows.
+
+A position in it is a number of characters, counted over all segments. So "what came since n" is exact
+whatever pieces a viewer was given before, and hearing something twice is harmless.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Segment(NamedTuple):
+    """A run of output. `kind` is "text", "reasoning" or "tool" (lines of JSON)."""
+
+    kind: str
+    text: str
+
+
+class ReplyLog:
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        self._segments: list[Segment] = []
+        self._starts: list[int] = []
+        self.length = 0
+        for kind, text in segments:
+            self.append(kind, text)
+
+    def append(self, kind: str, text: str) -> None:
+        if text:
+            self._segments.append(Segment(kind, text))
+            self._starts.append(self.length)
+            self.length += len(text)
+
+    def extend_from(self, start: int, segments: Iterable[Segment]) -> bool:
+        """Takes segments that begin at `start`, skipping what is known already. False if there is a gap,
+        with nothing taken."""
+        if start > self.length:
+            return False
+        for kind, text in segments:
+            self.append(kind, text[max(0, self.length - start) :])
+            start += len(text)
+        return True
+
+    def since(self, position: int) -> list[Segment]:
+        """All output from `position` (in characters) on, with neighbours of one kind joined."""
+        if position >= self.length:
+            return []
+        first = bisect_right(self._starts, position) - 1
+        pieces = self._segments[first:]
+        kind, text = pieces[0]
+        pieces[0] = Segment(kind, text[position - self._starts[first] :])
+        return joined(pieces)
+
+    def text(self) -> str:
+        """The visible text."""
+        return "".join(text for kind, text in self._segments if kind == "text")
+
+
+def joined(segments: Iterable[Segment]) -> list[Segment]:
+    """Neighbours of one kind become one segment."""
+    runs: list[tuple[str, list[str]]] = []
+    for kind, text in segments:
+        if runs and runs[-1][0] == kind:
+            runs[-1][1].append(text)
+        else:
+            runs.append((kind, [text]))
+    return [Segment(kind, "".join(texts)) for kind, texts in runs]

@@ -1,0 +1,141 @@
+"""The watch over everything that is open in this process: one look each two seconds, for all at once.
+
+It holds two promises. Who lost the right to look is cut off within 5 s: a session that ended, a changed
+password, a deactivated person. And who missed a hint is woken all the same: the versions of all watched
+conversations are compared with the database, so every hint may be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError
+from django.utils import timezone
+
+from chat.database import run_unit
+from chat.live.hub import Watcher, hub
+from chat.models import Conversation, User
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 2.0  # seconds
+_CHUNK = 500  # ids in one query
+
+
+@dataclass(eq=False)
+class Viewer:
+    """Somebody who looks on: a person by a session. `session_hash` is the person's password fingerprint
+    that the session was opened with. `closed` is set, for good, with the reason why they are shown no
+    more: "revoked" (the right ended) or "restart" (the server stops)."""
+
+    user_id: int
+    session_key: str
+    session_hash: str
+    watcher: Watcher = field(default_factory=Watcher)
+    closed: str = ""
+
+    def close(self, reason: str) -> None:
+        self.closed = self.closed or reason
+        self.watcher.wake(structural=True)
+
+
+class Sentinel:
+    def __init__(self) -> None:
+        self._viewers: set[Viewer] = set()
+        self._versions: dict[UUID, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="sentinel")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    @contextmanager
+    def guarding(self, viewer: Viewer) -> Iterator[None]:
+        self._viewers.add(viewer)
+        try:
+            yield
+        finally:
+            self._viewers.discard(viewer)
+
+    @property
+    def viewers(self) -> int:
+        return len(self._viewers)
+
+    async def dismiss(self, seconds: float) -> None:
+        """Sends everyone away because the server stops; returns when they went, or after `seconds`."""
+        for viewer in list(self._viewers):
+            viewer.close("restart")
+        until = time.monotonic() + seconds
+        while self._viewers and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                await self.look()
+            except DatabaseError as error:
+                # Nothing can be read, so nothing new can be delivered either; the next look decides.
+                logger.warning("The watch over open pages could not look: %s", error)
+
+    async def look(self) -> None:
+        """One look at everything. Raises DatabaseError."""
+        viewers = list(self._viewers)
+        if viewers:
+            allowed = await run_unit(_allowed, [(v.user_id, v.session_key, v.session_hash) for v in viewers])
+            for viewer in viewers:
+                if (viewer.user_id, viewer.session_key, viewer.session_hash) not in allowed:
+                    viewer.close("revoked")
+        topics = hub.topics
+        if topics:
+            versions = await run_unit(_versions, topics)
+            for topic in topics:
+                if self._versions.get(topic) != versions.get(topic):
+                    hub.wake(topic, structural=True)
+            self._versions = versions
+
+
+def _allowed(claims: Collection[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+    """Those of the (user id, session key, session hash) that still hold."""
+    keys: set[str] = set()
+    for chunk in _chunks([key for _, key, _ in claims]):
+        keys |= set(
+            Session.objects.filter(session_key__in=chunk, expire_date__gt=timezone.now()).values_list(
+                "session_key", flat=True
+            )
+        )
+    hashes: dict[int, set[str]] = {}
+    for ids in _chunks([user_id for user_id, _, _ in claims]):
+        for user in User.objects.filter(pk__in=ids, is_active=True).only("pk", "password"):
+            hashes[user.pk] = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
+    return {claim for claim in claims if claim[1] in keys and claim[2] in hashes.get(claim[0], ())}
+
+
+def _versions(ids: Collection[UUID]) -> dict[UUID, int]:
+    """The versions of the kept conversations among these ids."""
+    versions: dict[UUID, int] = {}
+    for chunk in _chunks(ids):
+        versions.update(Conversation.objects.kept().filter(pk__in=chunk).values_list("pk", "version"))
+    return versions
+
+
+def _chunks[T](values: Collection[T]) -> Iterator[list[T]]:
+    unique = list(dict.fromkeys(values))
+    for first in range(0, len(unique), _CHUNK):
+        yield unique[first : first + _CHUNK]
+
+
+sentinel = Sentinel()

@@ -1,0 +1,168 @@
+"""What must stand before the server may serve: the data directory, the database, static files.
+
+Every step is idempotent and costs next to nothing when there is nothing to do. Must not know of HTTP.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.db import DatabaseError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+
+from chat.management.errors import StartError
+
+_MIGRATIONS_LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
+_CONNECT_SECONDS = 5
+
+# The lock of this process on its SQLite database. The operating system lets go of it with the process,
+# also after kill -9.
+_held: IO[str] | None = None
+
+
+def prepare_directories() -> None:
+    """Makes the data directory. Raises `StartError` when it cannot be made or written."""
+    try:
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(_unwritable(settings.DATA_DIR), code=2) from error
+    if not os.access(settings.DATA_DIR, os.W_OK | os.X_OK):
+        raise StartError(_unwritable(settings.DATA_DIR), code=2)
+
+
+def lock_sqlite() -> None:
+    """Holds the database for this process until it ends: SQLite serves exactly one server process, since
+    without Redis two cannot tell each other anything. Raises `StartError` when another one has it."""
+    global _held
+    if not settings.SQLITE or _held is not None:
+        return
+    path = Path(f"{connection.settings_dict['NAME']}.lock")
+    try:
+        lock = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StartError(_unwritable(path.parent), code=2) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        owner = lock.read().strip()
+        lock.close()
+        raise StartError(
+            f"Another Steady server (process {owner or 'unknown'}) is using {path.with_suffix('')}. "
+            "Stop it first. To run several servers, use PostgreSQL and Redis: docs/deploy.md."
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    _held = lock
+
+
+def prepare_database() -> bool:
+    """Migrates where needed; True if it did. Several processes may come here at once. Raises
+    `StartError` when the database is locked, unreachable, or newer than this code."""
+    try:
+        with _migrations_lock():
+            executor = MigrationExecutor(connection)
+            applied = set(executor.loader.applied_migrations or ())
+            unknown = sorted(
+                name
+                for app, name in applied - set(executor.loader.disk_migrations or ())
+                if app == "chat"  # A dependency may drop the files of its squashed migrations.
+            )
+            if unknown:
+                raise StartError(
+                    f"The database is newer than this version of Steady: it has had {unknown[-1]}. "
+                    "Go back to the newer version, or restore the backup made before the upgrade "
+                    "(docs/upgrade.md)."
+                )
+            if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                return False
+            call_command("migrate", interactive=False, verbosity=0)
+            return True
+    except DatabaseError as error:
+        raise StartError(database_words(error)) from error
+    finally:
+        connection.close()
+
+
+def collect_static() -> bool:
+    """Collects static files if they, or how they are stored, have changed; True if it did."""
+    root = Path(settings.STATIC_ROOT)
+    stamp = root / ".fingerprint"
+    fingerprint = _static_fingerprint()
+    try:
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint:
+            return False
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            call_command("collectstatic", interactive=False, verbosity=0)
+            stamp.write_text(fingerprint, encoding="utf-8")
+    except OSError as error:
+        raise StartError(_unwritable(root), code=2) from error
+    return True
+
+
+@contextmanager
+def _migrations_lock() -> Iterator[None]:
+    """Proves that the database can be reached and written, soon and by a connection of its own (the pool
+    would try for 30 s), and lets one process at a time migrate."""
+    with _direct_connection() as direct, direct.cursor() as cursor:
+        if direct.vendor == "postgresql":
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATIONS_LOCK])
+        else:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+        yield
+
+
+@contextmanager
+def _direct_connection() -> Iterator[BaseDatabaseWrapper]:
+    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
+    options["timeout" if settings.SQLITE else "connect_timeout"] = _CONNECT_SECONDS
+    settings_dict = {**connection.settings_dict, "OPTIONS": options}
+    direct = type(connections["default"])(settings_dict, "default")
+    try:
+        yield direct
+    finally:
+        direct.close()
+
+
+def _static_fingerprint() -> str:
+    """Changes with any static file's name, size or time, and with the way they are stored."""
+    digest = hashlib.sha256(repr((settings.STORAGES["staticfiles"], settings.STATIC_URL)).encode())
+    for finder in get_finders():
+        for name, storage in finder.list(None):
+            status = Path(storage.path(name)).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _unwritable(path: Path) -> str:
+    return (
+        f"{path} cannot be written. Give the server's user the right to write there, or set "
+        "STEADY_DATA_DIR to another place."
+    )
+
+
+def database_words(error: DatabaseError) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "locked" in reason:
+        return (
+            "The database is locked by another program, perhaps a backup or another Steady. "
+            "Wait until it is done, then start again."
+        )
+    return (
+        f"The database cannot be used ({reason}). Check DATABASE_URL, that the database is running, "
+        "and that the server's user may write to it."
+    )

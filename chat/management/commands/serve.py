@@ -1,0 +1,121 @@
+"""`manage.py serve`: sets everything up and serves it, on a clean clone and at the hundredth start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, connection
+from django.urls import reverse
+
+from chat.management import bootstrap
+from chat.management.errors import StartError
+
+logger = logging.getLogger(__name__)
+
+SYNC_SECONDS = 600.0
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()  # They ask the database, which is made ready first.
+    help = "Prepares the database, the static files and the first administrator, then serves Steady."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "address", nargs="?", default="127.0.0.1:8000", help="[address:]port, by default 127.0.0.1:8000"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._serve(options["address"])
+        except (StartError, ImproperlyConfigured) as error:
+            self.stdout.flush()
+            self.stderr.write(f"Steady cannot start. {error}")
+            sys.exit(getattr(error, "code", 2))
+
+    def _serve(self, address: str) -> None:
+        from chat.management import server  # Twisted, once the settings are known to be right
+
+        host, port = server.parse_address(address)
+        listener = server.listen(host, port)
+        bootstrap.prepare_directories()
+        bootstrap.lock_sqlite()
+        if bootstrap.prepare_database():
+            self._say("The database is up to date.")
+        self.check()
+        if bootstrap.collect_static():
+            self._say("The static files are collected.")
+        welcome = _first_admin()
+
+        from chatproject.asgi import application
+
+        bound = listener.getsockname()[1]
+
+        async def beside() -> None:
+            from chat.actions.catalog import sync_catalog
+
+            await sync_catalog({"demo"})  # No network: the first page has a model to offer.
+            self._say(_welcome_words(host, bound, welcome))
+            await _keep_catalog_fresh()
+
+        server.Server(application, listener, beside, self._say).run()
+
+    def _say(self, words: str) -> None:
+        self.stdout.write(words)
+        self.stdout.flush()
+
+
+def _first_admin() -> str | None:
+    """The path of the link for the first administrator, while there is none."""
+    from chat.actions.first_admin import ensure_first_admin
+
+    try:
+        token = ensure_first_admin()
+    except DatabaseError as error:
+        raise StartError(bootstrap.database_words(error)) from error
+    finally:
+        connection.close()
+    return reverse("first_admin", args=[token]) if token else None
+
+
+def _welcome_words(host: str, port: int, welcome: str | None) -> str:
+    url = _visible_url(host, port)
+    lines = [f"Steady is ready: {url}"]
+    if welcome:
+        lines += [
+            "",
+            "  Become its administrator here. The link works once, within 24 hours:",
+            f"  {url}{welcome}",
+            "",
+        ]
+    lines.append(f"Data: {settings.DATA_DIR.resolve()}. Ctrl+C stops.")
+    return "\n".join(lines)
+
+
+def _visible_url(host: str, port: int) -> str:
+    """What to type into a browser: STEADY_URL, on a local install with the port really used."""
+    if not settings.LOCAL:
+        return str(settings.STEADY_URL)
+    everywhere = ":" in host or (host[0].isdigit() and ip_address(host).is_unspecified)
+    name = str(urlsplit(settings.STEADY_URL).hostname) if everywhere else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+async def _keep_catalog_fresh() -> None:
+    """Asks the providers at the start and every ten minutes, so that one that was down, or an Ollama that
+    was started later, just appears."""
+    from chat.actions.catalog import sync_catalog
+
+    while True:
+        try:
+            await sync_catalog()
+        except DatabaseError:
+            logger.exception("Cannot store the providers' models. The next attempt is in ten minutes.")
+        await asyncio.sleep(SYNC_SECONDS)

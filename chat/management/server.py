@@ -1,0 +1,196 @@
+"""Daphne, driven by us: it has no lifespan and stops at once on SIGTERM, so signals and the end are ours.
+
+The end: readiness fails and new sockets are turned away; running replies go on for a while; then open
+sockets close with 1012 ("service restart") and the process exits with 0. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import daphne.server
+from django.conf import settings
+from twisted.internet import reactor
+
+from chat.generation.runner import runner
+from chat.management.errors import StartError
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
+_CLOSE_SECONDS = 3.0
+_BACKLOG = 1024
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`8000`, `0.0.0.0:8000`, `chat.local:8000` or `[::1]:8000` as host and port. Raises `StartError`."""
+    host, separator, port = text.rpartition(":")
+    host = host if separator else "127.0.0.1"
+    bracketed = host.startswith("[") and host.endswith("]")
+    usable = host and (bracketed or ":" not in host)
+    if not usable or not port.isascii() or not port.isdigit() or not 0 <= int(port) < 2**16:
+        raise StartError(
+            f"{text!r} is not an address to serve on. Write it like 8000, 0.0.0.0:8000 or [::1]:8000.", code=2
+        )
+    return host.strip("[]"), int(port)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; connections wait in its queue until the server runs. Raises `StartError`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        words = f"The address {host} is not known on this machine. Choose another one."
+        raise StartError(words, code=2) from error
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"Port {port} on {host} cannot be used: {(error.strerror or str(error)).lower()}. Stop what is "
+            f"using it, or choose another: uv run manage.py serve {port + 1 if port < 2**16 - 1 else 8000}"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class Server(daphne.server.Server):  # type: ignore[misc]
+    """Serves `application` on `listener` until a signal comes. `beside` runs in the event loop beside it,
+    from when the runner works until the server stops; what it raises ends the server and comes out of
+    `run`. `say` tells the person at the terminal."""
+
+    def __init__(
+        self,
+        application: Application,
+        listener: socket.socket,
+        beside: Callable[[], Coroutine[Any, Any, None]],
+        say: Callable[[str], None],
+    ) -> None:
+        super().__init__(
+            self._gate(application),
+            endpoints=["-"],  # Daphne wants one, and can name no IPv6 socket that is already open.
+            signal_handlers=False,
+            ready_callable=self._on_start,
+            server_name="",
+            verbosity=0,
+            websocket_timeout=-1,
+        )
+        self.endpoints: list[str] = []
+        self._listener = listener
+        self._beside = beside
+        self._say = say
+        self._draining = self._drained = False
+        self._someone_left = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Returns when the server has stopped."""
+        super().run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        if self._failure is not None:
+            raise self._failure
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        super().protocol_disconnected(protocol)
+        self._someone_left.set()
+
+    def kill_all_applications(self) -> Any:
+        # Daphne stumbles over connections that have no application: a request that just became a socket.
+        for protocol, details in list(self.connections.items()):
+            if "application_instance" not in details:
+                del self.connections[protocol]
+        return super().kill_all_applications()
+
+    def _gate(self, application: Application) -> Application:
+        async def gate(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if self._draining and scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.close", "code": SERVICE_RESTART})
+            elif self._drained:
+                headers = [(b"retry-after", b"1"), (b"connection", b"close")]
+                await send({"type": "http.response.start", "status": 503, "headers": headers})
+                await send({"type": "http.response.body", "body": b"Restarting.\n"})
+            else:
+                await application(scope, receive, send)
+
+        return gate
+
+    def _on_start(self) -> None:
+        loop = asyncio.get_event_loop()
+        reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
+        self._listener.close()  # Twisted has its own copy.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        self._starting = loop.create_task(self._start())
+        self._starting.add_done_callback(self._on_failure)
+
+    def _on_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            self.stop()
+
+    async def _start(self) -> None:
+        await runner.start()
+        await self._beside()
+
+    def _on_signal(self, number: int) -> None:
+        if self._draining:
+            os._exit(128 + number)
+        self._draining = True
+        self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        self._stopping.add_done_callback(self._on_failure)
+
+    async def _stop(self) -> None:
+        seconds = settings.CHAT_DRAIN_SECONDS
+        if runner.running:
+            self._say(
+                f"Finishing {runner.running} running replies, for up to {seconds:g} s. "
+                "Ctrl+C again stops at once."
+            )
+        self._starting.cancel()
+        try:
+            await runner.drain(seconds)
+            self._drained = True
+            for protocol in list(self.connections):
+                if _is_open_socket(protocol):
+                    protocol.serverClose(code=SERVICE_RESTART)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._until_all_left()
+        finally:
+            self.stop()
+
+    async def _until_all_left(self) -> None:
+        """Until every socket is closed and every request that has no answer yet has one. A stream of
+        events has begun its answer and is cut: the page asks again."""
+        while any(
+            "disconnected" not in details and (_is_open_socket(protocol) or _is_unanswered(protocol))
+            for protocol, details in self.connections.items()
+        ):
+            self._someone_left.clear()
+            await self._someone_left.wait()
+
+
+def _is_open_socket(protocol: Any) -> bool:
+    return _type(protocol) == "websocket" and protocol.state != protocol.STATE_CLOSED
+
+
+def _is_unanswered(protocol: Any) -> bool:
+    return _type(protocol) == "http" and not protocol.startedWriting
+
+
+def _type(protocol: Any) -> str:
+    return getattr(protocol, "application_type", "http")

@@ -1,0 +1,95 @@
+"""The catalog: which providers and models there are, what they cost and who may use them.
+
+Rows are filled from the providers' own lists and edited in the admin. Keys and addresses are not here:
+they come from the environment (`settings.CHAT_ACCOUNTS`) and never enter the database.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import models
+from django.db.models import Q
+
+from chat.models.user import User
+
+_MILLION = Decimal(1_000_000)
+
+
+class ModelProvider(models.Model):
+    """An account with a provider, known by the slug that the environment's settings use."""
+
+    slug = models.SlugField(primary_key=True)
+    name = models.CharField(max_length=100)
+    enabled = models.BooleanField(default=True, help_text="Off: none of its models can be used.")
+    position = models.PositiveIntegerField(default=100, help_text="Lower comes first in the model list.")
+    synced_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sync_error = models.CharField(max_length=300, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["position", "slug"]
+        verbose_name = "provider"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ChatModelQuerySet(models.QuerySet["ChatModel"]):
+    def usable_by(self, user: User) -> ChatModelQuerySet:
+        """Models this person may send to now: enabled, still listed by the provider, reachable by a
+        configured account, and open to everyone or to one of the person's groups."""
+        return (
+            self.filter(enabled=True, available=True)
+            .filter(provider__enabled=True, provider__in=list(settings.CHAT_ACCOUNTS))
+            .filter(Q(for_everyone=True) | Q(groups__in=user.groups.all()))
+            .select_related("provider")
+            .distinct()
+        )
+
+
+class ChatModel(models.Model):
+    """A model that people can chat with."""
+
+    provider = models.ForeignKey(ModelProvider, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=200, help_text="The provider's own id of the model.")
+    display_name = models.CharField(max_length=200, blank=True)
+    enabled = models.BooleanField(default=True)
+    available = models.BooleanField(
+        default=True, editable=False, help_text="Off: the provider has stopped listing it."
+    )
+    listed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the provider last listed it."
+    )
+    for_everyone = models.BooleanField(default=True, help_text="Off: only the groups below may use it.")
+    groups = models.ManyToManyField(Group, blank=True)
+    context_window = models.PositiveIntegerField(null=True, blank=True, help_text="In tokens.")
+    max_output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    input_price = models.DecimalField(
+        max_digits=12, decimal_places=4, null=True, blank=True, help_text="US dollars per million tokens in."
+    )
+    output_price = models.DecimalField(
+        max_digits=12, decimal_places=4, null=True, blank=True, help_text="US dollars per million tokens out."
+    )
+    position = models.PositiveIntegerField(default=100)
+
+    objects = ChatModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["provider__position", "provider_id", "position", "name"]
+        constraints = [models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_model")]
+        verbose_name = "model"
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        return self.display_name or self.name
+
+    def cost(self, input_tokens: int | None, output_tokens: int | None) -> Decimal | None:
+        """US dollars for these tokens at the current prices; None while a price is unknown."""
+        if self.input_price is None or self.output_price is None:
+            return None
+        return ((input_tokens or 0) * self.input_price + (output_tokens or 0) * self.output_price) / _MILLION

@@ -1,0 +1,64 @@
+"""A conversation: one person's thread of messages, and the version that everything live hangs on."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from chat.models.user import User
+
+TITLE_LENGTH = 200
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def kept(self) -> ConversationQuerySet:
+        """Without the deleted ones."""
+        return self.filter(deleted_at=None)
+
+
+class Conversation(models.Model):
+    """`version` rises with every structural change; each message keeps the version that last changed it,
+    so "what changed since v" is one query. `path_version` is the version at which the shown path last
+    changed other than by growing: who is behind it must take the thread anew. `last_position` is the
+    order of the newest message: order is an integer assigned in the transaction that writes, never a
+    clock. A deleted conversation keeps its row, so that its id cannot be taken again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    version = models.PositiveBigIntegerField(default=0)
+    path_version = models.PositiveBigIntegerField(default=0)
+    last_position = models.PositiveIntegerField(default=0)
+    head = models.ForeignKey(
+        "chat.Message",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at", "-id"]
+        indexes = [models.Index(fields=["owner", "-updated_at"])]
+
+    def __str__(self) -> str:
+        return self.title or "New chat"
+
+    def next_version(self) -> int:
+        """Raises `version` by one. The caller holds the row's lock and saves."""
+        self.version += 1
+        self.updated_at = timezone.now()
+        return self.version
+
+    def next_position(self) -> int:
+        """The place of the next message. The caller holds the row's lock and saves."""
+        self.last_position += 1
+        return self.last_position

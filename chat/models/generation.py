@@ -1,0 +1,103 @@
+"""One reply being produced: its state, its lease, its timings, what it used and what it cost."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from chat.models.catalog import ChatModel
+from chat.models.conversation import Conversation
+from chat.models.message import Message
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued", "Waiting to start"
+    RUNNING = "running", "Answering"
+    COMPLETE = "complete", "Complete"
+    LENGTH = "length", "Cut at the length limit"
+    STOPPED = "stopped", "Stopped"
+    INTERRUPTED = "interrupted", "Interrupted"
+    FAILED = "failed", "Failed"
+    REFUSED = "refused", "Refused"
+
+
+LIVE = (Status.QUEUED, Status.RUNNING)
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def live(self) -> GenerationQuerySet:
+        return self.filter(status__in=LIVE)
+
+
+class Generation(models.Model):
+    """`owner` names the process that holds the lease, which `heartbeat_at` (database time) keeps alive.
+    Every write of the owner is conditional on still being the owner: a late writer changes nothing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="generations")
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="generation")
+    continues = models.ForeignKey(
+        Message, null=True, blank=True, on_delete=models.SET_NULL, related_name="continuations"
+    )
+    model = models.ForeignKey(ChatModel, null=True, on_delete=models.SET_NULL, related_name="generations")
+    model_label = models.CharField(max_length=200, help_text="The model's name at the time.")
+    status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
+
+    owner = models.CharField(max_length=64, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    stop_requested = models.BooleanField(default=False)
+
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cached_input_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0)
+    usage_estimated = models.BooleanField(default=False)
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
+
+    finish_reason = models.CharField(max_length=100, blank=True, help_text="The provider's own word.")
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.CharField(max_length=500, blank=True)
+
+    objects = GenerationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["queued_at"]
+        indexes = [
+            models.Index(fields=["status", "heartbeat_at"]),
+            models.Index(fields=["conversation", "status"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_label}: {self.get_status_display()}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def seconds_to_first_token(self) -> float | None:
+        if self.first_token_at is None or self.started_at is None:
+            return None
+        return (self.first_token_at - self.started_at).total_seconds()
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start to the end; None while it runs or if it never started."""
+        if self.finished_at is None or self.started_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Output tokens over the time from the first token to the end."""
+        if not self.output_tokens or self.first_token_at is None or self.finished_at is None:
+            return None
+        seconds = (self.finished_at - self.first_token_at).total_seconds()
+        return self.output_tokens / seconds if seconds > 0 else None

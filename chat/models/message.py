@@ -1,0 +1,75 @@
+"""One message. Messages form a tree by `parent`; the thread shows the path to the conversation's head.
+
+Positions rise along every path, so the shown messages in order of position *are* the path: opening a
+thread costs what it shows, not what exists.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from chat.models.conversation import Conversation
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def shown(self) -> MessageQuerySet:
+        """What the thread shows, in its order: the path to the head (with side-by-side replies)."""
+        return self.filter(shown=True).order_by("position").select_related("generation")
+
+
+class Role(models.TextChoices):
+    USER = "user", "Person"
+    ASSISTANT = "assistant", "Model"
+
+
+class Message(models.Model):
+    """`parts` is the ordered content: `{"type": "text" | "reasoning" | "tool_call" | "opaque", ...}`;
+    `text` is its visible text, which is what search reads. Both are empty while the reply runs: until it
+    ends the journal is its record.
+
+    `client_id` is the sender's own id of a prompt: sending it again gives the same message (unique per
+    conversation). `position` orders the messages of a conversation."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="children"
+    )
+    position = models.PositiveIntegerField()
+    shown = models.BooleanField(default=True, help_text="Whether it is on the path to the head.")
+    role = models.CharField(max_length=10, choices=Role)
+    client_id = models.UUIDField(null=True, blank=True)
+    text = models.TextField(blank=True)
+    parts = models.JSONField(default=list, blank=True)
+    added_version = models.PositiveBigIntegerField(help_text="The conversation's version that added it.")
+    version = models.PositiveBigIntegerField(help_text="The conversation's version that last changed it.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "position"], name="one_message_per_position"),
+            models.UniqueConstraint(fields=["conversation", "client_id"], name="one_message_per_client_id"),
+        ]
+        indexes = [
+            models.Index(fields=["conversation", "version"]),
+            models.Index(fields=["conversation", "shown", "position"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}: {self.text[:60]}"
+
+    @property
+    def reasoning(self) -> str:
+        """The readable reasoning of a finished reply."""
+        return "".join(part["text"] for part in self.parts if part["type"] == "reasoning")
+
+    def part(self, kind: str) -> list[dict[str, Any]]:
+        """The parts of one type, in order."""
+        return [part for part in self.parts if part["type"] == kind]

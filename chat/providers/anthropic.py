@@ -1,0 +1,133 @@
+"""Anthropic through its official SDK: the Messages API.
+
+The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
+its typed stream costs several times as much (`benchmarks/providers.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import anthropic
+import httpx2
+import orjson
+
+from chat.providers import failures
+from chat.providers.anthropic_messages import MessagesDecoder, messages_body
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.concessions import Body, Concession, Negotiator, without
+from chat.providers.errors import ConfigurationError, MalformedStreamError
+from chat.providers.events import Notice, ProviderEvent
+from chat.providers.sse import TRANSPORT_ERRORS, read_stream
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+CONNECT_SECONDS = 10.0
+
+
+class AnthropicProvider:
+    """The adapter for api.anthropic.com and for gateways that speak its Messages API."""
+
+    def __init__(self, account: Account) -> None:
+        if not account.api_key:
+            raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
+        self.account = account
+        self._client = _client(account)
+        self._negotiator = Negotiator(_CONCESSIONS)
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        async def post(body: Body) -> httpx2.Response:
+            return await self._request("post", "/v1/messages", body)
+
+        response = await self._negotiator.send(request.model, messages_body(request), post)
+        decoder = MessagesDecoder(request.model, self.account.api_key)
+        async with aclosing(response), aclosing(read_stream(response.aiter_bytes(), decoder)) as events:
+            yield Notice("waiting")
+            try:
+                async for event in events:
+                    yield event
+            except TRANSPORT_ERRORS as error:
+                raise failures.from_transport(error, secret=self.account.api_key) from None
+
+    async def list_models(self) -> list[ModelInfo]:
+        response = await self._request("get", "/v1/models?limit=1000")
+        async with aclosing(response):
+            try:
+                return [_model_info(entry) for entry in orjson.loads(await response.aread())["data"]]
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
+                raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
+            except TRANSPORT_ERRORS as error:
+                raise failures.from_transport(error, secret=self.account.api_key) from None
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
+        """The response to be read and closed by the caller. Raises `ProviderError`."""
+        call = self._client.post if method == "post" else self._client.get
+        options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True}
+        options |= {"stream_cls": anthropic.AsyncStream[Any]} | ({"body": body} if body is not None else {})
+        secret = self.account.api_key
+        try:
+            response: httpx2.Response = await call(path, **options)
+        except anthropic.APIStatusError as error:
+            headers = error.response.headers
+            raise failures.from_status(
+                error.status_code, error.body, secret=secret, headers=headers
+            ) from None
+        except (anthropic.APIError, *TRANSPORT_ERRORS) as error:
+            raise failures.from_transport(error, secret=secret) from None
+        return response
+
+
+def _client(account: Account) -> anthropic.AsyncAnthropic:
+    """An SDK client that takes everything from the account and nothing from the environment."""
+    client = anthropic.AsyncAnthropic(
+        # Not None, or the SDK reads its own variables and files.
+        api_key=account.api_key,
+        webhook_key="",
+        base_url=account.base_url or DEFAULT_BASE_URL,
+        open_telemetry=False,
+        max_retries=0,  # the pipeline retries
+        timeout=anthropic.Timeout(None, connect=CONNECT_SECONDS),  # the pipeline watches the clock
+        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False),
+    )
+    # ANTHROPIC_CUSTOM_HEADERS has no switch of its own. Gateways may know the key's older header only.
+    client._custom_headers = {"x-api-key": account.api_key} if account.base_url else {}
+    return client
+
+
+def _model_info(entry: Mapping[str, Any]) -> ModelInfo:
+    capabilities = entry.get("capabilities") or {}
+
+    def supports(name: str) -> bool:
+        return bool((capabilities.get(name) or {}).get("supported"))
+
+    return ModelInfo(
+        str(entry["id"]),
+        display_name=str(entry.get("display_name") or ""),
+        context_window=entry.get("max_input_tokens"),
+        max_output_tokens=entry.get("max_tokens"),
+        takes_images=supports("image_input") if capabilities else True,
+        reasons=supports("thinking"),
+    )
+
+
+def _think_with_a_budget(body: Body) -> Body:
+    """Models before adaptive thinking take a number of tokens instead of an effort."""
+    if body.get("thinking", {}).get("type") != "adaptive":
+        return body
+    effort = body.get("output_config", {}).get("effort", "medium")
+    budget = min({"low": 2_048, "medium": 8_192, "high": 16_384}[effort], body["max_tokens"] // 2)
+    body = {key: value for key, value in body.items() if key not in {"thinking", "output_config"}}
+    return {**body, "thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= 1_024 else body
+
+
+_CONCESSIONS = (
+    Concession(re.compile(r"adaptive"), _think_with_a_budget),
+    Concession(re.compile(r"display"), without("thinking", "display")),
+    Concession(re.compile(r"effort|output_config"), without("output_config")),
+    Concession(re.compile(r"thinking"), without("thinking")),
+)

@@ -1,0 +1,208 @@
+"""The Messages wire format of Anthropic: what is sent, and what comes back. Knows no SDK.
+
+https://platform.claude.com/docs/en/api/messages-streaming
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from chat.providers import failures
+from chat.providers.attachments import base64_of, is_image, is_text, text_of, unreadable
+from chat.providers.base import ChatRequest, ToolCall, Turn
+from chat.providers.errors import InvalidRequestError
+from chat.providers.events import (
+    Finished,
+    Opaque,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chat.providers.opaque import opaque_of, place
+from chat.providers.sse import Decoder, string
+
+KIND = "anthropic"
+
+
+def messages_body(request: ChatRequest) -> dict[str, Any]:
+    """The JSON body. A temperature is not sent: current models refuse it."""
+    messages = [message for turn in request.turns if (message := _message(turn, request.model))]
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": messages,
+        "max_tokens": request.max_output_tokens or _default_limit(request.model),
+        "stream": True,
+    }
+    if request.system:
+        body["system"] = request.system
+    if request.reasoning_effort == "none":
+        body["thinking"] = {"type": "disabled"}
+    elif request.reasoning_effort is not None:
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        body["output_config"] = {"effort": request.reasoning_effort}
+    if request.tools:
+        body["tools"] = [
+            {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+            for tool in request.tools
+        ]
+    return body
+
+
+class MessagesDecoder(Decoder):
+    """Reads the events of one message. `message_stop` is its end marker."""
+
+    def __init__(self, model: str = "", secret: str = "") -> None:
+        super().__init__(secret)
+        self._model = model
+        self._usage: dict[str, Any] = {}
+        self._calls: dict[int, int] = {}  # block index -> ours
+        self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block as it grows
+        self._has_text = False
+        self._stop_reason = ""
+
+    def events(self, payload: Any) -> Sequence[ProviderEvent]:
+        match payload.get("type"):
+            case "content_block_delta":
+                return self._delta(payload["index"], payload["delta"])
+            case "content_block_start":
+                return self._start_block(payload["index"], payload["content_block"])
+            case "content_block_stop":
+                return self._end_block(payload["index"])
+            case "message_start":
+                return self._count(payload["message"].get("usage"))
+            case "message_delta":
+                self._stop_reason = payload["delta"].get("stop_reason") or self._stop_reason
+                return self._count(payload.get("usage"))
+            case "message_stop":
+                self.finished = Finished(
+                    _OUTCOMES.get(self._stop_reason, Outcome.COMPLETE), self._stop_reason
+                )
+                self.done = True
+            case "error":
+                raise failures.from_stream(payload, secret=self.secret)
+        return ()  # ping, and what is not known yet
+
+    def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
+        match block.get("type"):
+            case "text" if block.get("text"):
+                self._has_text = True
+                return (TextDelta(string(block["text"])),)
+            case "tool_use":
+                number = self._calls.setdefault(index, len(self._calls))
+                return (ToolCallDelta(number, id=string(block["id"]), name=string(block["name"])),)
+            case "thinking":
+                self._thinking[index] = {"type": "thinking", "thinking": "", "signature": ""}
+            case "redacted_thinking":
+                kept = {"type": "redacted_thinking", "data": string(block["data"])}
+                return ReasoningDelta("", redacted=True), self._keep(kept)
+        return ()
+
+    def _delta(self, index: int, delta: Any) -> Sequence[ProviderEvent]:
+        match delta.get("type"):
+            case "text_delta":
+                self._has_text = True
+                return (TextDelta(string(delta["text"])),)
+            case "input_json_delta":
+                arguments = string(delta["partial_json"])
+                return (ToolCallDelta(self._calls[index], arguments),) if arguments else ()
+            case "thinking_delta":
+                self._thinking[index]["thinking"] += string(delta["thinking"])
+                return (ReasoningDelta(delta["thinking"]),)
+            case "signature_delta":
+                self._thinking[index]["signature"] += string(delta["signature"])
+        return ()
+
+    def _end_block(self, index: int) -> Sequence[ProviderEvent]:
+        block = self._thinking.pop(index, None)
+        return (self._keep(block),) if block and block["signature"] else ()
+
+    def _keep(self, block: Mapping[str, str]) -> Opaque:
+        position = place(has_text=self._has_text, calls=len(self._calls))
+        return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
+
+    def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
+        """Each report replaces the numbers that it names."""
+        if not usage:
+            return ()
+        self._usage |= {name: value for name, value in usage.items() if value is not None}
+        cached = int(self._usage.get("cache_read_input_tokens", 0))
+        written = int(self._usage.get("cache_creation_input_tokens", 0))
+        details = self._usage.get("output_tokens_details") or {}
+        counted = Usage(
+            input_tokens=int(self._usage.get("input_tokens", 0)) + cached + written,
+            output_tokens=int(self._usage.get("output_tokens", 0)),
+            cached_input_tokens=cached,
+            reasoning_tokens=int(details.get("reasoning_tokens") or details.get("thinking_tokens") or 0),
+        )
+        return (counted,)
+
+
+def _message(turn: Turn, model: str) -> dict[str, Any] | None:
+    """None for a turn that says nothing: the API refuses empty content."""
+    content = _user_content(turn) if turn.role == "user" else _assistant_content(turn, model)
+    return {"role": turn.role, "content": content} if content else None
+
+
+def _user_content(turn: Turn) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = [
+        {
+            "type": "tool_result",
+            "tool_use_id": result.call_id,
+            "content": result.text,
+            "is_error": result.is_error,
+        }
+        for result in turn.tool_results
+    ]
+    for file in turn.files:
+        source = {"type": "base64", "media_type": file.media_type, "data": base64_of(file)}
+        if is_image(file):
+            content.append({"type": "image", "source": source})
+        elif file.media_type == "application/pdf":
+            content.append({"type": "document", "source": source, "title": file.name or "document.pdf"})
+        elif not is_text(file):
+            raise unreadable(file)
+    text = text_of(turn)
+    return [*content, {"type": "text", "text": text}] if text.strip() else content
+
+
+def _assistant_content(turn: Turn, model: str) -> list[dict[str, Any]]:
+    kept = opaque_of(turn, KIND, model)
+    content: list[dict[str, Any]] = [data["block"] for data in kept.before_text]
+    if turn.text.strip():
+        content.append({"type": "text", "text": turn.text})
+    for number, call in enumerate(turn.tool_calls):
+        content.extend(data["block"] for data in kept.before_call(number))
+        content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": _arguments(call)})
+    return content
+
+
+def _arguments(call: ToolCall) -> Any:
+    try:
+        return orjson.loads(call.arguments or "{}")
+    except orjson.JSONDecodeError:
+        raise InvalidRequestError(detail=f"The arguments of tool call {call.id!r} are no JSON.") from None
+
+
+def _default_limit(model: str) -> int:
+    """Anthropic demands a limit. This one each model of the family takes, and few answers need."""
+    if re.match(r"claude-3-(haiku|opus|sonnet)", model):
+        return 4_096
+    return 8_192 if model.startswith("claude-3-5") else 32_000
+
+
+_OUTCOMES = {
+    "end_turn": Outcome.COMPLETE,
+    "stop_sequence": Outcome.COMPLETE,
+    "max_tokens": Outcome.LENGTH,
+    "model_context_window_exceeded": Outcome.LENGTH,
+    "tool_use": Outcome.TOOL_CALLS,
+    "pause_turn": Outcome.PAUSED,
+    "refusal": Outcome.REFUSED,
+}

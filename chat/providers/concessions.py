@@ -1,0 +1,73 @@
+"""Giving up options that a model or server does not know, one at a time.
+
+Models of one provider differ in what they accept (a temperature, an effort, a reasoning summary), and no
+model list says so reliably. A request that is refused *because of such an option* has not been answered
+and costs nothing: it is sent again without the option, and the model is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chat.providers.errors import ContextLengthError, InvalidRequestError
+
+type Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Concession:
+    """`complaint` is searched for in the provider's words; `concede` takes a body and returns one that
+    asks for less, or the same body when there is nothing to give up."""
+
+    complaint: re.Pattern[str]
+    concede: Callable[[Body], Body]
+
+
+def without(*path: str) -> Callable[[Body], Body]:
+    """A concession that drops the option at `path`, such as `without("reasoning", "summary")`."""
+
+    def drop(body: Body, path: Sequence[str] = path) -> Body:
+        name, *rest = path
+        if name not in body:
+            return body
+        if not rest:
+            return {key: value for key, value in body.items() if key != name}
+        return {**body, name: drop(body[name], rest)}
+
+    return drop
+
+
+class Negotiator:
+    """The concessions made to each model of one account so far."""
+
+    def __init__(self, offered: Sequence[Concession]) -> None:
+        self._offered = offered
+        self._made: defaultdict[str, list[Concession]] = defaultdict(list)
+
+    async def send[T](self, model: str, body: Body, post: Callable[[Body], Awaitable[T]]) -> T:
+        """`post(body)`, again with less as long as the provider complains about an option."""
+        for concession in self._made[model]:
+            body = concession.concede(body)
+        while True:
+            try:
+                return await post(body)
+            except ContextLengthError:
+                raise
+            except InvalidRequestError as error:
+                smaller = self._concede(model, body, error.detail)
+                if smaller is None:
+                    raise
+                body = smaller
+
+    def _concede(self, model: str, body: Body, complaint: str) -> Body | None:
+        for concession in self._offered:
+            if concession not in self._made[model] and concession.complaint.search(complaint):
+                smaller = concession.concede(body)
+                if smaller != body:
+                    self._made[model].append(concession)
+                    return smaller
+        return None

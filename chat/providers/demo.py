@@ -1,0 +1,259 @@
+"""A model that needs no key and no network: for a first look, for tests and for trying what goes wrong.
+
+Models: `demo` answers at a readable pace, `demo-fast` answers ten times as long and seven times as fast.
+A prompt that contains one of these provokes a behaviour:
+
+    /demo echo TEXT    answers with TEXT and nothing else (the rest of the prompt, verbatim)
+    /demo long         about 1,500 words
+    /demo think        thinks longer before it answers
+    /demo slow         two tokens a second
+    /demo instant      no pauses at all
+    /demo tool         calls the first tool of the request; answers once it has the result
+    /demo length       ends at its output limit
+    /demo refuse       declines to answer
+    /demo cut          the stream ends in the middle without an end marker
+    /demo break        the connection fails in the middle
+    /demo flaky        every other attempt fails before the first token
+    /demo hang         never says a word
+    /demo stall        falls silent in the middle
+    /demo fail [CODE]  fails before the first token; CODE is a code of `errors`, else `unavailable`
+
+Several may stand in one prompt, such as `/demo instant /demo cut`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncGenerator, Iterator
+
+from chat.providers import errors
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.events import (
+    Finished,
+    Notice,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+
+MODELS = [
+    ModelInfo(
+        "demo", "Demo", context_window=32_000, max_output_tokens=8_000, takes_images=True, reasons=True
+    ),
+    ModelInfo(
+        "demo-fast",
+        "Demo, fast and long",
+        context_window=32_000,
+        max_output_tokens=8_000,
+        takes_images=True,
+        reasons=True,
+    ),
+]
+
+
+class DemoProvider:
+    """The demo adapter. See the module for what a prompt can ask for."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self._fails_next = True  # `/demo flaky`
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        if request.model not in {model.name for model in MODELS}:
+            raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
+        prompt = request.turns[-1].text if request.turns else ""
+        commands = set(re.findall(r"/demo (\w+)", prompt))
+        await self._fail_early(commands, prompt)
+        yield Notice("waiting")
+        pace = _Pace(_tokens_per_second(request.model, commands))
+
+        if "tool" in commands and request.tools and not request.turns[-1].tool_results:
+            yield ToolCallDelta(0, id="call_demo", name=request.tools[0].name)
+            for piece in ("{", "}"):
+                await pace.wait()
+                yield ToolCallDelta(0, arguments=piece)
+            yield Usage(_count(request), 2)
+            yield Finished(Outcome.TOOL_CALLS, "tool_calls")
+            return
+
+        reasoning = _tokens(_REASONING * (8 if "think" in commands else 1))
+        for token in reasoning:
+            await pace.wait()
+            yield ReasoningDelta(token)
+        tokens = _tokens(_answer(request.model, commands, prompt))
+        limit = min(len(tokens), request.max_output_tokens or len(tokens))
+        if "length" in commands:
+            limit = min(limit, len(tokens) // 2)
+        for number, token in enumerate(tokens[:limit]):
+            if number == len(tokens) // 2:
+                if "cut" in commands:
+                    return
+                await _fail_midway(commands)
+            await pace.wait()
+            yield TextDelta(token)
+        yield Usage(_count(request), len(reasoning) + limit, reasoning_tokens=len(reasoning))
+        if "refuse" in commands:
+            yield Finished(Outcome.REFUSED, "refusal")
+        elif limit < len(tokens):
+            yield Finished(Outcome.LENGTH, "length")
+        else:
+            yield Finished(Outcome.COMPLETE, "stop")
+
+    async def list_models(self) -> list[ModelInfo]:
+        return list(MODELS)
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    async def _fail_early(self, commands: set[str], prompt: str) -> None:
+        if "hang" in commands:
+            await asyncio.Event().wait()
+        if "flaky" in commands:
+            fails, self._fails_next = self._fails_next, not self._fails_next
+            if fails:
+                raise errors.OverloadedError(detail="/demo flaky")
+        if asked := re.search(r"/demo fail\b ?(\w*)", prompt):
+            raise _ERRORS.get(asked[1], errors.UnavailableError)(detail=asked[0])
+
+
+class _Pace:
+    """Spreads tokens over time by a schedule, so that what the consumer takes is not added to it."""
+
+    def __init__(self, tokens_per_second: float | None) -> None:
+        self._interval = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        now = asyncio.get_running_loop().time()
+        jitter = random.uniform(0.5, 1.5)  # noqa: S311 - a pace, not a secret
+        self._next = max(self._next, now - self._interval) + self._interval * jitter
+        await asyncio.sleep(max(0.0, self._next - now) if self._interval else 0)
+
+
+async def _fail_midway(commands: set[str]) -> None:
+    if "break" in commands:
+        raise errors.ConnectionFailedError(detail="/demo break")
+    if "stall" in commands:
+        await asyncio.Event().wait()
+
+
+def _tokens_per_second(model: str, commands: set[str]) -> float | None:
+    if "instant" in commands:
+        return None
+    if "slow" in commands:
+        return 2.0
+    return 200.0 if model == "demo-fast" else 30.0
+
+
+def _answer(model: str, commands: set[str], prompt: str) -> str:
+    if echoed := re.search(r"/demo echo ?(.*)", prompt, re.DOTALL):
+        return echoed[1]
+    if "refuse" in commands:
+        return "I cannot help with that."
+    quoted = " ".join(re.sub(r"/demo \w+", "", prompt).split())[:200] or "nothing at all"
+    # Escaped, so that a half-open marker in the prompt cannot swallow the rest of the answer.
+    answer = _ANSWER.replace("PROMPT", re.sub(r"([\\`*_{}\[\]<>()#+!|$~-])", r"\\\1", quoted))
+    if "long" in commands or model == "demo-fast":
+        parts = (_PART.replace("NUMBER", str(number)) for number in range(1, 10))
+        return answer + "".join(parts)
+    return answer
+
+
+def _tokens(text: str) -> list[str]:
+    """Pieces of the size that a model's tokens have. Joined they are the text."""
+    return re.findall(r"\s*(?:\w{1,7}|[^\w\s])|\s+", text)
+
+
+def _count(request: ChatRequest) -> int:
+    return sum(len(_tokens(text)) for text in (request.system, *(turn.text for turn in request.turns)))
+
+
+def _error_classes(base: type[errors.ProviderError]) -> Iterator[type[errors.ProviderError]]:
+    for error in base.__subclasses__():
+        yield error
+        yield from _error_classes(error)
+
+
+_ERRORS = {error.code: error for error in _error_classes(errors.ProviderError)}
+
+_REASONING = "The person wants to see how an answer looks. I will use a little of everything. "
+
+_ANSWER = """\
+## A demonstration
+
+You wrote: *PROMPT*. No model has read it: this answer comes from **Steady's built-in demo**, so that you \
+can see how a conversation feels before you [set up a provider](https://docs.djangoproject.com/en/stable/).
+
+### What streaming looks like
+
+1. Your message is stored *before* it is acknowledged.
+2. Each token is shown as it arrives, and saved a moment later.
+3. When the answer ends, its final state is written once:
+   - `complete` if all was said,
+   - `stopped` if you pressed **Stop**.
+
+> A reply is never lost and never stuck.
+> Close this tab in the middle of an answer, come back, and read on.
+
+### A table
+
+| Part | Keeps | Survives a crash |
+|:-----|:------|:----------------:|
+| Prompt | every character | yes |
+| Reply | all but the last half second | yes |
+| Typing dots | nothing | no |
+
+### Some code
+
+```python
+def fibonacci(count: int) -> list[int]:
+    \"\"\"The first `count` Fibonacci numbers.\"\"\"
+    numbers = [0, 1]
+    while len(numbers) < count:
+        numbers.append(numbers[-1] + numbers[-2])
+    return numbers[:count]
+```
+
+The ratio of two neighbours tends to $\\varphi = \\frac{1 + \\sqrt{5}}{2}$, because
+
+$$
+F_n = \\frac{\\varphi^n - (1 - \\varphi)^n}{\\sqrt{5}}
+$$
+
+### What to try next
+
+- [x] Send a message
+- [ ] Press **Stop** while an answer is being written
+- [ ] Edit your prompt, and compare both branches
+- [ ] Write `/demo long`, `/demo think` or `/demo fail` and see what happens
+
+That is all there is to see. ~~No more words.~~ Have a pleasant day! 🌱
+"""
+
+_PART = """
+### Part NUMBER of a long answer
+
+A long answer shows what a short one hides: whether the page keeps its place while you read further up, \
+whether the text stays selectable while more of it arrives, and whether the last paragraph appears as \
+quickly as the first. Nothing that is already on the screen should move, flicker or be drawn again.
+
+- **Reading** goes at about four words a second, and writing in this demo goes a good deal faster.
+- **Scrolling** up releases the page; a button brings you back to the newest line.
+- **Copying** gives you the Markdown that the model wrote, not the page's decoration.
+
+```sql
+SELECT conversation_id, count(*) AS messages
+FROM chat_message
+WHERE created_at > now() - interval 'NUMBER days'
+GROUP BY conversation_id
+ORDER BY messages DESC;
+```
+
+When part NUMBER is done, the next one follows without a pause, until nine of them have been said. It is \
+the same text each time, since the demo has only so much imagination.
+"""

@@ -1,0 +1,223 @@
+"""Turns what providers, SDKs and transports report into the exception tree of `errors`.
+
+One table serves all providers: their codes do not contradict each other, and compatible servers mix them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx2
+
+from chat.providers import errors
+from chat.providers.errors import ProviderError
+
+_DETAIL_LIMIT = 1_000
+
+
+def from_status(
+    status: int, body: object, *, secret: str, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """The error for an HTTP answer of `status`. `body` is its JSON or text."""
+    return _error(status, body, secret, retry_after(headers or {}))
+
+
+def from_stream(body: object, *, secret: str) -> ProviderError:
+    """The error for an error object in the middle of a stream. Its status, if any, is inside it."""
+    numbers = [int(mark) for mark in _marks(body) if re.fullmatch(r"[45]\d\d", mark)]
+    return _error(numbers[0] if numbers else 500, body, secret, None)
+
+
+def from_transport(error: BaseException, *, secret: str) -> ProviderError:
+    """The error for a connection that failed or broke, from an SDK's or a transport's exception."""
+    detail = redact("; ".join(f"{type(link).__name__}: {link}" for link in _causes(error)), secret)
+    for link in _causes(error):
+        # Read first: the SDKs' aiohttp transport calls a refused connection a ConnectTimeout.
+        if isinstance(link, aiohttp.InvalidURL | httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+            return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
+        if isinstance(link, aiohttp.ServerTimeoutError):
+            return errors.TimeoutExceededError(detail=detail)
+        if isinstance(link, aiohttp.ClientError):
+            return errors.ConnectionFailedError(detail=detail)
+    if any(isinstance(link, httpx2.TimeoutException | TimeoutError) for link in _causes(error)):
+        return errors.TimeoutExceededError(detail=detail)
+    return errors.ConnectionFailedError(detail=detail)
+
+
+def redact(text: str, secret: str) -> str:
+    """`text` for the log: without the key, anything that looks like one, and cut to a sane length."""
+    if secret:
+        text = text.replace(secret, "[key]")
+    return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from `Retry-After` (a number or a date, RFC 9110 section 10.2.3) or `retry-after-ms`."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        value = headers.get("retry-after")
+        if not value:
+            return None
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+            return float(value)
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _error(status: int, body: object, secret: str, wait: float | None) -> ProviderError:
+    message = _message(body)
+    detail = redact(f"HTTP {status}: {body}", secret)
+    wait = wait if wait is not None else _retry_info(body)
+    for pattern, kind, words in _MESSAGES:
+        # Rate limits speak of tokens and maxima too.
+        if pattern.search(message) and (status != 429 or kind is errors.BillingError):
+            return kind(words, detail=detail)
+    for mark in _marks(body):
+        if coded := _CODES.get(mark):
+            return coded(detail=detail, retry_after=wait)
+    if status < 400 or (status == 404 and "model" not in message.lower()):
+        return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
+    return _kind_of_status(status)(detail=detail, retry_after=wait)
+
+
+def _kind_of_status(status: int) -> type[ProviderError]:
+    if kind := _STATUSES.get(status):
+        return kind
+    if status >= 500:
+        return errors.UnavailableError
+    return errors.InvalidRequestError
+
+
+def _error_object(body: object) -> object:
+    if isinstance(body, list) and body:  # Gemini wraps the error in a list when it is not streaming
+        body = body[0]
+    while isinstance(body, Mapping) and body.get("error"):
+        body = body["error"]
+    return body
+
+
+def _message(body: object) -> str:
+    error = _error_object(body)
+    if isinstance(error, Mapping):
+        return str(error.get("message") or error.get("detail") or "")
+    return str(error or "")
+
+
+def _marks(body: object) -> Iterator[str]:
+    """The machine-readable words of an error, the most exact first."""
+    error = _error_object(body)
+    if isinstance(error, Mapping):
+        for detail in _details(error):
+            yield str(detail.get("reason", "")).lower()
+        for key in ("code", "status", "type"):
+            yield str(error.get(key) or "").lower()
+
+
+def _details(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    details = error.get("details")
+    if isinstance(details, list):
+        yield from (detail for detail in details if isinstance(detail, Mapping))
+
+
+def _retry_info(body: object) -> float | None:
+    """Gemini's `google.rpc.RetryInfo`, such as `{"retryDelay": "37s"}`."""
+    error = _error_object(body)
+    if isinstance(error, Mapping):
+        for detail in _details(error):
+            if delay := re.fullmatch(r"(\d+(?:\.\d+)?)s", str(detail.get("retryDelay", ""))):
+                return float(delay[1])
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = 0
+    while error is not None and seen < 8:
+        yield error
+        error, seen = error.__cause__ or error.__context__, seen + 1
+
+
+_ADDRESS_WORDS = "The provider's address does not answer as expected. Ask an administrator to check it."
+_FILTER_WORDS = "The provider's content filter refused this prompt. Try to word it differently."
+
+_KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|gsk|xai|hf)[-_][\w*.-]{6,}|\bAIza[\w*-]{10,}")
+
+# Where a provider has no code of its own for a case, its message is the only sign.
+_MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [
+    (
+        re.compile(
+            r"(?i)context[ _](length|window|size)|maximum (context|number of tokens)|prompt is too long"
+            r"|(input|token count|tokens?) .*exceeds? (the )?(maximum|limit|available)"
+            r"|too many (input )?tokens"
+        ),
+        errors.ContextLengthError,
+        None,
+    ),
+    (
+        re.compile(
+            r"(?i)credit balance|insufficient (balance|credits?|funds)|usage limits"
+            r"|spend(ing)? (limit|cap)"
+        ),
+        errors.BillingError,
+        None,
+    ),
+    (re.compile(r"(?i)api[ _]key (not valid|expired|not found)"), errors.AuthenticationError, None),
+    (
+        re.compile(r"(?i)content (management|filtering) policy|content[_ ]filter|safety system"),
+        errors.InvalidRequestError,
+        _FILTER_WORDS,
+    ),
+]
+
+_CODES: dict[str, type[ProviderError]] = {
+    "context_length_exceeded": errors.ContextLengthError,
+    "exceed_context_size_error": errors.ContextLengthError,
+    "request_too_large": errors.ContextLengthError,
+    "insufficient_quota": errors.BillingError,
+    "billing_error": errors.BillingError,
+    "billing_not_active": errors.BillingError,
+    "billing_hard_limit_reached": errors.BillingError,
+    "invalid_api_key": errors.AuthenticationError,
+    "api_key_invalid": errors.AuthenticationError,
+    "authentication_error": errors.AuthenticationError,
+    "unauthenticated": errors.AuthenticationError,
+    "permission_error": errors.PermissionDeniedError,
+    "permission_denied": errors.PermissionDeniedError,
+    "model_not_found": errors.ModelNotFoundError,
+    "rate_limit_exceeded": errors.RateLimitError,
+    "rate_limit_error": errors.RateLimitError,
+    "resource_exhausted": errors.RateLimitError,
+    "overloaded_error": errors.OverloadedError,
+    "server_is_overloaded": errors.OverloadedError,
+    "slow_down": errors.OverloadedError,
+    "unavailable": errors.OverloadedError,
+    "timeout_error": errors.TimeoutExceededError,
+    "deadline_exceeded": errors.TimeoutExceededError,
+    "api_error": errors.UnavailableError,
+    "server_error": errors.UnavailableError,
+    "internal": errors.UnavailableError,
+    "not_found_error": errors.ModelNotFoundError,
+    "invalid_prompt": errors.InvalidRequestError,
+    "invalid_argument": errors.InvalidRequestError,
+}
+
+_STATUSES: dict[int, type[ProviderError]] = {
+    401: errors.AuthenticationError,
+    402: errors.BillingError,
+    403: errors.PermissionDeniedError,
+    404: errors.ModelNotFoundError,
+    408: errors.TimeoutExceededError,
+    409: errors.UnavailableError,
+    413: errors.ContextLengthError,
+    425: errors.UnavailableError,
+    429: errors.RateLimitError,
+    503: errors.OverloadedError,
+    504: errors.TimeoutExceededError,
+    529: errors.OverloadedError,
+}

@@ -1,0 +1,206 @@
+"""The generateContent wire format of Gemini: what is sent, and what comes back. Knows no SDK.
+
+https://ai.google.dev/api/generate-content
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from chat.providers import failures
+from chat.providers.attachments import base64_of, is_text, text_of, unreadable
+from chat.providers.base import ChatRequest, ToolCall, Turn
+from chat.providers.errors import InvalidRequestError, MalformedStreamError
+from chat.providers.events import (
+    Finished,
+    Opaque,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chat.providers.opaque import opaque_of, place
+from chat.providers.sse import Decoder, string
+
+KIND = "gemini"
+_OUR_ID = "steady-"  # Gemini may leave out a call's id; ours do not go back
+
+
+def content_body(request: ChatRequest) -> dict[str, Any]:
+    """The JSON body."""
+    names = {call.id: call.name for turn in request.turns for call in turn.tool_calls}
+    contents = [content for turn in request.turns if (content := _content(turn, request.model, names))]
+    body: dict[str, Any] = {"contents": contents}
+    if request.system:
+        body["systemInstruction"] = {"parts": [{"text": request.system}]}
+    config: dict[str, Any] = {}
+    if request.max_output_tokens is not None:
+        config["maxOutputTokens"] = request.max_output_tokens
+    if request.temperature is not None:
+        config["temperature"] = request.temperature
+    if thinking := _thinking(request):
+        config["thinkingConfig"] = thinking
+    if config:
+        body["generationConfig"] = config
+    if request.tools:
+        declarations = [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "parametersJsonSchema": dict(tool.parameters),
+            }
+            for tool in request.tools
+        ]
+        body["tools"] = [{"functionDeclarations": declarations}]
+    return body
+
+
+class ContentDecoder(Decoder):
+    """Reads `GenerateContentResponse` values. Only the first candidate is read: one is asked for."""
+
+    def __init__(self, model: str = "", secret: str = "") -> None:
+        super().__init__(secret)
+        self._model = model
+        self._calls = 0
+        self._has_text = False
+        self._usage: Usage | None = None
+
+    def events(self, payload: Any) -> Sequence[ProviderEvent]:
+        if payload.get("error"):
+            raise failures.from_stream(payload, secret=self.secret)
+        events: list[ProviderEvent] = []
+        for candidate in payload.get("candidates") or ():
+            if not candidate.get("index"):
+                for part in (candidate.get("content") or {}).get("parts") or ():
+                    self._read_part(part, events)
+                if reason := candidate.get("finishReason"):
+                    self._finish(string(reason))
+        if reason := (payload.get("promptFeedback") or {}).get("blockReason"):
+            self.finished = Finished(Outcome.REFUSED, string(reason))
+        if (usage := payload.get("usageMetadata")) and (counted := _usage(usage)) != self._usage:
+            self._usage = counted
+            events.append(counted)
+        return events
+
+    def _read_part(self, part: Any, events: list[ProviderEvent]) -> None:
+        call = part.get("functionCall")
+        if signature := part.get("thoughtSignature"):
+            position = place(has_text=self._has_text, calls=self._calls)
+            kept = {"signature": string(signature), "on": "text" if call is None else "call"}
+            events.append(Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}))
+        if call is not None:
+            arguments = orjson.dumps(call.get("args") or {}).decode()
+            call_id = call.get("id") or f"{_OUR_ID}{uuid4().hex}"
+            events.append(ToolCallDelta(self._calls, arguments, id=call_id, name=string(call["name"])))
+            self._calls += 1
+        elif text := part.get("text"):
+            if part.get("thought"):
+                events.append(ReasoningDelta(string(text)))
+            else:
+                self._has_text = True
+                events.append(TextDelta(string(text)))
+
+    def _finish(self, reason: str) -> None:
+        if reason in {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}:
+            raise MalformedStreamError(detail=f"finishReason {reason}")
+        outcome = _OUTCOMES.get(reason, Outcome.COMPLETE)
+        if outcome is Outcome.COMPLETE and self._calls:
+            outcome = Outcome.TOOL_CALLS
+        self.finished = Finished(outcome, reason)
+
+
+def _content(turn: Turn, model: str, names: Mapping[str, str]) -> dict[str, Any] | None:
+    """None for a turn that says nothing: the API refuses empty parts."""
+    parts = _model_parts(turn, model) if turn.role == "assistant" else _user_parts(turn, names)
+    return {"role": "model" if turn.role == "assistant" else "user", "parts": parts} if parts else None
+
+
+def _user_parts(turn: Turn, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for result in turn.tool_results:
+        response = {
+            "name": names.get(result.call_id, result.call_id),
+            "response": {"error" if result.is_error else "result": result.text},
+        }
+        parts.append({"functionResponse": _with_id(response, result.call_id)})
+    for file in turn.files:
+        if file.media_type.startswith(("image/", "audio/", "video/")) or file.media_type == "application/pdf":
+            parts.append({"inlineData": {"mimeType": file.media_type, "data": base64_of(file)}})
+        elif not is_text(file):
+            raise unreadable(file)
+    text = text_of(turn)
+    return [*parts, {"text": text}] if text else parts
+
+
+def _model_parts(turn: Turn, model: str) -> list[dict[str, Any]]:
+    kept = opaque_of(turn, KIND, model)
+    signed = {data["after_calls"]: data["signature"] for data in kept.all if data["on"] == "call"}
+    parts: list[dict[str, Any]] = [{"text": turn.text}] if turn.text else []
+    # A text's signature may stand on an empty part of its own; it comes so in streams, too.
+    texts = [data for data in kept.all if data["on"] == "text"]
+    parts.extend({"text": "", "thoughtSignature": data["signature"]} for data in texts)
+    for number, call in enumerate(turn.tool_calls):
+        function = _with_id({"name": call.name, "args": _arguments(call)}, call.id)
+        part: dict[str, Any] = {"functionCall": function}
+        if number in signed:
+            part["thoughtSignature"] = signed[number]
+        parts.append(part)
+    return parts
+
+
+def _with_id(value: dict[str, Any], call_id: str) -> dict[str, Any]:
+    return value if call_id.startswith(_OUR_ID) else {"id": call_id, **value}
+
+
+def _arguments(call: ToolCall) -> Any:
+    try:
+        return orjson.loads(call.arguments or "{}")
+    except orjson.JSONDecodeError:
+        raise InvalidRequestError(detail=f"The arguments of tool call {call.id!r} are no JSON.") from None
+
+
+def _thinking(request: ChatRequest) -> dict[str, Any]:
+    """Gemini 2.5 takes a budget in tokens, later models a level, earlier ones and Gemma nothing."""
+    version = re.match(r"(?:models/)?gemini-(\d+(?:\.\d+)?)", request.model)
+    if not version or float(version[1]) < 2.5:
+        return {}
+    thinking: dict[str, Any] = {"includeThoughts": request.reasoning_effort != "none"}
+    if request.reasoning_effort is not None:
+        if float(version[1]) < 3:
+            budgets = {"none": 0, "low": 1_024, "medium": 8_192, "high": 24_576}
+            thinking["thinkingBudget"] = budgets[request.reasoning_effort]
+        else:
+            levels = {"none": "minimal"}
+            thinking["thinkingLevel"] = levels.get(request.reasoning_effort, request.reasoning_effort)
+    return thinking
+
+
+def _usage(usage: Any) -> Usage:
+    def count(name: str) -> int:
+        return int(usage.get(name) or 0)
+
+    return Usage(
+        input_tokens=count("promptTokenCount") + count("toolUsePromptTokenCount"),
+        output_tokens=count("candidatesTokenCount") + count("thoughtsTokenCount"),
+        cached_input_tokens=count("cachedContentTokenCount"),
+        reasoning_tokens=count("thoughtsTokenCount"),
+    )
+
+
+_OUTCOMES = {
+    "MAX_TOKENS": Outcome.LENGTH,
+    "SAFETY": Outcome.REFUSED,
+    "RECITATION": Outcome.REFUSED,
+    "LANGUAGE": Outcome.REFUSED,
+    "BLOCKLIST": Outcome.REFUSED,
+    "PROHIBITED_CONTENT": Outcome.REFUSED,
+    "SPII": Outcome.REFUSED,
+    "IMAGE_SAFETY": Outcome.REFUSED,
+}

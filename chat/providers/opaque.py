@@ -1,0 +1,48 @@
+"""Provider metadata that must go back as it came: signatures, encrypted reasoning.
+
+A turn keeps its text in one piece and its tool calls in a list, so a piece of metadata remembers where
+it stood: whether text came before it, and how many calls. It goes back to the same kind of provider and
+the same model only; another one would reject it or, worse, believe it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chat.providers.base import Turn
+
+
+def place(*, has_text: bool, calls: int) -> dict[str, Any]:
+    """Where a piece of metadata stands in its turn, to be kept in its `data`."""
+    return {"after_text": has_text, "after_calls": calls}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A turn's metadata for one provider and model, in the order it came."""
+
+    all: Sequence[Mapping[str, Any]]
+
+    @property
+    def before_text(self) -> list[Mapping[str, Any]]:
+        return [data for data in self.all if not data["after_text"] and not data["after_calls"]]
+
+    def before_call(self, number: int) -> list[Mapping[str, Any]]:
+        """What stands between the text or call `number - 1`, and call `number`."""
+        return [
+            data
+            for data in self.all
+            if data["after_calls"] == number and (data["after_text"] or data["after_calls"])
+        ]
+
+    @property
+    def after_all(self) -> list[Mapping[str, Any]]:
+        """What stands at the end of a turn without tool calls."""
+        return self.before_call(0)
+
+
+def opaque_of(turn: Turn, kind: str, model: str) -> Kept:
+    """What `turn` keeps for this kind of provider and this model."""
+    return Kept([data for data in turn.opaque if data.get("kind") == kind and data.get("model") == model])

@@ -1,0 +1,174 @@
+"""OpenAI through its official SDK: the Responses API, and Chat Completions for other addresses.
+
+The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
+its typed stream costs several times as much (`benchmarks/providers.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+import orjson
+
+from chat.providers import failures
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.concessions import Body, Concession, Negotiator, without
+from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
+from chat.providers.events import Notice, ProviderEvent
+from chat.providers.openai_chat import ChatDecoder, chat_body
+from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
+from chat.providers.sse import TRANSPORT_ERRORS, Decoder, read_stream, read_whole
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+CONNECT_SECONDS = 10.0
+
+
+class OpenAIProvider:
+    """The adapter for api.openai.com, and for servers that are the same in all but the address."""
+
+    needs_key = True
+
+    def __init__(self, account: Account) -> None:
+        if self.needs_key and not account.api_key:
+            raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
+        self.account = account
+        self._client = _client(account)
+        self._negotiator = Negotiator(_CONCESSIONS)
+        host = urlsplit(account.base_url or DEFAULT_BASE_URL).hostname
+        self._speaks_responses = host == "api.openai.com"
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        path, body, decoder = self.wire(request)
+
+        async def post(body: Body) -> httpx2.Response:
+            return await self._request("post", path, body)
+
+        response = await self._negotiator.send(request.model, body, post)
+        read = read_whole if "/json" in response.headers.get("content-type", "") else read_stream
+        async with aclosing(response), aclosing(read(response.aiter_bytes(), decoder)) as events:
+            yield Notice("waiting")
+            try:
+                async for event in events:
+                    yield event
+            except TRANSPORT_ERRORS as error:
+                raise failures.from_transport(error, secret=self.account.api_key) from None
+
+    async def list_models(self) -> list[ModelInfo]:
+        response = await self._request("get", "/models")
+        async with aclosing(response):
+            try:
+                entries = orjson.loads(await response.aread())["data"]
+                return [info for entry in entries if (info := self.model_info(entry))]
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
+                raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
+            except TRANSPORT_ERRORS as error:
+                raise failures.from_transport(error, secret=self.account.api_key) from None
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
+        """The path, the body and the decoder for one request."""
+        if self._speaks_responses:
+            decoder = ResponsesDecoder(request.model, self.account.api_key)
+            return "/responses", responses_body(request), decoder
+        body = chat_body(request, limit_name="max_completion_tokens")
+        return "/chat/completions", body, ChatDecoder(self.account.api_key)
+
+    def model_info(self, entry: Mapping[str, Any]) -> ModelInfo | None:
+        """One entry of the model list; None for a model that does not chat."""
+        name = str(entry["id"])
+        if not _CHATS.match(name) or _DOES_NOT_CHAT.search(name):
+            return None
+        base = re.sub(r"-(\d{4}-\d\d-\d\d|latest)$", "", name)
+        context, output = _WINDOWS.get(base, (None, None))
+        return ModelInfo(
+            name,
+            context_window=context,
+            max_output_tokens=output,
+            takes_images=not name.startswith(("gpt-3.5", "o1-mini", "o3-mini")) and base != "gpt-4",
+            reasons=reasons(name),
+        )
+
+    async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
+        """The response to be read and closed by the caller. Raises `ProviderError`."""
+        call = self._client.post if method == "post" else self._client.get
+        options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "options": _OPTIONS}
+        options |= {"stream_cls": openai.AsyncStream[Any]} | ({"body": body} if body is not None else {})
+        try:
+            response: httpx2.Response = await call(path, **options)
+        except openai.APIStatusError as error:
+            raise self._status_error(error) from None
+        except (openai.APIError, *TRANSPORT_ERRORS) as error:
+            raise failures.from_transport(error, secret=self.account.api_key) from None
+        return response
+
+    def _status_error(self, error: openai.APIStatusError) -> ProviderError:
+        return failures.from_status(
+            error.status_code, error.body, secret=self.account.api_key, headers=error.response.headers
+        )
+
+
+def _client(account: Account) -> openai.AsyncOpenAI:
+    """An SDK client that takes everything from the account and nothing from the environment."""
+    client = openai.AsyncOpenAI(
+        # Not None, or the SDK reads its own variables.
+        api_key=account.api_key,
+        admin_api_key="",
+        organization="",
+        project="",
+        webhook_secret="",
+        base_url=account.base_url or DEFAULT_BASE_URL,
+        max_retries=0,  # the pipeline retries
+        timeout=openai.Timeout(None, connect=CONNECT_SECONDS),  # the pipeline watches the clock
+        http_client=openai.DefaultAioHttpClient(follow_redirects=False),
+    )
+    client.organization = client.project = None
+    # OPENAI_CUSTOM_HEADERS has no switch of its own.
+    headers: dict[str, str | openai.Omit] = {} if account.api_key else {"Authorization": openai.omit}
+    client._custom_headers = headers  # type: ignore[assignment]
+    return client
+
+
+_OPTIONS = {"security": {"bearer_auth": True}}
+
+_CONCESSIONS = (
+    Concession(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),
+    Concession(re.compile(r"(?i)summar"), without("reasoning", "summary")),
+    Concession(re.compile(r"(?i)'include'|encrypted"), without("include")),
+    Concession(re.compile(r"reasoning_effort"), without("reasoning_effort")),
+    Concession(re.compile(r"'reasoning"), without("reasoning")),
+    Concession(re.compile(r"temperature"), without("temperature")),
+)
+
+_CHATS = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
+_DOES_NOT_CHAT = re.compile(
+    r"audio|realtime|transcribe|tts|image|embed|moderation|instruct|search|deep-research|live"
+)
+
+# Context window and output limit in tokens, as published for models that no longer change.
+_WINDOWS: dict[str, tuple[int, int]] = {
+    "gpt-3.5-turbo": (16_385, 4_096),
+    "gpt-4": (8_192, 8_192),
+    "gpt-4-turbo": (128_000, 4_096),
+    "gpt-4o": (128_000, 16_384),
+    "gpt-4o-mini": (128_000, 16_384),
+    "gpt-4.1": (1_047_576, 32_768),
+    "gpt-4.1-mini": (1_047_576, 32_768),
+    "gpt-4.1-nano": (1_047_576, 32_768),
+    "o1": (200_000, 100_000),
+    "o3": (200_000, 100_000),
+    "o3-mini": (200_000, 100_000),
+    "o4-mini": (200_000, 100_000),
+    "gpt-5": (400_000, 128_000),
+    "gpt-5-mini": (400_000, 128_000),
+    "gpt-5-nano": (400_000, 128_000),
+    "gpt-5.1": (400_000, 128_000),
+    "gpt-5.2": (400_000, 128_000),
+}

@@ -1,0 +1,179 @@
+"""The Chat Completions wire format: what is sent, and what comes back.
+
+Spoken by OpenAI and, with habits of their own, by most other servers. Knows no SDK.
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chat.providers import failures
+from chat.providers.attachments import data_url, is_image, is_text, text_of, unreadable
+from chat.providers.base import ChatRequest, Turn
+from chat.providers.errors import UnavailableError
+from chat.providers.events import (
+    Finished,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chat.providers.sse import Decoder, string
+
+
+def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
+    """The JSON body. `limit_name` is `max_completion_tokens`, or the older `max_tokens`."""
+    messages: list[dict[str, Any]] = []
+    if request.system:
+        messages.append({"role": "system", "content": request.system})
+    for turn in request.turns:
+        messages.extend(_messages(turn))
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.max_output_tokens is not None:
+        body[limit_name] = request.max_output_tokens
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": dict(tool.parameters),
+                },
+            }
+            for tool in request.tools
+        ]
+    return body
+
+
+class ChatDecoder(Decoder):
+    """Reads `chat.completion.chunk` values. Only the first choice is read: one is asked for."""
+
+    def __init__(self, secret: str = "") -> None:
+        super().__init__(secret)
+        self._call_ids: dict[int, str] = {}
+        self._refused = False
+
+    def events(self, payload: Any) -> Sequence[ProviderEvent]:
+        if payload.get("error") or payload.get("object") == "error":
+            raise failures.from_stream(payload, secret=self.secret)
+        events: list[ProviderEvent] = []
+        for choice in payload.get("choices") or ():
+            if not choice.get("index"):
+                self._read_choice(choice, events)
+        if usage := payload.get("usage"):
+            events.append(_usage(usage))
+        return events
+
+    def read_text(self, content: Any, events: list[ProviderEvent]) -> None:
+        """Appends what a delta's `content` says. Here: plain text."""
+        if content:
+            events.append(TextDelta(string(content)))
+
+    def _read_choice(self, choice: Any, events: list[ProviderEvent]) -> None:
+        delta = choice.get("delta") or choice.get("message") or {}
+        if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            events.append(ReasoningDelta(string(reasoning)))
+        self.read_text(delta.get("content"), events)
+        if refusal := delta.get("refusal"):
+            self._refused = True
+            events.append(TextDelta(string(refusal)))
+        for call in delta.get("tool_calls") or ():
+            events.append(self._tool_call(call))
+        if reason := choice.get("finish_reason"):
+            self._finish(string(reason))
+
+    def _tool_call(self, call: Any) -> ToolCallDelta:
+        """`id` and `name` are told once; some servers repeat them, or leave out the index."""
+        call_id, function = call.get("id") or "", call.get("function") or {}
+        index = call.get("index")
+        if index is None:
+            index = max(self._call_ids, default=-1)
+            if index < 0 or (call_id and call_id != self._call_ids[index]):
+                index += 1
+        arguments = string(function.get("arguments") or "")
+        if index in self._call_ids:
+            return ToolCallDelta(index, arguments)
+        self._call_ids[index] = call_id or f"call_{index}"
+        return ToolCallDelta(
+            index, arguments, id=self._call_ids[index], name=string(function.get("name") or "")
+        )
+
+    def _finish(self, reason: str) -> None:
+        word = reason.lower()
+        if word in {"error", "internal_error"}:
+            raise UnavailableError(detail=f"finish_reason {reason!r}")
+        if word in {"abort", "aborted", "cancelled", "canceled"}:
+            return  # the server gave up: not an end that the model chose
+        if self._refused or word in {"content_filter", "refusal", "safety"}:
+            outcome = Outcome.REFUSED
+        elif word in {"length", "max_tokens", "model_length"}:
+            outcome = Outcome.LENGTH
+        elif self._call_ids:  # some servers say "stop" here
+            outcome = Outcome.TOOL_CALLS
+        else:
+            outcome = Outcome.COMPLETE
+        self.finished = Finished(outcome, reason)
+
+
+def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
+    for result in turn.tool_results:
+        yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
+    if turn.role == "assistant":
+        message: dict[str, Any] = {"role": "assistant", "content": turn.text}
+        if turn.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments or "{}"},
+                }
+                for call in turn.tool_calls
+            ]
+        yield message
+    elif turn.text or turn.files:
+        yield {"role": "user", "content": _content(turn)}
+
+
+def _content(turn: Turn) -> str | list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for file in turn.files:
+        if is_image(file):
+            parts.append({"type": "image_url", "image_url": {"url": data_url(file)}})
+        elif file.media_type == "application/pdf":
+            document = {"filename": file.name or "document.pdf", "file_data": data_url(file)}
+            parts.append({"type": "file", "file": document})
+        elif not is_text(file):
+            raise unreadable(file)
+    text = text_of(turn)
+    if not parts:
+        return text
+    return [*parts, {"type": "text", "text": text}] if text else parts
+
+
+def _usage(usage: Any) -> Usage:
+    details = usage.get("completion_tokens_details") or {}
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return Usage(
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        cached_input_tokens=_count(cached or usage.get("prompt_cache_hit_tokens")) or 0,
+        reasoning_tokens=_count(details.get("reasoning_tokens")) or 0,
+    )
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None else int(value)

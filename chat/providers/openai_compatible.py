@@ -1,0 +1,130 @@
+"""Servers that speak Chat Completions in their own accent: Ollama, vLLM, llama.cpp, LM Studio, OpenRouter ...
+
+What they do differently, and what is done about it: no key; `max_tokens`; reasoning in `reasoning_content`
+or `reasoning`, or between `<think>` tags in the text; content in typed parts; no usage (the pipeline
+estimates it); finish reasons of their own; no `[DONE]`; a whole message although a stream was asked for;
+model lists with the context window under various names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chat.providers.base import ChatRequest, ModelInfo
+from chat.providers.concessions import Body
+from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.openai import OpenAIProvider
+from chat.providers.openai_chat import ChatDecoder, chat_body
+from chat.providers.sse import Decoder, string
+
+
+class OpenAICompatibleProvider(OpenAIProvider):
+    """The adapter for any address that offers `/chat/completions` and `/models`."""
+
+    needs_key = False
+
+    def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
+        body = chat_body(request, limit_name="max_tokens")
+        return "/chat/completions", body, CompatibleDecoder(self.account.api_key)
+
+    def model_info(self, entry: Mapping[str, Any]) -> ModelInfo | None:
+        kind = str(entry.get("type") or "").lower()
+        if kind in {"embedding", "embeddings", "image", "audio", "rerank", "moderation"}:
+            return None
+        details = entry.get("meta") or {}
+        windows = (entry.get(name) or details.get(name) for name in _WINDOW_NAMES)
+        modalities = (entry.get("architecture") or {}).get("input_modalities") or ()
+        return ModelInfo(
+            str(entry["id"]),
+            display_name=str(entry.get("name") or ""),
+            context_window=next((int(window) for window in windows if window), None),
+            takes_images="image" in modalities,
+        )
+
+
+class CompatibleDecoder(ChatDecoder):
+    """Chat Completions with the habits named above."""
+
+    def __init__(self, secret: str = "") -> None:
+        super().__init__(secret)
+        self._think = ThinkSplitter()
+
+    def read_text(self, content: Any, events: list[ProviderEvent]) -> None:
+        if isinstance(content, list):
+            for part in content:
+                if part.get("type") == "thinking":
+                    texts = (string(piece.get("text") or "") for piece in part["thinking"])
+                    events.append(ReasoningDelta("".join(texts)))
+                elif text := part.get("text"):
+                    events.append(TextDelta(string(text)))
+        elif content:
+            events.extend(self._think.feed(string(content)))
+
+    def close(self) -> list[ProviderEvent]:
+        return [*self._think.flush(), *super().close()]
+
+
+class ThinkSplitter:
+    """Takes the reasoning out of a text that begins with `<think> ... </think>`.
+
+    Only at the very beginning: later on, a model may well write about the tag. What could be the start
+    of a tag is held back until it is decided; that is never more than eight characters. White space
+    around the tags is dropped, and so is reasoning that is nothing but white space.
+    """
+
+    def __init__(self) -> None:
+        self._state = "start"  # then "thinking", "gap" and "text", or "text" at once
+        self._held = ""
+        self._thought = False
+
+    def feed(self, text: str) -> list[ProviderEvent]:
+        if self._state == "text":
+            return [TextDelta(text)]
+        self._held += text
+        events: list[ProviderEvent] = []
+        if self._state == "start":
+            opened = self._held.lstrip()
+            if _OPEN.startswith(opened):
+                return []
+            self._state = "thinking" if opened.startswith(_OPEN) else "text"
+            self._held = opened.removeprefix(_OPEN) if self._state == "thinking" else self._held
+        if self._state == "thinking":
+            events.extend(self._think())
+        if self._state == "gap":
+            self._held = self._held.lstrip()
+            self._state = "text" if self._held else "gap"
+        return events if self._state != "text" else [*events, *self._release()]
+
+    def flush(self) -> list[ProviderEvent]:
+        """What was held back when the stream ended."""
+        held = self._release()
+        return [ReasoningDelta(delta.text) for delta in held] if self._state == "thinking" else [*held]
+
+    def _think(self) -> list[ProviderEvent]:
+        reasoning, tag, rest = self._held.partition(_CLOSE)
+        if tag:
+            self._state = "gap"
+        else:
+            keep = next((n for n in range(len(_CLOSE) - 1, 0, -1) if reasoning.endswith(_CLOSE[:n])), 0)
+            reasoning, rest = reasoning[: len(reasoning) - keep], reasoning[len(reasoning) - keep :]
+        self._held = rest
+        if not self._thought:
+            reasoning = reasoning.lstrip()
+        self._thought = self._thought or bool(reasoning)
+        return [ReasoningDelta(reasoning)] if reasoning else []
+
+    def _release(self) -> list[TextDelta]:
+        held, self._held = self._held, ""
+        return [TextDelta(held)] if held else []
+
+
+_OPEN, _CLOSE = "<think>", "</think>"
+_WINDOW_NAMES = (
+    "context_length",
+    "max_model_len",
+    "max_context_length",
+    "context_window",
+    "n_ctx",
+    "n_ctx_train",
+)

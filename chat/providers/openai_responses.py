@@ -1,0 +1,195 @@
+"""The Responses wire format of OpenAI: what is sent, and what comes back. Knows no SDK.
+
+Nothing is stored at OpenAI (`store` is false), so reasoning comes encrypted and goes back as it came.
+https://platform.openai.com/docs/api-reference/responses
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chat.providers import failures
+from chat.providers.attachments import data_url, is_image, is_text, text_of, unreadable
+from chat.providers.base import ChatRequest, Turn
+from chat.providers.events import (
+    Finished,
+    Opaque,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chat.providers.opaque import opaque_of, place
+from chat.providers.sse import Decoder, string
+
+KIND = "openai"
+
+
+def responses_body(request: ChatRequest) -> dict[str, Any]:
+    """The JSON body. Reasoning is asked for where the model's name says that it reasons."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "input": [item for turn in request.turns for item in _items(turn, request.model)],
+        "stream": True,
+        "store": False,
+        "stream_options": {"include_obfuscation": False},
+    }
+    if request.system:
+        body["instructions"] = request.system
+    if request.max_output_tokens is not None:
+        body["max_output_tokens"] = max(16, request.max_output_tokens)  # the API's own minimum
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if reasons(request.model):
+        body["reasoning"] = {"summary": "auto"}
+        body["include"] = ["reasoning.encrypted_content"]
+    if request.reasoning_effort is not None:
+        body["reasoning"] = {**body.get("reasoning", {}), "effort": request.reasoning_effort}
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+                "strict": False,
+            }
+            for tool in request.tools
+        ]
+    return body
+
+
+def reasons(model: str) -> bool:
+    """Whether the name is that of a reasoning model: the o series, and GPT from 5 on but its chat models."""
+    return bool(re.match(r"o\d|gpt-([5-9]|\d\d)", model)) and "-chat" not in model
+
+
+class ResponsesDecoder(Decoder):
+    """Reads the events of a response. Numbered events that come twice are read once."""
+
+    def __init__(self, model: str = "", secret: str = "") -> None:
+        super().__init__(secret)
+        self._model = model
+        self._last_number = -1
+        self._call_indexes: dict[int, int] = {}  # output_index -> ours
+        self._has_text = False
+        self._refused = False
+
+    def events(self, payload: Any) -> Sequence[ProviderEvent]:
+        number = payload.get("sequence_number")
+        if number is not None:
+            if number <= self._last_number:
+                return ()
+            self._last_number = number
+        match payload.get("type"):
+            case "response.output_text.delta":
+                self._has_text = True
+                return (TextDelta(string(payload["delta"])),)
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                return (ReasoningDelta(string(payload["delta"])),)
+            case "response.reasoning_summary_part.added" if payload.get("summary_index"):
+                return (ReasoningDelta("\n\n"),)
+            case "response.refusal.delta":
+                self._refused = True
+                return (TextDelta(string(payload["delta"])),)
+            case "response.output_item.added":
+                return self._start_item(payload["output_index"], payload["item"])
+            case "response.function_call_arguments.delta":
+                index = self._call_indexes[payload["output_index"]]
+                return (ToolCallDelta(index, string(payload["delta"])),)
+            case "response.output_item.done":
+                return self._end_item(payload["item"])
+            case "response.completed" | "response.incomplete":
+                return self._finish(payload["response"])
+            case "response.failed":
+                raise failures.from_stream(payload["response"].get("error"), secret=self.secret)
+            case "error":
+                # `type` is the event's own here; the error's words stand beside it or inside it.
+                error = payload.get("error") or {
+                    "code": payload.get("code"),
+                    "message": payload.get("message"),
+                }
+                raise failures.from_stream(error, secret=self.secret)
+            case None if payload.get("error"):
+                raise failures.from_stream(payload, secret=self.secret)
+        return ()
+
+    def _start_item(self, output_index: int, item: Any) -> Sequence[ProviderEvent]:
+        if item.get("type") != "function_call":
+            return ()
+        index = self._call_indexes.setdefault(output_index, len(self._call_indexes))
+        return (ToolCallDelta(index, item.get("arguments") or "", id=item["call_id"], name=item["name"]),)
+
+    def _end_item(self, item: Any) -> Sequence[ProviderEvent]:
+        kept: dict[str, Any] | None = None
+        if item.get("type") == "reasoning" and item.get("encrypted_content"):
+            kept = {"item": item}
+        elif item.get("type") == "message" and item.get("phase"):
+            kept = {"phase": item["phase"]}
+        if kept is None:
+            return ()
+        position = place(has_text=self._has_text, calls=len(self._call_indexes))
+        return (Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}),)
+
+    def _finish(self, response: Any) -> Sequence[ProviderEvent]:
+        reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or ""
+        if self._refused or reason == "content_filter":
+            outcome = Outcome.REFUSED
+        elif response.get("status") == "incomplete":
+            outcome = Outcome.LENGTH
+        elif self._call_indexes:
+            outcome = Outcome.TOOL_CALLS
+        else:
+            outcome = Outcome.COMPLETE
+        self.finished = Finished(outcome, reason)
+        self.done = True
+        usage = response.get("usage")
+        return (_usage(usage),) if usage else ()
+
+
+def _items(turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+    for result in turn.tool_results:
+        yield {"type": "function_call_output", "call_id": result.call_id, "output": result.text}
+    if turn.role == "user":
+        if turn.text or turn.files:
+            yield {"role": "user", "content": _content(turn)}
+        return
+    kept = opaque_of(turn, KIND, model)
+    yield from (data["item"] for data in kept.before_text if "item" in data)
+    if turn.text:
+        phases = [data["phase"] for data in kept.all if "phase" in data]
+        message = {"role": "assistant", "content": turn.text}
+        yield {**message, "phase": phases[-1]} if phases else message
+    for number, call in enumerate(turn.tool_calls):
+        yield from (data["item"] for data in kept.before_call(number) if "item" in data)
+        arguments = call.arguments or "{}"
+        yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
+
+
+def _content(turn: Turn) -> str | list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for file in turn.files:
+        if is_image(file):
+            parts.append({"type": "input_image", "image_url": data_url(file), "detail": "auto"})
+        elif file.media_type == "application/pdf":
+            name = file.name or "document.pdf"
+            parts.append({"type": "input_file", "filename": name, "file_data": data_url(file)})
+        elif not is_text(file):
+            raise unreadable(file)
+    text = text_of(turn)
+    if not parts:
+        return text
+    return [*parts, {"type": "input_text", "text": text}] if text else parts
+
+
+def _usage(usage: Any) -> Usage:
+    return Usage(
+        input_tokens=int(usage["input_tokens"]),
+        output_tokens=int(usage["output_tokens"]),
+        cached_input_tokens=int((usage.get("input_tokens_details") or {}).get("cached_tokens") or 0),
+        reasoning_tokens=int((usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0),
+    )

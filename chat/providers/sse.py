@@ -1,0 +1,156 @@
+"""From a response's bytes to provider events: server-sent events, JSON, and a decoder for each wire format.
+
+A decoder is pure: bytes in, events out, no input or output of its own. `read_stream` drives one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+import aiohttp
+import httpx2
+import orjson
+
+from chat.providers import failures
+from chat.providers.errors import MalformedStreamError
+from chat.providers.events import Finished, ProviderEvent
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+LINGER_SECONDS = 3.0
+
+# What a broken transport raises, in whichever layer it is noticed.
+TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
+
+_NOTHING: tuple[ProviderEvent, ...] = ()
+
+
+class SSEDecoder:
+    """Cuts a byte stream, split anywhere, into the `data` of its server-sent events.
+
+    As the HTML standard says (section 9.2.6): lines end with LF, CRLF or CR; several data lines are one
+    event; comments and unknown fields are skipped. Event names are not kept: each wire format repeats
+    them inside its JSON. Raises `MalformedStreamError` for an event larger than `MAX_EVENT_BYTES`.
+    """
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []  # an unfinished line, in pieces: a long one stays linear
+        self._data: list[bytes] = []
+        self._size = 0
+        self._first = True
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        self._size += len(chunk)
+        if self._size > MAX_EVENT_BYTES:
+            raise MalformedStreamError(detail=f"An event is larger than {MAX_EVENT_BYTES} bytes.")
+        if b"\n" not in chunk and b"\r" not in chunk and not (self._tail and self._tail[-1].endswith(b"\r")):
+            self._tail.append(chunk)
+            return []
+        lines = b"".join((*self._tail, chunk)).splitlines(keepends=True)
+        # A CR at the very end may be half of a CRLF: wait for the next byte.
+        self._tail = [lines.pop()] if not lines[-1].endswith(b"\n") else []
+        return self._take(lines)
+
+    def flush(self) -> list[bytes]:
+        """The event that a stream without a last blank line left behind, if any."""
+        lines, self._tail = [b"".join(self._tail), b"\n"], []
+        return self._take(lines)
+
+    def _take(self, lines: Sequence[bytes]) -> list[bytes]:
+        events = []
+        if self._first and lines:
+            self._first = False
+            lines = [lines[0].removeprefix(b"\xef\xbb\xbf"), *lines[1:]]
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].rstrip(b"\r\n").removeprefix(b" "))
+            elif not line.rstrip(b"\r\n"):
+                self._size = 0
+                if self._data:
+                    events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    self._data = []
+        return events
+
+
+def string(value: object) -> str:
+    """`value`, which wire formats promise to be a text. Raises `TypeError` when it is not."""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text should be")
+    return value
+
+
+class Decoder:
+    """What the decoders of all wire formats share. A subclass gives `events`."""
+
+    def __init__(self, secret: str = "") -> None:
+        self.secret = secret  # kept out of errors
+        self.finished: Finished | None = None  # the end marker came; the stream may still tell usage
+        self.done = False  # nothing more is to come
+
+    def events(self, payload: Any) -> Sequence[ProviderEvent]:
+        """What one JSON value of the stream means. Raises `ProviderError` for an error object. May raise
+        what indexing and calling wrongly shaped JSON raises: that is a malformed stream."""
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> Sequence[ProviderEvent]:
+        """The events of one event's data. Raises `ProviderError`, no other."""
+        if data == b"[DONE]":
+            self.done = True
+            return _NOTHING
+        try:
+            return self.events(orjson.loads(data))
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            detail = failures.redact(f"{type(error).__name__} in {data[:200]!r}", self.secret)
+            raise MalformedStreamError(detail=detail) from None
+
+    def close(self) -> Sequence[ProviderEvent]:
+        """What is left to say when the stream ended: `Finished`, if the end marker came."""
+        return (self.finished,) if self.finished else _NOTHING
+
+
+async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
+    """The events of a body that is one JSON value, from servers that do not stream."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_EVENT_BYTES:
+            raise MalformedStreamError(detail=f"An answer is larger than {MAX_EVENT_BYTES} bytes.")
+    for event in (*decoder.decode(bytes(body)), *decoder.close()):
+        yield event
+
+
+async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
+    """The events of a response's body, `Finished` last if the provider sent its end marker.
+
+    Some servers keep the connection open after the end marker, others cut it: after the marker nothing
+    but usage can come, so it is waited for `LINGER_SECONDS` at most, and a broken transport is no error.
+    Raises what `chunks` raises, and `ProviderError`.
+    """
+    sse = SSEDecoder()
+    while not decoder.done:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS if decoder.finished else None):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            break
+        except TRANSPORT_ERRORS:
+            if decoder.finished is None:
+                raise
+            break
+        for data in sse.feed(chunk):
+            for event in decoder.decode(data):
+                yield event
+    else:
+        for event in decoder.close():
+            yield event
+        return
+    for data in sse.flush():
+        try:
+            events = decoder.decode(data)
+        except MalformedStreamError:
+            continue  # half an event: the stream was cut here
+        for event in events:
+            yield event
+    for event in decoder.close():
+        yield event

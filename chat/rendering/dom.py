@@ -1,0 +1,36 @@
+"""Every DOM id comes from here: for templates (by the `chat` tags), fragments and tests alike."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+THREAD = "thread"
+VERSION = "version"
+LIVE_STATUS = "live-status"
+COMPOSER_ACTION = "composer-action"
+TITLE = "conversation-title"
+NOTICE = "notice"
+RECEIPT = "receipt"
+
+
+def message(message_id: UUID) -> str:
+    return f"m-{message_id}"
+
+
+def body(message_id: UUID) -> str:
+    """The rendered text of a message."""
+    return f"b-{message_id}"
+
+
+def reasoning(message_id: UUID) -> str:
+    """The folded reasoning of a reply."""
+    return f"r-{message_id}"
+
+
+def reasoning_text(message_id: UUID) -> str:
+    return f"rt-{message_id}"
+
+
+def conversation(conversation_id: UUID) -> str:
+    """A conversation's entry in the list."""
+    return f"c-{conversation_id}"

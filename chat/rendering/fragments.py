@@ -1,0 +1,72 @@
+"""The envelopes: which HTML goes where, as htmx's `<hx-partial>` elements.
+
+Structural fragments come from templates; the envelope of a token is a prepared string (a template per
+frame costs 20 us, a string 2, measured).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.template.loader import render_to_string
+from django.utils.html import escape
+
+from chat.live.reply_log import Segment
+from chat.models import Conversation, Message
+from chat.rendering import dom
+
+
+def partial(target: str, swap: str, html: str) -> str:
+    """`html`, already safe, goes to the CSS selector `target` by htmx's `swap` style."""
+    return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">{html}</hx-partial>'
+
+
+def version(number: int) -> str:
+    """The page's own memory of the conversation's version that it shows."""
+    html = f'<input type="hidden" id="{dom.VERSION}" value="{number}">'
+    return partial(f"#{dom.VERSION}", "outerHTML", html)
+
+
+def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
+    """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
+    message that is still being written."""
+    return render_to_string(
+        "chat/_message.html",
+        {
+            "message": message,
+            "body": body,
+            "reasoning": message.reasoning if reasoning is None else reasoning,
+        },
+    )
+
+
+def conversation_state(conversation: Conversation, running: Message | None) -> str:
+    """What depends on the conversation as a whole: its version, its title here and in the list, and
+    whether the composer offers Send or Stop."""
+    context = {"conversation": conversation, "running": running}
+    return version(conversation.version) + render_to_string("chat/streams/conversation_changed.html", context)
+
+
+def reasoning_started(message_id: UUID) -> str:
+    html = render_to_string("chat/_reasoning.html", {"message_id": message_id, "reasoning": "", "open": True})
+    return partial(f"#{dom.reasoning(message_id)}", "outerHTML", html)
+
+
+def reasoning_grew(message_id: UUID, text: str) -> str:
+    return partial(f"#{dom.reasoning_text(message_id)}", "append", escape(text))
+
+
+def notice(text: str, *, kind: str = "error") -> str:
+    """A sentence for the person, above the composer."""
+    html = render_to_string("chat/_notice.html", {"text": text, "kind": kind})
+    return partial(f"#{dom.NOTICE}", "outerHTML", html)
+
+
+def receipt(client_id: UUID) -> str:
+    """The server has stored the prompt with this client id; the composer may forget its text."""
+    html = f'<span id="{dom.RECEIPT}" data-client-id="{client_id}" hidden></span>'
+    return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
+
+
+def text_of(segments: list[Segment], kind: str) -> str:
+    return "".join(segment.text for segment in segments if segment.kind == kind)

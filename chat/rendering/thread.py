@@ -1,0 +1,127 @@
+"""One viewer's page, kept up to date: live changes in, the smallest HTML out.
+
+A message that the viewer saw growing is finished in place (its remaining patches, then the article's
+frame without its body); every other changed message is sent whole. Holds one renderer for each reply
+that runs, none for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from chat.live.changes import Change, ReplyGrew, ThreadChanged
+from chat.live.reply_log import Segment
+from chat.models import Message
+from chat.rendering import dom, fragments
+from chat.rendering.incremental import IncrementalRenderer, Patch
+
+
+class ThreadView:
+    def __init__(self) -> None:
+        self._growing: dict[UUID, _Growing] = {}
+
+    def render(self, changes: Iterable[Change]) -> list[str]:
+        """The steps that bring the page from the last call's state to this one; none if nothing shows.
+
+        Each step is to be swapped on its own, in order: htmx finds the targets of all partials of a text
+        before it swaps the first, so a patch that builds on another needs a text of its own."""
+        steps = _Steps()
+        for change in changes:
+            match change:
+                case ThreadChanged():
+                    self._thread_changed(change, steps)
+                case ReplyGrew(message_id, segments):
+                    self._growing[message_id].grow(segments, steps)
+        return steps.texts
+
+    def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
+        if change.whole:
+            self._growing.clear()
+            articles = "".join(self._article(message, change) for message in change.messages)
+            steps.add(fragments.partial(f"#{dom.THREAD}", "innerHTML", articles))
+        else:
+            for message in change.messages:
+                self._message(message, change, steps)
+        running = next((m for m in reversed(change.messages) if _is_live(m)), None)
+        if running is None and self._growing:
+            running = next(reversed(self._growing.values())).message
+        steps.add(fragments.conversation_state(change.conversation, running))
+
+    def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
+        growing = None if _is_live(message) else self._growing.pop(message.pk, None)
+        if growing and growing.finish(message, steps):
+            return
+        article = self._article(message, change)
+        if message.added_version > change.since:
+            steps.add(fragments.partial(f"#{dom.THREAD}", "append", article))
+        else:
+            steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
+
+    def _article(self, message: Message, change: ThreadChanged) -> str:
+        if not _is_live(message):
+            return fragments.message(message)
+        growing = self._growing[message.pk] = _Growing(message)
+        growing.grow(change.outputs.get(message.pk, []), _Steps())
+        return fragments.message(message, body=growing.renderer.snapshot(), reasoning=growing.reasoning)
+
+
+class _Growing:
+    """A reply that this viewer sees growing."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.renderer = IncrementalRenderer()
+        self.reasoning = ""
+
+    def grow(self, segments: list[Segment], steps: _Steps) -> None:
+        if reasoning := fragments.text_of(segments, "reasoning"):
+            if not self.reasoning:
+                steps.add(fragments.reasoning_started(self.message.pk), builds_on=True)
+            self.reasoning += reasoning
+            steps.add(fragments.reasoning_grew(self.message.pk, reasoning), builds_on=True)
+        if text := fragments.text_of(segments, "text"):
+            self.renderer.feed(text)
+            self._patch(self.renderer.patches(), steps)
+
+    def finish(self, message: Message, steps: _Steps) -> bool:
+        """The last patches, and the article without its body; false if the stored text is not what was
+        shown so far and more (the viewer had seen what was never committed): then it is sent whole."""
+        shown = self.renderer.source
+        if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
+            return False
+        missing = message.reasoning[len(self.reasoning) :]
+        rest = Segment("text", message.text[len(shown) :])
+        self.grow([Segment("reasoning", missing), rest], steps)
+        self._patch(self.renderer.finish(), steps)
+        article = fragments.message(message, body="", reasoning=message.reasoning)
+        steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
+        return True
+
+    def _patch(self, patches: list[Patch], steps: _Steps) -> None:
+        body = f"#{dom.body(self.message.pk)}"
+        for patch in patches:
+            target = f"{body} {patch.path}" if patch.path else body
+            steps.add(fragments.partial(target, patch.swap, patch.html), builds_on=True)
+
+
+class _Steps:
+    """Texts to be swapped one after the other. What `builds_on` an earlier part that did so too starts a
+    new one."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._has_built = False
+
+    def add(self, html: str, *, builds_on: bool = False) -> None:
+        if not self.texts or (builds_on and self._has_built):
+            self.texts.append(html)
+            self._has_built = builds_on
+        else:
+            self.texts[-1] += html
+            self._has_built = self._has_built or builds_on
+
+
+def _is_live(message: Message) -> bool:
+    generation = getattr(message, "generation", None)
+    return generation is not None and generation.is_live

@@ -1,0 +1,173 @@
+"""The WebSocket of a chat page. Client frames are flat JSON objects as htmx sends forms: `hello {version}`
+first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's frames on this socket from 1.
+Server frames are HTML.
+
+    4401  not logged in, or no longer        4404  no such conversation for this person
+    4408  no ack for 60 s                    4429  too many frames
+    1012  the server restarts: come back
+
+Replies are never made here: Channels gives a consumer one message at a time, so a handler that loops over
+tokens could see neither Stop nor a disconnect. Delivery is a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+import orjson
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+
+from chat.access import NotFoundError, may_open
+from chat.actions.errors import ActionError, InvalidInputError
+from chat.actions.reply import stop_reply
+from chat.actions.send import send_message
+from chat.database import run_unit
+from chat.generation.runner import runner
+from chat.live.sentinel import Viewer
+from chat.models import User
+from chat.rendering import fragments
+from chat.transports.feed import frames
+from chat.transports.limits import AckWindow, RateLimit
+from chat.transports.people import viewer_of
+
+logger = logging.getLogger(__name__)
+
+ACK_SECONDS = 60.0
+WINDOW_FRAMES = 32
+WINDOW_BYTES = 512 * 1024
+CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
+        self.delivery: asyncio.Task[None] | None = None
+        self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
+        self.rate = RateLimit(burst=60, per_second=20)
+        if not runner.accepting:
+            await self.close()
+            return
+        await self.accept()
+        found = await viewer_of(self.scope["headers"])
+        if found is None:
+            await self.close(4401)
+        elif not await run_unit(may_open, found[0], self.conversation_id):
+            await self.close(4404)
+        else:
+            self.user: User = found[0]
+            self.viewer: Viewer = found[1]
+
+    async def disconnect(self, code: int) -> None:
+        if self.delivery is not None:
+            self.delivery.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not hasattr(self, "viewer") or self.viewer.closed:
+            return
+        if not self.rate.allows():
+            await self.close(4429)
+            return
+        try:
+            await self._handle(_parsed(text_data))
+        except (ActionError, NotFoundError) as error:
+            await self._send_html(fragments.notice(str(error)))
+        except DatabaseError as error:
+            logger.error("A frame could not be handled: %s", error)
+            await self._send_html(
+                fragments.notice("The server's database does not answer. Nothing was changed; try again.")
+            )
+
+    async def _handle(self, frame: dict[str, Any]) -> None:
+        match frame.get("type"):
+            case "hello":
+                self._deliver(_number(frame, "version"))
+            case "ack":
+                self.window.acked(_number(frame, "frame"))
+            case "send":
+                await self._take_prompt(frame)
+            case "stop":
+                await run_unit(stop_reply, self.user, _uuid(frame, "message"))
+            case _:
+                raise InvalidInputError("The page sent something unknown. Reload it.")
+
+    async def _take_prompt(self, frame: dict[str, Any]) -> None:
+        text, models = frame.get("text"), frame.get("model")
+        if not isinstance(text, str):
+            raise InvalidInputError("The message is not text.")
+        client_id = _uuid(frame, "client_id")
+        chosen: list[int | str] = [
+            model
+            for model in (models if isinstance(models, list) else [models])
+            if isinstance(model, str | int)
+        ]
+        await run_unit(
+            send_message, self.user, self.conversation_id, client_id=client_id, text=text, model_ids=chosen
+        )
+        await self._send_html(fragments.receipt(client_id))
+
+    def _deliver(self, version: int) -> None:
+        if self.delivery is not None:
+            raise InvalidInputError("The page said hello twice. Reload it.")
+        self.delivery = asyncio.create_task(
+            self._drive(version), context=contextvars.Context(), name=f"socket-{self.conversation_id}"
+        )
+
+    async def _drive(self, version: int) -> None:
+        """Sends frames until the end, and closes the socket with its reason."""
+        code = 1011
+        try:
+            code = await self._send_frames(version)
+        except DatabaseError as error:
+            logger.error("Delivery stopped: %s", error)
+        except Exception:
+            logger.exception("Delivery broke; the page will connect again.")
+        await self.close(code)
+
+    async def _send_frames(self, version: int) -> int:
+        async with aclosing(frames(self.viewer, self.conversation_id, version)) as stream:
+            async for frame in stream:
+                for step in frame.steps or ([] if frame.closed else [""]):
+                    if not await self.window.room(ACK_SECONDS):
+                        return 4408
+                    await self._send_html(step)
+                if frame.closed:
+                    return CLOSE_CODES[frame.closed]
+        return 1011
+
+    async def _send_html(self, html: str) -> None:
+        """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
+        self.window.sent(len(html))
+        await self.send(text_data=html or "{}")
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    try:
+        frame = orjson.loads(text or "")
+    except orjson.JSONDecodeError:
+        frame = None
+    if not isinstance(frame, dict):
+        raise InvalidInputError("The page sent something that cannot be read. Reload it.")
+    return frame
+
+
+def _number(frame: dict[str, Any], name: str) -> int:
+    """A whole number that is not negative; htmx sends inputs as text."""
+    value = frame.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise InvalidInputError(f"The page sent no valid {name}. Reload it.")
+    return value
+
+
+def _uuid(frame: dict[str, Any], name: str) -> UUID:
+    try:
+        return UUID(frame[name])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise InvalidInputError(f"The page sent no valid {name}. Reload it and send again.") from None

@@ -1,0 +1,46 @@
+"""What both transports send: one viewer's page as a paced stream of HTML frames."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID
+
+from chat.live.changes import Closed, Quiet, ThreadChanged
+from chat.live.follow import follow
+from chat.live.sentinel import Viewer
+from chat.rendering.thread import ThreadView
+
+FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwhile, this often
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `version` is where
+    the page is after them. `closed` says why nothing will follow."""
+
+    steps: list[str]
+    version: int
+    closed: str = ""
+
+
+async def frames(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGenerator[Frame]:
+    """Frames from the page's `version` on, until closed. It is pulled: what happens while the client is
+    slow becomes one larger frame."""
+    view = ThreadView()
+    async with aclosing(follow(viewer, conversation_id, version)) as stream:
+        async for changes in stream:
+            sent_at = time.monotonic()
+            for change in changes:
+                if isinstance(change, ThreadChanged):
+                    version = change.conversation.version
+            steps = view.render(changes)
+            last = changes[-1]
+            if isinstance(last, Closed):
+                yield Frame(steps, version, last.reason)
+            elif steps or isinstance(last, Quiet):
+                yield Frame(steps, version)
+            await asyncio.sleep(max(0.0, FRAME_SECONDS - (time.monotonic() - sent_at)))

@@ -1,0 +1,35 @@
+"""Which pages may open a socket. A browser sends cookies with any page's handshake, so the origin, whole
+with scheme and port, is what keeps other sites out. None and "null" are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+
+class SameOrigin:
+    """ASGI middleware: lets a handshake pass whose origin is the page's own or is trusted by the settings
+    (`CSRF_TRUSTED_ORIGINS`)."""
+
+    def __init__(self, application: Callable[..., Awaitable[Any]]) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        if is_allowed(scope):
+            return await self.application(scope, receive, send)
+        return await WebsocketDenier()(scope, receive, send)
+
+
+def is_allowed(scope: Any) -> bool:
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    origin, host = headers.get(b"origin", ""), headers.get(b"host", "")
+    if origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    scheme = "https" if settings.HTTPS else "http"
+    return (
+        validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS) and origin == f"{scheme}://{host}"
+    )

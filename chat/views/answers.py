@@ -1,0 +1,73 @@
+"""How a view answers: the same fault as a page, as a fragment for htmx, or as JSON for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+
+from chat.access import NotFoundError
+from chat.actions.errors import ActionError
+from chat.models import User
+from chat.rendering import fragments
+
+
+class PersonRequest(HttpRequest):
+    """A request of somebody who is logged in."""
+
+    user: User
+    htmx: bool
+
+
+type View[**P] = Callable[..., HttpResponseBase]
+
+
+def for_people(view: View[...]) -> View[...]:
+    """A view for those who are logged in; a refused action becomes an answer in words."""
+
+    @login_required
+    @wraps(view)
+    def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except NotFoundError as error:
+            return refused(request, 404, "not_found", str(error))
+        except ActionError as error:
+            return refused(request, error.status, error.code, str(error))
+
+    return answer
+
+
+def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpResponseBase:
+    if request.htmx:
+        return HttpResponse(fragments.notice(words), status=status)
+    if request.accepts("text/html"):
+        if status == 404:
+            return not_found(request, words)
+        messages.error(request, words)
+        return page_again(request, status)
+    return JsonResponse({"error": {"code": code, "message": words}}, status=status)
+
+
+def not_found(request: PersonRequest, words: str) -> HttpResponse:
+    return render(request, "404.html", {"words": words}, status=404)
+
+
+def page_again(request: PersonRequest, status: int) -> HttpResponse:
+    return render(request, "refused.html", status=status)
+
+
+def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
+    """An action was taken: htmx hears of its effect by the live stream, a plain form goes `to` a page."""
+    return HttpResponse(status=204) if request.htmx else redirect(to)
+
+
+def wanted_method(request: HttpRequest) -> str:
+    """The method that is meant: a plain form can only POST, and says the other one in `_method`."""
+    if request.method == "POST" and request.POST.get("_method") == "delete":
+        return "DELETE"
+    return request.method or "GET"

@@ -1,0 +1,45 @@
+"""The ASGI application: pages, sockets, and the life of the process.
+
+`manage.py serve` starts and drains the process itself. Another ASGI server does it through the lifespan
+scope; one that has none (plain `daphne`) starts it with its first connection.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+
+from django.core.asgi import get_asgi_application
+
+pages = get_asgi_application()  # before anything that needs models
+
+from django.conf import settings
+
+from chat.generation.runner import runner
+from chat.transports.routing import websocket
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    if not runner.started:
+        await runner.start()
+    if scope["type"] == "websocket":
+        await websocket(scope, receive, send)
+    else:
+        await pages(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await runner.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await runner.drain(settings.CHAT_DRAIN_SECONDS)
+            await send({"type": "lifespan.shutdown.complete"})
+            return

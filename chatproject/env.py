@@ -1,0 +1,138 @@
+"""The only reader of the environment: typed, strict, with a default that works.
+
+A secret may also come from a file: `NAME_FILE` names one, as Docker and Kubernetes mount them. A value
+that cannot be read raises `ImproperlyConfigured` with the variable, the fault and the fix, never the value
+of a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+_DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable without surrounding space; `default` where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def secret(name: str, default: str = "") -> str:
+    """The variable, or the content of the file that `NAME_FILE` names. Both at once is an error."""
+    path = text(f"{name}_FILE")
+    if not path:
+        return text(name, default)
+    if text(name):
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set. Keep one of them.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or default
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE names a file that cannot be read ({error.__class__.__name__}). "
+            "Check the path and that the server's user may read it."
+        ) from error
+
+
+def boolean(name: str, default: bool) -> bool:
+    """True or false, in the usual spellings only: a typing error must not switch a guard off."""
+    value = text(name).lower()
+    if not value:
+        return default
+    if value in _TRUE | _FALSE:
+        return value in _TRUE
+    raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false. Use 1 or 0.")
+
+
+def choice(name: str, default: str, among: Collection[str]) -> str:
+    """One of a few words."""
+    value = text(name, default)
+    if value not in among:
+        raise ImproperlyConfigured(f"{name}={value!r} must be one of {', '.join(among)}.")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """A time zone that this machine knows."""
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ImproperlyConfigured(f"{name}={value!r} must be a time zone like Europe/Berlin.") from error
+    return value
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """A SQLite or PostgreSQL database in Django's form, from its address, which may hold a password."""
+    try:
+        config = dict(dj_database_url.parse(secret(name, default), conn_max_age=0))
+    except ValueError:
+        config = {"ENGINE": ""}
+    if config["ENGINE"] not in _DATABASES or not config["NAME"]:
+        raise ImproperlyConfigured(
+            f"{name} must be like postgres://user:password@host:5432/name or sqlite:////path/to/file."
+        )
+    return config
+
+
+def mailer(name: str) -> dict[str, Any]:
+    """How mail is sent: `smtp://user:password@host:587` (STARTTLS, which `?starttls=0` leaves out) or
+    `smtps://...` (TLS from the start). Unset, mail is written to standard output."""
+    address = secret(name)
+    if not address:
+        return {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    try:
+        url = urlsplit(address)
+        port = url.port or (465 if url.scheme == "smtps" else 587)
+    except ValueError:
+        url, port = urlsplit(""), 0
+    if url.scheme not in {"smtp", "smtps"} or not url.hostname:
+        raise ImproperlyConfigured(f"{name} must be like smtp://user:password@host:587.")
+    return {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            "host": url.hostname,
+            "port": port,
+            "username": unquote(url.username or ""),
+            "password": unquote(url.password or ""),
+            "use_tls": url.scheme == "smtp" and url.query != "starttls=0",
+            "use_ssl": url.scheme == "smtps",
+            "timeout": 15,
+        },
+    }
+
+
+def number(name: str, default: float, *, least: float = 0, most: float = float("inf")) -> float:
+    """A number between `least` and `most`, both included."""
+    value = text(name)
+    if not value:
+        return default
+    try:
+        result = float(value)
+    except ValueError:
+        result = float("nan")
+    if not least <= result <= most:
+        raise ImproperlyConfigured(f"{name}={value!r} must be a number from {least:g} to {most:g}.")
+    return result
+
+
+def integer(name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+    """A whole number between `least` and `most`, both included."""
+    result = number(name, default, least=least, most=most)
+    if result != int(result):
+        raise ImproperlyConfigured(f"{name}={result:g} must be a whole number.")
+    return int(result)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A list, separated by commas or spaces."""
+    return text(name, default).replace(",", " ").split()

@@ -1,0 +1,279 @@
+"""All settings, by topic. Every variable read here has a line in `docs/settings.md`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+from chat.providers.base import Account
+from chatproject import env, keys
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("STEADY_DATA_DIR", str(BASE_DIR / "data")))
+
+# --- Who we are, and where -----------------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.secret("SECRET_KEY") or keys.stored_secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+
+# The address people type. Everything about hosts, origins, HTTPS and cookies follows from it.
+STEADY_URL = env.text("STEADY_URL", "http://127.0.0.1:8000").rstrip("/")
+_url = urlsplit(STEADY_URL)
+if _url.scheme not in {"http", "https"} or not _url.hostname:
+    raise ImproperlyConfigured(f"STEADY_URL={STEADY_URL!r} must be like https://chat.example.org")
+HTTPS = _url.scheme == "https"
+LOCAL = _url.hostname in {"127.0.0.1", "localhost", "::1"}
+
+# The machine's own names are always welcome: health checks come from there.
+ALLOWED_HOSTS = [
+    *(env.words("ALLOWED_HOSTS") or [_url.hostname]),
+    *["localhost", "127.0.0.1", "[::1]"],
+]
+# Whole origins (scheme, host and port): for CSRF and for the WebSocket handshake alike. On a local
+# install the page's own origin is added by `transports.origins`, whatever port it was started on.
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS") or [STEADY_URL]
+
+# --- The application -----------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "lucide",
+    "chat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "chatproject.urls"
+ASGI_APPLICATION = "chatproject.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.csp",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'steady.sqlite3'}"),
+}
+_database = DATABASES["default"]
+SQLITE = _database["ENGINE"].endswith("sqlite3")
+if SQLITE:
+    # IMMEDIATE: a transaction that will write takes its lock at the start and waits for it, where a
+    # DEFERRED one fails half-way with "database is locked" (1,094 of 1,200, measured).
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    }
+    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    _database["OPTIONS"] = {
+        **_database.get("OPTIONS", {}),
+        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2)},
+    }
+
+# --- Channels ------------------------------------------------------------------------------------
+
+REDIS_URL = env.secret("REDIS_URL")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "steady"},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+# --- People --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "chat.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+STEADY_OPEN_SIGNUP = env.boolean("STEADY_OPEN_SIGNUP", False)
+STEADY_ADMIN_EMAIL = env.text("STEADY_ADMIN_EMAIL")
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; also for the link that makes the first administrator
+STEADY_ADMIN_PASSWORD = env.secret("STEADY_ADMIN_PASSWORD")
+ACCOUNT_ADAPTER = "chat.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_SESSION_REMEMBER = True
+
+MAILERS = {"default": env.mailer("EMAIL_URL")}
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"steady@{_url.hostname}")
+
+# --- Security ------------------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Steady speaks no TLS itself: behind an https address there is a proxy, and it says how people came.
+TRUST_PROXY = env.boolean("TRUST_PROXY", HTTPS)
+if TRUST_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # The last address in X-Forwarded-For, which people cannot forge.
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF, CSP.NONCE],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "manifest-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# --- Static files --------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "chatproject.storage.StaticStorage"},
+}
+
+# --- Language and time ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
+USE_TZ = True
+
+# --- The chat ------------------------------------------------------------------------------------
+
+CHAT_MAX_PROMPT_CHARS = env.integer("CHAT_MAX_PROMPT_CHARS", 200_000, least=1)
+CHAT_DEFAULT_MODEL = env.text("CHAT_DEFAULT_MODEL")
+CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT")
+CHAT_MAX_OUTPUT_TOKENS = env.integer("CHAT_MAX_OUTPUT_TOKENS", 0)  # 0: the provider's own limit
+CHAT_MAX_REPLY_COST = env.number("CHAT_MAX_REPLY_COST", 0)  # US dollars; 0: no limit
+CHAT_TRANSFORMERS = env.words("CHAT_TRANSFORMERS")  # dotted paths, see chat/pipeline/transform.py
+CHAT_VALIDATORS = env.words("CHAT_VALIDATORS")  # dotted paths, see chat/pipeline/validate.py
+CHAT_RUNNING_PER_PERSON = env.integer("CHAT_RUNNING_PER_PERSON", 8, least=1)
+CHAT_MODELS_AT_ONCE = env.integer("CHAT_MODELS_AT_ONCE", 4, least=1, most=8)
+CHAT_CONNECT_SECONDS = env.number("CHAT_CONNECT_SECONDS", 10, least=0.1)
+CHAT_FIRST_TOKEN_SECONDS = env.number("CHAT_FIRST_TOKEN_SECONDS", 120, least=0.1)
+CHAT_SILENCE_SECONDS = env.number("CHAT_SILENCE_SECONDS", 60, least=0.1)
+CHAT_TOTAL_SECONDS = env.number("CHAT_TOTAL_SECONDS", 1800, least=1)
+CHAT_ATTEMPTS = env.integer("CHAT_ATTEMPTS", 3, least=1)
+CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
+
+# --- Model providers: keys live here, in memory, and nowhere else -----------------------------------
+
+CHAT_ACCOUNTS = {
+    account.slug: account
+    for account in (
+        Account(
+            "openai", "openai", "OpenAI", env.text("OPENAI_BASE_URL") or None, env.secret("OPENAI_API_KEY")
+        ),
+        Account(
+            "anthropic",
+            "anthropic",
+            "Anthropic",
+            env.text("ANTHROPIC_BASE_URL") or None,
+            env.secret("ANTHROPIC_API_KEY"),
+        ),
+        Account(
+            "gemini",
+            "gemini",
+            "Google Gemini",
+            env.text("GOOGLE_GEMINI_BASE_URL") or None,
+            env.secret("GEMINI_API_KEY"),
+        ),
+    )
+    if account.api_key
+}
+if env.text("OPENAI_COMPATIBLE_URL"):
+    CHAT_ACCOUNTS["compatible"] = Account(
+        "compatible",
+        "openai_compatible",
+        env.text("OPENAI_COMPATIBLE_NAME", "Own server"),
+        env.text("OPENAI_COMPATIBLE_URL"),
+        env.secret("OPENAI_COMPATIBLE_API_KEY"),
+    )
+OLLAMA_URL = env.text("OLLAMA_URL", "http://127.0.0.1:11434")
+if OLLAMA_URL != "off":
+    CHAT_ACCOUNTS["ollama"] = Account("ollama", "openai_compatible", "Ollama", f"{OLLAMA_URL}/v1")
+if env.boolean("STEADY_DEMO", True):
+    CHAT_ACCOUNTS["demo"] = Account("demo", "demo", "Demo")
+
+# --- Logging -------------------------------------------------------------------------------------
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)}},
+}

@@ -1,0 +1,9 @@
+// The chat page's scripts, in order: htmx first, then its extensions (as separate deferred scripts they race).
+import "../vendor/htmx.esm.min.js";
+import "../vendor/ext/hx-ws.min.js";
+import "../vendor/ext/hx-sse.min.js";
+import "./transport.js";
+import "./composer.js";
+import "./scroll.js";
+import "./sidebar.js";
+import "./copy-code.js";
