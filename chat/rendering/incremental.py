@@ -21,6 +21,7 @@ from pyromark import reference_definitions
 
 from chat.rendering.code import highlight
 from chat.rendering.markdown import render_blocks
+from chat.rendering.math import unclosed_formula
 from chat.rendering.patches import (
     Patch,
     grow,
@@ -52,6 +53,7 @@ _MAY_BE_ADDRESS = re.compile(r"https?|www|//")
 _ITEM_MARK = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?=[^ \n])| |(?=\n))")
 _QUOTE_MARK = re.compile(r"> ?")
 _ENDED_LEAVES = ("Rule", "Heading")
+_ENDED_BY_BLANK = ("Paragraph", "Table")
 
 
 @dataclass(slots=True)
@@ -182,15 +184,18 @@ class IncrementalRenderer:
         return [Patch("append", spine_path(len(closers)), html)]
 
     def _render(self) -> list[Patch]:
-        end = self._window.rfind("\n") + 1
+        decided = len(self._window) if self._context == "Fence" else unclosed_formula(self._window)
+        end = self._window.rfind("\n", 0, decided) + 1
+        length = len(self._window)
         step = self._advance(end) if end > self._complete else None
+        decided += len(self._window) - length
         if step is None:
             step = _Step(self._frame.html, "".join(self._done), self._tail, "", self._tail)
-        shown = visible(self._window, self._context)
+        shown = visible(self._window[:decided], self._context)
         html = self._html(shown.text)
         if html.startswith(self._frame.html):
             self._tail = html[len(self._frame.html) :]
-            self._plain = shown.plain and self._shows_its_end()
+            self._plain = shown.plain and decided == len(self._window) and self._shows_its_end()
             self._blanks = "" if self._context == "Fence" else self._window[len(self._window.rstrip(" ")) :]
         else:  # the partial line meddles with the frame: wait for its end
             self._tail = step.rest
@@ -373,10 +378,12 @@ def _context(text: str, leaf: Block) -> str:
 def _cut(text: str, html: str, spine: list[Block]) -> _Cut | None:
     """What of complete lines is finished: all before the line that starts the deepest last block, or more."""
     leaf = spine[-1]
+    last_line = _line_start(text, len(text) - 1)
+    if spine[0].kind in _ENDED_BY_BLANK and not text[last_line:].strip():
+        return _Cut(len(text), len(html), 0)
     if spine[0].kind == "FootnoteDefinition":
         return _Cut(_line_start(text, spine[0].start), len(html), 0)
     if leaf.kind == "Fence" and not leaf.closed:
-        last_line = _line_start(text, len(text) - 1)
         if "\n" in text[leaf.start : last_line]:
             shown = split_closers(html)[0]
             return _Cut(

@@ -98,9 +98,10 @@ def grow(old: str, new: str, fixed: int = 0) -> list[Patch] | None:
 
 
 def replace_blocks(old: list[str], new: list[str], *, from_end: bool = False) -> list[Patch]:
-    """Patches from one list of top-level elements to another that touch only what differs, last ones first.
+    """Patches from one list of top-level elements to another that touch only what differs.
 
-    With `from_end`, `old` are only the last elements of the body, and paths count from its end.
+    With `from_end`, `old` are only the last elements of the body. Paths count from the side that the
+    patches come to last, so that one patch does not move the target of another.
     """
     patches: list[Patch] = []
 
@@ -117,7 +118,7 @@ def replace_blocks(old: list[str], new: list[str], *, from_end: bool = False) ->
         patches += (Patch("delete", path(index), "") for index in reversed(range(first, i_end)))
         if kind == "replace":
             patches.append(Patch("outerHTML", path(i), html))
-    return patches
+    return patches[::-1] if from_end else patches
 
 
 _TAG = re.compile(r"<math\b.*?</math>|<(?P<close>/?)(?P<name>[a-z][a-z0-9]*)[^>]*>", re.DOTALL)

@@ -65,6 +65,8 @@ def visible(text: str, context: str) -> Visible:
     for found in _BLOCK_START.finditer(text, max(0, text.rfind("\n\n"))):
         start = found.end()
     repaired = repair_inline(text[start:])
+    if start >= len(head) and not repaired.text.strip("> \t"):
+        return Visible(head)  # a marker with nothing after it
     return Visible(text[:start] + repaired.text, whole and bool(line) and repaired.plain)
 
 
@@ -195,11 +197,12 @@ class _Repair:
         text = self.text
         close = text.find("]", end, end + _LONGEST_LABEL)
         if close < 0:
-            too_long = len(text) - end >= _LONGEST_LABEL
-            if too_long or (mark == "[" and text[start - 1 : start].isalnum()):
+            if len(text) - end >= _LONGEST_LABEL:
                 return end
             if mark == "![" or text[end : end + 1] in ("", "^", "!") or text[end:].isdigit():
                 return self.hold(start)
+            if text[start - 1 : start].isalnum():  # an index
+                return end
             self.open.append(("](#)", start, end))
             return end
         following = text[close + 1 : close + 2]
