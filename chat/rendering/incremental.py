@@ -48,7 +48,10 @@ _MUCH_TEXT = 24_000
 _MUCH_CODE = 4_000
 
 _MOST_CONTAINERS = 24
-_PLAIN = re.compile(r"""(?:[^\W_]|[ ,;'"()?%–—’“”.-])*\Z""")
+# Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
+_PLAIN = re.compile(
+    "[A-Za-z0-9\u00c0-\u02ff\u0370-\u0481\u048a-\u052f\u3001-\ud7a3\uff01-\uffef ,;'\"()?%–—’“”.-]*\\Z"
+)
 _MAY_BE_ADDRESS = re.compile(r"https?|www|//")
 _ITEM_MARK = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?=[^ \n])| |(?=\n))")
 _QUOTE_MARK = re.compile(r"> ?")
@@ -243,7 +246,10 @@ class IncrementalRenderer:
         if not written.spine:
             return None
         text = self._frame.source + self._window[:end]
-        self._context = _context(text, written.spine[-1])
+        leaf = written.spine[-1]
+        self._context = _context(text, leaf)
+        if leaf.start < len(self._frame.source) and leaf.kind != "Fence":
+            return None  # only blank lines yet: they may end the frame's innermost container
         cut = _cut(text, "".join(blocks), written.spine)
         return self._move(cut, text, blocks, written.spine) if cut else None
 
@@ -383,15 +389,14 @@ def _cut(text: str, html: str, spine: list[Block]) -> _Cut | None:
         return _Cut(len(text), len(html), 0)
     if spine[0].kind == "FootnoteDefinition":
         return _Cut(_line_start(text, spine[0].start), len(html), 0)
-    if leaf.kind == "Fence" and not leaf.closed:
-        if "\n" in text[leaf.start : last_line]:
-            shown = split_closers(html)[0]
-            return _Cut(
-                last_line, max(shown.rfind("<code>") + len("<code>"), shown.rfind("\n") + 1), len(spine)
-            )
+    if leaf.kind == "Fence" and not leaf.closed and "\n" in text[leaf.start : last_line]:
+        shown = split_closers(html)[0]
+        line_html = max(shown.rfind("<code>") + len("<code>"), shown.rfind("\n") + 1)
+        return _Cut(last_line, line_html, len(spine))
     if leaf.kind in ("TableRow", "Fence", *_ENDED_LEAVES) and (leaf.kind != "Fence" or leaf.closed):
         outer = spine[:-1]
-        return _Cut(len(text), len(without_closers(html, sum(block.levels for block in outer))), len(outer))
+        end = text.find("\n", len(text.rstrip(" \t>\n"))) + 1 if outer else len(text)
+        return _Cut(end, len(without_closers(html, sum(block.levels for block in outer))), len(outer))
     if leaf.kind == "TableHead":
         leaf = spine[-2]
     line = _line_start(text, leaf.start)

@@ -24,8 +24,12 @@ _TOKEN = re.compile(
     | (?<![A-Za-z0-9_/.@-])(?:https?:|www\.)[^\s<>]*""",
     re.VERBOSE,
 )
-_UNDECIDED_END = re.compile(r"(?:!|&\#?\w{0,10}|(?<!\w)(?:https?|www))\Z")
+_UNDECIDED_END = re.compile(r"(?:[!<]|&\#?\w{0,10}|(?<!\w)(?:https?|www))\Z")
 _PLAIN_END = re.compile(r"[^\W_][,;.]?[ ]?\Z")
+
+_HALF_MAIL = re.compile(r"@[A-Za-z0-9.-]*\Z")
+_NUMBERS = re.compile(r"[\d ,–-]+\Z")  # in brackets: a citation
+_FIRST_CJK = "\u2e80"  # from here on words have no spaces between them
 
 # Half a formula, link or image longer than this is text that looks like one.
 _LONGEST_FORMULA = 8_000
@@ -135,7 +139,7 @@ class _Repair:
             self.end = self.open.pop()[1]
             shown = self.text[: self.end]
         plain = self.end == len(self.text) and _PLAIN_END.search(shown) is not None
-        plain = plain and not (self.code and shown[-1] == " ")
+        plain = plain and not (self.code and shown[-1] == " ") and not _HALF_MAIL.search(shown)
         if self.open and not self.code:
             shown = shown.rstrip()
         return Visible(shown + self.code + "".join(closer for closer, *_ in reversed(self.open)), plain)
@@ -161,7 +165,7 @@ class _Repair:
         return start
 
     def escape(self, mark: str, start: int, end: int) -> int:
-        if mark == "\\":
+        if mark == "\\" or (mark == "\\\n" and end == len(self.text)):
             return self.hold(start)
         if mark[1] not in "([":
             return end
@@ -183,10 +187,10 @@ class _Repair:
 
     def formula(self, mark: str, start: int, end: int) -> int:
         following = self.text[end : end + 1]
-        if mark == "$" and (
-            following.isspace() or following.isdigit() or self.text[start - 1 : start].isalnum()
-        ):
+        if mark == "$" and (following.isspace() or self.text[start - 1 : start].isalnum()):
             return end
+        if mark == "$" and following.isdigit():  # a price, or a short formula
+            return self.hold(start) if self.text[end:].isdigit() else end
         close = self.text.find(mark, end)
         if close >= 0:
             return close + len(mark)
@@ -199,22 +203,28 @@ class _Repair:
         if close < 0:
             if len(text) - end >= _LONGEST_LABEL:
                 return end
-            if mark == "![" or text[end : end + 1] in ("", "^", "!") or text[end:].isdigit():
+            if mark == "![" or text[end : end + 1] in ("", "^", "!") or _NUMBERS.match(text, end):
                 return self.hold(start)
             if text[start - 1 : start].isalnum():  # an index
                 return end
             self.open.append(("](#)", start, end))
             return end
         following = text[close + 1 : close + 2]
-        if not following and (mark == "![" or text[end] in "^!" or text[end:close].isdigit()):
+        if not following and (mark == "![" or text[end] in "^!" or _NUMBERS.match(text, end, close)):
             return self.hold(start)
+        if following != "(" and text[start - 1 : start].isalnum():
+            return end
         if following in ("(", "["):
             done = text.find(")" if following == "(" else "]", close + 2, close + _LONGEST_ADDRESS)
             if done >= 0 or len(text) - close >= _LONGEST_ADDRESS:
                 return max(done, close) + 1
             if mark == "![":
                 return self.hold(start)
-        elif following == ":" and not text[:start].strip() and "\n" not in text[start:]:
+        elif (
+            following == ":"
+            and not text[text.rfind("\n", 0, start) + 1 : start].strip()
+            and "\n" not in text[start:]
+        ):
             return self.hold(start)  # a definition, which shows nothing
         elif following:
             return end
@@ -225,7 +235,7 @@ class _Repair:
     def emphasis(self, mark: str, start: int, end: int) -> int:
         before, after = self.text[start - 1 : start] if start else " ", self.text[end : end + 1]
         matching = [i for i, (closer, *_) in enumerate(self.open) if closer[0] == mark[0]]
-        if before.isalnum() and after.isalnum() and not (matching and mark[0] == "*"):
+        if before.isalnum() and after.isalnum() and before < _FIRST_CJK and not (matching and mark[0] == "*"):
             return end
         if matching and not before.isspace():
             closer, opened, content = self.open[matching[-1]]
