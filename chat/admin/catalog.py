@@ -64,17 +64,15 @@ class ModelProviderAdmin(admin.ModelAdmin):
 class ChatModelAdmin(admin.ModelAdmin):
     list_display = [
         "name",
-        "display_name",
         "provider",
         "enabled",
         "for_everyone",
         "available",
-        "context_window",
         "input_price",
         "output_price",
-        "position",
+        "context_window",
     ]
-    list_editable = ["display_name", "enabled", "for_everyone", "input_price", "output_price", "position"]
+    list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = ["provider", "enabled", "available", "for_everyone"]
     list_select_related = ["provider"]
     search_fields = ["name", "display_name"]
