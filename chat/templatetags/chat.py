@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django import template
+from django.conf import settings
 from django.utils.safestring import SafeString
 
 from chat.rendering import dom
@@ -23,3 +24,8 @@ def dom_id(kind: str, value: UUID) -> str:
 @register.filter
 def markdown(source: str) -> SafeString:
     return render_markdown(source)
+
+
+@register.simple_tag
+def signup_is_open() -> bool:
+    return bool(settings.STEADY_OPEN_SIGNUP)

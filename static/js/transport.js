@@ -5,12 +5,22 @@ const chat = document.getElementById("chat");
 const status = document.getElementById("connection");
 const FALLBACK_AFTER = 2500; // ms without an open socket
 
+const ACK_AFTER = 250; // ms; the server sends on only while enough of its frames are acknowledged
+const ACK_FRAMES = 12;
+
 let open = false;
+let socket = null;
+let received = 0;
+let acked = 0;
+let ackTimer = null;
 let source = null;
 let timer = setTimeout(fallBack, FALLBACK_AFTER);
 
-chat.addEventListener("htmx:ws:after:connection", () => {
+chat.addEventListener("htmx:ws:after:connection", (event) => {
   open = true;
+  socket = event.detail.connection.socket;
+  received = acked = 0;
+  tell({ type: "hello", version: document.getElementById("version").value });
   clearTimeout(timer);
   timer = null;
   endFallback();
@@ -23,6 +33,12 @@ chat.addEventListener("htmx:ws:close", (event) => {
   if (event.detail.code === 4404) return location.assign("/");
   say(status.dataset.reconnecting);
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
+});
+
+chat.addEventListener("htmx:ws:after:message:incoming", () => {
+  received += 1;
+  if (received - acked >= ACK_FRAMES) ack();
+  else ackTimer ??= setTimeout(ack, ACK_AFTER);
 });
 
 // A prompt goes over the socket only while it is open; else as an ordinary form, by the same id.
@@ -52,6 +68,17 @@ function endFallback() {
   source?.remove();
   source = null;
   connection?.abortController.abort();
+}
+
+function ack() {
+  clearTimeout(ackTimer);
+  ackTimer = null;
+  acked = received;
+  tell({ type: "ack", frame: received });
+}
+
+function tell(frame) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
 }
 
 function say(words) {
