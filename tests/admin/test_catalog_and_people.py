@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
@@ -135,3 +136,13 @@ def test_the_log_in_of_the_administration_is_the_one_of_the_chat(client: Client,
     answer = client.get("/admin/login/?next=/admin/")
     assert answer.status_code == 302
     assert answer["Location"].startswith("/accounts/login/")
+
+
+def test_the_secret_of_a_second_factor_is_shown_to_nobody(admin: Client, person: User) -> None:
+    factor = Authenticator.objects.create(user=person, type="totp", data={"secret": "CANARY"})
+    for path in ("", f"{factor.pk}/change/"):
+        page = admin.get(f"/admin/mfa/authenticator/{path}")
+        assert page.status_code == 200
+        assert "CANARY" not in page.content.decode()
+    admin.post(f"/admin/mfa/authenticator/{factor.pk}/delete/", {"post": "yes"})
+    assert not Authenticator.objects.exists()

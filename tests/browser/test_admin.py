@@ -2,66 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from playwright.sync_api import expect
 
-import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from tests.browser.conftest import Person
+from tests.browser.test_chat import send, wait_for_text
 
-from tests.conftest import CHROMIUM
-from tests.serving import serve
+PAGES = (
+    "",
+    "chat/conversation/",
+    "chat/transcriptread/",
+    "chat/modelprovider/",
+    "chat/modelprovider/demo/change/",
+    "chat/chatmodel/",
+    "chat/chatmodel/1/change/",
+    "chat/user/",
+    "chat/user/add/",
+    "chat/user/1/change/",
+    "chat/user/1/password/",
+    "auth/group/add/",
+)
 
-pytestmark = pytest.mark.needs_chromium
 
-EMAIL, PASSWORD = "ada@example.org", "a long enough phrase"
+def test_every_page_of_the_administration_obeys_the_policy(person: Person) -> None:
+    page = person.page
+    for path in PAGES:
+        answer = page.goto(f"{person.url}/admin/{path}")
+        assert answer is not None
+        assert answer.status == 200, path
+        expect(page.locator("#header")).to_have_css("display", "flex")  # Its style sheet was let in,
+    page.goto(f"{person.url}/admin/chat/chatmodel/1/change/")
+    expect(page.locator(".selector-available")).to_be_visible()  # and its scripts were.
 
 
-def _log_in(page: Page, url: str) -> None:
-    page.goto(f"{url}/accounts/login/")
-    page.get_by_label("Email").fill(EMAIL)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/conversations/**")
-
-
-def test_every_page_of_the_administration_obeys_the_policy(tmp_path: Path) -> None:
-    complaints: list[str] = []
-    with (
-        serve(tmp_path, STEADY_ADMIN_EMAIL=EMAIL, STEADY_ADMIN_PASSWORD=PASSWORD) as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        ) as browser,
-    ):
-        page = browser.new_page()
-        page.on(
-            "console",
-            lambda message: (
-                complaints.append(f"{page.url}: {message.text}")
-                if message.type in {"error", "warning"}
-                else None
-            ),
-        )
-        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
-        _log_in(page, server.url)
-        for path in (
-            "",
-            "chat/conversation/",
-            "chat/transcriptread/",
-            "chat/modelprovider/",
-            "chat/modelprovider/demo/change/",
-            "chat/chatmodel/",
-            "chat/chatmodel/1/change/",
-            "chat/user/",
-            "chat/user/add/",
-            "chat/user/1/change/",
-            "chat/user/1/password/",
-            "auth/group/add/",
-        ):
-            answer = page.goto(f"{server.url}/admin/{path}")
-            assert answer is not None
-            assert answer.status == 200, path
-            expect(page.locator("#header")).to_have_css("display", "flex")
-        page.goto(f"{server.url}/admin/chat/chatmodel/1/change/")
-        expect(page.locator(".selector-available")).to_be_visible()  # Made by the admin's script.
-    assert not complaints
+def test_a_transcript_is_found_and_read(person: Person) -> None:
+    page = person.page
+    wait_for_text(send(page, "Which transcript is this?"), 10)
+    page.goto(f"{person.url}/admin/chat/conversation/")
+    page.get_by_role("searchbox").or_(page.locator("#searchbar")).first.fill("which transcript")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="Which transcript is this?").first.click()
+    expect(page.get_by_role("article").first).to_contain_text("Which transcript is this?")
+    expect(page.get_by_role("article").nth(1)).to_contain_text("Demo")
+    expect(page.get_by_text("That you have read this is recorded.")).to_be_visible()
+    page.goto(f"{person.url}/admin/chat/transcriptread/")
+    expect(page.locator("#result_list")).to_contain_text("Read")
