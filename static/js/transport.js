@@ -1,15 +1,22 @@
 // Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come as
 // server-sent events and prompts go by POST. Both start from the version that the page shows.
-const htmx = window.htmx;
-const chat = document.getElementById("chat");
-const status = document.getElementById("connection");
+import { $, htmx, isShown, onChat, toast, words } from "./page.js";
+
 const FALLBACK_AFTER = 2500; // ms without an open socket
 
 let open = false;
 let source = null;
-let timer = setTimeout(fallBack, FALLBACK_AFTER);
+let timer = null;
 
-chat.addEventListener("htmx:ws:after:connection", () => {
+onChat(() => {
+  open = false;
+  endFallback();
+  clearTimeout(timer);
+  timer = setTimeout(fallBack, FALLBACK_AFTER);
+});
+
+document.addEventListener("htmx:ws:after:connection", (event) => {
+  if (!isShown(event.target)) return;
   open = true;
   clearTimeout(timer);
   timer = null;
@@ -17,13 +24,17 @@ chat.addEventListener("htmx:ws:after:connection", () => {
   say("");
 });
 
-chat.addEventListener("htmx:ws:close", (event) => {
+document.addEventListener("htmx:ws:close", (event) => {
+  if (!isShown(event.target) || event.detail.reason === "removed") return;
   open = false;
   if (event.detail.code === 4401) return location.reload(); // logged out: the log-in page says so
-  if (event.detail.code === 4404) return location.assign("/");
-  say(status.dataset.reconnecting);
+  if (event.detail.code === 4404) return say(words("deleted"));
+  say(navigator.onLine ? words("reconnecting") : words("offline"));
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
 });
+
+addEventListener("offline", () => say(words("offline")));
+addEventListener("online", () => say(open || source ? "" : words("reconnecting")));
 
 // A prompt goes over the socket only while it is open; else as an ordinary form, by the same id.
 document.addEventListener("submit", (event) => {
@@ -34,15 +45,17 @@ document.addEventListener("submit", (event) => {
   htmx.ajax("POST", form.action, { source: form, swap: "none" });
 }, true);
 
+document.addEventListener("htmx:error", () => toast(words("failed")));
+
 function fallBack() {
   timer = null;
   if (open || source) return;
-  const version = document.getElementById("version").value;
+  const chat = $("chat");
   source = document.createElement("div");
   source.hidden = true;
-  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${version}`);
+  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
   source.addEventListener("htmx:sse:after:connection", () => say(""));
-  source.addEventListener("htmx:sse:close", () => { if (!open) say(status.dataset.reconnecting); });
+  source.addEventListener("htmx:sse:close", () => { if (!open) say(words("reconnecting")); });
   chat.append(source);
   htmx.process(source);
 }
@@ -54,6 +67,6 @@ function endFallback() {
   connection?.abortController.abort();
 }
 
-function say(words) {
-  status.textContent = words ?? "";
+function say(text) {
+  $("connection").textContent = text;
 }
