@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
@@ -81,6 +82,33 @@ def database(name: str, default: str) -> dict[str, Any]:
             f"{name} must be like postgres://user:password@host:5432/name or sqlite:////path/to/file."
         )
     return config
+
+
+def mailer(name: str) -> dict[str, Any]:
+    """How mail is sent: `smtp://user:password@host:587` (STARTTLS, which `?starttls=0` leaves out) or
+    `smtps://...` (TLS from the start). Unset, mail is written to standard output."""
+    address = secret(name)
+    if not address:
+        return {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    try:
+        url = urlsplit(address)
+        port = url.port or (465 if url.scheme == "smtps" else 587)
+    except ValueError:
+        url, port = urlsplit(""), 0
+    if url.scheme not in {"smtp", "smtps"} or not url.hostname:
+        raise ImproperlyConfigured(f"{name} must be like smtp://user:password@host:587.")
+    return {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            "host": url.hostname,
+            "port": port,
+            "username": unquote(url.username or ""),
+            "password": unquote(url.password or ""),
+            "use_tls": url.scheme == "smtp" and url.query != "starttls=0",
+            "use_ssl": url.scheme == "smtps",
+            "timeout": 15,
+        },
+    }
 
 
 def number(name: str, default: float, *, least: float = 0, most: float = float("inf")) -> float:

@@ -158,7 +158,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_SESSION_REMEMBER = True
 
-EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+MAILERS = {"default": env.mailer("EMAIL_URL")}
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"steady@{_url.hostname}")
 
 # --- Security ------------------------------------------------------------------------------------
 
@@ -216,6 +217,9 @@ CHAT_MAX_PROMPT_CHARS = env.integer("CHAT_MAX_PROMPT_CHARS", 200_000, least=1)
 CHAT_DEFAULT_MODEL = env.text("CHAT_DEFAULT_MODEL")
 CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT")
 CHAT_MAX_OUTPUT_TOKENS = env.integer("CHAT_MAX_OUTPUT_TOKENS", 0)  # 0: the provider's own limit
+CHAT_MAX_REPLY_COST = env.number("CHAT_MAX_REPLY_COST", 0)  # US dollars; 0: no limit
+CHAT_TRANSFORMERS = env.words("CHAT_TRANSFORMERS")  # dotted paths, see chat/pipeline/transform.py
+CHAT_VALIDATORS = env.words("CHAT_VALIDATORS")  # dotted paths, see chat/pipeline/validate.py
 CHAT_RUNNING_PER_PERSON = env.integer("CHAT_RUNNING_PER_PERSON", 8, least=1)
 CHAT_MODELS_AT_ONCE = env.integer("CHAT_MODELS_AT_ONCE", 4, least=1, most=8)
 CHAT_CONNECT_SECONDS = env.number("CHAT_CONNECT_SECONDS", 10, least=0.1)

@@ -111,15 +111,17 @@ def worth_enabling(names: Iterable[str]) -> set[str]:
     """Of a provider's long list, what people will want: the newest of each line of models, unless the
     whole line is two major versions behind; no previews, and no dated snapshot beside its plain name."""
     names = set(names)
-    newest: dict[str, tuple[int, ...]] = {}
+    newest_of_line: dict[str, tuple[int, ...]] = {}
+    newest_of_family: dict[str, int] = {}
     for name in names:
-        for group in (_line(name), _family(name)):
-            newest[group] = max(newest.get(group, ()), _version(name))
+        line, family, version = _line(name), _family(name), _version(name)
+        newest_of_line[line] = max(newest_of_line.get(line, ()), version)
+        newest_of_family[family] = max(newest_of_family.get(family, 0), _major(version))
     return {
         name
         for name in names
-        if _version(name) == newest[_line(name)]
-        and _major(_version(name)) >= _major(newest[_family(name)]) - 1
+        if _version(name) == newest_of_line[_line(name)]
+        and _major(_version(name)) >= newest_of_family[_family(name)] - 1
         and not re.search(r"preview|-exp\b|experimental", name)
         and (_without_date(name) == name or _without_date(name) not in names)
     }

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 from chat.models import ChatModel
-from chat.pipeline.compose import StreamPolicy
+from chat.pipeline.policy import StreamPolicy
+from chat.providers.events import Usage
 
 
 def policy_for(model: ChatModel) -> StreamPolicy:
-    return StreamPolicy()
+    """The times, limits and stages for one reply of this model."""
+    return StreamPolicy(
+        connect_seconds=settings.CHAT_CONNECT_SECONDS,
+        first_token_seconds=settings.CHAT_FIRST_TOKEN_SECONDS,
+        silence_seconds=settings.CHAT_SILENCE_SECONDS,
+        total_seconds=settings.CHAT_TOTAL_SECONDS,
+        max_attempts=settings.CHAT_ATTEMPTS,
+        max_output_tokens=settings.CHAT_MAX_OUTPUT_TOKENS or None,
+        over_budget=_over_budget(model),
+        transformers=_loaded(tuple(settings.CHAT_TRANSFORMERS)),
+        validators=_loaded(tuple(settings.CHAT_VALIDATORS)),
+    )
+
+
+def _over_budget(model: ChatModel) -> Callable[[Usage], bool] | None:
+    """Whether a reply costs more than one reply may; None where there is no limit or no price."""
+    limit = Decimal(str(settings.CHAT_MAX_REPLY_COST))
+    if not limit or model.cost(0, 0) is None:
+        return None
+    return lambda usage: (model.cost(usage.input_tokens, usage.output_tokens) or 0) > limit
+
+
+@cache
+def _loaded(paths: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(import_string(path) for path in paths)

@@ -1,25 +1,27 @@
-from dataclasses import dataclass
+"""The whole chain for one stream."""
 
-from chat.providers.events import Usage
+from __future__ import annotations
 
-
-@dataclass
-class StreamPolicy:
-    pass
-
-
-@dataclass
-class Meter:
-    usage: Usage
+from chat.pipeline.meter import Meter, meter
+from chat.pipeline.policy import Events, StreamPolicy
+from chat.pipeline.retry import retry
+from chat.pipeline.transform import transform
+from chat.pipeline.validate import validate
+from chat.pipeline.watchdog import watchdog
+from chat.providers.base import ChatRequest, Provider
 
 
-def compose(provider, request, policy):
-    m = Meter(Usage())
+def compose(provider: Provider, request: ChatRequest, policy: StreamPolicy) -> tuple[Events, Meter]:
+    """The events of one answer, and the meter that counts them. Nothing is sent before the first event
+    is asked for.
 
-    async def it():
-        async for e in provider.stream(request):
-            if isinstance(e, Usage):
-                m.usage = e
-            yield e
-
-    return it(), m
+    The events end with `Finished`, or without it if the provider's connection ended cleanly in the
+    middle. Raises `ProviderError`. Read them under `contextlib.aclosing`.
+    """
+    result = Meter(request)
+    events = watchdog(retry(lambda: provider.stream(request), policy), policy)
+    if policy.transformers:
+        events = transform(events, policy)
+    if policy.validators:
+        events = validate(events, policy)
+    return meter(events, policy, result), result

@@ -20,7 +20,7 @@ from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
-from chat.providers.events import ProviderEvent
+from chat.providers.events import Notice, ProviderEvent
 from chat.providers.sse import TRANSPORT_ERRORS, read_stream
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
@@ -44,6 +44,7 @@ class AnthropicProvider:
         response = await self._negotiator.send(request.model, messages_body(request), post)
         decoder = MessagesDecoder(request.model, self.account.api_key)
         async with aclosing(response), aclosing(read_stream(response.aiter_bytes(), decoder)) as events:
+            yield Notice("waiting")
             try:
                 async for event in events:
                     yield event

@@ -59,9 +59,8 @@ class MessagesDecoder(Decoder):
     """Reads the events of one message. `message_stop` is its end marker."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
-        super().__init__()
+        super().__init__(secret)
         self._model = model
-        self._secret = secret
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # block index -> ours
         self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block as it grows
@@ -77,17 +76,17 @@ class MessagesDecoder(Decoder):
             case "content_block_stop":
                 return self._end_block(payload["index"])
             case "message_start":
-                return (self._count(payload["message"].get("usage") or {}),)
+                return self._count(payload["message"].get("usage"))
             case "message_delta":
                 self._stop_reason = payload["delta"].get("stop_reason") or self._stop_reason
-                return (self._count(payload.get("usage") or {}),)
+                return self._count(payload.get("usage"))
             case "message_stop":
                 self.finished = Finished(
                     _OUTCOMES.get(self._stop_reason, Outcome.COMPLETE), self._stop_reason
                 )
                 self.done = True
             case "error":
-                raise failures.from_stream(payload, secret=self._secret)
+                raise failures.from_stream(payload, secret=self.secret)
         return ()  # ping, and what is not known yet
 
     def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
@@ -111,7 +110,8 @@ class MessagesDecoder(Decoder):
                 self._has_text = True
                 return (TextDelta(string(delta["text"])),)
             case "input_json_delta":
-                return (ToolCallDelta(self._calls[index], string(delta["partial_json"])),)
+                arguments = string(delta["partial_json"])
+                return (ToolCallDelta(self._calls[index], arguments),) if arguments else ()
             case "thinking_delta":
                 self._thinking[index]["thinking"] += string(delta["thinking"])
                 return (ReasoningDelta(delta["thinking"]),)
@@ -127,18 +127,21 @@ class MessagesDecoder(Decoder):
         position = place(has_text=self._has_text, calls=len(self._calls))
         return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
 
-    def _count(self, usage: Mapping[str, Any]) -> Usage:
+    def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
         """Each report replaces the numbers that it names."""
+        if not usage:
+            return ()
         self._usage |= {name: value for name, value in usage.items() if value is not None}
         cached = int(self._usage.get("cache_read_input_tokens", 0))
         written = int(self._usage.get("cache_creation_input_tokens", 0))
         details = self._usage.get("output_tokens_details") or {}
-        return Usage(
+        counted = Usage(
             input_tokens=int(self._usage.get("input_tokens", 0)) + cached + written,
             output_tokens=int(self._usage.get("output_tokens", 0)),
             cached_input_tokens=cached,
             reasoning_tokens=int(details.get("reasoning_tokens") or details.get("thinking_tokens") or 0),
         )
+        return (counted,)
 
 
 def _message(turn: Turn, model: str) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ from chat.providers import errors
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.events import (
     Finished,
+    Notice,
     Outcome,
     ProviderEvent,
     ReasoningDelta,
@@ -68,6 +69,7 @@ class DemoProvider:
         prompt = request.turns[-1].text if request.turns else ""
         commands = set(re.findall(r"/demo (\w+)", prompt))
         await self._fail_early(commands, prompt)
+        yield Notice("waiting")
         pace = _Pace(_tokens_per_second(request.model, commands))
 
         if "tool" in commands and request.tools and not request.turns[-1].tool_results:

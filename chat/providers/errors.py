@@ -98,9 +98,22 @@ class ConnectionFailedError(ProviderError):
 
 
 class TimeoutExceededError(ProviderError):
+    """`phase` is `connect`, `first_token`, `silence` or `total`; empty when the provider gave up."""
+
     code = "timeout"
     retryable = True
     words = "The provider did not answer in time. Retry, or choose another model."
+
+    def __init__(
+        self,
+        words: str | None = None,
+        *,
+        detail: str = "",
+        retry_after: float | None = None,
+        phase: str = "",
+    ) -> None:
+        super().__init__(words, detail=detail, retry_after=retry_after)
+        self.phase = phase
 
 
 class MalformedStreamError(ProviderError):

@@ -71,8 +71,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a viewer may want to know while nothing else happens. `kind` is `retrying`,
-    `waiting` or `heartbeat`; `delay` is in seconds, `attempt` counts from 1."""
+    """Something a viewer may want to know while nothing else happens. `kind` is `waiting` (the provider
+    took the request), `retrying` (attempt number `attempt` follows in `delay` seconds), `heartbeat`
+    (nothing came for `delay` seconds) or `rejected` (a validator stops the answer: `message` says why).
+    """
 
     kind: str
     message: str = ""

@@ -22,7 +22,7 @@ from chat.providers import failures
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
-from chat.providers.events import ProviderEvent
+from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
 from chat.providers.sse import TRANSPORT_ERRORS, read_stream
 
@@ -50,6 +50,7 @@ class GeminiProvider:
         decoder = ContentDecoder(request.model, self.account.api_key)
         chunks = response.content.iter_any().__aiter__()
         async with _closing(response), aclosing(read_stream(chunks, decoder)) as events:
+            yield Notice("waiting")
             try:
                 async for event in events:
                     yield event

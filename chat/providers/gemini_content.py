@@ -66,16 +66,15 @@ class ContentDecoder(Decoder):
     """Reads `GenerateContentResponse` values. Only the first candidate is read: one is asked for."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
-        super().__init__()
+        super().__init__(secret)
         self._model = model
-        self._secret = secret
         self._calls = 0
         self._has_text = False
         self._usage: Usage | None = None
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
         if payload.get("error"):
-            raise failures.from_stream(payload, secret=self._secret)
+            raise failures.from_stream(payload, secret=self.secret)
         events: list[ProviderEvent] = []
         for candidate in payload.get("candidates") or ():
             if not candidate.get("index"):

@@ -20,7 +20,7 @@ from chat.providers import failures
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
-from chat.providers.events import ProviderEvent
+from chat.providers.events import Notice, ProviderEvent
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
 from chat.providers.sse import TRANSPORT_ERRORS, Decoder, read_stream, read_whole
@@ -52,6 +52,7 @@ class OpenAIProvider:
         response = await self._negotiator.send(request.model, body, post)
         read = read_whole if "/json" in response.headers.get("content-type", "") else read_stream
         async with aclosing(response), aclosing(read(response.aiter_bytes(), decoder)) as events:
+            yield Notice("waiting")
             try:
                 async for event in events:
                     yield event

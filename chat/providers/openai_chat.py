@@ -63,14 +63,13 @@ class ChatDecoder(Decoder):
     """Reads `chat.completion.chunk` values. Only the first choice is read: one is asked for."""
 
     def __init__(self, secret: str = "") -> None:
-        super().__init__()
-        self._secret = secret
+        super().__init__(secret)
         self._call_ids: dict[int, str] = {}
         self._refused = False
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
         if payload.get("error") or payload.get("object") == "error":
-            raise failures.from_stream(payload, secret=self._secret)
+            raise failures.from_stream(payload, secret=self.secret)
         events: list[ProviderEvent] = []
         for choice in payload.get("choices") or ():
             if not choice.get("index"):

@@ -72,9 +72,8 @@ class ResponsesDecoder(Decoder):
     """Reads the events of a response. Numbered events that come twice are read once."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
-        super().__init__()
+        super().__init__(secret)
         self._model = model
-        self._secret = secret
         self._last_number = -1
         self._call_indexes: dict[int, int] = {}  # output_index -> ours
         self._has_text = False
@@ -107,16 +106,16 @@ class ResponsesDecoder(Decoder):
             case "response.completed" | "response.incomplete":
                 return self._finish(payload["response"])
             case "response.failed":
-                raise failures.from_stream(payload["response"].get("error"), secret=self._secret)
+                raise failures.from_stream(payload["response"].get("error"), secret=self.secret)
             case "error":
                 # `type` is the event's own here; the error's words stand beside it or inside it.
                 error = payload.get("error") or {
                     "code": payload.get("code"),
                     "message": payload.get("message"),
                 }
-                raise failures.from_stream(error, secret=self._secret)
+                raise failures.from_stream(error, secret=self.secret)
             case None if payload.get("error"):
-                raise failures.from_stream(payload, secret=self._secret)
+                raise failures.from_stream(payload, secret=self.secret)
         return ()
 
     def _start_item(self, output_index: int, item: Any) -> Sequence[ProviderEvent]:

@@ -13,6 +13,7 @@ import aiohttp
 import httpx2
 import orjson
 
+from chat.providers import failures
 from chat.providers.errors import MalformedStreamError
 from chat.providers.events import Finished, ProviderEvent
 
@@ -82,7 +83,8 @@ def string(value: object) -> str:
 class Decoder:
     """What the decoders of all wire formats share. A subclass gives `events`."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str = "") -> None:
+        self.secret = secret  # kept out of errors
         self.finished: Finished | None = None  # the end marker came; the stream may still tell usage
         self.done = False  # nothing more is to come
 
@@ -99,7 +101,8 @@ class Decoder:
         try:
             return self.events(orjson.loads(data))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-            raise MalformedStreamError(detail=f"{type(error).__name__} in {data[:200]!r}") from None
+            detail = failures.redact(f"{type(error).__name__} in {data[:200]!r}", self.secret)
+            raise MalformedStreamError(detail=detail) from None
 
     def close(self) -> Sequence[ProviderEvent]:
         """What is left to say when the stream ended: `Finished`, if the end marker came."""

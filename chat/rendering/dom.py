@@ -6,7 +6,6 @@ from uuid import UUID
 
 THREAD = "thread"
 VERSION = "version"
-FRAME = "frame"
 LIVE_STATUS = "live-status"
 COMPOSER_ACTION = "composer-action"
 TITLE = "conversation-title"

@@ -24,10 +24,10 @@ def partial(target: str, swap: str, html: str) -> str:
     return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">{html}</hx-partial>'
 
 
-def hidden(name: str, value: int) -> str:
-    """The hidden input `name` gets a new value: the page's own memory of where it is."""
-    html = f'<input type="hidden" id="{name}" name="{name}" value="{value}">'
-    return f'<hx-partial hx-target="#{name}" hx-swap="outerHTML">{html}</hx-partial>'
+def version(number: int) -> str:
+    """The page's own memory of the conversation's version that it shows."""
+    html = f'<input type="hidden" id="{dom.VERSION}" value="{number}">'
+    return partial(f"#{dom.VERSION}", "outerHTML", html)
 
 
 def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
@@ -47,9 +47,7 @@ def conversation_state(conversation: Conversation, running: Message | None) -> s
     """What depends on the conversation as a whole: its version, its title here and in the list, and
     whether the composer offers Send or Stop."""
     context = {"conversation": conversation, "running": running}
-    return hidden(dom.VERSION, conversation.version) + render_to_string(
-        "chat/streams/conversation_changed.html", context
-    )
+    return version(conversation.version) + render_to_string("chat/streams/conversation_changed.html", context)
 
 
 def reasoning_started(message_id: UUID) -> str:

@@ -1,5 +1,6 @@
 """The WebSocket of a chat page. Client frames are flat JSON objects as htmx sends forms: `hello {version}`
-first, then `send`, `stop`, `ack {frame}`. Server frames are HTML.
+first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's frames on this socket from 1.
+Server frames are HTML.
 
     4401  not logged in, or no longer        4404  no such conversation for this person
     4408  no ack for 60 s                    4429  too many frames
@@ -30,7 +31,7 @@ from chat.database import run_unit
 from chat.generation.runner import runner
 from chat.live.sentinel import Viewer
 from chat.models import User
-from chat.rendering import dom, fragments
+from chat.rendering import fragments
 from chat.transports.feed import frames
 from chat.transports.limits import AckWindow, RateLimit
 from chat.transports.people import viewer_of
@@ -140,9 +141,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return 1011
 
     async def _send_html(self, html: str) -> None:
-        html += fragments.hidden(dom.FRAME, self.window.number + 1)
+        """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
         self.window.sent(len(html))
-        await self.send(text_data=html)
+        await self.send(text_data=html or "{}")
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

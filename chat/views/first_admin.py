@@ -50,7 +50,7 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
     nothing up: a link preview may."""
     if user_of_link(token) is None:
         return render(request, "account/first_admin.html", status=410)
-    form = FirstAdminForm(request.POST or None)
+    form = FirstAdminForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             user = claim(token, form.cleaned_data["email"], form.cleaned_data["password"])

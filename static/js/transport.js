@@ -4,7 +4,14 @@ import { $, htmx, isShown, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
 
+const ACK_AFTER = 250; // ms; the server sends on only while enough of its frames are acknowledged
+const ACK_FRAMES = 12;
+
 let open = false;
+let socket = null;
+let received = 0;
+let acked = 0;
+let ackTimer = null;
 let source = null;
 let timer = null;
 
@@ -18,6 +25,9 @@ onChat(() => {
 document.addEventListener("htmx:ws:after:connection", (event) => {
   if (!isShown(event.target)) return;
   open = true;
+  socket = event.detail.connection.socket;
+  received = acked = 0;
+  tell({ type: "hello", version: $("version").value });
   clearTimeout(timer);
   timer = null;
   endFallback();
@@ -35,6 +45,13 @@ document.addEventListener("htmx:ws:close", (event) => {
 
 addEventListener("offline", () => say(words("offline")));
 addEventListener("online", () => say(open || source ? "" : words("reconnecting")));
+
+document.addEventListener("htmx:ws:after:message:incoming", (event) => {
+  if (event.detail.connection.socket !== socket) return;
+  received += 1;
+  if (received - acked >= ACK_FRAMES) ack();
+  else ackTimer ??= setTimeout(ack, ACK_AFTER);
+});
 
 // A prompt goes over the socket only while it is open; else as an ordinary form, by the same id.
 document.addEventListener("submit", (event) => {
@@ -69,4 +86,15 @@ function endFallback() {
 
 function say(text) {
   $("connection").textContent = text;
+}
+
+function ack() {
+  clearTimeout(ackTimer);
+  ackTimer = null;
+  acked = received;
+  tell({ type: "ack", frame: received });
+}
+
+function tell(frame) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
 }

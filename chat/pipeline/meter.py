@@ -1,0 +1,164 @@
+"""Counts what is delivered, and stops at limits on tokens and cost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from functools import cached_property
+
+from chat.pipeline.policy import STOPPED_BY_US, Events, StreamPolicy
+from chat.pipeline.tokens import TokenCounter, estimate_tokens
+from chat.providers.base import ChatRequest
+from chat.providers.events import (
+    Finished,
+    Notice,
+    Outcome,
+    ProviderEvent,
+    ReasoningDelta,
+    Reset,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+
+_FILE_TOKENS = 1_000  # a picture of middling size
+_TURN_TOKENS = 4  # the wrapping of each message
+
+
+class Meter:
+    """The numbers of one stream, right at any moment: also after a stop, an error or a cut.
+
+    Times are the event loop's, in seconds.
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.started: float | None = None
+        self.first_output: float | None = None
+        self.ended: float | None = None
+        self.attempts = 1
+        self.characters = 0
+        self.finished: Finished | None = None
+        self._request = request
+        self._counter = TokenCounter()
+        self._reasoning = TokenCounter()
+        self._reported: Usage | None = None
+
+    @property
+    def output_tokens(self) -> int:
+        """Estimated, of what came so far."""
+        return self._counter.tokens
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Seconds from the request to the first text, reasoning or tool call."""
+        if self.started is None or self.first_output is None:
+            return None
+        return self.first_output - self.started
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """From the first output to the end, or to now."""
+        if self.first_output is None:
+            return None
+        end = self.ended if self.ended is not None else asyncio.get_running_loop().time()
+        return (self.usage.output_tokens or 0) / max(end - self.first_output, 1e-3)
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider reported, completed by estimates where it did not.
+
+        An answer that did not end was never reported in full: then the larger number is taken.
+        """
+        reported = self._reported or Usage()
+        told = reported.input_tokens is not None and reported.output_tokens is not None
+        if told and self.finished and self.finished.raw_reason not in STOPPED_BY_US:
+            return reported
+        return replace(
+            reported,
+            input_tokens=self._input_tokens if reported.input_tokens is None else reported.input_tokens,
+            output_tokens=max(reported.output_tokens or 0, self._counter.tokens),
+            reasoning_tokens=max(reported.reasoning_tokens, self._reasoning.tokens),
+            estimated=True,
+        )
+
+    @cached_property
+    def _input_tokens(self) -> int:
+        turns = self._request.turns
+        texts = [self._request.system]
+        for turn in turns:
+            texts.append(turn.text)
+            texts.extend(result.text for result in turn.tool_results)
+            texts.extend(call.arguments for call in turn.tool_calls)
+        files = sum(len(turn.files) for turn in turns)
+        return sum(map(estimate_tokens, texts)) + files * _FILE_TOKENS + len(turns) * _TURN_TOKENS
+
+    def count(self, event: ProviderEvent) -> bool:
+        """Takes note of `event`; True if it grew the answer."""
+        match event:
+            case TextDelta(text):
+                self._grow(text)
+            case ReasoningDelta(text):
+                self._reasoning.feed(text)
+                self._grow(text)
+            case ToolCallDelta():
+                self._grow((event.name or "") + event.arguments)
+            case Usage():
+                self._reported = event
+                return False
+            case Finished():
+                self.finished = event
+                return False
+            case Notice(kind="retrying"):
+                self.attempts = event.attempt
+                return False
+            case Reset():
+                self._reset()
+                return False
+            case _:
+                return False
+        return True
+
+    def _grow(self, text: str) -> None:
+        if self.first_output is None:
+            self.first_output = asyncio.get_running_loop().time()
+        self.characters += len(text)
+        self._counter.feed(text)
+
+    def _reset(self) -> None:
+        self.first_output, self.characters, self._reported = None, 0, None
+        self._counter, self._reasoning = TokenCounter(), TokenCounter()
+
+
+async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
+    """`events`, counted into `result`.
+
+    A provider that reported no usage gets an estimated `Usage` before `Finished`. The answer ends with
+    `Finished(LENGTH, "limit")` when our own count passes `max_output_tokens`, and with
+    `Finished(LENGTH, "cost")` when `over_budget` says so: the connection is closed at once.
+    """
+    loop = asyncio.get_running_loop()
+    result.started = loop.time()
+    try:
+        async with aclosing(events):
+            async for event in events:
+                grew = result.count(event)
+                if isinstance(event, Finished) and (usage := result.usage).estimated:
+                    yield usage
+                yield event
+                if grew and (reason := _limit(policy, result)):
+                    yield result.usage
+                    result.finished = Finished(Outcome.LENGTH, reason)
+                    yield result.finished
+                    return
+    finally:
+        result.ended = loop.time()
+
+
+def _limit(policy: StreamPolicy, result: Meter) -> str:
+    """The limit that was passed, if any."""
+    if policy.max_output_tokens is not None and result.output_tokens >= policy.max_output_tokens:
+        return "limit"
+    if policy.over_budget is not None and policy.over_budget(result.usage):
+        return "cost"
+    return ""

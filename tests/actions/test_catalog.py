@@ -1,0 +1,150 @@
+"""The catalog follows the providers' lists, and never overrules an administrator."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from decimal import Decimal
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from chat.actions import catalog
+from chat.actions.catalog import store_models, sync_catalog, worth_enabling
+from chat.models import ChatModel, ModelProvider, User
+from chat.providers.base import Account, ModelInfo
+from chat.providers.errors import AuthenticationError
+
+OWN = Account("own", "openai_compatible", "Own server")
+
+
+class Scripted:
+    """A provider whose list of models is given."""
+
+    def __init__(self, models: list[ModelInfo] | Exception | None = None) -> None:
+        self.models = models
+
+    async def list_models(self) -> list[ModelInfo]:
+        if self.models is None:
+            await asyncio.Event().wait()
+        if isinstance(self.models, Exception):
+            raise self.models
+        assert self.models is not None
+        return self.models
+
+
+@pytest.mark.django_db
+def test_a_first_sync_adds_what_is_listed() -> None:
+    result = store_models(OWN, [ModelInfo("small", "Small", 8_000, input_price=0.5), ModelInfo("big")])
+    assert (result.listed, result.added, result.error) == (2, 2, "")
+    small = ChatModel.objects.get(name="small")
+    assert (small.label, small.context_window, small.input_price) == ("Small", 8_000, Decimal("0.5"))
+    assert small.enabled
+    assert small.provider.name == "Own server"
+    assert small.provider.synced_at is not None
+
+
+@pytest.mark.django_db
+def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
+    store_models(OWN, [ModelInfo("small", "Small", 8_000, input_price=0.5)])
+    ChatModel.objects.update(display_name="Ours", enabled=False, input_price=Decimal(2), context_window=4_000)
+    ModelProvider.objects.update(name="Cellar", enabled=False)
+    store_models(OWN, [ModelInfo("small", "Small v2", 16_000, 1_000, input_price=9, output_price=9)])
+    small = ChatModel.objects.get()
+    assert (small.display_name, small.enabled, small.input_price) == ("Ours", False, Decimal(2))
+    assert small.context_window == 4_000
+    assert (small.max_output_tokens, small.output_price) == (1_000, Decimal(9)), "what was empty is filled"
+    assert (small.provider.name, small.provider.enabled) == ("Cellar", False)
+
+
+@pytest.mark.django_db
+def test_a_model_that_is_gone_is_kept_but_not_offered(settings: Settings) -> None:
+    settings.CHAT_ACCOUNTS = {"own": OWN}
+    person = User.objects.create_user("a@example.org")
+    store_models(OWN, [ModelInfo("old"), ModelInfo("new")])
+    store_models(OWN, [ModelInfo("new")])
+    assert [model.name for model in ChatModel.objects.usable_by(person)] == ["new"]
+    assert ChatModel.objects.get(name="old").enabled
+    store_models(OWN, [ModelInfo("old"), ModelInfo("new")])
+    assert ChatModel.objects.usable_by(person).count() == 2
+
+
+@pytest.mark.django_db
+def test_a_model_that_was_added_by_hand_stays_though_it_is_never_listed() -> None:
+    store_models(OWN, [])
+    ChatModel.objects.create(provider_id="own", name="fine-tuned")
+    store_models(OWN, [ModelInfo("other")])
+    assert ChatModel.objects.get(name="fine-tuned").available
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = Account("bad", "openai", "Bad", api_key="sk-canary")
+    settings.CHAT_ACCOUNTS = {"bad": bad, "own": OWN}
+    providers = {
+        bad: Scripted(AuthenticationError(detail="401 for sk-canary")),
+        OWN: Scripted([ModelInfo("small")]),
+    }
+    monkeypatch.setattr(catalog, "provider_for", providers.__getitem__)
+    results = {result.slug: result for result in await sync_catalog()}
+    assert results["own"].added == 1
+    stored = await ModelProvider.objects.aget(slug="bad")
+    assert stored.sync_error == results["bad"].error == AuthenticationError.words
+    providers[bad] = Scripted([])
+    await sync_catalog(["bad"])
+    await stored.arefresh_from_db()
+    assert stored.sync_error == ""
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CHAT_ACCOUNTS = {"own": OWN}
+    monkeypatch.setattr(catalog, "LIST_SECONDS", 0.01)
+    monkeypatch.setattr(catalog, "provider_for", lambda account: Scripted())
+    (result,) = await sync_catalog()
+    assert result.error
+    assert (await ModelProvider.objects.aget()).sync_error == result.error
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings.CHAT_ACCOUNTS = {
+        "ollama": Account("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
+    }
+    monkeypatch.setattr(catalog, "provider_for", lambda account: Scripted([ModelInfo("llama")]))
+    assert await sync_catalog() == []
+    assert not await ModelProvider.objects.aexists()
+    with socket.create_server(("127.0.0.1", port)):
+        await sync_catalog()
+    assert await ChatModel.objects.filter(provider="ollama", name="llama").aexists()
+
+
+def test_of_a_long_list_the_newest_of_each_line_is_enabled() -> None:
+    openai = {
+        *("gpt-3.5-turbo", "gpt-3.5-turbo-0125", "gpt-4", "gpt-4-0613", "gpt-4o", "gpt-4o-2024-08-06"),
+        *("gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-2025-08-07", "gpt-5-mini", "gpt-5.1"),
+        *("o1", "o3", "o3-mini", "o4-mini", "o4-mini-2025-04-16", "gpt-5.1-preview"),
+    }
+    assert worth_enabling(openai) == {"gpt-5.1", "gpt-5-mini", "o3", "o4-mini"}
+
+
+def test_a_dated_name_is_enabled_where_there_is_no_plain_one() -> None:
+    anthropic = {
+        *("claude-3-haiku-20240307", "claude-3-5-haiku-20241022", "claude-haiku-4-5-20251001"),
+        *("claude-opus-4-1-20250805", "claude-opus-4-5-20251101", "claude-sonnet-4-5-20250929"),
+    }
+    assert worth_enabling(anthropic) == {
+        "claude-haiku-4-5-20251001",
+        "claude-opus-4-5-20251101",
+        "claude-sonnet-4-5-20250929",
+    }
+
+
+def test_names_without_a_version_are_enabled() -> None:
+    assert worth_enabling({"mystery", "riddle-large"}) == {"mystery", "riddle-large"}

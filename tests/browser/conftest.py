@@ -1,0 +1,87 @@
+"""A real server and real Chromium. Any error on the console of a page fails its test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import CHROMIUM
+from tests.servers import ADMIN, PASSWORD, ServerProcess
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.needs_chromium)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data").start()
+    process.add_person("other@example.org")
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class Person:
+    """Somebody with a browser of their own, logged in."""
+
+    def __init__(self, context: BrowserContext, url: str, email: str) -> None:
+        self.context, self.url = context, url
+        self.console_errors: list[str] = []
+        self.allowed_errors: list[str] = []
+        self.page = self.tab()
+        self.page.goto(f"{url}/accounts/login/")
+        self.page.get_by_label("Email").fill(email)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_url("**/conversations/*/")
+
+    def tab(self) -> Page:
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: self.console_errors.append(message.text) if message.type == "error" else None,
+        )
+        return page
+
+    def unexpected_errors(self) -> list[str]:
+        return [e for e in self.console_errors if not any(allowed in e for allowed in self.allowed_errors)]
+
+
+@pytest.fixture
+def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Person]]:
+    """`people()` logs the administrator in, `people("other@example.org")` somebody else; keyword arguments
+    go to the browser context."""
+    made: list[Person] = []
+
+    def make(email: str = ADMIN, **options: object) -> Person:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(15_000)
+        made.append(Person(context, server.url, email))
+        return made[-1]
+
+    yield make
+    for person in made:
+        person.context.close()
+    for person in made:
+        assert person.unexpected_errors() == []
+
+
+@pytest.fixture
+def person(people: Callable[..., Person]) -> Person:
+    return people()

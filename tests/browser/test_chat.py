@@ -1,0 +1,216 @@
+"""The main job in real Chromium, as a person tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Person
+
+LIVE = re.compile("queued|running")
+
+
+def send(page: Page, text: str) -> Locator:
+    """Sends a prompt; the answer is the reply's article."""
+    before = replies(page).count()
+    page.get_by_role("textbox", name="Message").fill(text)
+    page.get_by_role("textbox", name="Message").press("Enter")
+    reply = replies(page).nth(before)
+    reply.wait_for()
+    return reply
+
+
+def replies(page: Page) -> Locator:
+    return page.locator("article[data-role=assistant]")
+
+
+def text_of(reply: Locator) -> str:
+    return reply.locator(".message-body").inner_text()
+
+
+def wait_for_text(reply: Locator, longer_than: int = 0) -> str:
+    """Waits until the reply shows more than so many characters."""
+    reply.page.wait_for_function(
+        "([id, length]) =>"
+        " document.getElementById(id).querySelector('.message-body').innerText.length > length",
+        arg=[reply.get_attribute("id"), longer_than],
+    )
+    return text_of(reply)
+
+
+def choose_model(page: Page, name: str) -> None:
+    page.get_by_role("combobox", name="Model").select_option(label=name)
+
+
+def test_a_reply_grows_while_it_streams_and_ends_as_markdown(person: Person) -> None:
+    page = person.page
+    page.get_by_role("textbox", name="Message").fill("What are tides?")
+    page.get_by_role("button", name="Send").click()
+    reply = replies(page).first
+    reply.wait_for()
+    lengths = [0]
+    while LIVE.fullmatch(reply.get_attribute("data-status") or "") and len(lengths) < 8:
+        lengths.append(len(wait_for_text(reply, lengths[-1])))
+    assert len(lengths) > 5, "the text must grow at least five times before it ends"
+    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    body = reply.locator(".message-body")
+    expect(body.locator("table")).to_be_visible()
+    expect(body.locator("pre code")).to_contain_text("fibonacci")
+    expect(body.locator("math").first).to_be_attached()
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+    streamed = body.inner_html()
+    page.reload()
+    assert replies(page).first.locator(".message-body").inner_html() == streamed
+
+
+def test_stop_keeps_what_had_come_and_says_so(person: Person) -> None:
+    page = person.page
+    reply = send(page, "Stop me")
+    wait_for_text(reply)
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    shown = text_of(reply)
+    assert shown
+    page.reload()
+    assert text_of(replies(page).first) == shown
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
+
+
+def test_retry_puts_a_new_reply_in_the_place_of_the_old_one(person: Person) -> None:
+    page = person.page
+    reply = send(page, "/demo fail")
+    expect(reply).to_have_attribute("data-status", "failed")
+    first = reply.get_attribute("id")
+    reply.get_by_role("button", name="Retry").click()
+    page.wait_for_function(
+        "id => { const all = document.querySelectorAll('article[data-role=assistant]');"
+        "return all.length === 1 && all[0].id !== id && all[0].dataset.status === 'failed'; }",
+        arg=first,
+    )
+
+
+def test_continue_goes_on_from_what_had_come(person: Person) -> None:
+    page = person.page
+    reply = send(page, "Tell me a lot")
+    shown = wait_for_text(reply, 40)
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
+    kept = text_of(reply)
+    assert kept.startswith(shown[:15])
+    page.get_by_role("button", name="Continue").click()
+    following = replies(page).first
+    expect(following).to_have_attribute("data-status", "running")
+    assert wait_for_text(following, len(kept)).startswith(kept[:15])
+    page.get_by_role("button", name="Stop").click()
+    expect(replies(page).first).to_have_attribute("data-status", "stopped")
+
+
+def test_a_reload_in_the_middle_shows_what_has_come_and_goes_on(person: Person) -> None:
+    page = person.page
+    seen = wait_for_text(send(page, "Reload me"), 60)
+    page.reload()
+    reply = replies(page).first
+    after = wait_for_text(reply, len(seen))
+    assert after.startswith(seen[:15])
+    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    final = reply.locator(".message-body").inner_html()
+    page.reload()
+    assert replies(page).first.locator(".message-body").inner_html() == final
+
+
+def test_a_second_tab_shows_the_same_reply_growing(person: Person) -> None:
+    first = send(person.page, "Two tabs")
+    wait_for_text(first, 30)
+    other = person.tab()
+    other.goto(person.page.url)
+    second = replies(other).first
+    wait_for_text(second, 60)
+    expect(first).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(second).to_have_attribute("data-status", "complete")
+    assert second.locator(".message-body").inner_html() == first.locator(".message-body").inner_html()
+
+
+def test_a_prompt_sent_while_a_reply_runs_waits_its_turn(person: Person) -> None:
+    page = person.page
+    first = send(page, "First")
+    wait_for_text(first)
+    second = send(page, "Second")
+    expect(second).to_have_attribute("data-status", "queued")
+    page.get_by_role("button", name="Stop").first.click()
+    page.reload()
+    expect(replies(page)).to_have_count(2)
+
+
+def test_without_websockets_the_page_streams_over_sse(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors += ["WebSocket", "htmx:ws:error", "Content Security Policy"]
+    person.context.add_init_script(
+        "window.WebSocket = class extends WebSocket {"
+        " constructor(url) { super(url.replace(/:\\d+/, ':1')); } }"
+    )
+    page = person.tab()
+    page.goto(person.url)
+    page.wait_for_selector("[hx-sse\\:connect]", state="attached")
+    reply = send(page, "Over SSE")
+    lengths = [0]
+    for _ in range(6):
+        lengths.append(len(wait_for_text(reply, lengths[-1])))
+    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    final = reply.locator(".message-body").inner_html()
+    page.reload()
+    assert replies(page).first.locator(".message-body").inner_html() == final
+
+
+def test_when_the_socket_breaks_in_the_middle_sse_goes_on(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors += ["WebSocket", "htmx:ws:error", "Content Security Policy"]
+    page = person.tab()
+    page.add_init_script(
+        "const Real = WebSocket; window.sockets = [];"
+        "window.WebSocket = class extends Real { constructor(url) {"
+        " super(window.blocked ? url.replace(/:\\d+/, ':1') : url); window.sockets.push(this); } }"
+    )
+    page.goto(person.url)
+    reply = send(page, "Cut the socket")
+    seen = wait_for_text(reply, 30)
+    page.evaluate("window.blocked = true; window.sockets.forEach(socket => socket.close());")
+    page.wait_for_selector("[hx-sse\\:connect]", state="attached")
+    assert wait_for_text(reply, len(seen) + 200).startswith(seen[:15])
+    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    final = reply.locator(".message-body").inner_html()
+    page.reload()
+    assert replies(page).first.locator(".message-body").inner_html() == final
+
+
+def test_someone_elses_conversation_is_not_found(people: Callable[..., Person]) -> None:
+    owner, other = people(), people("other@example.org")
+    send(owner.page, "Private")
+    other.allowed_errors.append("404")
+    answer = other.page.goto(owner.page.url)
+    assert answer is not None and answer.status == 404
+    assert "Private" not in other.page.content()
+
+
+def test_a_deleted_chat_is_gone_from_the_list_and_its_address(person: Person) -> None:
+    page = person.page
+    expect(send(page, "/demo fail")).to_have_attribute("data-status", "failed")
+    url = page.url
+    page.reload()
+    page.get_by_label("Chat options").click()
+    page.get_by_role("button", name="Delete this chat").click()
+    page.wait_for_url(lambda now: now != url)
+    person.allowed_errors.append("404")
+    answer = page.goto(url)
+    assert answer is not None and answer.status == 404
+
+
+def test_log_out_ends_the_live_page(person: Person) -> None:
+    page = person.page
+    wait_for_text(send(page, "Log out"), 10)
+    other = person.tab()
+    other.goto(page.url)
+    other.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/accounts/login/**", timeout=8_000)

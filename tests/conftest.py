@@ -1,0 +1,67 @@
+"""What every test stands on: quick settings, people, and the services that some tests need.
+
+On a laptop a test whose service is missing is skipped with the reason; with CI=true it fails: nothing that
+should run there is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+
+from chat.models import User
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+POSTGRES_URL = os.environ.get("STEADY_TEST_DATABASE_URL", "")
+REDIS_URL = os.environ.get("STEADY_TEST_REDIS_URL", "")
+NGINX = shutil.which("nginx")
+
+_NEEDS = {
+    "needs_chromium": (CHROMIUM, "Chromium is not installed (apt install chromium)."),
+    "needs_postgres": (POSTGRES_URL, "STEADY_TEST_DATABASE_URL names no PostgreSQL database."),
+    "needs_redis": (REDIS_URL, "STEADY_TEST_REDIS_URL names no Redis."),
+    "needs_nginx": (NGINX, "nginx is not installed (apt install nginx)."),
+}
+
+
+def pytest_configure() -> None:
+    # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.WHITENOISE_AUTOREFRESH = True  # Looks for a file when asked: there is no STATIC_ROOT to scan.
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers():
+        found, reason = _NEEDS.get(marker.name, (True, ""))
+        if not found:
+            give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            give_up(reason)
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    """Makes people: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
+    "correct horse"."""
+
+    def make(email: str, **fields: object) -> User:
+        return User.objects.create_user(email, "correct horse", **fields)
+
+    return make
+
+
+@pytest.fixture
+def person(make_user: Callable[..., User]) -> User:
+    return make_user("person@example.org")
+
+
+@pytest.fixture
+def administrator(make_user: Callable[..., User]) -> User:
+    return make_user("administrator@example.org", is_staff=True, is_superuser=True)

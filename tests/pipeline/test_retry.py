@@ -1,0 +1,139 @@
+"""Attempts: when there is another one, when not, and what is told."""
+
+import asyncio
+
+import pytest
+
+from chat.pipeline.policy import StreamPolicy
+from chat.pipeline.retry import retry
+from chat.providers import errors
+from chat.providers.events import (
+    Finished,
+    Notice,
+    ReasoningDelta,
+    Reset,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from tests.pipeline.scripts import DONE, REQUEST, ScriptedProvider, text_of, words
+from tests.pipeline.virtual_time import in_virtual_time
+
+DEFAULT = StreamPolicy()
+BUSY = errors.OverloadedError(detail="busy")
+
+
+async def run(provider: ScriptedProvider, policy: StreamPolicy = DEFAULT) -> list[object]:
+    return [event async for event in retry(lambda: provider.stream(REQUEST), policy)]
+
+
+@in_virtual_time
+async def test_a_retryable_failure_before_output_is_tried_again_and_told() -> None:
+    provider = ScriptedProvider([BUSY], [*words("Once"), DONE])
+    notice, text, end = await run(provider)
+    assert isinstance(notice, Notice) and notice.kind == "retrying" and notice.attempt == 2
+    assert notice.message == str(BUSY)
+    assert (text, end) == (TextDelta("Once"), DONE)
+    assert provider.started[1] == pytest.approx(notice.delay)
+
+
+@in_virtual_time
+async def test_the_last_attempts_error_is_raised() -> None:
+    provider = ScriptedProvider([BUSY], [BUSY], [errors.RateLimitError(detail="the last")])
+    with pytest.raises(errors.RateLimitError):
+        await run(provider, StreamPolicy(max_attempts=3))
+    assert len(provider.started) == provider.closed == 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.AuthenticationError,
+        errors.BillingError,
+        errors.ContextLengthError,
+        errors.MalformedStreamError,
+    ],
+)
+def test_a_final_failure_is_not_tried_again(kind: type[errors.ProviderError]) -> None:
+    provider = ScriptedProvider([kind()], [DONE])
+    with pytest.raises(kind):
+        asyncio.run(run(provider))
+    assert len(provider.started) == 1
+
+
+@pytest.mark.parametrize(
+    "visible", [TextDelta("a"), ReasoningDelta("a"), ReasoningDelta("", redacted=True), ToolCallDelta(0, "{")]
+)
+def test_nothing_is_tried_again_after_visible_output(visible: TextDelta) -> None:
+    provider = ScriptedProvider([visible, BUSY], [DONE])
+    with pytest.raises(errors.OverloadedError):
+        asyncio.run(run(provider))
+    assert len(provider.started) == 1
+
+
+@in_virtual_time
+async def test_what_a_failed_attempt_said_is_declared_void() -> None:
+    provider = ScriptedProvider([Usage(7, 0), BUSY], [Usage(8, 1), *words("x"), DONE])
+    kinds = [type(event) for event in await run(provider)]
+    assert kinds == [Usage, Reset, Notice, Usage, TextDelta, Finished]
+
+
+@in_virtual_time
+async def test_the_wait_is_at_least_what_the_provider_asked() -> None:
+    provider = ScriptedProvider([errors.RateLimitError(retry_after=42)], [*words("x"), DONE])
+    await run(provider)
+    assert 42 <= provider.started[1] <= 42 + StreamPolicy().base_delay
+
+
+@in_virtual_time
+async def test_a_provider_that_asks_for_too_long_a_wait_is_not_waited_for() -> None:
+    provider = ScriptedProvider([errors.RateLimitError(retry_after=3_600)], [DONE])
+    with pytest.raises(errors.RateLimitError) as raised:
+        await run(provider)
+    assert raised.value.retry_after == 3_600
+    assert len(provider.started) == 1
+
+
+@in_virtual_time
+async def test_waits_grow_exponentially_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[float] = []
+    monkeypatch.setattr("random.uniform", lambda low, high: bounds.append(high) or high)
+    provider = ScriptedProvider(*[[BUSY]] * 6)
+    with pytest.raises(errors.OverloadedError):
+        await run(provider, StreamPolicy(max_attempts=6, base_delay=1, max_delay=5))
+    assert bounds == [1, 2, 4, 5, 5]
+
+
+@in_virtual_time
+async def test_a_stream_that_ends_having_said_nothing_is_a_failure() -> None:
+    provider = ScriptedProvider([Notice("waiting")], [Usage(1, 1)], [*words("x"), DONE])
+    assert text_of(await run(provider)) == "x"
+    assert len(provider.started) == 3
+
+
+@in_virtual_time
+async def test_an_empty_answer_with_an_end_marker_is_an_answer() -> None:
+    provider = ScriptedProvider([Usage(1, 0), DONE], [*words("x"), DONE])
+    assert await run(provider) == [Usage(1, 0), DONE]
+
+
+@in_virtual_time
+async def test_an_attempt_that_does_not_connect_is_given_up_and_tried_again() -> None:
+    provider = ScriptedProvider([1_000.0], [*words("x"), DONE])
+    events = await run(provider, StreamPolicy(connect_seconds=30))
+    assert text_of(events) == "x"
+    assert 30 <= provider.started[1] <= 31
+    assert provider.closed == 2
+
+
+@in_virtual_time
+async def test_the_connect_limit_names_its_phase() -> None:
+    with pytest.raises(errors.TimeoutExceededError) as raised:
+        await run(ScriptedProvider([1_000.0]), StreamPolicy(max_attempts=1))
+    assert raised.value.phase == "connect"
+
+
+@in_virtual_time
+async def test_after_connecting_the_connect_limit_is_over() -> None:
+    provider = ScriptedProvider([Notice("waiting"), 1_000.0, *words("x"), DONE])
+    assert text_of(await run(provider, StreamPolicy(connect_seconds=30))) == "x"

@@ -1,0 +1,112 @@
+"""Real server processes for tests: started by the command people use, stopped and killed as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ADMIN = "admin@example.org"
+PASSWORD = "a long enough passphrase"
+_INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
+_READY = re.compile(r"Steady is ready: (http://\S+)")
+
+
+class ServerProcess:
+    """`manage.py serve` on a free port with a data directory and environment of its own."""
+
+    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None, port: int = 0) -> None:
+        self.data_dir, self.port = data_dir, port
+        self.env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self.env |= {
+            "STEADY_DATA_DIR": str(data_dir),
+            "STEADY_ADMIN_EMAIL": ADMIN,
+            "STEADY_ADMIN_PASSWORD": PASSWORD,
+            "OLLAMA_URL": "off",
+            "CHAT_DRAIN_SECONDS": "2",
+            **(env or {}),
+        }
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = data_dir.parent / f"{data_dir.name}-{id(self)}.log"
+
+    def start(self, seconds: float = 60) -> ServerProcess:
+        """Returns when it answers. Raises RuntimeError with its output if it ends or takes too long."""
+        with self._log.open("ab") as log:
+            begin = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", f"127.0.0.1:{self.port}"],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self._process.poll() is None:
+            if found := _READY.search(self.log()[begin:]):
+                self.url = found[1]
+                self.port = int(self.url.rsplit(":", 1)[1])
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=10).close()
+                return self
+            time.sleep(0.02)
+        raise RuntimeError(f"The server did not start:\n{self.log()}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """As the out-of-memory killer does it."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As a service manager does it; the answer is the exit code."""
+        return self._signal(signal.SIGTERM)
+
+    def terminate(self) -> None:
+        """Asks it to stop, and does not wait."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 30) -> int:
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def _signal(self, number: signal.Signals) -> int:
+        if self._process is None or self._process.poll() is not None:
+            return self._process.returncode if self._process else 0
+        self._process.send_signal(number)
+        return self._process.wait(30)
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        """Runs another command of `manage.py` in the same environment."""
+        result = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            raise RuntimeError(result.stderr)
+        return result.stdout
+
+    def add_person(self, email: str) -> None:
+        self.manage(
+            "shell",
+            "--verbosity=0",
+            stdin=f"from chat.models import User; User.objects.create_user({email!r}, {PASSWORD!r})\n",
+        )
