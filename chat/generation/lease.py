@@ -7,7 +7,7 @@ generation as interrupted, and a late writer's conditional update finds nothing 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -119,30 +119,48 @@ def touch(message: Message) -> None:
     transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
 
 
-def end_orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> list[UUID]:
-    """Ends the generations whose process died or whose run broke (no heartbeat for `grace` seconds) and
-    the prompts that waited too long, with what the journal has; not those that are `running` here, which
-    know their own end. Returns the messages that ended."""
-    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
-    stale = Q(status=Status.RUNNING, heartbeat_at__lt=Now() - timedelta(seconds=grace)) | Q(
-        waited, status=Status.QUEUED
+class Orphan(NamedTuple):
+    """A generation whose heartbeat stopped, and the last one there was."""
+
+    generation_id: UUID
+    heartbeat_at: datetime | None
+
+
+def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> set[Orphan]:
+    """The generations whose process died or whose run broke (no heartbeat for `grace` seconds); not those
+    that are `running` here, which know their own end."""
+    stale = Generation.objects.filter(
+        status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
     )
-    ended = []
-    for generation in Generation.objects.filter(stale).exclude(pk__in=running):
-        entries = JournalEntry.objects.filter(generation=generation).order_by("start")
-        segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
-        words = SERVER_STOPPED if generation.status == Status.RUNNING else NEVER_STARTED
-        status = Status.STOPPED if generation.stop_requested else Status.INTERRUPTED
-        if end(
-            generation.pk,
-            generation.owner,
-            status,
-            segments,
-            error_code="" if status == Status.STOPPED else "server_stopped",
-            error_message="" if status == Status.STOPPED else words,
-        ):
-            ended.append(generation.message_id)
-    return ended
+    return {Orphan(*row) for row in stale.exclude(pk__in=running).values_list("pk", "heartbeat_at")}
+
+
+def end_orphan(orphan: Orphan) -> bool:
+    """Ends it with what the journal has, unless its heart beats again."""
+    generation = Generation.objects.filter(pk=orphan.generation_id, heartbeat_at=orphan.heartbeat_at).first()
+    return generation is not None and _end_from_journal(generation, SERVER_STOPPED)
+
+
+def end_forgotten() -> int:
+    """Ends the queued prompts that waited too long or are to stop; the answer is how many."""
+    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
+    queued = Generation.objects.filter(waited, status=Status.QUEUED)
+    return sum(_end_from_journal(generation, NEVER_STARTED) for generation in queued)
+
+
+def _end_from_journal(generation: Generation, words: str) -> bool:
+    entries = JournalEntry.objects.filter(generation=generation).order_by("start")
+    segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
+    if generation.stop_requested:
+        return end(generation.pk, generation.owner, Status.STOPPED, segments)
+    return end(
+        generation.pk,
+        generation.owner,
+        Status.INTERRUPTED,
+        segments,
+        error_code="server_stopped",
+        error_message=words,
+    )
 
 
 def ready_to_start(*, after: float = 2.0) -> list[UUID]:

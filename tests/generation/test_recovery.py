@@ -5,9 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
 from chat.database import run_unit
-from chat.generation.lease import end_orphans
+from chat.generation.lease import end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
 from chat.models import Generation, JournalEntry, Status, User
 from tests.generation.rows import a_reply, journalled
@@ -17,7 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def swept(*running: UUID, grace: float = 15) -> dict[str, object]:
     """Sweeps once; the answer is the only generation's state and text."""
-    end_orphans(running, grace=grace)
+    for orphan in orphans(running, grace=grace):
+        end_orphan(orphan)
+    end_forgotten()
     generation = Generation.objects.select_related("message").get()
     return {"status": generation.status, "text": generation.message.text, "why": generation.error_code}
 
@@ -62,3 +65,33 @@ async def test_beside_others_a_fresh_prompt_is_left_to_its_own_process(person: U
     started: list[UUID] = []
     await Recovery(list, started.append).sweep()
     assert started == []
+
+
+async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User) -> None:
+    reply = await run_unit(a_reply, person, by="dead", seconds_ago=16)
+    recovery = Recovery(list, lambda _: None)
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.RUNNING
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.INTERRUPTED
+
+
+async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
+    reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
+    recovery = Recovery(list, lambda _: None)
+    await recovery.sweep()
+    await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.RUNNING
+
+
+def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> None:
+    reply = a_reply(person, by="alive", seconds_ago=60)
+    (orphan,) = orphans()
+    Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
+    assert not end_orphan(orphan)
+    assert status(reply.pk) == Status.RUNNING
+
+
+def status(generation_id: UUID) -> str:
+    return Generation.objects.get(pk=generation_id).status
