@@ -23,7 +23,7 @@ from chat.generation.lease import (
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 5.0  # seconds
+PERIOD = 3.0  # seconds
 
 
 class Recovery:

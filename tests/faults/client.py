@@ -40,7 +40,8 @@ class Person:
         )
 
     async def __aenter__(self) -> Self:
-        await self.log_in()
+        if not len(self.http.cookie_jar):
+            await self.log_in()
         return self
 
     async def __aexit__(
@@ -255,6 +256,7 @@ class Page:
             transport = response and response.connection and response.connection.transport
             if transport:
                 transport.abort()
+        self._socket = self._stream = None
         self._note("cut")
 
     def switch(self) -> None:
