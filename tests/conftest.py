@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -29,6 +30,9 @@ _NEEDS = {
 
 
 def pytest_configure() -> None:
+    # A deadline measures how busy the machine is.
+    hypothesis.settings.register_profile("steady", deadline=None)
+    hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
