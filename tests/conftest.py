@@ -13,7 +13,9 @@ from collections.abc import Callable
 import hypothesis
 import pytest
 from django.conf import settings
+from django.db import connections
 
+from chat import database
 from chat.models import User
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,3 +71,15 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
+
+    def release() -> None:
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close()
+
+    monkeypatch.setattr(database, "_release_connections", release)
