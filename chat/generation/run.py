@@ -65,6 +65,7 @@ class Ending:
     error_message: str = ""
     usage: Usage = field(default_factory=Usage)
     first_token_at: datetime | None = None
+    first_text_at: datetime | None = None
     opaque: list[dict[str, Any]] = field(default_factory=list)
 
     def failed(self, status: Status, code: str, words: str) -> None:
@@ -177,6 +178,8 @@ class Run:
     def _grow(self, kind: str, text: str, ending: Ending) -> None:
         if ending.first_token_at is None and text:
             ending.first_token_at = timezone.now()
+        if ending.first_text_at is None and text and kind == "text":
+            ending.first_text_at = timezone.now()
         self._append(kind, text)
         if hints.is_shared(self.id):
             self._share()
@@ -244,6 +247,7 @@ def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
     usage = ending.usage
     return {
         "first_token_at": ending.first_token_at,
+        "first_text_at": ending.first_text_at,
         "finish_reason": ending.finish_reason,
         "error_code": ending.error_code,
         "error_message": ending.error_message,

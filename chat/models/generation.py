@@ -52,6 +52,7 @@ class Generation(models.Model):
     queued_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
+    first_text_at = models.DateTimeField(null=True, blank=True, help_text="When the reasoning was over.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
@@ -99,6 +100,14 @@ class Generation(models.Model):
         if self.first_token_at is None or self.started_at is None:
             return None
         return (self.first_token_at - self.started_at).total_seconds()
+
+    @property
+    def seconds_of_thought(self) -> float | None:
+        """From the start to the first word of the answer, or to the end if there was none."""
+        until = self.first_text_at or self.finished_at
+        if until is None or self.started_at is None:
+            return None
+        return (until - self.started_at).total_seconds()
 
     @property
     def seconds(self) -> float | None:

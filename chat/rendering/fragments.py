@@ -6,11 +6,14 @@ frame costs 20 us, a string 2, measured).
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import escape
 
+from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment
 from chat.models import Conversation, Message
 from chat.rendering import dom
@@ -66,6 +69,30 @@ def receipt(client_id: UUID) -> str:
     """The server has stored the prompt with this client id; the composer may forget its text."""
     html = f'<span id="{dom.RECEIPT}" data-client-id="{client_id}" hidden></span>'
     return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
+
+
+def earlier_url(conversation: Conversation, thread: list[Message]) -> str:
+    """Where the messages before this page of the thread are; "" if there are none."""
+    if len(thread) < PAGE_LENGTH:
+        return ""
+    return reverse("earlier", args=[conversation.pk, thread[0].position])
+
+
+def earlier(conversation: Conversation, thread: list[Message]) -> str:
+    """The way to what lies before a thread that was sent whole."""
+    html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, thread)})
+    return partial(f"#{dom.EARLIER}", "outerHTML", html)
+
+
+def conversation_list(context: dict[str, Any]) -> str:
+    html = render_to_string("chat/_conversation_list.html", context)
+    return partial(f"#{dom.CONVERSATIONS}", "outerMorph", html)
+
+
+def toast(text: str, *, undo: str = "") -> str:
+    """A sentence that goes by itself, with a way to take back what was done (the address to POST to)."""
+    html = render_to_string("chat/_toast.html", {"text": text, "undo": undo})
+    return partial(f"#{dom.TOASTS}", "append", html)
 
 
 def text_of(segments: list[Segment], kind: str) -> str:

@@ -1,0 +1,60 @@
+// What all other modules build on. Switching chats replaces <main id="chat">; everything around it stays,
+// so a module listens on the document, and does with `onChat` what each chat needs once.
+export const htmx = window.htmx;
+export const root = document.documentElement;
+export const $ = (id) => document.getElementById(id);
+export const words = (name) => $("words").dataset[name];
+
+let shown = null;
+const subscribers = [];
+
+// Calls `start(main)` once the calling module is set up, and for each chat that is switched to.
+export function onChat(start) {
+  subscribers.push(start);
+  queueMicrotask(() => start(shown));
+}
+
+export const isShown = (main) => main === shown;
+
+function look() {
+  const main = $("chat");
+  if (!main || main === shown) return;
+  shown = main;
+  for (const start of subscribers) start(main);
+}
+
+look();
+new MutationObserver(look).observe(document.body, { childList: true });
+
+// Handles a click on (or in) what matches `selector`, now or later.
+export function onClick(selector, handle) {
+  document.addEventListener("click", (event) => {
+    const element = event.target.closest?.(selector);
+    if (element) handle(element, event);
+  });
+}
+
+export function toast(text) {
+  const box = document.createElement("div");
+  box.className = "toast";
+  box.append(Object.assign(document.createElement("p"), { textContent: text }));
+  $("toasts").append(box);
+}
+
+// Toasts go by themselves, but not from under a pointer or the focus.
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes) addedNodes.forEach(expire);
+}).observe($("toasts"), { childList: true });
+$("toasts").querySelectorAll(".toast").forEach(expire);
+
+function expire(box) {
+  if (box.nodeType !== 1) return;
+  const stays = box.querySelector("form") ? 20000 : 5000;
+  const go = () => (box.matches(":hover, :focus-within") ? setTimeout(go, 2000) : box.remove());
+  setTimeout(go, stays);
+}
+onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
+document.addEventListener("submit", (event) => {
+  const box = event.target.closest(".toast");
+  if (box) setTimeout(() => box.remove(), 100);
+});
