@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,8 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
 _CLOSE_SECONDS = 3.0
 _BACKLOG = 1024
+# A service manager signals the whole group, and `uv run` passes the signal on: one wish, heard twice.
+_ONE_SIGNAL_SECONDS = 1.0
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -147,8 +150,13 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         await self._beside()
 
     def _on_signal(self, number: int) -> None:
-        if self._draining:
+        now = time.monotonic()
+        if not self._draining:
+            self._signalled_at = now
+        elif now - self._signalled_at > _ONE_SIGNAL_SECONDS:
             os._exit(128 + number)
+        else:
+            return
         self._draining = True
         self._stopping = asyncio.get_running_loop().create_task(self._stop())
         self._stopping.add_done_callback(self._on_failure)

@@ -129,7 +129,12 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
         with connect(
             socket_url, origin=ada.url, additional_headers={"Cookie": ada.cookie_header()}, open_timeout=30
         ) as socket:
-            prompt = {"type": "send", "client_id": str(uuid4()), "text": "/demo instant Hello", "model": model}
+            prompt = {
+                "type": "send",
+                "client_id": str(uuid4()),
+                "text": "/demo instant Hello",
+                "model": model,
+            }
             for frame in ({"type": "hello", "version": 0}, prompt):
                 socket.send(orjson.dumps(frame).decode())
             received = ""
