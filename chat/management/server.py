@@ -153,11 +153,12 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         now = time.monotonic()
         if not self._draining:
             self._signalled_at = now
+            self._draining = True
+            self._begin_to_stop()
         elif now - self._signalled_at > _ONE_SIGNAL_SECONDS:
             os._exit(128 + number)
-        else:
-            return
-        self._draining = True
+
+    def _begin_to_stop(self) -> None:
         self._stopping = asyncio.get_running_loop().create_task(self._stop())
         self._stopping.add_done_callback(self._on_failure)
 
