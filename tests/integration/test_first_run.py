@@ -49,6 +49,8 @@ class Started:
 
     def stop(self) -> int:
         os.killpg(self._process.pid, signal.SIGTERM)
+        assert self._process.stdout is not None
+        self.output += self._process.stdout.read()
         return self._process.wait(30)
 
 
@@ -144,7 +146,7 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
                 number += 1
                 socket.send(orjson.dumps({"type": "ack", "frame": number}).decode())
             assert "Hello" in received
-            assert server.stop() == 0
+            assert server.stop() == 0, server.output
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
                     socket.recv(timeout=30)
