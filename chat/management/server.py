@@ -181,7 +181,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             await runner.drain(seconds)
             self._drained = True
             for protocol in list(self.connections):
-                if isinstance(protocol, _Socket) and protocol.is_open:
+                if isinstance(protocol, _Socket) and protocol.state == protocol.STATE_OPEN:
                     protocol.serverClose(code=SERVICE_RESTART)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
@@ -206,10 +206,6 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
         self.sendCloseFrame(code=1000 if code is None else code)
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self.state == self.STATE_OPEN)
 
 
 def _is_closing(protocol: Any) -> bool:
