@@ -6,7 +6,14 @@ const OPENING_KEYS = new Set(["Enter", " ", "ArrowDown", "ArrowUp", "F4"]);
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 
-document.addEventListener("mousedown", (event) => { if (event.target.id === "model") show(event); });
+// The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
+let wasOpen = false;
+document.addEventListener("mousedown", (event) => {
+  if (event.target.id !== "model" || !panel()?.showPopover) return;
+  event.preventDefault();
+  wasOpen = panel().matches(":popover-open");
+});
+onClick("#model", (_, event) => { if (!wasOpen) show(event); });
 document.addEventListener("keydown", (event) => {
   if (event.target.id === "model" && OPENING_KEYS.has(event.key)) show(event);
   else if (event.target.closest?.("#models")) move(event);
@@ -32,7 +39,10 @@ export function show(event) {
     entry.firstElementChild.toggleAttribute("aria-current", chosen);
   }
   panel().querySelector("input").value = "";
-  panel().togglePopover();
+  const { left, top } = $("model").getBoundingClientRect();
+  panel().style.left = `${Math.min(left, innerWidth - 16 - Math.min(416, innerWidth - 32))}px`;
+  panel().style.bottom = `${innerHeight - top + 8}px`;
+  panel().showPopover();
   panel().querySelector("input").focus();
 }
 

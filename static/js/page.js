@@ -54,7 +54,12 @@ function expire(box) {
   setTimeout(go, stays);
 }
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
+
+// A form that its own effect takes off the page before the answer is there: htmx would drop that answer.
 document.addEventListener("submit", (event) => {
-  const box = event.target.closest(".toast");
-  if (box) setTimeout(() => box.remove(), 100);
+  const form = event.target;
+  if (!form.matches("[data-post]")) return;
+  event.preventDefault();
+  htmx.ajax("POST", form.action, { values: Object.fromEntries(new FormData(form)), swap: "none" });
+  form.closest(".toast")?.remove();
 });

@@ -16,6 +16,7 @@ document.addEventListener("htmx:after:swap", () => {
   const now = $("version")?.value;
   if (now === undefined || now === version) return;
   version = now;
+  document.title = `${$("conversation-title").textContent} · Steady`;
   refresh();
   otherTabs.postMessage("changed");
 });
