@@ -83,6 +83,19 @@ class Generation(models.Model):
         return self.status in LIVE
 
     @property
+    def written_so_far(self) -> str:
+        """The visible text of a running reply, as far as the journal has it."""
+        return "".join(
+            text for entry in self.journal.all() for kind, text in entry.segments if kind == "text"
+        )
+
+    @property
+    def seconds_queued(self) -> float | None:
+        if self.started_at is None:
+            return None
+        return (self.started_at - self.queued_at).total_seconds()
+
+    @property
     def seconds_to_first_token(self) -> float | None:
         if self.first_token_at is None or self.started_at is None:
             return None

@@ -74,7 +74,7 @@ class GeminiProvider:
     async def _request(self, method: str, path: str, body: Body | None = None) -> aiohttp.ClientResponse:
         """The response to be read and closed by the caller. Raises `ProviderError`."""
         secret = self.account.api_key
-        url = f"{(self.account.base_url or DEFAULT_BASE_URL).rstrip('/')}/v1beta/{path}"
+        url = f"{(self.account.base_url or DEFAULT_BASE_URL).rstrip('/')}/v1/{path}"
         data = None if body is None else orjson.dumps(body)
         if self._session is None:
             self._session = _session()

@@ -1,85 +1,464 @@
-"""A growing reply as the smallest HTML patches."""
+"""A growing reply as the smallest HTML patches.
 
+The source is cut at the last line that starts something still open; what lies before is finished and is never
+parsed again. The rest, the *window*, is mostly one paragraph, one item or one line of code. Where the open
+block lies inside others (an item in a list in a quotation), the window alone would not parse as it does in
+its place, so a *frame* of a few lines goes before it, which opens the same containers again; what it renders
+to is cut off.
+
+Finished blocks are not touched until `finish`, which repairs what only the whole can show: reference links
+and footnotes that were defined later.
+"""
+
+from __future__ import annotations
+
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
 
+from pyromark import reference_definitions
+
+from chat.rendering.code import highlight
 from chat.rendering.markdown import render_blocks
+from chat.rendering.math import unclosed_formula
+from chat.rendering.patches import (
+    Patch,
+    grow,
+    replace_blocks,
+    spine_path,
+    spine_starts,
+    split_closers,
+    split_elements,
+    without_closers,
+)
+from chat.rendering.repair import visible
 from chat.rendering.sanitise import sanitise
 from chat.rendering.source import clean_source, split_unfinished
-from chat.rendering.writer import Notes, write
+from chat.rendering.writer import Block, Notes, Written, write
+
+__all__ = ["IncrementalRenderer", "Patch"]
+
+# A window this long is rendered again only when it has grown by a sixteenth: so the sum of all renderings
+# stays linear, however long one paragraph is.
+_LONG_WINDOW = 4_096
+_LONG_GROWTH = 16
+# Beyond this much text, or code that may be highlighted, a call takes more than about 10 ms.
+_MUCH_TEXT = 24_000
+_MUCH_CODE = 4_000
+
+_MOST_CONTAINERS = 24
+# Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
+_PLAIN = re.compile(
+    "[A-Za-z0-9\u00c0-\u02ff\u0370-\u0481\u048a-\u052f\u3001-\ud7a3\uff01-\uffef ,;'\"()?%–—’“”.-]*\\Z"
+)
+_MAY_BE_ADDRESS = re.compile(r"https?|www|//")
+_ITEM_MARK = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?=[^ \n])| |(?=\n))")
+_QUOTE_MARK = re.compile(r"> ?")
+_ENDED_LEAVES = ("Rule", "Heading")
+_ENDED_BY_BLANK = ("Paragraph", "Table")
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """One htmx swap: its style, a selector below the message's body ("" is the body), and safe HTML."""
+@dataclass(slots=True)
+class _Container:
+    """An open block around the window: where it starts, in source and HTML, and the line that opens it
+    again."""
 
-    swap: str
-    path: str
-    html: str
+    kind: str
+    levels: int
+    line: int  # where its first line starts, in characters after the start of the top-level block
+    html: int  # where its HTML starts, in characters after the start of the top-level block's
+    lead: str  # its own and its parents' markers on that line; for a table or a fence the whole lines
+    loose: bool = False
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The lines that open the containers again, and the HTML these lines alone give, still open."""
+
+    source: str = ""
+    html: str = ""
+    loose: tuple[bool, ...] = ()
 
 
 class IncrementalRenderer:
-    """Renders one reply while it grows; finished blocks are appended once, the open one is replaced."""
+    """Renders one reply while it grows. Not thread-safe; one per reply, shared by all who see the same
+    states.
+
+    `patches` and `finish` change what is shown; `snapshot` is that state for one who joins late. All patches
+    of one call may go in one message. Cost is linear in the length of the reply, in CPU and bytes.
+    """
 
     def __init__(self, *, id_prefix: str = "") -> None:
         self._id_prefix = id_prefix
         self._fed: list[str] = []
-        self._unfinished = ""
+        self._half = ""  # of a character
         self._pending: list[str] = []
-        self._window = ""
         self._notes = Notes(id_prefix)
-        self._finished: list[str] = []
-        self._open: list[str] = []
+        self._definitions: dict[str, tuple[str, str]] = {}
+        self._colours: dict[tuple[str, str], str] = {}
+        self._finished: list[str] = []  # HTML of top-level blocks
+        self._past: list[str] = []  # source of the open block before the window
+        self._done: list[str] = []  # HTML of the open block before the window
+        self._containers: list[_Container] = []
+        self._frame = _Frame()
+        self._window = ""
+        self._complete = 0  # characters of the window that are parsed for structure
+        self._rendered = 0  # characters of the window when it was last rendered
+        self._tail = ""  # HTML of the window, with the end tags of the containers
+        self._context = ""  # kind of the block at the end
+        self._plain = False
+        self._blanks = ""  # at the end of the window, not shown yet
 
     @property
     def source(self) -> str:
-        """All text that was fed, as it came."""
+        """All text that was fed, exactly as it came."""
         return "".join(self._fed)
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether the next `patches` may take more than about 10 ms; `finish` does past 24,000 characters."""
+        pending = sum(map(len, self._pending))
+        if pending + len(self._window) > _MUCH_TEXT:
+            return True
+        closes = self._context == "Fence" and any("``" in text or "~~" in text for text in self._pending)
+        return closes and sum(map(len, self._past)) > _MUCH_CODE
 
     def feed(self, text: str) -> None:
         """Take more source text; only stores it."""
         self._fed.append(text)
-        text, self._unfinished = split_unfinished(self._unfinished + text)
+        text, self._half = split_unfinished(self._half + text)
         if text:
             self._pending.append(clean_source(text))
 
     def patches(self) -> list[Patch]:
-        """What brings a viewer from the last call's state to now."""
+        """The smallest patches that bring a viewer from the state of the last call to now."""
         if not self._pending:
             return []
-        self._window += "".join(self._pending)
+        new = "".join(self._pending)
         self._pending.clear()
-        shown = self._open
-        complete = self._window[: self._window.rfind("\n") + 1]
-        written = write(complete, self._notes, growing=True)
-        done: list[str] = []
-        if len(written.blocks) > 1:
-            done = [sanitise(block) for block in written.blocks[:-1] if block]
-            start = len(complete.encode()[: written.starts[-1]].decode())
-            self._window = self._window[complete.rfind("\n", 0, start) + 1 :]
-        self._open = [sanitise(b) for b in write(self._window, self._notes, growing=True).blocks if b]
-        self._finished += done
-        new = done + self._open
-        same = 0
-        while same < min(len(shown), len(new)) and shown[same] == new[same]:
-            same += 1
-        patches = [Patch("delete", "> :last-child", "")] * max(0, len(shown) - same - 1)
-        if same < len(shown):
-            if new:
-                patches.append(Patch("outerHTML", "> :last-child", "".join(new[same:])))
-            else:
-                patches.append(Patch("delete", "> :last-child", ""))
-        elif same < len(new):
-            patches.append(Patch("append", "", "".join(new[same:])))
-        return patches
+        self._window += new
+        if self._plain and self._goes_on_plainly(new):
+            return self._append_plain(new)
+        self._plain = False
+        if (
+            len(self._window) > _LONG_WINDOW
+            and len(self._window) - self._rendered < self._rendered // _LONG_GROWTH
+        ):
+            return []
+        return self._render()
 
     def snapshot(self) -> str:
-        """The body's HTML as the last call of `patches` or `finish` left it."""
-        return "".join(self._finished + self._open)
+        """The HTML inside the body as the last call of `patches` or `finish` left it."""
+        return "".join([*self._finished, *self._done, self._tail])
 
     def finish(self) -> list[Patch]:
-        """Render the whole once more and replace the body if it differs."""
-        whole = render_blocks(self.source, id_prefix=self._id_prefix)
-        differs = "".join(whole) != self.snapshot()
-        self._finished, self._open = whole, []
+        """Render the whole once; patches for the top-level blocks whose HTML differs from it."""
+        shown = [*self._finished, *split_elements("".join(self._done) + self._tail)]
+        whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
-        return [Patch("innerHTML", "", "".join(whole))] if differs else []
+        self._finished, self._done, self._past, self._tail = whole, [], [], ""
+        self._containers, self._frame, self._window = [], _Frame(), ""
+        self._complete = self._rendered = 0
+        self._plain = False
+        return replace_blocks(shown, whole)
+
+    def _goes_on_plainly(self, new: str) -> bool:
+        if self._context == "Fence":
+            return "\n" not in new and new.isascii()
+        recent = self._window[-len(new) - 8 :]
+        return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
+
+    def _shows_its_end(self) -> bool:
+        """Whether the text last shown is the end of the window."""
+        text = split_closers(self._tail)[0]
+        return bool(text) and (self._context == "Fence" or text.endswith(self._window.rstrip()[-1:]))
+
+    def _append_plain(self, new: str) -> list[Patch]:
+        """Letters after letters need no parser."""
+        text = self._blanks + new
+        shown = text if self._context == "Fence" else text.rstrip(" ")
+        self._blanks = text[len(shown) :]
+        if not shown:
+            return []
+        html = escape(shown, quote=False)
+        before, closers = split_closers(self._tail)
+        self._tail = before + html + "".join(closers)
+        return [Patch("append", spine_path(len(closers)), html)]
+
+    def _render(self) -> list[Patch]:
+        decided = len(self._window) if self._context == "Fence" else unclosed_formula(self._window)
+        end = self._window.rfind("\n", 0, decided) + 1
+        length = len(self._window)
+        step = self._advance(end) if end > self._complete else None
+        decided += len(self._window) - length
+        if step is None:
+            step = _Step(self._frame.html, "".join(self._done), self._tail, "", self._tail)
+        shown = visible(self._window[:decided], self._context)
+        html = self._html(shown.text)
+        if html.startswith(self._frame.html):
+            self._tail = html[len(self._frame.html) :]
+            self._plain = shown.plain and decided == len(self._window) and self._shows_its_end()
+            self._blanks = "" if self._context == "Fence" else self._window[len(self._window.rstrip(" ")) :]
+        else:  # the partial line meddles with the frame: wait for its end
+            self._tail = step.rest
+        self._rendered = len(self._window)
+        new = step.moved + self._tail
+        patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
+        if patches is None:
+            patches = grow(step.done + step.tail, step.done + new) or []
+        return patches
+
+    def _html(self, source: str) -> str:
+        return "".join(self._blocks(self._write(source)))
+
+    def _write(self, source: str) -> Written:
+        return write(
+            self._frame.source + source,
+            self._notes,
+            colour=self._colour,
+            growing=True,
+            loose=self._frame.loose,
+            definitions=self._definitions,
+        )
+
+    def _blocks(self, written: Written) -> list[str]:
+        return [sanitise(block) if block else "" for block in written.blocks]
+
+    def _colour(self, code: str, info: str) -> str:
+        key = (info, code)
+        if key not in self._colours:
+            self._colours[key] = highlight(code, info)
+        return self._colours[key]
+
+    def _advance(self, end: int) -> _Step | None:
+        """Parse the complete lines of the window and move what is finished out of it."""
+        while True:
+            written = self._write(self._window[:end])
+            blocks = self._blocks(written)
+            back = self._rewind_to(written, blocks)
+            if back is None:
+                break
+            before = len(self._window)
+            self._rewind(back)
+            end += len(self._window) - before
+        self._complete = end
+        if not written.spine:
+            return None
+        text = self._frame.source + self._window[:end]
+        leaf = written.spine[-1]
+        self._context = _context(text, leaf)
+        if leaf.start < len(self._frame.source) and leaf.kind != "Fence":
+            return None  # only blank lines yet: they may end the frame's innermost container
+        cut = _cut(text, "".join(blocks), written.spine)
+        return self._move(cut, text, blocks, written.spine) if cut else None
+
+    def _rewind_to(self, written: Written, blocks: list[str]) -> int | None:
+        """The container that must be rendered again as a whole, if any."""
+        containers = self._containers
+        if not containers:
+            return None
+        if not "".join(blocks).startswith(self._frame.html):
+            return 0
+        lists = [i for i, container in enumerate(containers) if container.kind == "List"]
+        for i, block in zip(lists, written.lists, strict=False):
+            if block.loose and not containers[i].loose:
+                return i
+        last = len(containers) - 1
+        leaf = written.spine[-1]
+        still_open = len(written.spine) == last + 1 and leaf.kind == "Fence" and not leaf.closed
+        if containers[last].kind == "Fence" and not (still_open and leaf.start < len(self._frame.source)):
+            return last
+        return None
+
+    def _rewind(self, index: int) -> None:
+        """Take a container, with all in it, back into the window."""
+        line = self._containers[index].line
+        index = next(i for i, container in enumerate(self._containers) if container.line == line)
+        first = self._containers[index]
+        frame = _frame(self._containers[:index], first.lead if first.kind == "Item" else "")
+        if frame is None:
+            index, first, frame = 0, self._containers[0], _Frame()
+        past, done = "".join(self._past), "".join(self._done)
+        self._past, self._done = [past[: first.line]], [done[: first.html]]
+        self._window = past[first.line :] + self._window
+        self._tail = done[first.html :] + self._tail
+        self._containers = self._containers[:index]
+        self._frame = frame
+
+    def _move(self, cut: _Cut, text: str, blocks: list[str], spine: list[Block]) -> _Step | None:
+        """Move all before `cut` out of the window, and build the frame for the rest."""
+        begin, fixed = len(self._frame.source), len(self._frame.html)
+        html = "".join(blocks)
+        if cut.source <= begin or cut.html < fixed:
+            return None
+        step = _Step(
+            self._frame.html, "".join(self._done), self._tail, html[fixed : cut.html], html[cut.html :]
+        )
+        is_new = len(blocks) > 1
+        if is_new:
+            block_line, block_html = _line_start(text, spine[0].start), len(html) - len(blocks[-1])
+        else:
+            block_line, block_html = begin - sum(map(len, self._past)), fixed - len(step.done)
+        containers = self._open_around(cut, text, html, spine, block_line, block_html)
+        lead = _item_lead(text, spine[cut.outer]) if cut.outer < len(spine) else ""
+        frame = _frame(containers, lead) if containers is not None else None
+        if containers is None or frame is None:
+            return None
+        self._learn(text[begin : cut.source])
+        if is_new:
+            done = [step.done + blocks[0][fixed:], *blocks[1:-1]]
+            self._finished += filter(None, done)
+            self._past, self._done = [text[block_line : cut.source]], [html[block_html : cut.html]]
+        else:
+            self._past.append(text[begin : cut.source])
+            self._done.append(step.moved)
+        if cut.html == len(html):
+            self._finished += filter(None, ["".join(self._done)])
+            self._past, self._done = [], []
+        self._containers, self._frame = containers, frame
+        self._window = self._window[cut.source - begin :]
+        self._complete -= cut.source - begin
+        return step
+
+    def _open_around(
+        self, cut: _Cut, text: str, html: str, spine: list[Block], block_line: int, block_html: int
+    ) -> list[_Container] | None:
+        """The containers of the new window: those of the old one that are still open, and new ones."""
+        containers: list[_Container] = []
+        begin = len(self._frame.source)
+        starts: list[int] = []
+        level = 0
+        for i, block in enumerate(spine[: cut.outer]):
+            if block.start < begin and i < len(self._containers):
+                self._containers[i].loose |= block.loose
+                containers.append(self._containers[i])
+            else:
+                starts = starts or spine_starts(html)
+                lead = _lead(text, block)
+                if lead is None or level >= len(starts) or block.start < begin:
+                    return None
+                line = _line_start(text, block.start) - block_line
+                start = starts[level] - block_html
+                containers.append(_Container(block.kind, block.levels, line, start, lead, block.loose))
+            level += block.levels
+        return containers
+
+    def _learn(self, source: str) -> None:
+        """Remember the reference definitions in finished source."""
+        if "]:" in source and not self._frame.source:
+            for label, found in reference_definitions(source).items():
+                self._definitions.setdefault(label.casefold(), (found["dest"], found["title"] or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a move did: the frame and HTML before it, the HTML that left the window, and the HTML that
+    stayed."""
+
+    frame: str
+    done: str
+    tail: str
+    moved: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Where the new window starts, in source and HTML, and how many blocks of the spine are around it."""
+
+    source: int
+    html: int
+    outer: int
+
+
+def _context(text: str, leaf: Block) -> str:
+    """The kind of block that the next line goes on with, as far as `visible` must know."""
+    if leaf.kind == "Fence":
+        return "" if leaf.closed else "Fence"
+    if not text[_line_start(text, len(text) - 1) :].strip(" \t>\n"):
+        return ""
+    return "Table" if leaf.kind.startswith("Table") else leaf.kind
+
+
+def _cut(text: str, html: str, spine: list[Block]) -> _Cut | None:
+    """What of complete lines is finished: all before the line that starts the deepest last block, or more."""
+    leaf = spine[-1]
+    last_line = _line_start(text, len(text) - 1)
+    if spine[0].kind in _ENDED_BY_BLANK and not text[last_line:].strip():
+        return _Cut(len(text), len(html), 0)
+    if spine[0].kind == "FootnoteDefinition":
+        return _Cut(_line_start(text, spine[0].start), len(html), 0)
+    if leaf.kind == "Fence" and not leaf.closed and "\n" in text[leaf.start : last_line]:
+        shown = split_closers(html)[0]
+        line_html = max(shown.rfind("<code>") + len("<code>"), shown.rfind("\n") + 1)
+        return _Cut(last_line, line_html, len(spine))
+    if leaf.kind in ("TableRow", "Fence", *_ENDED_LEAVES) and (leaf.kind != "Fence" or leaf.closed):
+        outer = spine[:-1]
+        end = text.find("\n", len(text.rstrip(" \t>\n"))) + 1 if outer else len(text)
+        return _Cut(end, len(without_closers(html, sum(block.levels for block in outer))), len(outer))
+    if leaf.kind == "TableHead":
+        leaf = spine[-2]
+    line = _line_start(text, leaf.start)
+    count = next(i for i, block in enumerate(spine) if block.start >= line)
+    level = sum(block.levels for block in spine[:count])
+    starts = spine_starts(html)
+    if level >= len(starts) or not spine[count].levels or count > _MOST_CONTAINERS:
+        return None
+    return _Cut(line, starts[level], count)
+
+
+def _line_start(text: str, index: int) -> int:
+    return text.rfind("\n", 0, max(index, 0)) + 1
+
+
+def _lead(text: str, block: Block) -> str | None:
+    """The source that opens a container again: its markers, or the first lines of a table or a fence."""
+    line = _line_start(text, block.start)
+    if block.kind == "Fence":
+        return text[line : text.find("\n", line) + 1]
+    if block.kind == "Table":
+        header = text.find("\n", line) + 1
+        delimiters = text[header : text.find("\n", header) + 1]
+        return text[line:header] + delimiters * 2
+    if block.kind == "List":
+        return ""
+    return _item_lead(text, block) if block.kind in ("Item", "BlockQuote") else None
+
+
+def _item_lead(text: str, block: Block) -> str | None:
+    mark = (_QUOTE_MARK if block.kind == "BlockQuote" else _ITEM_MARK).match(text, block.start)
+    if mark is None:
+        return None
+    lead = text[_line_start(text, block.start) : mark.end()]
+    lead = lead if lead[-1] == " " else lead + " "
+    return None if "\t" in lead else lead
+
+
+def _frame(containers: list[_Container], item_lead: str | None) -> _Frame | None:
+    """The lines that open `containers` again; an open list whose item is in the window needs that item's
+    lead.
+
+    Each container gets a heading, which leaves tight lists tight, or a table its delimiters as a row.
+    """
+    if not containers:
+        return _Frame()
+    lines: dict[int, str] = {}
+    for container in containers:
+        if container.lead:
+            whole = container.kind in ("Table", "Fence")
+            lines[container.line] = container.lead if whole else container.lead + "# x\n"
+    if containers[-1].kind == "List":
+        if not item_lead:
+            return None
+        lines[-1] = item_lead + "# x\n"
+    source = "".join(lines.values())
+    loose = tuple(container.loose for container in containers if container.kind == "List")
+    html = _frame_html(source, sum(container.levels for container in containers))
+    return _Frame(source, html, loose) if html else None
+
+
+@lru_cache(maxsize=256)
+def _frame_html(source: str, levels: int) -> str:
+    blocks = write(source, Notes(), growing=True).blocks
+    return without_closers(sanitise(blocks[0]), levels) if len(blocks) == 1 else ""

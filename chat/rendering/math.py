@@ -47,6 +47,8 @@ _BLANK_LINE = re.compile(r"\n[ \t>]*\n")
 _LINE_LEAD = re.compile(r"[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*\Z")
 _MATH_SIGN = re.compile(r"[\\^_=+*<>{}|]")
 
+_CLOSERS = {"$$": "$$", "\\[": "\\]"}
+
 # What math-core says with style attributes, which the page's CSP forbids, said with classes.
 _STYLE = re.compile(r' style="([^"]*)"')
 _STYLE_CLASSES = {
@@ -85,6 +87,31 @@ def mask_math(text: str) -> str:
         out += text[done:start], replacement
         done = pos
     return "".join(out) + text[done:] if out else text
+
+
+def unclosed_formula(text: str) -> int:
+    """Where the line starts that opens a formula on lines of its own which may still be closed, or the end.
+
+    Such a formula may hold blank lines and what looks like blocks, so nothing after its start is decided.
+    """
+    if "$$" not in text and "\\[" not in text:
+        return len(text)
+    pos = 0
+    while token := _TOKEN.search(text, pos):
+        start, pos = token.span()
+        opener = token.group()
+        if token["fence"]:
+            pos = _end_of_fence(text, token["fence"], pos)
+        elif token["ticks"]:
+            pos = _end_of_code_span(text, token["ticks"], pos)
+        elif opener in _CLOSERS:
+            line = text.rfind("\n", 0, start) + 1
+            end = text.find(_CLOSERS[opener], pos, pos + _LONGEST_BLOCK)
+            if end >= 0:
+                pos = end + 2
+            elif len(text) - pos < _LONGEST_BLOCK and _LINE_LEAD.match(text, line, start):
+                return line
+    return len(text)
 
 
 def unmask(text: str) -> str:
@@ -127,9 +154,9 @@ def _formula(text: str, opener: str, start: int) -> tuple[str, int] | None:
     inside = start + len(opener)
     match opener:
         case "$$":
-            return _block(text, start, inside, "$$", "$$", "$$")
+            return _block(text, start, inside, _CLOSERS[opener], "$$", "$$")
         case "\\[":
-            return _block(text, start, inside, "\\]", "$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$")
+            return _block(text, start, inside, _CLOSERS[opener], "$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$")
         case "\\(":
             end = text.find("\\)", inside, inside + _LONGEST_INLINE)
             if end < 0 or not text[inside:end].strip() or _BLANK_LINE.search(text, inside, end):

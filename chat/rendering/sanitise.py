@@ -34,13 +34,8 @@ _MATHML_ATTRIBUTES = {
 # fmt: on
 _MATHML_VALUE = re.compile(r"[\w .%+-]{1,40}\Z")
 _CLASSES = {
-    "div": {
-        "code-block",
-        "code-header",
-        "table-scroll",
-        "markdown-alert",
-        *(f"markdown-alert-{a}" for a in ALERTS),
-    },
+    "div": {"code-block", "code-header", "table-scroll"},
+    "blockquote": {"markdown-alert", *(f"markdown-alert-{alert}" for alert in ALERTS)},
     "p": {"markdown-alert-title", "raw-html"},
     "span": {"code-language", "code-error", *HIGHLIGHT_CLASSES},
     "button": {"copy-code"},

@@ -29,7 +29,7 @@ class Block:
     """A block on the way from the document to its last text: what it is and where in the source it starts."""
 
     kind: str
-    start: int  # bytes
+    start: int  # characters; bytes while it is written
     levels: int  # of HTML elements
     loose: bool = False  # a list whose items have paragraphs
     info: str = ""  # of a fence
@@ -65,8 +65,8 @@ class Written:
     """What became of a text: the HTML of each top-level block, and the chain of last blocks at its end."""
 
     blocks: list[str]
-    starts: list[int]  # bytes, one for each of `blocks`
     spine: list[Block]
+    lists: list[Block]  # all of them, as they start
 
 
 def write(
@@ -119,7 +119,7 @@ class _Writer:
         self.open: list[Block] = []
         self.spine: list[Block] = []
         self.blocks: list[str] = []
-        self.starts: list[int] = []
+        self.lists: list[Block] = []
         self.aligns: list[tuple[str, ...]] = []
         self.cell = 0
         self.in_head = False
@@ -150,7 +150,10 @@ class _Writer:
                 self.end(value if value.__class__ is str else next(iter(value)), place)
             else:
                 self.inline(name, value)
-        return Written(self.blocks, self.starts, self.spine)
+        if not self.text.isascii():
+            for block in self.spine:
+                block.start = len(self.encoded[: block.start].decode())
+        return Written(self.blocks, self.spine, self.lists)
 
     def resolve(self, link: Any) -> tuple[str, str] | None:
         return self.definitions.get(link["reference"].casefold())
@@ -263,9 +266,9 @@ class _Writer:
                 Block("BlockQuote", begin, int(framed)), "<blockquote>" * framed, "</blockquote>" * framed
             )
             return
-        opening = f'<div class="markdown-alert markdown-alert-{alert.lower()}">'
+        opening = f'<blockquote class="markdown-alert markdown-alert-{alert.lower()}">'
         opening += f'<p class="markdown-alert-title">{alert}</p>'
-        self.push(Block("BlockQuote", begin, int(framed)), opening * framed, "</div>" * framed)
+        self.push(Block("BlockQuote", begin, int(framed)), opening * framed, "</blockquote>" * framed)
 
     def start_table(self, name: str, data: Any, begin: int) -> None:
         if name == "Table":
@@ -329,7 +332,7 @@ class _Writer:
         code = unmask("".join(self.code or ())).removesuffix("\n")
         self.code = None
         block.closed = self.is_closed(block, place)
-        is_open = self.growing and not block.closed and place["end"] >= len(self.encoded.rstrip())
+        is_open = self.growing and not block.closed and not self.encoded[place["end"] :].strip(b"> \t\n")
         if language_of(block.info).lower() == "math" and not is_open:
             self.out += "<p>", math_html(code, display=True), "</p>"
         else:
@@ -354,8 +357,8 @@ class _Writer:
 
     def push(self, block: Block, opening: str, closing: str) -> None:
         depth = len(self.open)
-        if not depth:
-            self.starts.append(block.start)
+        if block.kind == "List":
+            self.lists.append(block)
         del self.spine[depth:]
         self.spine.append(block)
         self.open.append(block)

@@ -15,13 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.db import DatabaseError
+from django.http.cookie import parse_cookie
 
 from chat.access import NotFoundError, may_open
 from chat.actions.errors import ActionError, InvalidInputError
@@ -54,7 +57,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         await self.accept()
-        found = await viewer_of(self.scope["headers"])
+        found = await viewer_of(_session_key(self.scope["headers"]))
         if found is None:
             await self.close(4401)
         elif not await run_unit(may_open, found[0], self.conversation_id):
@@ -144,6 +147,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
         self.window.sent(len(html))
         await self.send(text_data=html or "{}")
+
+
+def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    cookies = next((value for name, value in headers if name == b"cookie"), b"")
+    return parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
@@ -23,7 +24,7 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
     if not (version.isascii() and version.isdigit() and len(version) < 19):
         return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
-    found = await viewer_of(request.scope["headers"])  # type: ignore[attr-defined]
+    found = await viewer_of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     if found is None:
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
     user, viewer = found

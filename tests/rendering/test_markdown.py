@@ -52,8 +52,8 @@ def test_a_reply_is_rendered(source: str, html: str | None) -> None:
             '<li><input type="checkbox" disabled="" aria-label="To do"> b</li></ul>'
         ),
         "> [!TIP]\n> a": (
-            '<div class="markdown-alert markdown-alert-tip">'
-            '<p class="markdown-alert-title">Tip</p><p>a</p></div>'
+            '<blockquote class="markdown-alert markdown-alert-tip">'
+            '<p class="markdown-alert-title">Tip</p><p>a</p></blockquote>'
         ),
     }
     assert render_markdown(source) == (html if html is not None else rendered[source])

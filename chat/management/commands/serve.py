@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, connection
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from chat.management import bootstrap
 from chat.management.errors import StartError
@@ -54,8 +55,7 @@ class Command(BaseCommand):
             self._say("The static files are collected.")
         welcome = _first_admin()
 
-        from chatproject.asgi import application
-
+        application = import_string(settings.ASGI_APPLICATION)
         bound = listener.getsockname()[1]
 
         async def beside() -> None:

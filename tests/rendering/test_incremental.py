@@ -1,0 +1,285 @@
+"""A streamed reply equals the whole one, whatever it says and however it is cut."""
+
+import random
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from chat.rendering import incremental
+from chat.rendering.incremental import IncrementalRenderer, Patch
+from chat.rendering.markdown import render_markdown
+from tests.rendering.documents import answers, cuts, documents, examples, random_cut, tokens
+from tests.rendering.page import Node, Page, shape_of
+
+DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:", re.MULTILINE)
+
+
+def stream(chunks: Iterable[str], *, targets: Literal["first", "in turn"] = "first") -> Page:
+    """Feed `chunks` and hold page and snapshot together at every step, up to the end."""
+    renderer, page = IncrementalRenderer(), Page(targets)
+    for chunk in chunks:
+        renderer.feed(chunk)
+        page.apply(renderer.patches())
+        assert page.shape() == shape_of(renderer.snapshot())
+    page.apply(renderer.finish())
+    assert page.shape() == shape_of(renderer.snapshot())
+    return page
+
+
+def assert_equals_whole(chunks: list[str], targets: Literal["first", "in turn"] = "first") -> None:
+    assert stream(chunks, targets=targets).shape() == shape_of(render_markdown("".join(chunks)))
+
+
+@pytest.mark.parametrize("targets", ["first", "in turn"])
+def test_specification_examples_streamed_equal_the_whole(targets: Literal["first", "in turn"]) -> None:
+    for number, text in enumerate(examples()):
+        for chunks in cuts(text, number):
+            assert_equals_whole(chunks, targets)
+
+
+def test_answers_streamed_equal_the_whole() -> None:
+    for name, text in answers().items():
+        for chunks in [tokens(text), random_cut(text, random.Random(name))]:
+            assert_equals_whole(chunks)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=documents, seed=st.integers(0, 1000), targets=st.sampled_from(["first", "in turn"]))
+@example(text="- a\n  - b\n\n    c\n- d\n", seed=0, targets="first")
+@example(text="> - ```\n>   a\n>   ```\n>   | a |\n>   |---|\n>   | b |\n> c", seed=0, targets="in turn")
+@example(text="> [!NOTE]\n~~\\]&amp;[> [foo]: /url\n", seed=3, targets="first")
+def test_any_document_streamed_equals_the_whole(
+    text: str, seed: int, targets: Literal["first", "in turn"]
+) -> None:
+    assert_equals_whole(random_cut(text, random.Random(seed)), targets)
+    assert_equals_whole(list(text), targets)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=60), seed=st.integers(0, 1000))
+def test_any_text_streamed_equals_the_whole(text: str, seed: int) -> None:
+    assert_equals_whole(random_cut(text, random.Random(seed)))
+
+
+def test_no_finished_block_of_an_answer_is_touched_before_the_end() -> None:
+    """And at the end only where something was defined after it was used."""
+    assert len(answers()) >= 50
+    for name, text in answers().items():
+        renderer, page = IncrementalRenderer(), Page()
+        finished: list[tuple[Node, list[Node]]] = []
+        for chunk in tokens(text):
+            renderer.feed(chunk)
+            page.apply(renderer.patches())
+            assert_untouched(name, page, finished)
+            blocks = page.body.elements[:-1]
+            finished += [(block, list(block.walk())) for block in blocks[len(finished) :]]
+        page.apply(renderer.finish())
+        if not DEFINITION.search(text):
+            assert_untouched(name, page, finished)
+
+
+def assert_untouched(name: str, page: Page, finished: list[tuple[Node, list[Node]]]) -> None:
+    for (block, nodes), now in zip(finished, page.body.elements, strict=False):
+        assert block is now, f"{name}: a finished block was replaced"
+        assert list(now.walk()) == nodes, f"{name}: inside a finished block something was changed"
+    assert len(page.body.elements) >= len(finished), name
+
+
+def patches_of(*chunks: str) -> list[list[Patch]]:
+    renderer = IncrementalRenderer()
+    made = []
+    for chunk in chunks:
+        renderer.feed(chunk)
+        made.append(renderer.patches())
+    return made
+
+
+def test_a_paragraph_grows_by_its_text() -> None:
+    assert patches_of("Hello", " wor", "ld **bo", "ld", "** x") == [
+        [Patch("append", "", "<p>Hello</p>")],
+        [Patch("append", "> :last-child", " wor")],
+        [Patch("append", "> :last-child", "ld <strong>bo</strong>")],
+        [Patch("append", "> :last-child > :last-child", "ld")],
+        [Patch("append", "> :last-child", " x")],
+    ]
+
+
+def test_code_grows_by_lines_and_is_coloured_once() -> None:
+    made = patches_of("```py\n", "x = 1\n", "y", "<2\n", "``", "`\n")
+    code = "> :last-child > :last-child > :last-child"
+    assert made[1:] == [
+        [Patch("append", code, "x = 1")],
+        [Patch("append", code, "\ny")],
+        [Patch("append", code, "&lt;2")],
+        [],
+        [Patch("outerHTML", code, made[5][0].html)],
+    ]
+    assert '<span class="mi">1</span>' in made[5][0].html
+
+
+def test_a_list_grows_by_items_at_every_level() -> None:
+    assert patches_of("- a\n", "  - b\n", "  - c\n", "- d\n")[1:] == [
+        [Patch("append", "> :last-child > :last-child", "<ul><li>b</li></ul>")],
+        [Patch("append", "> :last-child > :last-child > :last-child", "<li>c</li>")],
+        [Patch("append", "> :last-child", "<li>d</li>")],
+    ]
+
+
+def test_a_table_grows_by_whole_rows() -> None:
+    body = "> :last-child > :last-child > :last-child"
+    assert [
+        [(p.swap, p.path, p.html.count("<tr>")) for p in patches]
+        for patches in patches_of("| a | b", " |\n|--", "-|--|\n", "| 1 |", " 2 |\n", "| 3 | 4 |\n")
+    ] == [
+        [],
+        [],
+        [("append", "", 1)],
+        [],
+        [("append", "> :last-child > :last-child", 1)],
+        [("append", body, 1)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("para\n--", "<p>para</p>"),
+        ("para\n=", "<p>para</p>"),
+        ("#", ""),
+        ("1", ""),
+        ("1. ", ""),
+        ("- ", ""),
+        ("```p", ""),
+        ("see [the do", "<p>see <span>the do</span></p>"),
+        ("see [the docs](http://x", "<p>see <span>the docs</span></p>"),
+        ("see ![the do", "<p>see</p>"),
+        ("see https://x.or", "<p>see</p>"),
+        ("a **", "<p>a</p>"),
+        ("a **b", "<p>a <strong>b</strong></p>"),
+        ("a *b **c", "<p>a <em>b <strong>c</strong></em></p>"),
+        ("a `", "<p>a</p>"),
+        ("a `b*", "<p>a <code>b*</code></p>"),
+        ("a_b", "<p>a_b</p>"),
+        ("2 * 3", "<p>2 * 3</p>"),
+        ("it costs $5", "<p>it costs</p>"),
+        ("it costs $5 n", "<p>it costs $5 n</p>"),
+        ("so $x", "<p>so</p>"),
+        ("so \\(x", "<p>so</p>"),
+        ("$$\nx\n\ny", ""),
+        ("a[^1] b", '<p>a<sup class="footnote-ref">1</sup> b</p>'),
+        ("a[^1", "<p>a</p>"),
+        ("a &am", "<p>a</p>"),
+        ("a <b", "<p>a</p>"),
+        ("a <b> c", "<p>a &lt;b&gt; c</p>"),
+        ("- > 25", "<ul><li>&gt; 25</li></ul>"),
+        ("20~25", "<p>20~25</p>"),
+        ("👨‍👩", ""),
+        ("ok 👨‍👩‍👧 x", "<p>ok 👨‍👩‍👧 x</p>"),
+        ("[foo]: /u", ""),
+        ("> [!NO", ""),
+        ("| a | b |\n", ""),
+        ("| a | b |\n|--", ""),
+    ],
+)
+def test_a_partial_line_is_shown_as_it_will_go_on(text: str, shown: str) -> None:
+    for chunks in ([text], list(text)):
+        renderer = IncrementalRenderer()
+        for chunk in chunks:
+            renderer.feed(chunk)
+            renderer.patches()
+        assert renderer.snapshot() == shown
+
+
+def test_a_character_cut_in_half_is_joined() -> None:
+    renderer = IncrementalRenderer()
+    for half in ["a \ud83d", "\ude00 b\r", "\nc"]:
+        renderer.feed(half)
+        renderer.patches()
+    assert renderer.source == "a \ud83d\ude00 b\r\nc"
+    assert renderer.snapshot() == "<p>a 😀 b\nc</p>"
+
+
+def test_a_definition_counts_for_what_follows_it_at_once_and_for_the_rest_in_the_end() -> None:
+    renderer = IncrementalRenderer()
+    for chunk in ["early [x]\n\n[", "x]: https://x.org\n\nlate", " [x] ok\n\nend"]:
+        renderer.feed(chunk)
+        renderer.patches()
+    assert "early [x]" in renderer.snapshot()
+    assert '<p>late <a href="https://x.org"' in renderer.snapshot()
+    (patch,) = renderer.finish()
+    assert (patch.swap, patch.path) == ("outerHTML", "> :nth-child(1)")
+
+
+def test_nothing_new_makes_no_patch() -> None:
+    renderer = IncrementalRenderer()
+    renderer.feed("a\n\nb")
+    assert renderer.patches()
+    assert renderer.patches() == []
+    assert renderer.finish() == []
+    assert renderer.finish() == []
+
+
+def test_long_code_about_to_close_and_long_text_ask_for_a_thread() -> None:
+    renderer = IncrementalRenderer()
+    renderer.feed("```py\n")
+    renderer.patches()
+    for _ in range(300):
+        renderer.feed("value = compute(value)\n")
+        renderer.patches()
+    assert not renderer.needs_thread
+    renderer.feed("```\n")
+    assert renderer.needs_thread
+    renderer.patches()
+    assert not renderer.needs_thread
+    renderer.feed("text " * 10_000)
+    assert renderer.needs_thread
+
+
+LONG = {
+    "paragraph": "word *a_ [b `c` $d ",
+    "one word": "a",
+    "prose": "Some **bold** text, [a link](https://x.org) and `code`.\n\n",
+    "code": "    value = compute(value)\n",
+    "list": "- an item with `code`\n",
+    "nested list": "- an item\n  - another\n    - a third\n",
+    "loose list": "1. an item\n\n   and more of it\n\n",
+    "quotation": "> some words\n>\n> - an item\n",
+    "table": "| a | b |\n",
+    "brackets": "[",
+    "marks": "*a_",
+    "lines": "\n",
+    "short lines": "a\n",
+    "raw": "<!-- x\n",
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_the_work_is_linear_in_the_length(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in characters that are parsed and bytes that are sent, not in seconds."""
+    start = {"table": "| a | b |\n|---|---|\n", "code": "```py\n", "raw": "<!--\n"}.get(kind, "")
+
+    def work(length: int) -> tuple[int, int]:
+        parsed = sent = 0
+        write = incremental.write
+
+        def counting(text: str, *args: object, **options: object) -> object:
+            nonlocal parsed
+            parsed += len(text)
+            return write(text, *args, **options)  # type: ignore[arg-type]
+
+        renderer = IncrementalRenderer()
+        text = start + (LONG[kind] * (length // len(LONG[kind]) + 1))[:length]
+        with monkeypatch.context() as patched:
+            patched.setattr(incremental, "write", counting)
+            for at in range(0, len(text), 16):
+                renderer.feed(text[at : at + 16])
+                sent += sum(len(patch.html) + len(patch.path) for patch in renderer.patches())
+        return parsed, sent
+
+    (parsed, sent), (parsed_4, sent_4) = work(10_000), work(40_000)
+    assert parsed_4 < 4 * parsed * 1.5 + 20_000
+    assert sent_4 < 4 * sent * 1.5 + 20_000
