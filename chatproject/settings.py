@@ -178,7 +178,6 @@ X_FRAME_OPTIONS = "DENY"
 TRUST_PROXY = env.boolean("TRUST_PROXY", HTTPS)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # so that log-in limits count people, not the proxy
     ALLAUTH_TRUSTED_PROXY_COUNT = 1  # The last address in X-Forwarded-For, which people cannot forge.
 SECURE_CSP = {
     "default-src": [CSP.NONE],

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
+from playwright.sync_api import Browser, sync_playwright
 
 from chat import database
 from chat.models import User
@@ -31,6 +33,9 @@ _NEEDS = {
 
 
 def pytest_configure() -> None:
+    # A deadline measures how busy the machine is.
+    hypothesis.settings.register_profile("steady", deadline=None)
+    hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
@@ -46,6 +51,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not found:
             give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
             give_up(reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser come last: from its start on Playwright occupies the thread's event loop, and
+    no asyncio test can run beside it."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one Chromium of a run."""
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

@@ -35,8 +35,7 @@ def claim(generation_id: UUID) -> Generation | None:
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     with transaction.atomic():
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
-        ready = free.filter(~Exists(before), stop_requested=False).values("pk")
-        taken = free.filter(pk__in=list(ready.values_list("pk", flat=True))).update(
+        taken = free.filter(~Exists(before), stop_requested=False).update(
             owner=PROCESS_NAME, status=Status.RUNNING, started_at=Now(), heartbeat_at=Now()
         )
         if not taken:

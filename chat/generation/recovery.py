@@ -29,9 +29,7 @@ PERIOD = 3.0  # seconds
 class Recovery:
     """`running` names the generations that run here, `start_generation` begins one."""
 
-    def __init__(
-        self, running: Callable[[], list[UUID]], start_generation: Callable[[UUID], None]
-    ) -> None:
+    def __init__(self, running: Callable[[], list[UUID]], start_generation: Callable[[UUID], None]) -> None:
         self._running, self._start_generation = running, start_generation
         self._suspects: set[Orphan] = set()
         self._task: asyncio.Task[None] | None = None

@@ -36,7 +36,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.registry import provider_for
+from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Run:
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
-        provider = provider_for(prepared.account)
+        provider = await ready_provider(prepared.account)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
         try:
             async with aclosing(stream) as events:
