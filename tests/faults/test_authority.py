@@ -22,9 +22,7 @@ async def lose(steady: Installation, person: Person, page: Page, how: str) -> No
         case "log-out":
             assert (await person.send("POST", "/accounts/logout/", htmx=False))[0] == 302
         case "password":
-            steady.execute(
-                "UPDATE chat_user SET password = password || 'x' WHERE email = ?", person.email
-            )
+            steady.execute("UPDATE chat_user SET password = password || 'x' WHERE email = ?", person.email)
         case "deactivation":
             steady.execute("UPDATE chat_user SET is_active = ? WHERE email = ?", False, person.email)
         case "deletion":
