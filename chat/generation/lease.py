@@ -136,8 +136,11 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
 
 def end_orphan(orphan: Orphan) -> bool:
     """Ends it with what the journal has, unless its heart beats again."""
-    generation = Generation.objects.filter(pk=orphan.generation_id, heartbeat_at=orphan.heartbeat_at).first()
-    return generation is not None and _end_from_journal(generation, SERVER_STOPPED)
+    generation = Generation.objects.filter(pk=orphan.generation_id).first()
+    # Compared here: SQLite's own clock writes milliseconds, which as text equal no microseconds.
+    if generation is None or generation.heartbeat_at != orphan.heartbeat_at:
+        return False
+    return _end_from_journal(generation, SERVER_STOPPED)
 
 
 def end_forgotten() -> int:

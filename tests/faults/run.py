@@ -135,7 +135,7 @@ def _plan(phase: str, chance: random.Random) -> tuple[str, float]:
         case "before ack":
             return f"tokens=40 pace={PACE}", chance.uniform(0, 0.03)
         case "before first token":
-            return f"tokens=40 pace={PACE} first=2.5", chance.uniform(0.2, 2)
+            return f"tokens=40 pace={PACE} first=1.5", chance.uniform(0.2, 1.2)
         case "in the middle":
             return f"tokens=300 pace={PACE}", chance.uniform(0.5, 2.5)
         case "during the final save":

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from chat.database import run_unit
-from chat.generation.lease import end_forgotten, end_orphan, orphans
+from chat.generation.lease import claim, end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
 from chat.models import Generation, JournalEntry, Status, User
 from tests.generation.rows import a_reply, journalled
@@ -83,6 +83,14 @@ async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_aga
     await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
     await recovery.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
+
+
+def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
+    reply = a_reply(person, status=Status.QUEUED, by="")
+    claim(reply.pk)
+    (orphan,) = orphans(grace=0)
+    assert end_orphan(orphan)
+    assert status(reply.pk) == Status.INTERRUPTED
 
 
 def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> None:
