@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-FROM ghcr.io/astral-sh/uv:0.9-python3.13-bookworm-slim AS build
+FROM python:3.13-slim AS build
+RUN pip install --no-cache-dir uv
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PYTHON=/usr/local/bin/python3.13
 COPY pyproject.toml uv.lock .python-version ./
