@@ -10,10 +10,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
+from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 
+from chat import database
 from chat.models import User
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -30,6 +33,9 @@ _NEEDS = {
 
 
 def pytest_configure() -> None:
+    # A deadline measures how busy the machine is.
+    hypothesis.settings.register_profile("steady", deadline=None)
+    hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
@@ -83,3 +89,15 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
+
+    def release() -> None:
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close()
+
+    monkeypatch.setattr(database, "_release_connections", release)

@@ -32,8 +32,20 @@ OWNER = {
     "earlier": {"get": 302, "head": 302},
     "generation": {"post": 302, "delete": 302},
     "generations": {"post": 302},
+    "restoration": {"post": 404},  # what is not deleted cannot be restored
+    "message": {"get": 200, "head": 200, "delete": 302},
+    "message_restoration": {"post": 409},
+    "feedback": {"post": 302, "delete": 302},
+    "conversations": {"get": 200, "head": 200},
+    "settings": {"get": 200, "head": 200, "post": 302},
+    "favourite": {"post": 302, "delete": 302},
 }
-PERSONAL = {"home"}  # about nobody's object: whoever is logged in gets their own
+PERSONAL = {
+    "home",
+    "conversations",
+    "settings",
+    "favourite",
+}  # about nobody's object: whoever is logged in gets their own
 ELSEWHERE = {"healthz", "readyz", "first_admin"}  # public by purpose, with tests of their own
 
 
@@ -73,15 +85,28 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
 def address(name: str, conversation: Conversation, reply: Message) -> str:
     arguments = {
         "home": [],
+        "conversations": [],
+        "settings": [],
         "earlier": [conversation.pk, 1],
-        "generation": [reply.pk],
-        "generations": [reply.pk],
+        **dict.fromkeys(
+            ["generation", "generations", "message", "message_restoration", "feedback"], [reply.pk]
+        ),
+        "favourite": [reply.generation.model_id],
     }
     return reverse(name, args=arguments.get(name, [conversation.pk]))
 
 
 def data(model: ChatModel) -> dict[str, str]:
-    return {"title": "New", "text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
+    preferences = {
+        "theme": "dark",
+        "density": "compact",
+        "text_size": "large",
+        "streaming": "words",
+        "send_key": "enter",
+        "announcements": "state",
+    }
+    prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
+    return {"title": "New", **prompt, **preferences}
 
 
 def test_the_table_names_every_route() -> None:

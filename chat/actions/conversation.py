@@ -7,7 +7,6 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from chat.access import NotFoundError, conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
@@ -20,9 +19,9 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
     """Raises `NotFoundError`, `InvalidInputError`, `TooLongError`."""
     title = " ".join(title.replace("\x00", "").split())
     if not title:
-        raise InvalidInputError(_("The title is empty. Give the chat a name."))
+        raise InvalidInputError("The title is empty. Give the chat a name.")
     if len(title) > TITLE_LENGTH:
-        raise TooLongError(_("The title may have at most %(limit)s characters.") % {"limit": TITLE_LENGTH})
+        raise TooLongError("The title may have at most {limit} characters.", limit=TITLE_LENGTH)
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.title = title

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from chat.access import message_for
 from chat.actions.errors import InvalidInputError, TooLongError
@@ -20,15 +19,13 @@ def judge_reply(
     `TooLongError`."""
     comment = comment.replace("\x00", "").strip()
     if reason and reason not in Feedback.Reason.values:
-        raise InvalidInputError(_("This reason is not one of the list."))
+        raise InvalidInputError("This reason is not one of the list.")
     if len(comment) > COMMENT_LENGTH:
-        raise TooLongError(
-            _("The comment may have at most %(limit)s characters.") % {"limit": COMMENT_LENGTH}
-        )
+        raise TooLongError("The comment may have at most {limit} characters.", limit=COMMENT_LENGTH)
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if message.role != Role.ASSISTANT:
-            raise InvalidInputError(_("This is not a reply."))
+            raise InvalidInputError("This is not a reply.")
         feedback, _created = Feedback.objects.update_or_create(
             message=message,
             user=user,

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from chat.access import message_for
 from chat.actions.errors import ConflictError
@@ -40,7 +39,7 @@ def restore_message(user: User, message_id: UUID) -> Message:
         conversation = message.conversation
         went_on = conversation.messages.filter(shown=True, position__gt=message.position).exists()
         if message.deleted_at is None or went_on or (message.parent and not message.parent.shown):
-            raise ConflictError(_("The conversation went on since. What was deleted cannot come back."))
+            raise ConflictError("The conversation went on since. What was deleted cannot come back.")
         conversation.messages.filter(deleted_at=message.deleted_at).update(shown=True, deleted_at=None)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)

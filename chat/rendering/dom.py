@@ -45,3 +45,7 @@ def feedback(message_id: UUID) -> str:
 def conversation(conversation_id: UUID) -> str:
     """A conversation's entry in the list."""
     return f"c-{conversation_id}"
+
+
+def entry_title(conversation_id: UUID) -> str:
+    return f"ct-{conversation_id}"

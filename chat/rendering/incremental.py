@@ -39,10 +39,10 @@ from chat.rendering.writer import Block, Notes, Written, write
 
 __all__ = ["IncrementalRenderer", "Patch"]
 
-# A window this long is rendered again only when it has grown by a sixteenth: so the sum of all renderings
-# stays linear, however long one paragraph is.
-_LONG_WINDOW = 4_096
-_LONG_GROWTH = 16
+# A window this long is rendered again only when it has grown by a part of its length: so the sum of all
+# renderings stays linear, however long one paragraph is.
+_LONG_WINDOW, _LONG_PART = 4_096, 16
+_HUGE_WINDOW, _HUGE_PART = 32_768, 4
 # Beyond this much text, or code that may be highlighted, a call takes more than about 10 ms.
 _MUCH_TEXT = 24_000
 _MUCH_CODE = 4_000
@@ -141,10 +141,7 @@ class IncrementalRenderer:
         if self._plain and self._goes_on_plainly(new):
             return self._append_plain(new)
         self._plain = False
-        if (
-            len(self._window) > _LONG_WINDOW
-            and len(self._window) - self._rendered < self._rendered // _LONG_GROWTH
-        ):
+        if len(self._window) - self._rendered < _least_growth(self._rendered):
             return []
         return self._render()
 
@@ -370,6 +367,13 @@ class _Cut:
     source: int
     html: int
     outer: int
+
+
+def _least_growth(rendered: int) -> int:
+    """How many characters must have come to a window of that length before it is rendered again."""
+    if rendered < _LONG_WINDOW:
+        return 0
+    return rendered // (_HUGE_PART if rendered > _HUGE_WINDOW else _LONG_PART)
 
 
 def _context(text: str, leaf: Block) -> str:

@@ -13,6 +13,7 @@ from lucide.templatetags.lucide import lucide
 
 from chat.rendering import dom
 from chat.rendering.markdown import render_markdown
+from chat.rendering.words import translated
 
 register = template.Library()
 
@@ -46,6 +47,12 @@ def icon_sprite(names: str) -> SafeString:
         inner = lucide(name).partition(">")[2].rpartition("</svg>")[0]
         symbols.append(f'<symbol id="i-{name}" viewBox="0 0 24 24">{inner}</symbol>')
     return mark_safe(f'<svg width="0" height="0" hidden>{"".join(symbols)}</svg>')  # noqa: S308  (our own)
+
+
+@register.filter
+def in_language(words: str) -> str:
+    """Words that were stored in English, such as why a reply failed."""
+    return translated(words)
 
 
 @register.filter

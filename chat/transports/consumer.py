@@ -24,7 +24,9 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
+from django.http import QueryDict
 from django.http.cookie import parse_cookie
+from django.utils.translation import override
 
 from chat.access import NotFoundError, may_open
 from chat.actions.errors import ActionError, InvalidInputError
@@ -35,7 +37,8 @@ from chat.generation.runner import runner
 from chat.live.sentinel import Viewer
 from chat.models import User
 from chat.rendering import fragments
-from chat.transports.feed import frames
+from chat.rendering.words import in_words
+from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, RateLimit
 from chat.transports.people import viewer_of
 
@@ -44,6 +47,7 @@ logger = logging.getLogger(__name__)
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
+NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -53,6 +57,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.delivery: asyncio.Task[None] | None = None
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
+        query = QueryDict(self.scope["query_string"])
+        self.language = known_language(query.get("language", ""))
         if not runner.accepting:
             await self.close()
             return
@@ -79,12 +85,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await self._handle(_parsed(text_data))
         except (ActionError, NotFoundError) as error:
-            await self._send_html(fragments.notice(str(error)))
+            await self._send_notice(error)
         except DatabaseError as error:
             logger.error("A frame could not be handled: %s", error)
-            await self._send_html(
-                fragments.notice("The server's database does not answer. Nothing was changed; try again.")
-            )
+            await self._send_notice(ActionError(NO_DATABASE))
+
+    async def _send_notice(self, error: Exception) -> None:
+        with override(self.language):
+            html = fragments.notice(in_words(error))
+        await self._send_html(html)
 
     async def _handle(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
@@ -133,7 +142,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
     async def _send_frames(self, version: int) -> int:
-        async with aclosing(frames(self.viewer, self.conversation_id, version)) as stream:
+        async with aclosing(frames(self.viewer, self.conversation_id, version, self.language)) as stream:
             async for frame in stream:
                 for step in frame.steps or ([] if frame.closed else [""]):
                     if not await self.window.room(ACK_SECONDS):

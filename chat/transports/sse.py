@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
 from chat.access import may_open
@@ -31,15 +32,15 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     if not await run_unit(may_open, user, conversation_id):
         return HttpResponse("There is no such conversation.", status=404, content_type="text/plain")
     return StreamingHttpResponse(
-        _stream(viewer, conversation_id, int(version)),
+        _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"},
     )
 
 
-async def _stream(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncIterator[bytes]:
+async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:
     yield b": connected\n\n"  # so that a buffering proxy shows itself at once
-    async with aclosing(frames(viewer, conversation_id, version)) as stream:
+    async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
         async for frame in stream:
             for step in frame.steps[:-1]:
                 yield encoded(step)

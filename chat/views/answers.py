@@ -15,6 +15,7 @@ from chat.access import NotFoundError
 from chat.actions.errors import ActionError
 from chat.models import User
 from chat.rendering import fragments
+from chat.rendering.words import in_words
 
 
 class PersonRequest(HttpRequest):
@@ -35,9 +36,9 @@ def for_people(view: View[...]) -> View[...]:
         try:
             return view(request, *args, **kwargs)
         except NotFoundError as error:
-            return refused(request, 404, "not_found", str(error))
+            return refused(request, 404, "not_found", in_words(error))
         except ActionError as error:
-            return refused(request, error.status, error.code, str(error))
+            return refused(request, error.status, error.code, in_words(error))
 
     @wraps(view)
     def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:

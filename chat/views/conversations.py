@@ -11,6 +11,7 @@ from django.contrib import messages as notes
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -126,7 +127,7 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
         "max_prompt": settings.CHAT_MAX_PROMPT_CHARS,
         "messages_url": reverse("messages", args=[conversation_id]),
         "events_url": reverse("events", args=[conversation_id]),
-        "socket_url": f"/ws/conversations/{conversation_id}/",
+        "socket_url": f"/ws/conversations/{conversation_id}/?language={get_language()}",
         **list_context(request.user, conversation_id),
     }
     if not request.htmx:

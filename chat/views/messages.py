@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -42,6 +42,8 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 @for_people
 def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """GET gives its Markdown as plain text; DELETE deletes it and what came after it."""
+    if wanted_method(request) == "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD", "DELETE"])
     if wanted_method(request) != "DELETE":
         found = message_for(request.user, message_id)
         return HttpResponse(found.text, content_type="text/plain; charset=utf-8")

@@ -1,12 +1,12 @@
-// Copies a message as it reads, or as the Markdown it was written in.
+// Copies a code block, or a message as it reads or as the Markdown it was written in.
 import { onClick, toast, words } from "./page.js";
 
-onClick("[data-copy]", async (button) => {
-  const message = button.closest(".message");
+onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));
+
+onClick("[data-copy]", (button) => {
   const source = button.dataset.copy;
-  const text = source === "text" ? message.querySelector(".message-body").innerText : fetched(source);
   button.closest("details")?.removeAttribute("open");
-  toast(words(await copy(text) ? "copied" : "notCopied"));
+  copy(source === "text" ? button.closest(".message").querySelector(".message-body").innerText : fetched(source));
 });
 
 async function fetched(url) {
@@ -20,9 +20,9 @@ async function copy(text) {
     // Given a promise, Safari still counts the click as the reason.
     const blob = Promise.resolve(text).then((it) => new Blob([it], { type: "text/plain" }));
     await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
-    return true;
+    toast(words("copied"));
   } catch {
-    return copyByHand(await Promise.resolve(text).catch(() => ""));
+    toast(words(copyByHand(await Promise.resolve(text).catch(() => "")) ? "copied" : "notCopied"));
   }
 }
 
@@ -32,7 +32,7 @@ function copyByHand(text) {
   const before = document.activeElement;
   document.body.append(box);
   box.select();
-  const done = Boolean(text) && document.execCommand("copy");
+  const done = text && document.execCommand("copy");
   box.remove();
   before?.focus();
   return done;

@@ -1,57 +1,60 @@
-// The model picker: the list with search opens in place of the browser's own, which stays where there is no
-// mouse or keyboard to open it with. The select is the state.
+// The model picker: a list with search opens in place of the browser's own. The select stays the state.
 import { $, onClick } from "./page.js";
 
-const OPENING_KEYS = new Set(["Enter", " ", "ArrowDown", "ArrowUp", "F4"]);
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
+let wasOpen = false;
 
-document.addEventListener("mousedown", (event) => { if (event.target.id === "model") show(event); });
+// The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
+document.addEventListener("mousedown", (event) => {
+  if (event.target.id !== "model") return;
+  event.preventDefault();
+  wasOpen = panel().matches(":popover-open");
+});
+onClick("#model", () => { if (!wasOpen) show(); });
+
 document.addEventListener("keydown", (event) => {
-  if (event.target.id === "model" && OPENING_KEYS.has(event.key)) show(event);
-  else if (event.target.closest?.("#models")) move(event);
+  if (event.target.id === "model" && ["Enter", " ", "ArrowDown", "ArrowUp"].includes(event.key)) {
+    event.preventDefault();
+    show();
+  } else if (event.target.closest?.("#models")) move(event);
 });
 
-onClick(".model-choice", (choice) => choose(choice.closest(".model-entry").dataset.model));
-
-document.addEventListener("input", (event) => {
-  if (!event.target.closest("#models")) return;
-  const wanted = event.target.value.toLowerCase().split(/\s+/);
+document.addEventListener("input", ({ target }) => {
+  if (!target.closest("#models")) return;
+  const wanted = target.value.toLowerCase().split(/\s+/);
   for (const entry of panel().querySelectorAll(".model-entry")) {
     entry.hidden = !wanted.every((word) => entry.dataset.words.includes(word));
   }
   panel().querySelector(".models-none").hidden = entries().length > 0;
 });
 
-export function show(event) {
-  if (!panel()?.showPopover || !entries().length) return;
-  event?.preventDefault();
-  for (const entry of panel().querySelectorAll(".model-entry")) {
-    entry.hidden = false;
-    const chosen = entry.dataset.model === $("model").value;
-    entry.firstElementChild.toggleAttribute("aria-current", chosen);
+onClick(".model-choice", (choice) => {
+  $("model").value = choice.parentNode.dataset.model;
+  panel().hidePopover();
+  $("model").focus();
+});
+
+export function show() {
+  const search = panel().querySelector("input");
+  search.value = "";
+  search.dispatchEvent(new Event("input", { bubbles: true }));
+  for (const entry of entries()) {
+    entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
   }
-  panel().querySelector("input").value = "";
-  panel().togglePopover();
-  panel().querySelector("input").focus();
+  const { left, top } = $("model").getBoundingClientRect();
+  panel().style.bottom = `${innerHeight - top + 8}px`;
+  panel().showPopover();
+  panel().style.left = `${Math.min(left, innerWidth - panel().offsetWidth - 16)}px`;
+  search.focus();
 }
 
 function move(event) {
   const list = entries();
   const at = list.indexOf(event.target.closest(".model-entry"));
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    event.preventDefault();
-    const next = at + (event.key === "ArrowDown" ? 1 : -1);
-    (list[next]?.querySelector("button") ?? panel().querySelector("input")).focus();
-  } else if (event.key === "Enter" && at < 0 && list.length) {
-    event.preventDefault();
-    choose(list[0].dataset.model);
-  }
-}
-
-function choose(id) {
-  $("model").value = id;
-  $("model").dispatchEvent(new Event("change", { bubbles: true }));
-  panel().hidePopover();
-  $("model").focus();
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) (list[at + step]?.firstElementChild ?? panel().querySelector("input")).focus();
+  else if (event.key === "Enter" && at < 0) list[0]?.firstElementChild.click();
+  else return;
+  event.preventDefault();
 }

@@ -3,7 +3,7 @@
 export const htmx = window.htmx;
 export const root = document.documentElement;
 export const $ = (id) => document.getElementById(id);
-export const words = (name) => $("words").dataset[name];
+export const words = (name, number) => $("words").dataset[name].replace("{}", number?.toLocaleString(root.lang));
 
 let shown = null;
 const subscribers = [];
@@ -42,19 +42,21 @@ export function toast(text) {
 }
 
 // Toasts go by themselves, but not from under a pointer or the focus.
-new MutationObserver((changes) => {
-  for (const { addedNodes } of changes) addedNodes.forEach(expire);
-}).observe($("toasts"), { childList: true });
-$("toasts").querySelectorAll(".toast").forEach(expire);
-
-function expire(box) {
-  if (box.nodeType !== 1) return;
-  const stays = box.querySelector("form") ? 20000 : 5000;
-  const go = () => (box.matches(":hover, :focus-within") ? setTimeout(go, 2000) : box.remove());
-  setTimeout(go, stays);
-}
+const seconds = new WeakMap();
+setInterval(() => {
+  for (const box of $("toasts").children) {
+    const age = (seconds.get(box) ?? 0) + 1;
+    seconds.set(box, age);
+    if (age > (box.querySelector("form") ? 20 : 5) && !box.matches(":hover, :focus-within")) box.remove();
+  }
+}, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
+
+// A form that its own effect takes off the page before the answer is there: htmx would drop that answer.
 document.addEventListener("submit", (event) => {
-  const box = event.target.closest(".toast");
-  if (box) setTimeout(() => box.remove(), 100);
+  const form = event.target;
+  if (!form.matches("[data-post]")) return;
+  event.preventDefault();
+  htmx.ajax("POST", form.action, { values: Object.fromEntries(new FormData(form)), swap: "none" });
+  form.closest(".toast")?.remove();
 });

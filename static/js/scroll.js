@@ -3,27 +3,24 @@
 import { $, htmx, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"
+const AHEAD = 800; // px before the top at which earlier messages are fetched
 let following = true;
 let restoring = false;
 let lastTop = 0;
+let loading = null;
+let held = null;
 
 const grown = new ResizeObserver(follow);
-const reachedTop = new IntersectionObserver(([{ isIntersecting }]) => {
-  if (isIntersecting) loadEarlier();
-}, { rootMargin: "600px 0px 0px" });
 
 onChat(async (main) => {
-  const scroller = $("scroller");
   grown.disconnect();
-  reachedTop.disconnect();
-  const place = recall(main);
+  const place = JSON.parse(sessionStorage.getItem(nameOf(main)));
   following = !place;
-  scroller.addEventListener("scroll", moved, { passive: true });
+  $("scroller").addEventListener("scroll", moved, { passive: true });
   if (place) await restore(place);
   follow();
   grown.observe($("thread"));
-  grown.observe(scroller);
-  watchTop();
+  grown.observe($("scroller"));
 });
 
 // Only a move upwards is the reader leaving the end; growth between two events looks like one otherwise.
@@ -33,19 +30,16 @@ function moved() {
   else if (!restoring && scrollTop < lastTop) following = false;
   lastTop = scrollTop;
   $("jump").hidden = distance() < NEAR;
+  if (scrollTop < AHEAD && !following) loadEarlier();
 }
 
-onClick("#jump", () => {
-  following = true;
-  $("scroller").scrollTo({ top: $("scroller").scrollHeight });
-  $("jump").hidden = true;
-});
-
-document.addEventListener("submit", (event) => {
-  if (event.target.id !== "composer") return;
+function toEnd() {
   following = true;
   follow();
-});
+}
+
+onClick("#jump", toEnd);
+document.addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd(); });
 
 function follow() {
   const scroller = $("scroller");
@@ -58,65 +52,53 @@ function distance() {
   return scrollHeight - scrollTop - clientHeight;
 }
 
-// --- Earlier pages: the message at the top stays where it is -------------------------------------------
-
-let loading = null;
+// --- Earlier pages: the message at the top stays where it is
 
 function loadEarlier() {
   const link = $("earlier").querySelector("a");
   if (!link || loading) return loading;
-  loading = htmx.ajax("GET", link.href, { target: "#earlier", swap: "outerHTML" }).finally(() => {
-    loading = null;
-    watchTop();
-  });
-  return loading;
+  loading = htmx.ajax("GET", link.href, { target: "#earlier", swap: "outerHTML" });
+  return loading.finally(() => { loading = null; });
 }
 
-let held = null;
-document.addEventListener("htmx:before:swap", (event) => {
-  const before = event.detail.tasks?.some((task) => task.swapSpec?.style === "afterbegin");
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  const before = detail.tasks?.some((task) => task.swapSpec?.style === "afterbegin");
   const first = before && $("thread").querySelector(".message");
-  held = first ? { first, top: first.getBoundingClientRect().top } : null;
+  held = first && { first, top: topOf(first) };
 });
 document.addEventListener("htmx:after:swap", () => {
-  if (!held) return;
-  $("scroller").scrollTop += held.first.getBoundingClientRect().top - held.top;
+  if (held) $("scroller").scrollTop += topOf(held.first) - held.top;
   held = null;
 });
 
-function watchTop() {
-  reachedTop.disconnect();
-  reachedTop.observe($("earlier"));
-}
-
-// --- The place in each chat, for as long as the tab lives ------------------------------------------------
+// --- The place in each chat, for as long as the tab lives
 
 addEventListener("pagehide", remember);
 document.addEventListener("htmx:before:request", remember);
 
 function remember() {
-  const name = `place:${$("chat").dataset.conversation}`;
-  if (following) return sessionStorage.removeItem(name);
-  const top = $("scroller").getBoundingClientRect().top;
-  const message = [...document.querySelectorAll(".message")].find((one) => one.getBoundingClientRect().bottom > top);
-  if (!message) return;
-  sessionStorage.setItem(name, JSON.stringify([message.id, message.getBoundingClientRect().top - top]));
-}
-
-function recall(main) {
-  return JSON.parse(sessionStorage.getItem(`place:${main.dataset.conversation}`));
+  const name = nameOf($("chat"));
+  const message = [...document.querySelectorAll(".message")].find((one) => one.getBoundingClientRect().bottom > topOf($("scroller")));
+  if (following || !message) return sessionStorage.removeItem(name);
+  sessionStorage.setItem(name, JSON.stringify([message.id, topOf(message) - topOf($("scroller"))]));
 }
 
 async function restore([id, offset]) {
   restoring = true;
   for (let pages = 0; !$(id) && $("earlier").querySelector("a") && pages < 40; pages += 1) await loadEarlier();
-  const message = $(id);
-  const top = $("scroller").getBoundingClientRect().top;
   // Twice: what was not laid out yet has only an estimated height the first time.
-  for (let pass = 0; message && pass < 2; pass += 1) {
-    $("scroller").scrollTop += message.getBoundingClientRect().top - top - offset;
+  for (let pass = 0; $(id) && pass < 2; pass += 1) {
+    $("scroller").scrollTop += topOf($(id)) - topOf($("scroller")) - offset;
     await new Promise(requestAnimationFrame);
   }
-  following = !message;
+  following = !$(id);
   restoring = false;
+}
+
+function topOf(element) {
+  return element.getBoundingClientRect().top;
+}
+
+function nameOf(main) {
+  return `place:${main.dataset.conversation}`;
 }

@@ -10,7 +10,7 @@ const WITH_CTRL_SHIFT = {
   KeyO: () => press(".new-chat"),
   KeyX: () => press(".send-button.stop"),
   KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-copy="text"]')].at(-1)?.click(),
-  KeyM: () => showModels(),
+  KeyM: showModels,
   KeyS: () => showSidebar(!$("sidebar").classList.contains("open")),
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };

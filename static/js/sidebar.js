@@ -1,5 +1,5 @@
 // The list of chats: kept up to date, renamed in place, and a drawer on narrow screens.
-import { $, htmx, onChat, onClick, words, toast } from "./page.js";
+import { $, htmx, onChat, onClick } from "./page.js";
 
 const EVERY = 5000; // ms between looks at the list while the page is visible
 const otherTabs = new BroadcastChannel("steady");
@@ -8,7 +8,7 @@ let version = null;
 let refreshing = false;
 let again = false;
 
-// --- Up to date ----------------------------------------------------------------------------------------
+// --- Up to date
 
 onChat(() => { version = $("version").value; mark(); show(false); });
 
@@ -16,6 +16,7 @@ document.addEventListener("htmx:after:swap", () => {
   const now = $("version")?.value;
   if (now === undefined || now === version) return;
   version = now;
+  document.title = `${$("conversation-title").textContent} · Steady`;
   refresh();
   otherTabs.postMessage("changed");
 });
@@ -38,11 +39,8 @@ export async function refresh() {
 
 // At once, not only with the list's next look.
 function mark() {
-  const path = `/conversations/${$("chat").dataset.conversation}/`;
-  for (const link of sidebar.querySelectorAll(".entry > a")) {
-    if (link.pathname === path) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  sidebar.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  $(`c-${$("chat").dataset.conversation}`)?.querySelector("a").setAttribute("aria-current", "page");
 }
 
 // Back and forward: the address has changed, the page follows.
@@ -52,76 +50,63 @@ document.addEventListener("htmx:before:history:restore", (event) => {
   htmx.ajax("GET", event.detail.path, { target: "#chat", swap: "outerHTML", headers });
 });
 
-// --- What can be done with an entry ----------------------------------------------------------------------
+// --- What can be done with an entry
 
 const menu = $("entry-menu");
-const DONE_BY = { pin: ["pinned", "1"], unpin: ["pinned", ""], archive: ["archived", "1"], unarchive: ["archived", ""] };
 let entry = null;
 
 onClick(".entry-options", (button) => {
   entry = button.closest(".entry");
-  const show = { pin: !("pinned" in entry.dataset), archive: !("archived" in entry.dataset) };
-  for (const [name, is] of Object.entries(show)) {
-    menu.querySelector(`[data-do="${name}"]`).hidden = !is;
-    menu.querySelector(`[data-do="un${name}"]`).hidden = is;
-  }
+  for (const name of ["pinned", "archived"]) menu.dataset[name] = name in entry.dataset;
   menu.showPopover();
   const { bottom, right } = button.getBoundingClientRect();
   menu.style.top = `${Math.min(bottom + 4, innerHeight - menu.offsetHeight - 8)}px`;
   menu.style.left = `${Math.max(8, Math.min(right - 40, innerWidth - menu.offsetWidth - 8))}px`;
-  menu.querySelector("button:not([hidden])").focus();
 });
 
-onClick("#entry-menu [data-do]", (item) => {
+onClick("#entry-menu button", ({ name, value }) => {
   menu.hidePopover();
-  const action = item.dataset.do;
+  if (name === "title") return rename(entry);
   const url = entry.querySelector("a").pathname;
-  if (action === "rename") return rename(entry);
-  if (action === "delete") return htmx.ajax("DELETE", url, { target: "#chat", swap: "outerHTML" });
-  const [name, value] = DONE_BY[action];
-  return htmx.ajax("POST", url, { values: { [name]: value }, swap: "none" });
+  if (name === "delete") return htmx.ajax("DELETE", url, { target: "#chat", swap: "outerHTML" });
+  return change(url, { [name]: value });
 });
 
-sidebar.addEventListener("dblclick", (event) => {
-  const found = event.target.closest(".entry");
-  if (found) rename(found);
-});
+function change(url, values) {
+  return htmx.ajax("POST", url, { values, swap: "none" });
+}
 
 function rename(item) {
   const link = item.querySelector("a");
-  const title = link.querySelector(".entry-title").textContent;
   const form = document.createElement("form");
-  const input = Object.assign(document.createElement("input"), { value: title, maxLength: 200 });
-  input.setAttribute("aria-label", menu.querySelector('[data-do="rename"]').textContent.trim());
+  const input = document.createElement("input");
+  input.value = link.title;
+  input.ariaLabel = menu.querySelector('[name="title"]').textContent.trim();
   form.append(input);
   item.prepend(form);
   link.hidden = true;
   input.select();
-  let over = false;
-  const finish = (save, focus) => {
-    if (over) return;
-    over = true;
-    form.remove();
+  const finish = (event, save) => {
+    event.preventDefault();
+    if (!link.hidden) return;
     link.hidden = false;
-    if (focus) link.focus();
-    if (!save || !input.value.trim() || input.value === title) return;
-    link.querySelector(".entry-title").textContent = input.value;
-    htmx.ajax("POST", link.pathname, { values: { title: input.value }, swap: "none" }).catch(() => toast(words("failed")));
+    form.remove();
+    if (event.type !== "focusout") link.focus();
+    if (save && input.value.trim() && input.value !== link.title) change(link.pathname, { title: input.value });
   };
-  form.addEventListener("submit", (event) => { event.preventDefault(); finish(true, true); });
-  form.addEventListener("focusout", () => finish(true, false));
-  form.addEventListener("keydown", (event) => { if (event.key === "Escape") finish(false, true); });
+  form.addEventListener("submit", (event) => finish(event, true));
+  form.addEventListener("focusout", (event) => finish(event, true));
+  form.addEventListener("keydown", (event) => { if (event.key === "Escape") finish(event, false); });
 }
 
-// --- The drawer ------------------------------------------------------------------------------------------
+// --- The drawer
 
 onClick(".sidebar-toggle", () => show(!sidebar.classList.contains("open")));
 onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) show(false); });
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && sidebar.classList.contains("open") && !sidebar.querySelector("form input:focus")) {
-    show(false);
-    document.querySelector(".sidebar-toggle").focus();
-  }
+sidebar.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
+  show(false);
+  document.querySelector(".sidebar-toggle").focus();
 });
 
 export function show(open) {

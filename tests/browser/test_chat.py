@@ -212,5 +212,5 @@ def test_log_out_ends_the_live_page(person: Person) -> None:
     wait_for_text(send(page, "Log out"), 10)
     other = person.tab()
     other.goto(page.url)
-    other.get_by_role("button", name="Log out").click()
+    other.get_by_role("button", name="Log out", exact=True).click()
     page.wait_for_url("**/accounts/login/**", timeout=8_000)
