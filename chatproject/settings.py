@@ -22,7 +22,8 @@ SECRET_KEY = env.secret("SECRET_KEY") or keys.stored_secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
 # The address people type. Everything about hosts, origins, HTTPS and cookies follows from it.
-STEADY_URL = env.text("STEADY_URL", "http://127.0.0.1:8000").rstrip("/")
+DEFAULT_URL = "http://127.0.0.1:8000"
+STEADY_URL = env.text("STEADY_URL", DEFAULT_URL).rstrip("/")
 _url = urlsplit(STEADY_URL)
 if _url.scheme not in {"http", "https"} or not _url.hostname:
     raise ImproperlyConfigured(f"STEADY_URL={STEADY_URL!r} must be like https://chat.example.org")
