@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, register
 from django.db import DatabaseError
-from django.db.models import Q
 from django.http.request import validate_host
 
 _KEY_LENGTH = 50
@@ -74,22 +73,23 @@ def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[C
     asked the providers. A catalog that was not migrated or filled yet is no misconfiguration."""
     from chat.models import ChatModel
 
-    try:
-        if not databases or not ChatModel.objects.exists():
-            return
-    except DatabaseError:
-        return
     usable = ChatModel.objects.filter(enabled=True, available=True, provider__enabled=True)
     usable = usable.filter(provider__in=list(settings.CHAT_ACCOUNTS))
     wanted = settings.CHAT_DEFAULT_MODEL
-    if not usable.exists():
+    try:
+        if not databases or not ChatModel.objects.exists():
+            return
+        names = {name for row in usable.values_list("name", "display_name") for name in row}
+    except DatabaseError:
+        return
+    if not names:
         yield checks.Warning(
             "No model can be used: nobody can send a message.",
             hint="Set a key such as OPENAI_API_KEY, or OPENAI_COMPATIBLE_URL (docs/settings.md), and see "
             "the providers in the administration for what went wrong with one.",
             id="steady.W002",
         )
-    elif wanted and not usable.filter(Q(name=wanted) | Q(display_name=wanted)).exists():
+    elif wanted and wanted not in names:
         yield checks.Warning(
             f"CHAT_DEFAULT_MODEL={wanted!r} is the name of no model that can be used.",
             hint="Write a name as the administration's list of models has it.",

@@ -1,7 +1,7 @@
 """Streams made-up documents for a while: `python -m tests.rendering.fuzz --seconds 600`.
 
-Each document is cut at random and must equal the whole at its end, must equal the snapshot at each step, and must
-hold nothing but harmless elements. Stops at the first failure and prints the document and how it was cut.
+Each document is cut at random and must equal the whole at its end, must equal the snapshot at each step, and
+must hold nothing but harmless elements. Stops at the first failure and prints the document and its cut.
 """
 
 import argparse

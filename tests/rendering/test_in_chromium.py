@@ -14,8 +14,9 @@ pytestmark = pytest.mark.needs_chromium
 
 HARM = """() => {
   const found = [];
+  const forbidden = /^(script|style|iframe|object|embed|form|svg|template|link|base|meta|title)$/;
   for (const element of document.querySelectorAll(".message-body *")) {
-    if (/^(script|style|iframe|object|embed|form|svg|template|link|base|meta|title)$/i.test(element.localName))
+    if (forbidden.test(element.localName))
       found.push(element.outerHTML);
     for (const { name, value } of element.attributes)
       if (/^(on|hx-|ws-|sse-|style|id$|name$|srcdoc)/.test(name)
@@ -97,18 +98,6 @@ def test_no_finished_block_moves_and_no_attribute_stays(replies: ReplyPage) -> N
     leftovers = "[class*=htmx], [class=''], [data-htmx-powered]"
     left = replies.page.evaluate("(css) => document.querySelectorAll(css).length", leftovers)
     assert left == 0
-
-
-def test_the_copy_button_copies_the_code(replies: ReplyPage) -> None:
-    page = replies.page
-    text = "```py\nx = '<b>'\nprint(x)\n```\n"
-    page.evaluate("startReply", "b-copy")
-    page.evaluate(SWAP_ALL, frames("b-copy", list(text)))
-    page.evaluate(CLIPBOARD)
-    button = page.locator("#b-copy button.copy-code")
-    button.click()
-    page.wait_for_function("document.querySelector('#b-copy button.copy-code').textContent === 'Copied'")
-    assert page.evaluate("copied") == "x = '<b>'\nprint(x)"
 
 
 def by(text: str, size: int) -> list[str]:

@@ -119,8 +119,8 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
 
 
 def _visible_url(host: str, port: int) -> str:
-    """What to type into a browser: STEADY_URL, on a local install with the port really used."""
-    if not settings.LOCAL:
+    """What to type into a browser: STEADY_URL, or where it is not set the address really used."""
+    if settings.STEADY_URL != settings.DEFAULT_URL:
         return str(settings.STEADY_URL)
     everywhere = ":" in host or (host[0].isdigit() and ip_address(host).is_unspecified)
     name = str(urlsplit(settings.STEADY_URL).hostname) if everywhere else host
