@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,8 @@ SECRET_KEY = env.secret("SECRET_KEY") or keys.stored_secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
 # The address people type. Everything about hosts, origins, HTTPS and cookies follows from it.
-STEADY_URL = env.text("STEADY_URL", "http://127.0.0.1:8000").rstrip("/")
+DEFAULT_URL = "http://127.0.0.1:8000"
+STEADY_URL = env.text("STEADY_URL", DEFAULT_URL).rstrip("/")
 _url = urlsplit(STEADY_URL)
 if _url.scheme not in {"http", "https"} or not _url.hostname:
     raise ImproperlyConfigured(f"STEADY_URL={STEADY_URL!r} must be like https://chat.example.org")
@@ -108,7 +110,7 @@ if SQLITE:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
-    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    _database["TEST"] = {"NAME": str(DATA_DIR / f"test-{os.getpid()}.sqlite3")}
 else:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
@@ -178,7 +180,6 @@ X_FRAME_OPTIONS = "DENY"
 TRUST_PROXY = env.boolean("TRUST_PROXY", HTTPS)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # so that log-in limits count people, not the proxy
     ALLAUTH_TRUSTED_PROXY_COUNT = 1  # The last address in X-Forwarded-For, which people cannot forge.
 SECURE_CSP = {
     "default-src": [CSP.NONE],

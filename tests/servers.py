@@ -60,6 +60,10 @@ class ServerProcess:
         raise RuntimeError(f"The server did not start:\n{self.log()}")
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

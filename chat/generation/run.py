@@ -36,7 +36,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.registry import provider_for
+from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Run:
                 await asyncio.wait([self._producing])
                 self._conclude(ending)
                 if self._reason != "abandoned":
-                    await self._save(generation, ending)
+                    await self._save(generation, record, ending)
             finally:
                 if self._producing is not None:
                     self._producing.cancel()
@@ -147,7 +147,7 @@ class Run:
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
-        provider = provider_for(prepared.account)
+        provider = await ready_provider(prepared.account)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
         try:
             async with aclosing(stream) as events:
@@ -216,24 +216,25 @@ class Run:
             logger.error("Generation %s failed", self.id, exc_info=error)
             ending.failed(Status.FAILED, "internal", BROKEN)
 
-    async def _save(self, generation: Generation, ending: Ending) -> None:
+    async def _save(self, generation: Generation, record: Record, ending: Ending) -> None:
         """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
         some minutes: then the sweep ends the generation from the journal."""
         fields = _fields(generation.model, ending)
         for delay in (*SAVE_RETRY_SECONDS, None):
             try:
                 segments: list[Segment] = self._log.since(0)
-                await asyncio.shield(
-                    run_unit(
-                        lease.end,
-                        self.id,
-                        PROCESS_NAME,
-                        ending.status,
-                        segments,
-                        opaque=ending.opaque,
-                        **fields,
+                async with self._journal.ending(record):
+                    await asyncio.shield(
+                        run_unit(
+                            lease.end,
+                            self.id,
+                            PROCESS_NAME,
+                            ending.status,
+                            segments,
+                            opaque=ending.opaque,
+                            **fields,
+                        )
                     )
-                )
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)
                 if delay is None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from chat.access import NotFoundError, conversation_for, may_open
+from chat.access import NotFoundError, conversation_seen_by
 from chat.database import run_unit
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
 from chat.live.hub import hub
@@ -22,7 +22,7 @@ from chat.live.process import PROCESS_NAME
 from chat.live.replica import replicas
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.sentinel import Viewer, sentinel
-from chat.models import LIVE, Conversation, Message, User
+from chat.models import LIVE, Conversation, Message
 
 PAGE_LENGTH = 50  # messages that a page opens with
 QUIET_SECONDS = 15.0
@@ -134,15 +134,9 @@ def _look(
     """The conversation, the messages that changed since `version` (and on the first look those that are
     running), and whether they are to replace all; None for an id that nobody has used yet. Raises
     `NotFoundError` for what is not this person's."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None:
-        raise NotFoundError("This account is not active.")
-    try:
-        conversation = conversation_for(user, conversation_id)
-    except NotFoundError:
-        if may_open(user, conversation_id):
-            return None
-        raise
+    conversation = conversation_seen_by(user_id, conversation_id)
+    if conversation is None:
+        return None
     shown = conversation.messages.shown()
     if version >= conversation.path_version and version <= conversation.version:
         news = Q(version__gt=version)

@@ -34,6 +34,13 @@ def provider_for(account: Account) -> Provider:
     return providers[account]
 
 
+async def ready_provider(account: Account) -> Provider:
+    """`provider_for`, with the adapter's module imported off the event loop first: an SDK's import takes up
+    to some seconds, in which no other reply could move."""
+    await asyncio.to_thread(adapter, account.kind)
+    return provider_for(account)
+
+
 async def close_all() -> None:
     """Closes every adapter of the running event loop. Later calls of `provider_for` make new ones."""
     providers = _instances.pop(asyncio.get_running_loop(), {})

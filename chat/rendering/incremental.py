@@ -39,10 +39,10 @@ from chat.rendering.writer import Block, Notes, Written, write
 
 __all__ = ["IncrementalRenderer", "Patch"]
 
-# A window this long is rendered again only when it has grown by a sixteenth: so the sum of all renderings
-# stays linear, however long one paragraph is.
-_LONG_WINDOW = 4_096
-_LONG_GROWTH = 16
+# A window that weighs more than this is rendered again only when it has grown by a part of its weight: so the
+# sum of all renderings stays linear, however long one paragraph is. A mark costs as much as 8 letters.
+_LIGHT, _HEAVY = 4_096, 32_768
+_MARKS = ("[", "*", "_", "`", "$", "<", ">", "~", "|", "\\", "!", "- ", "+ ", ". ", ") ")
 # Beyond this much text, or code that may be highlighted, a call takes more than about 10 ms.
 _MUCH_TEXT = 24_000
 _MUCH_CODE = 4_000
@@ -105,6 +105,7 @@ class IncrementalRenderer:
         self._window = ""
         self._complete = 0  # characters of the window that are parsed for structure
         self._rendered = 0  # characters of the window when it was last rendered
+        self._least_growth = 0  # that it needs before it is rendered again
         self._tail = ""  # HTML of the window, with the end tags of the containers
         self._context = ""  # kind of the block at the end
         self._plain = False
@@ -141,10 +142,7 @@ class IncrementalRenderer:
         if self._plain and self._goes_on_plainly(new):
             return self._append_plain(new)
         self._plain = False
-        if (
-            len(self._window) > _LONG_WINDOW
-            and len(self._window) - self._rendered < self._rendered // _LONG_GROWTH
-        ):
+        if len(self._window) - self._rendered < self._least_growth:
             return []
         return self._render()
 
@@ -159,7 +157,7 @@ class IncrementalRenderer:
         self._pending.clear()
         self._finished, self._done, self._past, self._tail = whole, [], [], ""
         self._containers, self._frame, self._window = [], _Frame(), ""
-        self._complete = self._rendered = 0
+        self._complete = self._rendered = self._least_growth = 0
         self._plain = False
         return replace_blocks(shown, whole)
 
@@ -202,7 +200,7 @@ class IncrementalRenderer:
             self._blanks = "" if self._context == "Fence" else self._window[len(self._window.rstrip(" ")) :]
         else:  # the partial line meddles with the frame: wait for its end
             self._tail = step.rest
-        self._rendered = len(self._window)
+        self._rendered, self._least_growth = len(self._window), _least_growth(self._window)
         new = step.moved + self._tail
         patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
         if patches is None:
@@ -370,6 +368,14 @@ class _Cut:
     source: int
     html: int
     outer: int
+
+
+def _least_growth(window: str) -> int:
+    """How many characters must come before it is worth rendering `window` again."""
+    if len(window) * 9 <= _LIGHT:
+        return 0
+    weight = len(window) + 8 * sum(map(window.count, _MARKS))
+    return max(0, weight - _LIGHT) // (4 if weight > _HEAVY else 16)
 
 
 def _context(text: str, leaf: Block) -> str:

@@ -12,7 +12,7 @@ from html import escape
 from math_core import LatexError, LatexToMathML
 
 _DOLLAR, _OPEN_PAREN, _CLOSE_PAREN = "\x01\x02\x03"
-_OPEN_SQUARE, _CLOSE_SQUARE, _NEWLINE, _GREATER = "\x04\x05\x06\x07"
+_OPEN_SQUARE, _CLOSE_SQUARE, _NEWLINE, _GREATER, _HYPHEN = "\x04\x05\x06\x07\x08"
 _STANDINS = {
     "$" + _OPEN_PAREN: r"\(",
     _CLOSE_PAREN + "$": r"\)",
@@ -21,9 +21,10 @@ _STANDINS = {
     _DOLLAR: "$",
     _NEWLINE: "\n",
     _GREATER: ">",
+    _HYPHEN: "-",
 }
-_STANDIN = re.compile("\\$[\x02\x04]|[\x03\x05]\\$|[\x01\x06\x07]")
-_ANY_STANDIN = re.compile("[\x01-\x07]")
+_STANDIN = re.compile("\\$[\x02\x04]|[\x03\x05]\\$|[\x01\x06-\x08]")
+_ANY_STANDIN = re.compile("[\x01-\x08]")
 
 # Bounds that keep the search linear; a longer "formula" is text.
 _LONGEST_BLOCK = 8_000
@@ -31,6 +32,10 @@ _LONGEST_INLINE = 1_000
 _MOST_CLOSERS = 8
 _LONGEST_CODE_SPAN = 2_000
 _LONGEST_TEX = _LONGEST_BLOCK
+
+# Short rows are filled up with empty cells: past this width a table would be much larger than its source.
+_MOST_COLUMNS = 128
+_DELIMITER_ROW = re.compile(r"^[-|: \t>]+$", re.MULTILINE)
 
 _TOKEN = re.compile(
     r"""
@@ -66,10 +71,13 @@ def mask_math(text: str) -> str:
     """Return `text` with its formulas in forms the parser takes and its other dollars hidden from it."""
     if "> " in text or ">=" in text:
         text = _COMPARISON.sub(rf"\1{_GREATER}", text)
+    if text.count("|") > _MOST_COLUMNS:
+        text = _DELIMITER_ROW.sub(_without_wide_table, text)
     if "$" not in text and "\\(" not in text and "\\[" not in text:
         return text
     out: list[str] = []
     done = pos = 0
+    closers = _Closers(text)
     while token := _TOKEN.search(text, pos):
         start, pos = token.start(), token.end()
         if token["fence"]:
@@ -78,7 +86,7 @@ def mask_math(text: str) -> str:
         if token["ticks"]:
             pos = _end_of_code_span(text, token["ticks"], pos)
             continue
-        if found := _formula(text, token.group(), start):
+        if found := _formula(text, token.group(), start, closers):
             replacement, pos = found
         elif "$" in token.group() and token.group()[0] == "$":
             replacement = _DOLLAR * len(token.group())
@@ -97,6 +105,7 @@ def unclosed_formula(text: str) -> int:
     if "$$" not in text and "\\[" not in text:
         return len(text)
     pos = 0
+    closers = _Closers(text)
     while token := _TOKEN.search(text, pos):
         start, pos = token.span()
         opener = token.group()
@@ -106,7 +115,7 @@ def unclosed_formula(text: str) -> int:
             pos = _end_of_code_span(text, token["ticks"], pos)
         elif opener in _CLOSERS:
             line = text.rfind("\n", 0, start) + 1
-            end = text.find(_CLOSERS[opener], pos, pos + _LONGEST_BLOCK)
+            end = closers.find(_CLOSERS[opener], pos, _LONGEST_BLOCK)
             if end >= 0:
                 pos = end + 2
             elif len(text) - pos < _LONGEST_BLOCK and _LINE_LEAD.match(text, line, start):
@@ -137,6 +146,25 @@ def math_html(masked: str, *, display: bool) -> str:
 _CONVERTER = LatexToMathML(fancy_error=False)
 
 
+class _Closers:
+    """Finds closers from left to right, and looks at no character twice for one that is not there."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.absent_before: dict[str, int] = {}
+
+    def find(self, closer: str, start: int, longest: int) -> int:
+        """Where `closer` begins, at most `longest` characters after `start`, or -1."""
+        end = self.text.find(closer, max(start, self.absent_before.get(closer, 0)), start + longest)
+        if end < 0:
+            self.absent_before[closer] = start + longest - len(closer) + 1
+        return end
+
+
+def _without_wide_table(row: re.Match[str]) -> str:
+    return row[0].replace("-", _HYPHEN) if row[0].count("|") > _MOST_COLUMNS else row[0]
+
+
 def _end_of_fence(text: str, fence: str, pos: int) -> int:
     closer = re.compile(rf"^[ \t>]*{fence[0]}{{{len(fence)},}}[ \t]*$", re.MULTILINE)
     found = closer.search(text, text.find("\n", pos) + 1 or len(text))
@@ -149,16 +177,18 @@ def _end_of_code_span(text: str, ticks: str, pos: int) -> int:
     return found.end() if found and not _BLANK_LINE.search(text, pos, found.start()) else pos
 
 
-def _formula(text: str, opener: str, start: int) -> tuple[str, int] | None:
+def _formula(text: str, opener: str, start: int, closers: _Closers) -> tuple[str, int] | None:
     """The masked formula that opens at `start`, and where it ends; None if none does."""
     inside = start + len(opener)
     match opener:
         case "$$":
-            return _block(text, start, inside, _CLOSERS[opener], "$$", "$$")
+            end = closers.find(_CLOSERS[opener], inside, _LONGEST_BLOCK)
+            return _block(text, start, inside, end, ("$$", "$$"))
         case "\\[":
-            return _block(text, start, inside, _CLOSERS[opener], "$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$")
+            end = closers.find(_CLOSERS[opener], inside, _LONGEST_BLOCK)
+            return _block(text, start, inside, end, ("$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$"))
         case "\\(":
-            end = text.find("\\)", inside, inside + _LONGEST_INLINE)
+            end = closers.find("\\)", inside, _LONGEST_INLINE)
             if end < 0 or not text[inside:end].strip() or _BLANK_LINE.search(text, inside, end):
                 return None
             return f"${_OPEN_PAREN}{text[inside:end].replace('$', _DOLLAR)}{_CLOSE_PAREN}$", end + 2
@@ -167,10 +197,7 @@ def _formula(text: str, opener: str, start: int) -> tuple[str, int] | None:
     return None
 
 
-def _block(
-    text: str, start: int, inside: int, closer: str, opens: str, closes: str
-) -> tuple[str, int] | None:
-    end = text.find(closer, inside, inside + _LONGEST_BLOCK)
+def _block(text: str, start: int, inside: int, end: int, marks: tuple[str, str]) -> tuple[str, int] | None:
     if end < 0 or not text[inside:end].strip():
         return None
     tex = text[inside:end].replace("$", _DOLLAR)
@@ -178,7 +205,7 @@ def _block(
         tex = tex.replace("\n", _NEWLINE)  # nothing in it can end the paragraph
     elif _BLANK_LINE.search(tex):
         return None
-    return opens + tex + closes, end + len(closer)
+    return marks[0] + tex + marks[1], end + 2
 
 
 def _inline(text: str, start: int) -> tuple[str, int] | None:

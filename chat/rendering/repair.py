@@ -31,6 +31,8 @@ _HALF_MAIL = re.compile(r"@[A-Za-z0-9.-]*\Z")
 _NUMBERS = re.compile(r"[\d ,–-]+\Z")  # in brackets: a citation
 _FIRST_CJK = "\u2e80"  # from here on words have no spaces between them
 
+_MOST_OPEN = 16
+
 # Half a formula, link or image longer than this is text that looks like one.
 _LONGEST_FORMULA = 8_000
 _LONGEST_INLINE_FORMULA = 160
@@ -126,6 +128,7 @@ class _Repair:
         self.open: list[tuple[str, int, int]] = []  # what closes it, where it starts, where its content does
         self.end = len(text)  # of what is shown
         self.code = ""  # closes an open code span
+        self.absent: set[str] = set()  # closers that do not come any more
 
     def run(self) -> Visible:
         pos = 0
@@ -169,13 +172,16 @@ class _Repair:
             return self.hold(start)
         if mark[1] not in "([":
             return end
-        close = self.text.find("\\" + ")]"["([".index(mark[1])], end)
+        closer = "\\)" if mark == "\\(" else "\\]"
+        close = -1 if closer in self.absent else self.text.find(closer, end)
         if close < 0:
+            self.absent.add(closer)
             return self.hold(start) if len(self.text) - end < _LONGEST_FORMULA else end
         return close + 2
 
     def code_span(self, ticks: str, start: int, end: int) -> int:
-        close = re.compile(rf"(?<!`){ticks}(?!`)").search(self.text, end)
+        closer = re.compile(rf"(?<!`){ticks}(?!`)")
+        close = None if ticks in self.absent else closer.search(self.text, end)
         if close:
             return close.end()
         content = self.text[end:].rstrip("`")
@@ -191,9 +197,10 @@ class _Repair:
             return end
         if mark == "$" and following.isdigit():  # a price, or a short formula
             return self.hold(start) if self.text[end:].isdigit() else end
-        close = self.text.find(mark, end)
+        close = -1 if mark in self.absent else self.text.find(mark, end)
         if close >= 0:
             return close + len(mark)
+        self.absent.add(mark)
         longest = _LONGEST_FORMULA if mark == "$$" else _LONGEST_INLINE_FORMULA
         return self.hold(start) if len(self.text) - end < longest else end
 
@@ -246,6 +253,10 @@ class _Repair:
                 self.open.append((closer[len(mark) :], opened, content))
         elif not after:
             return self.hold(start)
-        elif len(mark) <= 3 and (after.isalnum() or not (after.isspace() or before.isalnum())):
+        elif (
+            len(mark) <= 3
+            and len(self.open) < _MOST_OPEN
+            and (after.isalnum() or not (after.isspace() or before.isalnum()))
+        ):
             self.open.append((mark, start, end))
         return end

@@ -212,5 +212,17 @@ def test_log_out_ends_the_live_page(person: Person) -> None:
     wait_for_text(send(page, "Log out"), 10)
     other = person.tab()
     other.goto(page.url)
-    other.get_by_role("button", name="Log out").click()
+    other.get_by_role("button", name="Log out", exact=True).click()
     page.wait_for_url("**/accounts/login/**", timeout=8_000)
+
+
+def test_the_copy_button_of_a_code_block_copies_the_code(people: Callable[..., Person]) -> None:
+    person = people(permissions=["clipboard-read", "clipboard-write"])
+    page = person.page
+    reply = send(page, "/demo instant")
+    expect(reply).to_have_attribute("data-status", "complete")
+    reply.locator("button.copy-code").first.click()
+    code = reply.locator("pre code").first.inner_text()
+    page.wait_for_function(
+        "async code => (await navigator.clipboard.readText()).trim() === code", arg=code.strip()
+    )

@@ -46,8 +46,8 @@ class Script:
 
     tokens: int = 5
     text: str = ""
-    pace: float = 0
-    first: float = 0
+    pace: float = 0.0
+    first: float = 0.0
     reasoning: int = 0
     tools: int = 0
     fail: int = 0

@@ -1,0 +1,147 @@
+"""A page in real Chromium whose only moving part is htmx, as it is shipped."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Dialog, Page, Route, sync_playwright
+
+from chat.rendering.incremental import IncrementalRenderer, Patch
+from tests.conftest import CHROMIUM
+
+STATIC = Path(__file__).parents[2] / "static"
+ORIGIN = "http://page.test"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+PIXEL = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+
+# No Content-Security-Policy: here the renderer stands alone.
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A reply</title>
+<meta name="htmx-config" content='{"history":false,"includeIndicatorCSS":false}'>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/css/base.css">
+<link rel="stylesheet" href="/css/message.css"><link rel="stylesheet" href="/css/markdown.css">
+<script type="module" src="/harness.js"></script></head><body><main id="thread"></main></body></html>"""
+
+# `swap` is what hx-ws does with a message's text.
+HARNESS = """
+import htmx from "/vendor/htmx.esm.min.js";
+const swap = (text) => htmx.swap({
+  sourceElement: document.body, target: document.body, swap: "innerHTML swapEmpty:false", text,
+  transition: false,
+});
+const body = (id) => {
+  const made = document.createElement("div");
+  made.className = "message-body";
+  made.id = id;
+  made.setAttribute("hx-ignore", "");
+  return made;
+};
+window.startReply = (id) => document.getElementById("thread").append(body(id));
+window.streamReply = async (id, frames, whole) => {
+  startReply(id);
+  for (const frame of frames) await swap(frame);
+  const streamed = document.getElementById(id), expected = body(id);
+  streamed.remove();
+  expected.innerHTML = whole;
+  streamed.normalize();
+  expected.normalize();
+  return streamed.isEqualNode(expected) ? null : [streamed.innerHTML, expected.innerHTML];
+};
+window.playReply = async (id, frames, interval) => {
+  startReply(id);
+  const reply = document.getElementById(id), tasks = [], shifts = [];
+  const observe = (type, store) => {
+    const observer = new PerformanceObserver((list) => store.push(...list.getEntries()));
+    observer.observe({ type });
+    return () => { store.push(...observer.takeRecords()); observer.disconnect(); };
+  };
+  const ends = [observe("longtask", tasks), observe("layout-shift", shifts)];
+  let busy = 0;
+  const start = performance.now();
+  for (const [number, frame] of frames.entries()) {
+    const due = start + number * interval;
+    while (performance.now() < due) await new Promise(requestAnimationFrame);
+    const begun = performance.now();
+    await swap(frame);
+    busy += performance.now() - begun;
+  }
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  ends.forEach((end) => end());
+  const open = reply.lastElementChild;
+  const finished = shifts.flatMap((shift) => shift.sources).filter(({ node }) => {
+    const element = node?.nodeType === 1 ? node : node?.parentElement;
+    return element && reply.contains(element) && !open.contains(element);
+  });
+  return {
+    frames: frames.length, seconds: (performance.now() - start) / 1000, busy: busy / frames.length,
+    longest: Math.max(0, ...tasks.map((task) => task.duration)), longTasks: tasks.length,
+    shifts: shifts.length, finished: finished.length,
+  };
+};
+window.htmxSwap = swap;
+window.ready = true;
+"""
+
+
+def envelope(identifier: str, patches: Iterable[Patch]) -> str:
+    """All patches of one call in one message, as they go over the wire."""
+    return "".join(
+        f'<hx-partial hx-target="#{identifier} {patch.path}" hx-swap="{patch.swap}">{patch.html}</hx-partial>'
+        for patch in patches
+    )
+
+
+def frames(identifier: str, chunks: Iterable[str]) -> list[str]:
+    """The messages of a streamed reply, its end included; empty ones are not sent."""
+    renderer = IncrementalRenderer()
+    made = []
+    for chunk in chunks:
+        renderer.feed(chunk)
+        made.append(envelope(identifier, renderer.patches()))
+    made.append(envelope(identifier, renderer.finish()))
+    return list(filter(None, made))
+
+
+class ReplyPage:
+    """The page, with all that it asked the network for and all that it complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.alarms: list[str] = []
+        page.route("**/*", self._answer)
+        page.on("dialog", self._dismiss)
+        page.on("pageerror", lambda error: self.alarms.append(str(error)))
+        page.on("popup", lambda _: self.alarms.append("popup"))
+        page.on("console", lambda told: self.alarms.append(told.text) if told.type == "error" else None)
+        page.goto(f"{ORIGIN}/")
+        page.wait_for_function("window.ready")
+        self.requests.clear()
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.alarms.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _answer(self, route: Route) -> None:
+        path = route.request.url.removeprefix(ORIGIN)
+        if path == "/":
+            route.fulfill(body=PAGE, content_type="text/html")
+        elif path == "/harness.js":
+            route.fulfill(body=HARNESS, content_type="text/javascript")
+        elif path.startswith(("/css/", "/js/", "/vendor/")):
+            route.fulfill(path=STATIC / path[1:])
+        elif path.startswith("/"):
+            route.fulfill(body=PIXEL, content_type="image/svg+xml")
+        else:
+            route.abort()
+        self.requests.append(route.request.url)
+
+
+@contextmanager
+def reply_page() -> Iterator[ReplyPage]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield ReplyPage(chromium.new_page(viewport={"width": 900, "height": 700}))
+        finally:
+            chromium.close()
