@@ -47,8 +47,9 @@ async def watched_from_elsewhere(steady: Installation, person: Person, tokens: i
             before = len(viewer.text)
             if viewer.status == "running":
                 await viewer.until(
-                    lambda viewer=viewer, before=before: len(viewer.text) > before + 50
-                    or viewer.status != "running",
+                    lambda viewer=viewer, before=before: (
+                        len(viewer.text) > before + 50 or viewer.status != "running"
+                    ),
                     5,
                 )
         assert await page.ended(tokens / 50 + 10) == "complete"
