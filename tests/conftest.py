@@ -15,7 +15,6 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
-from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 
 from chat import database
