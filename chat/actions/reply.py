@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db import transaction
 
 from chat.access import message_for, model_for
-from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.queue import queue_reply
-from chat.generation.lease import end, running_limit_reached, waiting_after
+from chat.actions.errors import ConflictError, InvalidInputError
+from chat.actions.queue import check_running_limit, queue_reply
+from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
 from chat.live.hints import hints
 from chat.models import Generation, Message, Role, Status, User
@@ -52,12 +52,10 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
             raise ConflictError("This reply is still running. Stop it first.")
         if continues and generation.status not in CONTINUABLE:
             raise ConflictError("This reply is complete. Ask a new question to go on.")
-        if not message.shown or message.children.filter(shown=True).exists():
+        later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
+        if not message.shown or later.exists():
             raise ConflictError("The conversation went on after this reply. Use the last one.")
-        if running_limit_reached(user.pk):
-            raise LimitReachedError(
-                "You have as many replies running as one person may have. Wait for one, or stop one."
-            )
+        check_running_limit(user, 1)
         if message.parent is None:
             raise InvalidInputError("This reply has no prompt to answer.")
         model = model_for(user, model_id or generation.model_id or 0)

@@ -52,6 +52,8 @@ class Recovery:
                 is_alone = False
             except DatabaseError as error:
                 logger.warning("The sweep for interrupted replies could not look: %s", error)
+            except Exception:
+                logger.exception("The sweep for interrupted replies stumbled; it goes on.")
             await asyncio.sleep(PERIOD)
 
     async def sweep(self, *, is_alone: bool = False) -> None:

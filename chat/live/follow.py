@@ -188,11 +188,12 @@ def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Lo
     if conversation is None:
         return None
     shown = conversation.messages.shown()
-    if version >= conversation.path_version and version <= conversation.version:
-        news = Q(version__gt=version)
-        if first:
-            news |= Q(generation__status__in=LIVE)
-        messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
-        if len(messages) <= PAGE_LENGTH:
-            return _Look(conversation, messages, whole=False)
-    return _Look(conversation, list(reversed(shown.reverse()[:PAGE_LENGTH])), whole=True)
+    news = Q(version__gt=version)
+    if first:
+        news |= Q(generation__status__in=LIVE)
+    messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
+    conversation = messages[0].conversation if messages else conversation  # as it was with these messages
+    if conversation.path_version <= version <= conversation.version and len(messages) <= PAGE_LENGTH:
+        return _Look(conversation, messages, whole=False)
+    messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+    return _Look(messages[0].conversation if messages else conversation, messages, whole=True)

@@ -116,6 +116,7 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
     else:
         see_conversation(request.user, conversation_id)
         thread = _last_page(conversation.messages.shown())
+        conversation = thread[0].conversation if thread else conversation  # as it was with these messages
     preferences = Preferences.of(request.user)
     context = {
         "conversation": conversation,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
 from chat.database import run_unit
-from chat.generation.lease import claim, end_forgotten, end_orphan, orphans
+from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
-from chat.models import Generation, JournalEntry, Status, User
+from chat.live.reply_log import Segment
+from chat.models import Generation, JournalEntry, Message, Status, User
 from tests.generation.rows import a_reply, journalled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +90,8 @@ async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_aga
 def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
     reply = a_reply(person, status=Status.QUEUED, by="")
     claim(reply.pk)
+    assert not orphans(grace=0), "what this very process has just claimed is nobody's orphan"
+    Generation.objects.filter(pk=reply.pk).update(owner="dead")
     (orphan,) = orphans(grace=0)
     assert end_orphan(orphan)
     assert status(reply.pk) == Status.INTERRUPTED
@@ -103,3 +107,32 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
 
 def status(generation_id: UUID) -> str:
     return Generation.objects.get(pk=generation_id).status
+
+
+def test_a_prompt_that_waits_behind_a_long_reply_is_not_forgotten(person: User) -> None:
+    first = a_reply(person, by="alive")
+    second = a_reply(person, status=Status.QUEUED, by="", seconds_ago=3600)
+    second.message.parent.parent = first.message
+    second.message.parent.save()
+    assert end_forgotten() == 0
+    first.refresh_from_db()
+    end(first.pk, "alive", Status.COMPLETE, [])
+    assert end_forgotten() == 0, "its turn has only just come"
+    Generation.objects.filter(pk=first.pk).update(finished_at=timezone.now() - timedelta(hours=1))
+    assert end_forgotten() == 1
+
+
+@pytest.mark.parametrize("how", ["stopped while queued", "its process died"])
+def test_a_continuation_never_has_less_than_what_it_continues(person: User, how: str) -> None:
+    half = a_reply(person, by="alive")
+    end(half.pk, "alive", Status.INTERRUPTED, [Segment("text", "Half of the answer")])
+    reply = a_reply(person, status=Status.QUEUED, by="")
+    Generation.objects.filter(pk=reply.pk).update(continues=half.message)
+    if how == "stopped while queued":
+        end(reply.pk, "", Status.STOPPED, [])
+    else:
+        claim(reply.pk)
+        Generation.objects.filter(pk=reply.pk).update(owner="dead")
+        (orphan,) = orphans(grace=0)
+        assert end_orphan(orphan)
+    assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
