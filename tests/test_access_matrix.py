@@ -88,9 +88,11 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "conversations": [],
         "settings": [],
         "earlier": [conversation.pk, 1],
-        **dict.fromkeys(
-            ["generation", "generations", "message", "message_restoration", "feedback"], [reply.pk]
-        ),
+        "generation": [reply.pk],
+        "generations": [reply.pk],
+        "message": [reply.pk],
+        "message_restoration": [reply.pk],
+        "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
     }
     return reverse(name, args=arguments.get(name, [conversation.pk]))

@@ -20,11 +20,11 @@ from django.db.models import Q
 
 from chat.access import NotFoundError, conversation_seen_by
 from chat.database import run_unit
-from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
+from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
 from chat.live.process import PROCESS_NAME
 from chat.live.replica import replicas
-from chat.live.reply_log import ReplyLog, Segment
+from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.sentinel import Viewer, sentinel
 from chat.models import LIVE, Conversation, Message
 
@@ -78,6 +78,11 @@ class _Thread:
             ReplyGrew(message_id, segments)
             for message_id, reply in self.replies.items()
             if (segments := reply.news())
+        ]
+        changes += [
+            ReplyWaits(message_id, reply.log.waiting)
+            for message_id, reply in self.replies.items()
+            if reply.waits_anew()
         ]
         return changes
 
@@ -155,11 +160,17 @@ class _Thread:
 class _Reply:
     def __init__(self, log: ReplyLog, stack: ExitStack) -> None:
         self.log, self.stack, self.position = log, stack, 0
+        self.waiting: Waiting | None = None
 
     def news(self) -> list[Segment]:
         segments = self.log.since(self.position)
         self.position = self.log.length
         return segments
+
+    def waits_anew(self) -> bool:
+        """Whether what is waited for is another thing than at the last call."""
+        before, self.waiting = self.waiting, self.log.waiting
+        return before != self.waiting
 
 
 class _Look(NamedTuple):

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from chat.live.follow import PAGE_LENGTH
-from chat.live.reply_log import Segment
+from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
 
@@ -57,6 +57,11 @@ def reasoning_started(message_id: UUID) -> str:
 
 def reasoning_grew(message_id: UUID, text: str) -> str:
     return partial(f"#{dom.reasoning_text(message_id)}", "append", escape(text))
+
+
+def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
+    html = render_to_string("chat/_reply_waits.html", {"waiting": waiting})
+    return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
 
 
 def notice(text: str, *, kind: str = "error") -> str:

@@ -42,10 +42,7 @@ export function show() {
   for (const entry of entries()) {
     entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
   }
-  const { left, top } = $("model").getBoundingClientRect();
-  panel().style.bottom = `${innerHeight - top + 8}px`;
   panel().showPopover();
-  panel().style.left = `${Math.min(left, innerWidth - panel().offsetWidth - 16)}px`;
   search.focus();
 }
 

@@ -103,7 +103,7 @@ function rename(item) {
 
 onClick(".sidebar-toggle", () => show(!sidebar.classList.contains("open")));
 onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) show(false); });
-sidebar.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
   show(false);
   document.querySelector(".sidebar-toggle").focus();

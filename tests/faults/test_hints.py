@@ -47,8 +47,9 @@ async def watched_from_elsewhere(steady: Installation, person: Person, tokens: i
             before = len(viewer.text)
             if viewer.status == "running":
                 await viewer.until(
-                    lambda viewer=viewer, before=before: len(viewer.text) > before + 50
-                    or viewer.status != "running",
+                    lambda viewer=viewer, before=before: (
+                        len(viewer.text) > before + 50 or viewer.status != "running"
+                    ),
                     5,
                 )
         assert await page.ended(tokens / 50 + 10) == "complete"
@@ -98,12 +99,12 @@ async def test_redis_stands_still(steady: Installation, person: Person) -> None:
 
 @pytest.mark.parametrize("share", ["0.1", "1"])
 async def test_hints_are_dropped(share: str) -> None:
-    async with installation(
-        "postgres", DJANGO_SETTINGS_MODULE="tests.faults.lossy", LOSSY_SHARE=share
-    ) as steady:
-        async with await steady.newcomer() as person:
+    async with (
+        installation("postgres", DJANGO_SETTINGS_MODULE="tests.faults.lossy", LOSSY_SHARE=share) as steady,
+        await steady.newcomer() as person,
+    ):
 
-            async def nothing() -> None:
-                pass
+        async def nothing() -> None:
+            pass
 
-            await watched_from_elsewhere(steady, person, 150, nothing)
+        await watched_from_elsewhere(steady, person, 150, nothing)
