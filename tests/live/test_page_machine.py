@@ -220,7 +220,7 @@ class World(RuleBasedStateMachine):
         tasks = [task for _, task in runner._runs.values()]
         if tasks:
             self.run(asyncio.wait(tasks))
-        self.run(runner._recovery.sweep(is_alone=True))
+        self.run(runner.recovery.sweep(is_alone=True))
         self.settle()
 
     # --- What must hold ----------
