@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
-from chat.access import message_for, model_for
-from chat.actions.errors import ConflictError, InvalidInputError
+from chat.access import NotFoundError, message_for, model_for
+from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_reply
 from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
@@ -41,6 +43,21 @@ def continue_reply(user: User, message_id: UUID) -> Message:
     """Goes on where the reply ended: a new reply that begins with its text. Raises as `retry_reply`, and
     `ConflictError` if it is complete."""
     return _again(user, message_id, None, continues=True)
+
+
+def continue_by_itself(generation_id: UUID) -> None:
+    """Goes on with a reply that a process's death interrupted, where the settings want that: once, never
+    with a reply that is a continuation already, and only if there is something to go on from."""
+    if not settings.CHAT_CONTINUE_INTERRUPTED:
+        return
+    generation = Generation.objects.select_related("message__conversation__owner").get(pk=generation_id)
+    if generation.status != Status.INTERRUPTED or generation.continues_id or not generation.message.text:
+        return
+    with suppress(ActionError, NotFoundError):  # the person was quicker
+        continue_reply(generation.message.conversation.owner, generation.message_id)
+
+
+runner.recovery.on_interrupted = continue_by_itself
 
 
 def _again(user: User, message_id: UUID, model_id: int | str | None, *, continues: bool) -> Message:

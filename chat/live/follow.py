@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -44,14 +45,17 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
         stack.enter_context(hub.watching(conversation_id, viewer.watcher))
         thread = _Thread(viewer, conversation_id, version, stack)
         stack.callback(thread.close)
+        spoke_at = time.monotonic()
         while True:
             changes = await thread.changes()
             if changes:
                 yield changes
+                spoke_at = time.monotonic()
             if changes and isinstance(changes[-1], Closed):
                 return
-            if not await viewer.watcher.wait(QUIET_SECONDS):
+            if not await viewer.watcher.wait(QUIET_SECONDS - (time.monotonic() - spoke_at)):
                 yield [Quiet()]
+                spoke_at = time.monotonic()
 
 
 class _Thread:

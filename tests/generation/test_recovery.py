@@ -6,13 +6,17 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
+from chat.actions.reply import continue_by_itself
 from chat.database import run_unit
 from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
+from chat.generation.runner import runner
 from chat.live.reply_log import Segment
 from chat.models import Generation, JournalEntry, Message, Status, User
+from chat.providers.base import Account
 from tests.generation.rows import a_reply, journalled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,6 +107,41 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
     Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
     assert not end_orphan(orphan)
     assert status(reply.pk) == Status.RUNNING
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_want_it(
+    person: User, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
+    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"demo": Account("demo", "demo", "Demo")})
+    reply = await run_unit(an_orphan_with_text, person)
+    assert runner.recovery.on_interrupted is continue_by_itself
+    await runner.recovery.sweep(is_alone=True)
+    continuations = await run_unit(continuations_of, reply)
+    assert len(continuations) == wanted
+    # A continuation that is interrupted too is left to the person.
+    for continuation in continuations:
+        await run_unit(dies, continuation.pk)
+        await runner.recovery.sweep(is_alone=True)
+        assert await run_unit(continuations_of, continuation) == []
+
+
+def an_orphan_with_text(person: User) -> Generation:
+    reply = a_reply(person, by="dead", seconds_ago=16)
+    JournalEntry.objects.create(generation=reply, start=0, segments=[["text", "Because"]])
+    return reply
+
+
+def continuations_of(reply: Generation) -> list[Generation]:
+    return list(Generation.objects.filter(continues=reply.message_id))
+
+
+def dies(generation_id: UUID) -> None:
+    JournalEntry.objects.create(generation_id=generation_id, start=0, segments=[["text", "Because it"]])
+    Generation.objects.filter(pk=generation_id).update(
+        status=Status.RUNNING, owner="dead", heartbeat_at=timezone.now()
+    )
 
 
 def status(generation_id: UUID) -> str:
