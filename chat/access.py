@@ -26,6 +26,18 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
     return conversation
 
 
+def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | None:
+    """What a viewer follows, in one query: their own conversation; None for an id that nobody has used yet.
+    Raises `NotFoundError` for what is not theirs, or no longer, and for a person who is not active."""
+    theirs = Conversation.objects.kept().filter(owner_id=user_id, owner__is_active=True)
+    conversation = theirs.filter(pk=conversation_id).first()
+    if conversation is None:
+        user = User.objects.filter(pk=user_id).first()
+        if user is None or not may_open(user, conversation_id):
+            raise NotFoundError("There is no such conversation.")
+    return conversation
+
+
 def conversations_of(user: User) -> QuerySet[Conversation]:
     """All conversations that this person sees in the list, the newest first."""
     return Conversation.objects.kept().filter(owner=user)

@@ -3,18 +3,26 @@
 from django.urls import path
 
 from chat.transports.sse import events
-from chat.views import conversations, messages
+from chat.views import conversations, messages, preferences
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
+from chat.views.sidebar import conversation_list
 
 urlpatterns = [
     path("", conversations.home, name="home"),
+    path("conversations/", conversation_list, name="conversations"),
     path("conversations/<uuid:conversation_id>/", conversations.conversation, name="conversation"),
     path("conversations/<uuid:conversation_id>/events/", events, name="events"),
     path("conversations/<uuid:conversation_id>/messages/", messages.messages, name="messages"),
     path(
         "conversations/<uuid:conversation_id>/before/<int:position>/", conversations.earlier, name="earlier"
     ),
+    path("conversations/<uuid:conversation_id>/restoration/", conversations.restoration, name="restoration"),
+    path("messages/<uuid:message_id>/", messages.message, name="message"),
+    path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
+    path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
+    path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
+    path("settings/", preferences.settings_page, name="settings"),
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
     path("welcome/<str:token>/", first_admin, name="first_admin"),

@@ -86,10 +86,10 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 def mailer(name: str) -> dict[str, Any]:
     """How mail is sent: `smtp://user:password@host:587` (STARTTLS, which `?starttls=0` leaves out) or
-    `smtps://...` (TLS from the start). Unset, mail is written to standard output."""
+    `smtps://...` (TLS from the start). Unset, mail is not sent, and the log says so."""
     address = secret(name)
     if not address:
-        return {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+        return {"BACKEND": "chatproject.mail.Unsent"}
     try:
         url = urlsplit(address)
         port = url.port or (465 if url.scheme == "smtps" else 587)

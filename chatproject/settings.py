@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,8 @@ SECRET_KEY = env.secret("SECRET_KEY") or keys.stored_secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
 # The address people type. Everything about hosts, origins, HTTPS and cookies follows from it.
-STEADY_URL = env.text("STEADY_URL", "http://127.0.0.1:8000").rstrip("/")
+DEFAULT_URL = "http://127.0.0.1:8000"
+STEADY_URL = env.text("STEADY_URL", DEFAULT_URL).rstrip("/")
 _url = urlsplit(STEADY_URL)
 if _url.scheme not in {"http", "https"} or not _url.hostname:
     raise ImproperlyConfigured(f"STEADY_URL={STEADY_URL!r} must be like https://chat.example.org")
@@ -87,6 +89,7 @@ TEMPLATES = [
                 "django.template.context_processors.csp",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "chat.views.preferences.appearance",
             ],
         },
     },
@@ -107,11 +110,12 @@ if SQLITE:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
-    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    _database["TEST"] = {"NAME": str(DATA_DIR / f"test-{os.getpid()}.sqlite3")}
 else:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
-        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2)},
+        # A database that is away is said to be so soon: by default a thread would wait for 30 s.
+        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2), "timeout": 5},
     }
 
 # --- Channels ------------------------------------------------------------------------------------
@@ -205,7 +209,8 @@ STORAGES = {
 # --- Language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
+from django.db import connections
+from playwright.sync_api import Browser, sync_playwright
 
+from chat import database
 from chat.models import User
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -29,6 +33,9 @@ _NEEDS = {
 
 
 def pytest_configure() -> None:
+    # A deadline measures how busy the machine is.
+    hypothesis.settings.register_profile("steady", deadline=None)
+    hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
@@ -44,6 +51,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not found:
             give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
             give_up(reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser come last: from its start on Playwright occupies the thread's event loop, and
+    no asyncio test can run beside it."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one Chromium of a run."""
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
@@ -65,3 +89,15 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
+
+    def release() -> None:
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close()
+
+    monkeypatch.setattr(database, "_release_connections", release)

@@ -27,6 +27,7 @@ class ServerProcess:
         self.env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self.env |= {
             "STEADY_DATA_DIR": str(data_dir),
+            "STATIC_ROOT": str(ROOT / ".pytest_cache" / "static"),  # Collected once for all servers.
             "STEADY_ADMIN_EMAIL": ADMIN,
             "STEADY_ADMIN_PASSWORD": PASSWORD,
             "OLLAMA_URL": "off",
@@ -57,6 +58,10 @@ class ServerProcess:
                 return self
             time.sleep(0.02)
         raise RuntimeError(f"The server did not start:\n{self.log()}")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:

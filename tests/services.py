@@ -12,11 +12,13 @@ from psycopg import sql
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """The URL of a new empty database on this server; it is dropped at the end."""
+def fresh_database(server_url: str, *, like: str = "") -> Iterator[str]:
+    """The URL of a new database on this server, empty or a copy of the one with the URL `like`; it is
+    dropped at the end."""
     name = f"steady_test_{secrets.token_hex(4)}"
+    template = sql.Identifier(urlsplit(like).path[1:] or "template1")
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), template))
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:

@@ -21,7 +21,7 @@ from chat.database import run_unit
 from chat.models import ChatModel, ModelProvider
 from chat.providers.base import Account, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
-from chat.providers.registry import provider_for
+from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,9 @@ async def _sync(account: Account) -> SyncResult | None:
     if account.slug == "ollama" and not await _listens(account.base_url or ""):
         return None
     try:
+        provider = await ready_provider(account)
         async with asyncio.timeout(LIST_SECONDS):
-            models = await provider_for(account).list_models()
+            models = await provider.list_models()
     except TimeoutError:
         return await run_unit(_store_error, account, str(TimeoutExceededError()))
     except ProviderError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
-from chat.access import conversation_for
+from chat.access import NotFoundError, conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.live.hints import hints
 from chat.models import Conversation, Generation, User
@@ -20,7 +21,7 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
     if not title:
         raise InvalidInputError("The title is empty. Give the chat a name.")
     if len(title) > TITLE_LENGTH:
-        raise TooLongError(f"The title may have at most {TITLE_LENGTH} characters.")
+        raise TooLongError("The title may have at most {limit} characters.", limit=TITLE_LENGTH)
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.title = title
@@ -28,6 +29,22 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
         conversation.save(update_fields=["title", "version"])
         transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
     return conversation
+
+
+def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None:
+    """Keeps it at the top of the list, or no longer. Raises `NotFoundError`."""
+    with transaction.atomic():
+        conversation = conversation_for(user, conversation_id, write=True)
+        conversation.pinned_at = timezone.now() if pinned else None
+        conversation.save(update_fields=["pinned_at"])
+
+
+def archive_conversation(user: User, conversation_id: UUID, *, archived: bool) -> None:
+    """Takes it out of the list and keeps it, or brings it back. Raises `NotFoundError`."""
+    with transaction.atomic():
+        conversation = conversation_for(user, conversation_id, write=True)
+        conversation.archived_at = timezone.now() if archived else None
+        conversation.save(update_fields=["archived_at"])
 
 
 def delete_conversation(user: User, conversation_id: UUID) -> None:
@@ -42,6 +59,22 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
         replies = list(live.values_list("pk", flat=True))
         live.update(stop_requested=True)
         transaction.on_commit(lambda: _tell(conversation.pk, replies))
+
+
+def restore_conversation(user: User, conversation_id: UUID) -> None:
+    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too."""
+    with transaction.atomic():
+        deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__isnull=False)
+        if not deleted.update(deleted_at=None, version=F("version") + 1):
+            raise NotFoundError("There is no such conversation.")
+        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
+
+
+def see_conversation(user: User, conversation_id: UUID) -> None:
+    """The person has seen it as it is now; what comes later is news."""
+    Conversation.objects.filter(owner=user, pk=conversation_id, seen_version__lt=F("version")).update(
+        seen_version=F("version")
+    )
 
 
 def _tell(conversation_id: UUID, replies: list[UUID]) -> None:

@@ -13,10 +13,15 @@ from __future__ import annotations
 
 
 class ActionError(Exception):
-    """`status` is the HTTP status that programs get."""
+    """`words` are English, with {names} for `values`; what shows them to a person translates them first.
+    `status` is the HTTP status that programs get."""
 
     status = 400
     code = "invalid_input"
+
+    def __init__(self, words: str, **values: object) -> None:
+        super().__init__(words.format(**values) if values else words)
+        self.words, self.values = words, values
 
 
 class InvalidInputError(ActionError):

@@ -63,8 +63,9 @@ def _checked_text(text: str) -> str:
         raise InvalidInputError("The message is empty. Write something first.")
     if len(text) > settings.CHAT_MAX_PROMPT_CHARS:
         raise TooLongError(
-            f"The message has {len(text):,} characters; the limit is {settings.CHAT_MAX_PROMPT_CHARS:,}. "
-            "Shorten it or send it in parts."
+            "The message has {length:,} characters; the limit is {limit:,}. Shorten it or send it in parts.",
+            length=len(text),
+            limit=settings.CHAT_MAX_PROMPT_CHARS,
         )
     return text
 
@@ -73,7 +74,9 @@ def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
     if not model_ids:
         raise InvalidInputError("No model is chosen. Choose one from the list.")
     if len(model_ids) > settings.CHAT_MODELS_AT_ONCE:
-        raise InvalidInputError(f"At most {settings.CHAT_MODELS_AT_ONCE} models can answer at once.")
+        raise InvalidInputError(
+            "At most {limit} models can answer at once.", limit=settings.CHAT_MODELS_AT_ONCE
+        )
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
 
 

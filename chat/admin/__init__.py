@@ -1,0 +1,16 @@
+"""The administrators' rooms: transcripts and who read them, the catalog, people.
+
+Built on Django's admin. Keys of providers are never here: they live in the environment.
+"""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+
+from chat.admin import audit, catalog, people, transcripts
+
+__all__ = ["audit", "catalog", "people", "transcripts"]
+
+admin.site.site_header = admin.site.site_title = "Steady"
+admin.site.index_title = "Administration"
+# One door: the log-in page of the chat, with its rate limits and second factor.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

@@ -4,7 +4,7 @@
                                 │                      │
                                 │                  ReplyLog ──> live.hub ──> viewers in this process
                                 └── journal: each 250 ms one commit of all logs ──> database
-                                └── recovery: each 10 s the orphans of dead processes end as interrupted
+                                └── recovery: each 3 s the orphans of dead processes end as interrupted
 
 Knows nothing of HTML or of who watches.
 """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from chat.models import ChatModel, Generation, Message, Role
+from chat.models import ChatModel, Generation, Message, Role, Status
 from chat.providers.base import Account, ChatRequest, Turn
 
 CHARS_PER_TOKEN = 3  # cautious: an estimate too high costs a little history, one too low the whole request
@@ -44,7 +44,7 @@ def prepare(generation: Generation) -> Prepared:
         raise ModelGoneError(
             f"{model.provider.name} is not set up on this server any more. Choose another model and retry."
         )
-    turns = _turns(_path_to(generation.message.parent))
+    turns = _turns(_path_to(generation.message.parent), model)
     prefix = ""
     if generation.continues is not None and generation.continues.text:
         prefix = generation.continues.text
@@ -64,7 +64,7 @@ def _path_to(message: Message | None) -> list[Message]:
     if message is None:
         return []
     rows = Message.objects.filter(conversation_id=message.conversation_id, position__lte=message.position)
-    by_id = {row.pk: row for row in rows.only("pk", "parent_id", "role", "text", "position")}
+    by_id = {row.pk: row for row in rows.select_related("generation")}
     path = []
     current: Message | None = by_id.get(message.pk)
     while current is not None:
@@ -73,13 +73,23 @@ def _path_to(message: Message | None) -> list[Message]:
     return path[::-1]
 
 
-def _turns(path: list[Message]) -> list[Turn]:
-    """Empty replies (stopped before the first word, failed) are left out."""
+def _turns(path: list[Message], model: ChatModel) -> list[Turn]:
+    """Empty replies (stopped before the first word, failed) are left out. Provider metadata goes back only
+    to the model that it came from."""
     return [
-        Turn("user" if message.role == Role.USER else "assistant", message.text)
+        Turn(
+            "user" if message.role == Role.USER else "assistant",
+            message.text,
+            opaque=[part["data"] for part in message.part("opaque")] if _is_by(message, model) else [],
+        )
         for message in path
         if message.text
     ]
+
+
+def _is_by(message: Message, model: ChatModel) -> bool:
+    generation = getattr(message, "generation", None)
+    return generation is not None and generation.model_id == model.pk and generation.status == Status.COMPLETE
 
 
 def _fitting(turns: list[Turn], system: str, window: int) -> list[Turn]:

@@ -12,15 +12,16 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, transaction
 
 from chat.database import run_unit_on
-from chat.generation.lease import HEARTBEAT_SECONDS, beat, stops_requested
+from chat.generation.lease import HEARTBEAT_SECONDS, Leases, leases_of
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import JournalEntry
 
@@ -32,13 +33,15 @@ BACKLOG_CHARS = 1_000_000
 
 @dataclass(eq=False)
 class Record:
-    """One running reply: its log, how much of it is committed, and whom to tell."""
+    """One running reply: its log, how much of it is committed, and whom to tell. While it is `aside` its
+    lease is renewed and nothing of it is written: its end is."""
 
     reply_id: UUID
     log: ReplyLog
     on_stop: Callable[[], None]
     on_lost: Callable[[], None]
     committed: int = 0
+    aside: bool = False
 
 
 class Journal:
@@ -47,11 +50,12 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._task: asyncio.Task[None] | None = None
         self._ticked = asyncio.Condition()
+        self._ticking = asyncio.Lock()
         self._beaten = 0.0
         self.healthy = True
 
     def start(self) -> None:
-        self._ticked = asyncio.Condition()
+        self._ticked, self._ticking = asyncio.Condition(), asyncio.Lock()
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="journal")
 
     async def stop(self) -> None:
@@ -73,6 +77,18 @@ class Journal:
         async with self._ticked:
             await self._ticked.wait_for(lambda: record.log.length - record.committed < BACKLOG_CHARS)
 
+    @asynccontextmanager
+    async def ending(self, record: Record) -> AsyncIterator[None]:
+        """Nothing of the reply is written while the block runs, nor by a commit that was under way: so the
+        end, which takes the journal's rows away, leaves none behind."""
+        record.aside = True
+        async with self._ticking:
+            pass
+        try:
+            yield
+        finally:
+            record.aside = False
+
     async def _run(self) -> None:
         while True:
             started = time.monotonic()
@@ -82,15 +98,20 @@ class Journal:
 
     async def tick(self) -> None:
         """One commit. What fails is tried again with the next."""
+        async with self._ticking:
+            await self._tick()
+
+    async def _tick(self) -> None:
         records = list(self._records.values())
         batch = [
             (record, record.committed, record.log.length, record.log.since(record.committed))
             for record in records
+            if not record.aside
         ]
         is_beat = time.monotonic() - self._beaten >= HEARTBEAT_SECONDS
         entries = [(record.reply_id, start, news) for record, start, _, news in batch if news]
         try:
-            lost, stops = await run_unit_on(
+            leases = await run_unit_on(
                 self._thread, _commit, entries, [record.reply_id for record in records], is_beat
             )
         except IntegrityError:
@@ -108,24 +129,23 @@ class Journal:
             self._beaten = time.monotonic()
         for record, _, end, _ in batch:
             record.committed = end
-            if record.reply_id in lost:
+        for record in records:
+            if record.reply_id not in leases.held:
                 record.on_lost()
-            elif record.reply_id in stops:
+            elif record.reply_id in leases.to_stop:
                 record.on_stop()
         async with self._ticked:
             self._ticked.notify_all()
 
 
-def _commit(
-    entries: list[tuple[UUID, int, list[Segment]]], running: list[UUID], is_beat: bool
-) -> tuple[set[UUID], set[UUID]]:
-    """Writes the new output, renews the leases if it is time, and reads who is to stop. Returns the
-    generations whose lease was lost and those with a stop request."""
+def _commit(entries: list[tuple[UUID, int, list[Segment]]], running: list[UUID], is_beat: bool) -> Leases:
+    """Writes the new output of the generations that this process still holds, and renews its leases if it
+    is time."""
     with transaction.atomic():
-        held = beat(running) if is_beat else set(running)
+        leases = leases_of(running, renew=is_beat)
         JournalEntry.objects.bulk_create(
             JournalEntry(generation_id=reply_id, start=start, segments=segments)
             for reply_id, start, segments in entries
-            if reply_id in held
+            if reply_id in leases.held
         )
-        return set(running) - held, stops_requested(running)
+        return leases

@@ -7,8 +7,8 @@ generation as interrupted, and a late writer's conditional update finds nothing 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -16,10 +16,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from chat.generation.context import ModelGoneError, prepare
 from chat.live.hints import hints
 from chat.live.process import PROCESS_NAME
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
+from chat.pipeline.meter import Meter
+from chat.pipeline.tokens import estimate_tokens
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -35,8 +38,7 @@ def claim(generation_id: UUID) -> Generation | None:
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     with transaction.atomic():
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
-        ready = free.filter(~Exists(before), stop_requested=False).values("pk")
-        taken = free.filter(pk__in=list(ready.values_list("pk", flat=True))).update(
+        taken = free.filter(~Exists(before), stop_requested=False).update(
             owner=PROCESS_NAME, status=Status.RUNNING, started_at=Now(), heartbeat_at=Now()
         )
         if not taken:
@@ -59,22 +61,28 @@ def waiting_after(message_id: UUID) -> list[UUID]:
     )
 
 
-def beat(generation_ids: Collection[UUID]) -> set[UUID]:
-    """Renews the leases of this process; the answer is those it still holds. A generation whose person was
-    deactivated or whose conversation was deleted is not held any more."""
+class Leases(NamedTuple):
+    """Which of a process's generations it still holds, and which of those are to stop."""
+
+    held: set[UUID]
+    to_stop: set[UUID]
+
+
+def leases_of(generation_ids: Collection[UUID], *, renew: bool) -> Leases:
+    """The leases of this process among these generations, `renew`ed if it is time. To stop are those that
+    somebody asked to, whose conversation was deleted, or whose person may not use Steady any more."""
     mine = Generation.objects.filter(pk__in=generation_ids, owner=PROCESS_NAME, status=Status.RUNNING)
-    mine.update(heartbeat_at=Now())
-    return set(
-        mine.filter(conversation__owner__is_active=True, conversation__deleted_at=None).values_list(
-            "pk", flat=True
-        )
+    if renew:
+        mine.update(heartbeat_at=Now())
+    rows = mine.values_list(
+        "pk", "stop_requested", "conversation__deleted_at", "conversation__owner__is_active"
     )
-
-
-def stops_requested(generation_ids: Collection[UUID]) -> set[UUID]:
-    return set(
-        Generation.objects.filter(pk__in=generation_ids, stop_requested=True).values_list("pk", flat=True)
-    )
+    held, to_stop = set(), set()
+    for generation_id, is_stopped, deleted_at, is_active in rows:
+        held.add(generation_id)
+        if is_stopped or deleted_at or not is_active:
+            to_stop.add(generation_id)
+    return Leases(held, to_stop)
 
 
 def end(
@@ -113,37 +121,81 @@ def touch(message: Message) -> None:
     transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
 
 
-def end_orphans(*, grace: float = LEASE_SECONDS) -> list[UUID]:
-    """Ends the generations whose process died (no heartbeat for `grace` seconds) and the prompts that
-    waited too long, with what the journal has. Returns the messages that ended."""
-    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
-    stale = Q(status=Status.RUNNING, heartbeat_at__lt=Now() - timedelta(seconds=grace)) | Q(
-        waited, status=Status.QUEUED
+class Orphan(NamedTuple):
+    """A generation whose heartbeat stopped, and the last one there was."""
+
+    generation_id: UUID
+    heartbeat_at: datetime | None
+
+
+def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> set[Orphan]:
+    """The generations whose process died or whose run broke (no heartbeat for `grace` seconds); not those
+    that are `running` here, which know their own end."""
+    stale = Generation.objects.filter(
+        status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
     )
-    ended = []
-    for generation in Generation.objects.filter(stale).exclude(owner=PROCESS_NAME):
-        entries = JournalEntry.objects.filter(generation=generation).order_by("start")
-        segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
-        words = SERVER_STOPPED if generation.status == Status.RUNNING else NEVER_STARTED
-        status = Status.STOPPED if generation.stop_requested else Status.INTERRUPTED
-        if end(
-            generation.pk,
-            generation.owner,
-            status,
-            segments,
-            error_code="" if status == Status.STOPPED else "server_stopped",
-            error_message="" if status == Status.STOPPED else words,
-        ):
-            ended.append(generation.message_id)
-    return ended
+    return {Orphan(*row) for row in stale.exclude(pk__in=running).values_list("pk", "heartbeat_at")}
 
 
-def ready_to_start() -> list[UUID]:
-    """Queued generations that nobody has taken: their process died before it could."""
+def end_orphan(orphan: Orphan) -> bool:
+    """Ends it with what the journal has, unless its heart beats again."""
+    generation = Generation.objects.filter(pk=orphan.generation_id).first()
+    # Compared here: SQLite's own clock writes milliseconds, which as text equal no microseconds.
+    if generation is None or generation.heartbeat_at != orphan.heartbeat_at:
+        return False
+    return _end_from_journal(generation, SERVER_STOPPED)
+
+
+def end_forgotten() -> int:
+    """Ends the queued prompts that waited too long or are to stop; the answer is how many."""
+    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
+    queued = Generation.objects.filter(waited, status=Status.QUEUED)
+    return sum(_end_from_journal(generation, NEVER_STARTED) for generation in queued)
+
+
+def _end_from_journal(generation: Generation, words: str) -> bool:
+    entries = JournalEntry.objects.filter(generation=generation).order_by("start")
+    segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
+    if generation.stop_requested:
+        return end(generation.pk, generation.owner, Status.STOPPED, segments)
+    return end(
+        generation.pk,
+        generation.owner,
+        Status.INTERRUPTED,
+        segments,
+        error_code="server_stopped",
+        error_message=words,
+        **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),
+    )
+
+
+def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[str, Any]:
+    """What a run that died has probably used: its provider never came to report it."""
+    try:
+        prepared = prepare(generation)
+    except ModelGoneError:
+        return {}
+    texts = {
+        kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", "tool")
+    }
+    texts["text"] = texts["text"][len(prepared.prefix) :]
+    asked = Meter(prepared.request).usage.input_tokens
+    said = sum(map(estimate_tokens, texts.values()))
+    return {
+        "input_tokens": asked,
+        "output_tokens": said,
+        "reasoning_tokens": estimate_tokens(texts["reasoning"]),
+        "usage_estimated": True,
+        "cost": prepared.model.cost(asked, said),
+    }
+
+
+def ready_to_start(*, after: float = 2.0) -> list[UUID]:
+    """Queued generations that nobody has taken for so many seconds: their process died before it could."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     waiting = Generation.objects.filter(status=Status.QUEUED, owner="", stop_requested=False)
     return list(
-        waiting.filter(~Exists(before), queued_at__lt=Now() - timedelta(seconds=2)).values_list(
+        waiting.filter(~Exists(before), queued_at__lte=Now() - timedelta(seconds=after)).values_list(
             "pk", flat=True
         )
     )

@@ -12,16 +12,26 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.database import run_unit
-from chat.generation.lease import LEASE_SECONDS, end_orphans, ready_to_start
+from chat.generation.lease import (
+    LEASE_SECONDS,
+    Orphan,
+    end_forgotten,
+    end_orphan,
+    orphans,
+    ready_to_start,
+)
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 10.0  # seconds
+PERIOD = 3.0  # seconds
 
 
 class Recovery:
-    def __init__(self, start_generation: Callable[[UUID], None]) -> None:
-        self._start_generation = start_generation
+    """`running` names the generations that run here, `start_generation` begins one."""
+
+    def __init__(self, running: Callable[[], list[UUID]], start_generation: Callable[[UUID], None]) -> None:
+        self._running, self._start_generation = running, start_generation
+        self._suspects: set[Orphan] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -35,19 +45,28 @@ class Recovery:
 
     async def _run(self) -> None:
         # On SQLite there is exactly one server process, so at its start every other lease is dead.
-        grace = 0.0 if settings.SQLITE else LEASE_SECONDS
+        is_alone = settings.SQLITE
         while True:
             try:
-                await self.sweep(grace)
-                grace = LEASE_SECONDS
+                await self.sweep(is_alone=is_alone)
+                is_alone = False
             except DatabaseError as error:
                 logger.warning("The sweep for interrupted replies could not look: %s", error)
             await asyncio.sleep(PERIOD)
 
-    async def sweep(self, grace: float = LEASE_SECONDS) -> None:
-        """One sweep. Raises DatabaseError."""
-        ended = await run_unit(end_orphans, grace=grace)
+    async def sweep(self, *, is_alone: bool = False) -> None:
+        """One sweep; with `is_alone` nothing that other processes hold is theirs any more. Raises
+        DatabaseError.
+
+        Else an orphan is ended only when the sweep before saw it too, with the same last heartbeat: when a
+        database comes back after a while, all hearts stood still, and those that live beat at once."""
+        found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
+        ended = 0
+        for orphan in found if is_alone else found & self._suspects:
+            ended += await run_unit(end_orphan, orphan)
+        self._suspects = found
+        ended += await run_unit(end_forgotten)
         if ended:
-            logger.warning("%d replies were interrupted by the end of their process.", len(ended))
-        for generation_id in await run_unit(ready_to_start):
+            logger.warning("%d replies were interrupted by the end of their process.", ended)
+        for generation_id in await run_unit(ready_to_start, after=0.0 if is_alone else 2.0):
             self._start_generation(generation_id)

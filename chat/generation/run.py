@@ -22,12 +22,13 @@ from chat.generation.policy import policy_for
 from chat.live.hints import hints
 from chat.live.hub import hub
 from chat.live.process import PROCESS_NAME
-from chat.live.reply_log import ReplyLog, Segment
+from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
 from chat.providers.errors import ConnectionFailedError, ProviderError, TimeoutExceededError
 from chat.providers.events import (
     Finished,
+    Notice,
     Opaque,
     Outcome,
     ReasoningDelta,
@@ -36,7 +37,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.registry import provider_for
+from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Ending:
     error_message: str = ""
     usage: Usage = field(default_factory=Usage)
     first_token_at: datetime | None = None
+    rejection: str = ""  # why a validator of ours stopped the answer
+    first_text_at: datetime | None = None
     opaque: list[dict[str, Any]] = field(default_factory=list)
 
     def failed(self, status: Status, code: str, words: str) -> None:
@@ -119,7 +122,7 @@ class Run:
                 await asyncio.wait([self._producing])
                 self._conclude(ending)
                 if self._reason != "abandoned":
-                    await self._save(generation, ending)
+                    await self._save(generation, record, ending)
             finally:
                 if self._producing is not None:
                     self._producing.cancel()
@@ -146,7 +149,7 @@ class Run:
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
-        provider = provider_for(prepared.account)
+        provider = await ready_provider(prepared.account)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
         try:
             async with aclosing(stream) as events:
@@ -164,7 +167,14 @@ class Run:
                         case Finished(outcome, raw):
                             ending.failed(_STATUS[outcome], "", "")
                             ending.finish_reason = raw[:100]
+                            if outcome is Outcome.REFUSED and ending.rejection:
+                                ending.failed(Status.REFUSED, "rejected", ending.rejection)
                             return
+                        case Notice("retrying", _, attempt, delay):
+                            self._log.waiting = Waiting(attempt, delay)
+                            hub.wake(self.id)
+                        case Notice("rejected", reason):
+                            ending.rejection = reason
                         case Reset():
                             pass  # only before the first output, so there is nothing to take back
                     await self._journal.room(record)
@@ -177,6 +187,8 @@ class Run:
     def _grow(self, kind: str, text: str, ending: Ending) -> None:
         if ending.first_token_at is None and text:
             ending.first_token_at = timezone.now()
+        if ending.first_text_at is None and text and kind == "text":
+            ending.first_text_at = timezone.now()
         self._append(kind, text)
         if hints.is_shared(self.id):
             self._share()
@@ -213,24 +225,25 @@ class Run:
             logger.error("Generation %s failed", self.id, exc_info=error)
             ending.failed(Status.FAILED, "internal", BROKEN)
 
-    async def _save(self, generation: Generation, ending: Ending) -> None:
+    async def _save(self, generation: Generation, record: Record, ending: Ending) -> None:
         """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
         some minutes: then the sweep ends the generation from the journal."""
         fields = _fields(generation.model, ending)
         for delay in (*SAVE_RETRY_SECONDS, None):
             try:
                 segments: list[Segment] = self._log.since(0)
-                await asyncio.shield(
-                    run_unit(
-                        lease.end,
-                        self.id,
-                        PROCESS_NAME,
-                        ending.status,
-                        segments,
-                        opaque=ending.opaque,
-                        **fields,
+                async with self._journal.ending(record):
+                    await asyncio.shield(
+                        run_unit(
+                            lease.end,
+                            self.id,
+                            PROCESS_NAME,
+                            ending.status,
+                            segments,
+                            opaque=ending.opaque,
+                            **fields,
+                        )
                     )
-                )
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)
                 if delay is None:
@@ -244,6 +257,7 @@ def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
     usage = ending.usage
     return {
         "first_token_at": ending.first_token_at,
+        "first_text_at": ending.first_text_at,
         "finish_reason": ending.finish_reason,
         "error_code": ending.error_code,
         "error_message": ending.error_message,

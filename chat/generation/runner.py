@@ -29,7 +29,7 @@ class Runner:
     def __init__(self) -> None:
         self.accepting = False
         self.journal = Journal()
-        self._recovery = Recovery(self._begin)
+        self._recovery = Recovery(lambda: list(self._runs), self._begin)
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
 
     @property

@@ -10,13 +10,16 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import daphne.server
+from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import reactor
+from twisted.internet.error import ReactorNotRunning
 
 from chat.generation.runner import runner
 from chat.management.errors import StartError
@@ -26,6 +29,8 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
 _CLOSE_SECONDS = 3.0
 _BACKLOG = 1024
+# A service manager signals the whole group, and `uv run` passes the signal on: one wish, heard twice.
+_ONE_SIGNAL_SECONDS = 1.0
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -102,6 +107,10 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         if self._failure is not None:
             raise self._failure
 
+    def stop(self) -> None:
+        with suppress(ReactorNotRunning):  # It may have stopped already.
+            super().stop()
+
     def protocol_disconnected(self, protocol: Any) -> None:
         super().protocol_disconnected(protocol)
         self._someone_left.set()
@@ -129,6 +138,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return gate
 
     def _on_start(self) -> None:
+        self.ws_factory.protocol = _Socket
         loop = asyncio.get_event_loop()
         reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()  # Twisted has its own copy.
@@ -147,9 +157,15 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         await self._beside()
 
     def _on_signal(self, number: int) -> None:
-        if self._draining:
+        now = time.monotonic()
+        if not self._draining:
+            self._signalled_at = now
+            self._draining = True
+            self._begin_to_stop()
+        elif now - self._signalled_at > _ONE_SIGNAL_SECONDS:
             os._exit(128 + number)
-        self._draining = True
+
+    def _begin_to_stop(self) -> None:
         self._stopping = asyncio.get_running_loop().create_task(self._stop())
         self._stopping.add_done_callback(self._on_failure)
 
@@ -165,7 +181,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             await runner.drain(seconds)
             self._drained = True
             for protocol in list(self.connections):
-                if _is_open_socket(protocol):
+                if isinstance(protocol, _Socket) and protocol.state == protocol.STATE_OPEN:
                     protocol.serverClose(code=SERVICE_RESTART)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
@@ -177,20 +193,24 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         """Until every socket is closed and every request that has no answer yet has one. A stream of
         events has begun its answer and is cut: the page asks again."""
         while any(
-            "disconnected" not in details and (_is_open_socket(protocol) or _is_unanswered(protocol))
+            "disconnected" not in details and (_is_closing(protocol) or _is_unanswered(protocol))
             for protocol, details in self.connections.items()
         ):
             self._someone_left.clear()
             await self._someone_left.wait()
 
 
-def _is_open_socket(protocol: Any) -> bool:
-    return _type(protocol) == "websocket" and protocol.state != protocol.STATE_CLOSED
+class _Socket(WebSocketProtocol):  # type: ignore[misc]
+    """Autobahn lets a caller close with 1000 and 3000-4999 only and raises for the rest, though 1011
+    ("internal error") and 1012 are a server's to send."""
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
+        self.sendCloseFrame(code=1000 if code is None else code)
+
+
+def _is_closing(protocol: Any) -> bool:
+    return isinstance(protocol, _Socket) and protocol.state == protocol.STATE_CLOSING
 
 
 def _is_unanswered(protocol: Any) -> bool:
-    return _type(protocol) == "http" and not protocol.startedWriting
-
-
-def _type(protocol: Any) -> str:
-    return getattr(protocol, "application_type", "http")
+    return not isinstance(protocol, _Socket) and not protocol.startedWriting

@@ -4,19 +4,23 @@ world about it is an action."""
 from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel, ModelProvider
 from chat.models.conversation import Conversation
+from chat.models.feedback import Feedback
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
 from chat.models.message import Message, Role
+from chat.models.preferences import Preferences
 from chat.models.user import User
 
 __all__ = [
     "LIVE",
     "ChatModel",
     "Conversation",
+    "Feedback",
     "Generation",
     "JournalEntry",
     "Message",
     "ModelProvider",
+    "Preferences",
     "Role",
     "Status",
     "TranscriptRead",

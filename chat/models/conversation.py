@@ -42,6 +42,11 @@ class Conversation(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    seen_version = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="The version that its owner's page last showed."
+    )
 
     objects = ConversationQuerySet.as_manager()
 

@@ -52,6 +52,7 @@ class Generation(models.Model):
     queued_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
+    first_text_at = models.DateTimeField(null=True, blank=True, help_text="When the reasoning was over.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
@@ -82,10 +83,31 @@ class Generation(models.Model):
         return self.status in LIVE
 
     @property
+    def written_so_far(self) -> str:
+        """The visible text of a running reply, as far as the journal has it."""
+        return "".join(
+            text for entry in self.journal.all() for kind, text in entry.segments if kind == "text"
+        )
+
+    @property
+    def seconds_queued(self) -> float | None:
+        if self.started_at is None:
+            return None
+        return (self.started_at - self.queued_at).total_seconds()
+
+    @property
     def seconds_to_first_token(self) -> float | None:
         if self.first_token_at is None or self.started_at is None:
             return None
         return (self.first_token_at - self.started_at).total_seconds()
+
+    @property
+    def seconds_of_thought(self) -> float | None:
+        """From the start to the first word of the answer, or to the end if there was none."""
+        until = self.first_text_at or self.finished_at
+        if until is None or self.started_at is None:
+            return None
+        return (until - self.started_at).total_seconds()
 
     @property
     def seconds(self) -> float | None:

@@ -7,18 +7,23 @@ thread costs what it shows, not what exists.
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils import timezone
 
 from chat.models.conversation import Conversation
 
+if TYPE_CHECKING:
+    from chat.models.feedback import Feedback
+    from chat.models.generation import Generation
+
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self) -> MessageQuerySet:
         """What the thread shows, in its order: the path to the head (with side-by-side replies)."""
-        return self.filter(shown=True).order_by("position").select_related("generation")
+        path = self.filter(shown=True).order_by("position")
+        return path.select_related("generation").prefetch_related("feedback")
 
 
 class Role(models.TextChoices):
@@ -48,6 +53,7 @@ class Message(models.Model):
     added_version = models.PositiveBigIntegerField(help_text="The conversation's version that added it.")
     version = models.PositiveBigIntegerField(help_text="The conversation's version that last changed it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = MessageQuerySet.as_manager()
 
@@ -64,6 +70,20 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.text[:60]}"
+
+    @property
+    def reply(self) -> Generation | None:
+        """How it was produced, if it is a reply."""
+        return getattr(self, "generation", None)
+
+    @property
+    def is_live(self) -> bool:
+        return self.reply is not None and self.reply.is_live
+
+    @property
+    def verdict(self) -> Feedback | None:
+        """What its reader thought of it."""
+        return next(iter(self.feedback.all()), None)
 
     @property
     def reasoning(self) -> str:

@@ -1,9 +1,8 @@
-"""Watches the clock: heartbeats while nothing comes, and an end to an answer that hangs."""
+"""Watches the clock: tells of silence, and ends an answer that hangs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import aclosing
 
 from chat.pipeline.policy import Events, StreamPolicy
@@ -11,142 +10,120 @@ from chat.pipeline.retry import VISIBLE
 from chat.providers.errors import TimeoutExceededError
 from chat.providers.events import Notice, ProviderEvent
 
-_AHEAD = 256  # events read before the reader takes them; then the provider waits
-
 
 async def watchdog(events: Events, policy: StreamPolicy) -> Events:
-    """`events`, with a `heartbeat` notice whenever nothing came for `heartbeat_seconds`.
+    """`events`, as long as they come in time. Calls `policy.on_silence` while they do not.
 
-    Raises `TimeoutExceededError` with the phase: `first_token`, `silence` or `total`. A slow reader is
-    not the provider's silence. Closing or cancelling closes `events` before it returns.
+    Raises `TimeoutExceededError` with the phase: `first_token`, `silence` or `total`. Only waiting for
+    the provider counts: a slow reader is not the provider's silence.
+
+    The events are read in the reader's own task, and one timer serves the whole stream. A task between
+    them, through which a heartbeat could travel as an event, costs as much for each token as all other
+    stages together; so does an `asyncio.timeout` around each (measured).
     """
-    pump = _Pump(events)
-    clock = _Clock(policy, asyncio.get_running_loop().time())
+    clock = _Clock(policy)
     try:
-        while True:
-            for event in pump.take():
-                clock.heard(event)
+        async with aclosing(events):
+            while True:
+                clock.ask()
+                try:
+                    event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except asyncio.CancelledError:
+                    if phase := clock.ran_out():
+                        detail = f"The limit of phase {phase!r} passed."
+                        raise TimeoutExceededError(_WORDS.get(phase), phase=phase, detail=detail) from None
+                    raise
+                clock.answer(event)
                 yield event
-            now = asyncio.get_running_loop().time()
-            clock.last = now if pump.has_more else pump.heard_at
-            clock.check(now)
-            if clock.beat_due(now):
-                yield Notice("heartbeat", delay=now - clock.last)
-            if not await pump.wait(until=clock.next_time()):
-                break
     finally:
-        await pump.close()
+        clock.stop()
 
 
 class _Clock:
-    """What is due when. All times are the event loop's."""
+    """Knows what the stream waits for, and cancels the waiting task when it waited too long.
 
-    def __init__(self, policy: StreamPolicy, now: float) -> None:
+    Its timer is not moved for each event. It rings once in a while, never later than the earliest limit
+    can pass, looks how long the current wait has lasted, and sets itself anew. Cancelling keeps count as
+    `asyncio.Timeout` does, so a cancellation from outside at the same moment is not swallowed.
+    """
+
+    def __init__(self, policy: StreamPolicy) -> None:
         self._policy = policy
-        self.last = now  # when something was heard
-        self._started = self._last_beat = now
-        self._waiting_since = now  # for the first token
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._total_due = _after(now, policy.total_seconds)
+        self._first_due = _after(now, policy.first_token_seconds)
         self._visible = False
+        self._asked: float | None = None  # since when an event is waited for; None while the reader is busy
+        self._beats = 0  # heartbeats of this wait
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._expired = ""
+        self._timer = self._loop.call_later(self._period(), self._ring)
 
-    def heard(self, event: ProviderEvent) -> None:
+    def ask(self) -> None:
+        """The running task waits for an event from now on."""
+        self._asked = self._loop.time()
+        self._beats = 0
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+
+    def answer(self, event: ProviderEvent) -> None:
+        """The event came."""
+        self._asked = None
         if not self._visible:
             self._visible = isinstance(event, VISIBLE)
             if isinstance(event, Notice) and event.kind == "retrying":
-                self._waiting_since = asyncio.get_running_loop().time() + event.delay
+                self._first_due = _after(self._loop.time() + event.delay, self._policy.first_token_seconds)
 
-    def check(self, now: float) -> None:
-        for phase, words, due in self._limits():
-            if now >= due:
-                raise TimeoutExceededError(words, phase=phase, detail=f"The limit of phase {phase} passed.")
+    def ran_out(self) -> str:
+        """The phase whose limit passed; empty when the task was cancelled from outside."""
+        if self._expired and self._task and self._task.uncancel() <= self._cancelling:
+            return self._expired
+        return ""
 
-    def beat_due(self, now: float) -> bool:
-        if now < self._next_beat():
-            return False
-        self._last_beat = now
-        return True
+    def stop(self) -> None:
+        self._timer.cancel()
 
-    def next_time(self) -> float:
-        return min(self._next_beat(), *(due for _, _, due in self._limits()))
+    def _ring(self) -> None:
+        now = self._loop.time()
+        if self._asked is None:
+            self._timer = self._loop.call_later(self._period() or self._policy.heartbeat_seconds, self._ring)
+            return
+        phase, due = self._limit(self._asked)
+        if now >= due and self._task:
+            self._expired = phase
+            self._task.cancel()
+            return
+        next_beat = self._asked + (self._beats + 1) * self._policy.heartbeat_seconds
+        if now >= next_beat:
+            self._beats += 1
+            if self._policy.on_silence is not None:
+                self._policy.on_silence(Notice("heartbeat", delay=now - self._asked))
+            next_beat += self._policy.heartbeat_seconds
+        self._timer = self._loop.call_at(min(next_beat, due, now + self._period()), self._ring)
 
-    def _next_beat(self) -> float:
-        return max(self._last_beat, self.last) + self._policy.heartbeat_seconds
+    def _limit(self, asked: float) -> tuple[str, float]:
+        due = _after(asked, self._policy.silence_seconds) if self._visible else self._first_due
+        if self._total_due <= due:
+            return "total", self._total_due
+        return ("silence" if self._visible else "first_token"), due
 
-    def _limits(self) -> tuple[tuple[str, str | None, float], ...]:
-        policy = self._policy
-        waiting: tuple[str, str | None, float]
-        if self._visible:
-            waiting = ("silence", _SILENCE_WORDS, _after(self.last, policy.silence_seconds))
-        else:
-            waiting = ("first_token", None, _after(self._waiting_since, policy.first_token_seconds))
-        return waiting, ("total", _TOTAL_WORDS, _after(self._started, policy.total_seconds))
-
-
-class _Pump:
-    """Reads events in a task of its own, so that the reader can look at the clock meanwhile."""
-
-    def __init__(self, events: Events) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready: deque[ProviderEvent] = deque()
-        self._reader: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
-        self.heard_at = self._loop.time()
-        self._task = self._loop.create_task(self._run(events))
-
-    def take(self) -> list[ProviderEvent]:
-        """What has come."""
-        taken = list(self._ready)
-        self._ready.clear()
-        if self._room is not None and not self._room.done():
-            self.heard_at = self._loop.time()  # until now it was the reader who was silent
-            self._room.set_result(None)
-        return taken
-
-    @property
-    def has_more(self) -> bool:
-        return bool(self._ready)
-
-    async def wait(self, *, until: float) -> bool:
-        """Returns when something has come or the time has: False at the end. Raises what `events` did."""
-        if not self._ready and not self._task.done():
-            self._reader = self._loop.create_future()
-            timer = self._loop.call_at(until, self._wake)
-            try:
-                await self._reader
-            finally:
-                timer.cancel()
-                self._reader = None
-        if self._ready or not self._task.done():
-            return True
-        self._task.result()
-        return False
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()  # seen: else asyncio logs an error that nobody can use
-
-    async def _run(self, events: Events) -> None:
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    self.heard_at = self._loop.time()
-                    self._ready.append(event)
-                    self._wake()
-                    if len(self._ready) >= _AHEAD:
-                        self._room = self._loop.create_future()
-                        await self._room
-        finally:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+    def _period(self) -> float:
+        """No limit can pass sooner than this from now on, but for those that are already running."""
+        limits = (self._policy.silence_seconds, self._policy.heartbeat_seconds)
+        running = min(self._total_due, self._first_due if not self._visible else self._total_due)
+        left = max(0.0, running - self._loop.time())
+        return min(left, *(limit for limit in limits if limit is not None))
 
 
 def _after(since: float, seconds: float | None) -> float:
     return float("inf") if seconds is None else since + seconds
 
 
-_SILENCE_WORDS = "The provider fell silent in the middle of its answer. Continue, or retry."
-_TOTAL_WORDS = "The answer took longer than this server allows. Continue, or retry."
+_WORDS = {
+    "silence": "The provider fell silent in the middle of its answer. Continue, or retry.",
+    "total": "The answer took longer than this server allows. Continue, or retry.",
+}

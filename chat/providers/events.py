@@ -71,9 +71,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a viewer may want to know while nothing else happens. `kind` is `waiting` (the provider
-    took the request), `retrying` (attempt number `attempt` follows in `delay` seconds), `heartbeat`
-    (nothing came for `delay` seconds) or `rejected` (a validator stops the answer: `message` says why).
+    """Something a viewer may want to know while nothing else happens. `kind` is one of
+
+    - `waiting`: the provider took the request;
+    - `retrying`: attempt number `attempt` follows in `delay` seconds;
+    - `heartbeat`: nothing came for `delay` seconds (given to `StreamPolicy.on_silence`, not to the stream);
+    - `rejected`: a validator stops the answer, `message` says why.
     """
 
     kind: str

@@ -40,6 +40,9 @@ class OpenAIProvider:
         self.account = account
         self._client = _client(account)
         self._negotiator = Negotiator(_CONCESSIONS)
+        # Without a key the SDK wants to be told that none is meant.
+        no_key = {"headers": {"Authorization": openai.omit}}
+        self._options = {"security": {"bearer_auth": True}} if account.api_key else no_key
         host = urlsplit(account.base_url or DEFAULT_BASE_URL).hostname
         self._speaks_responses = host == "api.openai.com"
 
@@ -99,7 +102,7 @@ class OpenAIProvider:
     async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
         """The response to be read and closed by the caller. Raises `ProviderError`."""
         call = self._client.post if method == "post" else self._client.get
-        options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "options": _OPTIONS}
+        options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "options": self._options}
         options |= {"stream_cls": openai.AsyncStream[Any]} | ({"body": body} if body is not None else {})
         try:
             response: httpx2.Response = await call(path, **options)
@@ -130,13 +133,9 @@ def _client(account: Account) -> openai.AsyncOpenAI:
         http_client=openai.DefaultAioHttpClient(follow_redirects=False),
     )
     client.organization = client.project = None
-    # OPENAI_CUSTOM_HEADERS has no switch of its own.
-    headers: dict[str, str | openai.Omit] = {} if account.api_key else {"Authorization": openai.omit}
-    client._custom_headers = headers  # type: ignore[assignment]
+    client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no switch of its own
     return client
 
-
-_OPTIONS = {"security": {"bearer_auth": True}}
 
 _CONCESSIONS = (
     Concession(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),

@@ -6,6 +6,7 @@ An adapter's module is imported on first use: the SDKs cost 0.6-1.5 s and 50-70 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from importlib import import_module
 from weakref import WeakKeyDictionary
 
@@ -29,8 +30,15 @@ def provider_for(account: Account) -> Provider:
     address changed is another account. Raises `ConfigurationError` for an unknown kind."""
     providers = _instances.setdefault(asyncio.get_running_loop(), {})
     if account not in providers:
-        providers[account] = _construct(account)
+        providers[account] = adapter(account.kind)(account)
     return providers[account]
+
+
+async def ready_provider(account: Account) -> Provider:
+    """`provider_for`, with the adapter's module imported off the event loop first: an SDK's import takes up
+    to some seconds, in which no other reply could move."""
+    await asyncio.to_thread(adapter, account.kind)
+    return provider_for(account)
 
 
 async def close_all() -> None:
@@ -40,10 +48,12 @@ async def close_all() -> None:
         await provider.aclose()
 
 
-def _construct(account: Account) -> Provider:
+def adapter(kind: str) -> Callable[[Account], Provider]:
+    """The adapter of a kind. The first call imports its SDK: off the event loop where people wait. Raises
+    `ConfigurationError` for an unknown kind."""
     try:
-        module, _, name = KINDS[account.kind].rpartition(".")
+        module, _, name = KINDS[kind].rpartition(".")
     except KeyError:
-        raise ConfigurationError(detail=f"Unknown provider kind {account.kind!r}.") from None
-    provider: Provider = getattr(import_module(module), name)(account)
-    return provider
+        raise ConfigurationError(detail=f"Unknown provider kind {kind!r}.") from None
+    found: Callable[[Account], Provider] = getattr(import_module(module), name)
+    return found

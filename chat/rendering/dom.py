@@ -11,6 +11,9 @@ COMPOSER_ACTION = "composer-action"
 TITLE = "conversation-title"
 NOTICE = "notice"
 RECEIPT = "receipt"
+EARLIER = "earlier"
+CONVERSATIONS = "conversations"
+TOASTS = "toasts"
 
 
 def message(message_id: UUID) -> str:
@@ -31,6 +34,18 @@ def reasoning_text(message_id: UUID) -> str:
     return f"rt-{message_id}"
 
 
+def reasoning_title(message_id: UUID) -> str:
+    return f"rs-{message_id}"
+
+
+def feedback(message_id: UUID) -> str:
+    return f"f-{message_id}"
+
+
 def conversation(conversation_id: UUID) -> str:
     """A conversation's entry in the list."""
     return f"c-{conversation_id}"
+
+
+def entry_title(conversation_id: UUID) -> str:
+    return f"ct-{conversation_id}"

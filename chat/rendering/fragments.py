@@ -6,12 +6,15 @@ frame costs 20 us, a string 2, measured).
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import escape
 
-from chat.live.reply_log import Segment
+from chat.live.follow import PAGE_LENGTH
+from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
 
@@ -56,6 +59,11 @@ def reasoning_grew(message_id: UUID, text: str) -> str:
     return partial(f"#{dom.reasoning_text(message_id)}", "append", escape(text))
 
 
+def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
+    html = render_to_string("chat/_reply_waits.html", {"waiting": waiting})
+    return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
+
+
 def notice(text: str, *, kind: str = "error") -> str:
     """A sentence for the person, above the composer."""
     html = render_to_string("chat/_notice.html", {"text": text, "kind": kind})
@@ -66,6 +74,30 @@ def receipt(client_id: UUID) -> str:
     """The server has stored the prompt with this client id; the composer may forget its text."""
     html = f'<span id="{dom.RECEIPT}" data-client-id="{client_id}" hidden></span>'
     return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
+
+
+def earlier_url(conversation: Conversation, thread: list[Message]) -> str:
+    """Where the messages before this page of the thread are; "" if there are none."""
+    if len(thread) < PAGE_LENGTH:
+        return ""
+    return reverse("earlier", args=[conversation.pk, thread[0].position])
+
+
+def earlier(conversation: Conversation, thread: list[Message]) -> str:
+    """The way to what lies before a thread that was sent whole."""
+    html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, thread)})
+    return partial(f"#{dom.EARLIER}", "outerHTML", html)
+
+
+def conversation_list(context: dict[str, Any]) -> str:
+    html = render_to_string("chat/_conversation_list.html", context)
+    return partial(f"#{dom.CONVERSATIONS}", "outerMorph", html)
+
+
+def toast(text: str, *, undo: str = "") -> str:
+    """A sentence that goes by itself, with a way to take back what was done (the address to POST to)."""
+    html = render_to_string("chat/_toast.html", {"text": text, "undo": undo})
+    return partial(f"#{dom.TOASTS}", "append", html)
 
 
 def text_of(segments: list[Segment], kind: str) -> str:

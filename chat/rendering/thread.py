@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from chat.live.changes import Change, ReplyGrew, ThreadChanged
+from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
@@ -33,6 +33,8 @@ class ThreadView:
                     self._thread_changed(change, steps)
                 case ReplyGrew(message_id, segments):
                     self._growing[message_id].grow(segments, steps)
+                case ReplyWaits(message_id, waiting):
+                    steps.add(fragments.reply_waits(message_id, waiting))
         return steps.texts
 
     def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
@@ -40,16 +42,15 @@ class ThreadView:
             self._growing.clear()
             articles = "".join(self._article(message, change) for message in change.messages)
             steps.add(fragments.partial(f"#{dom.THREAD}", "innerHTML", articles))
+            steps.add(fragments.earlier(change.conversation, change.messages))
         else:
             for message in change.messages:
                 self._message(message, change, steps)
-        running = next((m for m in reversed(change.messages) if _is_live(m)), None)
-        if running is None and self._growing:
-            running = next(reversed(self._growing.values())).message
+        running = min((growing.message for growing in self._growing.values()), key=_place, default=None)
         steps.add(fragments.conversation_state(change.conversation, running))
 
     def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
-        growing = None if _is_live(message) else self._growing.pop(message.pk, None)
+        growing = None if message.is_live else self._growing.pop(message.pk, None)
         if growing and growing.finish(message, steps):
             return
         article = self._article(message, change)
@@ -59,7 +60,7 @@ class ThreadView:
             steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
 
     def _article(self, message: Message, change: ThreadChanged) -> str:
-        if not _is_live(message):
+        if not message.is_live:
             return fragments.message(message)
         growing = self._growing[message.pk] = _Growing(message)
         growing.grow(change.outputs.get(message.pk, []), _Steps())
@@ -122,6 +123,5 @@ class _Steps:
             self._has_built = self._has_built or builds_on
 
 
-def _is_live(message: Message) -> bool:
-    generation = getattr(message, "generation", None)
-    return generation is not None and generation.is_live
+def _place(message: Message) -> int:
+    return message.position

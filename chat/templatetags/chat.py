@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from uuid import UUID
 
 from django import template
 from django.conf import settings
-from django.utils.safestring import SafeString
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from lucide.templatetags.lucide import lucide
 
 from chat.rendering import dom
 from chat.rendering.markdown import render_markdown
+from chat.rendering.words import translated
 
 register = template.Library()
 
@@ -24,6 +28,53 @@ def dom_id(kind: str, value: UUID) -> str:
 @register.filter
 def markdown(source: str) -> SafeString:
     return render_markdown(source)
+
+
+@register.simple_tag
+def icon(name: str, size: int = 18) -> SafeString:
+    """An icon of the page's sprite: 60 bytes where the drawing itself has 400, and replies carry many."""
+    return format_html(
+        '<svg class="icon" width="{0}" height="{0}" aria-hidden="true"><use href="#i-{1}"/></svg>', size, name
+    )
+
+
+@register.simple_tag
+@cache
+def icon_sprite(names: str) -> SafeString:
+    """The drawings that `icon` refers to, once in a page; `names` are Lucide's, separated by spaces."""
+    symbols = []
+    for name in names.split():
+        inner = lucide(name).partition(">")[2].rpartition("</svg>")[0]
+        symbols.append(f'<symbol id="i-{name}" viewBox="0 0 24 24">{inner}</symbol>')
+    return mark_safe(f'<svg width="0" height="0" hidden>{"".join(symbols)}</svg>')  # noqa: S308  (our own)
+
+
+@register.filter
+def in_language(words: str) -> str:
+    """Words that were stored in English, such as why a reply failed."""
+    return translated(words)
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """A duration as people say it: 0.8 s, 12 s, 3 min 5 s."""
+    if value is None:
+        return ""
+    if value < 10:
+        return f"{value:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(value), 60)
+    return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
+
+
+@register.filter
+def thousands(value: int | None) -> str:
+    """Tokens in short: 800, 32k, 1M."""
+    if value is None:
+        return ""
+    for size, sign in ((1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{sign}"
+    return str(value)
 
 
 @register.simple_tag

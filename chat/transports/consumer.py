@@ -15,13 +15,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 import orjson
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.db import DatabaseError
+from django.http import QueryDict
+from django.http.cookie import parse_cookie
+from django.utils.translation import override
 
 from chat.access import NotFoundError, may_open
 from chat.actions.errors import ActionError, InvalidInputError
@@ -32,7 +38,8 @@ from chat.generation.runner import runner
 from chat.live.sentinel import Viewer
 from chat.models import User
 from chat.rendering import fragments
-from chat.transports.feed import frames
+from chat.rendering.words import in_words
+from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, RateLimit
 from chat.transports.people import viewer_of
 
@@ -41,20 +48,32 @@ logger = logging.getLogger(__name__)
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
+NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
+    # No channel of the layer's for each socket: hints reach the process once, and a layer that is away
+    # (Redis restarts) must not keep a socket from opening.
+    channel_layer_alias = "none"
+
+    async def dispatch(self, message: Any) -> None:
+        """As Channels does it, less the hop to the one thread of all consumers that looks after database
+        connections there before each frame, acks included: none is ever opened on it."""
+        await getattr(self, get_handler_name(message))(message)
+
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.delivery: asyncio.Task[None] | None = None
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
+        query = QueryDict(self.scope["query_string"])
+        self.language = known_language(query.get("language", ""))
         if not runner.accepting:
             await self.close()
             return
         await self.accept()
-        found = await viewer_of(self.scope["headers"])
+        found = await viewer_of(_session_key(self.scope["headers"]))
         if found is None:
             await self.close(4401)
         elif not await run_unit(may_open, found[0], self.conversation_id):
@@ -76,12 +95,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await self._handle(_parsed(text_data))
         except (ActionError, NotFoundError) as error:
-            await self._send_html(fragments.notice(str(error)))
+            await self._send_notice(error)
         except DatabaseError as error:
             logger.error("A frame could not be handled: %s", error)
-            await self._send_html(
-                fragments.notice("The server's database does not answer. Nothing was changed; try again.")
-            )
+            await self._send_notice(ActionError(NO_DATABASE))
+
+    async def _send_notice(self, error: Exception) -> None:
+        with override(self.language):
+            html = fragments.notice(in_words(error))
+        await self._send_html(html)
 
     async def _handle(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
@@ -130,7 +152,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
     async def _send_frames(self, version: int) -> int:
-        async with aclosing(frames(self.viewer, self.conversation_id, version)) as stream:
+        async with aclosing(frames(self.viewer, self.conversation_id, version, self.language)) as stream:
             async for frame in stream:
                 for step in frame.steps or ([] if frame.closed else [""]):
                     if not await self.window.room(ACK_SECONDS):
@@ -144,6 +166,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
         self.window.sent(len(html))
         await self.send(text_data=html or "{}")
+
+
+def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    cookies = next((value for name, value in headers if name == b"cookie"), b"")
+    return parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
+from django.utils.translation import get_supported_language_variant, override
+
 from chat.live.changes import Closed, Quiet, ThreadChanged
 from chat.live.follow import follow
 from chat.live.sentinel import Viewer
@@ -27,9 +30,17 @@ class Frame:
     closed: str = ""
 
 
-async def frames(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGenerator[Frame]:
-    """Frames from the page's `version` on, until closed. It is pulled: what happens while the client is
-    slow becomes one larger frame."""
+def known_language(code: str) -> str:
+    """The page's language if Steady speaks it, else the default."""
+    try:
+        return get_supported_language_variant(code)
+    except LookupError:
+        return settings.LANGUAGE_CODE
+
+
+async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncGenerator[Frame]:
+    """Frames from the page's `version` on, in the page's language, until closed. It is pulled: what happens
+    while the client is slow becomes one larger frame."""
     view = ThreadView()
     async with aclosing(follow(viewer, conversation_id, version)) as stream:
         async for changes in stream:
@@ -37,7 +48,8 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
             for change in changes:
                 if isinstance(change, ThreadChanged):
                     version = change.conversation.version
-            steps = view.render(changes)
+            with override(language):
+                steps = view.render(changes)
             last = changes[-1]
             if isinstance(last, Closed):
                 yield Frame(steps, version, last.reason)

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
 from chat.access import may_open
@@ -23,22 +25,22 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
     if not (version.isascii() and version.isdigit() and len(version) < 19):
         return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
-    found = await viewer_of(request.scope["headers"])  # type: ignore[attr-defined]
+    found = await viewer_of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     if found is None:
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
     user, viewer = found
     if not await run_unit(may_open, user, conversation_id):
         return HttpResponse("There is no such conversation.", status=404, content_type="text/plain")
     return StreamingHttpResponse(
-        _stream(viewer, conversation_id, int(version)),
+        _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"},
     )
 
 
-async def _stream(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncIterator[bytes]:
+async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:
     yield b": connected\n\n"  # so that a buffering proxy shows itself at once
-    async with aclosing(frames(viewer, conversation_id, version)) as stream:
+    async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
         async for frame in stream:
             for step in frame.steps[:-1]:
                 yield encoded(step)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
 from chat.models import User
 from chat.rendering import fragments
+from chat.rendering.words import in_words
 
 
 class PersonRequest(HttpRequest):
@@ -30,14 +32,19 @@ def for_people(view: View[...]) -> View[...]:
     """A view for those who are logged in; a refused action becomes an answer in words."""
 
     @login_required
-    @wraps(view)
-    def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    def page(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except NotFoundError as error:
-            return refused(request, 404, "not_found", str(error))
+            return refused(request, 404, "not_found", in_words(error))
         except ActionError as error:
-            return refused(request, error.status, error.code, str(error))
+            return refused(request, error.status, error.code, in_words(error))
+
+    @wraps(view)
+    def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if request.htmx and not request.user.is_authenticated:  # htmx would put the log-in into the page
+            return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+        return page(request, *args, **kwargs)
 
     return answer
 

@@ -7,19 +7,29 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpResponseBase
+from django.contrib import messages as notes
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chat.access import NotFoundError, conversation_for, conversations_of, may_open
-from chat.actions.conversation import delete_conversation, rename_conversation
+from chat.access import NotFoundError, conversation_for, may_open
+from chat.actions.conversation import (
+    archive_conversation,
+    delete_conversation,
+    pin_conversation,
+    rename_conversation,
+    restore_conversation,
+    see_conversation,
+)
 from chat.live.follow import PAGE_LENGTH
-from chat.models import LIVE, ChatModel, Conversation, Message
-from chat.views.answers import PersonRequest, done, for_people, wanted_method
-
-LISTED = 100  # conversations in the sidebar
+from chat.models import ChatModel, Conversation, Message, Preferences, User
+from chat.rendering import fragments
+from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.sidebar import list_context, page_of
 
 
 @require_safe
@@ -33,16 +43,52 @@ def home(request: PersonRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
 @for_people
 def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """GET shows it, POST renames it, DELETE deletes it."""
+    """GET shows it, POST changes its `title`, or whether it is `pinned` or `archived`, DELETE deletes it."""
     match wanted_method(request):
         case "POST":
-            rename_conversation(request.user, conversation_id, request.POST.get("title", ""))
-            return done(request, to=reverse("conversation", args=[conversation_id]))
+            return _change(request, conversation_id)
         case "DELETE":
             delete_conversation(request.user, conversation_id)
-            return done(request, to=reverse("home"))
+            if not request.htmx:
+                notes.success(request, _("The chat is deleted."))
+                return redirect("home")
+            undo = reverse("restoration", args=[conversation_id])
+            html = fragments.toast(_("The chat is deleted."), undo=undo)
+            if page_of(request) != conversation_id:
+                return _listed(request, html)
+            return _page(request, uuid.uuid4(), html)
         case _:
             return _page(request, conversation_id)
+
+
+@require_POST
+@for_people
+def restoration(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+    """Undoes the deletion."""
+    restore_conversation(request.user, conversation_id)
+    if not request.htmx:
+        return redirect("conversation", conversation_id)
+    return _listed(request, fragments.toast(_("The chat is back.")))
+
+
+def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+    words = ""
+    if "title" in request.POST:
+        rename_conversation(request.user, conversation_id, request.POST["title"])
+    if "pinned" in request.POST:
+        pin_conversation(request.user, conversation_id, pinned=bool(request.POST["pinned"]))
+    if "archived" in request.POST:
+        archived = bool(request.POST["archived"])
+        archive_conversation(request.user, conversation_id, archived=archived)
+        words = _("The chat is in the archive.") if archived else _("The chat is back in the list.")
+    if not request.htmx:
+        return redirect("conversation", conversation_id)
+    return _listed(request, fragments.toast(words) if words else "")
+
+
+def _listed(request: PersonRequest, html: str) -> HttpResponse:
+    """The list anew, and `html`."""
+    return HttpResponse(fragments.conversation_list(list_context(request.user, page_of(request))) + html)
 
 
 @require_safe
@@ -54,11 +100,12 @@ def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> Htt
     if not request.htmx:
         return redirect("conversation", conversation_id)
     messages = _last_page(thread)
-    context = {"thread": messages, "earlier_url": _earlier_url(conversation, messages)}
+    context = {"thread": messages, "earlier_url": fragments.earlier_url(conversation, messages)}
     return render(request, "chat/_earlier_page.html", context)
 
 
-def _page(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> HttpResponseBase:
+    """The whole page; for htmx, which switches from one chat to another, only what differs, and `more`."""
     try:
         conversation = conversation_for(request.user, conversation_id)
     except NotFoundError:
@@ -67,23 +114,28 @@ def _page(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         conversation = Conversation(id=conversation_id, owner=request.user)
         thread: list[Message] = []
     else:
+        see_conversation(request.user, conversation_id)
         thread = _last_page(conversation.messages.shown())
-    models = list(ChatModel.objects.usable_by(request.user))
+    preferences = Preferences.of(request.user)
     context = {
         "conversation": conversation,
-        "conversations": conversations_of(request.user)[:LISTED],
         "thread": thread,
-        "running": next((m for m in reversed(thread) if _is_live(m)), None),
-        "earlier_url": _earlier_url(conversation, thread),
-        "models": models,
-        "chosen_model": _chosen_model(models, thread),
+        "running": next((message for message in thread if message.is_live), None),
+        "earlier_url": fragments.earlier_url(conversation, thread),
+        **_models(request.user, preferences, thread),
         "client_id": uuid.uuid4(),
         "max_prompt": settings.CHAT_MAX_PROMPT_CHARS,
         "messages_url": reverse("messages", args=[conversation_id]),
         "events_url": reverse("events", args=[conversation_id]),
-        "socket_url": f"/ws/conversations/{conversation_id}/",
+        "socket_url": f"/ws/conversations/{conversation_id}/?language={get_language()}",
+        **list_context(request.user, conversation_id),
     }
-    return render(request, "chat/page.html", context)
+    if not request.htmx:
+        return render(request, "chat/page.html", context)
+    answer = render(request, "chat/_switched.html", {**context, "more": more})
+    if "HX-History-Restore-Request" not in request.headers:
+        answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
+    return answer
 
 
 def _last_page(thread: Any) -> list[Message]:
@@ -91,24 +143,16 @@ def _last_page(thread: Any) -> list[Message]:
     return list(reversed(thread.reverse()[:PAGE_LENGTH]))
 
 
-def _earlier_url(conversation: Conversation, thread: list[Message]) -> str:
-    """Where the messages before this page are; "" if there are none."""
-    if len(thread) < PAGE_LENGTH:
-        return ""
-    return reverse("earlier", args=[conversation.pk, thread[0].position])
-
-
-def _chosen_model(models: list[ChatModel], thread: list[Message]) -> int | None:
-    """The model that answered last, else the default of the settings, else the first."""
+def _models(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:
+    """The models to choose from, the favourites first, and the one that is chosen: the one that answered
+    last, else the person's, else the default of the settings, else the first."""
+    models = list(ChatModel.objects.usable_by(user))
+    favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
+    models.sort(key=lambda model: model.pk not in favourites)
     usable = {model.pk for model in models}
-    for message in reversed(thread):
-        generation = getattr(message, "generation", None)
-        if generation and generation.model_id in usable:
-            return int(generation.model_id)
-    named = [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
-    return next(iter(named or sorted(usable, key=[m.pk for m in models].index)), None)
-
-
-def _is_live(message: Message) -> bool:
-    generation = getattr(message, "generation", None)
-    return generation is not None and generation.status in LIVE
+    wanted = [generation.model_id for message in reversed(thread) if (generation := message.reply)]
+    wanted.append(preferences.default_model_id)
+    wanted += [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
+    wanted += [model.pk for model in models]
+    chosen = next((model_id for model_id in wanted if model_id in usable), None)
+    return {"models": models, "favourites": favourites, "chosen_model": chosen}

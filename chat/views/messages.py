@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from django.http import HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from chat.access import message_for
 from chat.actions.errors import InvalidInputError
+from chat.actions.feedback import judge_reply, withdraw_verdict
+from chat.actions.message import delete_message, restore_message
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, done, for_people
+from chat.views.answers import PersonRequest, done, for_people, wanted_method
 
 
 @require_POST
@@ -30,6 +35,55 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     if request.htmx and sent.message.client_id:
         return HttpResponse(fragments.receipt(sent.message.client_id))
     return redirect("conversation", conversation_id)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST", "DELETE"])
+@for_people
+def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """GET gives its Markdown as plain text; DELETE deletes it and what came after it."""
+    if wanted_method(request) == "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD", "DELETE"])
+    if wanted_method(request) != "DELETE":
+        found = message_for(request.user, message_id)
+        return HttpResponse(found.text, content_type="text/plain; charset=utf-8")
+    deleted = delete_message(request.user, message_id)
+    if not request.htmx:
+        return redirect("conversation", deleted.conversation_id)
+    undo = reverse("message_restoration", args=[message_id])
+    return HttpResponse(fragments.toast(_("Deleted from here on."), undo=undo))
+
+
+@require_POST
+@for_people
+def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """Undoes the deletion."""
+    message = restore_message(request.user, message_id)
+    return done(request, to=reverse("conversation", args=[message.conversation_id]))
+
+
+@require_http_methods(["POST", "DELETE"])
+@for_people
+def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """POST says whether a reply is good (`good`, with `reason` and `comment` if not), DELETE takes that
+    back."""
+    verdict = None
+    if wanted_method(request) == "DELETE":
+        message = withdraw_verdict(request.user, message_id)
+    else:
+        message, verdict = judge_reply(
+            request.user,
+            message_id,
+            is_good=bool(request.POST.get("good")),
+            reason=request.POST.get("reason", ""),
+            comment=request.POST.get("comment", ""),
+        )
+    if not request.htmx:
+        return redirect("conversation", message.conversation_id)
+    asks = verdict is not None and not verdict.is_good and "reason" not in request.POST
+    context = {"message": message, "verdict": verdict, "asks": asks}
+    thanks = "" if asks or verdict is None else fragments.toast(_("Thank you. It is noted."))
+    return HttpResponse(render(request, "chat/_feedback.html", context).content + thanks.encode())
 
 
 @require_http_methods(["POST", "DELETE"])

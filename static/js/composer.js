@@ -1,52 +1,83 @@
-// The message box: grows, sends on Enter, and forgets a prompt only once the server has stored it.
-const form = document.getElementById("composer");
-const box = document.getElementById("prompt");
-const clientId = form.elements.client_id;
+// The message box: grows, sends by the person's key, keeps what is not sent yet in this browser until log-out,
+// and forgets a prompt only once the server has stored it.
+import { $, onChat, root, words } from "./page.js";
+
 const RESEND_AFTER = 8000; // ms without a receipt; sending the same id again is harmless
+const growsByItself = CSS.supports("field-sizing", "content");
+const drafts = `draft:${document.body.dataset.user}:`;
 let sent = null;
 
-box.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  if (box.value.trim()) form.requestSubmit();
+forget((name) => !name.startsWith(drafts)); // somebody else's
+
+onChat(() => {
+  clearTimeout(sent?.timer);
+  sent = null;
+  receipts.disconnect();
+  receipts.observe($("receipt").parentNode, { childList: true });
+  $("prompt").value ||= localStorage.getItem(draft()) ?? "";
+  changed();
 });
 
-box.addEventListener("input", grow);
+document.addEventListener("keydown", (event) => {
+  if (event.target.id !== "prompt" || event.key !== "Enter" || event.isComposing) return;
+  const sends = root.dataset.send === "mod-enter" ? event.ctrlKey || event.metaKey : !event.shiftKey;
+  if (!sends) return;
+  event.preventDefault();
+  if (event.target.value.trim()) event.target.form.requestSubmit();
+});
 
-form.addEventListener("submit", (event) => {
-  if (!box.value.trim()) {
+document.addEventListener("input", ({ target }) => { if (target.id === "prompt") changed(); });
+
+document.addEventListener("submit", (event) => {
+  if (event.target.id === "log-out") forget(() => true);
+  if (event.target.id !== "composer") return;
+  const text = $("prompt").value;
+  if (!text.trim()) {
     event.preventDefault();
     event.stopImmediatePropagation();
     return;
   }
   clearTimeout(sent?.timer);
-  sent = { id: clientId.value, text: box.value, timer: setTimeout(resend, RESEND_AFTER) };
+  sent = { id: event.target.elements.client_id.value, text, timer: setTimeout(resend, RESEND_AFTER) };
 }, true);
 
 // The receipt names the stored prompt: what was sent leaves the box, what was typed since stays.
-new MutationObserver(() => {
-  const receipt = document.getElementById("receipt");
-  if (!sent || receipt?.dataset.clientId !== sent.id) return;
+const receipts = new MutationObserver(() => {
+  if (!sent || $("receipt")?.dataset.clientId !== sent.id) return;
   clearTimeout(sent.timer);
+  const box = $("prompt");
   if (box.value.startsWith(sent.text)) box.value = box.value.slice(sent.text.length);
   sent = null;
-  clientId.value = crypto.randomUUID?.() ?? randomId();
-  grow();
-}).observe(document.getElementById("receipt").parentNode, { childList: true });
+  box.form.elements.client_id.value = newId();
+  changed();
+});
 
 function resend() {
-  if (sent && box.value.startsWith(sent.text)) form.requestSubmit();
+  if (sent && $("prompt").value.startsWith(sent.text)) $("composer").requestSubmit();
 }
 
-// crypto.randomUUID exists only on https and localhost.
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 15) | 64;
-  bytes[8] = (bytes[8] & 63) | 128;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+// An object URL ends with a new UUID. (crypto.randomUUID exists only on https and localhost.)
+function newId() {
+  const url = URL.createObjectURL(new Blob());
+  URL.revokeObjectURL(url);
+  return url.slice(-36);
 }
 
-function grow() {
-  box.rows = Math.min(12, box.value.split("\n").length + Math.floor(box.value.length / 90));
+function changed() {
+  const { value } = $("prompt");
+  const tokens = Math.ceil(value.length / 4);
+  $("estimate").hidden = tokens < 25;
+  $("estimate").textContent = words("estimate", tokens);
+  if (!growsByItself) $("prompt").rows = Math.min(12, value.split("\n").length + Math.floor(value.length / 90));
+  if (value.trim()) localStorage.setItem(draft(), value);
+  else localStorage.removeItem(draft());
+}
+
+function draft() {
+  return drafts + $("chat").dataset.conversation;
+}
+
+function forget(which) {
+  const names = Object.keys(localStorage).filter((name) => name.startsWith("draft:") && which(name));
+  for (const name of names) localStorage.removeItem(name);
 }

@@ -1,8 +1,7 @@
 // Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come as
 // server-sent events and prompts go by POST. Both start from the version that the page shows.
-const htmx = window.htmx;
-const chat = document.getElementById("chat");
-const status = document.getElementById("connection");
+import { $, htmx, isShown, onChat, toast, words } from "./page.js";
+
 const FALLBACK_AFTER = 2500; // ms without an open socket
 
 const ACK_AFTER = 250; // ms; the server sends on only while enough of its frames are acknowledged
@@ -14,28 +13,41 @@ let received = 0;
 let acked = 0;
 let ackTimer = null;
 let source = null;
-let timer = setTimeout(fallBack, FALLBACK_AFTER);
+let timer = null;
 
-chat.addEventListener("htmx:ws:after:connection", (event) => {
+onChat(() => {
+  open = false;
+  endFallback();
+  clearTimeout(timer);
+  timer = setTimeout(fallBack, FALLBACK_AFTER);
+});
+
+document.addEventListener("htmx:ws:after:connection", (event) => {
+  if (!isShown(event.target)) return;
   open = true;
   socket = event.detail.connection.socket;
   received = acked = 0;
-  tell({ type: "hello", version: document.getElementById("version").value });
+  tell({ type: "hello", version: $("version").value });
   clearTimeout(timer);
   timer = null;
   endFallback();
   say("");
 });
 
-chat.addEventListener("htmx:ws:close", (event) => {
+document.addEventListener("htmx:ws:close", (event) => {
+  if (!isShown(event.target) || event.detail.reason === "removed") return;
   open = false;
   if (event.detail.code === 4401) return location.reload(); // logged out: the log-in page says so
-  if (event.detail.code === 4404) return location.assign("/");
-  say(status.dataset.reconnecting);
+  if (event.detail.code === 4404) return say(words("deleted"));
+  say(navigator.onLine ? words("reconnecting") : words("offline"));
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
 });
 
-chat.addEventListener("htmx:ws:after:message:incoming", () => {
+addEventListener("offline", () => say(words("offline")));
+addEventListener("online", () => say(open || source ? "" : words("reconnecting")));
+
+document.addEventListener("htmx:ws:after:message:incoming", (event) => {
+  if (event.detail.connection.socket !== socket) return;
   received += 1;
   if (received - acked >= ACK_FRAMES) ack();
   else ackTimer ??= setTimeout(ack, ACK_AFTER);
@@ -50,15 +62,17 @@ document.addEventListener("submit", (event) => {
   htmx.ajax("POST", form.action, { source: form, swap: "none" });
 }, true);
 
+document.addEventListener("htmx:error", () => toast(words("failed")));
+
 function fallBack() {
   timer = null;
   if (open || source) return;
-  const version = document.getElementById("version").value;
+  const chat = $("chat");
   source = document.createElement("div");
   source.hidden = true;
-  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${version}`);
+  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
   source.addEventListener("htmx:sse:after:connection", () => say(""));
-  source.addEventListener("htmx:sse:close", () => { if (!open) say(status.dataset.reconnecting); });
+  source.addEventListener("htmx:sse:close", () => { if (!open) say(words("reconnecting")); });
   chat.append(source);
   htmx.process(source);
 }
@@ -70,6 +84,10 @@ function endFallback() {
   connection?.abortController.abort();
 }
 
+function say(text) {
+  $("connection").textContent = text;
+}
+
 function ack() {
   clearTimeout(ackTimer);
   ackTimer = null;
@@ -79,8 +97,4 @@ function ack() {
 
 function tell(frame) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
-}
-
-function say(words) {
-  status.textContent = words ?? "";
 }

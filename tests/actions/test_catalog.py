@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
@@ -77,6 +78,13 @@ def test_a_model_that_was_added_by_hand_stays_though_it_is_never_listed() -> Non
     assert ChatModel.objects.get(name="fine-tuned").available
 
 
+def returning[T](find: Callable[[Account], T]) -> Callable[[Account], Awaitable[T]]:
+    async def find_later(account: Account) -> T:
+        return find(account)
+
+    return find_later
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
@@ -87,7 +95,7 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
         bad: Scripted(AuthenticationError(detail="401 for sk-canary")),
         OWN: Scripted([ModelInfo("small")]),
     }
-    monkeypatch.setattr(catalog, "provider_for", providers.__getitem__)
+    monkeypatch.setattr(catalog, "ready_provider", returning(providers.__getitem__))
     results = {result.slug: result for result in await sync_catalog()}
     assert results["own"].added == 1
     stored = await ModelProvider.objects.aget(slug="bad")
@@ -102,7 +110,7 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
 async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CHAT_ACCOUNTS = {"own": OWN}
     monkeypatch.setattr(catalog, "LIST_SECONDS", 0.01)
-    monkeypatch.setattr(catalog, "provider_for", lambda account: Scripted())
+    monkeypatch.setattr(catalog, "ready_provider", returning(lambda account: Scripted()))
     (result,) = await sync_catalog()
     assert result.error
     assert (await ModelProvider.objects.aget()).sync_error == result.error
@@ -117,7 +125,7 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
     settings.CHAT_ACCOUNTS = {
         "ollama": Account("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
     }
-    monkeypatch.setattr(catalog, "provider_for", lambda account: Scripted([ModelInfo("llama")]))
+    monkeypatch.setattr(catalog, "ready_provider", returning(lambda account: Scripted([ModelInfo("llama")])))
     assert await sync_catalog() == []
     assert not await ModelProvider.objects.aexists()
     with socket.create_server(("127.0.0.1", port)):

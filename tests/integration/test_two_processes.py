@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import ARGUMENTS, Person
+from tests.browser.conftest import Person
 from tests.browser.test_chat import replies, send, wait_for_text
-from tests.conftest import CHROMIUM, POSTGRES_URL, REDIS_URL
+from tests.conftest import POSTGRES_URL, REDIS_URL
 from tests.servers import ADMIN, ServerProcess
 from tests.services import fresh_database
 
@@ -30,19 +30,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProce
         second.stop()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 def test_a_viewer_on_another_process_sees_the_reply_grow(
-    pair: tuple[ServerProcess, ServerProcess], chromium: Browser
+    pair: tuple[ServerProcess, ServerProcess], browser: Browser
 ) -> None:
     first, second = pair
-    context = chromium.new_context()
+    context = browser.new_context()
     sender = Person(context, first.url, ADMIN)
     # Cookies know no ports, so one log-in holds on both processes.
     reply = send(sender.page, "Seen from elsewhere")
@@ -60,11 +52,9 @@ def test_a_viewer_on_another_process_sees_the_reply_grow(
     context.close()
 
 
-def test_stop_works_from_another_process(
-    pair: tuple[ServerProcess, ServerProcess], chromium: Browser
-) -> None:
+def test_stop_works_from_another_process(pair: tuple[ServerProcess, ServerProcess], browser: Browser) -> None:
     first, second = pair
-    context = chromium.new_context()
+    context = browser.new_context()
     sender = Person(context, first.url, ADMIN)
     reply = send(sender.page, "Stopped from elsewhere")
     wait_for_text(reply, 10)
@@ -77,10 +67,10 @@ def test_stop_works_from_another_process(
 
 
 def test_when_its_process_is_killed_the_reply_is_kept_as_interrupted(
-    pair: tuple[ServerProcess, ServerProcess], chromium: Browser
+    pair: tuple[ServerProcess, ServerProcess], browser: Browser
 ) -> None:
     first, second = pair
-    context = chromium.new_context()
+    context = browser.new_context()
     sender = Person(context, first.url, ADMIN)
     viewer = sender.tab()
     reply = send(sender.page, "Killed")

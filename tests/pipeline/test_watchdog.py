@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from chat.pipeline.policy import StreamPolicy
+from chat.pipeline.policy import Events, StreamPolicy
 from chat.pipeline.retry import retry
 from chat.pipeline.watchdog import watchdog
 from chat.providers import errors
@@ -33,10 +33,19 @@ async def test_events_pass_unchanged_and_in_order() -> None:
 
 @in_virtual_time
 async def test_silence_is_told_by_heartbeats() -> None:
-    provider = ScriptedProvider([TextDelta("a"), 50.0, TextDelta("b"), DONE])
-    events = await collect(provider, StreamPolicy(heartbeat_seconds=15))
-    assert [event.delay for event in events if isinstance(event, Notice)] == [15, 30, 45]
-    assert text_of(events) == "ab"
+    beats: list[Notice] = []
+    policy = StreamPolicy(heartbeat_seconds=15, on_silence=beats.append)
+    script = [7.0, TextDelta("a"), 50.0, TextDelta("b"), 1.0, TextDelta("c"), 16.0, DONE]
+    assert text_of(await collect(ScriptedProvider(script), policy)) == "abc"
+    assert beats == [Notice("heartbeat", delay=delay) for delay in (15, 30, 45, 15)]
+
+
+@in_virtual_time
+async def test_there_are_no_heartbeats_after_the_end() -> None:
+    beats: list[Notice] = []
+    await collect(ScriptedProvider([DONE]), StreamPolicy(on_silence=beats.append))
+    await asyncio.sleep(1_000)
+    assert beats == []
 
 
 @in_virtual_time
@@ -85,26 +94,46 @@ async def test_a_slow_reader_is_not_the_providers_silence() -> None:
 async def test_a_reader_that_stops_reading_stops_the_provider() -> None:
     count = 0
 
-    async def endless() -> object:
+    async def endless() -> Events:
         nonlocal count
         while True:
             count += 1
             yield TextDelta("a")
 
-    async with aclosing(watchdog(endless(), StreamPolicy())) as events:  # type: ignore[arg-type]
+    async with aclosing(watchdog(endless(), StreamPolicy())) as events:
         await anext(events)
         await asyncio.sleep(100)
-    assert count <= 600
+    assert count == 1
 
 
 @in_virtual_time
-async def test_the_wait_before_another_attempt_does_not_count_as_waiting_for_the_first_token() -> None:
+async def test_the_wait_before_another_attempt_is_not_waiting_for_the_first_token() -> None:
+    beats: list[Notice] = []
     provider = ScriptedProvider([errors.RateLimitError(retry_after=50)], [5.0, TextDelta("a"), DONE])
-    policy = StreamPolicy(first_token_seconds=30, heartbeat_seconds=20)
+    policy = StreamPolicy(first_token_seconds=30, heartbeat_seconds=20, on_silence=beats.append)
     events = [event async for event in watchdog(retry(lambda: provider.stream(REQUEST), policy), policy)]
-    kinds = [event.kind for event in events if isinstance(event, Notice)]
-    assert kinds == ["retrying", "heartbeat", "heartbeat"]
+    assert [event.kind for event in events if isinstance(event, Notice)] == ["retrying"]
+    assert len(beats) == 2
     assert text_of(events) == "a"
+
+
+@in_virtual_time
+async def test_a_timeout_of_the_reader_is_its_own() -> None:
+    with pytest.raises(TimeoutError) as raised:
+        async with asyncio.timeout(5):
+            await collect(ScriptedProvider([TextDelta("a"), 1e6]), StreamPolicy())
+    assert not isinstance(raised.value, errors.ProviderError)
+
+
+@in_virtual_time
+async def test_a_reader_that_is_busy_past_the_end_is_told_when_it_asks() -> None:
+    policy = StreamPolicy(total_seconds=20, heartbeat_seconds=15)
+    provider = ScriptedProvider([TextDelta("a"), 1e6])
+    with pytest.raises(errors.TimeoutExceededError) as raised:
+        async for _ in watchdog(provider.stream(REQUEST), policy):
+            await asyncio.sleep(100)
+    assert raised.value.phase == "total"
+    assert asyncio.get_running_loop().time() <= 115
 
 
 @in_virtual_time

@@ -111,8 +111,8 @@ def test_a_database_address_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
-def test_mail_goes_to_standard_output_unless_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "console" in env.mailer("X")["BACKEND"]
+def test_mail_has_a_server_or_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.mailer("X") == {"BACKEND": "chatproject.mail.Unsent"}
     monkeypatch.setenv("X", "smtp://u:p%2Fw@mail.example")
     options = env.mailer("X")["OPTIONS"]
     assert (options["host"], options["port"], options["password"]) == ("mail.example", 587, "p/w")

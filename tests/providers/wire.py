@@ -46,8 +46,8 @@ class Script:
 
     tokens: int = 5
     text: str = ""
-    pace: float = 0
-    first: float = 0
+    pace: float = 0.0
+    first: float = 0.0
     reasoning: int = 0
     tools: int = 0
     fail: int = 0
@@ -135,9 +135,8 @@ class Wire:
         app.router.add_post("/v1/chat/completions", self._answer(ChatFormat))
         app.router.add_post("/v1/responses", self._answer(ResponsesFormat))
         app.router.add_post("/v1/messages", self._answer(MessagesFormat))
-        app.router.add_post("/v1beta/models/{model}:streamGenerateContent", self._answer(GeminiFormat))
+        app.router.add_post("/v1/models/{model}:streamGenerateContent", self._answer(GeminiFormat))
         app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1beta/models", self._models)
         app.router.add_get("/_log", self._show_log)
         app.router.add_delete("/_log", self._forget)
         return app
@@ -172,7 +171,8 @@ class Wire:
         if script.hang == -1:
             await asyncio.Event().wait()
         await asyncio.sleep(script.first)
-        if script.refuses and script.refuses in json.dumps(entry.body):
+        named = json.dumps(entry.body).count(script.refuses) - json.dumps(prompt).count(script.refuses)
+        if script.refuses and named:
             entry.end = "failed"
             return web.json_response(wire.complaint(script.refuses), status=400)
         attempt = self.attempts[prompt] = self.attempts.get(prompt, 0) + 1
@@ -228,7 +228,7 @@ class Wire:
     async def _models(self, request: web.Request) -> web.Response:
         if self.models_fail:
             return web.json_response({"what": ["is this?"]}, status=self.models_fail)
-        if request.path.startswith("/v1beta"):
+        if "x-goog-api-key" in request.headers:
             return web.json_response({"models": GEMINI_MODELS})
         if "anthropic-version" in request.headers:
             return web.json_response({"data": ANTHROPIC_MODELS, "has_more": False})
@@ -495,6 +495,8 @@ class ResponsesFormat(Format):
 
     @staticmethod
     def prompt(body: Any) -> str:
+        if isinstance(body["input"], str):
+            return body["input"]
         users = [item for item in body["input"] if item.get("role") == "user"]
         return _text_of(users[-1]["content"]) if users else ""
 

@@ -26,7 +26,6 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A re
 # `swap` is what hx-ws does with a message's text.
 HARNESS = """
 import htmx from "/vendor/htmx.esm.min.js";
-import "/js/copy-code.js";
 const swap = (text) => htmx.swap({
   sourceElement: document.body, target: document.body, swap: "innerHTML swapEmpty:false", text,
   transition: false,

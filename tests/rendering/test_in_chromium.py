@@ -100,17 +100,5 @@ def test_no_finished_block_moves_and_no_attribute_stays(replies: ReplyPage) -> N
     assert left == 0
 
 
-def test_the_copy_button_copies_the_code(replies: ReplyPage) -> None:
-    page = replies.page
-    text = "```py\nx = '<b>'\nprint(x)\n```\n"
-    page.evaluate("startReply", "b-copy")
-    page.evaluate(SWAP_ALL, frames("b-copy", list(text)))
-    page.evaluate(CLIPBOARD)
-    button = page.locator("#b-copy button.copy-code")
-    button.click()
-    page.wait_for_function("document.querySelector('#b-copy button.copy-code').textContent === 'Copied'")
-    assert page.evaluate("copied") == "x = '<b>'\nprint(x)"
-
-
 def by(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]

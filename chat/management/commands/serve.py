@@ -10,11 +10,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, connection
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
+from chat.database import run_unit
 from chat.management import bootstrap
 from chat.management.errors import StartError
 
@@ -24,7 +27,7 @@ SYNC_SECONDS = 600.0
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # They ask the database, which is made ready first.
+    requires_system_checks = ()  # Only ours: all of them take long, and ask the database before it stands.
     help = "Prepares the database, the static files and the first administrator, then serves Steady."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,6 +44,7 @@ class Command(BaseCommand):
             sys.exit(getattr(error, "code", 2))
 
     def _serve(self, address: str) -> None:
+        self.check(tags=["steady"])
         from chat.management import server  # Twisted, once the settings are known to be right
 
         host, port = server.parse_address(address)
@@ -49,13 +53,11 @@ class Command(BaseCommand):
         bootstrap.lock_sqlite()
         if bootstrap.prepare_database():
             self._say("The database is up to date.")
-        self.check()
         if bootstrap.collect_static():
             self._say("The static files are collected.")
         welcome = _first_admin()
 
-        from chatproject.asgi import application
-
+        application = import_string(settings.ASGI_APPLICATION)
         bound = listener.getsockname()[1]
 
         async def beside() -> None:
@@ -63,13 +65,30 @@ class Command(BaseCommand):
 
             await sync_catalog({"demo"})  # No network: the first page has a model to offer.
             self._say(_welcome_words(host, bound, welcome))
-            await _keep_catalog_fresh()
+            await self._keep_catalog_fresh()
 
         server.Server(application, listener, beside, self._say).run()
 
     def _say(self, words: str) -> None:
         self.stdout.write(words)
         self.stdout.flush()
+
+    async def _keep_catalog_fresh(self) -> None:
+        """Asks the providers at the start and every ten minutes, so that one that was down, or an Ollama
+        that was started later, just appears."""
+        from chat.actions.catalog import sync_catalog
+
+        told = False
+        while True:
+            try:
+                await sync_catalog()
+                if not told:
+                    told = True
+                    for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
+                        self._say(f"{message.msg} {message.hint}")
+            except DatabaseError:
+                logger.exception("Cannot store the providers' models. The next attempt is in ten minutes.")
+            await asyncio.sleep(SYNC_SECONDS)
 
 
 def _first_admin() -> str | None:
@@ -100,22 +119,9 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
 
 
 def _visible_url(host: str, port: int) -> str:
-    """What to type into a browser: STEADY_URL, on a local install with the port really used."""
-    if not settings.LOCAL:
+    """What to type into a browser: STEADY_URL, or where it is not set the address really used."""
+    if settings.STEADY_URL != settings.DEFAULT_URL:
         return str(settings.STEADY_URL)
     everywhere = ":" in host or (host[0].isdigit() and ip_address(host).is_unspecified)
     name = str(urlsplit(settings.STEADY_URL).hostname) if everywhere else host
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
-
-
-async def _keep_catalog_fresh() -> None:
-    """Asks the providers at the start and every ten minutes, so that one that was down, or an Ollama that
-    was started later, just appears."""
-    from chat.actions.catalog import sync_catalog
-
-    while True:
-        try:
-            await sync_catalog()
-        except DatabaseError:
-            logger.exception("Cannot store the providers' models. The next attempt is in ten minutes.")
-        await asyncio.sleep(SYNC_SECONDS)

@@ -1,0 +1,40 @@
+"""Erasing conversations for good, as only an administrator can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from chat.live.hints import hints
+from chat.models import Conversation, Generation, Message
+
+
+def erase_conversations(conversation_ids: Iterable[UUID]) -> None:
+    """Deletes the content: messages, replies and title. The empty row stays, so that an open page cannot
+    take the id again. Running replies stop, and write nothing back."""
+    ids = list(conversation_ids)
+    with transaction.atomic():
+        rows = Conversation.objects.select_for_update().filter(pk__in=ids)
+        list(rows)  # Holds the rows, so that no reply is queued meanwhile.
+        live = list(Generation.objects.live().filter(conversation__in=ids).values_list("pk", flat=True))
+        rows.update(
+            title="",
+            head=None,
+            last_position=0,
+            deleted_at=timezone.now(),
+            version=F("version") + 1,
+            path_version=F("version") + 1,
+        )
+        Message.objects.filter(conversation__in=ids).delete()
+        transaction.on_commit(lambda: _tell(ids, live))
+
+
+def _tell(conversation_ids: list[UUID], replies: list[UUID]) -> None:
+    for reply_id in replies:
+        hints.stop_requested(reply_id)
+    for conversation_id in conversation_ids:
+        hints.conversation_changed(conversation_id)

@@ -1,0 +1,41 @@
+"""A person's verdict on a reply."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from chat.access import message_for
+from chat.actions.errors import InvalidInputError, TooLongError
+from chat.models import Feedback, Message, Role, User
+from chat.models.feedback import COMMENT_LENGTH
+
+
+def judge_reply(
+    user: User, message_id: UUID, *, is_good: bool, reason: str = "", comment: str = ""
+) -> tuple[Message, Feedback]:
+    """Keeps the verdict in place of an earlier one. Raises `NotFoundError`, `InvalidInputError`,
+    `TooLongError`."""
+    comment = comment.replace("\x00", "").strip()
+    if reason and reason not in Feedback.Reason.values:
+        raise InvalidInputError("This reason is not one of the list.")
+    if len(comment) > COMMENT_LENGTH:
+        raise TooLongError("The comment may have at most {limit} characters.", limit=COMMENT_LENGTH)
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        if message.role != Role.ASSISTANT:
+            raise InvalidInputError("This is not a reply.")
+        feedback, _created = Feedback.objects.update_or_create(
+            message=message,
+            user=user,
+            defaults={"is_good": is_good, "reason": reason, "comment": comment},
+        )
+    return message, feedback
+
+
+def withdraw_verdict(user: User, message_id: UUID) -> Message:
+    """Raises `NotFoundError`."""
+    message = message_for(user, message_id)
+    message.feedback.filter(user=user).delete()
+    return message

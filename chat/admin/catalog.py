@@ -1,0 +1,89 @@
+"""Which models people may use, and what they cost."""
+
+from __future__ import annotations
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+
+from chat.actions.catalog import sync_catalog
+from chat.models import ChatModel, ModelProvider
+
+
+@admin.register(ModelProvider)
+class ModelProviderAdmin(admin.ModelAdmin):
+    """An account of the environment. A provider whose account is gone can be deleted; no account can be
+    made here."""
+
+    list_display = [
+        "name",
+        "slug",
+        "enabled",
+        "position",
+        "configured",
+        "model_count",
+        "synced_at",
+        "sync_error",
+    ]
+    list_editable = ["enabled", "position"]
+    readonly_fields = ["slug", "configured", "synced_at", "sync_error"]
+    actions = ["sync"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelProvider]:
+        providers: QuerySet[ModelProvider] = super().get_queryset(request)
+        return providers.annotate(_models=Count("models"))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.display(boolean=True, description="Has an account")
+    def configured(self, provider: ModelProvider) -> bool:
+        return provider.slug in settings.CHAT_ACCOUNTS
+
+    @admin.display(ordering="_models", description="Models")
+    def model_count(self, provider: ModelProvider) -> int:
+        return int(provider._models)  # type: ignore[attr-defined]
+
+    @admin.action(description="Ask for their models now", permissions=["change"])
+    def sync(self, request: HttpRequest, providers: QuerySet[ModelProvider]) -> None:
+        results = async_to_sync(sync_catalog)(set(providers.values_list("slug", flat=True)))
+        for result in results:
+            if result.error:
+                self.message_user(request, f"{result.slug}: {result.error}", messages.ERROR)
+            else:
+                self.message_user(
+                    request, f"{result.slug}: {result.listed} models, {result.added} of them new."
+                )
+        if not results:
+            self.message_user(request, "No such account is set up and running.", messages.WARNING)
+
+
+@admin.register(ChatModel)
+class ChatModelAdmin(admin.ModelAdmin):
+    list_display = [
+        "name",
+        "provider",
+        "enabled",
+        "for_everyone",
+        "available",
+        "input_price",
+        "output_price",
+        "context_window",
+    ]
+    list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
+    list_filter = ["provider", "enabled", "available", "for_everyone"]
+    list_select_related = ["provider"]
+    search_fields = ["name", "display_name"]
+    filter_horizontal = ["groups"]
+    readonly_fields = ["available", "listed_at"]
+    actions = ["enable", "disable"]
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
+        self.message_user(request, f"{models.update(enabled=True)} models can be used.")
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
+        self.message_user(request, f"{models.update(enabled=False)} models cannot be used any more.")

@@ -1,0 +1,180 @@
+"""Conversations as administrators see them: to find, read, export and erase, never to change.
+
+Whoever reads or exports one is recorded, with whose it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from chat.actions.erasure import erase_conversations
+from chat.admin.export import conversations_as_json_lines
+from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
+
+MESSAGES_PER_PAGE = 200
+_EXPORT_LIMIT = 10_000
+
+
+class _StateFilter(admin.SimpleListFilter):
+    title = "state of a reply"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(status.value, status.label) for status in Status]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        return _with_reply(queryset, status=self.value()) if self.value() else queryset
+
+
+class _ModelFilter(admin.SimpleListFilter):
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        models = ChatModel.objects.filter(Exists(Generation.objects.filter(model=OuterRef("pk"))))
+        return [(str(model.pk), model.label) for model in models]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        value = self.value() or ""
+        return _with_reply(queryset, model=int(value)) if value.isdecimal() and len(value) < 18 else queryset
+
+
+@admin.register(Conversation)
+class TranscriptAdmin(admin.ModelAdmin):
+    list_display = ["name", "owner", "message_count", "last_state", "created_at", "updated_at", "deleted_at"]
+    list_filter = [
+        "updated_at",
+        _StateFilter,
+        _ModelFilter,
+        ("deleted_at", admin.EmptyFieldListFilter),
+        ("owner", admin.RelatedOnlyFieldListFilter),
+    ]
+    list_select_related = ["owner"]
+    list_per_page = 50
+    search_fields = ["title"]
+    search_help_text = "Search in titles, in what was written, and in people's addresses."
+    show_full_result_count = False
+    actions = ["export"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        """Without those that were erased. The annotations are for the page's rows only: subqueries."""
+        replies = Generation.objects.filter(conversation=OuterRef("pk"))
+        counts = Message.objects.filter(conversation=OuterRef("pk")).order_by().values("conversation")
+        conversations: QuerySet[Conversation] = super().get_queryset(request)
+        return conversations.exclude(deleted_at__isnull=False, last_position=0).annotate(
+            _messages=Coalesce(Subquery(counts.annotate(count=Count("pk")).values("count")), 0),
+            _reply=Subquery(replies.order_by("-queued_at").values("status")[:1]),
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
+    ) -> tuple[QuerySet[Conversation], bool]:
+        """Every word must occur. One pass over the messages for each word, whatever the number of
+        conversations."""
+        for word in search_term.replace("\x00", "").split():
+            written = Message.objects.filter(text__icontains=word).order_by().values("conversation")
+            queryset = queryset.filter(
+                Q(title__icontains=word) | Q(owner__email__icontains=word) | Q(pk__in=written)
+            )
+        return queryset, False
+
+    @admin.display(description="title")
+    def name(self, conversation: Conversation) -> str:
+        return str(conversation)
+
+    @admin.display(description="messages", ordering="_messages")
+    def message_count(self, conversation: Conversation) -> int:
+        return int(conversation._messages)  # type: ignore[attr-defined]
+
+    @admin.display(description="last reply", empty_value="-")
+    def last_state(self, conversation: Conversation) -> str | None:
+        state: str | None = conversation._reply  # type: ignore[attr-defined]
+        return str(Status(state).label) if state else None
+
+    # --- Reading -----------------------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        conversation = self.get_object(request, object_id)
+        if not self.has_view_permission(request, conversation):
+            raise PermissionDenied
+        if conversation is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+        _record([conversation], request, TranscriptRead.How.READ)
+        pages = Paginator(
+            conversation.messages.select_related("generation__model").prefetch_related("generation__journal"),
+            MESSAGES_PER_PAGE,
+        )
+        page = pages.get_page(request.GET.get("page"))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": str(conversation),
+            "conversation": conversation,
+            "page": page,
+            "page_range": pages.get_elided_page_range(page.number),
+            "has_delete_permission": self.has_delete_permission(request, conversation),
+        }
+        return TemplateResponse(request, "admin/chat/conversation/transcript.html", context)
+
+    @admin.action(description="Export as JSON Lines", permissions=["view"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> HttpResponseBase | None:
+        conversations = list(queryset.select_related("owner").defer("head")[: _EXPORT_LIMIT + 1])
+        if len(conversations) > _EXPORT_LIMIT:
+            words = f"At most {_EXPORT_LIMIT} conversations go into one file. Narrow the selection."
+            self.message_user(request, words, messages.ERROR)
+            return None
+        _record(conversations, request, TranscriptRead.How.EXPORTED)
+        return StreamingHttpResponse(
+            conversations_as_json_lines([conversation.pk for conversation in conversations]),
+            content_type="application/jsonl",
+            headers={
+                "Content-Disposition": f'attachment; filename="steady-{timezone.now():%Y-%m-%d}.jsonl"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    # --- Erasing -----------------------------------------------------------------------------------------
+
+    def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
+        erase_conversations([obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        erase_conversations(queryset.values_list("pk", flat=True))
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What the confirmation says, without loading every message of every conversation."""
+        names = [f"{conversation} ({conversation.owner})" for conversation in objs]
+        ids: list[UUID] = [conversation.pk for conversation in objs]
+        counts = {"conversations": len(ids), "messages": Message.objects.filter(conversation__in=ids).count()}
+        return names, counts, set(), []
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
+        return False
+
+
+def _with_reply(queryset: QuerySet[Conversation], **what: Any) -> QuerySet[Conversation]:
+    return queryset.filter(Exists(Generation.objects.filter(conversation=OuterRef("pk"), **what)))
+
+
+def _record(conversations: list[Conversation], request: HttpRequest, how: TranscriptRead.How) -> None:
+    assert isinstance(request.user, User)
+    TranscriptRead.objects.bulk_create(
+        TranscriptRead.of(conversation, request.user, how) for conversation in conversations
+    )

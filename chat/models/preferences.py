@@ -1,0 +1,82 @@
+"""How a person likes the page."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from chat.models.catalog import ChatModel
+from chat.models.user import User
+
+
+class Preferences(models.Model):
+    """One row per person, made when they first change something. Most of it reaches the page as `data-*`
+    attributes of its root, where the style sheets and scripts read it."""
+
+    class Theme(models.TextChoices):
+        SYSTEM = "system", _("As the system has it")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    class Density(models.TextChoices):
+        COMFORTABLE = "comfortable", _("Comfortable")
+        COMPACT = "compact", _("Compact")
+
+    class TextSize(models.TextChoices):
+        SMALL = "small", _("Small")
+        MEDIUM = "medium", _("Medium")
+        LARGE = "large", _("Large")
+        LARGER = "larger", _("Larger")
+
+    class Streaming(models.TextChoices):
+        WORDS = "words", _("Word by word")
+        PARAGRAPHS = "paragraphs", _("Paragraph by paragraph")
+        WHOLE = "whole", _("All at once, when it is done")
+
+    class SendKey(models.TextChoices):
+        ENTER = "enter", _("Enter sends, Shift+Enter breaks the line")
+        MOD_ENTER = "mod-enter", _("Ctrl+Enter (⌘+Enter) sends, Enter breaks the line")
+
+    class Announcements(models.TextChoices):
+        STATE = "state", _("Only that a reply has begun and ended")
+        SENTENCES = "sentences", _("Each sentence as it comes")
+        END = "end", _("The whole reply, when it is done")
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
+    language = models.CharField(_("Language"), max_length=10, blank=True)
+    theme = models.CharField(_("Theme"), max_length=8, choices=Theme, default=Theme.SYSTEM)
+    density = models.CharField(_("Density"), max_length=12, choices=Density, default=Density.COMFORTABLE)
+    text_size = models.CharField(_("Text size"), max_length=8, choices=TextSize, default=TextSize.MEDIUM)
+    streaming = models.CharField(_("Show a reply"), max_length=12, choices=Streaming, default=Streaming.WORDS)
+    send_key = models.CharField(_("Sending"), max_length=10, choices=SendKey, default=SendKey.ENTER)
+    single_keys = models.BooleanField(
+        _("Shortcuts of one key"), default=True, help_text=_("Such as ? for help. Turn off for voice input.")
+    )
+    announcements = models.CharField(
+        _("Screen readers hear"), max_length=10, choices=Announcements, default=Announcements.STATE
+    )
+    default_model = models.ForeignKey(
+        ChatModel,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("Model for new chats"),
+    )
+    favourites = models.ManyToManyField(ChatModel, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "preferences"
+
+    def __str__(self) -> str:
+        return f"Preferences of {self.user}"
+
+    @classmethod
+    def of(cls, user: User) -> Preferences:
+        """The person's own, or the defaults, unsaved."""
+        return cls.objects.filter(user=user).select_related("default_model").first() or cls(user=user)
+
+    @property
+    def language_or_default(self) -> str:
+        return self.language or settings.LANGUAGE_CODE

@@ -1,0 +1,144 @@
+"""The list of a person's chats: grouped by date, with what runs and what is new.
+
+The page asks for it again every few seconds while it is visible, and at once when its own chat changed;
+`stamp` makes the usual answer "nothing new" cheap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from hashlib import blake2s
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from chat.access import conversations_of
+from chat.actions.conversation import see_conversation
+from chat.models import LIVE, Conversation, Generation, Message, Role, User
+from chat.views.answers import PersonRequest, for_people
+
+LISTED = 60  # chats that the list opens with
+MOST = 2000
+
+_ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`state` is "running", "new" (an answer has come since the person last looked) or ""."""
+
+    conversation: Conversation
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    label: str
+    entries: list[Entry]
+
+
+@never_cache
+@require_safe
+@for_people
+def conversation_list(request: PersonRequest) -> HttpResponseBase:
+    current = page_of(request)
+    if current and request.GET.get("seen"):
+        see_conversation(request.user, current)
+    context = list_context(
+        request.user,
+        current,
+        archived=bool(request.GET.get("archived")),
+        limit=_limit(request.GET.get("limit", "")),
+    )
+    if request.htmx and request.GET.get("stamp") == context["stamp"]:
+        return HttpResponse(status=204)
+    return render(request, "chat/_conversation_list.html" if request.htmx else "chat/list.html", context)
+
+
+def list_context(
+    user: User, current: UUID | None, *, archived: bool = False, limit: int = LISTED
+) -> dict[str, Any]:
+    """What `_conversation_list.html` needs. `current` is the chat that the page shows."""
+    conversations = conversations_of(user).filter(archived_at__isnull=not archived)
+    found = list(_with_state(conversations.order_by("-updated_at", "-id")[: limit + 1]))
+    entries = [Entry(found_one, _state(found_one, current)) for found_one in found[:limit]]
+    context = {
+        "groups": list(_grouped(entries)),
+        "current": current,
+        "archived": archived,
+        "limit": limit,
+        "more": limit * 4 if len(found) > limit else 0,
+        "has_archived": conversations_of(user).filter(archived_at__isnull=False).exists(),
+    }
+    return {**context, "stamp": _stamp(context)}
+
+
+def page_of(request: PersonRequest) -> UUID | None:
+    """The chat on the page that htmx asks from."""
+    found = _ON_PAGE.search(request.headers.get("HX-Current-URL", ""))
+    try:
+        return UUID(found[1]) if found else None
+    except ValueError:
+        return None
+
+
+def _limit(value: str) -> int:
+    return min(int(value), MOST) if value.isascii() and value.isdigit() and len(value) < 6 else LISTED
+
+
+def _with_state(conversations: Any) -> Any:
+    live = Generation.objects.filter(conversation=OuterRef("pk"), status__in=LIVE)
+    news = Message.objects.filter(
+        conversation=OuterRef("pk"), role=Role.ASSISTANT, version__gt=OuterRef("seen_version")
+    ).exclude(generation__status__in=LIVE)
+    return conversations.annotate(is_running=Exists(live), has_news=Exists(news))
+
+
+def _state(conversation: Any, current: UUID | None) -> str:
+    if conversation.is_running:
+        return "running"
+    return "new" if conversation.has_news and conversation.pk != current else ""
+
+
+def _grouped(entries: Iterable[Entry]) -> Iterable[Group]:
+    today = timezone.localdate()
+    pinned = [entry for entry in entries if entry.conversation.pinned_at]
+    if pinned:
+        yield Group(_("Pinned"), pinned)
+    rest = (entry for entry in entries if not entry.conversation.pinned_at)
+    for label, group in groupby(rest, lambda entry: _day(entry.conversation, today)):
+        yield Group(label, list(group))
+
+
+def _day(conversation: Conversation, today: date) -> str:
+    day = timezone.localdate(conversation.updated_at)
+    if day >= today:
+        return _("Today")
+    if day == today - timedelta(days=1):
+        return _("Yesterday")
+    if day > today - timedelta(days=7):
+        return _("Last 7 days")
+    if day > today - timedelta(days=30):
+        return _("Last 30 days")
+    return date_format(day, "YEAR_MONTH_FORMAT")
+
+
+def _stamp(context: dict[str, Any]) -> str:
+    shown = [
+        (group.label, [(str(e.conversation.pk), e.conversation.title, e.state) for e in group.entries])
+        for group in context["groups"]
+    ]
+    rest = {key: value for key, value in context.items() if key != "groups"}
+    return blake2s(repr((shown, rest, get_language())).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,24 @@
+"""What happens to mail on an install that has no mail server: it is not sent, and the log says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+
+logger = logging.getLogger("chat.mail")
+
+
+class Unsent(BaseEmailBackend):
+    """Names subject and number of receivers only: a body may hold a link that logs somebody in."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        for message in email_messages:
+            logger.warning(
+                "Mail to %d receivers was not sent, since EMAIL_URL is not set: %s",
+                len(message.recipients()),
+                message.subject,
+            )
+        return 0

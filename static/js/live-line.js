@@ -1,0 +1,53 @@
+// What changes by itself while a reply grows: its time and speed beside "Answering…", and what is read to those
+// who listen: its sentences as they come, the whole at its end, or only that it ended. The growing text itself
+// is not a live region.
+import { $, root, words } from "./page.js";
+
+const CHARS_PER_TOKEN = 4;
+const seen = new WeakMap(); // line -> [ms at first sight, characters at first sight]
+let reply = null;
+let read = 0;
+
+setInterval(() => {
+  document.querySelectorAll(".live-line").forEach(tell);
+  listen();
+}, 500);
+
+function tell(line) {
+  const chars = line.closest(".message").querySelector(".message-body").textContent.length;
+  if (!seen.has(line)) seen.set(line, [performance.now(), chars]);
+  const [since, before] = seen.get(line);
+  const passed = (performance.now() - since) / 1000;
+  const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + passed));
+  const speed = Math.round((chars - before) / CHARS_PER_TOKEN / passed);
+  const speedText = speed > 0 && passed > 1 ? ` · ${words("speed", speed)}` : "";
+  line.textContent = `${elapsed.toLocaleString(root.lang)} s${speedText}`;
+}
+
+function listen() {
+  const running = document.querySelector('.message[data-status="running"]');
+  if (running && running !== reply) [reply, read] = [running, textOf(running).length];
+  if (!reply?.isConnected) return;
+  const over = reply !== running;
+  const how = root.dataset.announce;
+  if (how === "sentences") say(fresh(textOf(reply), over));
+  if (!over) return;
+  if (how === "end") say(textOf(reply));
+  else if (how === "state") say(reply.querySelector(".state")?.innerText || words("finished"));
+  reply = null;
+}
+
+function fresh(text, over) {
+  const news = text.slice(read);
+  const end = over ? news.length : news.search(/[.!?…:]\s[^.!?…:]*$/) + 1;
+  read += end;
+  return news.slice(0, end);
+}
+
+function textOf(message) {
+  return message.querySelector(".message-body").innerText;
+}
+
+function say(text) {
+  if (text.trim()) $("reader").textContent = text;
+}

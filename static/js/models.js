@@ -1,0 +1,57 @@
+// The model picker: a list with search opens in place of the browser's own. The select stays the state.
+import { $, onClick } from "./page.js";
+
+const panel = () => $("models");
+const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
+let wasOpen = false;
+
+// The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
+document.addEventListener("mousedown", (event) => {
+  if (event.target.id !== "model") return;
+  event.preventDefault();
+  wasOpen = panel().matches(":popover-open");
+});
+onClick("#model", () => { if (!wasOpen) show(); });
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.id === "model" && ["Enter", " ", "ArrowDown", "ArrowUp"].includes(event.key)) {
+    event.preventDefault();
+    show();
+  } else if (event.target.closest?.("#models")) move(event);
+});
+
+document.addEventListener("input", ({ target }) => {
+  if (!target.closest("#models")) return;
+  const wanted = target.value.toLowerCase().split(/\s+/);
+  for (const entry of panel().querySelectorAll(".model-entry")) {
+    entry.hidden = !wanted.every((word) => entry.dataset.words.includes(word));
+  }
+  panel().querySelector(".models-none").hidden = entries().length > 0;
+});
+
+onClick(".model-choice", (choice) => {
+  $("model").value = choice.parentNode.dataset.model;
+  panel().hidePopover();
+  $("model").focus();
+});
+
+export function show() {
+  const search = panel().querySelector("input");
+  search.value = "";
+  search.dispatchEvent(new Event("input", { bubbles: true }));
+  for (const entry of entries()) {
+    entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
+  }
+  panel().showPopover();
+  search.focus();
+}
+
+function move(event) {
+  const list = entries();
+  const at = list.indexOf(event.target.closest(".model-entry"));
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) (list[at + step]?.firstElementChild ?? panel().querySelector("input")).focus();
+  else if (event.key === "Enter" && at < 0) list[0]?.firstElementChild.click();
+  else return;
+  event.preventDefault();
+}

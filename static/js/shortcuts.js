@@ -1,0 +1,33 @@
+// The keyboard's ways. Keys without Ctrl can be turned off: voice input types them by accident.
+import { $, onClick, root } from "./page.js";
+import { show as showModels } from "./models.js";
+import { show as showSidebar } from "./sidebar.js";
+
+const press = (selector) => document.querySelector(selector)?.click();
+const help = () => $("shortcuts").showModal();
+
+const WITH_CTRL_SHIFT = {
+  KeyO: () => press(".new-chat"),
+  KeyX: () => press(".send-button.stop"),
+  KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-copy="text"]')].at(-1)?.click(),
+  KeyM: showModels,
+  KeyS: () => showSidebar(!$("sidebar").classList.contains("open")),
+};
+const ALONE = { "?": help, "/": () => $("prompt").focus() };
+
+document.addEventListener("keydown", (event) => {
+  const modified = event.ctrlKey || event.metaKey;
+  if (modified && event.shiftKey && WITH_CTRL_SHIFT[event.code]) {
+    event.preventDefault();
+    WITH_CTRL_SHIFT[event.code]();
+  } else if (!modified && !event.altKey && ALONE[event.key] && "keys" in root.dataset && !isTyping(event.target)) {
+    event.preventDefault();
+    ALONE[event.key]();
+  }
+});
+
+onClick("#show-shortcuts", help);
+
+function isTyping(element) {
+  return element.isContentEditable || element.matches("input, textarea, select, dialog *");
+}

@@ -1,0 +1,170 @@
+"""Pinning, archiving, deleting and restoring; what is seen and what is new; verdicts and favourites."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from chat.access import NotFoundError, conversation_for, conversations_of
+from chat.actions.conversation import (
+    archive_conversation,
+    delete_conversation,
+    pin_conversation,
+    rename_conversation,
+    restore_conversation,
+    see_conversation,
+)
+from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
+from chat.actions.feedback import judge_reply, withdraw_verdict
+from chat.actions.message import delete_message, restore_message
+from chat.actions.preferences import favour_model
+from chat.actions.send import send_message
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Preferences, Status, User
+from chat.views.sidebar import list_context
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(provider=provider, name="demo")
+
+
+@pytest.fixture
+def stranger(make_user: Callable[..., User]) -> User:
+    return make_user("stranger@example.org")
+
+
+def ask(user: User, model: ChatModel, conversation_id: uuid.UUID | None = None) -> tuple[Message, Message]:
+    """A prompt and its finished reply."""
+    sent = send_message(
+        user,
+        conversation_id or uuid.uuid4(),
+        client_id=uuid.uuid4(),
+        text="Words",
+        model_ids=[model.pk],
+    )
+    reply = sent.message.children.get()
+    Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
+    return sent.message, reply
+
+
+def labels(user: User, current: uuid.UUID | None = None, **options: bool) -> list[tuple[str, list[str]]]:
+    groups = list_context(user, current, **options)["groups"]  # type: ignore[arg-type]
+    return [(group.label, [entry.state for entry in group.entries]) for group in groups]
+
+
+def test_a_pinned_conversation_has_a_group_of_its_own(person: User, model: ChatModel) -> None:
+    prompt, _ = ask(person, model)
+    pin_conversation(person, prompt.conversation_id, pinned=True)
+    assert [label for label, _ in labels(person)] == ["Pinned"]
+    pin_conversation(person, prompt.conversation_id, pinned=False)
+    assert [label for label, _ in labels(person)] == ["Today"]
+
+
+def test_an_archived_conversation_is_listed_in_the_archive_alone(person: User, model: ChatModel) -> None:
+    prompt, _ = ask(person, model)
+    archive_conversation(person, prompt.conversation_id, archived=True)
+    assert labels(person) == []
+    assert [label for label, _ in labels(person, archived=True)] == ["Today"]
+    archive_conversation(person, prompt.conversation_id, archived=False)
+    assert [label for label, _ in labels(person)] == ["Today"]
+
+
+def test_a_deleted_conversation_comes_back_as_it_was(person: User, model: ChatModel) -> None:
+    prompt, reply = ask(person, model)
+    delete_conversation(person, prompt.conversation_id)
+    assert not conversations_of(person).exists()
+    restore_conversation(person, prompt.conversation_id)
+    conversation = conversation_for(person, prompt.conversation_id)
+    assert list(conversation.messages.shown()) == [prompt, reply]
+    with pytest.raises(NotFoundError):
+        restore_conversation(person, prompt.conversation_id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda user, pk: pin_conversation(user, pk, pinned=True),
+        lambda user, pk: archive_conversation(user, pk, archived=True),
+        lambda user, pk: rename_conversation(user, pk, "Mine"),
+        restore_conversation,
+        delete_conversation,
+    ],
+)
+def test_a_stranger_changes_nothing(
+    change: Callable[[User, uuid.UUID], object], person: User, stranger: User, model: ChatModel
+) -> None:
+    prompt, _ = ask(person, model)
+    before = Conversation.objects.values().get()
+    with pytest.raises(NotFoundError):
+        change(stranger, prompt.conversation_id)
+    assert Conversation.objects.values().get() == before
+
+
+def test_an_answer_is_new_until_it_is_seen(person: User, stranger: User, model: ChatModel) -> None:
+    prompt, _ = ask(person, model)
+    assert labels(person) == [("Today", ["new"])]
+    assert labels(person, current=prompt.conversation_id) == [("Today", [""])]
+    see_conversation(stranger, prompt.conversation_id)
+    assert labels(person) == [("Today", ["new"])]
+    see_conversation(person, prompt.conversation_id)
+    assert labels(person) == [("Today", [""])]
+
+
+def test_the_stamp_changes_with_what_is_listed_and_not_otherwise(person: User, model: ChatModel) -> None:
+    prompt, _ = ask(person, model)
+    first = list_context(person, None)["stamp"]
+    assert list_context(person, None)["stamp"] == first
+    see_conversation(person, prompt.conversation_id)
+    assert list_context(person, None)["stamp"] != first
+
+
+def test_deleting_a_message_takes_what_follows_and_gives_it_back(person: User, model: ChatModel) -> None:
+    first, reply = ask(person, model)
+    second, last = ask(person, model, first.conversation_id)
+    delete_message(person, second.pk)
+    conversation = conversation_for(person, first.conversation_id)
+    assert list(conversation.messages.shown()) == [first, reply]
+    assert conversation.head == reply
+    restore_message(person, second.pk)
+    assert list(conversation.messages.shown()) == [first, reply, second, last]
+    assert conversation_for(person, first.conversation_id).head == last
+
+
+def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: ChatModel) -> None:
+    first, _ = ask(person, model)
+    second, _ = ask(person, model, first.conversation_id)
+    delete_message(person, second.pk)
+    ask(person, model, first.conversation_id)
+    with pytest.raises(ConflictError):
+        restore_message(person, second.pk)
+
+
+def test_a_verdict_replaces_the_one_before_and_can_be_withdrawn(person: User, model: ChatModel) -> None:
+    prompt, reply = ask(person, model)
+    judge_reply(person, reply.pk, is_good=True)
+    judge_reply(person, reply.pk, is_good=False, reason="style", comment=" Too long. ")
+    verdict = reply.feedback.get()
+    assert (verdict.is_good, verdict.reason, verdict.comment) == (False, "style", "Too long.")
+    with pytest.raises(InvalidInputError):
+        judge_reply(person, reply.pk, is_good=False, reason="invented")
+    with pytest.raises(InvalidInputError):
+        judge_reply(person, prompt.pk, is_good=True)
+    with pytest.raises(TooLongError):
+        judge_reply(person, reply.pk, is_good=False, comment="x" * 2001)
+    withdraw_verdict(person, reply.pk)
+    assert not reply.feedback.exists()
+
+
+def test_a_favourite_must_be_a_model_this_person_may_use(person: User, model: ChatModel) -> None:
+    favour_model(person, model.pk, favourite=True)
+    assert list(Preferences.of(person).favourites.all()) == [model]
+    favour_model(person, model.pk, favourite=False)
+    assert not Preferences.of(person).favourites.exists()
+    ChatModel.objects.update(enabled=False)
+    with pytest.raises(NotFoundError):
+        favour_model(person, model.pk, favourite=True)

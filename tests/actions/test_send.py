@@ -1,0 +1,176 @@
+"""Sending a prompt: once, whole or not at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from chat.access import NotFoundError
+from chat.actions.conversation import delete_conversation, rename_conversation
+from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.reply import continue_reply, retry_reply, stop_reply
+from chat.actions.send import Sent, send_message
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(provider=provider, name="demo")
+
+
+@pytest.fixture
+def other_model(model: ChatModel) -> ChatModel:
+    return ChatModel.objects.create(provider=model.provider, name="demo-fast")
+
+
+def send(user: User, model: ChatModel, text: str = "Hello", **ids: uuid.UUID) -> Sent:
+    conversation_id = ids.get("conversation_id", uuid.uuid4())
+    client_id = ids.get("client_id", uuid.uuid4())
+    return send_message(user, conversation_id, client_id=client_id, text=text, model_ids=[model.pk])
+
+
+def reply_to(sent: Sent, status: Status = Status.COMPLETE, text: str = "") -> Message:
+    """The reply to a prompt, as if it had ended so."""
+    reply = sent.message.children.get(shown=True)
+    Message.objects.filter(pk=reply.pk).update(text=text)
+    Generation.objects.filter(message=reply).update(status=status)
+    return Message.objects.get(pk=reply.pk)
+
+
+def test_the_first_prompt_makes_the_conversation_and_names_it(person: User, model: ChatModel) -> None:
+    sent = send(person, model, "  How do\n tides work?  ")
+    conversation = sent.message.conversation
+    assert (conversation.title, conversation.owner) == ("How do tides work?", person)
+    assert [m.role for m in conversation.messages.all()] == ["user", "assistant"]
+    assert Generation.objects.get().status == Status.QUEUED
+    assert conversation.head == sent.message.children.get()
+
+
+def test_the_same_client_id_gives_one_message_and_one_generation(person: User, model: ChatModel) -> None:
+    ids = {"conversation_id": uuid.uuid4(), "client_id": uuid.uuid4()}
+    first, second = send(person, model, **ids), send(person, model, **ids)
+    assert first.message == second.message
+    assert (first.is_new, second.is_new) == (True, False)
+    assert Generation.objects.count() == 1
+
+
+def test_several_models_answer_the_same_prompt(
+    person: User, model: ChatModel, other_model: ChatModel
+) -> None:
+    sent = send_message(
+        person, uuid.uuid4(), client_id=uuid.uuid4(), text="Both", model_ids=[model.pk, other_model.pk]
+    )
+    assert {reply.generation.model for reply in sent.message.children.all()} == {model, other_model}
+
+
+@pytest.mark.parametrize("text", ["", "   \n ", "\x00"])
+def test_an_empty_prompt_is_refused_and_nothing_is_written(person: User, model: ChatModel, text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        send(person, model, text)
+    assert not Conversation.objects.exists()
+
+
+def test_a_prompt_one_character_over_the_limit_is_refused(
+    person: User, model: ChatModel, settings: object
+) -> None:
+    settings.CHAT_MAX_PROMPT_CHARS = 10  # type: ignore[attr-defined]
+    send(person, model, "x" * 10)
+    with pytest.raises(TooLongError):
+        send(person, model, "x" * 11)
+    assert Message.objects.filter(role="user").count() == 1
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "lone \ud800 surrogate", "‮rtl", "=cmd|' /C calc'!A0", "{{7*7}}"])
+def test_odd_text_is_stored_as_text(person: User, model: ChatModel, text: str) -> None:
+    stored = send(person, model, text).message
+    stored.refresh_from_db()
+    assert stored.text == text.replace("\x00", "").replace("\ud800", "?")
+
+
+@pytest.mark.parametrize("model_id", [0, -1, 2**63, 10**30, "", "1;", "none", "🙂", 999_999])
+def test_an_unknown_model_is_refused(person: User, model: ChatModel, model_id: int | str) -> None:
+    with pytest.raises(NotFoundError):
+        send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Hi", model_ids=[model_id])
+    assert not Conversation.objects.exists()
+
+
+def test_a_disabled_or_unconfigured_or_foreign_model_is_refused(person: User, model: ChatModel) -> None:
+    hidden = ModelProvider.objects.create(slug="not-configured", name="Elsewhere")
+    for refused in (
+        ChatModel.objects.create(provider=hidden, name="a"),
+        ChatModel.objects.create(provider=model.provider, name="b", enabled=False),
+        ChatModel.objects.create(provider=model.provider, name="c", for_everyone=False),
+    ):
+        with pytest.raises(NotFoundError):
+            send(person, refused)
+
+
+def test_someone_elses_conversation_takes_no_prompt(
+    person: User, make_user: Callable[..., User], model: ChatModel
+) -> None:
+    conversation_id = send(person, model).message.conversation_id
+    stranger = make_user("stranger@example.org")
+    with pytest.raises(NotFoundError):
+        send(stranger, model, conversation_id=conversation_id)
+    assert Message.objects.filter(role="user").count() == 1
+
+
+def test_too_many_replies_at_once_are_refused(person: User, model: ChatModel, settings: object) -> None:
+    settings.CHAT_RUNNING_PER_PERSON = 2  # type: ignore[attr-defined]
+    send(person, model)
+    send(person, model)
+    with pytest.raises(LimitReachedError):
+        send(person, model)
+
+
+def test_stop_before_the_start_ends_it_at_once(person: User, model: ChatModel) -> None:
+    reply = send(person, model).message.children.get()
+    stop_reply(person, reply.pk)
+    assert Generation.objects.get().status == Status.STOPPED
+    stop_reply(person, reply.pk)  # the second click came late; no error
+
+
+def test_retry_keeps_the_old_reply_beside_the_new_one(person: User, model: ChatModel) -> None:
+    sent = send(person, model)
+    old = reply_to(sent, Status.FAILED)
+    new = retry_reply(person, old.pk)
+    assert [m.pk for m in sent.message.children.filter(shown=True)] == [new.pk]
+    assert new.parent == old.parent
+    assert sent.message.conversation.messages.count() == 3
+
+
+def test_retry_of_a_running_reply_is_refused(person: User, model: ChatModel) -> None:
+    reply = send(person, model).message.children.get()
+    with pytest.raises(ConflictError):
+        retry_reply(person, reply.pk)
+
+
+def test_continue_begins_with_what_had_come(person: User, model: ChatModel) -> None:
+    old = reply_to(send(person, model), Status.INTERRUPTED, "Half of")
+    new = continue_reply(person, old.pk)
+    assert new.generation.continues == old
+    with pytest.raises(ConflictError):
+        continue_reply(person, old.pk)  # it is not the last one any more
+
+
+def test_a_complete_reply_cannot_be_continued(person: User, model: ChatModel) -> None:
+    with pytest.raises(ConflictError):
+        continue_reply(person, reply_to(send(person, model)).pk)
+
+
+def test_rename_and_delete(person: User, model: ChatModel) -> None:
+    conversation = send(person, model).message.conversation
+    assert rename_conversation(person, conversation.pk, "  A \n title ").title == "A title"
+    with pytest.raises(InvalidInputError):
+        rename_conversation(person, conversation.pk, " ")
+    with pytest.raises(TooLongError):
+        rename_conversation(person, conversation.pk, "x" * 201)
+    delete_conversation(person, conversation.pk)
+    assert Generation.objects.get().stop_requested
+    with pytest.raises(NotFoundError):
+        rename_conversation(person, conversation.pk, "Back")

@@ -1,0 +1,68 @@
+"""Conversations to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(provider=provider, name="demo", display_name="Demo model")
+
+
+@pytest.fixture
+def make_conversation(model: ChatModel) -> Callable[..., Conversation]:
+    """A conversation of one prompt and one finished reply."""
+
+    def make(
+        owner: User,
+        *,
+        title: str = "",
+        prompt: str = "Hello",
+        reply: str = "Hi",
+        status: str = Status.COMPLETE,
+    ) -> Conversation:
+        conversation = Conversation.objects.create(owner=owner, title=title, last_position=2)
+        asked = Message.objects.create(
+            conversation=conversation,
+            position=1,
+            role=Role.USER,
+            text=prompt,
+            parts=[{"type": "text", "text": prompt}],
+            version=1,
+            added_version=1,
+        )
+        answered = Message.objects.create(
+            conversation=conversation,
+            position=2,
+            parent=asked,
+            role=Role.ASSISTANT,
+            text=reply,
+            parts=[{"type": "reasoning", "text": "hmm"}, {"type": "opaque", "data": "x"}],
+            version=1,
+            added_version=1,
+        )
+        now = timezone.now()
+        Generation.objects.create(
+            conversation=conversation,
+            message=answered,
+            model=model,
+            model_label="Demo model",
+            status=status,
+            queued_at=now,
+            started_at=now + timedelta(seconds=0.25),
+            first_token_at=now + timedelta(seconds=0.75),
+            finished_at=now + timedelta(seconds=2.75),
+            input_tokens=7,
+            output_tokens=100,
+        )
+        return conversation
+
+    return make

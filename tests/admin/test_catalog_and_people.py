@@ -1,0 +1,148 @@
+"""The catalog and people: what an administrator changes stays, keys are nowhere, power is guarded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Permission
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
+
+from chat.models import ChatModel, ModelProvider, User
+from chat.providers.base import Account
+
+MODELS = "/admin/chat/chatmodel/"
+PROVIDERS = "/admin/chat/modelprovider/"
+PEOPLE = "/admin/chat/user/"
+PASSWORD = "a long enough phrase"
+
+
+@pytest.fixture
+def admin(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def clerk(client: Client, make_user: Callable[..., User]) -> Client:
+    """Staff who may change people, but is no superuser."""
+    user = make_user("clerk@example.org", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=["change_user", "view_user", "delete_user"])
+    )
+    client.force_login(user)
+    return client
+
+
+def test_the_list_of_models_is_edited_in_place(
+    admin: Client, model: ChatModel, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    ChatModel.objects.bulk_create(ChatModel(provider=model.provider, name=f"m{n}") for n in range(30))
+    with django_assert_max_num_queries(12):
+        admin.get(MODELS)
+    ChatModel.objects.exclude(pk=model.pk).delete()
+    form = {
+        "form-TOTAL_FORMS": "1",
+        "form-INITIAL_FORMS": "1",
+        "form-0-id": str(model.pk),
+        "form-0-input_price": "0.25",
+        "form-0-output_price": "1.5",
+        "_save": "Save",
+    }
+    assert admin.post(MODELS, form).status_code == 302
+    model.refresh_from_db()
+    assert (model.enabled, float(model.input_price or 0), float(model.output_price or 0)) == (
+        False,
+        0.25,
+        1.5,
+    )
+
+
+def test_models_are_enabled_and_disabled_together(admin: Client, model: ChatModel) -> None:
+    admin.post(MODELS, {"action": "disable", "_selected_action": [model.pk]})
+    assert not ChatModel.objects.get().enabled
+    admin.post(MODELS, {"action": "enable", "_selected_action": [model.pk]})
+    assert ChatModel.objects.get().enabled
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Settings) -> None:
+    settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo")}
+    ModelProvider.objects.create(slug="demo", name="Demo")
+    answer = admin.post(PROVIDERS, {"action": "sync", "_selected_action": ["demo"]}, follow=True)
+    assert [str(m) for m in answer.context["messages"]] == ["demo: 2 models, 2 of them new."]
+    assert ChatModel.objects.count() == 2
+
+
+def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
+    settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo", api_key="sk-canary")}
+    for url in (PROVIDERS, f"{PROVIDERS}demo/change/", MODELS, f"{MODELS}{model.pk}/change/", "/admin/"):
+        page = admin.get(url)
+        assert page.status_code == 200
+        assert "sk-canary" not in page.content.decode()
+
+
+def test_a_person_is_added_by_address_and_can_log_in(admin: Client) -> None:
+    form = {
+        "email": "Ada@Example.org",
+        "usable_password": "true",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+    }
+    answer = admin.post(f"{PEOPLE}add/", form)
+    assert answer.status_code == 302
+    ada = User.objects.get(email="ada@example.org")
+    assert not ada.is_staff
+    assert Client().login(email="ada@example.org", password=PASSWORD)
+
+
+def test_the_same_address_in_capitals_is_the_same_person(admin: Client, person: User) -> None:
+    form = {
+        "email": "PERSON@example.org",
+        "usable_password": "true",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+    }
+    answer = admin.post(f"{PEOPLE}add/", form)
+    assert answer.status_code == 200
+    assert answer.context["errors"]
+
+
+def test_an_address_that_was_changed_logs_in_no_more(admin: Client, person: User) -> None:
+    EmailAddress.objects.create(user=person, email="person@example.org", primary=True, verified=True)
+    admin.post(f"{PEOPLE}{person.pk}/change/", {"email": "new@example.org", "is_active": "on"})
+    assert not Client().login(email="person@example.org", password="correct horse")
+    assert Client().login(email="new@example.org", password="correct horse")
+
+
+def test_only_a_superuser_hands_out_power(clerk: Client, person: User, administrator: User) -> None:
+    form = {"email": person.email, "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    assert clerk.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
+    person.refresh_from_db()
+    assert (person.is_staff, person.is_superuser) == (False, False)
+    new = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+    assert clerk.post(f"{PEOPLE}{administrator.pk}/password/", new).status_code == 403
+    assert clerk.post(f"{PEOPLE}{administrator.pk}/change/", form).status_code == 403
+    assert clerk.post(f"{PEOPLE}{administrator.pk}/delete/", {"post": "yes"}).status_code == 403
+    administrator.refresh_from_db()
+    assert administrator.check_password("correct horse")
+
+
+def test_the_log_in_of_the_administration_is_the_one_of_the_chat(client: Client, db: None) -> None:
+    answer = client.get("/admin/login/?next=/admin/")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/login/")
+
+
+def test_the_secret_of_a_second_factor_is_shown_to_nobody(admin: Client, person: User) -> None:
+    factor = Authenticator.objects.create(user=person, type="totp", data={"secret": "CANARY"})
+    for path in ("", f"{factor.pk}/change/"):
+        page = admin.get(f"/admin/mfa/authenticator/{path}")
+        assert page.status_code == 200
+        assert "CANARY" not in page.content.decode()
+    admin.post(f"/admin/mfa/authenticator/{factor.pk}/delete/", {"post": "yes"})
+    assert not Authenticator.objects.exists()

@@ -1,0 +1,181 @@
+"""axe-core on every page and state, dark and light, wide and narrow; the Content Security Policy; the weight.
+
+axe runs by the debugger, not as a script of the page, so the policy stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Person
+from tests.browser.test_chat import replies, send, wait_for_text
+from tests.browser.test_page import DESKTOP, PHONE, ask, box, german, options_of
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "390px"])
+
+OWN_SCRIPTS = 25_000  # bytes
+FIRST_PAGE = 120_000  # bytes over the wire
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, one line each."""
+    if not page.evaluate("typeof axe !== 'undefined'"):
+        page.evaluate(AXE)
+    page.wait_for_function(
+        "() => document.getAnimations().every(it => it.effect.getComputedTiming().endTime === Infinity)"
+    )
+    found: dict[str, Any] = page.evaluate("tags => axe.run(document, { runOnly: tags })", TAGS)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.fixture
+def reader(people: Callable[..., Person], scheme: str, options: dict[str, object]) -> Person:
+    return people(color_scheme=scheme, reduced_motion="reduce", **options)
+
+
+@SCHEMES
+@WIDTHS
+def test_the_chat_page_in_its_states(reader: Person) -> None:
+    page = reader.page
+    assert violations(page) == [], "empty"
+    running = send(page, "/demo think Accessible to all")
+    wait_for_text(running)
+    assert violations(page) == [], "running"
+    send(page, "And then?").wait_for()
+    assert violations(page) == [], "queued"
+    replies(page).nth(1).get_by_role("button", name="Withdraw").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(replies(page).first).to_have_attribute("data-status", "stopped")
+    assert violations(page) == [], "stopped"
+    for command in ("instant", "fail", "instant /demo cut", "instant /demo length", "instant /demo refuse"):
+        reply = ask(page, f"/demo {command}")
+        assert violations(page) == [], command
+    reply.get_by_role("button", name="Bad reply").click()
+    reply.get_by_role("button", name="Submit").wait_for()
+    assert violations(page) == [], "feedback"
+
+
+@SCHEMES
+@WIDTHS
+def test_menus_dialogs_and_notices(reader: Person) -> None:
+    page = reader.page
+    ask(page, "/demo instant Open everything")
+    page.get_by_label("Chat options").click()
+    assert violations(page) == [], "chat options"
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("searchbox").wait_for()
+    assert violations(page) == [], "models"
+    page.keyboard.press("Escape")
+    page.locator("#scroller").focus()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Shortcuts").wait_for()
+    assert violations(page) == [], "shortcuts"
+    page.keyboard.press("Escape")
+    toggle = page.get_by_role("button", name="Chats")
+    if toggle.is_visible():
+        toggle.click()
+    assert violations(page) == [], "list"
+    options_of(page, "Open everything").get_by_role("button", name="Rename").wait_for()
+    assert violations(page) == [], "options of an entry"
+    page.locator("#entry-menu").get_by_role("button", name="Rename").click()
+    assert violations(page) == [], "renaming"
+    page.keyboard.press("Escape")
+    options_of(page, "Open everything").get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    assert violations(page) == [], "undo"
+
+
+@SCHEMES
+@WIDTHS
+def test_the_plain_pages(reader: Person) -> None:
+    page, url = reader.page, reader.url
+    reader.allowed_errors += ["404", "410"]
+    for path in (
+        "settings/",
+        "conversations/",
+        "accounts/password/change/",
+        "accounts/2fa/",
+        "accounts/logout/",
+        "accounts/reauthenticate/",
+        "no-such-page/",
+    ):
+        page.goto(f"{url}/{path}")
+        assert violations(page) == [], path
+    page.context.clear_cookies()
+    for path in (
+        "accounts/login/",
+        "accounts/signup/",
+        "accounts/password/reset/",
+        "accounts/password/reset/done/",
+        "welcome/nothing/",
+    ):
+        page.goto(f"{url}/{path}")
+        assert violations(page) == [], path
+    page.goto(f"{url}/accounts/login/")
+    page.get_by_label("Email").fill("nobody@example.org")
+    page.get_by_label("Password").fill("not this")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("alert").wait_for()
+    assert violations(page) == [], "a log-in that failed"
+
+
+def test_the_german_pages(people: Callable[..., Person]) -> None:
+    page = german(people)
+    assert violations(page) == []
+
+
+def test_controls_are_large_enough_to_hit(people: Callable[..., Person]) -> None:
+    page = people(**PHONE).page
+    ask(page, "/demo instant Fingers are wide")
+    small = page.evaluate(
+        "() => [...document.querySelectorAll('button, summary, a[href], select')]"
+        " .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.closest('.message-body'))"
+        " .map(it => [it.getBoundingClientRect(), it.ariaLabel || it.textContent.trim()])"
+        " .filter(([box]) => box.width && (box.width < 24 || box.height < 24))"
+        " .map(([, name]) => name)"
+    )
+    assert [name for name in small if not name.startswith("Skip")] == []
+
+
+def test_nothing_is_inline_and_the_policy_allows_nothing_unsafe(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant Strict")
+    answer = page.goto(page.url)
+    assert answer is not None
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    html = answer.text()
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", html)
+
+
+def test_own_scripts_stay_small() -> None:
+    size = sum(path.stat().st_size for path in (ROOT / "static/js").glob("*.js"))
+    assert size < OWN_SCRIPTS
+
+
+def test_the_first_chat_page_stays_light(people: Callable[..., Person]) -> None:
+    person = people()
+    page = person.context.browser.new_context(storage_state=person.context.storage_state()).new_page()
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    sizes: list[float] = []
+    network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(person.url)
+    box(page).wait_for()
+    page.wait_for_load_state("networkidle")
+    page.context.close()
+    assert len(sizes) > 8
+    assert sum(sizes) < FIRST_PAGE

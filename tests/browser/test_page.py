@@ -1,0 +1,429 @@
+"""What the page does around the main job, in real Chromium, as a person tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Person
+from tests.browser.test_chat import replies, send, text_of, wait_for_text
+
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "390px"])
+
+
+def ask(page: Page, text: str) -> Locator:
+    """Sends a prompt and waits for the end of the reply."""
+    reply = send(page, text)
+    expect(reply).not_to_have_attribute("data-status", re.compile("queued|running"), timeout=30_000)
+    return reply
+
+
+def box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Message")
+
+
+def open_list(page: Page) -> Locator:
+    """The list of chats; on a phone it is a drawer."""
+    toggle = page.get_by_role("button", name="Chats")
+    if toggle.is_visible():
+        toggle.click()
+    return page.get_by_role("navigation", name="Chats")
+
+
+def entry(page: Page, title: str) -> Locator:
+    return page.locator(".entry").filter(has_text=title)
+
+
+def options_of(page: Page, title: str) -> Locator:
+    entry(page, title).hover()
+    entry(page, title).get_by_role("button", name="Options").click()
+    return page.locator("#entry-menu")
+
+
+def distance_from_end(page: Page) -> float:
+    return page.evaluate(
+        "() => { const it = document.getElementById('scroller');"
+        "return it.scrollHeight - it.scrollTop - it.clientHeight; }"
+    )
+
+
+@WIDTHS
+def test_switching_chats_keeps_the_page_and_the_back_button_works(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    ask(page, "/demo instant /demo echo The first one")
+    first = page.url
+    page.evaluate("window.kept = true")
+    open_list(page).get_by_role("button", name="New chat").click()
+    page.wait_for_url(lambda url: url != first)
+    expect(replies(page)).to_have_count(0)
+    ask(page, "/demo instant /demo echo The second one")
+    second = page.url
+    expect(page).to_have_title(re.compile("The second one"))
+    open_list(page).get_by_role("link", name="The first one").first.click()
+    page.wait_for_url(first)
+    expect(replies(page)).to_have_text(re.compile("The first one"))
+    expect(page).to_have_title(re.compile("The first one"))
+    page.go_back()
+    page.wait_for_url(second)
+    expect(replies(page)).to_have_text(re.compile("The second one"))
+    page.go_forward()
+    page.wait_for_url(first)
+    expect(replies(page)).to_have_text(re.compile("The first one"))
+    assert page.evaluate("window.kept"), "the page was loaded anew"
+
+
+def test_a_running_reply_goes_on_while_i_am_in_another_chat(person: Person) -> None:
+    page = person.page
+    seen = wait_for_text(send(page, "Go on without me"), 20)
+    page.get_by_role("button", name="New chat").click()
+    expect(replies(page)).to_have_count(0)
+    expect(entry(page, "Go on without me")).to_have_attribute("data-state", "running")
+    page.get_by_role("link", name="Go on without me").click()
+    wait_for_text(replies(page).first, len(seen) + 20)
+
+
+def test_a_new_answer_is_marked_in_the_list_until_i_look(person: Person) -> None:
+    page = person.page
+    send(page, "Tell me later")
+    page.get_by_role("button", name="New chat").click()
+    expect(entry(page, "Tell me later")).to_have_attribute("data-state", "new", timeout=45_000)
+    page.get_by_role("link", name="Tell me later").click()
+    expect(replies(page)).to_have_count(1)
+    expect(entry(page, "Tell me later")).not_to_have_attribute("data-state", "new")
+
+
+def test_another_tab_lists_a_new_chat_by_itself(person: Person) -> None:
+    other = person.tab()
+    other.goto(person.url)
+    person.page.bring_to_front()
+    ask(person.page, "/demo instant Seen from the other tab")
+    other.bring_to_front()
+    expect(entry(other, "Seen from the other tab")).to_be_visible(timeout=8_000)
+
+
+def test_the_page_follows_a_reply_only_while_i_am_at_its_end(person: Person) -> None:
+    page = person.page
+    reply = send(page, "/demo long Follow me")
+    page.wait_for_function(
+        "() => document.getElementById('scroller').scrollHeight"
+        " > document.getElementById('scroller').clientHeight + 200"
+    )
+    assert distance_from_end(page) < 60
+    page.locator("#scroller").hover()
+    page.mouse.wheel(0, -250)
+    jump = page.get_by_role("button", name="Jump to latest")
+    expect(jump).to_be_visible()
+    top = page.evaluate("document.getElementById('scroller').scrollTop")
+    wait_for_text(reply, len(text_of(reply)) + 300)
+    assert page.evaluate("document.getElementById('scroller').scrollTop") == pytest.approx(top, abs=2)
+    jump.click()
+    expect(jump).to_be_hidden()
+    wait_for_text(reply, len(text_of(reply)) + 200)
+    assert distance_from_end(page) < 60
+    page.get_by_role("button", name="Stop").click()
+
+
+@WIDTHS
+def test_my_place_survives_a_reload_and_a_switch(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    ask(page, "/demo instant /demo long Keep my place")
+    url = page.url
+    page.evaluate("document.getElementById('scroller').scrollTop = 700")
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    assert page.evaluate("document.getElementById('scroller').scrollTop") == pytest.approx(700, abs=4)
+    open_list(page).get_by_role("button", name="New chat").click()
+    page.wait_for_url(lambda now: now != url)
+    page.go_back()
+    page.wait_for_url(url)
+    page.wait_for_function("() => Math.abs(document.getElementById('scroller').scrollTop - 700) < 4")
+
+
+def test_a_draft_stays_with_its_chat_and_is_gone_after_log_out(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant Home of a draft")
+    url = page.url
+    box(page).fill("Half a thought")
+    page.get_by_role("button", name="New chat").click()
+    page.wait_for_url(lambda now: now != url)
+    expect(box(page)).to_have_value("")
+    page.get_by_role("link", name="Home of a draft").click()
+    expect(box(page)).to_have_value("Half a thought")
+    page.reload()
+    expect(box(page)).to_have_value("Half a thought")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/accounts/login/**")
+    assert page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('draft:'))") == []
+
+
+def test_a_prompt_waits_in_line_and_can_be_withdrawn(person: Person) -> None:
+    page = person.page
+    wait_for_text(send(page, "First in line"))
+    second = send(page, "Second in line")
+    expect(second).to_contain_text("Queued. It starts when the reply before it has ended.")
+    second.get_by_role("button", name="Withdraw").click()
+    expect(second).to_have_attribute("data-status", "stopped")
+    expect(replies(page).first).to_have_attribute("data-status", "running")
+    page.get_by_role("button", name="Stop").click()
+    expect(replies(page).first).to_have_attribute("data-status", "stopped")
+
+
+def test_rename_pin_archive_and_delete_from_the_list_with_undo(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant An old name")
+    options_of(page, "An old name").get_by_role("button", name="Rename").click()
+    page.keyboard.type("A better name")
+    page.keyboard.press("Enter")
+    expect(entry(page, "A better name")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("A better name")
+    options_of(page, "A better name").get_by_role("button", name="Pin", exact=True).click()
+    pinned = page.locator("#conversations section").filter(has=page.get_by_role("heading", name="Pinned"))
+    expect(pinned).to_contain_text("A better name")
+    options_of(page, "A better name").get_by_role("button", name="Archive").click()
+    expect(page.get_by_text("The chat is in the archive.")).to_be_visible()
+    expect(entry(page, "A better name")).to_have_count(0)
+    page.get_by_role("navigation", name="Chats").get_by_role("link", name="Archive").click()
+    options_of(page, "A better name").get_by_role("button", name="Back to the list").click()
+    expect(entry(page, "A better name")).to_be_visible()
+    url = page.url
+    options_of(page, "A better name").get_by_role("button", name="Delete").click()
+    page.wait_for_url(lambda now: now != url)
+    expect(entry(page, "A better name")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    entry(page, "A better name").get_by_role("link").click()
+    expect(replies(page)).to_have_count(1)
+
+
+def test_escape_leaves_the_old_name(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant The name stays")
+    options_of(page, "The name stays").get_by_role("button", name="Rename").click()
+    page.keyboard.type("Never mind")
+    page.keyboard.press("Escape")
+    expect(entry(page, "The name stays")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("The name stays")
+
+
+@WIDTHS
+def test_choosing_a_model_by_search_with_the_keyboard(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    model = page.get_by_role("combobox", name="Model")
+    model.focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("dialog", name="Choose a model")
+    expect(panel.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("no such model")
+    expect(panel.get_by_text("No model has this name.")).to_be_visible()
+    panel.get_by_role("searchbox").fill("fast")
+    page.keyboard.press("Enter")
+    expect(panel).to_be_hidden()
+    expect(model).to_be_focused()
+    assert "fast" in model.evaluate("it => it.selectedOptions[0].label").lower()
+
+
+def test_a_favourite_model_comes_first(person: Person) -> None:
+    page = person.page
+    page.get_by_role("combobox", name="Model").click()
+    star = page.get_by_role("button", name=re.compile("Favourite: .*fast", re.IGNORECASE))
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    page.get_by_role("combobox", name="Model").click()
+    expect(page.locator(".model-name").first).to_have_text(re.compile("fast", re.IGNORECASE))
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "false")
+
+
+def test_copying_a_reply_as_text_and_as_markdown(person: Person) -> None:
+    page = person.page
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reply = ask(page, "/demo instant /demo echo Some **bold** words")
+    reply.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "Some bold words"
+    reply.get_by_label("More").click()
+    reply.get_by_role("button", name="Copy as Markdown").click()
+    page.wait_for_function(
+        "async () => (await navigator.clipboard.readText()).trim() === 'Some **bold** words'"
+    )
+
+
+def test_copying_a_block_of_code(person: Person) -> None:
+    page = person.page
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reply = ask(page, "/demo instant /demo echo ```python\nprint(1)\n```")
+    reply.locator(".copy-code").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == "print(1)"
+
+
+def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
+    page = person.page
+    reply = ask(page, "/demo instant Judge me")
+    reply.get_by_role("button", name="Bad reply").click()
+    reply.get_by_label("Not helpful").check()
+    reply.get_by_label("Comment").fill("It says nothing.")
+    reply.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("Thank you. It is noted.")).to_be_visible()
+    page.reload()
+    bad = replies(page).first.get_by_role("button", name="Bad reply")
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "false")
+
+
+def test_deleting_from_a_message_on_and_having_it_back(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant /demo echo One")
+    ask(page, "/demo instant /demo echo Two")
+    prompt = page.locator("article[data-role=user]").nth(1)
+    prompt.hover()
+    prompt.get_by_label("More").click()
+    prompt.get_by_role("button", name="Delete from here on").click()
+    expect(page.locator("article")).to_have_count(2)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("article")).to_have_count(4)
+
+
+def test_settings_reach_the_page_and_stay(person: Person) -> None:
+    page = person.page
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Theme").select_option("Dark")
+    page.get_by_label("Text size").select_option("Large")
+    page.get_by_label("Sending").select_option(value="mod-enter")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.get_by_role("link", name="Chats").click()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "18px"
+    box(page).fill("One line")
+    box(page).press("Enter")
+    expect(box(page)).to_have_value("One line\n")
+    box(page).press("Control+Enter")
+    replies(page).first.wait_for()
+    page.goto(f"{person.url}/settings/")
+    page.get_by_label("Theme").select_option(value="system")
+    page.get_by_label("Text size").select_option(value="medium")
+    page.get_by_label("Sending").select_option(value="enter")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+
+
+def test_the_whole_page_speaks_german_live_parts_included(people: Callable[..., Person]) -> None:
+    page = german(people)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    page.get_by_role("textbox", name="Nachricht").fill("/demo fail")
+    page.get_by_role("button", name="Senden").click()
+    reply = replies(page).first
+    expect(reply).to_have_attribute("data-status", "failed")
+    expect(reply).to_contain_text("Der Server des Anbieters fiel aus.")
+    expect(reply.get_by_role("button", name="Erneut versuchen")).to_be_visible()
+    page.get_by_role("button", name="Neuer Chat").click()
+    expect(page.get_by_role("heading", name="Was möchten Sie wissen?")).to_be_visible()
+
+
+def german(people: Callable[..., Person]) -> Page:
+    """A page of somebody who chose German."""
+    person = people("other@example.org")
+    page = person.page
+    page.goto(f"{person.url}/settings/")
+    page.get_by_label("Language").select_option("Deutsch")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Einstellungen")).to_be_visible()
+    page.goto(person.url)
+    return page
+
+
+def test_the_keyboard_alone_is_enough(person: Person) -> None:
+    page = person.page
+    page.locator("#scroller").focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_hidden()
+    page.locator("#scroller").focus()
+    page.keyboard.press("/")
+    expect(box(page)).to_be_focused()
+    page.keyboard.type("By keyboard")
+    page.keyboard.press("Enter")
+    reply = replies(page).first
+    reply.wait_for()
+    wait_for_text(reply)
+    page.keyboard.press("Control+Shift+X")
+    expect(reply).to_have_attribute("data-status", "stopped")
+    reply.get_by_role("button", name="Retry").focus()
+    page.keyboard.press("Enter")
+    expect(replies(page).first).to_have_attribute("data-status", "running")
+    page.keyboard.press("Control+Shift+X")
+    url = page.url
+    page.keyboard.press("Control+Shift+O")
+    page.wait_for_url(lambda now: now != url)
+    expect(box(page)).to_be_focused()
+
+
+def test_a_listener_hears_each_sentence_and_focus_stays(person: Person) -> None:
+    page = person.page
+    page.evaluate("document.documentElement.dataset.announce = 'sentences'")
+    reply = send(page, "Read to me")
+    expect(reply).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#live-status")).to_have_text("Generating")
+    page.wait_for_function("() => document.getElementById('reader').textContent.includes('You wrote')")
+    expect(box(page)).to_be_focused()
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#live-status")).to_have_text("")
+
+
+def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Person) -> None:
+    page = person.page
+    reply = send(page, "/demo think Count")
+    expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
+    expect(reply).to_have_attribute("data-status", "complete", timeout=45_000)
+    expect(reply.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for \d"))
+    expect(reply.locator(".facts")).to_have_text(re.compile(r"\d+ tokens · .*s · \d+/s"))
+
+
+def test_offline_is_said_in_words_and_the_draft_is_kept(person: Person) -> None:
+    page = person.page
+    person.allowed_errors += ["ERR_INTERNET_DISCONNECTED", "htmx:", "WebSocket"]
+    box(page).fill("Written in a tunnel")
+    person.context.set_offline(True)
+    expect(page.get_by_text("You are offline.")).to_be_visible()
+    person.context.set_offline(False)
+    expect(page.get_by_text("You are offline.")).to_be_hidden()
+    page.reload()
+    expect(box(page)).to_have_value("Written in a tunnel")
+
+
+def test_a_chat_deleted_elsewhere_says_so(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant Gone soon")
+    other = person.tab()
+    other.goto(page.url)
+    other.get_by_label("Chat options").click()
+    other.get_by_role("button", name="Delete this chat").click()
+    expect(page.get_by_text("This chat was deleted.")).to_be_visible()
+
+
+def test_the_drawer_opens_and_closes_on_a_phone(people: Callable[..., Person]) -> None:
+    page = people(**PHONE).page
+    sidebar = page.get_by_role("navigation", name="Chats")
+    expect(sidebar).to_be_hidden()
+    page.get_by_role("button", name="Chats").click()
+    expect(sidebar).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(sidebar).to_be_hidden()
+    expect(page.get_by_role("button", name="Chats")).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"

@@ -1,0 +1,41 @@
+"""The installations that the fault tests share, one for each database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.client import Person
+from tests.faults.installation import Installation, installation
+
+BACKENDS = [
+    "sqlite",
+    pytest.param("postgres", marks=[pytest.mark.needs_postgres, pytest.mark.needs_redis]),
+]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=BACKENDS)
+async def shared(request: pytest.FixtureRequest) -> AsyncIterator[Installation]:
+    async with installation(request.param) as it:
+        yield it
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def steady(shared: Installation) -> AsyncIterator[Installation]:
+    """A running installation; what a test ends is started again after it."""
+    yield shared
+    await shared.repair()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(steady: Installation) -> AsyncIterator[Person]:
+    someone = await steady.newcomer()
+    async with someone.http:
+        yield someone
+
+
+@pytest.fixture(params=["ws", "sse"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -1,0 +1,71 @@
+"""One installation for many tests: each leaves it as it found it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from tests.faults.client import Page, Person
+from tests.faults.door import Door, door
+from tests.faults.stack import Stack, stack
+
+QUICK = {  # so that what hangs is given up while a test waits
+    "CHAT_CONNECT_SECONDS": "2",
+    "CHAT_FIRST_TOKEN_SECONDS": "6",
+    "CHAT_SILENCE_SECONDS": "3",
+    "CHAT_ATTEMPTS": "2",
+}
+
+
+@dataclass
+class Installation(Stack):
+    """A stack with a door before it, and people."""
+
+    door: Door = None  # type: ignore[assignment]
+
+    @property
+    def url(self) -> str:
+        return self.door.url
+
+    async def newcomer(self) -> Person:
+        """Somebody new with the administrator's password and rights, logged in."""
+        email = f"{uuid4().hex}@example.org"
+        self.execute(
+            "INSERT INTO chat_user (password, is_superuser, first_name, last_name, is_staff, is_active,"
+            " date_joined, email) SELECT password, is_superuser, '', '', is_staff, is_active, date_joined, ?"
+            " FROM chat_user WHERE email = ?",
+            email,
+            "admin@example.org",
+        )
+        person = Person(self.url, email)
+        await person.log_in()
+        return person
+
+    async def repair(self) -> None:
+        """Starts what a test has ended."""
+        if self.redis is not None and self.redis.process is None:
+            self.redis.start()
+        for process in self.processes:
+            if not process.is_running:
+                await asyncio.to_thread(process.start)
+
+
+@asynccontextmanager
+async def installation(backend: str, **env: str) -> AsyncIterator[Installation]:
+    count = 1 if backend == "sqlite" else 2
+    async with (
+        stack(backend, processes=count, **{**QUICK, **env}) as steady,
+        door(steady.processes) as entrance,
+    ):
+        yield Installation(**steady.__dict__, door=entrance)
+
+
+async def started(page: Page, script: str, words: int = 3) -> str:
+    """Sends a prompt and waits until so many words are shown; the answer is the prompt's mark."""
+    mark = f"mark-{uuid4().hex}"
+    await page.ask(f"{mark} /wire {script}")
+    await page.until(lambda: len(page.text.split()) >= words)
+    return mark

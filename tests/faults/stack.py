@@ -1,0 +1,235 @@
+"""A whole installation for the fault tests: real server processes, their database and Redis, a scripted
+provider, and a look at the database past Django."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.providers.wire import Entry, Wire, serve
+from tests.servers import ADMIN, ServerProcess
+from tests.services import fresh_database
+
+BACKENDS = ("sqlite", "postgres")
+POSTGRES_URL = os.environ.get("STEADY_TEST_DATABASE_URL", "")
+MANY = "100000"
+
+
+@dataclass
+class Stack:
+    """`processes` share one database; with SQLite there is one."""
+
+    backend: str
+    folder: Path
+    wire: Wire
+    database_url: str = ""
+    redis: Redis | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    processes: list[ServerProcess] = field(default_factory=list)
+
+    async def add_process(self, **env: str) -> ServerProcess:
+        """Starts one more server process."""
+        name = "data" if self.backend == "sqlite" else f"data{len(self.processes)}"
+        process = ServerProcess(self.folder / name, {**self.env, **env})
+        self.processes.append(process)
+        await asyncio.to_thread(process.start)
+        return process
+
+    @property
+    def url(self) -> str:
+        return self.processes[0].url
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """What the database holds, read past Django; `?` stands for a value."""
+        if self.backend == "postgres":
+            with psycopg.connect(self.database_url, row_factory=dict_row) as postgres:
+                return list(postgres.execute(query.replace("?", "%s"), values))  # type: ignore[arg-type]
+        path = self.folder / "data" / "steady.sqlite3"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as sqlite:
+            sqlite.row_factory = sqlite3.Row
+            bound = [value.hex if isinstance(value, UUID) else value for value in values]
+            return [dict(row) for row in sqlite.execute(query, bound)]
+
+    def execute(self, query: str, *values: Any) -> None:
+        """Changes the database past Django."""
+        if self.backend == "postgres":
+            with psycopg.connect(self.database_url) as postgres:
+                postgres.execute(query.replace("?", "%s"), values)  # type: ignore[arg-type]
+            return
+        with closing(sqlite3.connect(self.folder / "data" / "steady.sqlite3", timeout=30)) as sqlite, sqlite:
+            sqlite.execute(query, [value.hex if isinstance(value, UUID) else value for value in values])
+
+    def prompts(self, client_id: UUID) -> list[dict[str, Any]]:
+        return self.rows("SELECT * FROM chat_message WHERE client_id = ?", client_id)
+
+    def replies(self, conversation_id: UUID) -> list[dict[str, Any]]:
+        """The replies of a conversation with their generations, in order."""
+        return self.rows(
+            "SELECT g.*, m.text, m.parts, m.position, m.id AS message FROM chat_generation g"
+            " JOIN chat_message m ON m.id = g.message_id WHERE g.conversation_id = ? ORDER BY m.position",
+            conversation_id,
+        )
+
+    def calls(self, mark: str) -> list[Entry]:
+        """The requests that the provider got for the prompt that carries this mark."""
+        return [entry for entry in self.wire.log if mark in str(entry.body)]
+
+    def logs(self) -> str:
+        return "\n".join(process.log() for process in self.processes)
+
+
+class Redis:
+    """A Redis of one's own, to be stopped and emptied at will."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self._folder = free_port(), folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Redis:
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for_port(self.port)
+        return self
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@asynccontextmanager
+async def stack(backend: str, *, processes: int = 1, **env: str) -> AsyncIterator[Stack]:
+    """A running installation; everything of it is gone afterwards."""
+    async with AsyncExitStack() as cleanup:
+        folder = Path(tempfile.mkdtemp(prefix="steady-faults-"))
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        wire = await cleanup.enter_async_context(serve())
+        seed = await asyncio.to_thread(_seed, backend)
+        it = Stack(backend, folder, wire)
+        it.env = {**_env(wire), "STATIC_ROOT": str(seed.folder / "static"), **env}
+        if backend == "sqlite":
+            shutil.copytree(seed.folder / "data", folder / "data")
+        else:
+            it.database_url = cleanup.enter_context(fresh_database(POSTGRES_URL, like=seed.database_url))
+            it.redis = Redis(folder)
+            cleanup.callback(it.redis.kill)
+            it.redis.start()
+            it.env |= {
+                "DATABASE_URL": it.database_url,
+                "REDIS_URL": it.redis.url,
+                "SECRET_KEY": "the processes of one installation share it " * 2,
+            }
+        cleanup.callback(lambda: [process.kill() for process in it.processes])
+        for _ in range(processes):
+            await it.add_process()
+        yield it
+
+
+@dataclass
+class _Seed:
+    folder: Path
+    database_url: str
+
+
+@cache
+def _seed(backend: str) -> _Seed:
+    """A data directory and database that are set up already, to be copied; made once, gone at exit."""
+    cleanup = ExitStack()
+    atexit.register(cleanup.close)
+    folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="steady-seed-")))
+    env = {"STATIC_ROOT": str(folder / "static"), "STEADY_DEMO": "false"}
+    database_url = ""
+    if backend == "postgres":
+        database_url = cleanup.enter_context(fresh_database(POSTGRES_URL))
+        env["DATABASE_URL"] = database_url
+    ServerProcess(folder / "data", env).start().stop()
+    return _Seed(folder, database_url)
+
+
+def _env(wire: Wire) -> Mapping[str, str]:
+    return {
+        "OPENAI_COMPATIBLE_URL": wire.base_url("openai_compatible"),
+        "OPENAI_COMPATIBLE_API_KEY": "sk-canary-of-the-fault-tests",
+        "STEADY_DEMO": "false",
+        "CHAT_RUNNING_PER_PERSON": MANY,
+        "STEADY_ADMIN_EMAIL": ADMIN,
+    }
+
+
+@contextmanager
+def nginx(folder: Path, *ports: int) -> Iterator[str]:
+    """The address of an nginx that passes each request to any of these ports."""
+    port = free_port()
+    upstreams = "".join(f"server 127.0.0.1:{each} max_fails=0;" for each in ports)
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX % {"folder": folder, "port": port, "upstreams": upstreams}, encoding="utf-8")
+    process = subprocess.Popen(["nginx", "-c", str(config), "-e", str(folder / "nginx.log")])
+    try:
+        wait_for_port(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+_NGINX = """
+daemon off; pid %(folder)s/nginx.pid; worker_processes 1; error_log %(folder)s/nginx.log;
+events { worker_connections 4096; }
+http {
+  access_log off; client_body_temp_path %(folder)s/body; proxy_temp_path %(folder)s/proxy;
+  fastcgi_temp_path %(folder)s/fastcgi; uwsgi_temp_path %(folder)s/uwsgi; scgi_temp_path %(folder)s/scgi;
+  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+  upstream steady { %(upstreams)s }
+  server {
+    listen 127.0.0.1:%(port)d;
+    location / {
+      proxy_pass http://steady; proxy_http_version 1.1;
+      proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+      proxy_read_timeout 120s; proxy_next_upstream error timeout http_503 non_idempotent;
+    }
+  }
+}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    for _ in range(1000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    raise RuntimeError(f"Nothing listens on port {port}.")
+
+
+def memory(pid: int) -> int:
+    """Resident bytes of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096

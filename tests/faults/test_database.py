@@ -1,0 +1,153 @@
+"""A database that is locked, away or full: replies go on in memory, nothing is acknowledged that is not
+committed, and people are told."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.faults.client import Page, Person
+from tests.faults.installation import Installation, started
+from tests.faults.stack import POSTGRES_URL, Stack, memory
+from tests.providers.wire import Script
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LOCKED = 15.0
+AWAY = 8.0
+
+
+@contextmanager
+def locked(steady: Stack) -> Iterator[None]:
+    """Nobody else can write (SQLite) or even read (PostgreSQL)."""
+    if steady.backend == "sqlite":
+        path = steady.folder / "data" / "steady.sqlite3"
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+            connection.execute("ROLLBACK")
+        return
+    with psycopg.connect(steady.database_url) as connection:
+        tables = "chat_conversation, chat_generation, chat_message, chat_journalentry"
+        connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE".encode())
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def away(steady: Stack) -> Iterator[None]:
+    """The database takes no connection, and has ended those it had."""
+    name = steady.database_url.rsplit("/", 1)[1]
+    with psycopg.connect(POSTGRES_URL, autocommit=True) as server:
+        change = "ALTER DATABASE {} ALLOW_CONNECTIONS {}"
+        server.execute(sql.SQL(change).format(sql.Identifier(name), sql.SQL("false")))
+        try:
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+            yield
+        finally:
+            server.execute(sql.SQL(change).format(sql.Identifier(name), sql.SQL("true")))
+
+
+@contextmanager
+def full(steady: Stack) -> Iterator[None]:
+    """No file of the server process may grow, as on a full disk."""
+    pid = steady.processes[0].pid
+    files = [Path(f"{steady.folder}/data/steady.sqlite3{end}") for end in ("", "-wal")]
+    size = max(file.stat().st_size for file in files if file.exists())
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+async def grows(page: Page, words: int = 20) -> None:
+    """Waits until the reply on this page is so much longer."""
+    before = len(page.text.split())
+    await page.until(lambda: len(page.text.split()) >= before + words, 5)
+
+
+async def is_whole(steady: Installation, page: Page, tokens: int) -> None:
+    assert await page.ended(40) == "complete"
+    await page.equals_fresh()
+    (reply,) = steady.replies(page.id)
+    assert reply["text"] == "".join(Script(tokens=tokens).words)
+
+
+async def test_a_locked_database_delays_and_loses_nothing(steady: Installation, person: Person) -> None:
+    """Two replies, one of which ends meanwhile; a prompt sent meanwhile is acknowledged after, not before."""
+    sizes = [memory(process.pid) for process in steady.processes]
+    async with person.page() as over_ws, person.page(transport="sse") as over_sse, person.page() as third:
+        await started(over_ws, "tokens=900 pace=50")
+        await started(over_sse, "tokens=200 pace=50")
+        client_id, model = uuid4(), await person.model()
+        with locked(steady):
+            begun = time.monotonic()
+            asking = asyncio.create_task(third.ask("waits /wire tokens=5", client_id, 60, model))
+            await grows(over_ws)
+            await asyncio.sleep(LOCKED - (time.monotonic() - begun))
+            assert not third.has_receipt(client_id)
+            assert over_sse.status == "running"
+        await asking
+        assert await third.ended() == "complete"
+        await is_whole(steady, over_sse, 200)
+        await is_whole(steady, over_ws, 900)
+    assert len(steady.prompts(client_id)) == 1
+    for process, size in zip(steady.processes, sizes, strict=True):
+        assert memory(process.pid) - size < 64 * 1024 * 1024
+
+
+async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_in_words(
+    steady: Installation, person: Person
+) -> None:
+    if steady.backend == "sqlite":
+        pytest.skip("A file is away only with its disk; a full disk is tried instead.")
+    # People on the very process that writes their replies, which needs no database to show them.
+    process = steady.processes[0]
+    async with person.page(url=process.url) as page, person.page(url=process.url) as other:
+        await started(page, "tokens=700 pace=50")
+        await other.until(lambda: other.connections)
+        model, client_id = await person.model(), uuid4()
+        begun = time.monotonic()
+        with away(steady):
+            await grows(page)
+            await other.tell({"type": "send", "client_id": str(client_id), "text": "now", "model": model})
+            await other.until(lambda: "Nothing was changed" in other.notice, 40)
+            assert not other.has_receipt(client_id)
+            await asyncio.sleep(max(0.0, AWAY - (time.monotonic() - begun)))
+        await is_whole(steady, page, 700)
+        assert steady.prompts(client_id) == []
+
+
+async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_memory(
+    steady: Installation, person: Person
+) -> None:
+    if steady.backend == "postgres":
+        pytest.skip("A full disk is the database server's; to Steady it is an error like any other.")
+    async with person.page() as page, person.page() as other:
+        await started(page, "tokens=400 pace=50")
+        await other.until(lambda: other.connections)
+        model, client_id = await person.model(), uuid4()
+        with full(steady):
+            long = "x" * 150_000
+            await other.tell({"type": "send", "client_id": str(client_id), "text": long, "model": model})
+            await other.until(lambda: "Nothing was changed" in other.notice, 10)
+            await grows(page, 50)
+            assert not other.has_receipt(client_id)
+        await is_whole(steady, page, 400)
+        assert steady.prompts(client_id) == []
+        assert await other.ask("again /wire tokens=5", client_id) == client_id
+        assert await other.ended() == "complete"

@@ -1,0 +1,111 @@
+"""Server processes that stop, are replaced while people chat, or fall asleep past their lease."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.faults.client import TERMINAL, Page, Person
+from tests.faults.installation import Installation, started
+from tests.faults.stack import nginx
+from tests.providers.wire import Script
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+STREAMS = 10
+
+
+async def streaming(stack: AsyncExitStack, person: Person, script: str) -> list[Page]:
+    """Pages over both transports with replies in the middle."""
+    pages = [
+        await stack.enter_async_context(person.page(transport=("ws", "sse")[number % 2]))
+        for number in range(STREAMS)
+    ]
+    await asyncio.gather(*(started(page, script) for page in pages))
+    return pages
+
+
+async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
+    steady: Installation, person: Person
+) -> None:
+    """The short ones end within the drain's two seconds; the long ones are kept as interrupted."""
+    async with AsyncExitStack() as stack:
+        short = await streaming(stack, person, "tokens=60 pace=50")
+        long = await streaming(stack, person, "tokens=600 pace=50")
+        process = steady.processes[0]
+        process.terminate()
+        assert await asyncio.to_thread(process.wait) == 0
+        served = [page for page in (*short, *long) if {"closed 1012", "restart"} & set(page.events)]
+        assert len(served) >= STREAMS // 2 if steady.backend == "postgres" else len(served) == 2 * STREAMS
+        await asyncio.to_thread(process.start)
+        assert [await page.ended() for page in short] == ["complete"] * STREAMS
+        if steady.backend == "sqlite":
+            assert [await page.ended() for page in long] == ["interrupted"] * STREAMS
+        for page in long:
+            assert await page.ended() in ("interrupted", "complete")
+        for page in (*short, *long):
+            await page.equals_fresh()
+
+
+@pytest.mark.needs_nginx
+async def test_a_rolling_restart_behind_nginx_loses_nothing(steady: Installation) -> None:
+    """Two processes, no stickiness, each restarted in turn while people chat and send."""
+    if steady.backend == "sqlite":
+        pytest.skip("SQLite serves one process; there is nothing to roll.")
+    ports = [process.port for process in steady.processes]
+    with nginx(steady.folder, *ports) as url:
+        async with Person(url) as person, AsyncExitStack() as stack:
+            pages = await streaming(stack, person, "tokens=500 pace=50")
+            reconnects: list[float] = []
+            before: dict[Page, int] = {}
+            for process in steady.processes:
+                before.update({page: page.connections for page in pages})
+                process.terminate()
+                assert await asyncio.to_thread(process.wait) == 0
+                gone = time.monotonic()
+                fresh = await stack.enter_async_context(person.page())
+                await fresh.ask("asked during the restart /wire tokens=5")  # the other one takes it
+                await asyncio.to_thread(process.start)
+                for page in pages:
+                    if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
+                        await page.until(lambda page=page: page.connections > before[page], 10)
+                    if page.connections > before[page]:
+                        reconnects.append(max(0.0, page.connected_at - gone))
+                assert await fresh.ended() == "complete"
+            for page in pages:
+                assert await page.ended(60) in TERMINAL
+                await page.equals_fresh()
+                (reply,) = steady.replies(page.id)
+                assert "".join(Script(tokens=500).words).startswith(reply["text"])
+            assert reconnects
+            assert sorted(reconnects)[round(0.95 * (len(reconnects) - 1))] < 5
+
+
+async def test_a_worker_that_slept_past_its_lease_is_fenced_off(steady: Installation) -> None:
+    """The other process ends its reply; when it wakes it writes nothing, and stops paying."""
+    if steady.backend == "sqlite":
+        pytest.skip("With SQLite there is no other process to take over.")
+    sleeper, other = steady.processes
+    async with Person(sleeper.url) as person, person.page(transport="ws") as page:
+        mark = await started(page, "tokens=2000 pace=50", 20)
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        try:
+            async with person.page(page.id, "sse", url=other.url) as elsewhere:
+                assert await elsewhere.ended(30) == "interrupted"
+                (ended,) = steady.replies(page.id)
+                os.kill(sleeper.pid, signal.SIGCONT)
+                (entry,) = steady.calls(mark)
+                async with asyncio.timeout(5), steady.wire.changed:
+                    await steady.wire.changed.wait_for(lambda: entry.end == "closed by client")
+                assert await page.ended(10) == "interrupted"
+                await page.equals_fresh()
+                await elsewhere.equals_fresh()
+            assert steady.replies(page.id) == [ended]
+            assert "".join(Script(tokens=2000).words).startswith(ended["text"])
+        finally:
+            os.kill(sleeper.pid, signal.SIGCONT)

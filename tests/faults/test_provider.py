@@ -1,0 +1,75 @@
+"""What a provider does wrong ends the reply in plain words, keeps what had come, and hides the key."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from tests.faults.client import Person
+from tests.faults.installation import Installation
+from tests.providers.wire import Script
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEY = "sk-canary-of-the-fault-tests"
+
+
+@dataclass
+class Fault:
+    script: str
+    status: str
+    words: int = 0  # of the reply that are kept
+    says: str = ""  # in what the page shows
+
+
+FAULTS = {
+    "busy once": Fault("fail=429 fails=1 tokens=6", "complete", 6),
+    "busy for good": Fault("fail=429", "failed", 0, "limiting"),
+    "refuses the key": Fault("fail=401 leak=1", "failed", 0, "key"),
+    "fails at once": Fault("fail=500", "failed"),
+    "fails in the middle": Fault("error=3 pace=20", "failed", 3),
+    "ends in the middle": Fault("cut=3 pace=20", "interrupted", 3),
+    "resets in the middle": Fault("drop=3 pace=20", "interrupted", 3),
+    "breaks its format": Fault("malformed=3 pace=20 leak=1", "failed", 3),
+    "never answers": Fault("hang=-1", "failed"),
+    "goes silent": Fault("hang=3 pace=20", "interrupted", 3),
+    "drips in bytes": Fault("tokens=8 split=1 pace=8", "complete", 8),
+    "says unknown things": Fault("tokens=8 unknown=1 crlf=1", "complete", 8),
+    "hits its limit": Fault("tokens=8 length=1", "length", 8),
+    "filters": Fault("tokens=2 filter=1", "refused", 2),
+    "does not end": Fault("tokens=8 finish=0 done=0", "interrupted", 8),
+    "stays open after the end": Fault("tokens=8 linger=1", "complete", 8),
+}
+
+
+async def test_every_fault_has_an_end_in_plain_words(
+    steady: Installation, person: Person, transport: str
+) -> None:
+    await asyncio.gather(*(ends(steady, person, transport, name) for name in FAULTS))
+    assert KEY not in steady.logs()
+
+
+async def ends(steady: Installation, person: Person, transport: str, name: str) -> None:
+    fault = FAULTS[name]
+    async with person.page(transport=transport) as page:
+        text = f"{name} {page.id} /wire {fault.script}"
+        await page.ask(text)
+        status = await page.ended()
+        assert status == fault.status, f"{name}: {page!r}"
+        await page.equals_fresh()
+        words = "".join(Script.parse(text).words[: fault.words])
+        assert page.text == words.strip(), name
+        state = page.replies[-1].get(".reply-state").text
+        assert fault.says in state.lower(), f"{name}: {state}"
+        if status in ("failed", "interrupted"):
+            assert len(state.strip()) > 30, f"{name}: {state}"
+            assert any("Retry" in button for button in page.buttons)
+            assert ("Continue" in page.buttons) == bool(words)
+        assert KEY not in page.dom.html(), name
+    async with asyncio.timeout(5), steady.wire.changed:
+        calls = steady.calls(str(page.id))
+        await steady.wire.changed.wait_for(lambda: all(call.end != "open" for call in calls))
+    (reply,) = steady.replies(page.id)
+    assert (reply["status"], reply["text"]) == (status, words), name

@@ -1,0 +1,68 @@
+"""Conversations with replies under way, written straight into the database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.utils import timezone
+
+from chat.live.process import PROCESS_NAME
+from chat.models import (
+    ChatModel,
+    Conversation,
+    Generation,
+    JournalEntry,
+    Message,
+    ModelProvider,
+    Role,
+    Status,
+    User,
+)
+
+
+def a_reply(
+    owner: User, *, status: Status = Status.RUNNING, by: str = PROCESS_NAME, seconds_ago: float = 0
+) -> Generation:
+    """A prompt and its reply in a new conversation; the process `by` renewed its lease so long ago."""
+    then = timezone.now() - timedelta(seconds=seconds_ago)
+    conversation = Conversation.objects.create(owner=owner, version=2, last_position=2)
+    provider, _ = ModelProvider.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
+    model, _ = ChatModel.objects.get_or_create(provider=provider, name="demo")
+    prompt = Message.objects.create(
+        conversation=conversation,
+        position=1,
+        role=Role.USER,
+        client_id=uuid4(),
+        text="Why?",
+        parts=[{"type": "text", "text": "Why?"}],
+        added_version=1,
+        version=1,
+    )
+    message = Message.objects.create(
+        conversation=conversation,
+        parent=prompt,
+        position=2,
+        role=Role.ASSISTANT,
+        added_version=2,
+        version=2,
+    )
+    conversation.head = message
+    conversation.save()
+    return Generation.objects.create(
+        conversation=conversation,
+        message=message,
+        model=model,
+        model_label=model.label,
+        status=status,
+        owner=by,
+        heartbeat_at=then,
+        queued_at=then,
+        started_at=then,
+    )
+
+
+def journalled(generation_id: UUID) -> str:
+    """The text that the journal holds of a reply."""
+    entries = JournalEntry.objects.filter(generation_id=generation_id).order_by("start")
+    return "".join(text for entry in entries for _, text in entry.segments)

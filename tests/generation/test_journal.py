@@ -1,0 +1,106 @@
+"""The group commit: what it writes, for whom, and what it tells the runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from chat.database import run_unit
+from chat.generation import lease
+from chat.generation.journal import Journal, Record
+from chat.live.process import PROCESS_NAME
+from chat.live.reply_log import ReplyLog, Segment
+from chat.models import Generation, Status, User
+from tests.generation.rows import a_reply, journalled
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass
+class Watched:
+    """A reply in a journal, and what the journal told its run."""
+
+    generation: Generation
+    journal: Journal = field(default_factory=Journal)
+    told: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.log = ReplyLog()
+        self.record = Record(
+            self.generation.pk,
+            self.log,
+            on_stop=lambda: self.told.append("stop"),
+            on_lost=lambda: self.told.append("lost"),
+        )
+        self.journal.open(self.record)
+        self.journal._beaten = time.monotonic()  # no heartbeat is due
+
+    async def says(self, text: str) -> None:
+        self.log.append("text", text)
+        await self.journal.tick()
+
+
+async def watched(person: User, **how: object) -> Watched:
+    return Watched(await run_unit(a_reply, person, **how))  # type: ignore[arg-type]
+
+
+async def test_each_tick_commits_what_is_new(person: User) -> None:
+    it = await watched(person)
+    await it.says("One ")
+    await it.says("two")
+    assert await run_unit(journalled, it.generation.pk) == "One two"
+    assert it.told == []
+
+
+async def test_nothing_is_written_for_a_reply_that_has_ended(person: User) -> None:
+    it = await watched(person)
+    await it.says("One ")
+    await run_unit(lease.end, it.generation.pk, PROCESS_NAME, Status.COMPLETE, [Segment("text", "One ")])
+    await it.says("two")
+    assert await run_unit(journalled, it.generation.pk) == ""
+    assert it.told == ["lost"]
+
+
+async def test_nothing_is_written_while_the_end_is(person: User) -> None:
+    it = await watched(person)
+    async with it.journal.ending(it.record):
+        await it.says("One")
+        assert await run_unit(journalled, it.generation.pk) == ""
+    await it.says(" two")
+    assert await run_unit(journalled, it.generation.pk) == "One two"
+
+
+async def test_the_lease_is_renewed_while_the_end_is_written(person: User) -> None:
+    it = await watched(person, seconds_ago=10)
+    it.journal._beaten = 0
+    async with it.journal.ending(it.record):
+        await it.journal.tick()
+    await sync_to_async(it.generation.refresh_from_db)()
+    assert it.generation.heartbeat_at is not None
+    assert (timezone.now() - it.generation.heartbeat_at).total_seconds() < 5
+
+
+async def test_a_late_writer_changes_nothing(person: User) -> None:
+    it = await watched(person, by="another-process")
+    await it.says("One")
+    assert await run_unit(journalled, it.generation.pk) == ""
+    assert it.told == ["lost"]
+
+
+@pytest.mark.parametrize("why", ["asked", "deactivated", "deleted"])
+async def test_a_reply_that_is_to_stop_hears_it_with_the_next_tick(person: User, why: str) -> None:
+    it = await watched(person)
+    conversation = it.generation.conversation
+    if why == "asked":
+        await sync_to_async(Generation.objects.update)(stop_requested=True)
+    elif why == "deactivated":
+        await sync_to_async(User.objects.filter(pk=person.pk).update)(is_active=False)
+    else:
+        conversation.deleted_at = timezone.now()
+        await sync_to_async(conversation.save)()
+    await it.journal.tick()
+    assert it.told == ["stop"]

@@ -1,0 +1,105 @@
+"""What dead processes and broken runs left behind."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from chat.database import run_unit
+from chat.generation.lease import claim, end_forgotten, end_orphan, orphans
+from chat.generation.recovery import Recovery
+from chat.models import Generation, JournalEntry, Status, User
+from tests.generation.rows import a_reply, journalled
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def swept(*running: UUID, grace: float = 15) -> dict[str, object]:
+    """Sweeps once; the answer is the only generation's state and text."""
+    for orphan in orphans(running, grace=grace):
+        end_orphan(orphan)
+    end_forgotten()
+    generation = Generation.objects.select_related("message").get()
+    return {"status": generation.status, "text": generation.message.text, "why": generation.error_code}
+
+
+def test_the_reply_of_a_dead_process_keeps_what_the_journal_has(person: User) -> None:
+    reply = a_reply(person, by="dead", seconds_ago=16)
+    JournalEntry.objects.create(generation=reply, start=0, segments=[["reasoning", "Hm. "], ["text", "Be"]])
+    JournalEntry.objects.create(generation=reply, start=6, segments=[["text", "cause"]])
+    assert swept() == {"status": Status.INTERRUPTED, "text": "Because", "why": "server_stopped"}
+    assert journalled(reply.pk) == ""
+
+
+def test_a_living_process_keeps_its_reply(person: User) -> None:
+    a_reply(person, by="alive", seconds_ago=10)
+    assert swept()["status"] == Status.RUNNING
+
+
+def test_a_run_of_this_process_that_broke_is_ended_too(person: User) -> None:
+    a_reply(person, seconds_ago=16)
+    assert swept()["status"] == Status.INTERRUPTED
+
+
+def test_what_runs_here_knows_its_own_end(person: User) -> None:
+    reply = a_reply(person, seconds_ago=100)
+    assert swept(reply.pk)["status"] == Status.RUNNING
+
+
+def test_a_prompt_that_waited_too_long_is_not_sent_unasked(person: User) -> None:
+    a_reply(person, status=Status.QUEUED, by="", seconds_ago=301)
+    assert swept()["status"] == Status.INTERRUPTED
+
+
+async def test_after_a_restart_a_prompt_just_acknowledged_starts_at_once(person: User) -> None:
+    reply = await run_unit(a_reply, person, status=Status.QUEUED, by="")
+    started: list[UUID] = []
+    await Recovery(list, started.append).sweep(is_alone=True)
+    assert started == [reply.pk]
+
+
+async def test_beside_others_a_fresh_prompt_is_left_to_its_own_process(person: User) -> None:
+    await run_unit(a_reply, person, status=Status.QUEUED, by="")
+    started: list[UUID] = []
+    await Recovery(list, started.append).sweep()
+    assert started == []
+
+
+async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User) -> None:
+    reply = await run_unit(a_reply, person, by="dead", seconds_ago=16)
+    recovery = Recovery(list, lambda _: None)
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.RUNNING
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.INTERRUPTED
+
+
+async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
+    reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
+    recovery = Recovery(list, lambda _: None)
+    await recovery.sweep()
+    await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
+    await recovery.sweep()
+    assert await run_unit(status, reply.pk) == Status.RUNNING
+
+
+def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
+    reply = a_reply(person, status=Status.QUEUED, by="")
+    claim(reply.pk)
+    (orphan,) = orphans(grace=0)
+    assert end_orphan(orphan)
+    assert status(reply.pk) == Status.INTERRUPTED
+
+
+def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> None:
+    reply = a_reply(person, by="alive", seconds_ago=60)
+    (orphan,) = orphans()
+    Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
+    assert not end_orphan(orphan)
+    assert status(reply.pk) == Status.RUNNING
+
+
+def status(generation_id: UUID) -> str:
+    return Generation.objects.get(pk=generation_id).status

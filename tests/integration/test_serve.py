@@ -1,0 +1,185 @@
+"""`manage.py serve` in real processes: how it starts, why it does not, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import POSTGRES_URL
+from tests.servers import ROOT, ServerProcess
+from tests.services import fresh_database
+
+
+def _fails(server: ServerProcess, address: str = "127.0.0.1:0") -> tuple[int, str]:
+    """The exit code and the words of a start that must fail."""
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "serve", address],
+        cwd=ROOT,
+        env=server.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> ServerProcess:
+    return ServerProcess(tmp_path / "data")
+
+
+def test_a_second_start_has_nothing_left_to_do(server: ServerProcess) -> None:
+    server.start()
+    assert "The database is up to date." in server.log()
+    assert server.stop() == 0
+    said = len(server.log())
+    server.start()
+    assert server.stop() == 0
+    again = server.log()[said:]
+    assert "up to date" not in again
+    assert "collected" not in again
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_zero(server: ServerProcess, number: signal.Signals) -> None:
+    server.start()
+    assert server._signal(number) == 0
+    assert "Traceback" not in server.log()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{server.url}/healthz", timeout=5)
+
+
+def test_a_killed_server_leaves_no_lock_behind(server: ServerProcess) -> None:
+    server.start()
+    server.kill()
+    server.start()
+    assert server.stop() == 0
+
+
+def test_a_taken_port_is_told(server: ServerProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, words = _fails(server, str(port))
+    assert code == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used: address already in use." in words
+
+
+@pytest.mark.parametrize(
+    "address", ["http", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "::1:80", "nowhere.invalid:80"]
+)
+def test_an_address_that_is_none_is_told(server: ServerProcess, address: str) -> None:
+    code, words = _fails(server, address)
+    assert code == 2
+    assert address.partition(":")[0] in words
+
+
+def test_a_second_server_on_one_sqlite_is_refused(server: ServerProcess) -> None:
+    server.start()
+    code, words = _fails(server)
+    assert code == 1
+    assert f"Another Steady server (process {server.pid})" in words
+    assert server.stop() == 0
+
+
+def test_a_locked_database_is_told(server: ServerProcess) -> None:
+    server.start()
+    server.stop()
+    other = sqlite3.connect(server.data_dir / "steady.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    code, words = _fails(server)
+    other.close()
+    assert code == 1
+    assert "locked by another program" in words
+
+
+def test_a_database_newer_than_the_code_is_told(server: ServerProcess) -> None:
+    server.start()
+    server.stop()
+    database = sqlite3.connect(server.data_dir / "steady.sqlite3")
+    with database:
+        database.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('chat', '9999_future', '')"
+        )
+    database.close()
+    code, words = _fails(server)
+    assert code == 1
+    assert "newer than this version of Steady: it has had 9999_future" in words
+
+
+def test_a_file_that_is_no_database_is_told(server: ServerProcess) -> None:
+    server.data_dir.mkdir()
+    (server.data_dir / "steady.sqlite3").write_text("something else entirely")
+    code, words = _fails(server)
+    assert code == 1
+    assert "file is not a database" in words
+
+
+def test_an_unreachable_database_is_told_without_its_password(server: ServerProcess) -> None:
+    server.env["DATABASE_URL"] = "postgres://steady:hidden@127.0.0.1:1/steady"
+    code, words = _fails(server)
+    assert code == 1
+    assert "The database cannot be used" in words
+    assert "hidden" not in words
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_data_directory_that_cannot_be_written_is_told(server: ServerProcess, has_key: bool) -> None:
+    server.data_dir.write_text("a file, not a directory")
+    server.env["STEADY_DATA_DIR"] = str(server.data_dir / "below")
+    if has_key:
+        server.env["SECRET_KEY"] = "a key of its own, longer than fifty characters are"
+    code, words = _fails(server)
+    assert code == 2
+    assert "STEADY_DATA_DIR" in words
+
+
+def test_a_wrong_setting_is_told(server: ServerProcess) -> None:
+    server.env["STEADY_DEMO"] = "perhaps"
+    code, words = _fails(server)
+    assert code == 2
+    assert "STEADY_DEMO='perhaps' is neither true nor false" in words
+
+
+@pytest.mark.needs_postgres
+def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
+    with fresh_database(POSTGRES_URL) as database:
+        env = {"DATABASE_URL": database, "SECRET_KEY": "three processes, one key " * 3}
+        servers = [ServerProcess(tmp_path / str(number), env) for number in range(3)]
+        running = [
+            subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "127.0.0.1:0"],
+                cwd=ROOT,
+                env=server.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for server in servers
+        ]
+        migrated = 0
+        for process in running:
+            assert process.stdout is not None
+            said = ""
+            for line in process.stdout:
+                said += line
+                if line.startswith("Data: "):
+                    break
+            migrated += "The database is up to date." in said
+            assert "Steady is ready" in said, said
+        for process in running:
+            process.terminate()
+        assert [process.wait(30) for process in running] == [0, 0, 0]
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.close()
+        assert migrated == 1

@@ -1,0 +1,193 @@
+"""Every address, every method, everybody: who may do what.
+
+The table names each route once and fails when a route is missing from it, so none can be forgotten. What is
+not one's own is a 404 for everyone, an administrator included: transcripts are read in the admin, where
+reading leaves a trace.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, reverse
+
+from chat.access import conversation_for
+from chat.actions.send import send_message
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+from chat.urls import urlpatterns
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+# Route -> what the owner gets by method; 405 for the rest. "public" routes answer everybody alike.
+OWNER = {
+    "home": {"get": 302, "head": 302},
+    "conversation": {"get": 200, "head": 200, "post": 302, "delete": 302},
+    "events": {"get": 200},
+    "messages": {"post": 302},
+    "earlier": {"get": 302, "head": 302},
+    "generation": {"post": 302, "delete": 302},
+    "generations": {"post": 302},
+    "restoration": {"post": 404},  # what is not deleted cannot be restored
+    "message": {"get": 200, "head": 200, "delete": 302},
+    "message_restoration": {"post": 409},
+    "feedback": {"post": 302, "delete": 302},
+    "conversations": {"get": 200, "head": 200},
+    "settings": {"get": 200, "head": 200, "post": 302},
+    "favourite": {"post": 302, "delete": 302},
+}
+PERSONAL = {
+    "home",
+    "conversations",
+    "settings",
+    "favourite",
+}  # about nobody's object: whoever is logged in gets their own
+ELSEWHERE = {"healthz", "readyz", "first_admin"}  # public by purpose, with tests of their own
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(provider=provider, name="demo")
+
+
+@pytest.fixture
+def world(make_user: Callable[..., User], model: ChatModel) -> dict[str, Client]:
+    people = {
+        "owner": make_user("owner@example.org"),
+        "teammate": make_user("teammate@example.org"),
+        "administrator": make_user("administrator@example.org", is_staff=True, is_superuser=True),
+        "deactivated": make_user("deactivated@example.org"),
+    }
+    clients = {name: Client() for name in (*people, "anonymous")}
+    for name, user in people.items():
+        clients[name].force_login(user)
+    people["deactivated"].is_active = False
+    people["deactivated"].save()
+    return clients
+
+
+def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message]:
+    """A conversation with one finished reply."""
+    owner = User.objects.get(email=email)
+    sent = send_message(
+        owner, uuid.uuid4(), client_id=uuid.uuid4(), text="Secret words", model_ids=[model.pk]
+    )
+    reply = sent.message.children.get()
+    Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
+    return conversation_for(owner, sent.message.conversation_id), reply
+
+
+def address(name: str, conversation: Conversation, reply: Message) -> str:
+    arguments = {
+        "home": [],
+        "conversations": [],
+        "settings": [],
+        "earlier": [conversation.pk, 1],
+        "generation": [reply.pk],
+        "generations": [reply.pk],
+        "message": [reply.pk],
+        "message_restoration": [reply.pk],
+        "feedback": [reply.pk],
+        "favourite": [reply.generation.model_id],
+    }
+    return reverse(name, args=arguments.get(name, [conversation.pk]))
+
+
+def data(model: ChatModel) -> dict[str, str]:
+    preferences = {
+        "theme": "dark",
+        "density": "compact",
+        "text_size": "large",
+        "streaming": "words",
+        "send_key": "enter",
+        "announcements": "state",
+    }
+    prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
+    return {"title": "New", **prompt, **preferences}
+
+
+def test_the_table_names_every_route() -> None:
+    names = {pattern.name for pattern in urlpatterns if isinstance(pattern, URLPattern)}
+    assert names - ELSEWHERE == set(OWNER), "a route of chat.urls has no row in this table"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", OWNER)
+def test_what_the_owner_may_do(name: str, method: str, world: dict[str, Client], model: ChatModel) -> None:
+    conversation, reply = conversation_of("owner@example.org", model)
+    answer = getattr(world["owner"], method)(address(name, conversation, reply), data(model))
+    assert answer.status_code == OWNER[name].get(method, 405)
+
+
+@pytest.mark.parametrize("name", OWNER)
+@pytest.mark.parametrize("viewer", ["teammate", "administrator", "anonymous", "deactivated"])
+def test_everybody_else_learns_and_changes_nothing(
+    viewer: str, name: str, world: dict[str, Client], model: ChatModel
+) -> None:
+    conversation, reply = conversation_of("owner@example.org", model)
+    before = snapshot()
+    for method in METHODS:
+        answer = getattr(world[viewer], method)(address(name, conversation, reply), data(model))
+        body = b"" if answer.streaming else answer.content
+        assert b"Secret words" not in body
+        if method not in OWNER[name]:
+            assert answer.status_code in {302, 401, 404, 405}
+        elif viewer in {"anonymous", "deactivated"}:
+            to_log_in = answer.status_code == 302 and answer["Location"].startswith("/accounts/login/")
+            assert to_log_in or answer.status_code == 401
+        else:
+            assert answer.status_code == (OWNER[name][method] if name in PERSONAL else 404)
+    assert snapshot() == before, "somebody else's request changed a row"
+
+
+def snapshot() -> list[object]:
+    return [
+        list(Conversation.objects.order_by("pk").values_list()),
+        list(Message.objects.order_by("pk").values_list()),
+        list(Generation.objects.order_by("pk").values_list()),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, methods in OWNER.items() if "post" in methods])
+def test_a_post_without_the_token_of_the_page_is_refused(
+    name: str, world: dict[str, Client], model: ChatModel
+) -> None:
+    conversation, reply = conversation_of("owner@example.org", model)
+    before = snapshot()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.get(email="owner@example.org"))
+    assert client.post(address(name, conversation, reply), data(model)).status_code == 403
+    assert snapshot() == before
+
+
+def test_a_deleted_conversation_is_not_found_and_its_id_cannot_be_taken_again(
+    world: dict[str, Client], model: ChatModel
+) -> None:
+    conversation, _ = conversation_of("owner@example.org", model)
+    owner = world["owner"]
+    owner.delete(reverse("conversation", args=[conversation.pk]))
+    assert owner.get(reverse("conversation", args=[conversation.pk])).status_code == 404
+    assert owner.post(reverse("messages", args=[conversation.pk]), data(model)).status_code == 404
+
+
+def test_posted_fields_that_are_nobodys_business_change_nothing(
+    world: dict[str, Client], model: ChatModel
+) -> None:
+    conversation, reply = conversation_of("owner@example.org", model)
+    teammate = User.objects.get(email="teammate@example.org")
+    extra = {
+        "role": "assistant",
+        "owner": teammate.pk,
+        "parent": str(reply.pk),
+        "is_staff": "1",
+        "status": "x",
+    }
+    world["owner"].post(reverse("messages", args=[conversation.pk]), data(model) | extra)
+    prompt = conversation.messages.filter(text="More").get()
+    assert (prompt.role, prompt.conversation.owner.email) == ("user", "owner@example.org")
+    assert not User.objects.get(email="owner@example.org").is_staff

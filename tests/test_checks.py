@@ -1,0 +1,133 @@
+"""Each misconfiguration has a check that finds it, and a good configuration is silent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from pytest_django.fixtures import Settings
+
+from chat.actions.catalog import store_models
+from chat.models import ModelProvider
+from chat.providers.base import Account, ModelInfo
+from tests.servers import ROOT
+
+DEMO = {"demo": Account("demo", "demo", "Demo")}
+GOOD: dict[str, Any] = {
+    "SECRET_KEY": "a mixture of many characters, longer than fifty of them",
+    "DEBUG": False,
+    "STEADY_URL": "https://chat.example.org",
+    "HTTPS": True,
+    "LOCAL": False,
+    "TRUST_PROXY": True,
+    "ALLOWED_HOSTS": ["chat.example.org"],
+    "CSRF_TRUSTED_ORIGINS": ["https://chat.example.org"],
+    "CHAT_ACCOUNTS": DEMO,
+    "CHAT_DEFAULT_MODEL": "",
+    "SQLITE": True,
+    "REDIS_URL": "",
+}
+
+
+@pytest.fixture
+def good(settings: Settings, tmp_path: Path) -> Settings:
+    for name, value in {**GOOD, "DATA_DIR": tmp_path, "STATIC_ROOT": tmp_path / "new" / "static"}.items():
+        setattr(settings, name, value)
+    return settings
+
+
+def _found() -> list[str]:
+    return [str(message.id) for message in run_checks(tags=["steady"])]
+
+
+def test_a_good_configuration_is_silent(good: Settings) -> None:
+    assert _found() == []
+
+
+@pytest.mark.parametrize(
+    ("found", "changes"),
+    [
+        ("steady.E001", {"SECRET_KEY": "short"}),
+        ("steady.E001", {"SECRET_KEY": "a" * 60}),
+        ("steady.E001", {"SECRET_KEY": "django-insecure-" + "abcdefgh" * 8}),
+        ("steady.E002", {"ALLOWED_HOSTS": ["other.example.org"]}),
+        ("steady.E003", {"CSRF_TRUSTED_ORIGINS": ["https://chat.example.org:8443"]}),
+        ("steady.E004", {"DEBUG": True}),
+        ("steady.E005", {"TRUST_PROXY": False}),
+        (
+            "steady.W001",
+            {
+                "STEADY_URL": "http://chat.example.org:8000",
+                "HTTPS": False,
+                "CSRF_TRUSTED_ORIGINS": ["http://chat.example.org:8000"],
+            },
+        ),
+        ("steady.W004", {"REDIS_URL": "redis://127.0.0.1"}),
+        ("steady.W005", {"DATA_DIR": Path(__file__) / "data"}),
+    ],
+)
+def test_a_misconfiguration_is_found(good: Settings, found: str, changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(good, name, value)
+    assert _found() == [found]
+
+
+def test_a_weak_key_is_let_pass_while_debugging_on_this_machine(good: Settings) -> None:
+    good.SECRET_KEY, good.DEBUG, good.LOCAL = "short", True, True
+    assert _found() == []
+
+
+def _found_in_catalog() -> list[str]:
+    return [str(message.id) for message in run_checks(tags=["catalog"], databases=["default"])]
+
+
+@pytest.mark.django_db
+def test_a_catalog_without_a_usable_model_is_found(good: Settings) -> None:
+    store_models(DEMO["demo"], [ModelInfo("demo", "Demo")])
+    assert _found_in_catalog() == []
+    ModelProvider.objects.update(enabled=False)
+    assert _found_in_catalog() == ["steady.W002"]
+
+
+@pytest.mark.django_db
+def test_a_default_model_that_is_none_is_found(good: Settings) -> None:
+    store_models(DEMO["demo"], [ModelInfo("demo", "Demo")])
+    for name, found in {"demo": [], "Demo": [], "gpt": ["steady.W003"]}.items():
+        good.CHAT_DEFAULT_MODEL = name
+        assert _found_in_catalog() == found
+
+
+def _manage(data: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**inherited, "STEADY_DATA_DIR": str(data), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> None:
+    checked = _manage(
+        *(tmp_path, "check", "--deploy", "--fail-level", "WARNING"),
+        STEADY_URL="https://chat.example.org",
+        SECRET_KEY=str(GOOD["SECRET_KEY"]),
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues" in checked.stdout
+
+
+def test_the_server_refuses_to_start_with_a_weak_key(tmp_path: Path) -> None:
+    refused = _manage(tmp_path, "serve", "127.0.0.1:0", SECRET_KEY="hidden")
+    assert refused.returncode == 1
+    assert "steady.E001" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "hidden" not in refused.stderr + refused.stdout
