@@ -68,7 +68,8 @@ window.playReply = async (id, frames, interval) => {
   const start = performance.now();
   for (const [number, frame] of frames.entries()) {
     const due = start + number * interval;
-    while (performance.now() < due) await new Promise(requestAnimationFrame);
+    // Each message is a task of its own, as it is when a socket brings it.
+    await scheduler.postTask(() => {}, { delay: Math.max(0, due - performance.now()) });
     const begun = performance.now();
     await swap(frame);
     busy += performance.now() - begun;
