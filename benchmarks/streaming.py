@@ -38,6 +38,7 @@ ENDED = 'data-role="assistant" data-status="complete"'
 class Reader:
     """What one reader saw. Times are monotonic seconds."""
 
+    begins: float = 0.0  # seconds after the start of the load
     sent: float = 0.0
     first: float = 0.0
     ended: float = 0.0
@@ -134,6 +135,7 @@ async def over_socket(
     async with session.ws_connect(address, origin=url, max_msg_size=0) as socket:
         await socket.send_str('{"type": "hello", "version": 0}')
         await go.wait()
+        await asyncio.sleep(reader.begins)
         prompt = str(uuid.uuid4())
         frame = {"type": "send", "client_id": prompt, "text": prompt, "model": installation.model}
         reader.sent = time.monotonic()
@@ -156,6 +158,7 @@ async def over_sse(
     url, conversation = installation.server.url, uuid.uuid4()
     async with session.get(f"{url}/conversations/{conversation}/events/?version=0") as events:
         await go.wait()
+        await asyncio.sleep(reader.begins)
         prompt = str(uuid.uuid4())
         form = {"client_id": prompt, "text": prompt, "model": installation.model}
         reader.sent = time.monotonic()
@@ -183,9 +186,9 @@ def note(reader: Reader, text: str) -> None:
         reader.ended = time.monotonic()
 
 
-async def load(installation: Installation, transport: str, streams: int) -> list[Reader]:
-    """That many readers at once, each with a reply of its own."""
-    readers = [Reader() for _ in range(streams)]
+async def load(installation: Installation, transport: str, streams: int, spread: float = 0) -> list[Reader]:
+    """That many readers, each with a reply of its own; they send within `spread` seconds."""
+    readers = [Reader(begins=spread * number / streams) for number in range(streams)]
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(
         cookie_jar=jar, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(None)
@@ -204,9 +207,9 @@ async def load(installation: Installation, transport: str, streams: int) -> list
     return readers
 
 
-def measure(installation: Installation, transport: str, streams: int) -> str:
+def measure(installation: Installation, transport: str, streams: int, spread: float) -> str:
     cpu = installation.cpu_seconds()
-    readers = asyncio.run(load(installation, transport, streams))
+    readers = asyncio.run(load(installation, transport, streams, spread))
     cpu = installation.cpu_seconds() - cpu
     started = installation.started()
     duration = (installation.tokens - 1) / installation.pace
@@ -255,6 +258,7 @@ def main() -> None:
     parser.add_argument("--transports", nargs="+", default=["ws", "sse"])
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--pace", type=float, default=50)
+    parser.add_argument("--spread", type=float, default=5, help="seconds in which all send; 0: at once")
     parser.add_argument("--no-floor", action="store_true")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {int(LOAD_CORE)})
@@ -266,7 +270,7 @@ def main() -> None:
         asyncio.run(load(installation, "ws", 1))  # imports the SDK
         for streams in arguments.streams:
             for transport in arguments.transports:
-                print(measure(installation, transport, streams), flush=True)
+                print(measure(installation, transport, streams, arguments.spread), flush=True)
         if not arguments.no_floor:
             print("\n| floor | streams | CPU us/token |\n|---|---|---|")
             for path in ("adapter", "typed"):

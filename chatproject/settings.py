@@ -115,7 +115,8 @@ if SQLITE:
 else:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
-        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2)},
+        # A database that is away is said to be so soon: by default a thread would wait for 30 s.
+        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2), "timeout": 5},
     }
 
 # --- Channels ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
@@ -42,6 +43,8 @@ def pytest_configure() -> None:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+    # A pool keeps connections open, and a test database with connections cannot be dropped.
+    settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
     settings.WHITENOISE_AUTOREFRESH = True  # Looks for a file when asked: there is no STATIC_ROOT to scan.
 
 
@@ -68,6 +71,14 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Asynchronous tests ask the database on a thread of asgiref's, whose connection must go before the
+    test database can."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture

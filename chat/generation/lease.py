@@ -16,10 +16,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from chat.generation.context import ModelGoneError, prepare
 from chat.live.hints import hints
 from chat.live.process import PROCESS_NAME
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
+from chat.pipeline.meter import Meter
+from chat.pipeline.tokens import estimate_tokens
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -162,7 +165,29 @@ def _end_from_journal(generation: Generation, words: str) -> bool:
         segments,
         error_code="server_stopped",
         error_message=words,
+        **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),
     )
+
+
+def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[str, Any]:
+    """What a run that died has probably used: its provider never came to report it."""
+    try:
+        prepared = prepare(generation)
+    except ModelGoneError:
+        return {}
+    texts = {
+        kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", "tool")
+    }
+    texts["text"] = texts["text"][len(prepared.prefix) :]
+    asked = Meter(prepared.request).usage.input_tokens
+    said = sum(map(estimate_tokens, texts.values()))
+    return {
+        "input_tokens": asked,
+        "output_tokens": said,
+        "reasoning_tokens": estimate_tokens(texts["reasoning"]),
+        "usage_estimated": True,
+        "cost": prepared.model.cost(asked, said),
+    }
 
 
 def ready_to_start(*, after: float = 2.0) -> list[UUID]:

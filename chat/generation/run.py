@@ -22,12 +22,13 @@ from chat.generation.policy import policy_for
 from chat.live.hints import hints
 from chat.live.hub import hub
 from chat.live.process import PROCESS_NAME
-from chat.live.reply_log import ReplyLog, Segment
+from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
 from chat.providers.errors import ConnectionFailedError, ProviderError, TimeoutExceededError
 from chat.providers.events import (
     Finished,
+    Notice,
     Opaque,
     Outcome,
     ReasoningDelta,
@@ -65,6 +66,7 @@ class Ending:
     error_message: str = ""
     usage: Usage = field(default_factory=Usage)
     first_token_at: datetime | None = None
+    rejection: str = ""  # why a validator of ours stopped the answer
     first_text_at: datetime | None = None
     opaque: list[dict[str, Any]] = field(default_factory=list)
 
@@ -165,7 +167,14 @@ class Run:
                         case Finished(outcome, raw):
                             ending.failed(_STATUS[outcome], "", "")
                             ending.finish_reason = raw[:100]
+                            if outcome is Outcome.REFUSED and ending.rejection:
+                                ending.failed(Status.REFUSED, "rejected", ending.rejection)
                             return
+                        case Notice("retrying", _, attempt, delay):
+                            self._log.waiting = Waiting(attempt, delay)
+                            hub.wake(self.id)
+                        case Notice("rejected", reason):
+                            ending.rejection = reason
                         case Reset():
                             pass  # only before the first output, so there is nothing to take back
                     await self._journal.room(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from chat.live.reply_log import Segment
+from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 
 
@@ -31,6 +31,14 @@ class ReplyGrew:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyWaits:
+    """The reply in this message waits for another attempt; None: it waits no longer."""
+
+    message_id: UUID
+    waiting: Waiting | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """Nothing happened for a while: a sign of life is due."""
 
@@ -43,4 +51,4 @@ class Closed:
     reason: str
 
 
-type Change = ThreadChanged | ReplyGrew | Quiet | Closed
+type Change = ThreadChanged | ReplyGrew | ReplyWaits | Quiet | Closed

@@ -8,24 +8,32 @@ while the viewer is busy is one larger change afterwards, and no queue can grow.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
+from typing import NamedTuple
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.models import Q
 
 from chat.access import NotFoundError, conversation_seen_by
 from chat.database import run_unit
-from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
+from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
 from chat.live.process import PROCESS_NAME
 from chat.live.replica import replicas
-from chat.live.reply_log import ReplyLog, Segment
+from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.sentinel import Viewer, sentinel
 from chat.models import LIVE, Conversation, Message
 
 PAGE_LENGTH = 50  # messages that a page opens with
 QUIET_SECONDS = 15.0
+LOOK_SECONDS = 0.2  # a look at the database that takes longer holds nothing else up
+RETRY_SECONDS = 2.0  # until the next look after one that failed
+
+logger = logging.getLogger(__name__)
 
 
 async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGenerator[list[Change]]:
@@ -35,6 +43,7 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
         stack.enter_context(sentinel.guarding(viewer))
         stack.enter_context(hub.watching(conversation_id, viewer.watcher))
         thread = _Thread(viewer, conversation_id, version, stack)
+        stack.callback(thread.close)
         while True:
             changes = await thread.changes()
             if changes:
@@ -54,31 +63,61 @@ class _Thread:
         self.first = True
         self.seen = False
         self.replies: dict[UUID, _Reply] = {}  # by message
+        self.looking: asyncio.Task[_Look | None] | None = None
 
     async def changes(self) -> list[Change]:
         if self.viewer.closed:
             return [Closed(self.viewer.closed)]
         changes: list[Change] = []
-        if self.viewer.watcher.structural:
-            self.viewer.watcher.structural = False
-            try:
-                found = await run_unit(
-                    _look, self.viewer.user_id, self.conversation_id, self.version, self.first
-                )
-            except NotFoundError:
-                return [Closed("gone")]
-            if found is None and self.seen:
-                return [Closed("gone")]
-            if found is not None:
-                changes += self._take(*found)
+        try:
+            if look := await self._looked():
+                changes += self._take(look)
+        except NotFoundError:
+            return [Closed("gone")]
         changes += [
             ReplyGrew(message_id, segments)
             for message_id, reply in self.replies.items()
             if (segments := reply.news())
         ]
+        changes += [
+            ReplyWaits(message_id, reply.log.waiting)
+            for message_id, reply in self.replies.items()
+            if reply.waits_anew()
+        ]
         return changes
 
-    def _take(self, conversation: Conversation, messages: list[Message], whole: bool) -> list[Change]:
+    async def _looked(self) -> _Look | None:
+        """What a look at the database found, if one is due and done. A slow one goes on by itself: the
+        replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
+        watcher = self.viewer.watcher
+        if self.looking is None:
+            if not watcher.structural:
+                return None
+            watcher.structural = False
+            self.looking = asyncio.create_task(
+                run_unit(_look, self.viewer.user_id, self.conversation_id, self.version, self.first)
+            )
+            await asyncio.wait([self.looking], timeout=LOOK_SECONDS)
+        if not self.looking.done():
+            self.looking.add_done_callback(lambda _: watcher.wake())
+            return None
+        looking, self.looking = self.looking, None
+        try:
+            found = looking.result()
+        except DatabaseError as error:
+            logger.warning("A conversation could not be read: %s", error)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, lambda: watcher.wake(structural=True))
+            return None
+        if found is None and self.seen:
+            raise NotFoundError
+        return found
+
+    def close(self) -> None:
+        if self.looking is not None:
+            self.looking.cancel()
+
+    def _take(self, look: _Look) -> list[Change]:
+        conversation, messages, whole = look
         since, self.version = self.version, conversation.version
         first, self.first, self.seen = self.first, False, True
         if not (messages or whole or first or conversation.version > since):
@@ -95,7 +134,7 @@ class _Thread:
             if reply is not None:
                 self.replies[message.pk] = reply
                 outputs[message.pk] = reply.news()
-            elif generation.owner == PROCESS_NAME and not whole:
+            elif generation.owner == PROCESS_NAME and not whole and message.added_version <= since:
                 messages.remove(message)  # it ended since we looked: its end is the next thing we hear of
         return [ThreadChanged(conversation, messages, outputs, since, whole)]
 
@@ -121,19 +160,30 @@ class _Thread:
 class _Reply:
     def __init__(self, log: ReplyLog, stack: ExitStack) -> None:
         self.log, self.stack, self.position = log, stack, 0
+        self.waiting: Waiting | None = None
 
     def news(self) -> list[Segment]:
         segments = self.log.since(self.position)
         self.position = self.log.length
         return segments
 
+    def waits_anew(self) -> bool:
+        """Whether what is waited for is another thing than at the last call."""
+        before, self.waiting = self.waiting, self.log.waiting
+        return before != self.waiting
 
-def _look(
-    user_id: int, conversation_id: UUID, version: int, first: bool
-) -> tuple[Conversation, list[Message], bool] | None:
-    """The conversation, the messages that changed since `version` (and on the first look those that are
-    running), and whether they are to replace all; None for an id that nobody has used yet. Raises
-    `NotFoundError` for what is not this person's."""
+
+class _Look(NamedTuple):
+    """The conversation, the messages that changed since the viewer's version (on the first look those that
+    are running too), and whether they are to replace all that the viewer has."""
+
+    conversation: Conversation
+    messages: list[Message]
+    whole: bool
+
+
+def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Look | None:
+    """None for an id that nobody has used yet. Raises `NotFoundError` for what is not this person's."""
     conversation = conversation_seen_by(user_id, conversation_id)
     if conversation is None:
         return None
@@ -144,5 +194,5 @@ def _look(
             news |= Q(generation__status__in=LIVE)
         messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
         if len(messages) <= PAGE_LENGTH:
-            return conversation, messages, False
-    return conversation, list(reversed(shown.reverse()[:PAGE_LENGTH])), True
+            return _Look(conversation, messages, whole=False)
+    return _Look(conversation, list(reversed(shown.reverse()[:PAGE_LENGTH])), whole=True)

@@ -18,11 +18,21 @@ class Segment(NamedTuple):
     text: str
 
 
+class Waiting(NamedTuple):
+    """Why nothing comes: the provider failed before its first word and is asked again in `seconds`."""
+
+    attempt: int
+    seconds: float
+
+
 class ReplyLog:
+    """`waiting` is for whoever looks now; it is not part of the output, and output ends it."""
+
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self._segments: list[Segment] = []
         self._starts: list[int] = []
         self.length = 0
+        self.waiting: Waiting | None = None
         for kind, text in segments:
             self.append(kind, text)
 
@@ -31,6 +41,7 @@ class ReplyLog:
             self._segments.append(Segment(kind, text))
             self._starts.append(self.length)
             self.length += len(text)
+            self.waiting = None
 
     def extend_from(self, start: int, segments: Iterable[Segment]) -> bool:
         """Takes segments that begin at `start`, skipping what is known already. False if there is a gap,

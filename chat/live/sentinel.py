@@ -88,7 +88,7 @@ class Sentinel:
             try:
                 await self.look()
             except DatabaseError as error:
-                # Nothing can be read, so nothing new can be delivered either; the next look decides.
+                # While nothing can be written, nobody can lose a right either; the next look decides.
                 logger.warning("The watch over open pages could not look: %s", error)
 
     async def look(self) -> None:

@@ -29,8 +29,9 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
 _CLOSE_SECONDS = 3.0
 _BACKLOG = 1024
-# A service manager signals the whole group, and `uv run` passes the signal on: one wish, heard twice.
-_ONE_SIGNAL_SECONDS = 1.0
+# Signals this close to the first are the same wish, heard twice: a service manager signals the whole
+# group, and `uv run` passes SIGTERM on, on a busy machine a while later.
+_SAME_WISH_SECONDS = {signal.SIGTERM: 5.0, signal.SIGINT: 1.0}
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -162,7 +163,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self._signalled_at = now
             self._draining = True
             self._begin_to_stop()
-        elif now - self._signalled_at > _ONE_SIGNAL_SECONDS:
+        elif now - self._signalled_at > _SAME_WISH_SECONDS[signal.Signals(number)]:
             os._exit(128 + number)
 
     def _begin_to_stop(self) -> None:

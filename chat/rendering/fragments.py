@@ -16,7 +16,7 @@ from django.utils.html import escape
 from django.utils.translation import gettext
 
 from chat.live.follow import PAGE_LENGTH
-from chat.live.reply_log import Segment
+from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
 from chat.rendering.words import seconds
@@ -69,6 +69,11 @@ def reasoning_ended(message: Message) -> str:
     if started_at is not None and (passed := (timezone.now() - started_at).total_seconds()) >= 1:
         words = gettext("Thought for %(time)s") % {"time": seconds(passed)}
     return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", escape(words))
+
+
+def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
+    html = render_to_string("chat/_reply_waits.html", {"waiting": waiting})
+    return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
 
 
 def notice(text: str, *, kind: str = "error") -> str:

@@ -163,26 +163,47 @@ class IncrementalRenderer:
 
     def _goes_on_plainly(self, new: str) -> bool:
         if self._context == "Fence":
-            return "\n" not in new and new.isascii()
+            begun = self._window[-len(new) - 1 : -len(new)] not in ("", "\n")
+            may_end = "`" in new or "~" in new or (not self._is_plain_code() and (not begun or "\n" in new))
+            return new.isascii() and not may_end
         recent = self._window[-len(new) - 8 :]
         return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
 
+    def _is_plain_code(self) -> bool:
+        """Whether the lines of the open fence mean nothing but themselves: it is indented in nothing."""
+        around = self._containers
+        return len(around) == 1 and around[0].kind == "Fence" and around[0].lead.startswith(("`", "~"))
+
     def _shows_its_end(self) -> bool:
-        """Whether the text last shown is the end of the window."""
-        text = split_closers(self._tail)[0]
-        return bool(text) and (self._context == "Fence" or text.endswith(self._window.rstrip()[-1:]))
+        """Whether the text last shown is the end of the window, where it stands."""
+        text, closers = split_closers(self._tail)
+        if self._context == "Fence":
+            return closers[:1] == ["</code>"]
+        return bool(text) and text.endswith(self._window.rstrip()[-1:])
 
     def _append_plain(self, new: str) -> list[Patch]:
-        """Letters after letters need no parser."""
+        """Letters after letters, and lines of code after lines of code, need no parser."""
         text = self._blanks + new
-        shown = text if self._context == "Fence" else text.rstrip(" ")
+        shown = text.removesuffix("\n") if self._context == "Fence" else text.rstrip(" ")
         self._blanks = text[len(shown) :]
-        if not shown:
-            return []
         html = escape(shown, quote=False)
         before, closers = split_closers(self._tail)
         self._tail = before + html + "".join(closers)
-        return [Patch("append", spine_path(len(closers)), html)]
+        if "\n" in new:
+            self._pass_lines()
+        return [Patch("append", spine_path(len(closers)), html)] if html else []
+
+    def _pass_lines(self) -> None:
+        """Move all lines of code but the last complete one out of the window."""
+        self._complete = self._window.rfind("\n") + 1
+        begin = self._window.rfind("\n", 0, self._complete - 1) + 1
+        if lines := self._window.count("\n", 0, begin):
+            *passed, self._tail = self._tail.split("\n", lines)
+            self._done.append("\n".join([*passed, ""]))
+            self._past.append(self._window[:begin])
+            self._window = self._window[begin:]
+            self._complete -= begin
+            self._rendered = self._least_growth = 0
 
     def _render(self) -> list[Patch]:
         decided = len(self._window) if self._context == "Fence" else unclosed_formula(self._window)
@@ -197,7 +218,9 @@ class IncrementalRenderer:
         if html.startswith(self._frame.html):
             self._tail = html[len(self._frame.html) :]
             self._plain = shown.plain and decided == len(self._window) and self._shows_its_end()
-            self._blanks = "" if self._context == "Fence" else self._window[len(self._window.rstrip(" ")) :]
+            self._blanks = self._window[len(self._window.rstrip(" ")) :]
+            if self._context == "Fence":
+                self._blanks = "\n" if self._window.endswith("\n") else ""
         else:  # the partial line meddles with the frame: wait for its end
             self._tail = step.rest
         self._rendered, self._least_growth = len(self._window), _least_growth(self._window)

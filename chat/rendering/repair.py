@@ -54,7 +54,7 @@ def visible(text: str, context: str) -> Visible:
     head, line = text[:begin], hold_grapheme(text[begin:])
     whole = len(line) == len(text) - begin
     if context == "Fence":
-        held = _FENCE_END.match(line) is not None
+        held = line != "" and _FENCE_END.match(line) is not None
         return Visible(head if held else head + line, whole and not held)
     if context == "Table":
         return Visible(head)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from chat.live.changes import Change, ReplyGrew, ThreadChanged
+from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
@@ -33,6 +33,8 @@ class ThreadView:
                     self._thread_changed(change, steps)
                 case ReplyGrew(message_id, segments):
                     self._growing[message_id].grow(segments, steps)
+                case ReplyWaits(message_id, waiting):
+                    steps.add(fragments.reply_waits(message_id, waiting))
         return steps.texts
 
     def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
@@ -52,6 +53,15 @@ CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
+    # No channel of the layer's for each socket: hints reach the process once, and a layer that is away
+    # (Redis restarts) must not keep a socket from opening.
+    channel_layer_alias = "none"
+
+    async def dispatch(self, message: Any) -> None:
+        """As Channels does it, less the hop to the one thread of all consumers that looks after database
+        connections there before each frame, acks included: none is ever opened on it."""
+        await getattr(self, get_handler_name(message))(message)
+
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.delivery: asyncio.Task[None] | None = None

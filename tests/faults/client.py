@@ -24,7 +24,7 @@ TERMINAL = {"complete", "length", "stopped", "interrupted", "failed", "refused"}
 LOST = (aiohttp.ClientError, OSError, TimeoutError)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server would not take it; the text is what it said."""
 
 
@@ -187,14 +187,14 @@ class Page:
     async def load(self) -> None:
         status, html = await self.person.get(f"/conversations/{self.id}/", self.url)
         if status != 200:
-            raise Refused(f"{status}")
+            raise RefusedError(f"{status}")
         self.dom = parse(html)
 
     async def ask(
         self, text: str, client_id: UUID | None = None, seconds: float = 30, model: str = ""
     ) -> UUID:
         """Sends a prompt as the page does: over the socket, else by POST, again with the same id until the
-        server has it. Raises `Refused`, TimeoutError."""
+        server has it. Raises `RefusedError`, TimeoutError."""
         client_id = client_id or uuid4()
         model = model or await self.person.model()
         async with asyncio.timeout(seconds):
@@ -219,7 +219,7 @@ class Page:
         if status >= 500:
             raise aiohttp.ClientError(status)
         if status != 200:
-            raise Refused(html)
+            raise RefusedError(html)
         await self._apply(html)
 
     async def stop(self) -> int:
@@ -275,7 +275,7 @@ class Page:
             except LOST as error:
                 self._note(f"lost: {type(error).__name__}")
                 done = False
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (told to whoever waits)
                 async with self._changed:
                     self.error = error
                     self._changed.notify_all()

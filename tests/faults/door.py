@@ -64,7 +64,7 @@ async def door(processes: list[ServerProcess]) -> AsyncIterator[Door]:
     """Open while the block runs."""
     it = Door(processes)
     server = await asyncio.start_server(it._enter, "127.0.0.1", 0)
-    it.url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield it
     finally:

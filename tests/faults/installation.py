@@ -55,9 +55,12 @@ class Installation(Stack):
 
 @asynccontextmanager
 async def installation(backend: str, **env: str) -> AsyncIterator[Installation]:
-    async with stack(backend, processes=1 if backend == "sqlite" else 2, **{**QUICK, **env}) as steady:
-        async with door(steady.processes) as entrance:
-            yield Installation(**steady.__dict__, door=entrance)
+    count = 1 if backend == "sqlite" else 2
+    async with (
+        stack(backend, processes=count, **{**QUICK, **env}) as steady,
+        door(steady.processes) as entrance,
+    ):
+        yield Installation(**steady.__dict__, door=entrance)
 
 
 async def started(page: Page, script: str, words: int = 3) -> str:

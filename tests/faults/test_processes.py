@@ -62,8 +62,9 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(steady: Installation
         async with Person(url) as person, AsyncExitStack() as stack:
             pages = await streaming(stack, person, "tokens=500 pace=50")
             reconnects: list[float] = []
+            before: dict[Page, int] = {}
             for process in steady.processes:
-                before = {page: page.connections for page in pages}
+                before.update({page: page.connections for page in pages})
                 process.terminate()
                 assert await asyncio.to_thread(process.wait) == 0
                 gone = time.monotonic()

@@ -1,5 +1,6 @@
 """A page in real Chromium whose only moving part is htmx, as it is shipped."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 from playwright.sync_api import Dialog, Page, Route, sync_playwright
 
 from chat.rendering.incremental import IncrementalRenderer, Patch
-from tests.conftest import CHROMIUM
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STATIC = Path(__file__).parents[2] / "static"
 ORIGIN = "http://page.test"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

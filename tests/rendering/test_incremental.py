@@ -18,6 +18,10 @@ from tests.rendering.page import Node, Page, shape_of
 DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:", re.MULTILINE)
 
 
+# Answers whose last block is only known to be over when the stream is.
+UNFINISHED = ("unclosed-fence",)
+
+
 def stream(chunks: Iterable[str], *, targets: Literal["first", "in turn"] = "first") -> Page:
     """Feed `chunks` and hold page and snapshot together at every step, up to the end."""
     renderer, page = IncrementalRenderer(), Page(targets)
@@ -77,8 +81,10 @@ def test_no_finished_block_of_an_answer_is_touched_before_the_end() -> None:
             assert_untouched(name, page, finished)
             blocks = page.body.elements[:-1]
             finished += [(block, list(block.walk())) for block in blocks[len(finished) :]]
-        page.apply(renderer.finish())
+        final = renderer.finish()
+        page.apply(final)
         if not DEFINITION.search(text):
+            assert final == [] or name in UNFINISHED
             assert_untouched(name, page, finished)
 
 

@@ -1,0 +1,148 @@
+"""One generation from its claim to its end, with a real adapter and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from chat.actions.send import send_message
+from chat.database import run_unit
+from chat.generation import lease
+from chat.generation.journal import Journal, Record
+from chat.generation.run import Run
+from chat.live.hub import hub
+from chat.live.reply_log import ReplyLog, Waiting
+from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
+from chat.providers.base import Account
+from chat.providers.registry import close_all
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def journal() -> AsyncIterator[Journal]:
+    journal = Journal()
+    journal.start()
+    yield journal
+    await journal.stop()
+    await close_all()
+
+
+@pytest.fixture
+def unreachable(settings: Settings) -> str:
+    """An account whose server refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    account = Account("away", "openai_compatible", "Away", f"http://127.0.0.1:{port}/v1")
+    settings.CHAT_ACCOUNTS = {**settings.CHAT_ACCOUNTS, "away": account}
+    return "away"
+
+
+def model(slug: str, **fields: object) -> ChatModel:
+    provider, _ = ModelProvider.objects.get_or_create(slug=slug, defaults={"name": slug})
+    return ChatModel.objects.create(provider=provider, name=slug, **fields)
+
+
+def queued(person: User, text: str, *models: ChatModel) -> list[Generation]:
+    """One queued generation for each model, for one prompt."""
+    ids = [model.pk for model in models]
+    sent = send_message(person, uuid4(), client_id=uuid4(), text=text, model_ids=ids)
+    replies = Generation.objects.filter(message__parent=sent.message)
+    return list(replies.select_related("model", "message").order_by("message__position"))
+
+
+async def again(generation: Generation) -> Generation:
+    return await Generation.objects.select_related("message").aget(pk=generation.pk)
+
+
+async def test_models_that_answer_side_by_side_end_each_for_itself(
+    person: User, journal: Journal, unreachable: str, settings: Settings
+) -> None:
+    settings.CHAT_ATTEMPTS = 1
+    models = [await run_unit(model, slug) for slug in ("demo", unreachable)]
+    good, bad = await run_unit(queued, person, "/demo instant", *models)
+    await asyncio.gather(*(Run(generation.pk, journal)() for generation in (good, bad)))
+    good, bad = await again(good), await again(bad)
+    assert (good.status, bad.status) == (Status.COMPLETE, Status.FAILED)
+    assert "fibonacci" in good.message.text
+    assert bad.message.text == ""
+    assert bad.error_code == "connection"
+    assert bad.error_message
+
+
+async def test_each_further_attempt_is_told_to_whoever_looks(
+    person: User, journal: Journal, unreachable: str, settings: Settings
+) -> None:
+    settings.CHAT_ATTEMPTS = 2
+    (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, unreachable))
+    run = asyncio.create_task(Run(generation.pk, journal)())
+    told: set[Waiting | None] = set()
+    while not run.done():
+        if log := hub.logs.get(generation.pk):
+            told.add(log.waiting)
+        await asyncio.sleep(0)
+    assert [waiting.attempt for waiting in told if waiting] == [2]
+
+
+async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User, journal: Journal) -> None:
+    priced = await run_unit(model, "demo", input_price=Decimal(1000), output_price=Decimal(2000))
+    (generation,) = await run_unit(queued, person, "/demo instant", priced)
+    await Run(generation.pk, journal)()
+    await ChatModel.objects.aupdate(output_price=Decimal(9999))
+    done = await again(generation)
+    assert done.input_tokens and done.output_tokens
+    assert not done.usage_estimated
+    assert done.cost == (done.input_tokens * Decimal(1000) + done.output_tokens * Decimal(2000)) / 1_000_000
+
+
+async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, journal: Journal) -> None:
+    (generation,) = await run_unit(queued, person, "Tell me", await run_unit(model, "demo"))
+    run = Run(generation.pk, journal)
+    task = asyncio.create_task(run())
+    while not ((log := hub.logs.get(generation.pk)) and len(log.text()) > 20):
+        await asyncio.sleep(0.01)
+    shown = log.text()
+    run.stop()
+    await task
+    done = await again(generation)
+    assert done.status == Status.STOPPED
+    assert done.message.text.startswith(shown)
+    assert done.usage_estimated
+    assert done.output_tokens
+    assert not await JournalEntry.objects.aexists()
+
+
+async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User) -> None:
+    priced = await run_unit(model, "demo", input_price=Decimal(1), output_price=Decimal(1))
+    (generation,) = await run_unit(queued, person, "How are you?", priced)
+    await run_unit(lease.claim, generation.pk)
+    log = ReplyLog()
+    log.append("text", "Quite well, thank you. " * 20)
+    journal = Journal()
+    journal.open(Record(generation.pk, log, on_stop=lambda: None, on_lost=lambda: None))
+    await journal.tick()
+    await Generation.objects.filter(pk=generation.pk).aupdate(owner="a dead process")
+    stale = await Generation.objects.select_related("model__provider", "message__parent").aget(
+        pk=generation.pk
+    )
+    await run_unit(lease._end_from_journal, stale, lease.SERVER_STOPPED)
+    done = await again(generation)
+    assert (done.status, done.usage_estimated) == (Status.INTERRUPTED, True)
+    assert done.output_tokens is not None
+    assert 60 < done.output_tokens < 200
+    assert done.input_tokens
+    assert done.cost
+
+
+async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, journal: Journal) -> None:
+    (generation,) = await run_unit(queued, person, "Never", await run_unit(model, "demo"))
+    await Generation.objects.filter(pk=generation.pk).aupdate(stop_requested=True)
+    await Run(generation.pk, journal)()
+    assert (await again(generation)).status == Status.QUEUED
+    assert generation.pk not in hub.logs
