@@ -62,10 +62,11 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
 
 
 def restore_conversation(user: User, conversation_id: UUID) -> None:
-    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too."""
+    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too, and for one that an
+    administrator erased: that has no position any more."""
     with transaction.atomic():
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__isnull=False)
-        if not deleted.update(deleted_at=None, version=F("version") + 1):
+        if not deleted.filter(last_position__gt=0).update(deleted_at=None, version=F("version") + 1):
             raise NotFoundError("There is no such conversation.")
         transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
 

@@ -7,6 +7,7 @@ the password ends every link that was ever printed, and two people who race get 
 from __future__ import annotations
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.password_validation import validate_password
@@ -94,7 +95,16 @@ def _create_from_settings() -> None:
     user = User.objects.filter(email=email).first()
     if user is None:
         user = User.objects.create_superuser(email, password)
-    else:  # Someone who signed up earlier keeps the password that they chose.
-        user.is_staff = user.is_superuser = user.is_active = True
-        user.save(update_fields=["is_staff", "is_superuser", "is_active"])
-    EmailAddress.objects.get_or_create(user=user, email=email, defaults={"primary": True, "verified": True})
+    else:
+        _promote(user, password)
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+
+
+def _promote(user: User, password: str) -> None:
+    """Where everyone may sign up, a stranger may have taken the address first: no way in of theirs stays.
+    The new password ends their sessions."""
+    user.is_staff = user.is_superuser = user.is_active = True
+    user.set_password(password)
+    user.save(update_fields=["is_staff", "is_superuser", "is_active", "password"])
+    EmailAddress.objects.filter(user=user).delete()
+    Authenticator.objects.filter(user=user).delete()

@@ -16,9 +16,12 @@ from chat.models import Conversation, Generation, Message, User
 
 def delete_message(user: User, message_id: UUID) -> Message:
     """Takes the message and all that follows it from the thread, and stops replies among them: a thread
-    has no holes. Raises `NotFoundError`."""
+    has no holes. Raises `NotFoundError`, and `ConflictError` for a message that the thread shows no more:
+    another may have its place."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
+        if not message.shown:
+            raise ConflictError("This message is not in the chat any more. Reload the page.")
         conversation = message.conversation
         gone = conversation.messages.filter(shown=True, position__gte=message.position)
         live = Generation.objects.live().filter(message__in=gone)

@@ -57,12 +57,10 @@ class PersonAdmin(UserAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Who may not be superuser may not become one by changing a superuser's password either."""
-        out_of_reach = obj is not None and obj.is_superuser and not _rules(request)
-        return super().has_change_permission(request, obj) and not out_of_reach
+        return super().has_change_permission(request, obj) and not _out_of_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        out_of_reach = obj is not None and obj.is_superuser and not _rules(request)
-        return super().has_delete_permission(request, obj) and not out_of_reach
+        return super().has_delete_permission(request, obj) and not _out_of_reach(request, obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -73,6 +71,8 @@ class PersonAdmin(UserAdmin):
         )
 
 
+# Who gives a superuser an address could have a new password sent there. Addresses change with the person.
+admin.site.unregister(EmailAddress)
 admin.site.unregister(Authenticator)
 
 
@@ -91,6 +91,15 @@ class AuthenticatorAdmin(admin.ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        out_of_reach = obj is not None and _out_of_reach(request, obj.user)
+        return super().has_delete_permission(request, obj) and not out_of_reach
+
+
+def _out_of_reach(request: HttpRequest, person: User | None) -> bool:
+    """Superusers are changed by superusers alone."""
+    return person is not None and person.is_superuser and not _rules(request)
 
 
 def _rules(request: HttpRequest) -> bool:

@@ -229,7 +229,7 @@ $$
 
 - [x] Send a message
 - [ ] Press **Stop** while an answer is being written
-- [ ] Edit your prompt, and compare both branches
+- [ ] Reload this page in the middle of an answer
 - [ ] Write `/demo long`, `/demo think` or `/demo fail` and see what happens
 
 That is all there is to see. ~~No more words.~~ Have a pleasant day! 🌱

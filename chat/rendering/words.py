@@ -41,6 +41,7 @@ KNOWN = (
     _("The comment may have at most {limit} characters."),
     _("Someone with this address is already here. Use another one."),
     _("The conversation went on since. What was deleted cannot come back."),
+    _("This message is not in the chat any more. Reload the page."),
     _("This reply is still running. Stop it first."),
     _("This reply is complete. Ask a new question to go on."),
     _("The conversation went on after this reply. Use the last one."),

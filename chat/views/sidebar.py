@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -72,7 +72,8 @@ def list_context(
 ) -> dict[str, Any]:
     """What `_conversation_list.html` needs. `current` is the chat that the page shows."""
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
-    found = list(_with_state(conversations.order_by("-updated_at", "-id")[: limit + 1]))
+    order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
+    found = list(_with_state(conversations.order_by(*order)[: limit + 1]))
     entries = [Entry(found_one, _state(found_one, current)) for found_one in found[:limit]]
     context = {
         "groups": list(_grouped(entries)),

@@ -6,6 +6,8 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connection
 from django.test import Client
@@ -114,6 +116,25 @@ def test_the_settings_make_the_first_administrator(settings: Settings) -> None:
     settings.STEADY_ADMIN_PASSWORD = "another long phrase"
     ensure_first_admin()
     assert Client().login(email="ada@example.org", password=PASSWORD), "a restart resets no password"
+
+
+@pytest.mark.django_db
+def test_who_took_the_administrators_address_first_loses_every_way_in(settings: Settings) -> None:
+    stranger = User.objects.create_user("ada@example.org", "the stranger's phrase")
+    EmailAddress.objects.create(user=stranger, email="ada@example.org", primary=True)
+    EmailAddress.objects.create(user=stranger, email="stranger@example.org", verified=True)
+    Authenticator.objects.create(user=stranger, type="totp", data={})
+    client = Client()
+    assert client.login(email="ada@example.org", password="the stranger's phrase")
+    settings.STEADY_ADMIN_EMAIL, settings.STEADY_ADMIN_PASSWORD = "ada@example.org", PASSWORD
+    assert ensure_first_admin() is None
+    assert client.get(reverse("admin:index")).status_code == 302, "the session has ended"
+    assert not Client().login(email="ada@example.org", password="the stranger's phrase")
+    assert Client().login(email="ada@example.org", password=PASSWORD)
+    address = EmailAddress.objects.get()
+    assert (address.email, address.primary, address.verified) == ("ada@example.org", True, True)
+    assert not Authenticator.objects.exists()
+    assert User.objects.get().is_superuser
 
 
 @pytest.mark.django_db

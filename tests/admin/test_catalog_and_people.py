@@ -146,3 +146,25 @@ def test_the_secret_of_a_second_factor_is_shown_to_nobody(admin: Client, person:
         assert "CANARY" not in page.content.decode()
     admin.post(f"/admin/mfa/authenticator/{factor.pk}/delete/", {"post": "yes"})
     assert not Authenticator.objects.exists()
+
+
+def test_staff_give_a_superuser_no_other_address(clerk: Client, administrator: User) -> None:
+    staff = User.objects.get(email="clerk@example.org")
+    staff.user_permissions.set(Permission.objects.filter(content_type__app_label="account"))
+    form = {"user": administrator.pk, "email": "clerks-own@example.org", "verified": "on"}
+    assert clerk.post("/admin/account/emailaddress/add/", form).status_code == 404
+    assert not EmailAddress.objects.filter(user=administrator).exists()
+
+
+def test_staff_take_a_second_factor_from_people_but_not_from_a_superuser(
+    clerk: Client, administrator: User, person: User
+) -> None:
+    staff = User.objects.get(email="clerk@example.org")
+    staff.user_permissions.set(Permission.objects.filter(content_type__app_label="mfa"))
+    theirs = Authenticator.objects.create(user=administrator, type="totp", data={})
+    persons = Authenticator.objects.create(user=person, type="totp", data={})
+    together = {"action": "delete_selected", "_selected_action": [theirs.pk, persons.pk], "post": "yes"}
+    assert clerk.post("/admin/mfa/authenticator/", together).status_code == 403
+    assert clerk.post(f"/admin/mfa/authenticator/{theirs.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert clerk.post(f"/admin/mfa/authenticator/{persons.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert list(Authenticator.objects.all()) == [theirs]
