@@ -8,6 +8,7 @@ from django.db import transaction
 
 from chat.access import message_for
 from chat.actions.errors import InvalidInputError, TooLongError
+from chat.live.hints import hints
 from chat.models import Feedback, Message, Role, User
 from chat.models.feedback import COMMENT_LENGTH
 
@@ -31,11 +32,27 @@ def judge_reply(
             user=user,
             defaults={"is_good": is_good, "reason": reason, "comment": comment},
         )
+        _changed(message)
     return message, feedback
 
 
 def withdraw_verdict(user: User, message_id: UUID) -> Message:
     """Raises `NotFoundError`."""
-    message = message_for(user, message_id)
-    message.feedback.filter(user=user).delete()
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        message.feedback.filter(user=user).delete()
+        _changed(message)
     return message
+
+
+def _changed(message: Message) -> None:
+    """The person's other pages show it too. It is neither activity in the conversation nor news."""
+    conversation = message.conversation
+    is_seen = conversation.seen_version == conversation.version
+    conversation.version += 1
+    if is_seen:
+        conversation.seen_version = conversation.version
+    conversation.save(update_fields=["version", "seen_version"])
+    message.version = conversation.version
+    message.save(update_fields=["version"])
+    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))

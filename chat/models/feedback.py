@@ -36,3 +36,8 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return "good" if self.is_good else self.get_reason_display() or "not good"
+
+    @property
+    def asks(self) -> bool:
+        """Whether the person is to be asked what was wrong."""
+        return not (self.is_good or self.reason)

@@ -94,12 +94,14 @@ def _listed(request: PersonRequest, html: str) -> HttpResponse:
 @require_safe
 @for_people
 def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
-    """The page of messages before `position`: a fragment for htmx, else the whole thread from there on."""
+    """The page of messages before `position`: a fragment for htmx, else a page of its own."""
     conversation = conversation_for(request.user, conversation_id)
-    thread = conversation.messages.shown().filter(position__lt=position)
+    thread = conversation.messages.shown()
+    messages = _last_page(thread.filter(position__lt=position))
     if not request.htmx:
-        return redirect("conversation", conversation_id)
-    messages = _last_page(thread)
+        if not thread[PAGE_LENGTH:].exists():
+            return redirect("conversation", conversation_id)
+        return render(request, "chat/page.html", _earlier_context(request.user, conversation, messages))
     context = {"thread": messages, "earlier_url": fragments.earlier_url(conversation, messages)}
     return render(request, "chat/_earlier_page.html", context)
 
@@ -117,26 +119,37 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
         see_conversation(request.user, conversation_id)
         thread = _last_page(conversation.messages.shown())
         conversation = thread[0].conversation if thread else conversation  # as it was with these messages
-    preferences = Preferences.of(request.user)
-    context = {
-        "conversation": conversation,
-        "thread": thread,
-        "running": next((message for message in thread if message.is_live), None),
-        "earlier_url": fragments.earlier_url(conversation, thread),
-        **_models(request.user, preferences, thread),
-        "client_id": uuid.uuid4(),
-        "max_prompt": settings.CHAT_MAX_PROMPT_CHARS,
-        "messages_url": reverse("messages", args=[conversation_id]),
-        "events_url": reverse("events", args=[conversation_id]),
-        "socket_url": f"/ws/conversations/{conversation_id}/?language={get_language()}",
-        **list_context(request.user, conversation_id),
-    }
+    context = _context(request.user, conversation, thread)
     if not request.htmx:
         return render(request, "chat/page.html", context)
     answer = render(request, "chat/_switched.html", {**context, "more": more})
     if "HX-History-Restore-Request" not in request.headers:
         answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
     return answer
+
+
+def _context(user: User, conversation: Conversation, thread: list[Message]) -> dict[str, Any]:
+    return {
+        "conversation": conversation,
+        "thread": thread,
+        "version": conversation.version,
+        "running": next((message for message in thread if message.is_live), None),
+        "earlier_url": fragments.earlier_url(conversation, thread),
+        **_models(user, Preferences.of(user), thread),
+        "client_id": uuid.uuid4(),
+        "max_prompt": settings.CHAT_MAX_PROMPT_CHARS,
+        "messages_url": reverse("messages", args=[conversation.pk]),
+        "events_url": reverse("events", args=[conversation.pk]),
+        "socket_url": f"/ws/conversations/{conversation.pk}/?language={get_language()}",
+        **list_context(user, conversation.pk),
+    }
+
+
+def _earlier_context(user: User, conversation: Conversation, thread: list[Message]) -> dict[str, Any]:
+    """For a page of earlier messages without scripts. One that has them says that it shows version 0, and
+    is sent the latest messages in place of these."""
+    latest_url = reverse("conversation", args=[conversation.pk])
+    return {**_context(user, conversation, thread), "version": 0, "latest_url": latest_url}
 
 
 def _last_page(thread: Any) -> list[Message]:

@@ -80,9 +80,8 @@ def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
         )
     if not request.htmx:
         return redirect("conversation", message.conversation_id)
-    asks = verdict is not None and not verdict.is_good and "reason" not in request.POST
-    context = {"message": message, "verdict": verdict, "asks": asks}
-    thanks = "" if asks or verdict is None else fragments.toast(_("Thank you. It is noted."))
+    context = {"message": message, "verdict": verdict}
+    thanks = "" if verdict is None or verdict.asks else fragments.toast(_("Thank you. It is noted."))
     return HttpResponse(render(request, "chat/_feedback.html", context).content + thanks.encode())
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from chat.access import NotFoundError, conversation_for, conversations_of
 from chat.actions.conversation import (
@@ -16,13 +18,15 @@ from chat.actions.conversation import (
     restore_conversation,
     see_conversation,
 )
+from chat.actions.erasure import erase_conversations
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message
 from chat.actions.preferences import favour_model
+from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Preferences, Status, User
-from chat.views.sidebar import list_context
+from chat.views.sidebar import LISTED, list_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,6 +69,14 @@ def test_a_pinned_conversation_has_a_group_of_its_own(person: User, model: ChatM
     assert [label for label, _ in labels(person)] == ["Today"]
 
 
+def test_an_old_pinned_conversation_stays_in_the_list(person: User) -> None:
+    old = Conversation.objects.create(owner=person, updated_at=timezone.now() - timedelta(days=9))
+    pin_conversation(person, old.pk, pinned=True)
+    Conversation.objects.bulk_create(Conversation(owner=person) for _ in range(LISTED + 1))
+    first = list_context(person, None)["groups"][0]
+    assert [entry.conversation for entry in first.entries] == [old]
+
+
 def test_an_archived_conversation_is_listed_in_the_archive_alone(person: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
     archive_conversation(person, prompt.conversation_id, archived=True)
@@ -83,6 +95,14 @@ def test_a_deleted_conversation_comes_back_as_it_was(person: User, model: ChatMo
     assert list(conversation.messages.shown()) == [prompt, reply]
     with pytest.raises(NotFoundError):
         restore_conversation(person, prompt.conversation_id)
+
+
+def test_an_erased_conversation_does_not_come_back(person: User, model: ChatModel) -> None:
+    prompt, _ = ask(person, model)
+    erase_conversations([prompt.conversation_id])
+    with pytest.raises(NotFoundError):
+        restore_conversation(person, prompt.conversation_id)
+    assert not conversations_of(person).exists()
 
 
 @pytest.mark.parametrize(
@@ -142,6 +162,31 @@ def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: 
     ask(person, model, first.conversation_id)
     with pytest.raises(ConflictError):
         restore_message(person, second.pk)
+
+
+def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User, model: ChatModel) -> None:
+    prompt, old = ask(person, model)
+    new = retry_reply(person, old.pk)
+    with pytest.raises(ConflictError):
+        delete_message(person, old.pk)  # from a tab that still shows it
+    assert list(prompt.conversation.messages.shown()) == [prompt, new]
+
+
+def test_a_verdict_reaches_the_other_pages_and_is_no_news(person: User, model: ChatModel) -> None:
+    _, reply = ask(person, model)
+    see_conversation(person, reply.conversation_id)
+    before = Conversation.objects.get()
+    for change in (
+        lambda: judge_reply(person, reply.pk, is_good=True),
+        lambda: withdraw_verdict(person, reply.pk),
+    ):
+        version = Conversation.objects.get().version
+        change()
+        conversation = Conversation.objects.get()
+        reply.refresh_from_db()
+        assert version < conversation.version == reply.version
+    assert conversation.updated_at == before.updated_at
+    assert labels(person) == [("Today", [""])]
 
 
 def test_a_verdict_replaces_the_one_before_and_can_be_withdrawn(person: User, model: ChatModel) -> None:

@@ -1,0 +1,69 @@
+"""The chat page: what it shows without scripts, and that it shows what a live update shows."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from chat.actions.feedback import judge_reply
+from chat.actions.send import send_message
+from chat.live.follow import PAGE_LENGTH
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
+from chat.rendering import dom, fragments
+
+pytestmark = pytest.mark.django_db
+
+
+def thread_of(person: User, length: int) -> Conversation:
+    conversation = Conversation.objects.create(owner=person, version=1, last_position=length)
+    Message.objects.bulk_create(
+        Message(
+            conversation=conversation,
+            position=number,
+            role=Role.USER,
+            text=f"word{number}.",
+            added_version=1,
+            version=1,
+        )
+        for number in range(1, length + 1)
+    )
+    return conversation
+
+
+def test_earlier_messages_are_a_page_of_their_own_without_scripts(person: User, client: Client) -> None:
+    conversation = thread_of(person, PAGE_LENGTH + 10)
+    client.force_login(person)
+    latest = client.get(reverse("conversation", args=[conversation.pk]))
+    assert [m.position for m in latest.context["thread"]] == list(range(11, PAGE_LENGTH + 11))
+    page = client.get(latest.context["earlier_url"])
+    assert page.templates[0].name == "chat/page.html"
+    assert [m.position for m in page.context["thread"]] == list(range(1, 11))
+    assert f'href="{reverse("conversation", args=[conversation.pk])}"' in page.content.decode()
+    # A page with scripts takes the thread anew, whatever has changed.
+    assert '<input type="hidden" id="version" value="0">' in page.content.decode()
+
+
+def test_a_thread_of_one_page_has_no_earlier_one(person: User, client: Client) -> None:
+    conversation = thread_of(person, PAGE_LENGTH)
+    client.force_login(person)
+    answer = client.get(reverse("earlier", args=[conversation.pk, 11]))
+    assert (answer.status_code, answer["Location"]) == (302, reverse("conversation", args=[conversation.pk]))
+
+
+def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User, client: Client) -> None:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(provider=provider, name="demo")
+    sent = send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk])
+    reply = sent.message.children.get()
+    Generation.objects.update(status=Status.COMPLETE)
+    client.force_login(person)
+    for reason, asks in (("", True), ("style", False)):
+        judge_reply(person, reply.pk, is_good=False, reason=reason)
+        live = fragments.message(Message.objects.get(pk=reply.pk))
+        page = client.get(reverse("conversation", args=[reply.conversation_id])).content.decode()
+        for html in (live, page):
+            assert dom.feedback(reply.pk) in html
+            assert ("feedback-form" in html) == asks
