@@ -18,6 +18,8 @@ from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
 
+NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
+
 
 def partial(target: str, swap: str, html: str) -> str:
     """`html`, already safe, goes to the CSS selector `target` by htmx's `swap` style."""
@@ -64,9 +66,10 @@ def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
     return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
 
 
-def notice(text: str, *, kind: str = "error") -> str:
-    """A sentence for the person, above the composer."""
-    html = render_to_string("chat/_notice.html", {"text": text, "kind": kind})
+def notice(text: str, *, kind: str = "error", client_id: UUID | None = None) -> str:
+    """A sentence for the person, above the composer. With `client_id` it says why the prompt of that id
+    was refused: the composer keeps its text and sends it no more by itself."""
+    html = render_to_string("chat/_notice.html", {"text": text, "kind": kind, "client_id": client_id})
     return partial(f"#{dom.NOTICE}", "outerHTML", html)
 
 
