@@ -17,6 +17,7 @@ from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
+from chat.rendering.bodies import bodies
 
 NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
 
@@ -35,6 +36,8 @@ def version(number: int) -> str:
 def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
     """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
+    if body is None and message.reply is not None:
+        body = bodies.html(message.text)
     return render_to_string(
         "chat/_message.html",
         {
