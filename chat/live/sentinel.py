@@ -11,7 +11,8 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -34,22 +35,29 @@ _CHUNK = 500  # ids in one query
 class Viewer:
     """Somebody who looks on: a person by a session. `session_hash` is the person's password fingerprint
     that the session was opened with. `closed` is set, for good, with the reason why they are shown no
-    more: "revoked" (the right ended) or "restart" (the server stops)."""
+    more: "revoked" (the right ended) or "restart" (the server stops). `on_close` is told then."""
 
     user_id: int
     session_key: str
     session_hash: str
     watcher: Watcher = field(default_factory=Watcher)
     closed: str = ""
+    on_close: Callable[[], None] | None = None
 
     def close(self, reason: str) -> None:
         self.closed = self.closed or reason
         self.watcher.wake(structural=True)
+        if self.on_close:
+            self.on_close()
+
+    @property
+    def claim(self) -> tuple[int, str, str]:
+        return self.user_id, self.session_key, self.session_hash
 
 
 class Sentinel:
     def __init__(self) -> None:
-        self._viewers: set[Viewer] = set()
+        self._viewers: Counter[Viewer] = Counter()
         self._versions: dict[UUID, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -64,11 +72,14 @@ class Sentinel:
 
     @contextmanager
     def guarding(self, viewer: Viewer) -> Iterator[None]:
-        self._viewers.add(viewer)
+        """May be entered more than once for the same viewer."""
+        self._viewers[viewer] += 1
         try:
             yield
         finally:
-            self._viewers.discard(viewer)
+            self._viewers[viewer] -= 1
+            if not self._viewers[viewer]:
+                del self._viewers[viewer]
 
     @property
     def viewers(self) -> int:
@@ -97,9 +108,9 @@ class Sentinel:
         """One look at everything. Raises DatabaseError."""
         viewers = list(self._viewers)
         if viewers:
-            allowed = await run_unit(_allowed, [(v.user_id, v.session_key, v.session_hash) for v in viewers])
+            allowed = await run_unit(allowed_of, [viewer.claim for viewer in viewers])
             for viewer in viewers:
-                if (viewer.user_id, viewer.session_key, viewer.session_hash) not in allowed:
+                if viewer.claim not in allowed:
                     viewer.close("revoked")
         topics = hub.topics
         if topics:
@@ -110,7 +121,7 @@ class Sentinel:
             self._versions = versions
 
 
-def _allowed(claims: Collection[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+def allowed_of(claims: Collection[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
     """Those of the (user id, session key, session hash) that still hold."""
     keys: set[str] = set()
     for chunk in _chunks([key for _, key, _ in claims]):

@@ -19,7 +19,10 @@ from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
+from chat.rendering.bodies import bodies
 from chat.rendering.words import seconds
+
+NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
 
 
 def partial(target: str, swap: str, html: str) -> str:
@@ -36,6 +39,8 @@ def version(number: int) -> str:
 def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
     """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
+    if body is None and message.reply is not None:
+        body = bodies.html(message.text)
     return render_to_string(
         "chat/_message.html",
         {
@@ -76,9 +81,10 @@ def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
     return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
 
 
-def notice(text: str, *, kind: str = "error") -> str:
-    """A sentence for the person, above the composer."""
-    html = render_to_string("chat/_notice.html", {"text": text, "kind": kind})
+def notice(text: str, *, kind: str = "error", client_id: UUID | None = None) -> str:
+    """A sentence for the person, above the composer. With `client_id` it says why the prompt of that id
+    was refused: the composer keeps its text and sends it no more by itself."""
+    html = render_to_string("chat/_notice.html", {"text": text, "kind": kind, "client_id": client_id})
     return partial(f"#{dom.NOTICE}", "outerHTML", html)
 
 

@@ -2,8 +2,8 @@
 first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's frames on this socket from 1.
 Server frames are HTML.
 
-    4401  not logged in, or no longer        4404  no such conversation for this person
-    4408  no ack for 60 s                    4429  too many frames
+    4401  not logged in, or no longer            4404  no such conversation for this person
+    4408  no hello for 10 s, no ack for 60 s     4429  too many frames
     1012  the server restarts: come back
 
 Replies are never made here: Channels gives a consumer one message at a time, so a handler that loops over
@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Concatenate
 from uuid import UUID
 
 import orjson
@@ -35,20 +36,20 @@ from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
-from chat.live.sentinel import Viewer
+from chat.live.sentinel import Viewer, sentinel
 from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, RateLimit
-from chat.transports.people import viewer_of
+from chat.transports.people import LoggedOutError, person_of, viewer_of
 
 logger = logging.getLogger(__name__)
 
+HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
-NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -65,6 +66,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.delivery: asyncio.Task[None] | None = None
+        self.version: int | None = None  # what the page shows, once it has said hello
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
         query = QueryDict(self.scope["query_string"])
@@ -79,42 +81,53 @@ class ChatConsumer(AsyncWebsocketConsumer):
         elif not await run_unit(may_open, found[0], self.conversation_id):
             await self.close(4404)
         else:
-            self.user: User = found[0]
             self.viewer: Viewer = found[1]
+            self.viewer.on_close = self.window.end
+            self.delivery = asyncio.create_task(
+                self._drive(), context=contextvars.Context(), name=f"socket-{self.conversation_id}"
+            )
 
     async def disconnect(self, code: int) -> None:
         if self.delivery is not None:
             self.delivery.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if not hasattr(self, "viewer") or self.viewer.closed:
+        if self.delivery is None or self.delivery.done() or self.viewer.closed:
             return
         if not self.rate.allows():
             await self.close(4429)
             return
+        frame: dict[str, Any] = {}
         try:
-            await self._handle(_parsed(text_data))
+            frame = _parsed(text_data)
+            await self._handle(frame)
+        except LoggedOutError:
+            self.viewer.close("revoked")
         except (ActionError, NotFoundError) as error:
-            await self._send_notice(error)
+            await self._send_notice(error, frame)
         except DatabaseError as error:
             logger.error("A frame could not be handled: %s", error)
-            await self._send_notice(ActionError(NO_DATABASE))
+            await self._send_notice(ActionError(fragments.NO_DATABASE), frame)
 
-    async def _send_notice(self, error: Exception) -> None:
+    async def _send_notice(self, error: Exception, frame: dict[str, Any]) -> None:
+        try:
+            client_id = _uuid(frame, "client_id")
+        except InvalidInputError:
+            client_id = None
         with override(self.language):
-            html = fragments.notice(in_words(error))
+            html = fragments.notice(in_words(error), client_id=client_id)
         await self._send_html(html)
 
     async def _handle(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "hello":
-                self._deliver(_number(frame, "version"))
+                self._greeted(_number(frame, "version"))
             case "ack":
                 self.window.acked(_number(frame, "frame"))
             case "send":
                 await self._take_prompt(frame)
             case "stop":
-                await run_unit(stop_reply, self.user, _uuid(frame, "message"))
+                await self._act(stop_reply, _uuid(frame, "message"))
             case _:
                 raise InvalidInputError("The page sent something unknown. Reload it.")
 
@@ -128,28 +141,41 @@ class ChatConsumer(AsyncWebsocketConsumer):
             for model in (models if isinstance(models, list) else [models])
             if isinstance(model, str | int)
         ]
-        await run_unit(
-            send_message, self.user, self.conversation_id, client_id=client_id, text=text, model_ids=chosen
-        )
+        await self._act(send_message, self.conversation_id, client_id=client_id, text=text, model_ids=chosen)
         await self._send_html(fragments.receipt(client_id))
 
-    def _deliver(self, version: int) -> None:
-        if self.delivery is not None:
-            raise InvalidInputError("The page said hello twice. Reload it.")
-        self.delivery = asyncio.create_task(
-            self._drive(version), context=contextvars.Context(), name=f"socket-{self.conversation_id}"
-        )
+    async def _act[**P](
+        self, action: Callable[Concatenate[User, P], object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Takes the action as who the viewer is by now. Raises `LoggedOutError`."""
+        await run_unit(lambda: action(person_of(self.viewer), *args, **kwargs))
 
-    async def _drive(self, version: int) -> None:
-        """Sends frames until the end, and closes the socket with its reason."""
+    def _greeted(self, version: int) -> None:
+        if self.version is not None:
+            raise InvalidInputError("The page said hello twice. Reload it.")
+        self.version = version
+        self.viewer.watcher.wake(structural=True)
+
+    async def _drive(self) -> None:
+        """Watches over the socket from its opening on, sends frames from hello on, and closes it with the
+        reason."""
         code = 1011
         try:
-            code = await self._send_frames(version)
+            with sentinel.guarding(self.viewer):
+                code = await self._wait_for_hello() or await self._send_frames(self.version or 0)
         except DatabaseError as error:
             logger.error("Delivery stopped: %s", error)
         except Exception:
             logger.exception("Delivery broke; the page will connect again.")
         await self.close(code)
+
+    async def _wait_for_hello(self) -> int:
+        """Returns 0, or the code to close with."""
+        until = time.monotonic() + HELLO_SECONDS
+        while self.version is None and not self.viewer.closed:
+            if not await self.viewer.watcher.wait(max(0.0, until - time.monotonic())):
+                return 4408
+        return CLOSE_CODES[self.viewer.closed] if self.viewer.closed else 0
 
     async def _send_frames(self, version: int) -> int:
         async with aclosing(frames(self.viewer, self.conversation_id, version, self.language)) as stream:
@@ -157,6 +183,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 for step in frame.steps or ([] if frame.closed else [""]):
                     if not await self.window.room(ACK_SECONDS):
                         return 4408
+                    if self.viewer.closed:
+                        return CLOSE_CODES[self.viewer.closed]
                     await self._send_html(step)
                 if frame.closed:
                     return CLOSE_CODES[frame.closed]

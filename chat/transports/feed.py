@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,12 +13,16 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
 
-from chat.live.changes import Change, Closed, Quiet, ThreadChanged
+from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.sentinel import Viewer
 from chat.rendering.thread import ThreadView
 
 FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwhile, this often
+LIGHT = 8 * 1024  # characters that are rendered on the event loop: a few ms
+
+# Few, since they take turns with the event loop: each more makes it wait for its turn longer.
+_RENDERING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,7 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
             for part in _parts(changes):
                 if isinstance(part[0], ThreadChanged):
                     version = part[0].conversation.version
-                with override(language):
-                    steps = view.render(part)
+                steps = await _rendered(view, part, language)
                 last = part[-1]
                 if isinstance(last, Closed):
                     yield Frame(steps, version, last.reason)
@@ -67,3 +71,27 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
             parts.append([])
         parts[-1].append(change)
     return parts
+
+
+async def _rendered(view: ThreadView, changes: list[Change], language: str) -> list[str]:
+    """On the event loop what is light, beside it what is not."""
+    if _weight(changes) <= LIGHT:
+        return _render(view, changes, language)
+    return await asyncio.get_running_loop().run_in_executor(_RENDERING, _render, view, changes, language)
+
+
+def _render(view: ThreadView, changes: list[Change], language: str) -> list[str]:
+    with override(language):
+        return view.render(changes)
+
+
+def _weight(changes: list[Change]) -> int:
+    """Characters to be rendered."""
+    weight = 0
+    for change in changes:
+        if isinstance(change, ThreadChanged):
+            weight += sum(len(message.text) + len(message.reasoning) for message in change.messages)
+            weight += sum(len(segment.text) for output in change.outputs.values() for segment in output)
+        elif isinstance(change, ReplyGrew):
+            weight += sum(len(segment.text) for segment in change.segments)
+    return weight

@@ -31,6 +31,7 @@ class AckWindow:
         self._frames, self._size = frames, size
         self._under_way: dict[int, int] = {}  # frame number -> bytes
         self._bytes = 0
+        self._ended = False
         self._room = asyncio.Event()
         self.number = 0
 
@@ -47,6 +48,11 @@ class AckWindow:
             self._bytes -= self._under_way.pop(frame)
         self._update()
 
+    def end(self) -> None:
+        """Whoever waits for room waits no longer, now and later."""
+        self._ended = True
+        self._update()
+
     async def room(self, seconds: float) -> bool:
         """Waits until a frame may be sent; false if the client acked nothing for so long."""
         self._update()
@@ -58,7 +64,7 @@ class AckWindow:
         return True
 
     def _update(self) -> None:
-        if len(self._under_way) < self._frames and self._bytes < self._size:
+        if self._ended or (len(self._under_way) < self._frames and self._bytes < self._size):
             self._room.set()
         else:
             self._room.clear()

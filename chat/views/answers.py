@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.template.loader import render_to_string
+from django.utils.translation import gettext
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
 from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
+
+logger = logging.getLogger(__name__)
 
 
 class PersonRequest(HttpRequest):
@@ -42,22 +49,44 @@ def for_people(view: View[...]) -> View[...]:
 
     @wraps(view)
     def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if request.htmx and not request.user.is_authenticated:  # htmx would put the log-in into the page
-            return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
-        return page(request, *args, **kwargs)
+        try:
+            if request.htmx and not request.user.is_authenticated:  # htmx would put the log-in into the page
+                return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+            return page(request, *args, **kwargs)
+        except DatabaseError:
+            logger.exception("A request could not be answered.")
+            return unavailable(request)
 
     return answer
 
 
 def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpResponseBase:
     if request.htmx:
-        return HttpResponse(fragments.notice(words), status=status)
+        return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=status)
     if request.accepts("text/html"):
         if status == 404:
             return not_found(request, words)
         messages.error(request, words)
         return page_again(request, status)
     return JsonResponse({"error": {"code": code, "message": words}}, status=status)
+
+
+def unavailable(request: PersonRequest) -> HttpResponseBase:
+    """What can be said without the database: no session, no person, no context of theirs."""
+    words = gettext(fragments.NO_DATABASE)
+    if request.htmx:
+        return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=503)
+    if request.accepts("text/html"):
+        return HttpResponse(render_to_string("500.html", {"words": words}), status=503)
+    return JsonResponse({"error": {"code": "unavailable", "message": words}}, status=503)
+
+
+def _client_id(request: HttpRequest) -> UUID | None:
+    """Of the prompt that was sent with the request, if one was."""
+    try:
+        return UUID(request.POST.get("client_id", ""))
+    except ValueError:
+        return None
 
 
 def not_found(request: PersonRequest, words: str) -> HttpResponse:

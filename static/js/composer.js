@@ -1,16 +1,17 @@
-// The message box: grows, sends by the person's key, keeps what is not sent yet in this browser until log-out,
-// and forgets a prompt only once the server has stored it.
-import { $, onChat, root, words } from "./page.js";
+// The message box: grows, sends by the person's key, keeps drafts in this browser until log-out, and forgets
+// a prompt only once the server has stored it.
+import { $, htmx, onChat, root, words } from "./page.js";
 
-const RESEND_AFTER = 8000; // ms without a receipt; sending the same id again is harmless
+const RESEND_AFTER = 8000; // ms without a receipt
 const growsByItself = CSS.supports("field-sizing", "content");
 const drafts = `draft:${document.body.dataset.user}:`;
-let sent = null;
+let sent = null; // { id, text, timer }; no timer: it was refused
+let again = false; // what was typed since goes next
 
 forget((name) => !name.startsWith(drafts)); // somebody else's
 
 onChat(() => {
-  clearTimeout(sent?.timer);
+  clearInterval(sent?.timer);
   sent = null;
   receipts.disconnect();
   receipts.observe($("receipt").parentNode, { childList: true });
@@ -32,31 +33,41 @@ document.addEventListener("submit", (event) => {
   if (event.target.id === "log-out") forget(() => true);
   if (event.target.id !== "composer") return;
   const text = $("prompt").value;
-  if (!text.trim()) {
+  again = sent?.timer > 0;
+  if (again || !text.trim()) {
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (again) resend();
     return;
   }
-  clearTimeout(sent?.timer);
-  sent = { id: event.target.elements.client_id.value, text, timer: setTimeout(resend, RESEND_AFTER) };
+  const id = text === sent?.text ? sent.id : newId();
+  event.target.elements.client_id.value = id;
+  delete $("notice").dataset.clientId;
+  sent = { id, text, timer: setInterval(resend, RESEND_AFTER) };
 }, true);
 
-// The receipt names the stored prompt: what was sent leaves the box, what was typed since stays.
+// A receipt says it is stored: it leaves the box, what was typed since stays. A notice with its id refuses
+// it: it stays in the box, and goes no more by itself.
 const receipts = new MutationObserver(() => {
-  if (!sent || $("receipt")?.dataset.clientId !== sent.id) return;
-  clearTimeout(sent.timer);
+  const names = (id) => sent && $(id)?.dataset.clientId === sent.id;
+  if (names("notice")) sent.timer = clearInterval(sent.timer);
+  if (!names("receipt")) return;
+  clearInterval(sent.timer);
   const box = $("prompt");
   if (box.value.startsWith(sent.text)) box.value = box.value.slice(sent.text.length);
   sent = null;
-  box.form.elements.client_id.value = newId();
   changed();
+  if (again) box.form.requestSubmit();
 });
 
+// Exactly what was sent, whatever the box holds by now.
 function resend() {
-  if (sent && $("prompt").value.startsWith(sent.text)) $("composer").requestSubmit();
+  const source = $("composer");
+  const values = { client_id: sent.id, text: sent.text };
+  htmx.ajax("POST", source.action, { source, values, swap: "none" });
 }
 
-// An object URL ends with a new UUID. (crypto.randomUUID exists only on https and localhost.)
+// An object URL ends with a new UUID. (crypto.randomUUID wants https.)
 function newId() {
   const url = URL.createObjectURL(new Blob());
   URL.revokeObjectURL(url);

@@ -1,10 +1,9 @@
-// Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come as
-// server-sent events and prompts go by POST. Both start from the version that the page shows.
+// Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE
+// and prompts go by POST. Both start from the version that the page shows.
 import { $, htmx, isShown, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
-
-const ACK_AFTER = 250; // ms; the server sends on only while enough of its frames are acknowledged
+const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
 const ACK_FRAMES = 12;
 
 let open = false;
@@ -37,7 +36,7 @@ document.addEventListener("htmx:ws:after:connection", (event) => {
 document.addEventListener("htmx:ws:close", (event) => {
   if (!isShown(event.target) || event.detail.reason === "removed") return;
   open = false;
-  if (event.detail.code === 4401) return location.reload(); // logged out: the log-in page says so
+  if (event.detail.code === 4401) return location.reload();
   if (event.detail.code === 4404) return say(words("deleted"));
   say(navigator.onLine ? words("reconnecting") : words("offline"));
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
@@ -53,7 +52,7 @@ document.addEventListener("htmx:ws:after:message:incoming", (event) => {
   else ackTimer ??= setTimeout(ack, ACK_AFTER);
 });
 
-// A prompt goes over the socket only while it is open; else as an ordinary form, by the same id.
+// A prompt goes over the socket while it is open, else as an ordinary form.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.id !== "composer" || open) return;
@@ -71,8 +70,13 @@ function fallBack() {
   source = document.createElement("div");
   source.hidden = true;
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
-  source.addEventListener("htmx:sse:after:connection", () => say(""));
-  source.addEventListener("htmx:sse:close", () => { if (!open) say(words("reconnecting")); });
+  const heard = {
+    "htmx:sse:after:connection": () => say(""),
+    revoked: () => location.reload(),
+    gone: () => location.assign("/"),
+    restart: () => say(words("reconnecting")),
+  };
+  for (const name in heard) source.addEventListener(name, heard[name]);
   chat.append(source);
   htmx.process(source);
 }

@@ -93,9 +93,9 @@ async def until(connection: ClientConnection, wanted: str, acks: bool = True) ->
     return seen
 
 
-async def close_code(connection: ClientConnection) -> int:
+async def close_code(connection: ClientConnection, seconds: float = 10) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(seconds):
             while True:
                 await connection.recv()
     return int(closed.value.rcvd.code) if closed.value.rcvd else 1006

@@ -1,0 +1,46 @@
+"""The HTML of finished replies, kept while it is asked for: a thread that is opened again costs its templates
+and no Markdown. The key is the text itself, so nothing kept can be out of date."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from sys import getsizeof
+from threading import Lock
+
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+
+from chat.rendering.markdown import render_markdown
+
+
+class Bodies:
+    """Rendered texts by (language, text), the last used ones, up to `size` bytes in all. For any
+    thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._used = size, 0
+        self._kept: OrderedDict[tuple[str | None, str], SafeString] = OrderedDict()
+        self._lock = Lock()
+
+    def html(self, text: str) -> SafeString:
+        key = (get_language(), text)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        html = render_markdown(text)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = html
+                self._used += getsizeof(text) + getsizeof(html)
+            while self._used > self._size:
+                (_, old), dropped = self._kept.popitem(last=False)
+                self._used -= getsizeof(old) + getsizeof(dropped)
+        return html
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+
+bodies = Bodies(32 * 1024 * 1024)

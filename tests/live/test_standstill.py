@@ -1,0 +1,92 @@
+"""Large pages are rendered beside the event loop, and finished replies once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from uuid import UUID
+
+import pytest
+
+from chat.database import run_unit
+from chat.live.sentinel import Viewer
+from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, User
+from chat.rendering import bodies as bodies_module
+from chat.rendering.bodies import Bodies
+from chat.transports.feed import frames
+
+CODE = "\n".join(
+    ["```python", *(f"def f{i}(a, b={i}): return a + b  # comment {i}" for i in range(60)), "```"]
+)
+
+
+def long_thread(owner: User) -> UUID:
+    conversation = Conversation.objects.create(owner=owner, version=9, path_version=9, last_position=50)
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(provider=provider, name="demo")
+    parent = None
+    for position in range(1, 51):
+        role = "user" if position % 2 else "assistant"
+        text = "Question" if position % 2 else f"Answer {position}\n\n{CODE}\n\n{CODE}"
+        parent = Message.objects.create(
+            conversation=conversation,
+            position=position,
+            role=role,
+            parent=parent,
+            text=text,
+            added_version=1,
+            version=1,
+        )
+        if role == "assistant":
+            Generation.objects.create(
+                conversation=conversation, message=parent, model=model, model_label="demo", status="complete"
+            )
+    return conversation.pk
+
+
+async def opened(person: User, conversation_id: UUID) -> tuple[float, float, int]:
+    """Seconds that the event loop stood still and that the first frame took, and the frame's length."""
+    worst = 0.0
+    done = asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal worst
+        while not done.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            worst = max(worst, time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    began = time.perf_counter()
+    async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
+        frame = await asyncio.wait_for(anext(stream), 30)
+        took = time.perf_counter() - began
+    done.set()
+    await watching
+    return worst, took, sum(map(len, frame.steps))
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_opening_a_long_thread_does_not_stop_the_world(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation_id = await run_unit(long_thread, person)
+    standstill, took, length = await opened(person, conversation_id)
+    again, took_again, length_again = await opened(person, conversation_id)
+    print(f"stood still {standstill:.3f} s, {again:.3f} s again; took {took:.3f} s, {took_again:.3f} s again")
+    assert standstill < 0.2
+    assert again < 0.2
+    assert length_again == length > 500_000
+    rendered: list[str] = []
+    monkeypatch.setattr(bodies_module, "render_markdown", rendered.append)
+    await opened(person, conversation_id)
+    assert rendered == []
+
+
+def test_what_is_kept_of_finished_replies_is_bounded() -> None:
+    bodies = Bodies(100_000)
+    for number in range(100):
+        assert "word" in bodies.html(f"{number} " + "word " * 1_000)
+        assert bodies.used <= 100_000
+    assert bodies.used > 50_000

@@ -1,0 +1,112 @@
+"""Who lost the right to look is cut off within 5 s, whatever their socket is at."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+from websockets.asyncio.client import ClientConnection
+
+from chat.models import User
+from chat.transports.people import _by_session
+from tests.servers import ServerProcess
+from tests.transports.test_socket import _log_in, close_code, prompt, rows, socket, until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("revocation") / "data").start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def email(server: ServerProcess) -> str:
+    email = f"{uuid.uuid4().hex}@example.org"
+    server.add_person(email)
+    return email
+
+
+def execute(server: ServerProcess, query: str, *arguments: object) -> None:
+    with closing(sqlite3.connect(server.data_dir / "steady.sqlite3", timeout=20)) as database, database:
+        database.execute(query, arguments)
+
+
+def deactivate(server: ServerProcess, email: str) -> None:
+    execute(server, "UPDATE chat_user SET is_active = 0 WHERE email = ?", email)
+
+
+async def is_revoked_within_5_s(connection: ClientConnection) -> None:
+    began = time.monotonic()
+    assert await close_code(connection) == 4401
+    assert time.monotonic() - began < 5
+
+
+async def test_a_socket_that_never_said_hello_is_closed(server: ServerProcess, email: str) -> None:
+    async with socket(server, uuid.uuid4(), await _log_in(server, email)) as connection:
+        await connection.send(prompt(server, "/demo fail"))
+        await until(connection, 'id="receipt"')
+        deactivate(server, email)
+        await is_revoked_within_5_s(connection)
+
+
+async def test_a_deactivated_person_sends_nothing_before_the_next_look_either(
+    server: ServerProcess, email: str
+) -> None:
+    conversation = uuid.uuid4()
+    async with socket(server, conversation, await _log_in(server, email)) as connection:
+        await connection.send(prompt(server, "/demo fail"))
+        await until(connection, 'id="receipt"')
+        deactivate(server, email)
+        await connection.send(prompt(server, "After all"))
+        await is_revoked_within_5_s(connection)
+    query = "SELECT COUNT(*) FROM chat_message WHERE conversation_id = ? AND text = 'After all'"
+    assert rows(server, query, conversation.hex) == [(0,)]
+
+
+async def test_a_socket_whose_client_reads_but_never_acknowledges_is_closed(
+    server: ServerProcess, email: str
+) -> None:
+    async with socket(server, uuid.uuid4(), await _log_in(server, email)) as connection:
+        await connection.send(json.dumps({"type": "hello", "version": 0}))
+        await connection.send(prompt(server, "A long one"))
+        for _ in range(32):
+            await connection.recv()
+        deactivate(server, email)
+        await is_revoked_within_5_s(connection)
+
+
+async def test_a_socket_without_hello_is_closed_after_a_while(server: ServerProcess, email: str) -> None:
+    async with socket(server, uuid.uuid4(), await _log_in(server, email)) as connection:
+        began = time.monotonic()
+        assert await close_code(connection, seconds=15) == 4408
+        assert time.monotonic() - began > 8
+
+
+def test_a_session_of_a_former_secret_key_is_taken_as_it_is(
+    client: Client, person: User, settings: Settings
+) -> None:
+    client.force_login(person)
+    key = client.session.session_key
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another key " * 5
+    assert key
+    found = _by_session(key)
+    assert found and found[0] == person
+    assert client.session.session_key == key
+    assert client.get("/conversations/").status_code == 200
+
+
+def test_a_session_from_before_a_change_of_the_password_opens_nothing(client: Client, person: User) -> None:
+    client.force_login(person)
+    key = client.session.session_key
+    person.set_password("quite another passphrase")
+    person.save()
+    assert key
+    assert _by_session(key) is None
