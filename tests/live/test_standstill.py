@@ -74,7 +74,6 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     conversation_id = await run_unit(long_thread, person)
     standstill, took, length = await opened(person, conversation_id)
     again, took_again, length_again = await opened(person, conversation_id)
-    print(f"stood still {standstill:.3f} s, {again:.3f} s again; took {took:.3f} s, {took_again:.3f} s again")
     assert standstill < 0.2
     assert again < 0.2
     assert length_again == length > 500_000
@@ -90,3 +89,13 @@ def test_what_is_kept_of_finished_replies_is_bounded() -> None:
         assert "word" in bodies.html(f"{number} " + "word " * 1_000)
         assert bodies.used <= 100_000
     assert bodies.used > 50_000
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_long_thread_comes_in_steps_that_fit_into_a_frame(person: User) -> None:
+    conversation_id = await run_unit(long_thread, person)
+    async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
+        frame = await asyncio.wait_for(anext(stream), 30)
+    assert max(len(step.encode()) for step in frame.steps) < 512 * 1024
+    assert sum(step.count("<article") for step in frame.steps) == 50
+    assert "".join(frame.steps).count('hx-target="#thread" hx-swap="innerHTML"') == 1
