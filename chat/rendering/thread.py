@@ -16,6 +16,8 @@ from chat.models import Message
 from chat.rendering import dom, fragments
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
+STEP = 256 * 1024  # characters; a socket's frame may have a mebibyte
+
 
 class ThreadView:
     def __init__(self) -> None:
@@ -40,8 +42,10 @@ class ThreadView:
     def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
         if change.whole:
             self._growing.clear()
-            articles = "".join(self._article(message, change) for message in change.messages)
-            steps.add(fragments.partial(f"#{dom.THREAD}", "innerHTML", articles))
+            swap = "innerHTML"
+            for articles in _joined(self._article(message, change) for message in change.messages):
+                steps.add(fragments.partial(f"#{dom.THREAD}", swap, articles))
+                swap = "append"
             steps.add(fragments.earlier(change.conversation, change.messages))
         else:
             for message in change.messages:
@@ -117,12 +121,23 @@ class _Steps:
         self._has_built = False
 
     def add(self, html: str, *, builds_on: bool = False) -> None:
-        if not self.texts or (builds_on and self._has_built):
+        is_full = self.texts and len(self.texts[-1]) + len(html) > STEP
+        if not self.texts or is_full or (builds_on and self._has_built):
             self.texts.append(html)
             self._has_built = builds_on
         else:
             self.texts[-1] += html
             self._has_built = self._has_built or builds_on
+
+
+def _joined(articles: Iterable[str]) -> list[str]:
+    """The articles in as few texts as may be; one, if empty, for an empty thread."""
+    texts = [""]
+    for article in articles:
+        if texts[-1] and len(texts[-1]) + len(article) > STEP:
+            texts.append("")
+        texts[-1] += article
+    return texts
 
 
 def _place(message: Message) -> int:

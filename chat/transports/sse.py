@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from uuid import UUID
 
@@ -14,17 +15,27 @@ from django.views.decorators.http import require_GET
 from chat.access import may_open
 from chat.database import run_unit
 from chat.live.sentinel import Viewer
-from chat.transports.feed import frames
+from chat.transports.feed import Frame, frames
+from chat.transports.limits import RateLimit
 from chat.transports.people import viewer_of
 
 # So that no proxy keeps, holds back or compresses a stream.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
 
+# The protocol has no acks and the server no backpressure: what a client does not read piles up in memory.
+RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and whoever reads comes again
+STREAMS = 20  # of one person at a time
+RETRY = 200  # ms until the client comes again
+
+_open: Counter[int] = Counter()  # by user
+_opening: defaultdict[int, RateLimit] = defaultdict(lambda: RateLimit(burst=STREAMS, per_second=2))
+
 
 @require_GET
 async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBase:
     """From `Last-Event-ID`, else `?version=`, on. Each event's id is the page's version with it. It ends
-    with an event named after the reason: `revoked`, `gone` or `restart`."""
+    with an event named after the reason, `revoked`, `gone` or `restart`, or without one when it has become
+    long: then the client comes again."""
     version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
     if not (version.isascii() and version.isdigit() and len(version) < 19):
         return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
@@ -34,6 +45,9 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     user, viewer = found
     if not await run_unit(may_open, user, conversation_id):
         return HttpResponse("There is no such conversation.", status=404, content_type="text/plain")
+    if _open[user.pk] >= STREAMS or not _opening[user.pk].allows():
+        words = "You have too many pages open. Close some, or wait a moment."
+        return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
     return StreamingHttpResponse(
         _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
@@ -42,17 +56,32 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
 
 
 async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:
-    yield b": connected\n\n"  # so that a buffering proxy shows itself at once
-    async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
-        async for frame in stream:
-            for step in frame.steps[:-1]:
-                yield encoded(step)
-            if frame.steps:
-                yield encoded(frame.steps[-1], event_id=frame.version)
-            elif not frame.closed:
-                yield b": quiet\n\n"
-            if frame.closed:
-                yield encoded("", name=frame.closed)
+    _open[viewer.user_id] += 1
+    try:
+        yield b": connected\n\n"  # so that a buffering proxy shows itself at once
+        async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
+            allowance = None
+            async for frame in stream:
+                size = 0
+                for event in _events(frame):
+                    size += len(event)
+                    yield event
+                allowance = RESPONSE_BYTES if allowance is None else allowance - size
+                if allowance <= 0:
+                    return
+    finally:
+        _open[viewer.user_id] -= 1
+
+
+def _events(frame: Frame) -> Iterator[bytes]:
+    for step in frame.steps[:-1]:
+        yield encoded(step)
+    if frame.steps:
+        yield encoded(frame.steps[-1], event_id=frame.version)
+    elif not frame.closed:
+        yield b": quiet\n\n"
+    if frame.closed:
+        yield encoded("", name=frame.closed)
 
 
 def encoded(data: str, *, name: str = "", event_id: int | None = None) -> bytes:
@@ -60,7 +89,7 @@ def encoded(data: str, *, name: str = "", event_id: int | None = None) -> bytes:
     event or begin another."""
     lines = [f"event: {name}"] if name else []
     if event_id is not None:
-        lines.append(f"id: {event_id}")
+        lines += [f"id: {event_id}", f"retry: {RETRY}"]
     text = data.replace("\r\n", "\n").replace("\r", "\n")
     lines += [f"data: {line}" for line in text.split("\n")]
     return ("\n".join(lines) + "\n\n").encode()
