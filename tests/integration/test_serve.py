@@ -91,6 +91,37 @@ def test_a_second_server_on_one_sqlite_is_refused(server: ServerProcess) -> None
     assert server.stop() == 0
 
 
+_LIFESPAN = """
+import asyncio
+from chatproject.asgi import application
+
+async def main():
+    wishes = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive():
+        return {"type": next(wishes)}
+
+    async def send(message):
+        print(message["type"], message.get("message", ""))
+
+    await application({"type": "lifespan"}, receive, send)
+
+asyncio.run(main())
+"""
+
+
+def test_another_asgi_server_on_its_sqlite_is_refused(server: ServerProcess) -> None:
+    def another() -> list[str]:
+        command = [sys.executable, "-c", _LIFESPAN]
+        return subprocess.check_output(command, cwd=ROOT, env=server.env, text=True, timeout=60).splitlines()
+
+    server.start()
+    (refused,) = another()
+    assert refused.startswith(f"lifespan.startup.failed Another Steady server (process {server.pid})")
+    assert server.stop() == 0
+    assert [line.strip() for line in another()] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
 def test_a_locked_database_is_told(server: ServerProcess) -> None:
     server.start()
     server.stop()
