@@ -10,8 +10,10 @@ PerformanceObserver saw.
 
 import argparse
 import itertools
+import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 from markdown_it import MarkdownIt
 
@@ -132,13 +134,33 @@ def play() -> None:
     pairs = map("".join, itertools.batched(tokens(text), 2, strict=False))
     with reply_page() as page:
         sent = frames("b-long", pairs)
+        browser = page.page.context.browser
+        assert browser
+        browser.start_tracing(page=page.page, categories=["toplevel"])
         figures = page.page.evaluate("(args) => playReply(...args)", ["b-long", sent, 10])
+        tasks = main_thread_tasks(json.loads(browser.stop_tracing()))
     print(
         f"{len(text) / 1e3:.1f} kB in {figures['frames']} messages over {figures['seconds']:.0f} s: "
-        f"{figures['busy']:.2f} ms a message, {figures['longTasks']} tasks over 50 ms (longest "
-        f"{figures['longest']:.0f} ms), {figures['shifts']} layout shifts, "
-        f"{figures['finished']} of finished blocks"
+        f"{figures['busy']:.2f} ms a message; {len(tasks)} tasks of the main thread, over 50 ms "
+        f"{sum(cpu > 50 for cpu in tasks)} by CPU time (longest {max(tasks):.0f} ms) and "
+        f"{figures['longTasks']} by the clock, which counts what else the machine does; "
+        f"{figures['shifts']} layout shifts, {figures['finished']} of finished blocks"
     )
+
+
+def main_thread_tasks(trace: dict[str, list[dict[str, Any]]]) -> list[float]:
+    """CPU milliseconds of each task of the page's main thread."""
+    events = trace["traceEvents"]
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    return [
+        event.get("tdur", 0) / 1e3
+        for event in events
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in main
+    ]
 
 
 def main() -> None:

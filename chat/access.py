@@ -54,11 +54,17 @@ def may_open(user: User, conversation_id: UUID) -> bool:
 
 def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message:
     """The message if it belongs to a conversation this person may see; with `write` the conversation's
-    row is locked. Raises `NotFoundError`."""
-    message = Message.objects.filter(pk=message_id).select_related("generation", "parent").first()
+    row is locked, and the message is read only then: what a second click decides on is what the first one
+    left. Raises `NotFoundError`."""
+    found = Message.objects.filter(pk=message_id)
+    conversation_id = found.values_list("conversation_id", flat=True).first()
+    if conversation_id is None:
+        raise NotFoundError("There is no such message.")
+    conversation = conversation_for(user, conversation_id, write=write)
+    message = found.select_related("generation", "parent").first()
     if message is None:
         raise NotFoundError("There is no such message.")
-    message.conversation = conversation_for(user, message.conversation_id, write=write)
+    message.conversation = conversation
     return message
 
 

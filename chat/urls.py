@@ -2,10 +2,12 @@
 
 from django.urls import path
 
+from chat.transports.self_test import ticks
 from chat.transports.sse import events
 from chat.views import conversations, messages, preferences
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
+from chat.views.self_test import self_test
 from chat.views.sidebar import conversation_list
 
 urlpatterns = [
@@ -26,6 +28,8 @@ urlpatterns = [
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
     path("welcome/<str:token>/", first_admin, name="first_admin"),
+    path("self-test/", self_test, name="self_test"),
+    path("self-test/events/", ticks, name="self_test_events"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]

@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -230,6 +231,8 @@ CHAT_FIRST_TOKEN_SECONDS = env.number("CHAT_FIRST_TOKEN_SECONDS", 120, least=0.1
 CHAT_SILENCE_SECONDS = env.number("CHAT_SILENCE_SECONDS", 60, least=0.1)
 CHAT_TOTAL_SECONDS = env.number("CHAT_TOTAL_SECONDS", 1800, least=1)
 CHAT_ATTEMPTS = env.integer("CHAT_ATTEMPTS", 3, least=1)
+# Costs a second call that nobody asked for, hence off.
+CHAT_CONTINUE_INTERRUPTED = env.boolean("CHAT_CONTINUE_INTERRUPTED", False)
 CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
 
 # --- Model providers: keys live here, in memory, and nowhere else -----------------------------------

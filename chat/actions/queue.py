@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 
+from chat.actions.errors import LimitReachedError
+from chat.generation.lease import running_of
 from chat.generation.runner import runner
-from chat.models import ChatModel, Conversation, Generation, Message, Role
+from chat.models import ChatModel, Conversation, Generation, Message, Role, User
 
 
 def queue_reply(
@@ -23,8 +27,21 @@ def queue_reply(
         version=version,
     )
     generation = Generation.objects.create(
-        conversation=conversation, message=message, model=model, model_label=model.label, continues=continues
+        conversation=conversation,
+        message=message,
+        model=model,
+        model_label=model.label,
+        continues=continues,
+        queued_at=Now(),
     )
     conversation.head = message
     transaction.on_commit(lambda: runner.start_generation(generation.pk))
     return message
+
+
+def check_running_limit(user: User, more: int) -> None:
+    """Raises `LimitReachedError` if this person may not have so many `more` replies under way."""
+    if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
+        raise LimitReachedError(
+            "You have as many replies running as one person may have. Wait for one, or stop one."
+        )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
-from chat.access import message_for, model_for
-from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.queue import queue_reply
-from chat.generation.lease import end, running_limit_reached, waiting_after
+from chat.access import NotFoundError, message_for, model_for
+from chat.actions.errors import ActionError, ConflictError, InvalidInputError
+from chat.actions.queue import check_running_limit, queue_reply
+from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
 from chat.live.hints import hints
 from chat.models import Generation, Message, Role, Status, User
@@ -43,6 +45,21 @@ def continue_reply(user: User, message_id: UUID) -> Message:
     return _again(user, message_id, None, continues=True)
 
 
+def continue_by_itself(generation_id: UUID) -> None:
+    """Goes on with a reply that a process's death interrupted, where the settings want that: once, never
+    with a reply that is a continuation already, and only if there is something to go on from."""
+    if not settings.CHAT_CONTINUE_INTERRUPTED:
+        return
+    generation = Generation.objects.select_related("message__conversation__owner").get(pk=generation_id)
+    if generation.status != Status.INTERRUPTED or generation.continues_id or not generation.message.text:
+        return
+    with suppress(ActionError, NotFoundError):  # the person was quicker
+        continue_reply(generation.message.conversation.owner, generation.message_id)
+
+
+runner.recovery.on_interrupted = continue_by_itself
+
+
 def _again(user: User, message_id: UUID, model_id: int | str | None, *, continues: bool) -> Message:
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
@@ -52,12 +69,10 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
             raise ConflictError("This reply is still running. Stop it first.")
         if continues and generation.status not in CONTINUABLE:
             raise ConflictError("This reply is complete. Ask a new question to go on.")
-        if not message.shown or message.children.filter(shown=True).exists():
+        later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
+        if not message.shown or later.exists():
             raise ConflictError("The conversation went on after this reply. Use the last one.")
-        if running_limit_reached(user.pk):
-            raise LimitReachedError(
-                "You have as many replies running as one person may have. Wait for one, or stop one."
-            )
+        check_running_limit(user, 1)
         if message.parent is None:
             raise InvalidInputError("This reply has no prompt to answer.")
         model = model_for(user, model_id or generation.model_id or 0)

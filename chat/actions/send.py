@@ -9,9 +9,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from chat.access import NotFoundError, conversation_for, may_open, model_for
-from chat.actions.errors import InvalidInputError, LimitReachedError, TooLongError
-from chat.actions.queue import queue_reply
-from chat.generation.lease import running_limit_reached
+from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
+from chat.actions.queue import check_running_limit, queue_reply
 from chat.live.hints import hints
 from chat.models import ChatModel, Conversation, Message, Role, User
 from chat.models.conversation import TITLE_LENGTH
@@ -31,29 +30,43 @@ def send_message(
     """Stores the prompt and queues one reply for each model; the first prompt of an unused id makes the
     conversation. Sending the same `client_id` again gives the same message and costs nothing.
 
-    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`; then nothing is
-    written. On return everything is committed."""
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `ConflictError`
+    if the id was sent before with another text; then nothing is written. On return everything is
+    committed."""
     text = _checked_text(text)
-    models = _checked_models(user, model_ids)
     try:
-        with transaction.atomic():
-            conversation = _conversation(user, conversation_id, text)
-            sent_before = conversation.messages.filter(client_id=client_id).first()
-            if sent_before is not None:
-                return Sent(sent_before, is_new=False)
-            if running_limit_reached(user.pk):
-                raise LimitReachedError(
-                    "You have as many replies running as one person may have. Wait for one, or stop one."
-                )
-            message = _add_prompt(conversation, client_id, text)
-            for model in models:
-                queue_reply(conversation, message, model)
-            conversation.save()
-            transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+        return _send(user, conversation_id, client_id, text, model_ids)
     except IntegrityError:
         # Two processes made the same conversation at the same time; the other one won.
-        return send_message(user, conversation_id, client_id=client_id, text=text, model_ids=model_ids)
+        return _send(user, conversation_id, client_id, text, model_ids)
+
+
+def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_ids: list[int | str]) -> Sent:
+    with transaction.atomic():
+        if sent_before := _sent_before(user, conversation_id, client_id, text):
+            return Sent(sent_before, is_new=False)
+        models = _checked_models(user, model_ids)
+        conversation = _conversation(user, conversation_id, text)
+        # Asked again under the lock: the same frame may have come twice at the same time.
+        if sent_before := _sent_before(user, conversation_id, client_id, text):
+            return Sent(sent_before, is_new=False)
+        check_running_limit(user, len(models))
+        message = _add_prompt(conversation, client_id, text)
+        for model in models:
+            queue_reply(conversation, message, model)
+        conversation.save()
+        transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
     return Sent(message, is_new=True)
+
+
+def _sent_before(user: User, conversation_id: UUID, client_id: UUID, text: str) -> Message | None:
+    theirs = Message.objects.filter(conversation__owner=user, conversation__deleted_at=None)
+    message = theirs.filter(conversation_id=conversation_id, client_id=client_id).first()
+    if message is not None and message.text != text:
+        raise ConflictError(
+            "This message was sent before with another text. Reload the page and send it again."
+        )
+    return message
 
 
 def _checked_text(text: str) -> str:

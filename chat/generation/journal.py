@@ -93,7 +93,11 @@ class Journal:
         while True:
             started = time.monotonic()
             if self._records:
-                await self.tick()
+                try:
+                    await self.tick()
+                except Exception:  # the journal of all replies: nothing may end it
+                    logger.exception("The journal stumbled; trying again.")
+                    self.healthy = False
             await asyncio.sleep(max(0.02, PERIOD - (time.monotonic() - started)))
 
     async def tick(self) -> None:
@@ -114,7 +118,8 @@ class Journal:
             leases = await run_unit_on(
                 self._thread, _commit, entries, [record.reply_id for record in records], is_beat
             )
-        except IntegrityError:
+        except IntegrityError as error:
+            logger.warning("A journal entry belongs to no generation any more: %s", error)
             self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it
             return
         except DatabaseError as error:
@@ -144,8 +149,14 @@ def _commit(entries: list[tuple[UUID, int, list[Segment]]], running: list[UUID],
     with transaction.atomic():
         leases = leases_of(running, renew=is_beat)
         JournalEntry.objects.bulk_create(
-            JournalEntry(generation_id=reply_id, start=start, segments=segments)
-            for reply_id, start, segments in entries
-            if reply_id in leases.held
+            [
+                JournalEntry(generation_id=reply_id, start=start, segments=segments)
+                for reply_id, start, segments in entries
+                if reply_id in leases.held
+            ],
+            # A commit whose answer was lost is written again: the same start, and at least as much text.
+            update_conflicts=True,
+            unique_fields=["generation", "start"],
+            update_fields=["segments"],
         )
         return leases

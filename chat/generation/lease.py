@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
@@ -37,6 +36,7 @@ def claim(generation_id: UUID) -> Generation | None:
     for the reply before it). Marks it as running."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     with transaction.atomic():
+        conversation = _locked_conversation(generation_id)
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
         taken = free.filter(~Exists(before), stop_requested=False).update(
             owner=PROCESS_NAME, status=Status.RUNNING, started_at=Now(), heartbeat_at=Now()
@@ -48,7 +48,8 @@ def claim(generation_id: UUID) -> Generation | None:
             .select_related("conversation__owner")
             .get(pk=generation_id)
         )
-        touch(generation.message)
+        if conversation is not None:
+            _touch(conversation, generation.message)
     return generation
 
 
@@ -96,28 +97,44 @@ def end(
 ) -> bool:
     """Writes the terminal state: the message's content, the generation's, and the journal is dropped, all
     in one transaction, after which viewers are told. False if the lease was lost: then nothing is
-    written. Raises DatabaseError."""
+    written. Raises DatabaseError.
+
+    A continuation never ends with less than the reply it continues had."""
     with transaction.atomic():
+        conversation = _locked_conversation(generation_id)
         changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
             status=status, finished_at=Now(), **fields
         )
-        if not changed:
+        if not changed or conversation is None:
             return False
-        message = Message.objects.get(generation=generation_id)
+        message = Message.objects.select_related("generation__continues").get(generation=generation_id)
         message.parts = [{"type": kind, "text": text} for kind, text in joined(segments)]
         message.parts += [{"type": "opaque", **item} for item in opaque]
         message.text = "".join(part["text"] for part in message.parts if part["type"] == "text")
-        touch(message)
+        _keep_what_is_continued(message)
+        _touch(conversation, message)
         JournalEntry.objects.filter(generation_id=generation_id).delete()
     return True
 
 
-def touch(message: Message) -> None:
+def _locked_conversation(generation_id: UUID) -> Conversation | None:
+    """The conversation of a generation, locked. Always before the generation itself is written, as the
+    actions do it: two orders would be a deadlock."""
+    return Conversation.objects.select_for_update(of=("self",)).filter(generations=generation_id).first()
+
+
+def _keep_what_is_continued(message: Message) -> None:
+    continued = message.generation.continues
+    if continued is not None and not message.text.startswith(continued.text):
+        message.text = continued.text + message.text
+        message.parts = [{"type": "text", "text": continued.text}, *message.parts]
+
+
+def _touch(conversation: Conversation, message: Message) -> None:
     """Saves the message as changed by the conversation's next version; viewers are told on commit."""
-    conversation = Conversation.objects.select_for_update().get(pk=message.conversation_id)
     message.version = conversation.next_version()
     conversation.save(update_fields=["version", "updated_at"])
-    message.save(update_fields=["parts", "text", "version", "shown"])
+    message.save(update_fields=["parts", "text", "version"])
     transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
 
 
@@ -134,6 +151,8 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
     stale = Generation.objects.filter(
         status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
     )
+    if not grace:
+        stale = stale.exclude(owner=PROCESS_NAME)  # claimed here since `running` was asked for
     return {Orphan(*row) for row in stale.exclude(pk__in=running).values_list("pk", "heartbeat_at")}
 
 
@@ -147,8 +166,12 @@ def end_orphan(orphan: Orphan) -> bool:
 
 
 def end_forgotten() -> int:
-    """Ends the queued prompts that waited too long or are to stop; the answer is how many."""
-    waited = Q(queued_at__lt=Now() - timedelta(seconds=STALE_QUEUE_SECONDS)) | Q(stop_requested=True)
+    """Ends the queued prompts that waited too long or are to stop; the answer is how many. The time that
+    the reply before them took does not count."""
+    limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
+    before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
+    held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
+    waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
     return sum(_end_from_journal(generation, NEVER_STARTED) for generation in queued)
 
@@ -201,7 +224,6 @@ def ready_to_start(*, after: float = 2.0) -> list[UUID]:
     )
 
 
-def running_limit_reached(owner_id: int) -> bool:
-    """Whether this person has as many replies under way as one person may have."""
-    live = Generation.objects.live().filter(conversation__owner_id=owner_id)
-    return live.count() >= settings.CHAT_RUNNING_PER_PERSON
+def running_of(owner_id: int) -> int:
+    """How many replies this person has under way."""
+    return Generation.objects.live().filter(conversation__owner_id=owner_id).count()

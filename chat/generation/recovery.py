@@ -31,6 +31,8 @@ class Recovery:
 
     def __init__(self, running: Callable[[], list[UUID]], start_generation: Callable[[UUID], None]) -> None:
         self._running, self._start_generation = running, start_generation
+        # What else is to be done for a reply that a process's death interrupted.
+        self.on_interrupted: Callable[[UUID], None] = lambda generation_id: None
         self._suspects: set[Orphan] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -52,6 +54,8 @@ class Recovery:
                 is_alone = False
             except DatabaseError as error:
                 logger.warning("The sweep for interrupted replies could not look: %s", error)
+            except Exception:
+                logger.exception("The sweep for interrupted replies stumbled; it goes on.")
             await asyncio.sleep(PERIOD)
 
     async def sweep(self, *, is_alone: bool = False) -> None:
@@ -63,7 +67,9 @@ class Recovery:
         found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
         ended = 0
         for orphan in found if is_alone else found & self._suspects:
-            ended += await run_unit(end_orphan, orphan)
+            if await run_unit(end_orphan, orphan):
+                ended += 1
+                await run_unit(self.on_interrupted, orphan.generation_id)
         self._suspects = found
         ended += await run_unit(end_forgotten)
         if ended:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
 from chat.database import run_unit
@@ -42,6 +42,7 @@ from chat.providers.registry import ready_provider
 logger = logging.getLogger(__name__)
 
 MAX_REPLY_CHARS = 8_000_000
+_ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
 CUT = "The connection to the provider ended in the middle of the answer. What had come is kept."
@@ -196,10 +197,7 @@ class Run:
             self._shared = self._log.length
 
     def _append(self, kind: str, text: str) -> None:
-        """NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store, become U+FFFD."""
-        if not text.isprintable():
-            text = text.replace("\x00", "�").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        self._log.append(kind, text)
+        self._log.append(kind, _storable(text))
         hub.wake(self.id)
 
     def _share(self) -> None:
@@ -244,6 +242,10 @@ class Run:
                             **fields,
                         )
                     )
+            except (DataError, IntegrityError) as error:
+                # A number or a word of the provider's that no column takes must not cost the reply its end.
+                logger.error("The usage of generation %s could not be stored: %s", self.id, error)
+                fields = {name: fields[name] for name in _ESSENTIAL}
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)
                 if delay is None:
@@ -258,13 +260,25 @@ def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
     return {
         "first_token_at": ending.first_token_at,
         "first_text_at": ending.first_text_at,
-        "finish_reason": ending.finish_reason,
+        "finish_reason": _storable(ending.finish_reason),
         "error_code": ending.error_code,
         "error_message": ending.error_message,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_input_tokens": usage.cached_input_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
+        "input_tokens": _count(usage.input_tokens),
+        "output_tokens": _count(usage.output_tokens),
+        "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
+        "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
         "usage_estimated": usage.estimated,
-        "cost": model.cost(usage.input_tokens, usage.output_tokens) if model else None,
+        "cost": model.cost(_count(usage.input_tokens), _count(usage.output_tokens)) if model else None,
     }
+
+
+def _count(tokens: int | None) -> int | None:
+    """A provider's count, within what a column holds."""
+    return None if tokens is None else max(0, min(tokens, 2**31 - 1))
+
+
+def _storable(text: str) -> str:
+    """NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store, become U+FFFD."""
+    if text.isprintable():
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -29,7 +29,7 @@ class Runner:
     def __init__(self) -> None:
         self.accepting = False
         self.journal = Journal()
-        self._recovery = Recovery(lambda: list(self._runs), self._begin)
+        self.recovery = Recovery(lambda: list(self._runs), self._begin)
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
 
     @property
@@ -51,7 +51,7 @@ class Runner:
         hints.start()
         sentinel.start()
         self.journal.start()
-        self._recovery.start()
+        self.recovery.start()
 
     def start_generation(self, generation_id: UUID) -> None:
         """From any thread, after the commit that queued it. Where nothing serves (a management command),
@@ -90,7 +90,7 @@ class Runner:
         """Takes nothing new, lets running replies go on for `seconds`, then ends the rest as interrupted,
         and stops all loops. Returns when everything is written."""
         self.accepting = False
-        await self._recovery.stop()
+        await self.recovery.stop()
         if self._runs and seconds > 0:
             await asyncio.wait([task for _, task in self._runs.values()], timeout=seconds)
         tasks = []

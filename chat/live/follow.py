@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -44,14 +45,17 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
         stack.enter_context(hub.watching(conversation_id, viewer.watcher))
         thread = _Thread(viewer, conversation_id, version, stack)
         stack.callback(thread.close)
+        spoke_at = time.monotonic()
         while True:
             changes = await thread.changes()
             if changes:
                 yield changes
+                spoke_at = time.monotonic()
             if changes and isinstance(changes[-1], Closed):
                 return
-            if not await viewer.watcher.wait(QUIET_SECONDS):
+            if not await viewer.watcher.wait(QUIET_SECONDS - (time.monotonic() - spoke_at)):
                 yield [Quiet()]
+                spoke_at = time.monotonic()
 
 
 class _Thread:
@@ -188,11 +192,12 @@ def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Lo
     if conversation is None:
         return None
     shown = conversation.messages.shown()
-    if version >= conversation.path_version and version <= conversation.version:
-        news = Q(version__gt=version)
-        if first:
-            news |= Q(generation__status__in=LIVE)
-        messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
-        if len(messages) <= PAGE_LENGTH:
-            return _Look(conversation, messages, whole=False)
-    return _Look(conversation, list(reversed(shown.reverse()[:PAGE_LENGTH])), whole=True)
+    news = Q(version__gt=version)
+    if first:
+        news |= Q(generation__status__in=LIVE)
+    messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
+    conversation = messages[0].conversation if messages else conversation  # as it was with these messages
+    if conversation.path_version <= version <= conversation.version and len(messages) <= PAGE_LENGTH:
+        return _Look(conversation, messages, whole=False)
+    messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+    return _Look(messages[0].conversation if messages else conversation, messages, whole=True)

@@ -34,6 +34,7 @@ class Hints:
         self._outbox: asyncio.Queue[tuple[str, str, dict[str, Any]]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._interest: dict[UUID, float] = {}
+        self._produced: set[UUID] = set()  # replies made here: their topics are joined, watched or not
 
     def start(self) -> None:
         """On the serving loop; does nothing where there is only one process."""
@@ -41,7 +42,7 @@ class Hints:
             return
         self._outbox = asyncio.Queue(QUEUE_LENGTH)
         hub.on_first = lambda topic: self._put("join", topic, {})
-        hub.on_last = lambda topic: self._put("leave", topic, {})
+        hub.on_last = self._last_watcher_left
         self._tasks = [
             asyncio.create_task(work(), context=contextvars.Context(), name=f"hints-{work.__name__}")
             for work in (self._run,)
@@ -81,11 +82,17 @@ class Hints:
 
     def produce(self, reply_id: UUID) -> None:
         """On the loop: this process produces the reply from now on, and hears what concerns it."""
+        self._produced.add(reply_id)
         self._put("join", reply_id, {})
+
+    def _last_watcher_left(self, topic: UUID) -> None:
+        if topic not in self._produced:
+            self._put("leave", topic, {})
 
     def forget(self, reply_id: UUID) -> None:
         """On the loop: the reply ended."""
         self._interest.pop(reply_id, None)
+        self._produced.discard(reply_id)
         if not hub.is_watched(reply_id):
             self._put("leave", reply_id, {})
 
@@ -125,7 +132,7 @@ class Hints:
 
     async def _send(self, layer: Any, channel: str) -> None:
         assert self._outbox is not None
-        for topic in hub.topics:
+        for topic in {*hub.topics, *self._produced}:
             await layer.group_add(f"topic.{topic.hex}", channel)
         while True:
             verb, group, message = await self._outbox.get()
@@ -146,7 +153,8 @@ class Hints:
             case "changed":
                 hub.wake(topic, structural=True)
             case "interest":
-                self._interest[topic] = time.monotonic() + INTEREST_SECONDS
+                if topic in self._produced:
+                    self._interest[topic] = time.monotonic() + INTEREST_SECONDS
             case "stop":
                 self._heard_stop(topic)
             case "output":

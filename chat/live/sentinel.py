@@ -90,6 +90,8 @@ class Sentinel:
             except DatabaseError as error:
                 # While nothing can be written, nobody can lose a right either; the next look decides.
                 logger.warning("The watch over open pages could not look: %s", error)
+            except Exception:
+                logger.exception("The watch over open pages stumbled; it goes on.")
 
     async def look(self) -> None:
         """One look at everything. Raises DatabaseError."""

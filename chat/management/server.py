@@ -16,12 +16,12 @@ from contextlib import suppress
 from typing import Any
 
 import daphne.server
-from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
 from chat.generation.runner import runner
+from chat.management.connections import Socket, Valve, notice_silence
 from chat.management.errors import StartError
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -58,6 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise StartError(words, code=2) from error
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    notice_silence(listener)
     try:
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -97,6 +98,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._beside = beside
         self._say = say
         self._draining = self._drained = False
+        self._valves: dict[Any, Valve] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -112,7 +114,21 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         with suppress(ReactorNotRunning):  # It may have stopped already.
             super().stop()
 
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Returns when there is room for more: what an application streams is never ahead of its client."""
+        valve = self._valves.get(protocol)
+        is_streamed = message["type"] == "http.response.body" and message.get("more_body", False)
+        if valve is not None and not is_streamed:
+            self._valves.pop(protocol).remove()
+        await super().handle_reply(protocol, message)
+        if is_streamed and "disconnected" not in self.connections.get(protocol, {"disconnected": True}):
+            if valve is None:
+                valve = self._valves[protocol] = Valve(protocol)
+            await valve.pass_through()
+
     def protocol_disconnected(self, protocol: Any) -> None:
+        if valve := self._valves.pop(protocol, None):
+            valve.stopProducing()
         super().protocol_disconnected(protocol)
         self._someone_left.set()
 
@@ -139,7 +155,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return gate
 
     def _on_start(self) -> None:
-        self.ws_factory.protocol = _Socket
+        self.ws_factory.protocol = Socket
         loop = asyncio.get_event_loop()
         reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()  # Twisted has its own copy.
@@ -182,7 +198,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             await runner.drain(seconds)
             self._drained = True
             for protocol in list(self.connections):
-                if isinstance(protocol, _Socket) and protocol.state == protocol.STATE_OPEN:
+                if isinstance(protocol, Socket) and protocol.state == protocol.STATE_OPEN:
                     protocol.serverClose(code=SERVICE_RESTART)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
@@ -201,17 +217,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             await self._someone_left.wait()
 
 
-class _Socket(WebSocketProtocol):  # type: ignore[misc]
-    """Autobahn lets a caller close with 1000 and 3000-4999 only and raises for the rest, though 1011
-    ("internal error") and 1012 are a server's to send."""
-
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
-        self.sendCloseFrame(code=1000 if code is None else code)
-
-
 def _is_closing(protocol: Any) -> bool:
-    return isinstance(protocol, _Socket) and protocol.state == protocol.STATE_CLOSING
+    return isinstance(protocol, Socket) and protocol.state == protocol.STATE_CLOSING
 
 
 def _is_unanswered(protocol: Any) -> bool:
-    return not isinstance(protocol, _Socket) and not protocol.startedWriting
+    return not isinstance(protocol, Socket) and not protocol.startedWriting

@@ -11,12 +11,15 @@ from uuid import UUID
 
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import escape
+from django.utils.translation import gettext
 
 from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
 from chat.rendering import dom
+from chat.rendering.words import seconds
 
 
 def partial(target: str, swap: str, html: str) -> str:
@@ -57,6 +60,15 @@ def reasoning_started(message_id: UUID) -> str:
 
 def reasoning_grew(message_id: UUID, text: str) -> str:
     return partial(f"#{dom.reasoning_text(message_id)}", "append", escape(text))
+
+
+def reasoning_ended(message: Message) -> str:
+    """The title of the reasoning, once the answer itself begins."""
+    started_at = message.reply.started_at if message.reply else None
+    words = gettext("Thoughts")
+    if started_at is not None and (passed := (timezone.now() - started_at).total_seconds()) >= 1:
+        words = gettext("Thought for %(time)s") % {"time": seconds(passed)}
+    return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", escape(words))
 
 
 def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:

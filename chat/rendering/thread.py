@@ -82,6 +82,8 @@ class _Growing:
             self.reasoning += reasoning
             steps.add(fragments.reasoning_grew(self.message.pk, reasoning), builds_on=True)
         if text := fragments.text_of(segments, "text"):
+            if self.reasoning and not self.renderer.source:
+                steps.add(fragments.reasoning_ended(self.message), builds_on=True)
             self.renderer.feed(text)
             self._patch(self.renderer.patches(), steps)
 

@@ -20,6 +20,16 @@ def in_words(error: Exception) -> str:
     return gettext(error.words).format(**values) if values else translated(str(error))  # type: ignore[attr-defined]
 
 
+def seconds(value: float | None) -> str:
+    """A duration as people say it: 0.8 s, 12 s, 3 min 5 s."""
+    if value is None:
+        return ""
+    if value < 10:
+        return f"{value:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(value), 60)
+    return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
+
+
 KNOWN = (
     _("There is no such conversation."),
     _("There is no such message."),

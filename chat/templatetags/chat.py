@@ -13,9 +13,10 @@ from lucide.templatetags.lucide import lucide
 
 from chat.rendering import dom
 from chat.rendering.markdown import render_markdown
-from chat.rendering.words import translated
+from chat.rendering.words import seconds, translated
 
 register = template.Library()
+register.filter("seconds", seconds)
 
 
 @register.simple_tag
@@ -53,17 +54,6 @@ def icon_sprite(names: str) -> SafeString:
 def in_language(words: str) -> str:
     """Words that were stored in English, such as why a reply failed."""
     return translated(words)
-
-
-@register.filter
-def seconds(value: float | None) -> str:
-    """A duration as people say it: 0.8 s, 12 s, 3 min 5 s."""
-    if value is None:
-        return ""
-    if value < 10:
-        return f"{value:.1f}\N{NO-BREAK SPACE}s"
-    minutes, rest = divmod(round(value), 60)
-    return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
 
 
 @register.filter

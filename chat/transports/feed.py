@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
 
-from chat.live.changes import Closed, Quiet, ThreadChanged
+from chat.live.changes import Change, Closed, Quiet, ThreadChanged
 from chat.live.follow import follow
 from chat.live.sentinel import Viewer
 from chat.rendering.thread import ThreadView
@@ -23,7 +23,7 @@ FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwh
 @dataclass(frozen=True, slots=True)
 class Frame:
     """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `version` is where
-    the page is after them. `closed` says why nothing will follow."""
+    the page is after the last of them, and not before. `closed` says why nothing will follow."""
 
     steps: list[str]
     version: int
@@ -45,14 +45,25 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
     async with aclosing(follow(viewer, conversation_id, version)) as stream:
         async for changes in stream:
             sent_at = time.monotonic()
-            for change in changes:
-                if isinstance(change, ThreadChanged):
-                    version = change.conversation.version
-            with override(language):
-                steps = view.render(changes)
-            last = changes[-1]
-            if isinstance(last, Closed):
-                yield Frame(steps, version, last.reason)
-            elif steps or isinstance(last, Quiet):
-                yield Frame(steps, version)
+            for part in _parts(changes):
+                if isinstance(part[0], ThreadChanged):
+                    version = part[0].conversation.version
+                with override(language):
+                    steps = view.render(part)
+                last = part[-1]
+                if isinstance(last, Closed):
+                    yield Frame(steps, version, last.reason)
+                elif steps or isinstance(last, Quiet):
+                    yield Frame(steps, version)
             await asyncio.sleep(max(0.0, FRAME_SECONDS - (time.monotonic() - sent_at)))
+
+
+def _parts(changes: list[Change]) -> list[list[Change]]:
+    """A change of the thread stands alone: whoever is cut off after the output that follows it must not come
+    back with the version from before it."""
+    parts: list[list[Change]] = []
+    for change in changes:
+        if not parts or isinstance(change, ThreadChanged) or isinstance(parts[-1][0], ThreadChanged):
+            parts.append([])
+        parts[-1].append(change)
+    return parts

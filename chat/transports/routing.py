@@ -7,8 +7,13 @@ from django.urls import path
 
 from chat.transports.consumer import ChatConsumer
 from chat.transports.origins import SameOrigin
+from chat.transports.self_test import SelfTestConsumer
 
 chat_socket: Any = ChatConsumer.as_asgi()  # Django types `path` for views; Channels documents it for this
-routes: list[Any] = [path("ws/conversations/<uuid:conversation_id>/", chat_socket)]
+self_test_socket: Any = SelfTestConsumer.as_asgi()
+routes: list[Any] = [
+    path("ws/conversations/<uuid:conversation_id>/", chat_socket),
+    path("ws/self-test/", self_test_socket),
+]
 
 websocket = SameOrigin(URLRouter(routes))

@@ -17,6 +17,9 @@ from chat.live.sentinel import Viewer
 from chat.transports.feed import frames
 from chat.transports.people import viewer_of
 
+# So that no proxy keeps, holds back or compresses a stream.
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
+
 
 @require_GET
 async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBase:
@@ -34,7 +37,7 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     return StreamingHttpResponse(
         _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"},
+        headers=HEADERS,
     )
 
 

@@ -118,6 +118,7 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
     else:
         see_conversation(request.user, conversation_id)
         thread = _last_page(conversation.messages.shown())
+        conversation = thread[0].conversation if thread else conversation  # as it was with these messages
     context = _context(request.user, conversation, thread)
     if not request.htmx:
         return render(request, "chat/page.html", context)

@@ -4,6 +4,7 @@ import { $, htmx, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"
 const AHEAD = 800; // px before the top at which earlier messages are fetched
+const MANY = 300; // messages
 let following = true;
 let restoring = false;
 let lastTop = 0;
@@ -38,7 +39,13 @@ function toEnd() {
   follow();
 }
 
-onClick("#jump", toEnd);
+// From far up it is quicker to open the chat anew at its end than to keep a thousand messages alive.
+onClick("#jump", () => {
+  toEnd();
+  if ($("thread").children.length < MANY) return;
+  const headers = { "HX-History-Restore-Request": "true" };
+  htmx.ajax("GET", location.pathname, { target: "#chat", swap: "outerHTML", headers });
+});
 document.addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd(); });
 
 function follow() {

@@ -16,7 +16,8 @@ document.addEventListener("htmx:after:swap", () => {
   const now = $("version")?.value;
   if (now === undefined || now === version) return;
   version = now;
-  document.title = `${$("conversation-title").textContent} · Steady`;
+  $("title-field").value = $("conversation-title").textContent;
+  document.title = `${$("title-field").value} · Steady`;
   refresh();
   otherTabs.postMessage("changed");
 });

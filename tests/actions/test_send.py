@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
 
 import pytest
+from django.db import IntegrityError, connection, transaction
+from pytest_django.fixtures import Settings
 
 from chat.access import NotFoundError
 from chat.actions.conversation import delete_conversation, rename_conversation
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError, TooLongError
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
+from chat.generation.lease import claim
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
 
 pytestmark = pytest.mark.django_db
@@ -76,9 +82,9 @@ def test_an_empty_prompt_is_refused_and_nothing_is_written(person: User, model: 
 
 
 def test_a_prompt_one_character_over_the_limit_is_refused(
-    person: User, model: ChatModel, settings: object
+    person: User, model: ChatModel, settings: Settings
 ) -> None:
-    settings.CHAT_MAX_PROMPT_CHARS = 10  # type: ignore[attr-defined]
+    settings.CHAT_MAX_PROMPT_CHARS = 10
     send(person, model, "x" * 10)
     with pytest.raises(TooLongError):
         send(person, model, "x" * 11)
@@ -120,8 +126,8 @@ def test_someone_elses_conversation_takes_no_prompt(
     assert Message.objects.filter(role="user").count() == 1
 
 
-def test_too_many_replies_at_once_are_refused(person: User, model: ChatModel, settings: object) -> None:
-    settings.CHAT_RUNNING_PER_PERSON = 2  # type: ignore[attr-defined]
+def test_too_many_replies_at_once_are_refused(person: User, model: ChatModel, settings: Settings) -> None:
+    settings.CHAT_RUNNING_PER_PERSON = 2
     send(person, model)
     send(person, model)
     with pytest.raises(LimitReachedError):
@@ -174,3 +180,99 @@ def test_rename_and_delete(person: User, model: ChatModel) -> None:
     assert Generation.objects.get().stop_requested
     with pytest.raises(NotFoundError):
         rename_conversation(person, conversation.pk, "Back")
+
+
+def test_the_same_client_id_with_another_text_is_refused_and_nothing_is_swallowed(
+    person: User, model: ChatModel
+) -> None:
+    ids = {"conversation_id": uuid.uuid4(), "client_id": uuid.uuid4()}
+    send(person, model, "First", **ids)
+    with pytest.raises(ConflictError):
+        send(person, model, "First, and what I typed since", **ids)
+
+
+def test_a_prompt_sent_again_after_its_model_was_switched_off_is_still_the_same(
+    person: User, model: ChatModel
+) -> None:
+    ids = {"conversation_id": uuid.uuid4(), "client_id": uuid.uuid4()}
+    first = send(person, model, **ids)
+    ChatModel.objects.update(enabled=False)
+    assert send(person, model, **ids).message == first.message
+
+
+def test_the_limit_counts_every_model_of_a_prompt(
+    person: User, model: ChatModel, other_model: ChatModel, settings: Settings
+) -> None:
+    settings.CHAT_RUNNING_PER_PERSON = 1
+    with pytest.raises(LimitReachedError):
+        send_message(
+            person, uuid.uuid4(), client_id=uuid.uuid4(), text="Both", model_ids=[model.pk, other_model.pk]
+        )
+
+
+def test_a_reply_beside_others_cannot_be_retried_once_the_thread_went_on(
+    person: User, model: ChatModel, other_model: ChatModel
+) -> None:
+    sent = send_message(
+        person, uuid.uuid4(), client_id=uuid.uuid4(), text="Both", model_ids=[model.pk, other_model.pk]
+    )
+    Generation.objects.update(status=Status.COMPLETE)
+    send(person, model, "Next", conversation_id=sent.message.conversation_id)
+    first = sent.message.children.order_by("position").first()
+    assert first is not None
+    with pytest.raises(ConflictError):
+        retry_reply(person, first.pk)
+
+
+def test_somebody_who_is_gone_cannot_send(person: User, model: ChatModel) -> None:
+    ghost = User.objects.get(pk=person.pk)
+    User.objects.filter(pk=person.pk).delete()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        send(ghost, model)
+        connection.check_constraints()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("again", [retry_reply, continue_reply])
+def test_two_clicks_at_once_are_one_reply(
+    person: User, model: ChatModel, again: Callable[[User, uuid.UUID], Message]
+) -> None:
+    reply = reply_to(send(person, model), Status.INTERRUPTED, "Half")
+    together = Barrier(2)
+
+    def click() -> str:
+        together.wait()
+        try:
+            again(person, reply.pk)
+        except ConflictError:
+            return "refused"
+        finally:
+            connection.close()
+        return "taken"
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = sorted(future.result() for future in [threads.submit(click) for _ in range(2)])
+    assert outcomes == ["refused", "taken"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_that_meets_the_start_is_no_deadlock(
+    person: User, model: ChatModel, settings: Settings
+) -> None:
+    settings.CHAT_RUNNING_PER_PERSON = 100
+    for _ in range(15):
+        reply = send(person, model).message.children.get()
+        together = Barrier(2)
+
+        def meet(action: Callable[[], object], together: Barrier = together) -> None:
+            together.wait()
+            try:
+                action()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(2) as threads:
+            stop = threads.submit(meet, partial(stop_reply, person, reply.pk))
+            start = threads.submit(meet, partial(claim, reply.generation.pk))
+            stop.result()
+            start.result()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+DIFFERS = {"data-now"}  # by the second in which the page was made
 _STEP = re.compile(r"(?P<tag>[a-z][\w-]*|\*)?(?P<rest>(?:#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?)*)")
 _SIMPLE = re.compile(r"#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?")
 
@@ -112,7 +113,9 @@ class Node:
     def _tagged(self, inner: str) -> str:
         if not self.tag:
             return inner
-        attributes = "".join(f' {name}="{value}"' for name, value in sorted(self.attributes.items()))
+        attributes = "".join(
+            f' {name}="{value}"' for name, value in sorted(self.attributes.items()) if name not in DIFFERS
+        )
         return f"<{self.tag}{attributes}>" + ("" if self.tag in VOID else f"{inner}</{self.tag}>")
 
 

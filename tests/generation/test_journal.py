@@ -104,3 +104,13 @@ async def test_a_reply_that_is_to_stop_hears_it_with_the_next_tick(person: User,
         await sync_to_async(conversation.save)()
     await it.journal.tick()
     assert it.told == ["stop"]
+
+
+async def test_a_commit_whose_answer_was_lost_is_written_again(person: User) -> None:
+    it = await watched(person)
+    await it.says("One ")
+    it.record.committed = 0  # the database has it; we never heard
+    await it.says("two")
+    assert await run_unit(journalled, it.generation.pk) == "One two"
+    await it.says(" three")
+    assert await run_unit(journalled, it.generation.pk) == "One two three"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
+from chat.actions.reply import continue_by_itself
 from chat.database import run_unit
-from chat.generation.lease import claim, end_forgotten, end_orphan, orphans
+from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
-from chat.models import Generation, JournalEntry, Status, User
+from chat.generation.runner import runner
+from chat.live.reply_log import Segment
+from chat.models import Generation, JournalEntry, Message, Status, User
+from chat.providers.base import Account
 from tests.generation.rows import a_reply, journalled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +94,8 @@ async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_aga
 def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
     reply = a_reply(person, status=Status.QUEUED, by="")
     claim(reply.pk)
+    assert not orphans(grace=0), "what this very process has just claimed is nobody's orphan"
+    Generation.objects.filter(pk=reply.pk).update(owner="dead")
     (orphan,) = orphans(grace=0)
     assert end_orphan(orphan)
     assert status(reply.pk) == Status.INTERRUPTED
@@ -101,5 +109,69 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
     assert status(reply.pk) == Status.RUNNING
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_want_it(
+    person: User, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
+    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"demo": Account("demo", "demo", "Demo")})
+    reply = await run_unit(an_orphan_with_text, person)
+    assert runner.recovery.on_interrupted is continue_by_itself
+    await runner.recovery.sweep(is_alone=True)
+    continuations = await run_unit(continuations_of, reply)
+    assert len(continuations) == wanted
+    # A continuation that is interrupted too is left to the person.
+    for continuation in continuations:
+        await run_unit(dies, continuation.pk)
+        await runner.recovery.sweep(is_alone=True)
+        assert await run_unit(continuations_of, continuation) == []
+
+
+def an_orphan_with_text(person: User) -> Generation:
+    reply = a_reply(person, by="dead", seconds_ago=16)
+    JournalEntry.objects.create(generation=reply, start=0, segments=[["text", "Because"]])
+    return reply
+
+
+def continuations_of(reply: Generation) -> list[Generation]:
+    return list(Generation.objects.filter(continues=reply.message_id))
+
+
+def dies(generation_id: UUID) -> None:
+    JournalEntry.objects.create(generation_id=generation_id, start=0, segments=[["text", "Because it"]])
+    Generation.objects.filter(pk=generation_id).update(
+        status=Status.RUNNING, owner="dead", heartbeat_at=timezone.now()
+    )
+
+
 def status(generation_id: UUID) -> str:
     return Generation.objects.get(pk=generation_id).status
+
+
+def test_a_prompt_that_waits_behind_a_long_reply_is_not_forgotten(person: User) -> None:
+    first = a_reply(person, by="alive")
+    second = a_reply(person, status=Status.QUEUED, by="", seconds_ago=3600)
+    second.message.parent.parent = first.message
+    second.message.parent.save()
+    assert end_forgotten() == 0
+    first.refresh_from_db()
+    end(first.pk, "alive", Status.COMPLETE, [])
+    assert end_forgotten() == 0, "its turn has only just come"
+    Generation.objects.filter(pk=first.pk).update(finished_at=timezone.now() - timedelta(hours=1))
+    assert end_forgotten() == 1
+
+
+@pytest.mark.parametrize("how", ["stopped while queued", "its process died"])
+def test_a_continuation_never_has_less_than_what_it_continues(person: User, how: str) -> None:
+    half = a_reply(person, by="alive")
+    end(half.pk, "alive", Status.INTERRUPTED, [Segment("text", "Half of the answer")])
+    reply = a_reply(person, status=Status.QUEUED, by="")
+    Generation.objects.filter(pk=reply.pk).update(continues=half.message)
+    if how == "stopped while queued":
+        end(reply.pk, "", Status.STOPPED, [])
+    else:
+        claim(reply.pk)
+        Generation.objects.filter(pk=reply.pk).update(owner="dead")
+        (orphan,) = orphans(grace=0)
+        assert end_orphan(orphan)
+    assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"

@@ -6,9 +6,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings as settings_of_django
 from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
@@ -19,8 +21,9 @@ from chat.generation.run import Run
 from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Waiting
 from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
-from chat.providers.base import Account
-from chat.providers.registry import close_all
+from chat.providers.base import Account, ChatRequest
+from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
+from chat.providers.registry import _instances, close_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,3 +149,28 @@ async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, 
     await Run(generation.pk, journal)()
     assert (await again(generation)).status == Status.QUEUED
     assert generation.pk not in hub.logs
+
+
+@pytest.mark.parametrize(
+    "odd", [{"input_tokens": -1}, {"output_tokens": 10**12}, {"finish_reason": "stop\x00\ud83d"}], ids=str
+)
+async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end(
+    person: User, journal: Journal, odd: dict[str, Any]
+) -> None:
+    class Odd:
+        def __init__(self, account: Account) -> None:
+            self.account = account
+
+        async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+            yield TextDelta("All is well")
+            counts = {name: value for name, value in odd.items() if name != "finish_reason"}
+            yield Usage(**{"input_tokens": 1, "output_tokens": 1, **counts})
+            yield Finished(Outcome.COMPLETE, odd.get("finish_reason", "stop"))
+
+    (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
+    provider: Any = Odd(settings_of_django.CHAT_ACCOUNTS["demo"])
+    _instances.setdefault(asyncio.get_running_loop(), {})[provider.account] = provider
+    await Run(generation.pk, journal)()
+    done = await again(generation)
+    assert (done.status, done.message.text) == (Status.COMPLETE, "All is well")
+    _instances.pop(asyncio.get_running_loop())

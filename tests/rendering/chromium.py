@@ -50,29 +50,38 @@ window.streamReply = async (id, frames, whole) => {
 };
 window.playReply = async (id, frames, interval) => {
   startReply(id);
-  const reply = document.getElementById(id), tasks = [], shifts = [];
+  const reply = document.getElementById(id), tasks = [], shifts = [], finishedAt = new Map();
   const observe = (type, store) => {
     const observer = new PerformanceObserver((list) => store.push(...list.getEntries()));
     observer.observe({ type });
     return () => { store.push(...observer.takeRecords()); observer.disconnect(); };
   };
   const ends = [observe("longtask", tasks), observe("layout-shift", shifts)];
-  let busy = 0;
+  // A block counts as finished from the first frame after the one that painted its last change.
+  let busy = 0, painted = [], playing = true;
+  const mark = () => {
+    for (const block of painted) if (!finishedAt.has(block)) finishedAt.set(block, performance.now());
+    painted = [...reply.children].slice(0, -1).filter((block) => !finishedAt.has(block));
+    if (playing) requestAnimationFrame(mark);
+  };
+  requestAnimationFrame(mark);
   const start = performance.now();
   for (const [number, frame] of frames.entries()) {
     const due = start + number * interval;
-    while (performance.now() < due) await new Promise(requestAnimationFrame);
+    // Each message is a task of its own, as it is when a socket brings it.
+    await scheduler.postTask(() => {}, { delay: Math.max(0, due - performance.now()) });
     const begun = performance.now();
     await swap(frame);
     busy += performance.now() - begun;
+    document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
   }
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  playing = false;
   ends.forEach((end) => end());
-  const open = reply.lastElementChild;
-  const finished = shifts.flatMap((shift) => shift.sources).filter(({ node }) => {
-    const element = node?.nodeType === 1 ? node : node?.parentElement;
-    return element && reply.contains(element) && !open.contains(element);
-  });
+  const finished = shifts.flatMap(({ startTime, sources }) => sources.filter(({ node }) => {
+    while (node && node.parentNode !== reply) node = node.parentNode;
+    return node && finishedAt.get(node) < startTime;
+  }));
   return {
     frames: frames.length, seconds: (performance.now() - start) / 1000, busy: busy / frames.length,
     longest: Math.max(0, ...tasks.map((task) => task.duration)), longTasks: tasks.length,

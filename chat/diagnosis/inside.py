@@ -1,0 +1,113 @@
+"""What the process itself can try."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Now
+
+from chat.actions.catalog import sync_catalog
+from chat.database import run_unit
+from chat.diagnosis.findings import Finding
+from chat.models import ModelProvider
+
+SLOW_DATABASE_SECONDS = 0.1
+REDIS_SECONDS = 3.0
+CLOCK_SECONDS = 5.0
+
+
+async def look_inside() -> list[Finding]:
+    """All findings, side by side; takes some seconds at most. Asks each provider for its list of models,
+    which costs nothing."""
+    database, redis, providers = await asyncio.gather(run_unit(_database), _redis(), _providers())
+    return [*database, redis, *providers]
+
+
+def _database() -> list[Finding]:
+    """That it answers and takes writes, how fast, and that its clock agrees with this machine's."""
+    name = "SQLite" if settings.SQLITE else "PostgreSQL"
+    begun = time.monotonic()
+    try:
+        with transaction.atomic():
+            # A write that changes nothing, and is taken back.
+            ModelProvider.objects.filter(pk="").update(name="")
+            transaction.set_rollback(True)
+        seconds = time.monotonic() - begun
+        there = _clock()
+    except DatabaseError as error:
+        return [Finding("Database", False, f"{name} does not answer: {error}", _database_fix())]
+    words = f"{name} takes writes; one took {seconds * 1000:.0f} ms."
+    slow = seconds > SLOW_DATABASE_SECONDS
+    found = [Finding("Database", not slow, words, _database_fix() if slow else "")]
+    apart = abs((datetime.now(UTC) - there).total_seconds())
+    late = apart > CLOCK_SECONDS
+    clock_fix = "Let both machines keep time: timedatectl set-ntp true." if late else ""
+    return [*found, Finding("Clock", not late, f"The database's clock is {apart:.1f} s apart.", clock_fix)]
+
+
+def _clock() -> datetime:
+    provider = ModelProvider.objects.annotate(now=Now()).values_list("now", flat=True).first()
+    if provider is not None:
+        return provider
+    with connection.cursor() as cursor:  # an empty catalog
+        cursor.execute("SELECT CURRENT_TIMESTAMP")
+        value = cursor.fetchone()[0]
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
+
+
+def _database_fix() -> str:
+    if settings.SQLITE:
+        return "Put the data directory (STEADY_DATA_DIR) on a local disk with room: never on a network share."
+    return "Check DATABASE_URL, the server's load, and the way to it; Steady wants it within 10 ms."
+
+
+async def _redis() -> Finding:
+    layer = get_channel_layer()
+    if layer is None or isinstance(layer, InMemoryChannelLayer):
+        if settings.SQLITE:
+            return Finding("Redis", True, "Not needed: there is one server process.")
+        return Finding(
+            "Redis",
+            False,
+            "REDIS_URL is not set. One process works; of several, each learns what the others do late.",
+            "Set REDIS_URL for all server processes.",
+        )
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(REDIS_SECONDS):
+            channel = await layer.new_channel()
+            await layer.send(channel, {"type": "self.test"})
+            await layer.receive(channel)
+    except Exception as error:  # noqa: BLE001  (whatever redis-py raises is what is to be told)
+        fix = "Check REDIS_URL, and that Redis runs and can be reached from here."
+        return Finding("Redis", False, f"Redis does not answer ({type(error).__name__}).", fix)
+    return Finding(
+        "Redis", True, f"A message there and back took {(time.monotonic() - begun) * 1000:.0f} ms."
+    )
+
+
+async def _providers() -> list[Finding]:
+    try:
+        results = await sync_catalog()
+    except DatabaseError:
+        return []  # told by the database's own finding
+    names = {account.slug: account.name for account in settings.CHAT_ACCOUNTS.values()}
+    if not results:
+        fix = "Set the key of one, such as OPENAI_API_KEY, or OLLAMA_URL: docs/settings.md."
+        return [Finding("Providers", False, "No model provider is set up.", fix)]
+    return [
+        Finding(
+            names[result.slug],
+            not result.error,
+            result.error or f"Lists {result.listed} models.",
+            "Check its key and address in the settings, and the way out of this machine."
+            if result.error
+            else "",
+        )
+        for result in results
+    ]

@@ -1,0 +1,94 @@
+"""The way that people's browsers take, tried as a program: through whatever proxies stand before Steady."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+from django.core import signing
+
+from chat.diagnosis.findings import Finding, proxy_fault
+
+TOKEN_SECONDS = 300
+TICKS, TICK_SECONDS = 4, 0.5  # the stream of events: so many, so far apart
+SILENCE_SECONDS = 20.0  # longer than the heartbeat's 15 s: who survives this survives any pause in a reply
+_SALT = "chat.diagnosis.way"
+_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+def new_token() -> str:
+    """Opens the self-test's two endpoints for some minutes; they tell nothing and change nothing."""
+    return signing.dumps("self-test", salt=_SALT)
+
+
+def is_token(token: str) -> bool:
+    try:
+        return bool(signing.loads(token, salt=_SALT, max_age=TOKEN_SECONDS) == "self-test")
+    except signing.BadSignature:
+        return False
+
+
+async def walk(url: str, *, silence: float = SILENCE_SECONDS) -> list[Finding]:
+    """Tries the server at `url` as people reach it."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=silence + 30)) as http:
+        reached = await _reached(http, url)
+        if not reached.ok:
+            return [reached]
+        socket, events = await asyncio.gather(_socket(http, url, silence), _events(http, url))
+        return [reached, *socket, events]
+
+
+async def _reached(http: aiohttp.ClientSession, url: str) -> Finding:
+    try:
+        async with http.get(f"{url}/healthz", timeout=aiohttp.ClientTimeout(total=10)) as answer:
+            alive = answer.status == 200 and await answer.text() == "alive\n"
+            words = f"{url} answers with {answer.status}."
+    except _LOST as error:
+        alive, words = False, f"{url} cannot be reached from here ({type(error).__name__})."
+    return Finding("Address", True, words) if alive else proxy_fault("Address", words, "unreachable")
+
+
+async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list[Finding]:
+    """A socket opens, echoes, and outlives a silence."""
+    address = f"{url.replace('http', 'ws', 1)}/ws/self-test/?token={new_token()}"
+    try:
+        socket = await http.ws_connect(address, headers={"Origin": url}, autoping=False)
+    except _LOST as error:
+        words = f"No WebSocket opens ({error}). Steady works over the fallback, less well."
+        return [proxy_fault("WebSocket", words, "websocket")]
+    async with socket:
+        try:
+            await socket.send_str("echo")
+            if await socket.receive_str(timeout=5) != "echo":
+                raise TimeoutError
+        except (*_LOST, TypeError):
+            words = "A WebSocket opens, but nothing passes through it."
+            return [proxy_fault("WebSocket", words, "websocket")]
+        opens = Finding("WebSocket", True, "Opens, and passes messages both ways.")
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(silence):
+                while (await socket.receive()).type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
+                    pass
+        except TimeoutError:
+            return [opens, Finding("Idle time", True, f"A silent connection lives for {silence:g} s.")]
+    words = f"A silent connection is cut after {time.monotonic() - begun:.0f} s."
+    return [opens, proxy_fault("Idle time", words, "idle")]
+
+
+async def _events(http: aiohttp.ClientSession, url: str) -> Finding:
+    """Events come one by one, not all at the end."""
+    came: list[float] = []
+    try:
+        async with http.get(f"{url}/self-test/events/?token={new_token()}") as answer:
+            async for line in answer.content:
+                if line.startswith(b"data:"):
+                    came.append(time.monotonic())
+    except _LOST as error:
+        words = f"A stream of events breaks off ({type(error).__name__})."
+        return proxy_fault("Fallback (SSE)", words, "buffering")
+    if len(came) < TICKS or came[-1] - came[0] < (TICKS - 1) * TICK_SECONDS / 2:
+        words = "Events are held back and come all at once: replies would not stream."
+        return proxy_fault("Fallback (SSE)", words, "buffering")
+    return Finding("Fallback (SSE)", True, "Events come one by one.")

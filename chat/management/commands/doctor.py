@@ -1,0 +1,51 @@
+"""`manage.py doctor`: tries what an installation needs and names the fix of what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from chat.diagnosis.findings import Finding
+from chat.diagnosis.inside import look_inside
+from chat.diagnosis.way import SILENCE_SECONDS, walk
+from chat.providers.registry import close_all
+
+
+class Command(BaseCommand):
+    help = "Tries the database, Redis, the providers, and the way through proxies; names what to change."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--url", default=settings.STEADY_URL, help="as people reach the running server")
+        parser.add_argument(
+            "--silence",
+            type=float,
+            default=SILENCE_SECONDS,
+            help="seconds for which a connection says nothing",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        findings = asyncio.run(_findings(options["url"].rstrip("/"), options["silence"]))
+        for finding in findings:
+            self._tell(finding)
+        if not all(finding.ok for finding in findings):
+            sys.exit(1)
+
+    def _tell(self, finding: Finding) -> None:
+        style = self.style.SUCCESS if finding.ok else self.style.ERROR
+        self.stdout.write(f"{style('ok  ' if finding.ok else 'FAIL')} {finding.name}: {finding.words}")
+        if finding.fix:
+            self.stdout.write(f"     {finding.fix}")
+        for proxy, fix in finding.proxies.items():
+            self.stdout.write(f"     {proxy}: {fix}")
+
+
+async def _findings(url: str, silence: float) -> list[Finding]:
+    try:
+        inside, way = await asyncio.gather(look_inside(), walk(url, silence=silence))
+    finally:
+        await close_all()
+    return [*inside, *way]

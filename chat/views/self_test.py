@@ -1,0 +1,31 @@
+"""The self-test's page, for administrators."""
+
+from __future__ import annotations
+
+from asgiref.sync import async_to_sync
+from django.http import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from chat.diagnosis.findings import PROXY_FIXES
+from chat.diagnosis.inside import look_inside
+from chat.diagnosis.way import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
+from chat.views.answers import PersonRequest, for_people, not_found
+
+
+@never_cache
+@require_safe
+@for_people
+def self_test(request: PersonRequest) -> HttpResponseBase:
+    """What the server finds, and a script that tries the way from this very browser to it."""
+    if not request.user.is_superuser:
+        return not_found(request, "")
+    context = {
+        "findings": async_to_sync(look_inside)(),
+        "token": new_token(),
+        "silence": int(SILENCE_SECONDS),
+        "least_spread": int((TICKS - 1) * TICK_SECONDS * 500),  # milliseconds, half of what is expected
+        "proxy_fixes": PROXY_FIXES,
+    }
+    return render(request, "self_test.html", context)

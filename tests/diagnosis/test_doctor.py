@@ -1,0 +1,142 @@
+"""The self-test finds what is wrong and names its fix."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import DatabaseError
+from django.test import Client
+
+from chat.diagnosis import inside
+from chat.diagnosis.inside import look_inside
+from chat.diagnosis.way import is_token, new_token
+from chat.models import User
+from chat.providers.base import Account
+from tests.faults.stack import free_port, wait_for_port
+from tests.servers import ServerProcess
+
+PROXY = """
+daemon off; pid %(folder)s/nginx.pid; worker_processes 1; error_log %(folder)s/nginx.log;
+events { worker_connections 64; }
+http {
+  access_log off; client_body_temp_path %(folder)s/body; proxy_temp_path %(folder)s/proxy;
+  fastcgi_temp_path %(folder)s/fastcgi; uwsgi_temp_path %(folder)s/uwsgi; scgi_temp_path %(folder)s/scgi;
+  server { listen 127.0.0.1:%(port)d; location / { proxy_pass http://127.0.0.1:%(to)d; %(lines)s } }
+}
+"""
+RIGHT = (
+    'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
+    " proxy_set_header Host $http_host;"
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("doctor") / "data").start()
+    yield process
+    process.stop()
+
+
+def doctor(server: ServerProcess, url: str = "", silence: str = "1.5") -> dict[str, str]:
+    """What `manage.py doctor` says of each thing it tried."""
+    try:
+        said = server.manage("doctor", "--no-color", "--url", url or server.url, "--silence", silence)
+    except RuntimeError:  # it found something, and its exit code says so
+        said = subprocess.run(
+            [
+                sys.executable,
+                "manage.py",
+                "doctor",
+                "--no-color",
+                "--url",
+                url or server.url,
+                "--silence",
+                silence,
+            ],
+            env=server.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+    parts = re.split(r"^(ok  |FAIL) ", said, flags=re.MULTILINE)[1:]
+    return {
+        text.partition(":")[0]: mark.strip() + text
+        for mark, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_a_good_installation_is_well(server: ServerProcess) -> None:
+    found = doctor(server)
+    names = {"Database", "Clock", "Redis", "Demo", "Address", "WebSocket", "Idle time", "Fallback (SSE)"}
+    assert set(found) == names
+    assert all(words.startswith("ok") for words in found.values()), found
+
+
+def test_a_server_that_does_not_run_is_said_to_be_out_of_reach(server: ServerProcess) -> None:
+    found = doctor(server, f"http://127.0.0.1:{free_port()}")
+    assert found["Address"].startswith("FAIL")
+    assert "proxy_pass" in found["Address"]
+
+
+@pytest.mark.needs_nginx
+@pytest.mark.parametrize(
+    ("lines", "silence", "name", "fix"),
+    [
+        ("proxy_set_header Host $http_host;", "1.5", "WebSocket", "proxy_set_header Upgrade"),
+        (RIGHT + " proxy_ignore_headers X-Accel-Buffering;", "1.5", "Fallback (SSE)", "proxy_buffering off"),
+        (RIGHT + " proxy_read_timeout 1s;", "4", "Idle time", "proxy_read_timeout"),
+    ],
+)
+def test_a_proxy_that_is_set_up_wrong_is_found_out(
+    server: ServerProcess, tmp_path: Path, lines: str, silence: str, name: str, fix: str
+) -> None:
+    port = free_port()
+    config = tmp_path / "nginx.conf"
+    config.write_text(PROXY % {"folder": tmp_path, "port": port, "to": server.port, "lines": lines})
+    nginx = subprocess.Popen(["nginx", "-c", str(config), "-e", str(tmp_path / "nginx.log")])
+    try:
+        wait_for_port(port)
+        found = doctor(server, f"http://127.0.0.1:{port}", silence)
+    finally:
+        nginx.terminate()
+        nginx.wait()
+    assert [key for key, words in found.items() if words.startswith("FAIL")] == [name]
+    assert fix in found[name]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = Account("compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1")
+    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"compatible": account})
+    found = {finding.name: finding for finding in await look_inside()}
+    assert found["Database"].ok
+    assert not found["Own server"].ok
+    assert found["Own server"].fix
+
+    def away() -> None:
+        raise DatabaseError("connection refused")
+
+    monkeypatch.setattr(inside, "_clock", away)
+    found = {finding.name: finding for finding in await look_inside()}
+    assert not found["Database"].ok
+    assert "connection refused" in found["Database"].words
+
+
+def test_the_page_is_for_administrators(client: Client, person: User, administrator: User) -> None:
+    assert client.get("/self-test/").status_code == 302
+    client.force_login(person)
+    assert client.get("/self-test/").status_code == 404
+
+
+def test_only_a_fresh_token_opens_the_endpoints(client: Client) -> None:
+    assert is_token(new_token())
+    assert not is_token(new_token() + "x")
+    assert client.get("/self-test/events/").status_code == 403

@@ -1,0 +1,147 @@
+"""Clients that read nothing, send too much or vanish: memory stays bounded and others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import time
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+
+from tests.faults.client import Person
+from tests.faults.installation import Installation, started
+from tests.faults.stack import memory
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
+READERS = 200 if LONG else 10
+MB = 1024 * 1024
+
+
+async def health(steady: Installation, count: int = 20) -> float:
+    """Seconds in which the process says that it lives, at the 95th percentile."""
+    seconds = []
+    async with aiohttp.ClientSession() as http:
+        for _ in range(count):
+            begun = time.monotonic()
+            async with http.get(f"{steady.processes[0].url}/healthz") as answer:
+                assert answer.status == 200
+            seconds.append(time.monotonic() - begun)
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+async def deaf(person: Person, port: int, conversation_id: UUID, transport: str) -> socket.socket:
+    """A connection to a live page that takes nothing from it."""
+    cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in person.http.cookie_jar)
+    path, more = f"/conversations/{conversation_id}/events/?version=0", ""
+    if transport == "ws":
+        path = f"/ws/conversations/{conversation_id}/"
+        more = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://127.0.0.1:{port}\r\n"
+        )
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookies}\r\n{more}\r\n".encode()
+    loop = asyncio.get_running_loop()
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    await loop.sock_connect(connection, ("127.0.0.1", port))
+    await loop.sock_sendall(connection, request)
+    if transport == "ws":
+        await loop.sock_recv(connection, 1024)
+        hello = json.dumps({"type": "hello", "version": "0"}).encode()
+        await loop.sock_sendall(connection, bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello)
+    return connection
+
+
+async def test_readers_that_read_nothing_cost_little_memory(
+    steady: Installation, person: Person, transport: str
+) -> None:
+    process = steady.processes[0]
+    async with person.page(url=process.url) as page, AsyncExitStack() as stack:
+        await started(page, f"tokens=400000 pace={3000 if LONG else 8000}")
+        before = memory(process.pid)
+        for _ in range(READERS):
+            stack.enter_context(await deaf(person, process.port, page.id, transport))
+        await page.until(lambda: len(page.text) > 400_000, 60)
+        grown = memory(process.pid) - before
+        assert await health(steady) < 1
+        assert await page.stop() == 204
+        assert await page.ended() == "stopped"
+        await page.equals_fresh()
+    print(f"{READERS} deaf readers over {transport}: {grown / MB:.1f} MB")
+    assert grown < READERS * MB + 24 * MB  # the reply itself, and the page that does read, have their share
+
+
+async def test_a_flood_of_large_frames_is_bounded(steady: Installation, person: Person) -> None:
+    process = steady.processes[0]
+    before = memory(process.pid)
+    url = f"{process.url.replace('http', 'ws')}/ws/conversations/{uuid4()}/"
+    frame = json.dumps({"type": "send", "client_id": str(uuid4()), "text": "x" * 1_000_000, "model": "1"})
+    async with person.http.ws_connect(url, headers={"Origin": process.url}, max_msg_size=0) as flood:
+        sending = asyncio.create_task(send_all(flood, frame, 200))
+        assert await health(steady) < 1
+        peak = memory(process.pid)
+        while not sending.done():
+            peak = max(peak, memory(process.pid))
+            await asyncio.sleep(0.02)
+        await flood.receive()
+    assert (peak - before) / MB < 64
+
+
+async def send_all(connection: aiohttp.ClientWebSocketResponse, frame: str, count: int) -> None:
+    with suppress(aiohttp.ClientError, OSError):  # closed: too many
+        for _ in range(count):
+            await connection.send_str(frame)
+
+
+async def test_a_connection_that_flaps_each_second_loses_nothing(
+    steady: Installation, person: Person, transport: str
+) -> None:
+    async with person.page(transport=transport) as page:
+        await started(page, "tokens=300 pace=50")
+        for turn in range(5):
+            connections = page.connections
+            page.switch() if turn % 2 else page.cut()
+            await page.until(lambda connections=connections: page.connections > connections, 5)
+            before = len(page.text)
+            await page.until(lambda before=before: len(page.text) > before or page.status != "running", 5)
+        assert await page.ended() == "complete"
+        await page.equals_fresh()
+
+
+@pytest.mark.skipif(not LONG, reason="Waits for a minute (STEADY_LONG_FAULTS=1).")
+async def test_a_half_open_socket_is_found_within_a_minute(steady: Installation, person: Person) -> None:
+    """The network swallows everything: no ping is answered, so the server lets go of the socket."""
+    async with person.page() as page:
+        await started(page, "tokens=10000 pace=50")
+        process = steady.processes[0]
+        connections = count_connections(steady)
+        steady.door.freeze()
+        begun = time.monotonic()
+        while count_connections(steady) >= connections:
+            assert time.monotonic() - begun < 65
+            await asyncio.sleep(0.5)
+        steady.door.thaw()
+        steady.door.cut()
+        assert process.is_running
+        await page.until(lambda: page.connections > 1, 20)
+        await page.stop()
+
+
+def count_connections(steady: Installation) -> int:
+    """Open TCP connections of the server processes."""
+    count = 0
+    for process in steady.processes:
+        for file in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                count += str(file.readlink()).startswith("socket:")
+    return count

@@ -1,0 +1,59 @@
+"""A provider inside the test's own process that says what the test tells it, when it tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.errors import ConnectionFailedError
+from chat.providers.events import Finished, Notice, Outcome, ProviderEvent, ReasoningDelta, TextDelta
+
+ACCOUNT = Account("scripted", "scripted", "Scripted")
+
+
+class ScriptedProvider:
+    open: list[Answer] = []
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        answer = Answer()
+        self.open.append(answer)
+        try:
+            yield Notice("waiting")
+            while True:
+                event = await answer.events.get()
+                if event is None:
+                    raise ConnectionFailedError
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            self.open.remove(answer)
+
+    async def list_models(self) -> list[ModelInfo]:
+        return []
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Answer:
+    """One answer under way."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()
+
+    def says(self, text: str) -> None:
+        self.events.put_nowait(TextDelta(text))
+
+    def thinks(self, text: str) -> None:
+        self.events.put_nowait(ReasoningDelta(text))
+
+    def ends(self, outcome: Outcome) -> None:
+        self.events.put_nowait(Finished(outcome))
+
+    def breaks(self) -> None:
+        self.events.put_nowait(None)

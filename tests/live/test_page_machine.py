@@ -1,0 +1,350 @@
+"""N4: whatever people do and whatever gets lost on the way, a page that was kept up to date by changes equals
+one that is loaded afresh. The real actions, runner, `follow` and renderer, in one process; the provider, the
+network and the viewers are the machine's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
+from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chat.access import NotFoundError
+from chat.actions.conversation import rename_conversation
+from chat.actions.errors import ActionError
+from chat.actions.message import delete_message, restore_message
+from chat.actions.reply import continue_reply, retry_reply, stop_reply
+from chat.actions.send import send_message
+from chat.database import run_unit
+from chat.generation.runner import runner
+from chat.live.hints import hints
+from chat.live.sentinel import Viewer, sentinel
+from chat.models import LIVE, ChatModel, Generation, Message, ModelProvider, User
+from chat.providers import registry
+from chat.providers.events import Outcome
+from chat.transports import feed
+from tests.faults.dom import Node, parse, swap
+from tests.live.scripted import ACCOUNT, ScriptedProvider
+
+PIECES = (
+    "Hello",
+    " **bold",
+    "** and",
+    " more\n",
+    "\n",
+    "- item\n",
+    "```py\nx = 1\n",
+    "```\n",
+    "| a | b |\n",
+    "$x$ ",
+    "ü" * 5,
+)
+SECONDS = 5.0
+LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
+
+
+class Tab:
+    """A page somebody keeps open. `sse` resumes by the id of its last event, a socket by what the page
+    remembers; what was sent and has not arrived is lost when the connection is."""
+
+    def __init__(self, world: World, *, sse: bool) -> None:
+        self.world, self.sse = world, sse
+        self.dom = world.fresh_page()
+        self.last_event = self.version
+        self.arriving: list[tuple[str, int | None]] = []
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def version(self) -> int:
+        return int(self.dom.get("#version").attributes["value"])
+
+    def connect(self) -> None:
+        version = self.last_event if self.sse else self.version
+        self.task = self.world.loop.create_task(self._listen(version))
+
+    async def _listen(self, version: int) -> None:
+        world = self.world
+        viewer = Viewer(world.user.pk, world.client.session.session_key or "", world.session_hash)
+        stream = feed.frames(viewer, world.conversation_id, version, "en")
+        async for frame in stream:
+            for step in frame.steps:
+                is_last = step is frame.steps[-1]
+                self.arriving.append((step, frame.version if is_last else None))
+            world.moved.set()
+
+    def receive(self, count: int) -> None:
+        for step, event_id in self.arriving[:count]:
+            swap(self.dom, step)
+            if event_id is not None:
+                self.last_event = event_id
+        del self.arriving[:count]
+
+    def cut(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                self.world.loop.run_until_complete(self.task)
+            self.task = None
+        self.arriving.clear()
+
+    def shown(self) -> str:
+        return _shown(self.dom)
+
+
+class World(RuleBasedStateMachine):
+    loop: asyncio.AbstractEventLoop
+    user: User
+    client: Client
+    models: list[ChatModel]
+
+    @initialize()
+    def begin(self) -> None:
+        self.conversation_id = uuid4()
+        self.moved = asyncio.Event()
+        self.loses_hints = False
+        self.session_hash = self.client.session[HASH_SESSION_KEY]
+        self.tabs = [Tab(self, sse=False), Tab(self, sse=True)]
+        for tab in self.tabs:
+            tab.connect()
+        self.settle()
+
+    # --- What people do ----------
+
+    @rule(models=st.integers(1, 2))
+    def sends(self, models: int) -> None:
+        self.act(
+            send_message,
+            self.user,
+            self.conversation_id,
+            client_id=uuid4(),
+            text="A question",
+            model_ids=[model.pk for model in self.models[:models]],
+        )
+
+    @rule(choice=st.integers(0, 9))
+    def stops(self, choice: int) -> None:
+        self.act_on(choice, stop_reply)
+
+    @rule(choice=st.integers(0, 9))
+    def retries(self, choice: int) -> None:
+        self.act_on(choice, retry_reply)
+
+    @rule(choice=st.integers(0, 9))
+    def continues(self, choice: int) -> None:
+        self.act_on(choice, continue_reply)
+
+    @rule(choice=st.integers(0, 9))
+    def deletes(self, choice: int) -> None:
+        self.act_on(choice, delete_message)
+
+    @rule(choice=st.integers(0, 9))
+    def restores(self, choice: int) -> None:
+        self.act_on(choice, restore_message)
+
+    @rule(title=st.sampled_from(["One", "Two <b>", "Three"]))
+    def renames(self, title: str) -> None:
+        self.act(rename_conversation, self.user, self.conversation_id, title)
+
+    # --- What the provider does ----------
+
+    @rule(
+        pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=4),
+        thinks=st.booleans(),
+        most=st.integers(1, 3),
+    )
+    def write(self, pieces: list[str], thinks: bool, most: int) -> None:
+        for answer in ScriptedProvider.open[-most:]:
+            if thinks:
+                answer.thinks("Hm. ")
+            for piece in pieces:
+                answer.says(piece)
+        self.settle()
+
+    @rule(outcome=st.sampled_from([Outcome.COMPLETE, Outcome.LENGTH, None]), choice=st.integers(0, 2))
+    def ends(self, outcome: Outcome | None, choice: int) -> None:
+        for answer in ScriptedProvider.open[choice : choice + 1]:
+            if outcome is None:
+                answer.breaks()
+            else:
+                answer.ends(outcome)
+        self.settle()
+
+    # --- What goes wrong ----------
+
+    @rule(loses=st.booleans())
+    def hints_are_lost(self, loses: bool) -> None:
+        World.loses_hints = loses
+
+    @rule(tab=st.integers(0, 1), count=st.integers(1, 5))
+    def arrives(self, tab: int, count: int) -> None:
+        self.tabs[tab].receive(count)
+
+    @rule(tab=st.integers(0, 1), count=st.integers(0, 3))
+    def is_cut(self, tab: int, count: int) -> None:
+        self.tabs[tab].receive(count)
+        self.tabs[tab].cut()
+
+    @rule(tab=st.integers(0, 1), sse=st.booleans(), same=st.booleans())
+    def reconnects(self, tab: int, sse: bool, same: bool) -> None:
+        it = self.tabs[tab]
+        if it.task is None:
+            if not same and it.sse != sse:
+                it.sse = sse
+                it.last_event = it.version  # another transport begins at what the page remembers
+            it.connect()
+            self.settle()
+
+    @rule()
+    def the_process_forgets_its_replies(self) -> None:
+        """As a crash does: what the journal has is kept, the rest is gone."""
+        self.run(runner.journal.tick())
+        for run, _ in runner._runs.values():
+            run.abandon()
+        tasks = [task for _, task in runner._runs.values()]
+        if tasks:
+            self.run(asyncio.wait(tasks))
+        self.run(runner.recovery.sweep(is_alone=True))
+        self.settle()
+
+    # --- What must hold ----------
+
+    @rule()
+    def all_is_well_again(self) -> None:
+        """Once connected, and with nothing under way, each page equals a fresh one."""
+        for tab in self.tabs:
+            if tab.task is None:
+                tab.connect()
+        fresh = Tab(self, sse=False)
+        fresh.connect()
+        try:
+            self.run(self._until_equal([*self.tabs, fresh]))
+        finally:
+            fresh.cut()
+
+    async def _until_equal(self, tabs: list[Tab]) -> None:
+        until = self.loop.time() + SECONDS
+        while True:
+            await sentinel.look()
+            await asyncio.sleep(0.03)
+            for tab in tabs:
+                assert tab.task is not None
+                if tab.task.done():
+                    tab.task.result()
+                tab.receive(len(tab.arriving))
+            shown = [tab.shown() for tab in tabs]
+            page = await run_unit(self.fresh_html)
+            live = await run_unit(self._running)
+            if len(set(shown)) == 1 and (live or shown[0] == _shown(parse(page))):
+                return
+            if self.loop.time() > until:
+                assert shown[0] == shown[-1], "The first tab differs."
+                assert shown[1] == shown[-1], "The second tab differs."
+                assert shown[-1] == _shown(parse(page)), "A fresh stream differs from a fresh page."
+
+    def teardown(self) -> None:
+        if hasattr(self, "tabs"):
+            World.loses_hints = False
+            self.all_is_well_again()
+            for tab in self.tabs:
+                tab.cut()
+            while runner.running:
+                for answer in ScriptedProvider.open:
+                    answer.ends(Outcome.COMPLETE)
+                self.settle()
+
+    # --- How ----------
+
+    def act(self, action: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        with suppress(NotFoundError, ActionError):
+            self.run(run_unit(action, *args, **kwargs))
+        self.settle()
+
+    def act_on(self, choice: int, action: Callable[[User, Any], object]) -> None:
+        messages = list(
+            Message.objects.filter(conversation=self.conversation_id).order_by("-position").values_list("pk")
+        )
+        if messages:
+            self.act(action, self.user, messages[choice % len(messages)][0])
+
+    def run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def settle(self) -> None:
+        """Lets what was begun go as far as it will soon; not a wait for anything."""
+        self.run(asyncio.sleep(0.01))
+
+    def _running(self) -> bool:
+        return Generation.objects.filter(conversation=self.conversation_id, status__in=LIVE).exists()
+
+    def fresh_html(self) -> str:
+        return self.client.get(f"/conversations/{self.conversation_id}/").content.decode()
+
+    def fresh_page(self) -> Node:
+        return parse(self.fresh_html())
+
+
+def _shown(page: Node) -> str:
+    names = ("#thread", "#version", "#conversation-title", "#composer-action", "#live-status")
+    return "\n".join(node.canonical() for name in names for node in page.select(name))
+
+
+World.loses_hints = False
+
+
+@pytest.fixture
+def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The live rooms of this process, on a loop of the test's own."""
+    monkeypatch.setitem(registry.KINDS, "scripted", "tests.live.scripted.ScriptedProvider")
+    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"scripted": ACCOUNT})
+    monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)
+    monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
+    monkeypatch.setattr(feed, "FRAME_SECONDS", 0.0)
+    told = hints.conversation_changed
+
+    def tell(conversation_id: Any) -> None:
+        if not World.loses_hints or random.random() < 0.5:
+            told(conversation_id)
+
+    monkeypatch.setattr(hints, "conversation_changed", tell)
+    provider = ModelProvider.objects.create(slug="scripted", name="Scripted")
+    World.models = [ChatModel.objects.create(provider=provider, name=name) for name in ("one", "two")]
+    World.user, World.client = person, client
+    client.force_login(person)
+    loop = asyncio.new_event_loop()
+    World.loop = loop
+    loop.run_until_complete(runner.start())
+    yield
+    loop.run_until_complete(runner.drain(0))
+    loop.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("world")
+def test_a_page_kept_up_to_date_equals_a_fresh_one() -> None:
+    run_state_machine_as_test(
+        World,
+        settings=hypothesis_settings(
+            max_examples=300 if LONG else 15,
+            derandomize=not LONG,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

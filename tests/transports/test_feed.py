@@ -1,0 +1,38 @@
+"""How changes become frames."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from chat.live.changes import Change, ReplyGrew, ThreadChanged
+from chat.live.reply_log import Segment
+from chat.live.sentinel import Viewer
+from chat.models import Conversation
+from chat.transports import feed
+
+
+async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else whoever is cut off between the two is sent the new messages a second time."""
+    conversation = Conversation(version=7)
+    grew = ReplyGrew(uuid4(), [Segment("text", "Hello")])
+
+    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
+        yield [ThreadChanged(conversation, [], {}, 6, whole=False), grew, grew]
+
+    class View:
+        def render(self, changes: list[Any]) -> list[str]:
+            return [type(change).__name__ for change in changes]
+
+    monkeypatch.setattr(feed, "follow", follow)
+    monkeypatch.setattr(feed, "ThreadView", View)
+    stream = feed.frames(Viewer(1, "", ""), conversation.pk, 6, "en")
+    assert [(frame.steps, frame.version) async for frame in stream] == [
+        (["ThreadChanged"], 7),
+        (["ReplyGrew", "ReplyGrew"], 7),
+    ]
