@@ -18,6 +18,8 @@ pages = get_asgi_application()  # before anything that needs models
 from django.conf import settings
 
 from chat.generation.runner import runner
+from chat.management import bootstrap
+from chat.management.errors import StartError
 from chat.transports.routing import websocket
 
 
@@ -26,18 +28,28 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _lifespan(receive, send)
         return
     if not runner.started:
-        await runner.start()
+        await _start()
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
     else:
         await pages(scope, receive, send)
 
 
+async def _start() -> None:
+    """Raises `StartError` in a second process on one SQLite database."""
+    bootstrap.lock_sqlite()
+    await runner.start()
+
+
 async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await runner.start()
+            try:
+                await _start()
+            except StartError as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             await send({"type": "lifespan.startup.complete"})
         else:
             await runner.drain(settings.CHAT_DRAIN_SECONDS)

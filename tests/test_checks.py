@@ -125,8 +125,9 @@ def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> N
     assert "no issues" in checked.stdout
 
 
-def test_the_server_refuses_to_start_with_a_weak_key(tmp_path: Path) -> None:
-    refused = _manage(tmp_path, "serve", "127.0.0.1:0", SECRET_KEY="hidden")
+@pytest.mark.parametrize("url", ["", "https://chat.example.org", "http://192.0.2.1:8000"])
+def test_the_server_refuses_to_start_with_a_weak_key(tmp_path: Path, url: str) -> None:
+    refused = _manage(tmp_path, "serve", "127.0.0.1:0", SECRET_KEY="hidden", STEADY_URL=url)
     assert refused.returncode == 1
     assert "steady.E001" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -22,7 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from chat.management.errors import StartError
 
-_MIGRATIONS_LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
+_LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
 _CONNECT_SECONDS = 5
 
 # The lock of this process on its SQLite database. The operating system lets go of it with the process,
@@ -71,7 +71,7 @@ def prepare_database() -> bool:
     """Migrates where needed; True if it did. Several processes may come here at once. Raises
     `StartError` when the database is locked, unreachable, or newer than this code."""
     try:
-        with _migrations_lock():
+        with alone():
             executor = MigrationExecutor(connection)
             applied = set(executor.loader.applied_migrations or ())
             unknown = sorted(
@@ -95,6 +95,19 @@ def prepare_database() -> bool:
         connection.close()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Proves that the database can be reached and written, soon and by a connection of its own (the pool
+    would try for 30 s), and lets one process at a time prepare it. Raises `DatabaseError`."""
+    with _direct_connection() as direct, direct.cursor() as cursor:
+        if direct.vendor == "postgresql":
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        else:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+        yield
+
+
 def collect_static() -> bool:
     """Collects static files if they, or how they are stored, have changed; True if it did."""
     root = Path(settings.STATIC_ROOT)
@@ -111,19 +124,6 @@ def collect_static() -> bool:
     except OSError as error:
         raise StartError(_unwritable(root), code=2) from error
     return True
-
-
-@contextmanager
-def _migrations_lock() -> Iterator[None]:
-    """Proves that the database can be reached and written, soon and by a connection of its own (the pool
-    would try for 30 s), and lets one process at a time migrate."""
-    with _direct_connection() as direct, direct.cursor() as cursor:
-        if direct.vendor == "postgresql":
-            cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATIONS_LOCK])
-        else:
-            cursor.execute("BEGIN IMMEDIATE")
-            cursor.execute("ROLLBACK")
-        yield
 
 
 @contextmanager

@@ -108,6 +108,19 @@ def test_another_tab_lists_a_new_chat_by_itself(person: Person) -> None:
     expect(entry(other, "Seen from the other tab")).to_be_visible(timeout=8_000)
 
 
+def test_a_verdict_asks_why_and_shows_in_the_other_tab(person: Person) -> None:
+    reply = ask(person.page, "/demo instant Judge me")
+    other = person.tab()
+    other.goto(person.page.url)
+    theirs = other.get_by_role("button", name="Bad reply")
+    expect(theirs).to_have_attribute("aria-pressed", "false")
+    reply.get_by_role("button", name="Bad reply").click()
+    expect(theirs).to_have_attribute("aria-pressed", "true")
+    reply.get_by_role("button", name="Submit").click()
+    for page in (person.page, other):
+        expect(page.get_by_role("button", name="Submit")).to_have_count(0)
+
+
 def test_the_page_follows_a_reply_only_while_i_am_at_its_end(person: Person) -> None:
     page = person.page
     reply = send(page, "/demo long Follow me")

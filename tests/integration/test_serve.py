@@ -91,6 +91,37 @@ def test_a_second_server_on_one_sqlite_is_refused(server: ServerProcess) -> None
     assert server.stop() == 0
 
 
+_LIFESPAN = """
+import asyncio
+from chatproject.asgi import application
+
+async def main():
+    wishes = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive():
+        return {"type": next(wishes)}
+
+    async def send(message):
+        print(message["type"], message.get("message", ""))
+
+    await application({"type": "lifespan"}, receive, send)
+
+asyncio.run(main())
+"""
+
+
+def test_another_asgi_server_on_its_sqlite_is_refused(server: ServerProcess) -> None:
+    def another() -> list[str]:
+        command = [sys.executable, "-c", _LIFESPAN]
+        return subprocess.check_output(command, cwd=ROOT, env=server.env, text=True, timeout=60).splitlines()
+
+    server.start()
+    (refused,) = another()
+    assert refused.startswith(f"lifespan.startup.failed Another Steady server (process {server.pid})")
+    assert server.stop() == 0
+    assert [line.strip() for line in another()] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
 def test_a_locked_database_is_told(server: ServerProcess) -> None:
     server.start()
     server.stop()
@@ -183,3 +214,39 @@ def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path
             assert process.stdout is not None
             process.stdout.close()
         assert migrated == 1
+
+
+_TWO_ADMINISTRATORS = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from chat.actions import first_admin
+from chat.management.commands import serve
+from chat.models import User
+
+both_looked = threading.Barrier(2)
+look = first_admin._admin_exists
+
+def slowly():
+    found = look()
+    try:
+        both_looked.wait(1)
+    except threading.BrokenBarrierError:
+        pass  # The other is not let in.
+    return found
+
+first_admin._admin_exists = slowly
+with ThreadPoolExecutor() as threads:
+    assert list(threads.map(lambda _: serve._first_admin(), range(2))) == [None, None]
+assert User.objects.get().is_superuser
+"""
+
+
+@pytest.mark.needs_postgres
+def test_processes_that_start_at_once_make_one_administrator(tmp_path: Path) -> None:
+    """Between looking for an administrator and making one, each waits a moment for the other to look."""
+    with fresh_database(POSTGRES_URL) as database:
+        server = ServerProcess(
+            tmp_path, {"DATABASE_URL": database, "SECRET_KEY": "two processes, one key " * 3}
+        )
+        server.manage("migrate", "--verbosity=0")
+        server.manage("shell", "--verbosity=0", stdin=_TWO_ADMINISTRATORS)

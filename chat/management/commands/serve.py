@@ -96,7 +96,8 @@ def _first_admin() -> str | None:
     from chat.actions.first_admin import ensure_first_admin
 
     try:
-        token = ensure_first_admin()
+        with bootstrap.alone():
+            token = ensure_first_admin()
     except DatabaseError as error:
         raise StartError(bootstrap.database_words(error)) from error
     finally:
