@@ -1,48 +1,50 @@
-"""Only reads a provider: `python -m benchmarks.floor URL adapter|typed STREAMS`. Prints its CPU seconds."""
+"""What the provider's SDK alone costs for the same streams: nothing is stored, rendered or sent on.
+
+python -m benchmarks.floor URL STREAMS SPREAD        prints a line of JSON
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 import sys
 import time
 
-from chat.providers.base import Account, ChatRequest, Turn
-from chat.providers.registry import close_all, provider_for
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
 
-async def adapter(url: str, number: int) -> None:
-    """Our adapter."""
-    provider = provider_for(Account("bench", "openai_compatible", "Bench", f"{url}/v1", "key"))
-    async for _ in provider.stream(ChatRequest("bench", [Turn("user", f"floor {number}")])):
-        pass
+async def main(url: str, streams: int, spread: float) -> None:
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", http_client=DefaultAioHttpClient())
 
+    async def one(number: int) -> tuple[float, int]:
+        await asyncio.sleep(spread * number / streams)
+        began = time.monotonic()
+        first, tokens = 0.0, 0
+        messages = [{"role": "user", "content": "Go."}]
+        async for part in await client.chat.completions.create(
+            model="bench",
+            messages=messages,  # type: ignore[arg-type]
+            stream=True,
+        ):
+            if part.choices and part.choices[0].delta.content:
+                first = first or time.monotonic() - began
+                tokens += 1
+        return first, tokens
 
-_clients: list[object] = []
-
-
-async def typed(url: str, number: int) -> None:
-    """The SDK's typed stream, on its default transport."""
-    from openai import AsyncOpenAI
-
-    if not _clients:
-        _clients.append(AsyncOpenAI(api_key="key", base_url=f"{url}/v1"))
-    client = _clients[0]
-    assert isinstance(client, AsyncOpenAI)
-    stream = await client.chat.completions.create(
-        model="bench", messages=[{"role": "user", "content": f"floor {number}"}], stream=True
+    await one(0)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    results = await asyncio.gather(*(one(number) for number in range(streams)))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    tokens = sum(count for _, count in results)
+    print(
+        json.dumps(
+            {"firsts": [first for first, _ in results], "cpu": cpu / tokens, "rss": after.ru_maxrss * 1024}
+        )
     )
-    async for _ in stream:
-        pass
-
-
-async def main(url: str, path: str, streams: int) -> None:
-    read = {"adapter": adapter, "typed": typed}[path]
-    await read(url, -1)  # imports and connections
-    before = time.process_time()
-    await asyncio.gather(*(read(url, number) for number in range(streams)))
-    print(time.process_time() - before)
-    await close_all()
+    await client.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -1,11 +1,10 @@
-"""What streaming costs: many replies at once from a scripted provider, through one real server process.
+"""Streams through a real server process, beside what the provider's SDK alone costs.
 
-    uv run python -m benchmarks.streaming [--streams 1 50 200] [--transports ws sse]
+    uv run python -m benchmarks.streaming                  everything, about seven minutes
+    uv run python -m benchmarks.streaming --only 50        the runs with 50 streams
 
-The server runs on one core, the provider and the readers on the other. For each number of streams: the
-time from send to the first text (the provider answers at once), how late replies end, frames and bytes a
-reply, CPU of the server per token, and its peak memory; beside it the floor: the same provider read by
-our adapter alone, and by the SDK's typed stream. Compare ratios: machines differ and drift.
+The server has the first core for itself, the provider and the clients share the second. Compare ratios within
+a run, not milliseconds between runs.
 """
 
 from __future__ import annotations
@@ -14,271 +13,343 @@ import argparse
 import asyncio
 import json
 import os
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import aiohttp
 
-from tests.servers import ADMIN, PASSWORD, ROOT, ServerProcess
+from tests.faults.client import Person
+from tests.faults.stack import free_port, wait_for_port
+from tests.servers import ServerProcess
 
-SERVER_CORE, LOAD_CORE = "0", "1"
-TEXT = re.compile(r'#b-[0-9a-f-]{36}|class="message-body"[^>]*><p>')
-ENDED = 'data-role="assistant" data-status="complete"'
+MB = 1024 * 1024
+TICK = os.sysconf("SC_CLK_TCK")
+SERVER_CORE, LOAD_CORE = 0, 1
+SPREAD = 2.0  # seconds over which the prompts are sent
 
 
 @dataclass
-class Reader:
-    """What one reader saw. Times are monotonic seconds."""
+class Stream:
+    """One reply as its reader saw it."""
 
-    begins: float = 0.0  # seconds after the start of the load
-    sent: float = 0.0
-    first: float = 0.0
-    ended: float = 0.0
+    first: float = 0.0  # seconds from sending to the first text
+    late: float = 0.0  # seconds that its end came after the provider's
     frames: int = 0
-    size: int = 0
-    waits: list[float] = field(default_factory=list)
+    bytes: int = 0
 
 
-class Installation:
-    """A server and a provider, on cores of their own."""
+@dataclass
+class Result:
+    name: str
+    streams: list[Stream] = field(default_factory=list)
+    cpu: float = 0.0  # seconds a token
+    rss: int = 0
+    idle: int = 0
+    note: str = ""
 
-    def __init__(self, tokens: int, pace: float) -> None:
+
+class Bench:
+    """A running server, and a person on it."""
+
+    def __init__(self, process: ServerProcess, person: Person, model: str, tokens: int, pace: float) -> None:
+        self.process, self.person, self.model = process, person, model
         self.tokens, self.pace = tokens, pace
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.scripted_provider",
-            f"--tokens={tokens}",
-            f"--pace={pace}",
-        ]
-        self.provider = subprocess.Popen(
-            ["taskset", "-c", LOAD_CORE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert self.provider.stdout is not None
-        self.provider_url = f"http://127.0.0.1:{int(self.provider.stdout.readline())}"
-        environment = {
-            "OPENAI_COMPATIBLE_URL": f"{self.provider_url}/v1",
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the server process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def rss(self, name: str = "VmRSS") -> int:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+    @asynccontextmanager
+    async def socket(self, conversation: UUID) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        address = f"{self.person.url.replace('http', 'ws')}/ws/conversations/{conversation}/"
+        headers = {"Origin": self.person.url}
+        async with self.person.http.ws_connect(address, headers=headers, max_msg_size=0) as socket:
+            await socket.send_str('{"type": "hello", "version": "0"}')
+            yield socket
+
+    def prompt(self, client_id: UUID) -> dict[str, Any]:
+        return {"type": "send", "client_id": str(client_id), "text": "Go.", "model": self.model}
+
+    async def over_ws(self, delay: float, *, pause: float = 0.0) -> Stream:
+        """One prompt and its reply over a socket; a slow reader pauses after each frame."""
+        stream = Stream()
+        async with self.socket(uuid4()) as socket:
+            await asyncio.sleep(delay)
+            began = time.monotonic()
+            await socket.send_str(json.dumps(self.prompt(uuid4())))
+            unacked = 0
+            async for message in socket:
+                if message.type != aiohttp.WSMsgType.TEXT:
+                    break
+                stream.frames += 1
+                unacked += 1
+                if self._takes(stream, message.data, began):
+                    break
+                if unacked == 12:
+                    unacked = 0
+                    await socket.send_str(json.dumps({"type": "ack", "frame": stream.frames}))
+                if pause:
+                    await asyncio.sleep(pause)
+        return stream
+
+    async def over_sse(self, delay: float, *, pause: float = 0.0) -> Stream:
+        stream, conversation = Stream(), uuid4()
+        address = f"{self.person.url}/conversations/{conversation}/events/?version=0"
+        async with self.person.http.get(address, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+            await asyncio.sleep(delay)
+            began = time.monotonic()
+            form = {**self.prompt(uuid4()), "type": ""}
+            sending = asyncio.create_task(
+                self.person.send("POST", f"/conversations/{conversation}/messages/", form)
+            )
+            async for line in answer.content:
+                if line.startswith(b"id:"):
+                    stream.frames += 1
+                if line.startswith(b"data:") and self._takes(stream, line.decode(), began):
+                    break
+                if pause and line.startswith(b"id:"):
+                    await asyncio.sleep(pause)
+            await sending
+        return stream
+
+    def _takes(self, stream: Stream, data: str, began: float) -> bool:
+        """Notes what came; true when it was the end."""
+        stream.bytes += len(data)
+        if not stream.first and "tok0" in data:
+            stream.first = time.monotonic() - began
+        if 'data-role="assistant" data-status="complete"' in data:
+            stream.late = time.monotonic() - began - self.tokens / self.pace
+            return True
+        return False
+
+    async def measure(self, name: str, count: int, read: Callable[[int], Any]) -> Result:
+        """`count` streams at once; `read` starts the reader of a number."""
+        await self.over_ws(0)  # the SDK is loaded, caches are warm
+        result = Result(name, idle=self.rss())
+        before = self.cpu()
+        result.streams = await asyncio.gather(*(read(number) for number in range(count)))
+        result.cpu = (self.cpu() - before) / (count * self.tokens)
+        result.rss = self.rss("VmHWM")
+        return result
+
+
+@asynccontextmanager
+async def server(provider_port: int, tokens: int, pace: float) -> AsyncIterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
+        env = {
+            "OPENAI_COMPATIBLE_URL": f"http://127.0.0.1:{provider_port}/v1",
+            "STEADY_DEMO": "false",
             "CHAT_RUNNING_PER_PERSON": "100000",
-            "LOG_LEVEL": "WARNING",
         }
-        self.server = ServerProcess(Path(tempfile.mkdtemp(prefix="steady-bench-")) / "data", environment)
-        self.server.start()
-        subprocess.run(
-            ["taskset", "-a", "-p", "-c", SERVER_CORE, str(self.server.pid)], check=True, capture_output=True
-        )
-        self.model = self._model()
-
-    def _model(self) -> str:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            found = self.server.manage(
-                "shell",
-                "--verbosity=0",
-                stdin="from chat.models import ChatModel\n"
-                "print(*ChatModel.objects.filter(name='bench').values_list('pk', flat=True))\n",
-            ).strip()
-            if found:
-                return found.splitlines()[-1]
-        raise RuntimeError("The scripted provider's model did not appear in the catalog.")
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self, name: str) -> float:
-        """`VmRSS` or `VmHWM` of the server in MB."""
-        status = Path(f"/proc/{self.server.pid}/status").read_text(encoding="ascii")
-        found = re.search(rf"{name}:\s+(\d+)", status)
-        assert found
-        return int(found[1]) / 1024
-
-    def started(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"{self.provider_url}/started", timeout=10) as answer:
-            return dict(json.load(answer))
-
-    def close(self) -> None:
-        self.server.kill()
-        self.provider.terminate()
-        self.provider.wait()
+        process = ServerProcess(Path(folder) / "data", env).start()
+        pin(process.pid, SERVER_CORE)
+        try:
+            async with Person(process.url) as person:
+                model = await _model(person)
+                yield Bench(process, person, model, tokens, pace)
+        finally:
+            process.kill()
 
 
-async def log_in(session: aiohttp.ClientSession, url: str) -> str:
-    """The CSRF token of a session that is logged in."""
-    async with session.get(f"{url}/accounts/login/") as page:
-        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', await page.text())
-    assert token
-    form = {"login": ADMIN, "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
-    async with session.post(f"{url}/accounts/login/", data=form) as answer:
-        page_text = await answer.text()
-    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page_text)
-    assert token
-    return token[1]
+def pin(pid: int, core: int) -> None:
+    """All threads of a process, and those that they start, run on this core."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):  # a thread that ended meanwhile
+            os.sched_setaffinity(int(task.name), {core})
 
 
-async def over_socket(
-    session: aiohttp.ClientSession,
-    installation: Installation,
-    reader: Reader,
-    go: asyncio.Event,
-    slow: float = 0,
-) -> None:
-    url = installation.server.url
-    address = f"{url}/ws/conversations/{uuid.uuid4()}/"
-    async with session.ws_connect(address, origin=url, max_msg_size=0) as socket:
-        await socket.send_str('{"type": "hello", "version": 0}')
-        await go.wait()
-        await asyncio.sleep(reader.begins)
-        prompt = str(uuid.uuid4())
-        frame = {"type": "send", "client_id": prompt, "text": prompt, "model": installation.model}
-        reader.sent = time.monotonic()
-        await socket.send_str(json.dumps(frame))
-        acked = reader.sent
-        async for message in socket:
-            note(reader, message.data)
-            if reader.ended:
-                return
-            if time.monotonic() - acked > 0.25:
-                acked = time.monotonic()
-                await socket.send_str(f'{{"type": "ack", "frame": {reader.frames}}}')
-            if slow:
-                await asyncio.sleep(slow)
+async def _model(person: Person) -> str:
+    """The id of the provider's only model, once the catalog has it."""
+    while True:
+        _, html = await person.get(f"/conversations/{uuid4()}/")
+        _, found, rest = html.partition('<option value="')
+        if found and not rest.startswith('"'):
+            return rest.partition('"')[0]
+        await asyncio.sleep(0.1)
 
 
-async def over_sse(
-    session: aiohttp.ClientSession, installation: Installation, reader: Reader, go: asyncio.Event, token: str
-) -> None:
-    url, conversation = installation.server.url, uuid.uuid4()
-    async with session.get(f"{url}/conversations/{conversation}/events/?version=0") as events:
-        await go.wait()
-        await asyncio.sleep(reader.begins)
-        prompt = str(uuid.uuid4())
-        form = {"client_id": prompt, "text": prompt, "model": installation.model}
-        reader.sent = time.monotonic()
-        headers = {"X-CSRFToken": token, "Referer": url, "HX-Request": "true"}
-        async with session.post(
-            f"{url}/conversations/{conversation}/messages/", data=form, headers=headers
-        ) as answer:
-            assert answer.status == 200, answer.status
-        buffer = ""
-        async for chunk in events.content.iter_any():
-            buffer += chunk.decode()
-            *whole, buffer = buffer.split("\n\n")
-            for event in whole:
-                note(reader, event)
-            if reader.ended:
-                return
+async def streams(port: int, count: int, transport: str, tokens: int, pace: float, slow: float = 0) -> Result:
+    async with server(port, tokens, pace) as bench:
+        read = bench.over_ws if transport == "ws" else bench.over_sse
+        spread = SPREAD if count > 1 else 0
+
+        def start(number: int) -> Any:
+            pause = 0.5 if number < count * slow else 0.0
+            return read(spread * number / count, pause=pause)
+
+        name = f"{count} streams over {transport}" + (f", {slow:.0%} of the readers slow" if slow else "")
+        result = await bench.measure(name, count, start)
+        result.streams = result.streams[int(count * slow) :]
+        return result
 
 
-def note(reader: Reader, text: str) -> None:
-    reader.frames += 1
-    reader.size += len(text)
-    if not reader.first and TEXT.search(text):
-        reader.first = time.monotonic()
-    if ENDED in text:
-        reader.ended = time.monotonic()
+async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
+    """200 readers that read nothing of one reply, and one that does."""
+    from tests.faults.test_slow_clients import deaf as connect
+
+    async with server(port, tokens, pace) as bench:
+        conversation = uuid4()
+        await bench.over_ws(0)
+        result = Result(f"200 that read nothing over {transport}", idle=bench.rss())
+        form = bench.prompt(uuid4())
+        await bench.person.send("POST", f"/conversations/{conversation}/messages/", form)
+        sockets = [
+            await connect(bench.person, bench.process.port, conversation, transport) for _ in range(200)
+        ]
+        before = bench.cpu()
+        reader = await bench.over_ws(0)
+        result.streams = [reader]
+        result.cpu = (bench.cpu() - before) / tokens
+        result.rss = bench.rss("VmHWM")
+        result.note = f"{(result.rss - result.idle) / 200 / 1024:.0f} KB each"
+        for socket in sockets:
+            socket.close()
+        return result
 
 
-async def load(installation: Installation, transport: str, streams: int, spread: float = 0) -> list[Reader]:
-    """That many readers, each with a reply of its own; they send within `spread` seconds."""
-    readers = [Reader(begins=spread * number / streams) for number in range(streams)]
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(
-        cookie_jar=jar, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(None)
-    ) as session:
-        token = await log_in(session, installation.server.url)
-        go = asyncio.Event()
-        if transport == "ws":
-            work = [over_socket(session, installation, reader, go) for reader in readers]
-        else:
-            work = [over_sse(session, installation, reader, go, token) for reader in readers]
-        tasks = [asyncio.create_task(job) for job in work]
-        await asyncio.sleep(0.5 + streams / 100)  # all are connected and quiet
-        go.set()
-        async with asyncio.timeout(installation.tokens / installation.pace * 6 + 30):
-            await asyncio.gather(*tasks)
-    return readers
+async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
+    """1,000 idle sockets; then 500 of them come back within 5 s."""
+    async with server(port, tokens, pace) as bench:
+        await bench.over_ws(0)
+        idle = Result("1,000 idle sockets", idle=bench.rss())
+        conversation = uuid4()
+        form = bench.prompt(uuid4())
+        await bench.person.send("POST", f"/conversations/{conversation}/messages/", form)
+        await asyncio.sleep(tokens / pace)
+
+        async def sit(until: asyncio.Event) -> None:
+            async with bench.socket(conversation) as socket:
+                await socket.receive()
+                await until.wait()
+
+        leave = asyncio.Event()
+        sitting = [asyncio.create_task(sit(leave)) for _ in range(500)]
+        stay = asyncio.Event()
+        sitting += [asyncio.create_task(sit(stay)) for _ in range(500)]
+        await asyncio.sleep(12)
+        before = bench.cpu()
+        await asyncio.sleep(10)
+        idle.rss = bench.rss()
+        busy = (bench.cpu() - before) / 10
+        idle.note = f"{(idle.rss - idle.idle) / 1000 / 1024:.0f} KB each, {busy:.1%} of a core"
+        leave.set()
+        await asyncio.gather(*sitting[:500])
+
+        storm = Result("500 reconnects within 5 s", idle=bench.rss())
+
+        async def comes_back(number: int) -> Stream:
+            await asyncio.sleep(5 * number / 500)
+            began = time.monotonic()
+            async with bench.socket(conversation) as socket:
+                message = await socket.receive()
+                return Stream(time.monotonic() - began, 0, 1, len(message.data))
+
+        before = bench.cpu()
+        storm.streams = await asyncio.gather(*(comes_back(number) for number in range(500)))
+        storm.rss = bench.rss("VmHWM")
+        storm.note = f"{(bench.cpu() - before) / 500 * 1000:.1f} ms of CPU each"
+        stay.set()
+        with suppress(Exception):
+            await asyncio.gather(*sitting)
+        return [idle, storm]
 
 
-def measure(installation: Installation, transport: str, streams: int, spread: float) -> str:
-    cpu = installation.cpu_seconds()
-    readers = asyncio.run(load(installation, transport, streams, spread))
-    cpu = installation.cpu_seconds() - cpu
-    started = installation.started()
-    duration = (installation.tokens - 1) / installation.pace
-    first = sorted(1000 * (reader.first - reader.sent) for reader in readers)
-    late = sorted(reader.ended - reader.sent - duration for reader in readers)
-    del started
-    tokens = streams * installation.tokens
-    return (
-        f"| {transport} | {streams} | {cpu / tokens * 1e6:.0f} | {quantile(first, 0.5):.0f} / "
-        f"{quantile(first, 0.95):.0f} | {quantile(late, 0.5):.2f} | "
-        f"{statistics.mean(r.frames for r in readers):.0f} | "
-        f"{statistics.mean(r.size for r in readers) / 1024:.0f} | "
-        f"{installation.memory('VmRSS'):.0f} / {installation.memory('VmHWM'):.0f} |"
-    )
-
-
-def quantile(values: list[float], share: float) -> float:
-    return values[min(len(values) - 1, int(share * len(values)))]
-
-
-def floor(provider_url: str, path: str, streams: int, tokens: int) -> str:
-    """CPU per token of a process that only reads the provider."""
+def floor(port: int, count: int) -> Result:
+    """The SDK alone, in a process of its own on the server's core."""
     output = subprocess.run(
-        [
-            "taskset",
-            "-c",
-            SERVER_CORE,
-            sys.executable,
-            "-m",
-            "benchmarks.floor",
-            provider_url,
-            path,
-            str(streams),
-        ],
-        cwd=ROOT,
+        [sys.executable, "-m", "benchmarks.floor", f"http://127.0.0.1:{port}", str(count), str(SPREAD)],
         capture_output=True,
         text=True,
         check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+    ).stdout
+    found = json.loads(output)
+    result = Result(f"{count} streams, the SDK alone", [Stream(first) for first in found["firsts"]])
+    result.cpu, result.rss = found["cpu"], found["rss"]
+    return result
+
+
+def table(results: list[Result]) -> str:
+    lines = [
+        "| what | done | first text p50 / p95 (ms) | end late p50 (ms) | frames | bytes | CPU a token (us)"
+        " | memory before / peak (MB) | |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        of = [stream for stream in result.streams if stream.first]
+        firsts = sorted(stream.first * 1000 for stream in of)
+        cells = [
+            result.name,
+            f"{len(of)} of {len(result.streams)}" if result.streams else "",
+            f"{_at(firsts, 0.5):.0f} / {_at(firsts, 0.95):.0f}" if of else "",
+            f"{_at(sorted(stream.late * 1000 for stream in of), 0.5):.0f}" if of and of[0].late else "",
+            f"{sum(s.frames for s in of) / len(of):.0f}" if of and of[0].frames else "",
+            f"{sum(s.bytes for s in of) / len(of):.0f}" if of and of[0].bytes else "",
+            f"{result.cpu * 1e6:.0f}" if result.cpu else "",
+            f"{result.idle / MB:.0f} / {result.rss / MB:.0f}",
+            result.note,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _provider(port: int, tokens: int, pace: float) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.provider", str(port), str(tokens), str(pace)]
     )
-    return f"| {path} | {streams} | {float(output.stdout) / (streams * tokens) * 1e6:.0f} |"
+    wait_for_port(port)
+    return process
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 50, 200])
-    parser.add_argument("--transports", nargs="+", default=["ws", "sse"])
+def _at(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, round(share * (len(values) - 1)))]
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", type=int, help="streams")
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--pace", type=float, default=50)
-    parser.add_argument("--spread", type=float, default=5, help="seconds in which all send; 0: at once")
-    parser.add_argument("--no-floor", action="store_true")
-    arguments = parser.parse_args()
-    os.sched_setaffinity(0, {int(LOAD_CORE)})
-    installation = Installation(arguments.tokens, arguments.pace)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {LOAD_CORE})
+    port = free_port()
+    provider = _provider(port, options.tokens, options.pace)
+    results: list[Result] = []
+
+    def take(*found: Result) -> None:
+        results.extend(found)
+        print(table(list(found)).splitlines()[2:], file=sys.stderr, flush=True)
+
+    how = (options.tokens, options.pace)
     try:
-        print(f"Idle: {installation.memory('VmRSS'):.0f} MB\n")
-        print("| transport | streams | CPU us/token | send to first text p50 / p95 (ms) | ends late p50 (s) |"
-              " frames | kB | MB now / peak |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
-        asyncio.run(load(installation, "ws", 1))  # imports the SDK
-        for streams in arguments.streams:
-            for transport in arguments.transports:
-                print(measure(installation, transport, streams, arguments.spread), flush=True)
-        if not arguments.no_floor:
-            print("\n| floor | streams | CPU us/token |\n|---|---|---|")
-            for path in ("adapter", "typed"):
-                for streams in arguments.streams:
-                    print(floor(installation.provider_url, path, streams, arguments.tokens), flush=True)
+        for count in (1, 50, 200):
+            if options.only in (None, count):
+                take(floor(port, count))
+                take(await streams(port, count, "ws", *how))
+                take(await streams(port, count, "sse", *how))
+        if options.only is None:
+            take(await streams(port, 200, "ws", *how, slow=0.2))
+            take(await deaf(port, "ws", *how))
+            take(await deaf(port, "sse", *how))
+            take(*await crowd(port, *how))
     finally:
-        installation.close()
+        provider.kill()
+        provider.wait()
+    print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -18,6 +18,7 @@ from chat.diagnosis.inside import look_inside
 from chat.diagnosis.way import is_token, new_token
 from chat.models import User
 from chat.providers.base import Account
+from chat.providers.registry import close_all
 from tests.faults.stack import free_port, wait_for_port
 from tests.servers import ServerProcess
 
@@ -33,6 +34,10 @@ http {
 RIGHT = (
     'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
     " proxy_set_header Host $http_host;"
+)
+HELD_BACK = (
+    " } location /self-test/events/ { proxy_pass http://127.0.0.1:%(to)d; proxy_http_version 1.0;"
+    " proxy_ignore_headers X-Accel-Buffering;"
 )
 
 
@@ -89,7 +94,7 @@ def test_a_server_that_does_not_run_is_said_to_be_out_of_reach(server: ServerPro
     ("lines", "silence", "name", "fix"),
     [
         ("proxy_set_header Host $http_host;", "1.5", "WebSocket", "proxy_set_header Upgrade"),
-        (RIGHT + " proxy_ignore_headers X-Accel-Buffering;", "1.5", "Fallback (SSE)", "proxy_buffering off"),
+        (RIGHT + HELD_BACK, "1.5", "Fallback (SSE)", "proxy_buffering off"),
         (RIGHT + " proxy_read_timeout 1s;", "4", "Idle time", "proxy_read_timeout"),
     ],
 )
@@ -98,7 +103,9 @@ def test_a_proxy_that_is_set_up_wrong_is_found_out(
 ) -> None:
     port = free_port()
     config = tmp_path / "nginx.conf"
-    config.write_text(PROXY % {"folder": tmp_path, "port": port, "to": server.port, "lines": lines})
+    config.write_text(
+        PROXY % {"folder": tmp_path, "port": port, "to": server.port, "lines": lines % {"to": server.port}}
+    )
     nginx = subprocess.Popen(["nginx", "-c", str(config), "-e", str(tmp_path / "nginx.log")])
     try:
         wait_for_port(port)
@@ -126,6 +133,7 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
 
     monkeypatch.setattr(inside, "_clock", away)
     found = {finding.name: finding for finding in await look_inside()}
+    await close_all()
     assert not found["Database"].ok
     assert "connection refused" in found["Database"].words
 
