@@ -11,8 +11,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import daphne.server
@@ -120,7 +120,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         is_streamed = message["type"] == "http.response.body" and message.get("more_body", False)
         if valve is not None and not is_streamed:
             self._valves.pop(protocol).remove()
-        await super().handle_reply(protocol, message)
+        with _any_length(protocol):
+            await super().handle_reply(protocol, message)
         if is_streamed and "disconnected" not in self.connections.get(protocol, {"disconnected": True}):
             if valve is None:
                 valve = self._valves[protocol] = Valve(protocol)
@@ -215,6 +216,21 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         ):
             self._someone_left.clear()
             await self._someone_left.wait()
+
+
+@contextmanager
+def _any_length(protocol: Any) -> Iterator[None]:
+    """Autobahn holds what we send to the limit that is meant for what we take: a long reply would break its
+    socket on every connect."""
+    limit = getattr(protocol, "maxMessagePayloadSize", None)
+    if limit is None:
+        yield
+        return
+    protocol.maxMessagePayloadSize = 0
+    try:
+        yield
+    finally:
+        protocol.maxMessagePayloadSize = limit
 
 
 def _is_closing(protocol: Any) -> bool:

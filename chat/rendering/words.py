@@ -31,6 +31,7 @@ def seconds(value: float | None) -> str:
 
 
 KNOWN = (
+    _("This message was sent before with another text. Reload the page and send it again."),
     _("There is no such conversation."),
     _("There is no such message."),
     _("This model cannot be used. Choose another one from the list."),

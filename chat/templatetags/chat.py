@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
 
 from chat.rendering import dom
-from chat.rendering.markdown import render_markdown
+from chat.rendering.bodies import bodies
 from chat.rendering.words import seconds, translated
 
 register = template.Library()
@@ -28,7 +28,7 @@ def dom_id(kind: str, value: UUID) -> str:
 
 @register.filter
 def markdown(source: str) -> SafeString:
-    return render_markdown(source)
+    return bodies.html(source)
 
 
 @register.simple_tag

@@ -265,3 +265,17 @@ async def test_a_client_that_acknowledges_nothing_gets_a_bounded_number_of_frame
         assert received == 32
         await silent.send(json.dumps({"type": "ack", "frame": received}))
         assert COMPLETE in await until(silent, COMPLETE, acks=False)
+
+
+async def test_a_reply_longer_than_the_limit_for_frames_is_delivered_whole(server: ServerProcess) -> None:
+    cookies, conversation = await log_in(server), uuid.uuid4()
+    async with socket(server, conversation, cookies) as connection:
+        await connection.send(prompt(server, "/demo fail"))
+        await connection.send(json.dumps({"type": "hello", "version": "0"}))
+        await until(connection, 'data-status="failed"')
+    change = "UPDATE chat_message SET text = ? WHERE conversation_id = ? AND role = 'assistant'"
+    with closing(sqlite3.connect(server.data_dir / "steady.sqlite3")) as database, database:
+        database.execute(change, ("word " * 300_000 + "the end", conversation.hex))
+    async with socket(server, conversation, cookies) as connection:
+        await connection.send(json.dumps({"type": "hello", "version": "0"}))
+        assert len(await until(connection, "the end")) > 1024 * 1024
