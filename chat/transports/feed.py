@@ -14,10 +14,13 @@ from django.utils.translation import get_supported_language_variant, override
 
 from chat.live.changes import Change, Closed, Quiet, ThreadChanged
 from chat.live.follow import follow
-from chat.live.sentinel import Viewer
+from chat.live.sentinel import Viewer, sentinel
 from chat.rendering.thread import ThreadView
 
-FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwhile, this often
+# The first change goes at once; then all that came meanwhile, this often, and less often the more there are
+# who watch: a frame costs about as much as two tokens, and nobody reads ten times a second.
+FRAME_SECONDS = 0.04
+FRAME_SECONDS_PER_VIEWER, MOST_FRAME_SECONDS = 0.0003, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,12 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
                     yield Frame(steps, version, last.reason)
                 elif steps or isinstance(last, Quiet):
                     yield Frame(steps, version)
-            await asyncio.sleep(max(0.0, FRAME_SECONDS - (time.monotonic() - sent_at)))
+            await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
+
+
+def frame_seconds() -> float:
+    """How far apart the frames to one viewer are now."""
+    return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_VIEWER * sentinel.viewers)
 
 
 def _parts(changes: list[Change]) -> list[list[Change]]:
