@@ -15,10 +15,14 @@ from django.utils.translation import get_supported_language_variant, override
 
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
+from chat.live.hub import hub
 from chat.live.sentinel import Viewer
 from chat.rendering.thread import ThreadView
 
-FRAME_SECONDS = 0.04  # the first change goes at once; then all that came meanwhile, this often
+# The first change goes at once; then all that came meanwhile, this often, and less often the more replies run
+# here: a frame costs about as much as two tokens, and nobody reads ten times a second.
+FRAME_SECONDS = 0.04
+FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.1
 LIGHT = 8 * 1024  # characters that are rendered on the event loop: a few ms
 
 # Few, since they take turns with the event loop: each more makes it wait for its turn longer.
@@ -59,7 +63,12 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
                     yield Frame(steps, version, last.reason)
                 elif steps or isinstance(last, Quiet):
                     yield Frame(steps, version)
-            await asyncio.sleep(max(0.0, FRAME_SECONDS - (time.monotonic() - sent_at)))
+            await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
+
+
+def frame_seconds() -> float:
+    """How far apart the frames to one viewer are now, in seconds."""
+    return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_REPLY * len(hub.logs))
 
 
 def _parts(changes: list[Change]) -> list[list[Change]]:

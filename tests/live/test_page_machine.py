@@ -315,7 +315,7 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"scripted": ACCOUNT})
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)
     monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
-    monkeypatch.setattr(feed, "FRAME_SECONDS", 0.0)
+    monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.0)
     told = hints.conversation_changed
 
     def tell(conversation_id: Any) -> None:
