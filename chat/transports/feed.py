@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
 
-from chat.live.changes import Change, Closed, Quiet, ThreadChanged
+from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.sentinel import Viewer, sentinel
 from chat.rendering.thread import ThreadView
@@ -58,7 +58,9 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
                     yield Frame(steps, version, last.reason)
                 elif steps or isinstance(last, Quiet):
                     yield Frame(steps, version)
-            await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
+            # Only growth is paced: the first word after the frames of a new reply goes at once.
+            if isinstance(changes[-1], ReplyGrew):
+                await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
 
 
 def frame_seconds() -> float:
