@@ -33,7 +33,7 @@ from tests.servers import ServerProcess
 MB = 1024 * 1024
 TICK = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
-SPREAD = 2.0  # seconds over which the prompts are sent
+BURST = 2.0  # seconds over which a burst of prompts is sent; else they come over the length of a reply
 
 
 @dataclass
@@ -181,16 +181,19 @@ async def _model(person: Person) -> str:
         await asyncio.sleep(0.1)
 
 
-async def streams(port: int, count: int, transport: str, tokens: int, pace: float, slow: float = 0) -> Result:
+async def streams(
+    port: int, count: int, transport: str, tokens: int, pace: float, *, slow: float = 0, burst: bool = False
+) -> Result:
     async with server(port, tokens, pace) as bench:
         read = bench.over_ws if transport == "ws" else bench.over_sse
-        spread = SPREAD if count > 1 else 0
+        spread = BURST if burst else tokens / pace
 
         def start(number: int) -> Any:
             pause = 0.5 if number < count * slow else 0.0
             return read(spread * number / count, pause=pause)
 
         name = f"{count} streams over {transport}" + (f", {slow:.0%} of the readers slow" if slow else "")
+        name += f", all begun within {BURST:g} s" if burst else ""
         result = await bench.measure(name, count, start)
         result.streams = result.streams[int(count * slow) :]
         return result
@@ -267,10 +270,10 @@ async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
         return [idle, storm]
 
 
-def floor(port: int, count: int) -> Result:
+def floor(port: int, count: int, spread: float) -> Result:
     """The SDK alone, in a process of its own on the server's core."""
     output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.floor", f"http://127.0.0.1:{port}", str(count), str(SPREAD)],
+        [sys.executable, "-m", "benchmarks.floor", f"http://127.0.0.1:{port}", str(count), str(spread)],
         capture_output=True,
         text=True,
         check=True,
@@ -337,11 +340,12 @@ async def main() -> None:
     try:
         for count in (1, 50, 200):
             if options.only in (None, count):
-                take(floor(port, count))
+                take(floor(port, count, options.tokens / options.pace))
                 take(await streams(port, count, "ws", *how))
                 take(await streams(port, count, "sse", *how))
         if options.only is None:
             take(await streams(port, 200, "ws", *how, slow=0.2))
+            take(await streams(port, 200, "ws", *how, burst=True))
             take(await deaf(port, "ws", *how))
             take(await deaf(port, "sse", *how))
             take(*await crowd(port, *how))

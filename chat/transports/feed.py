@@ -63,7 +63,9 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
                     yield Frame(steps, version, last.reason)
                 elif steps or isinstance(last, Quiet):
                     yield Frame(steps, version)
-            await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
+            # Only growth is paced: the first word after the frames of a new reply goes at once.
+            if isinstance(changes[-1], ReplyGrew):
+                await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
 
 
 def frame_seconds() -> float:
