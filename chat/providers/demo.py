@@ -68,6 +68,7 @@ class DemoProvider:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
         prompt = request.turns[-1].text if request.turns else ""
         commands = set(re.findall(r"/demo (\w+)", prompt))
+        rest = _rest(request)
         await self._fail_early(commands, prompt)
         yield Notice("waiting")
         pace = _Pace(_tokens_per_second(request.model, commands))
@@ -81,11 +82,11 @@ class DemoProvider:
             yield Finished(Outcome.TOOL_CALLS, "tool_calls")
             return
 
-        reasoning = _tokens(_REASONING * (8 if "think" in commands else 1))
+        reasoning = [] if rest else _tokens(_REASONING * (8 if "think" in commands else 1))
         for token in reasoning:
             await pace.wait()
             yield ReasoningDelta(token)
-        tokens = _tokens(_answer(request.model, commands, prompt))
+        tokens = _tokens(rest or _answer(request.model, commands, prompt))
         limit = min(len(tokens), request.max_output_tokens or len(tokens))
         if "length" in commands:
             limit = min(limit, len(tokens) // 2)
@@ -119,6 +120,15 @@ class DemoProvider:
                 raise errors.OverloadedError(detail="/demo flaky")
         if asked := re.search(r"/demo fail\b ?(\w*)", prompt):
             raise _ERRORS.get(asked[1], errors.UnavailableError)(detail=asked[0])
+
+
+def _rest(request: ChatRequest) -> str:
+    """What is left of the answer before, where the last turn asks to continue it; else nothing."""
+    if len(request.turns) < 3 or not _CONTINUE.search(request.turns[-1].text):
+        return ""
+    asked, said = request.turns[-3].text, request.turns[-2].text
+    whole = _answer(request.model, set(re.findall(r"/demo (\w+)", asked)), asked)
+    return whole.removeprefix(said) if whole.startswith(said) else ""
 
 
 class _Pace:
@@ -181,13 +191,15 @@ def _error_classes(base: type[errors.ProviderError]) -> Iterator[type[errors.Pro
 
 _ERRORS = {error.code: error for error in _error_classes(errors.ProviderError)}
 
+_CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)
+
 _REASONING = "The person wants to see how an answer looks. I will use a little of everything. "
 
 _ANSWER = """\
 ## A demonstration
 
 You wrote: *PROMPT*. No model has read it: this answer comes from **Steady's built-in demo**, so that you \
-can see how a conversation feels before you [set up a provider](https://docs.djangoproject.com/en/stable/).
+can see how a conversation feels before an administrator sets up a provider. It is written in [Markdown](https://commonmark.org/help/).
 
 ### What streaming looks like
 

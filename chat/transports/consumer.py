@@ -22,6 +22,7 @@ from typing import Any, Concatenate
 from uuid import UUID
 
 import orjson
+from autobahn.exception import Disconnected
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -165,6 +166,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 code = await self._wait_for_hello() or await self._send_frames(self.version or 0)
         except DatabaseError as error:
             logger.error("Delivery stopped: %s", error)
+        except Disconnected:
+            pass  # the page went while a frame was on its way
         except Exception:
             logger.exception("Delivery broke; the page will connect again.")
         await self.close(code)

@@ -137,7 +137,6 @@ def _context(user: User, conversation: Conversation, thread: list[Message]) -> d
         "earlier_url": fragments.earlier_url(conversation, thread),
         **_models(user, Preferences.of(user), thread),
         "client_id": uuid.uuid4(),
-        "max_prompt": settings.CHAT_MAX_PROMPT_CHARS,
         "messages_url": reverse("messages", args=[conversation.pk]),
         "events_url": reverse("events", args=[conversation.pk]),
         "socket_url": f"/ws/conversations/{conversation.pk}/?language={get_language()}",

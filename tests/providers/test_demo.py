@@ -164,3 +164,14 @@ async def test_an_account_without_its_key_is_a_configuration_error(kind: str) ->
 
 def test_an_account_does_not_show_its_key() -> None:
     assert "secret" not in repr(Account("x", "openai", "X", api_key="secret"))
+
+
+async def test_a_continuation_goes_on_where_the_answer_stopped() -> None:
+    asked = "/demo instant Tell me"
+    whole = "".join(
+        [e.text async for e in demo().stream(ask(asked, model="demo")) if isinstance(e, TextDelta)]
+    )
+    words = "Your last answer was cut off. Continue it exactly where it stopped. Do not repeat any of it."
+    turns = [Turn("user", asked), Turn("assistant", whole[:200]), Turn("user", f"/demo instant {words}")]
+    rest = [e.text async for e in demo().stream(ChatRequest("demo", turns)) if isinstance(e, TextDelta)]
+    assert whole[:200] + "".join(rest) == whole
