@@ -113,6 +113,8 @@ if SQLITE:
     }
     _database["TEST"] = {"NAME": str(DATA_DIR / f"test-{os.getpid()}.sqlite3")}
 else:
+    # Asked for on each loan: after PostgreSQL restarted, the pool is full of dead connections.
+    _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         # A database that is away is said to be so soon: by default a thread would wait for 30 s.
