@@ -19,6 +19,8 @@ from tests.faults.client import Person
 from tests.faults.installation import Installation, started
 from tests.faults.stack import memory
 
+QUICK = 3.0  # seconds, on a machine that does other things too
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
@@ -73,7 +75,7 @@ async def test_readers_that_read_nothing_cost_little_memory(
             stack.enter_context(await deaf(person, process.port, page.id, transport))
         await page.until(lambda: len(page.text) > 400_000, 60)
         grown = memory(process.pid) - before
-        assert await health(steady) < 1
+        assert await health(steady) < QUICK
         assert await page.stop() == 204
         assert await page.ended() == "stopped"
         await page.equals_fresh()
@@ -88,7 +90,7 @@ async def test_a_flood_of_large_frames_is_bounded(steady: Installation, person: 
     frame = json.dumps({"type": "send", "client_id": str(uuid4()), "text": "x" * 1_000_000, "model": "1"})
     async with person.http.ws_connect(url, headers={"Origin": process.url}, max_msg_size=0) as flood:
         sending = asyncio.create_task(send_all(flood, frame, 200))
-        assert await health(steady) < 1
+        assert await health(steady) < QUICK
         peak = memory(process.pid)
         while not sending.done():
             peak = max(peak, memory(process.pid))
