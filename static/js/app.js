@@ -1,4 +1,4 @@
-// The chat page's scripts, in order: htmx first, then its extensions (as separate deferred scripts they race).
+// In order: htmx, then its extensions (as separate deferred scripts they race).
 import "../vendor/htmx.esm.min.js";
 import "../vendor/ext/hx-ws.min.js";
 import "../vendor/ext/hx-sse.min.js";

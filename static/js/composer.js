@@ -1,5 +1,4 @@
-// The message box: grows, sends by the person's key, keeps drafts in this browser until log-out, and forgets
-// a prompt only once the server has stored it.
+// The message box: sends, keeps drafts until log-out, and forgets a prompt only once the server has stored it.
 import { $, htmx, onChat, root, words } from "./page.js";
 
 const RESEND_AFTER = 8000; // ms without a receipt

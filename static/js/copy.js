@@ -1,4 +1,4 @@
-// Copies a code block, or a message as it reads or as the Markdown it was written in.
+// Copies a code block, or a message as text or Markdown.
 import { onClick, toast, words } from "./page.js";
 
 onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));

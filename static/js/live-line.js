@@ -1,6 +1,4 @@
-// What changes by itself while a reply grows: its time and speed beside "Answering…", and what is read to those
-// who listen: its sentences as they come, the whole at its end, or only that it ended. The growing text itself
-// is not a live region.
+// A growing reply: its time and speed beside "Answering…", and what is read aloud of it.
 import { $, root, words } from "./page.js";
 
 const CHARS_PER_TOKEN = 4;

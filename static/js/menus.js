@@ -1,4 +1,4 @@
-// Small menus (<details class="menu">) close when something else is clicked, chosen or focused, or by Escape.
+// Small menus close by a click elsewhere, a choice, a focus elsewhere or Escape.
 const open = () => document.querySelectorAll("details.menu[open]");
 
 document.addEventListener("click", ({ target }) => {

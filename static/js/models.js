@@ -1,4 +1,4 @@
-// The model picker: a list with search opens in place of the browser's own. The select stays the state.
+// The model list with search opens in place of the select, which stays the state.
 import { $, onClick } from "./page.js";
 
 const panel = () => $("models");

@@ -1,5 +1,4 @@
-// Follows a growing reply while the reader is at the end, leaves them alone when they are not, and comes back
-// to the place they left a chat at.
+// Follows a growing reply while the reader is at the end; comes back to the place a chat was left at.
 import { $, htmx, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"

@@ -1,4 +1,4 @@
-// The keyboard's ways. Keys without Ctrl can be turned off: voice input types them by accident.
+// The keyboard. Keys without Ctrl can be turned off.
 import { $, onClick, root } from "./page.js";
 import { show as showModels } from "./models.js";
 import { show as showSidebar } from "./sidebar.js";

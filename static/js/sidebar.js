@@ -1,4 +1,4 @@
-// The list of chats: kept up to date, renamed in place, and a drawer on narrow screens.
+// The list of chats, a drawer on narrow screens.
 import { $, htmx, onChat, onClick } from "./page.js";
 
 const EVERY = 5000; // ms between looks at the list while the page is visible
