@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tests.servers import ServerProcess
 MB = 1024 * 1024
 TICK = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
+PEOPLE = 10
 BURST = 2.0  # seconds over which a burst of prompts is sent; else they come over the length of a reply
 
 
@@ -57,11 +58,17 @@ class Result:
 
 
 class Bench:
-    """A running server, and a person on it."""
+    """A running server, and people on it: one person may have only so many streams of events."""
 
-    def __init__(self, process: ServerProcess, person: Person, model: str, tokens: int, pace: float) -> None:
-        self.process, self.person, self.model = process, person, model
+    def __init__(
+        self, process: ServerProcess, people: list[Person], model: str, tokens: int, pace: float
+    ) -> None:
+        self.process, self.people, self.model = process, people, model
         self.tokens, self.pace = tokens, pace
+
+    @property
+    def person(self) -> Person:
+        return self.people[0]
 
     def cpu(self) -> float:
         """Seconds of CPU that the server process has used."""
@@ -89,7 +96,7 @@ class Bench:
     def prompt(self, client_id: UUID) -> dict[str, Any]:
         return {"type": "send", "client_id": str(client_id), "text": "Go.", "model": self.model}
 
-    async def over_ws(self, delay: float, *, pause: float = 0.0) -> Stream:
+    async def over_ws(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
         """One prompt and its reply over a socket; a slow reader pauses after each frame."""
         stream = Stream()
         async with self.socket(uuid4()) as socket:
@@ -111,15 +118,15 @@ class Bench:
                     await asyncio.sleep(pause)
         return stream
 
-    async def over_sse(self, delay: float, *, pause: float = 0.0) -> Stream:
-        stream, conversation = Stream(), uuid4()
-        address = f"{self.person.url}/conversations/{conversation}/events/?version=0"
-        async with self.person.http.get(address, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+    async def over_sse(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
+        stream, conversation, person = Stream(), uuid4(), self.people[number % PEOPLE]
+        address = f"{person.url}/conversations/{conversation}/events/?version=0"
+        async with person.http.get(address, timeout=aiohttp.ClientTimeout(total=None)) as answer:
             await asyncio.sleep(delay)
             began = time.monotonic()
             form = {**self.prompt(uuid4()), "type": ""}
             sending = asyncio.create_task(
-                self.person.send("POST", f"/conversations/{conversation}/messages/", form)
+                person.send("POST", f"/conversations/{conversation}/messages/", form)
             )
             async for line in answer.content:
                 if line.startswith(b"id:"):
@@ -163,9 +170,13 @@ async def server(provider_port: int, tokens: int, pace: float) -> AsyncIterator[
         process = ServerProcess(Path(folder) / "data", env).start()
         pin(process.pid, SERVER_CORE)
         try:
-            async with Person(process.url) as person:
-                model = await _model(person)
-                yield Bench(process, person, model, tokens, pace)
+            emails = [f"person{number}@example.org" for number in range(PEOPLE)]
+            for email in emails:
+                await asyncio.to_thread(process.add_person, email)
+            async with AsyncExitStack() as stack:
+                people = [await stack.enter_async_context(Person(process.url, email)) for email in emails]
+                model = await _model(people[0])
+                yield Bench(process, people, model, tokens, pace)
         finally:
             process.kill()
 
@@ -196,7 +207,7 @@ async def streams(
 
         def start(number: int) -> Any:
             pause = 0.5 if number < count * slow else 0.0
-            return read(spread * number / count, pause=pause)
+            return read(spread * number / count, pause=pause, number=number)
 
         name = f"{count} streams over {transport}" + (f", {slow:.0%} of the readers slow" if slow else "")
         name += f", all begun within {BURST:g} s" if burst else ""
@@ -206,22 +217,22 @@ async def streams(
 
 
 async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
-    """200 readers that read nothing of one reply, and one that does."""
+    """200 readers that read nothing, each twentieth of them of one reply, and one that does."""
     from tests.faults.test_slow_clients import deaf as connect
 
     async with server(port, tokens, pace) as bench:
-        conversation = uuid4()
         await bench.over_ws(0)
         result = Result(f"200 that read nothing over {transport}", idle=bench.settled())
-        form = bench.prompt(uuid4())
-        await bench.person.send("POST", f"/conversations/{conversation}/messages/", form)
-        sockets = [
-            await connect(bench.person, bench.process.port, conversation, transport) for _ in range(200)
-        ]
-        before = bench.cpu()
-        reader = await bench.over_ws(0)
-        result.streams = [reader]
-        result.cpu = (bench.cpu() - before) / tokens
+        sockets = []
+        for person in bench.people:
+            conversation = uuid4()
+            form = bench.prompt(uuid4())
+            await person.send("POST", f"/conversations/{conversation}/messages/", form)
+            sockets += [
+                await connect(person, bench.process.port, conversation, transport)
+                for _ in range(200 // PEOPLE)
+            ]
+        result.streams = [await bench.over_ws(0)]
         result.rss = bench.rss("VmHWM")
         result.note = f"{(result.rss - result.idle) / 200 / 1024:.0f} KB each"
         for socket in sockets:
