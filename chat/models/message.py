@@ -23,8 +23,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self) -> MessageQuerySet:
         """What the thread shows, in its order: the path to the head (with side-by-side replies). Each comes
         with the conversation as it was in the very same moment: its version is the one they show."""
-        path = self.filter(shown=True).order_by("position")
-        return path.select_related("generation", "conversation").prefetch_related("feedback")
+        return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
 
 
 class Role(models.TextChoices):

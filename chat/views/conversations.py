@@ -153,7 +153,7 @@ def _earlier_context(user: User, conversation: Conversation, thread: list[Messag
 
 def _last_page(thread: Any) -> list[Message]:
     """The last messages, in order."""
-    return list(reversed(thread.reverse()[:PAGE_LENGTH]))
+    return list(reversed(thread.prefetch_related("feedback").reverse()[:PAGE_LENGTH]))
 
 
 def _models(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:
