@@ -118,7 +118,14 @@ else:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         # A database that is away is said to be so soon: by default a thread would wait for 30 s.
-        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2), "timeout": 5},
+        "pool": {
+            "min_size": 2,
+            "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2),
+            "timeout": 5,
+            # And one that is back is used at once: else the pool waits twice as long after each attempt, up
+            # to minutes. Having given up, it tries again for the next who asks.
+            "reconnect_timeout": 1,
+        },
     }
 
 # --- Channels ------------------------------------------------------------------------------------
