@@ -292,5 +292,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)}},
+    "loggers": {
+        "chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)},
+        "google_genai": {"level": "ERROR"},  # it warns that it uses GOOGLE_API_KEY, and does not
+    },
 }
