@@ -126,16 +126,14 @@ def compare(sizes: list[int], update: int) -> None:
 
 def play() -> None:
     """A long answer at 200 tokens a second in real Chromium."""
-    from tests.rendering.chromium import frames, reply_page
+    from tests.rendering.chromium import chromium, frames, reply_page
     from tests.rendering.documents import answers, tokens
 
     left_out = ("references", "footnotes")  # they change finished blocks, in the end
     text = "\n\n".join(text for name, text in answers().items() if name not in left_out)
     pairs = map("".join, itertools.batched(tokens(text), 2, strict=False))
-    with reply_page() as page:
+    with chromium() as browser, reply_page(browser) as page:
         sent = frames("b-long", pairs)
-        browser = page.page.context.browser
-        assert browser
         browser.start_tracing(page=page.page, categories=["toplevel"])
         figures = page.page.evaluate("(args) => playReply(...args)", ["b-long", sent, 10])
         tasks = main_thread_tasks(json.loads(browser.stop_tracing()))

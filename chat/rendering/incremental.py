@@ -151,7 +151,8 @@ class IncrementalRenderer:
         return "".join([*self._finished, *self._done, self._tail])
 
     def finish(self) -> list[Patch]:
-        """Render the whole once; patches for the top-level blocks whose HTML differs from it."""
+        """Render the whole once; patches from what is shown to it, for all that was fed. What is finished
+        is only touched where its HTML differs."""
         shown = [*self._finished, *split_elements("".join(self._done) + self._tail)]
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
@@ -159,6 +160,9 @@ class IncrementalRenderer:
         self._containers, self._frame, self._window = [], _Frame(), ""
         self._complete = self._rendered = self._least_growth = 0
         self._plain = False
+        finished = max(0, len(shown) - 1)
+        if shown[:finished] == whole[:finished]:
+            return grow("".join(shown[finished:]), "".join(whole[finished:])) or []
         return replace_blocks(shown, whole)
 
     def _goes_on_plainly(self, new: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Dialog, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
@@ -148,10 +148,20 @@ class ReplyPage:
 
 
 @contextmanager
-def reply_page() -> Iterator[ReplyPage]:
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            yield ReplyPage(chromium.new_page(viewport={"width": 900, "height": 700}))
+            yield browser
         finally:
-            chromium.close()
+            browser.close()
+
+
+@contextmanager
+def reply_page(browser: Browser) -> Iterator[ReplyPage]:
+    """A page that nothing has been done with."""
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    try:
+        yield ReplyPage(page)
+    finally:
+        page.close()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from chat.rendering.markdown import render_markdown
 from tests.rendering.bad_inputs import HOSTILE
@@ -33,9 +34,9 @@ CLIPBOARD = """Object.defineProperty(navigator, "clipboard", {
 SWAP_ALL = "async (frames) => { for (const text of frames) await htmxSwap(text); }"
 
 
-@pytest.fixture(scope="module")
-def replies() -> Iterator[ReplyPage]:
-    with reply_page() as page:
+@pytest.fixture
+def replies(browser: Browser) -> Iterator[ReplyPage]:
+    with reply_page(browser) as page:
         yield page
 
 
