@@ -2,12 +2,13 @@
 
 from functools import lru_cache
 from html import escape
-from itertools import groupby
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
 from pygments.util import ClassNotFound
+
+from chat.rendering.lexing import tokens
 
 # Past these bounds code stays plain: Pygments takes about 2.4 ms for 40 lines, and some of its lexers more
 # than linear time for one endless line.
@@ -46,10 +47,20 @@ def highlight(code: str, info: str) -> str:
     if lexer is None or too_long:
         return escape(code, quote=False)
     out: list[str] = []
-    for name, tokens in groupby(lexer.get_tokens(code), lambda pair: _class_of(pair[0])):
-        text = escape("".join(value for _, value in tokens), quote=False)
-        out.append(f'<span class="{name}">{text}</span>' if name else text)
+    name, run = "", ""  # neighbours of one class
+    for token, value in tokens(lexer, code + "\n"):
+        if (next_name := _CLASS_OF[token]) == name:
+            run += value
+        else:
+            out.append(_span(name, run))
+            name, run = next_name, value
+    out.append(_span(name, run))
     return "".join(out).removesuffix("\n")
+
+
+def _span(name: str, text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f'<span class="{name}">{text}</span>' if name else text
 
 
 @lru_cache(maxsize=64)
@@ -62,9 +73,14 @@ def _lexer(language: str) -> Lexer | None:
         return None
 
 
-@lru_cache(maxsize=512)
-def _class_of(token: _TokenType) -> str:
-    while token not in STANDARD_TYPES and token.parent is not None:
-        token = token.parent
-    name = STANDARD_TYPES.get(token, "")
-    return name if name in HIGHLIGHT_CLASSES else ""
+class _Classes(dict[_TokenType, str]):
+    def __missing__(self, token: _TokenType) -> str:
+        kind = token
+        while kind not in STANDARD_TYPES and kind.parent is not None:
+            kind = kind.parent
+        name = STANDARD_TYPES.get(kind, "")
+        self[token] = name if name in HIGHLIGHT_CLASSES else ""
+        return self[token]
+
+
+_CLASS_OF = _Classes()

@@ -106,7 +106,11 @@ class IncrementalRenderer:
         self._complete = 0  # characters of the window that are parsed for structure
         self._rendered = 0  # characters of the window when it was last rendered
         self._least_growth = 0  # that it needs before it is rendered again
-        self._tail = ""  # HTML of the window, with the end tags of the containers
+        self._tail = (
+            ""  # HTML of the window, with the end tags of the containers unless they are in `_closers`
+        )
+        self._closers = ""  # while letters go on plainly: the end tags after them
+        self._end = ""  # and the path to the element they go to
         self._context = ""  # kind of the block at the end
         self._plain = False
         self._blanks = ""  # at the end of the window, not shown yet
@@ -141,25 +145,25 @@ class IncrementalRenderer:
         self._window += new
         if self._plain and self._goes_on_plainly(new):
             return self._append_plain(new)
-        self._plain = False
+        self._end_plain()
         if len(self._window) - self._rendered < self._least_growth:
             return []
         return self._render()
 
     def snapshot(self) -> str:
         """The HTML inside the body as the last call of `patches` or `finish` left it."""
-        return "".join([*self._finished, *self._done, self._tail])
+        return "".join([*self._finished, *self._done, self._tail, self._closers])
 
     def finish(self) -> list[Patch]:
         """Render the whole once; patches from what is shown to it, for all that was fed. What is finished
         is only touched where its HTML differs."""
+        self._end_plain()
         shown = [*self._finished, *split_elements("".join(self._done) + self._tail)]
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
         self._finished, self._done, self._past, self._tail = whole, [], [], ""
         self._containers, self._frame, self._window = [], _Frame(), ""
         self._complete = self._rendered = self._least_growth = 0
-        self._plain = False
         finished = max(0, len(shown) - 1)
         if shown[:finished] == whole[:finished]:
             return grow("".join(shown[finished:]), "".join(whole[finished:])) or []
@@ -168,7 +172,7 @@ class IncrementalRenderer:
     def _goes_on_plainly(self, new: str) -> bool:
         if self._context == "Fence":
             begun = self._window[-len(new) - 1 : -len(new)] not in ("", "\n")
-            may_end = "`" in new or "~" in new or (not self._is_plain_code() and (not begun or "\n" in new))
+            may_end = "`" in new or "~" in new or ((not begun or "\n" in new) and not self._is_plain_code())
             return new.isascii() and not may_end
         recent = self._window[-len(new) - 8 :]
         return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
@@ -178,12 +182,20 @@ class IncrementalRenderer:
         around = self._containers
         return len(around) == 1 and around[0].kind == "Fence" and around[0].lead.startswith(("`", "~"))
 
-    def _shows_its_end(self) -> bool:
-        """Whether the text last shown is the end of the window, where it stands."""
+    def _begin_plain(self) -> None:
+        """Prepare for letters that follow the text last shown, if it is the end of the window, where it
+        stands."""
         text, closers = split_closers(self._tail)
         if self._context == "Fence":
-            return closers[:1] == ["</code>"]
-        return bool(text) and text.endswith(self._window.rstrip()[-1:])
+            self._plain = closers[:1] == ["</code>"]
+        else:
+            self._plain = bool(text) and text.endswith(self._window.rstrip()[-1:])
+        if self._plain:
+            self._tail, self._closers, self._end = text, "".join(closers), spine_path(len(closers))
+
+    def _end_plain(self) -> None:
+        self._plain = False
+        self._tail, self._closers = self._tail + self._closers, ""
 
     def _append_plain(self, new: str) -> list[Patch]:
         """Letters after letters, and lines of code after lines of code, need no parser."""
@@ -191,11 +203,10 @@ class IncrementalRenderer:
         shown = text.removesuffix("\n") if self._context == "Fence" else text.rstrip(" ")
         self._blanks = text[len(shown) :]
         html = escape(shown, quote=False)
-        before, closers = split_closers(self._tail)
-        self._tail = before + html + "".join(closers)
+        self._tail += html
         if "\n" in new:
             self._pass_lines()
-        return [Patch("append", spine_path(len(closers)), html)] if html else []
+        return [Patch("append", self._end, html)] if html else []
 
     def _pass_lines(self) -> None:
         """Move all lines of code but the last complete one out of the window."""
@@ -221,17 +232,19 @@ class IncrementalRenderer:
         html = self._html(shown.text)
         if html.startswith(self._frame.html):
             self._tail = html[len(self._frame.html) :]
-            self._plain = shown.plain and decided == len(self._window) and self._shows_its_end()
+            goes_on = shown.plain and decided == len(self._window)
             self._blanks = self._window[len(self._window.rstrip(" ")) :]
             if self._context == "Fence":
                 self._blanks = "\n" if self._window.endswith("\n") else ""
         else:  # the partial line meddles with the frame: wait for its end
-            self._tail = step.rest
+            self._tail, goes_on = step.rest, False
         self._rendered, self._least_growth = len(self._window), _least_growth(self._window)
         new = step.moved + self._tail
         patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
         if patches is None:
             patches = grow(step.done + step.tail, step.done + new) or []
+        if goes_on:
+            self._begin_plain()
         return patches
 
     def _html(self, source: str) -> str:
