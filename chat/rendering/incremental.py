@@ -19,7 +19,7 @@ from html import escape
 
 from pyromark import reference_definitions
 
-from chat.rendering.code import highlight
+from chat.rendering.code import highlight, may_hold_code
 from chat.rendering.markdown import render_blocks
 from chat.rendering.math import unclosed_formula
 from chat.rendering.patches import (
@@ -43,9 +43,7 @@ __all__ = ["IncrementalRenderer", "Patch"]
 # sum of all renderings stays linear, however long one paragraph is. A mark costs as much as 8 letters.
 _LIGHT, _HEAVY = 4_096, 32_768
 _MARKS = ("[", "*", "_", "`", "$", "<", ">", "~", "|", "\\", "!", "- ", "+ ", ". ", ") ")
-# Beyond this much text, or code that may be highlighted, a call takes more than about 10 ms.
-_MUCH_TEXT = 24_000
-_MUCH_CODE = 4_000
+_MUCH_TEXT = 24_000  # takes about 10 ms
 
 _MOST_CONTAINERS = 24
 # Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
@@ -120,14 +118,11 @@ class IncrementalRenderer:
         """All text that was fed, exactly as it came."""
         return "".join(self._fed)
 
-    @property
-    def needs_thread(self) -> bool:
-        """Whether the next `patches` may take more than about 10 ms; `finish` does past 24,000 characters."""
-        pending = sum(map(len, self._pending))
-        if pending + len(self._window) > _MUCH_TEXT:
-            return True
-        closes = self._context == "Fence" and any("``" in text or "~~" in text for text in self._pending)
-        return closes and sum(map(len, self._past)) > _MUCH_CODE
+    def takes_long(self, text: str) -> bool:
+        """Whether `patches`, once `text` is fed, may take more than a few milliseconds: it is much, or code
+        may end in it, which is coloured then (the first of a language loads its lexer: up to 100 ms)."""
+        coming = "".join([self._window, *self._pending, text])
+        return len(coming) > _MUCH_TEXT or may_hold_code(coming)
 
     def feed(self, text: str) -> None:
         """Take more source text; only stores it."""

@@ -14,14 +14,39 @@ from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
+from chat.rendering.code import may_hold_code
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
 STEP = 256 * 1024  # characters; a socket's frame may have a mebibyte
+LIGHT = 8 * 1024  # characters that are rendered in a few ms
 
 
 class ThreadView:
     def __init__(self) -> None:
         self._growing: dict[UUID, _Growing] = {}
+
+    def takes_long(self, changes: Iterable[Change]) -> bool:
+        """Whether `render` belongs beside the event loop: much text, or code to colour."""
+        weight = 0
+        for change in changes:
+            match change:
+                case ThreadChanged():
+                    pieces = [piece for output in change.outputs.values() for piece in output]
+                    texts = [
+                        *(message.text for message in change.messages),
+                        *(piece.text for piece in pieces),
+                    ]
+                    if any(map(may_hold_code, texts)):
+                        return True
+                    weight += sum(map(len, texts)) + sum(
+                        len(message.reasoning) for message in change.messages
+                    )
+                case ReplyGrew(message_id, segments):
+                    text = fragments.text_of(segments, "text")
+                    if text and self._growing[message_id].renderer.takes_long(text):
+                        return True
+                    weight += sum(len(segment.text) for segment in segments)
+        return weight > LIGHT
 
     def render(self, changes: Iterable[Change]) -> list[str]:
         """The steps that bring the page from the last call's state to this one; none if nothing shows, and
