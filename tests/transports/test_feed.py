@@ -60,3 +60,11 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
     monkeypatch.setattr(feed, "ThreadView", View)
     (frame,) = [frame async for frame in feed.frames(Viewer(1, "", ""), uuid4(), 6, "en")]
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
+
+
+def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert feed.frame_seconds() < 0.05
+    monkeypatch.setattr(feed.hub, "logs", dict.fromkeys(range(10_000)))
+    assert feed.frame_seconds() == 0.1
