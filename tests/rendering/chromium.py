@@ -1,9 +1,11 @@
 """A page in real Chromium whose only moving part is htmx, as it is shipped."""
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
@@ -165,3 +167,27 @@ def reply_page(browser: Browser) -> Iterator[ReplyPage]:
         yield ReplyPage(page)
     finally:
         page.close()
+
+
+@contextmanager
+def tracing(page: Page) -> Iterator[list[tuple[float, float]]]:
+    """Milliseconds of each task of the page's main thread, by CPU time and by the clock; known in the end."""
+    tasks: list[tuple[float, float]] = []
+    browser = page.context.browser
+    assert browser
+    browser.start_tracing(page=page, categories=["toplevel"])
+    yield tasks
+    tasks += _main_thread_tasks(json.loads(browser.stop_tracing())["traceEvents"])
+
+
+def _main_thread_tasks(events: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    return [
+        (event.get("tdur", 0) / 1e3, event.get("dur", 0) / 1e3)
+        for event in events
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in main
+    ]
