@@ -6,13 +6,13 @@ frame costs 20 us, a string 2, measured).
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 from uuid import UUID
 
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape
 from django.utils.translation import gettext
 
 from chat.live.follow import PAGE_LENGTH

@@ -96,8 +96,8 @@ class IncrementalRenderer:
         self._definitions: dict[str, tuple[str, str]] = {}
         self._colours: dict[tuple[str, str], str] = {}
         self._finished: list[str] = []  # HTML of top-level blocks
-        self._past: list[str] = []  # source of the open block before the window
-        self._done: list[str] = []  # HTML of the open block before the window
+        self._past = _Pieces()  # source of the open block before the window
+        self._done = _Pieces()  # HTML of the open block before the window
         self._containers: list[_Container] = []
         self._frame = _Frame()
         self._window = ""
@@ -147,16 +147,16 @@ class IncrementalRenderer:
 
     def snapshot(self) -> str:
         """The HTML inside the body as the last call of `patches` or `finish` left it."""
-        return "".join([*self._finished, *self._done, self._tail, self._closers])
+        return "".join([*self._finished, str(self._done), self._tail, self._closers])
 
     def finish(self) -> list[Patch]:
         """Render the whole once; patches from what is shown to it, for all that was fed. What is finished
         is only touched where its HTML differs."""
         self._end_plain()
-        shown = [*self._finished, *split_elements("".join(self._done) + self._tail)]
+        shown = [*self._finished, *split_elements(str(self._done) + self._tail)]
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
-        self._finished, self._done, self._past, self._tail = whole, [], [], ""
+        self._finished, self._done, self._past, self._tail = whole, _Pieces(), _Pieces(), ""
         self._containers, self._frame, self._window = [], _Frame(), ""
         self._complete = self._rendered = self._least_growth = 0
         finished = max(0, len(shown) - 1)
@@ -209,8 +209,8 @@ class IncrementalRenderer:
         begin = self._window.rfind("\n", 0, self._complete - 1) + 1
         if lines := self._window.count("\n", 0, begin):
             *passed, self._tail = self._tail.split("\n", lines)
-            self._done.append("\n".join([*passed, ""]))
-            self._past.append(self._window[:begin])
+            self._done.add("\n".join([*passed, ""]))
+            self._past.add(self._window[:begin])
             self._window = self._window[begin:]
             self._complete -= begin
             self._rendered = self._least_growth = 0
@@ -222,7 +222,7 @@ class IncrementalRenderer:
         step = self._advance(end) if end > self._complete else None
         decided += len(self._window) - length
         if step is None:
-            step = _Step(self._frame.html, "".join(self._done), self._tail, "", self._tail)
+            step = _Step(self._frame.html, self._done, self._done.length, self._tail, "", self._tail)
         shown = visible(self._window[:decided], self._context)
         html = self._html(shown.text)
         if html.startswith(self._frame.html):
@@ -312,8 +312,8 @@ class IncrementalRenderer:
         frame = _frame(self._containers[:index], first.lead if first.kind == "Item" else "")
         if frame is None:
             index, first, frame = 0, self._containers[0], _Frame()
-        past, done = "".join(self._past), "".join(self._done)
-        self._past, self._done = [past[: first.line]], [done[: first.html]]
+        past, done = str(self._past), str(self._done)
+        self._past, self._done = _Pieces(past[: first.line]), _Pieces(done[: first.html])
         self._window = past[first.line :] + self._window
         self._tail = done[first.html :] + self._tail
         self._containers = self._containers[:index]
@@ -326,13 +326,18 @@ class IncrementalRenderer:
         if cut.source <= begin or cut.html < fixed:
             return None
         step = _Step(
-            self._frame.html, "".join(self._done), self._tail, html[fixed : cut.html], html[cut.html :]
+            self._frame.html,
+            self._done,
+            self._done.length,
+            self._tail,
+            html[fixed : cut.html],
+            html[cut.html :],
         )
         is_new = len(blocks) > 1
         if is_new:
             block_line, block_html = _line_start(text, spine[0].start), len(html) - len(blocks[-1])
         else:
-            block_line, block_html = begin - sum(map(len, self._past)), fixed - len(step.done)
+            block_line, block_html = begin - self._past.length, fixed - self._done.length
         containers = self._open_around(cut, text, html, spine, block_line, block_html)
         lead = _item_lead(text, spine[cut.outer]) if cut.outer < len(spine) else ""
         frame = _frame(containers, lead) if containers is not None else None
@@ -342,13 +347,14 @@ class IncrementalRenderer:
         if is_new:
             done = [step.done + blocks[0][fixed:], *blocks[1:-1]]
             self._finished += filter(None, done)
-            self._past, self._done = [text[block_line : cut.source]], [html[block_html : cut.html]]
+            self._past = _Pieces(text[block_line : cut.source])
+            self._done = _Pieces(html[block_html : cut.html])
         else:
-            self._past.append(text[begin : cut.source])
-            self._done.append(step.moved)
+            self._past.add(text[begin : cut.source])
+            self._done.add(step.moved)
         if cut.html == len(html):
-            self._finished += filter(None, ["".join(self._done)])
-            self._past, self._done = [], []
+            self._finished += filter(None, [str(self._done)])
+            self._past, self._done = _Pieces(), _Pieces()
         self._containers, self._frame = containers, frame
         self._window = self._window[cut.source - begin :]
         self._complete -= cut.source - begin
@@ -384,16 +390,36 @@ class IncrementalRenderer:
                 self._definitions.setdefault(label.casefold(), (found["dest"], found["title"] or ""))
 
 
+class _Pieces:
+    """A text that grows at its end."""
+
+    def __init__(self, text: str = "") -> None:
+        self._pieces = [text]
+        self.length = len(text)
+
+    def add(self, text: str) -> None:
+        self._pieces.append(text)
+        self.length += len(text)
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """What a move did: the frame and HTML before it, the HTML that left the window, and the HTML that
     stayed."""
 
     frame: str
-    done: str
+    pieces: _Pieces
+    length: int  # of them, before the move
     tail: str
     moved: str
     rest: str
+
+    @property
+    def done(self) -> str:
+        return str(self.pieces)[: self.length]
 
 
 @dataclass(frozen=True, slots=True)
