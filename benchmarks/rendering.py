@@ -4,8 +4,10 @@
 
 A reply comes in updates of 8 characters (two tokens: 50 tokens a second at a flush of 40 ms). Rendering the
 whole is timed at 24 of its lengths and summed over all updates. For code the comparison of the same output is
-the one with colours: markdown-it-py has none of its own. Bytes are those of HTML, selectors and swap styles. `--page` plays a long answer at 200 tokens a second into Chromium instead and prints what its
-PerformanceObserver saw.
+the one with colours: markdown-it-py has none of its own. Bytes are those of HTML, selectors and swap styles.
+
+`--page` plays a long answer at 200 tokens a second into Chromium instead, and prints what its
+PerformanceObserver and a trace of its main thread saw.
 """
 
 import argparse
@@ -138,8 +140,8 @@ def play() -> None:
     print(
         f"{len(text) / 1e3:.1f} kB in {figures['frames']} messages over {figures['seconds']:.0f} s: "
         f"{figures['busy']:.2f} ms a message; {len(tasks)} tasks of the main thread, longer than 50 ms "
-        f"{sum(one > 50 for one in cpu)} by CPU time (longest {max(cpu):.0f} ms) and {figures['longTasks']} by "
-        f"the clock (longest {max(clock):.0f} ms), which counts what else the machine does; "
+        f"{sum(one > 50 for one in cpu)} by CPU time (longest {max(cpu):.0f} ms) and {figures['longTasks']} "
+        f"by the clock (longest {max(clock):.0f} ms), which counts what else the machine does; "
         f"{figures['shifts']} layout shifts, {figures['finished']} of finished blocks"
     )
 
