@@ -45,7 +45,7 @@ def may_hold_code(source: str) -> bool:
 def highlight(code: str, info: str) -> str:
     """Return the lines of a code block as HTML with Pygments' short classes, or only escaped.
 
-    Costs about 30 us a line, and up to 100 ms for the first of a language, so it belongs on a thread. Never
+    Costs about 30 us a line, and 2 to 300 ms for the first of a language, so it belongs on a thread. Never
     raises.
     """
     lexer = _lexer(language_of(info).lower())

@@ -120,7 +120,7 @@ class IncrementalRenderer:
 
     def takes_long(self, text: str) -> bool:
         """Whether `patches`, once `text` is fed, may take more than a few milliseconds: it is much, or code
-        may end in it, which is coloured then (the first of a language loads its lexer: up to 100 ms)."""
+        may end in it, which is coloured then (the first of a language loads its lexer: 2 to 300 ms)."""
         coming = "".join([self._window, *self._pending, text])
         return len(coming) > _MUCH_TEXT or may_hold_code(coming)
 
