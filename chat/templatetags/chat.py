@@ -27,8 +27,9 @@ def dom_id(kind: str, value: UUID) -> str:
 
 
 @register.filter
-def markdown(source: str) -> SafeString:
-    return bodies.html(source)
+def markdown(source: str, message_id: UUID) -> SafeString:
+    """The text of that message."""
+    return bodies.html(source, dom.footnotes(message_id))
 
 
 @register.simple_tag
