@@ -23,6 +23,7 @@ from chat.access import NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
+from chat.live.pacing import Pacer
 from chat.live.process import PROCESS_NAME
 from chat.live.replica import replicas
 from chat.live.reply_log import ReplyLog, Segment, Waiting
@@ -38,8 +39,8 @@ logger = logging.getLogger(__name__)
 
 
 async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGenerator[list[Change]]:
-    """Yields what changed, at least each 15 s; ends after `Closed`. An id that nobody has used yet is
-    waited for. Close it (`aclosing`) to stop watching."""
+    """Yields what changed, at least each 15 s, with growing replies in pieces of the viewer's style; ends
+    after `Closed`. An id that nobody has used yet is waited for. Close it (`aclosing`) to stop watching."""
     with ExitStack() as stack:
         stack.enter_context(sentinel.guarding(viewer))
         stack.enter_context(hub.watching(conversation_id, viewer.watcher))
@@ -53,7 +54,9 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
                 spoke_at = time.monotonic()
             if changes and isinstance(changes[-1], Closed):
                 return
-            if not await viewer.watcher.wait(QUIET_SECONDS - (time.monotonic() - spoke_at)):
+            quiet_at = spoke_at + QUIET_SECONDS
+            until = min((quiet_at, *thread.held_until()))
+            if not await viewer.watcher.wait(until - time.monotonic()) and until == quiet_at:
                 yield [Quiet()]
                 spoke_at = time.monotonic()
 
@@ -81,7 +84,7 @@ class _Thread:
         changes += [
             ReplyGrew(message_id, segments)
             for message_id, reply in self.replies.items()
-            if (segments := reply.news())
+            if (segments := reply.paced_news())
         ]
         changes += [
             ReplyWaits(message_id, reply.log.waiting)
@@ -115,6 +118,10 @@ class _Thread:
         if found is None and self.seen:
             raise NotFoundError
         return found
+
+    def held_until(self) -> list[float]:
+        """When what is held back of the replies must go."""
+        return [due for reply in self.replies.values() if (due := reply.pacer.due) is not None]
 
     def close(self) -> None:
         if self.looking is not None:
@@ -153,7 +160,7 @@ class _Thread:
         if log is None:
             return None
         stack.enter_context(hub.watching(reply_id, self.viewer.watcher))
-        return _Reply(log, stack)
+        return _Reply(log, stack, Pacer(self.viewer.style))
 
     def _drop(self, message_ids: list[UUID]) -> None:
         for message_id in message_ids:
@@ -162,14 +169,17 @@ class _Thread:
 
 
 class _Reply:
-    def __init__(self, log: ReplyLog, stack: ExitStack) -> None:
-        self.log, self.stack, self.position = log, stack, 0
+    def __init__(self, log: ReplyLog, stack: ExitStack, pacer: Pacer) -> None:
+        self.log, self.stack, self.pacer, self.position = log, stack, pacer, 0
         self.waiting: Waiting | None = None
 
     def news(self) -> list[Segment]:
         segments = self.log.since(self.position)
         self.position = self.log.length
         return segments
+
+    def paced_news(self) -> list[Segment]:
+        return self.pacer.release(self.news(), time.monotonic())
 
     def waits_anew(self) -> bool:
         """Whether what is waited for is another thing than at the last call."""

@@ -35,11 +35,13 @@ _CHUNK = 500  # ids in one query
 class Viewer:
     """Somebody who looks on: a person by a session. `session_hash` is the person's password fingerprint
     that the session was opened with. `closed` is set, for good, with the reason why they are shown no
-    more: "revoked" (the right ended) or "restart" (the server stops). `on_close` is told then."""
+    more: "revoked" (the right ended) or "restart" (the server stops). `on_close` is told then. `style` is how
+    they like to see a reply grow, one of `pacing.STYLES`."""
 
     user_id: int
     session_key: str
     session_hash: str
+    style: str = "instant"
     watcher: Watcher = field(default_factory=Watcher)
     closed: str = ""
     on_close: Callable[[], None] | None = None

@@ -30,7 +30,11 @@ class Preferences(models.Model):
         LARGER = "larger", _("Larger")
 
     class Streaming(models.TextChoices):
+        INSTANT = "instant", _("As it comes")
         WORDS = "words", _("Word by word")
+        SENTENCES = "sentences", _("Sentence by sentence")
+        LINES = "lines", _("Line by line")
+        CALM = "calm", _("Calmly, a few times a second")
         PARAGRAPHS = "paragraphs", _("Paragraph by paragraph")
         WHOLE = "whole", _("All at once, when it is done")
 

@@ -9,7 +9,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from chat.access import NotFoundError, may_open
 from chat.live.sentinel import Viewer, allowed_of
-from chat.models import User
+from chat.models import Preferences, User
 
 
 class LoggedOutError(Exception):
@@ -29,6 +29,8 @@ def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
         raise LoggedOutError from None
     if not may_open(person_of(viewer), conversation_id):
         raise NotFoundError("There is no such conversation.")
+    liked = Preferences.objects.filter(user=viewer.user_id).values_list("streaming", flat=True).first()
+    viewer.style = liked or Preferences.Streaming.WORDS
     return viewer
 
 

@@ -34,6 +34,8 @@ async def test_a_clock_that_jumps_changes_nothing(backend: str, tmp_path: Path) 
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+        "NO_FAKE_STAT": "1",
     }
     async with (
         installation(backend, **env) as steady,

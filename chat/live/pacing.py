@@ -1,0 +1,56 @@
+"""In which pieces a viewer gets to see a reply grow: as it comes, or by words, sentences and lines. Only when
+is chosen, never what: snapshots and ends are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from chat.live.reply_log import Segment, joined
+from chat.pipeline.buffering import buffer_for
+
+LONGEST_HOLD = 0.3  # seconds; with the feed's own pace nobody is 0.4 s behind the provider
+
+# What a person may prefer, by the strategy of buffering. Those that hide what is not finished do it in the
+# page: they need no more than a sign of growth.
+STYLES: Final = {
+    "instant": "none",
+    "words": "word",
+    "sentences": "sentence",
+    "lines": "line",
+    "calm": "time",
+    "paragraphs": "time",
+    "whole": "time",
+}
+
+
+class Pacer:
+    """Holds back the text of one reply for one viewer. Times are of one monotonic clock, in seconds."""
+
+    def __init__(self, style: str) -> None:
+        self._buffer = buffer_for(STYLES.get(style, "none"))
+        self._begun = False
+        self.due: float | None = None  # when what is held must go
+
+    def release(self, segments: Iterable[Segment], now: float) -> list[Segment]:
+        """Takes what is new, gives what may be shown. The first words go at once, and all text before output
+        of another kind."""
+        released = []
+        for kind, text in segments:
+            if kind != "text":
+                released += [*self._flushed(), Segment(kind, text)]
+                continue
+            pieces = self._buffer.feed(text)
+            if pieces or self.due is None:
+                self.due = now + LONGEST_HOLD
+            released += [Segment("text", piece) for piece in pieces]
+            if not self._begun:
+                released += self._flushed()
+                self._begun = True
+        if self.due is not None and now >= self.due:
+            released += self._flushed()
+        return joined(released)
+
+    def _flushed(self) -> list[Segment]:
+        self.due = None
+        return [Segment("text", piece) for piece in self._buffer.flush()]

@@ -1,0 +1,69 @@
+"""What is held back of a reply, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.live.pacing import LONGEST_HOLD, STYLES, Pacer
+from chat.live.reply_log import Segment, joined
+from chat.models import Preferences
+from chat.transports.feed import MOST_FRAME_SECONDS
+
+TEXT = "One two three. Four five!\nSix seven"
+
+
+def shown(style: str, *pieces: str, every: float = 0.02) -> list[str]:
+    """What is released after each piece; they come so many seconds after each other."""
+    pacer = Pacer(style)
+    released = [
+        pacer.release([Segment("text", piece)], number * every) for number, piece in enumerate(pieces)
+    ]
+    return ["".join(text for _, text in segments) for segments in released]
+
+
+def test_every_style_that_a_person_may_choose_is_known() -> None:
+    assert set(STYLES) == set(Preferences.Streaming.values)
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("instant", ["I", " th", "ink. ", "So", " I"]),
+        ("words", ["I", " ", "", "think. ", "So "]),
+        ("sentences", ["I", "", "", " think. ", ""]),
+        ("lines", ["I", "", "", "", ""]),
+        ("calm", ["I", "", "", "", ""]),
+    ],
+)
+def test_the_first_words_go_at_once_and_then_whole_pieces(style: str, expected: list[str]) -> None:
+    assert shown(style, "I", " th", "ink. ", "So", " I") == expected
+
+
+@given(
+    st.sampled_from(sorted(STYLES)),
+    st.lists(
+        st.tuples(st.sampled_from(["text", "reasoning"]), st.text(min_size=1, max_size=20), st.floats(0, 1))
+    ),
+)
+def test_nothing_is_lost_changed_or_held_for_long(style: str, output: list[tuple[str, str, float]]) -> None:
+    pacer, now, length = Pacer(style), 0.0, 0
+    came: list[tuple[float, int]] = []  # when how many characters had come
+    released: list[Segment] = []
+    for kind, text, pause in output:
+        now += pause
+        while pacer.due is not None and pacer.due <= now:
+            released += pacer.release([], pacer.due)
+        released += pacer.release([Segment(kind, text)], now)
+        length += len(text)
+        came.append((now, length))
+        gone = sum(len(segment.text) for segment in released)
+        assert all(gone >= so_far for then, so_far in came if then + LONGEST_HOLD <= now)
+    if pacer.due is not None:
+        released += pacer.release([], pacer.due)
+    assert joined(released) == joined(Segment(kind, text) for kind, text, _ in output)
+
+
+def test_nobody_is_400_ms_behind_the_provider() -> None:
+    assert LONGEST_HOLD + MOST_FRAME_SECONDS <= 0.4
