@@ -51,6 +51,14 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     )
 
 
+def message_in_place(finished: Message) -> str:
+    """A finished message over what the page has of it. What is typed in its form, the focus, and the answer
+    to a request that comes from it find their elements again."""
+    body = escape(finished.text) if finished.reply is None else bodies.html(finished.text)
+    in_body = partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
+    return in_body + partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
+
+
 def conversation_state(conversation: Conversation, running: Message | None) -> str:
     """What depends on the conversation as a whole: its version, its title here and in the list, and
     whether the composer offers Send or Stop."""

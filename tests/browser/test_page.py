@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.conftest import Person
 from tests.browser.test_chat import replies, send, text_of, wait_for_text
@@ -295,6 +295,33 @@ def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
     expect(bad).to_have_attribute("aria-pressed", "true")
     bad.click()
     expect(bad).to_have_attribute("aria-pressed", "false")
+
+
+def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Person) -> None:
+    """The live page shows the effect of both requests before their answers are there."""
+    page = person.page
+    reply = ask(page, "/demo instant Judge me slowly")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/feedback/", lambda route: held.append((route, route.fetch())))
+    bad = reply.get_by_role("button", name="Bad reply")
+    bad.press("Enter")
+    reply.get_by_label("Not helpful").check()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    reply.get_by_label("Comment").fill("It says nothing.")
+    _answer(held)
+    expect(page.locator(".feedback-form")).to_be_visible()
+    assert reply.get_by_label("Not helpful").is_checked()
+    expect(reply.get_by_label("Comment")).to_have_value("It says nothing.")
+    reply.get_by_role("button", name="Submit").click()
+    expect(page.locator(".feedback-form")).to_have_count(0)
+    _answer(held)
+    expect(page.get_by_text("Thank you. It is noted.")).to_be_visible()
+
+
+def _answer(held: list[tuple[Route, APIResponse]]) -> None:
+    route, response = held.pop()
+    with route.request.frame.page.expect_event("requestfinished"):
+        route.fulfill(response=response)
 
 
 def test_deleting_from_a_message_on_and_having_it_back(person: Person) -> None:
