@@ -115,6 +115,12 @@ def earlier(conversation: Conversation, thread: list[Message]) -> str:
     return partial(f"#{dom.EARLIER}", "outerHTML", html)
 
 
+def conversation_menu(conversation: Conversation) -> str:
+    """What can be done with it now: to pin what is not pinned, and so on."""
+    html = render_to_string("chat/_conversation_menu.html", {"conversation": conversation})
+    return partial(f"#{dom.conversation_menu(conversation.pk)}", "outerHTML", html)
+
+
 def conversation_list(context: dict[str, Any]) -> str:
     html = render_to_string("chat/_conversation_list.html", context)
     return partial(f"#{dom.CONVERSATIONS}", "outerMorph", html)

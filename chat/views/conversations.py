@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 from uuid import UUID
@@ -52,11 +53,10 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
             if not request.htmx:
                 notes.success(request, _("The chat is deleted."))
                 return redirect("home")
-            undo = reverse("restoration", args=[conversation_id])
+            is_shown = page_of(request) == conversation_id
+            undo = reverse("restoration", args=[conversation_id]) + ("?open=1" if is_shown else "")
             html = fragments.toast(_("The chat is deleted."), undo=undo)
-            if page_of(request) != conversation_id:
-                return _listed(request, html)
-            return _page(request, uuid.uuid4(), html)
+            return _page(request, uuid.uuid4(), html) if is_shown else _listed(request, html)
         case _:
             return _page(request, conversation_id)
 
@@ -64,10 +64,17 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
 @require_POST
 @for_people
 def restoration(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Undoes the deletion."""
+    """Undoes the deletion; `open` goes back to the chat too."""
     restore_conversation(request.user, conversation_id)
     if not request.htmx:
         return redirect("conversation", conversation_id)
+    if request.GET.get("open"):
+        where = {
+            "path": reverse("conversation", args=[conversation_id]),
+            "target": "#chat",
+            "swap": "outerHTML",
+        }
+        return HttpResponse(headers={"HX-Location": json.dumps(where)})
     return _listed(request, fragments.toast(_("The chat is back.")))
 
 
@@ -83,7 +90,10 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         words = _("The chat is in the archive.") if archived else _("The chat is back in the list.")
     if not request.htmx:
         return redirect("conversation", conversation_id)
-    return _listed(request, fragments.toast(words) if words else "")
+    html = fragments.toast(words) if words else ""
+    if page_of(request) == conversation_id:
+        html += fragments.conversation_menu(conversation_for(request.user, conversation_id))
+    return _listed(request, html)
 
 
 def _listed(request: PersonRequest, html: str) -> HttpResponse:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.conftest import Person
-from tests.browser.test_chat import replies, send, text_of, wait_for_text
+from tests.browser.test_chat import WHOLE_REPLY, replies, send, text_of, wait_for_text
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -19,7 +19,7 @@ WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "39
 def ask(page: Page, text: str) -> Locator:
     """Sends a prompt and waits for the end of the reply."""
     reply = send(page, text)
-    expect(reply).not_to_have_attribute("data-status", re.compile("queued|running"), timeout=30_000)
+    expect(reply).not_to_have_attribute("data-status", re.compile("queued|running"), timeout=WHOLE_REPLY)
     return reply
 
 
@@ -93,7 +93,7 @@ def test_a_new_answer_is_marked_in_the_list_until_i_look(person: Person) -> None
     page = person.page
     send(page, "Tell me later")
     page.get_by_role("button", name="New chat").click()
-    expect(entry(page, "Tell me later")).to_have_attribute("data-state", "new", timeout=45_000)
+    expect(entry(page, "Tell me later")).to_have_attribute("data-state", "new", timeout=WHOLE_REPLY)
     page.get_by_role("link", name="Tell me later").click()
     expect(replies(page)).to_have_count(1)
     expect(entry(page, "Tell me later")).not_to_have_attribute("data-state", "new")
@@ -430,7 +430,7 @@ def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Perso
     page = person.page
     reply = send(page, "/demo think Count")
     expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
-    expect(reply).to_have_attribute("data-status", "complete", timeout=45_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     expect(reply.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for \d"))
     expect(reply.locator(".facts")).to_have_text(re.compile(r"\d+ tokens · .*s · \d+/s"))
 
