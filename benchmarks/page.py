@@ -190,8 +190,10 @@ def _logged_in(chromium: Browser, url: str) -> Any:
 def _server() -> Iterator[ServerProcess]:
     with tempfile.TemporaryDirectory() as folder:
         server = ServerProcess(Path(folder) / "data").start()
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -116,8 +116,8 @@ def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> Htt
     return render(request, "chat/_earlier_page.html", context)
 
 
-def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> HttpResponseBase:
-    """The whole page; for htmx, which switches from one chat to another, only what differs, and `more`."""
+def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
+    """The whole page; for htmx, which switches from one chat to another, only what differs, and `toast`."""
     try:
         conversation = conversation_for(request.user, conversation_id)
     except NotFoundError:
@@ -132,7 +132,7 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
     context = _context(request.user, conversation, thread)
     if not request.htmx:
         return render(request, "chat/page.html", context)
-    answer = render(request, "chat/_switched.html", {**context, "more": more})
+    answer = render(request, "chat/_switched.html", {**context, "toast": toast})
     if "HX-History-Restore-Request" not in request.headers:
         answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
     return answer
