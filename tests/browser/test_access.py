@@ -61,6 +61,7 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
     assert violations(page) == [], "stopped"
     page.get_by_role("button", name="Retry").click()
+    wait_for_text(replies(page).first, 40)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("group", name="Version 2 of 2").wait_for()
     assert violations(page) == [], "versions"
