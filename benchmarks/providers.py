@@ -1,6 +1,7 @@
 """CPU for each streamed chunk: our adapters, the SDKs' own typed streams, and bare aiohttp with orjson.
 
     uv run python -m benchmarks.providers [--streams 50] [--tokens 200] [--pace 50] [--rounds 3]
+                                          [--only Gemini]
 
 The scripted server runs in another process. All paths of a round run one after the other; the table shows
 the median of the rounds. Compare ratios: milliseconds differ between machines and from minute to minute.
@@ -178,14 +179,16 @@ async def main() -> None:
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--pace", type=float, default=50)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=PATHS, metavar="ROW", help="one row of the table")
     options = parser.parse_args()
+    rows = {name: paths for name, paths in PATHS.items() if options.only in {None, name}}
     prompt = f"/wire tokens={options.tokens} pace={options.pace}"
     results: dict[tuple[str, str], list[float]] = {}
     async with server() as origin:
-        for each in (path for paths in PATHS.values() for path in paths.values()):
+        for each in (path for paths in rows.values() for path in paths.values()):
             await each(origin, "/wire tokens=1")  # imports, connections
         for _ in range(options.rounds):
-            for name, paths in PATHS.items():
+            for name, paths in rows.items():
                 for kind, path in paths.items():
                     cost = await measure(path, origin, prompt, options.streams)
                     results.setdefault((name, kind), []).append(cost)
@@ -194,7 +197,7 @@ async def main() -> None:
             await (client.aio.aclose() if isinstance(client, genai.Client) else client.close())
     print(f"CPU per chunk in us, {options.streams} streams of {options.pace:g} chunks a second")
     print(f"{'':24}" + "".join(f"{kind:>17}" for kind in (*KINDS, "ours / bare")))
-    for name, paths in PATHS.items():
+    for name, paths in rows.items():
         cost = {kind: statistics.median(results[name, kind]) for kind in paths}
         cells = "".join(f"{cost[kind]:17.0f}" if kind in cost else " " * 17 for kind in KINDS)
         print(f"{name:24}{cells}{cost['ours'] / cost['bare']:17.2f}")

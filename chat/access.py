@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from chat.models import ChatModel, Conversation, Message, User
+from chat.models.message import MessageQuerySet
 
 
 class NotFoundError(Exception):
@@ -24,6 +25,26 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
     if conversation is None:
         raise NotFoundError("There is no such conversation.")
     return conversation
+
+
+def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | None:
+    """The conversation that this person's prompt goes to, with its row locked until the transaction ends;
+    None for an id that nobody has used yet, which is a new chat. Raises `NotFoundError`."""
+    conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
+    if not user.is_active or (
+        conversation is not None and (conversation.owner_id != user.pk or conversation.deleted_at is not None)
+    ):
+        raise NotFoundError("There is no such conversation.")
+    return conversation
+
+
+def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:
+    """What the thread shows to this person while they may see it: nothing of what is not theirs, no longer,
+    or not there yet; `conversation_seen_by` tells which."""
+    theirs = Q(conversation__owner_id=user_id, conversation__owner__is_active=True)
+    return Message.objects.shown().filter(
+        theirs, conversation_id=conversation_id, conversation__deleted_at=None
+    )
 
 
 def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | None:

@@ -118,7 +118,14 @@ else:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         # A database that is away is said to be so soon: by default a thread would wait for 30 s.
-        "pool": {"min_size": 2, "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2), "timeout": 5},
+        "pool": {
+            "min_size": 2,
+            "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2),
+            "timeout": 5,
+            # And one that is back is used at once: else the pool waits twice as long after each attempt, up
+            # to minutes. Having given up, it tries again for the next who asks.
+            "reconnect_timeout": 1,
+        },
     }
 
 # --- Channels ------------------------------------------------------------------------------------
@@ -285,5 +292,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)}},
+    "loggers": {
+        "chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)},
+        "google_genai": {"level": "ERROR"},  # it warns that it uses GOOGLE_API_KEY, and does not
+    },
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -24,12 +25,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 POSTGRES_URL = os.environ.get("STEADY_TEST_DATABASE_URL", "")
 REDIS_URL = os.environ.get("STEADY_TEST_REDIS_URL", "")
 NGINX = shutil.which("nginx")
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), "")
 
 _NEEDS = {
     "needs_chromium": (CHROMIUM, "Chromium is not installed (apt install chromium)."),
     "needs_postgres": (POSTGRES_URL, "STEADY_TEST_DATABASE_URL names no PostgreSQL database."),
     "needs_redis": (REDIS_URL, "STEADY_TEST_REDIS_URL names no Redis."),
     "needs_nginx": (NGINX, "nginx is not installed (apt install nginx)."),
+    "needs_faketime": (FAKETIME, "libfaketime is not installed (apt install libfaketime)."),
 }
 
 

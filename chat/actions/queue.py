@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
 from chat.actions.errors import LimitReachedError
-from chat.generation.lease import running_of
+from chat.generation.lease import running_of, taken
 from chat.generation.runner import runner
-from chat.models import ChatModel, Conversation, Generation, Message, Role, User
+from chat.models import LIVE, ChatModel, Conversation, Generation, Message, Role, User
 
 
-def queue_reply(
-    conversation: Conversation, prompt: Message, model: ChatModel, *, continues: Message | None = None
-) -> Message:
-    """Adds an empty reply to `prompt` with its queued generation, as the conversation's head; it starts
-    when the transaction commits. The caller holds the conversation's lock and saves it."""
-    version = conversation.next_version()
-    message = Message.objects.create(
-        conversation=conversation,
-        parent=prompt,
-        position=conversation.next_position(),
-        role=Role.ASSISTANT,
-        added_version=version,
-        version=version,
-    )
-    generation = Generation.objects.create(
-        conversation=conversation,
-        message=message,
-        model=model,
-        model_label=model.label,
-        continues=continues,
-        queued_at=Now(),
-    )
-    conversation.head = message
-    transaction.on_commit(lambda: runner.start_generation(generation.pk))
-    return message
+def queue_replies(
+    conversation: Conversation,
+    prompt: Message,
+    models: Iterable[ChatModel],
+    *,
+    new: Iterable[Message] = (),
+    continues: Message | None = None,
+) -> list[Message]:
+    """Adds an empty reply to `prompt` for each model with its generation, the last as the conversation's
+    head, after the messages that are `new` too. They start when the transaction commits: here at once, where
+    this process serves and no reply before them runs. The caller holds the conversation's lock and saves it.
+    """
+    lease = taken() if runner.accepting and not _waits(prompt) else {}
+    replies, generations = [], []
+    for model in models:
+        version = conversation.next_version()
+        reply = Message(
+            conversation=conversation,
+            parent=prompt,
+            position=conversation.next_position(),
+            role=Role.ASSISTANT,
+            added_version=version,
+            version=version,
+        )
+        generation = Generation(
+            conversation=conversation,
+            message=reply,
+            model=model,
+            model_label=model.label,
+            continues=continues,
+            queued_at=Now(),
+            **lease,
+        )
+        replies.append(reply)
+        generations.append(generation)
+        conversation.head = reply
+    Message.objects.bulk_create([*new, *replies])
+    Generation.objects.bulk_create(generations)
+    for generation in generations:
+        claimed = generation if lease else None
+        transaction.on_commit(
+            lambda pk=generation.pk, claimed=claimed: runner.start_generation(pk, claimed)  # type: ignore[misc]
+        )
+    return replies
+
+
+def _waits(prompt: Message) -> bool:
+    """Whether the reply that this prompt follows still runs."""
+    before = prompt.parent_id
+    return before is not None and Generation.objects.filter(message=before, status__in=LIVE).exists()
 
 
 def check_running_limit(user: User, more: int) -> None:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from chat.access import NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.queue import check_running_limit, queue_reply
+from chat.actions.queue import check_running_limit, queue_replies
 from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
 from chat.live.hints import hints
@@ -78,7 +78,9 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
         model = model_for(user, model_id or generation.model_id or 0)
         message.shown = False
         message.save(update_fields=["shown"])
-        reply = queue_reply(conversation, message.parent, model, continues=message if continues else None)
+        (reply,) = queue_replies(
+            conversation, message.parent, [model], continues=message if continues else None
+        )
         conversation.path_version = conversation.version
         conversation.save()
         transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))

@@ -8,12 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from chat.access import NotFoundError, conversation_for, may_open, model_for
+from chat.access import conversation_to_write, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
-from chat.actions.queue import check_running_limit, queue_reply
+from chat.actions.queue import check_running_limit, queue_replies
 from chat.live.hints import hints
 from chat.models import ChatModel, Conversation, Message, Role, User
-from chat.models.conversation import TITLE_LENGTH
+
+TITLE_CHARS = 60  # of the prompt, as a conversation's first title
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +44,22 @@ def send_message(
 
 def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_ids: list[int | str]) -> Sent:
     with transaction.atomic():
-        if sent_before := _sent_before(user, conversation_id, client_id, text):
+        conversation = conversation_to_write(user, conversation_id)
+        if conversation and (sent_before := _sent_before(conversation, client_id, text)):
             return Sent(sent_before, is_new=False)
         models = _checked_models(user, model_ids)
-        conversation = _conversation(user, conversation_id, text)
-        # Asked again under the lock: the same frame may have come twice at the same time.
-        if sent_before := _sent_before(user, conversation_id, client_id, text):
-            return Sent(sent_before, is_new=False)
         check_running_limit(user, len(models))
-        message = _add_prompt(conversation, client_id, text)
-        for model in models:
-            queue_reply(conversation, message, model)
-        conversation.save()
-        transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
-    return Sent(message, is_new=True)
+        is_new = conversation is None
+        conversation = conversation or Conversation(id=conversation_id, owner=user, title=_title(text))
+        prompt = _prompt(conversation, client_id, text)
+        queue_replies(conversation, prompt, models, new=[prompt])
+        conversation.save(force_insert=is_new)
+        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
+    return Sent(prompt, is_new=True)
 
 
-def _sent_before(user: User, conversation_id: UUID, client_id: UUID, text: str) -> Message | None:
-    theirs = Message.objects.filter(conversation__owner=user, conversation__deleted_at=None)
-    message = theirs.filter(conversation_id=conversation_id, client_id=client_id).first()
+def _sent_before(conversation: Conversation, client_id: UUID, text: str) -> Message | None:
+    message = conversation.messages.filter(client_id=client_id).first()
     if message is not None and message.text != text:
         raise ConflictError(
             "This message was sent before with another text. Reload the page and send it again."
@@ -93,22 +91,15 @@ def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
 
 
-def _conversation(user: User, conversation_id: UUID, text: str) -> Conversation:
-    """The person's conversation, locked; made now if the id is unused."""
-    try:
-        return conversation_for(user, conversation_id, write=True)
-    except NotFoundError:
-        if not may_open(user, conversation_id):
-            raise
+def _title(text: str) -> str:
     title = " ".join(text.split())
-    if len(title) > 60:
-        title = title[:59].rstrip() + "…"
-    return Conversation.objects.create(id=conversation_id, owner=user, title=title[:TITLE_LENGTH])
+    return title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
 
 
-def _add_prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
+def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
+    """Not saved yet."""
     version = conversation.next_version()
-    message = Message.objects.create(
+    return Message(
         conversation=conversation,
         parent=conversation.head,
         position=conversation.next_position(),
@@ -119,5 +110,3 @@ def _add_prompt(conversation: Conversation, client_id: UUID, text: str) -> Messa
         added_version=version,
         version=version,
     )
-    conversation.head = message
-    return message

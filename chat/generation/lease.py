@@ -31,6 +31,22 @@ SERVER_STOPPED = "The server stopped while this reply was being written. What ha
 NEVER_STARTED = "The server stopped before this reply could begin. Retry to send it now."
 
 
+def taken() -> dict[str, Any]:
+    """The fields of a generation that this process takes at this moment."""
+    return {
+        "owner": PROCESS_NAME,
+        "status": Status.RUNNING,
+        "started_at": Now(),
+        "heartbeat_at": Now(),
+    }
+
+
+def give_back(generation_id: UUID) -> None:
+    """Queues again what was taken and not begun."""
+    mine = Generation.objects.filter(pk=generation_id, owner=PROCESS_NAME, status=Status.RUNNING)
+    mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None)
+
+
 def claim(generation_id: UUID) -> Generation | None:
     """Takes a queued generation for this process; None if it is not to be had (taken, stopped, or waiting
     for the reply before it). Marks it as running."""
@@ -38,10 +54,7 @@ def claim(generation_id: UUID) -> Generation | None:
     with transaction.atomic():
         conversation = _locked_conversation(generation_id)
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
-        taken = free.filter(~Exists(before), stop_requested=False).update(
-            owner=PROCESS_NAME, status=Status.RUNNING, started_at=Now(), heartbeat_at=Now()
-        )
-        if not taken:
+        if not free.filter(~Exists(before), stop_requested=False).update(**taken()):
             return None
         generation = (
             Generation.objects.select_related("message__parent", "model__provider", "continues")
@@ -51,6 +64,12 @@ def claim(generation_id: UUID) -> Generation | None:
         if conversation is not None:
             _touch(conversation, generation.message)
     return generation
+
+
+def finish(generation: Generation, status: Status, segments: Iterable[Segment], **fields: Any) -> list[UUID]:
+    """The `end` of what this process holds, then the queued generations that waited for it."""
+    end(generation.pk, PROCESS_NAME, status, segments, **fields)
+    return waiting_after(generation.message_id)
 
 
 def waiting_after(message_id: UUID) -> list[UUID]:

@@ -21,7 +21,6 @@ from chat.generation.journal import Journal, Record
 from chat.generation.policy import policy_for
 from chat.live.hints import hints
 from chat.live.hub import hub
-from chat.live.process import PROCESS_NAME
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
@@ -79,9 +78,10 @@ class Run:
     """Owned by the runner as one task. `stop` ends it as stopped, `interrupt` as interrupted (the server
     shuts down), `abandon` without a write (the lease was lost)."""
 
-    def __init__(self, generation_id: UUID, journal: Journal) -> None:
+    def __init__(self, generation_id: UUID, journal: Journal, claimed: Generation | None = None) -> None:
         self.id = generation_id
-        self.message_id: UUID | None = None
+        self.waiting: list[UUID] = []  # after the end: the queued generations that waited for it
+        self._claimed = claimed
         self._journal = journal
         self._log = ReplyLog()
         self._reason: str | None = None
@@ -109,10 +109,9 @@ class Run:
         hub.logs[self.id] = self._log
         hints.produce(self.id)
         try:
-            generation = await run_unit(lease.claim, self.id)
+            generation = self._claimed or await run_unit(lease.claim, self.id)
             if generation is None:
                 return
-            self.message_id = generation.message_id
             ending = Ending()
             record = Record(self.id, self._log, on_stop=self.stop, on_lost=self.abandon)
             self._journal.open(record)
@@ -231,17 +230,10 @@ class Run:
             try:
                 segments: list[Segment] = self._log.since(0)
                 async with self._journal.ending(record):
-                    await asyncio.shield(
-                        run_unit(
-                            lease.end,
-                            self.id,
-                            PROCESS_NAME,
-                            ending.status,
-                            segments,
-                            opaque=ending.opaque,
-                            **fields,
-                        )
+                    unit = run_unit(
+                        lease.finish, generation, ending.status, segments, opaque=ending.opaque, **fields
                     )
+                    self.waiting = await asyncio.shield(unit)
             except (DataError, IntegrityError) as error:
                 # A number or a word of the provider's that no column takes must not cost the reply its end.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)

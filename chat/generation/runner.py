@@ -11,12 +11,13 @@ from django.db import DatabaseError
 
 from chat.database import run_unit
 from chat.generation.journal import Journal
-from chat.generation.lease import waiting_after
+from chat.generation.lease import give_back
 from chat.generation.recovery import Recovery
 from chat.generation.run import Run
 from chat.live.hints import hints
 from chat.live.hub import hub
 from chat.live.sentinel import sentinel
+from chat.models import Generation
 from chat.providers.registry import close_all
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Runner:
         self.journal = Journal()
         self.recovery = Recovery(lambda: list(self._runs), self._begin)
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
+        self._returns: list[asyncio.Task[None]] = []
 
     @property
     def started(self) -> bool:
@@ -53,28 +55,36 @@ class Runner:
         self.journal.start()
         self.recovery.start()
 
-    def start_generation(self, generation_id: UUID) -> None:
-        """From any thread, after the commit that queued it. Where nothing serves (a management command),
-        the row waits for a server's sweep."""
+    def start_generation(self, generation_id: UUID, claimed: Generation | None = None) -> None:
+        """From any thread, after the commit that queued it, or `claimed` it for this process. Where nothing
+        serves (a management command), the row waits for a server's sweep."""
         if hub.loop is not None and not hub.loop.is_closed():
-            hub.loop.call_soon_threadsafe(self._begin, generation_id)
+            hub.loop.call_soon_threadsafe(self._begin, generation_id, claimed)
 
-    def _begin(self, generation_id: UUID) -> None:
-        if not self.accepting or generation_id in self._runs:
+    def _begin(self, generation_id: UUID, claimed: Generation | None = None) -> None:
+        if generation_id in self._runs:
             return
-        run = Run(generation_id, self.journal)
+        if not self.accepting:
+            if claimed is not None:
+                self._returns.append(asyncio.create_task(run_unit(give_back, generation_id)))
+            return
+        run = Run(generation_id, self.journal, claimed)
         # A fresh context: else the task would inherit the executor and locals of the request that sent it.
-        task = asyncio.create_task(
-            self._drive(run), context=contextvars.Context(), name=f"generation-{generation_id}"
+        # Begun at once, so that viewers who see it as running in the database find its output here.
+        task = asyncio.Task(
+            self._drive(run),
+            loop=asyncio.get_running_loop(),
+            context=contextvars.Context(),
+            name=f"generation-{generation_id}",
+            eager_start=True,
         )
         self._runs[generation_id] = (run, task)
 
     async def _drive(self, run: Run) -> None:
         try:
             await run()
-            if run.message_id is not None:
-                for waiting in await run_unit(waiting_after, run.message_id):
-                    self._begin(waiting)
+            for waiting in run.waiting:
+                self._begin(waiting)
         except DatabaseError as error:
             logger.error("Generation %s was left to the sweep: %s", run.id, error)
         except Exception:
@@ -98,6 +108,7 @@ class Runner:
             run.interrupt()
             tasks.append(task)
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._returns, return_exceptions=True)
         await sentinel.dismiss(2.0)
         await self.journal.stop()
         await sentinel.stop()

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import DatabaseError
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 
-from chat.access import NotFoundError, conversation_seen_by
+from chat.access import NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
@@ -28,6 +28,7 @@ from chat.live.replica import replicas
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.sentinel import Viewer, sentinel
 from chat.models import LIVE, Conversation, Message
+from chat.models.message import shown_with
 
 PAGE_LENGTH = 50  # messages that a page opens with
 QUIET_SECONDS = 15.0
@@ -188,16 +189,18 @@ class _Look(NamedTuple):
 
 def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Look | None:
     """None for an id that nobody has used yet. Raises `NotFoundError` for what is not this person's."""
-    conversation = conversation_seen_by(user_id, conversation_id)
-    if conversation is None:
-        return None
-    shown = conversation.messages.shown()
+    shown = messages_seen_by(user_id, conversation_id)
     news = Q(version__gt=version)
     if first:
         news |= Q(generation__status__in=LIVE)
     messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
-    conversation = messages[0].conversation if messages else conversation  # as it was with these messages
-    if conversation.path_version <= version <= conversation.version and len(messages) <= PAGE_LENGTH:
-        return _Look(conversation, messages, whole=False)
-    messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
-    return _Look(messages[0].conversation if messages else conversation, messages, whole=True)
+    # As it was with these messages, of one moment.
+    conversation = messages[0].conversation if messages else conversation_seen_by(user_id, conversation_id)
+    if conversation is None:
+        return None
+    whole = not conversation.path_version <= version <= conversation.version or len(messages) > PAGE_LENGTH
+    if whole:
+        messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+        conversation = messages[0].conversation if messages else conversation
+    prefetch_related_objects([message for message in messages if not message.is_live], *shown_with())
+    return _Look(conversation, messages, whole)

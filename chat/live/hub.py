@@ -28,11 +28,12 @@ class Watcher:
 
     async def wait(self, seconds: float) -> bool:
         """Returns true when woken since the last call, false when `seconds` passed without."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return False
+        if not self._event.is_set():  # the usual case of a reply that grows needs no timer
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+            except TimeoutError:
+                return False
         self._event.clear()
         return True
 

@@ -121,8 +121,20 @@ class Sentinel:
             self._versions = versions
 
 
-def allowed_of(claims: Collection[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
-    """Those of the (user id, session key, session hash) that still hold."""
+def allowed_of(
+    claims: Collection[tuple[int, str, str]], people: Collection[User] | None = None
+) -> set[tuple[int, str, str]]:
+    """Those of the (user id, session key, session hash) that still hold. `people` are the users of these
+    claims, if they have just been read."""
+    if people is None:
+        people = []
+        for ids in _chunks([user_id for user_id, _, _ in claims]):
+            people += User.objects.filter(pk__in=ids).only("pk", "password", "is_active")
+    hashes = {
+        user.pk: {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
+        for user in people
+        if user.is_active
+    }
     keys: set[str] = set()
     for chunk in _chunks([key for _, key, _ in claims]):
         keys |= set(
@@ -130,10 +142,6 @@ def allowed_of(claims: Collection[tuple[int, str, str]]) -> set[tuple[int, str, 
                 "session_key", flat=True
             )
         )
-    hashes: dict[int, set[str]] = {}
-    for ids in _chunks([user_id for user_id, _, _ in claims]):
-        for user in User.objects.filter(pk__in=ids, is_active=True).only("pk", "password"):
-            hashes[user.pk] = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
     return {claim for claim in claims if claim[1] in keys and claim[2] in hashes.get(claim[0], ())}
 
 

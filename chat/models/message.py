@@ -25,13 +25,14 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self) -> MessageQuerySet:
         """What the thread shows, in its order: the path to the head (with side-by-side replies). Each comes
         with the conversation as it was in the very same moment: its version is the one they show."""
-        path = self.filter(shown=True).order_by("position")
-        siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
-        return path.select_related("generation", "conversation").prefetch_related(
-            "feedback",
-            models.Prefetch("parent", Message.objects.only("pk")),
-            models.Prefetch("parent__children", siblings),
-        )
+        return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
+
+
+def shown_with() -> list[str | models.Prefetch[Any]]:
+    """What a finished message is shown with, for `prefetch_related`: its verdict and its versions."""
+    siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
+    parents = models.Prefetch("parent", Message.objects.only("pk"))
+    return ["feedback", parents, models.Prefetch("parent__children", siblings)]
 
 
 @dataclass(frozen=True, slots=True)

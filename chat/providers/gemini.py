@@ -1,23 +1,28 @@
-"""Gemini over its REST interface, with aiohttp.
+"""Gemini through Google's official SDK.
 
-Without Google's SDK, on purpose. What it does for a chat is one header and one address. It parses each
-chunk, writes it out as text and parses that again (four times our cost); after a failed connection it
-sleeps for up to ten seconds and tries again by itself; it cannot read a comment in a stream; it reads a
-dozen environment variables; it brings seven packages and 40 MB of memory. The tests hold this adapter to
-what the SDK sends and reads.
+The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
+its typed stream costs several times as much (`benchmarks/providers.py`). It has no call that hands out
+the bytes of a stream, so the transport it is given keeps each answer for the adapter and shows the SDK
+an empty one: whatever the SDK would parse, continue or run by itself, it finds nothing.
 https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import httpx2
 import orjson
+from google import genai
+from google.genai import types
+from google.genai.client import DebugConfig
+from google.genai.errors import APIError
 
 from chat.providers import failures
 from chat.providers.base import Account, ChatRequest, ModelInfo
@@ -39,13 +44,12 @@ class GeminiProvider:
             raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
         self.account = account
         self._negotiator = Negotiator(_CONCESSIONS)
-        self._session: aiohttp.ClientSession | None = None
+        self._transport = _Transport()
+        self._models = _client(account, self._transport).aio.models
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
-        path = f"models/{quote(request.model.removeprefix('models/'), safe='')}:streamGenerateContent?alt=sse"
-
         async def post(body: Body) -> aiohttp.ClientResponse:
-            return await self._request("POST", path, body)
+            return await self._answer(self._generate(request.model, body))
 
         response = await self._negotiator.send(request.model, content_body(request), post)
         decoder = ContentDecoder(request.model, self.account.api_key)
@@ -59,7 +63,7 @@ class GeminiProvider:
                 raise failures.from_transport(error, secret=self.account.api_key) from None
 
     async def list_models(self) -> list[ModelInfo]:
-        async with _closing(await self._request("GET", "models?pageSize=1000")) as response:
+        async with _closing(await self._answer(self._models.list(config={"page_size": 1000}))) as response:
             try:
                 entries = orjson.loads(await response.read())["models"]
                 return [info for entry in entries if (info := _model_info(entry))]
@@ -69,37 +73,102 @@ class GeminiProvider:
                 raise failures.from_transport(error, secret=self.account.api_key) from None
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._transport.aclose()
 
-    async def _request(self, method: str, path: str, body: Body | None = None) -> aiohttp.ClientResponse:
-        """The response to be read and closed by the caller. Raises `ProviderError`."""
+    async def _generate(self, model: str, body: Body) -> None:
+        """Lets the SDK send `body` as it is: typed models would write its bytes and signatures anew."""
+        stream = await self._models.generate_content_stream(
+            model=f"models/{quote(model.removeprefix('models/'), safe='')}",
+            contents=" ",  # the body's take its place
+            config={
+                "http_options": {"extra_body": body},
+                "automatic_continuation": False,
+                "automatic_function_calling": {"disable": True},
+            },
+        )
+        async for _ in stream:  # sends the request; there is nothing in it
+            pass
+
+    async def _answer(self, call: Awaitable[object]) -> aiohttp.ClientResponse:
+        """What the SDK's `call` was answered, to be read and closed by the caller. Raises `ProviderError`."""
         secret = self.account.api_key
-        url = f"{(self.account.base_url or DEFAULT_BASE_URL).rstrip('/')}/v1/{path}"
-        data = None if body is None else orjson.dumps(body)
-        if self._session is None:
-            self._session = _session()
-        headers = {"x-goog-api-key": secret, "content-type": "application/json"}
+        answers: list[aiohttp.ClientResponse] = []
+        _answers.set(answers)
         try:
-            # A redirect would carry the key's header to another host.
-            response = await self._session.request(
-                method, url, data=data, headers=headers, allow_redirects=False
-            )
-            if response.status == 200:
-                return response
-            async with _closing(response):
-                text = await response.text(errors="replace")
+            await call
+            return answers.pop()
+        except APIError as error:
+            headers = error.response.headers
+            raise failures.from_status(error.code, error.details, secret=secret, headers=headers) from None
         except TRANSPORT_ERRORS as error:
             raise failures.from_transport(error, secret=secret) from None
-        raise failures.from_status(response.status, _json_or(text), secret=secret, headers=response.headers)
+        except (ValueError, httpx2.InvalidURL) as error:  # no request can be made of that address or model
+            raise ConfigurationError(detail=failures.redact(str(error), secret)) from None
+        finally:
+            for unread in answers:
+                unread.close()
+
+
+_answers: ContextVar[list[aiohttp.ClientResponse]] = ContextVar("answers")
+
+
+class _Transport(httpx2.AsyncBaseTransport):
+    """Sends the SDK's requests with aiohttp. A good answer is kept unread in `_answers`, for the SDK there
+    is an empty one; any other goes to the SDK, which makes an error of it."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._session = self._session or _session()
+        request.headers.pop("accept-encoding", None)  # aiohttp names what it can decode
+        # A redirect would carry the key's header to another host.
+        response = await self._session.request(
+            request.method,
+            str(request.url),
+            headers=request.headers,
+            data=request.content or None,
+            allow_redirects=False,
+        )
+        if response.status == 200:
+            _answers.get().append(response)
+            return httpx2.Response(200)
+        async with _closing(response):
+            text = await response.text(errors="replace")
+        waits = {name: value for name, value in response.headers.items() if "retry-after" in name.lower()}
+        return httpx2.Response(response.status, headers=waits, text=text)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),  # the pipeline's the rest
-        trust_env=True,  # the machine's proxy, as the SDKs do
+        trust_env=True,  # the machine's proxy, as the other SDKs do
     )
+
+
+def _client(account: Account, transport: _Transport) -> genai.Client:
+    """An SDK client that takes everything from the account and nothing from the environment."""
+    options = types.HttpOptions(
+        base_url=account.base_url or DEFAULT_BASE_URL,
+        api_version="v1",
+        retry_options=types.HttpRetryOptions(attempts=1),  # the pipeline retries
+        httpx_async_client=httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False),
+        # Never used; without them the SDK reads certificates for each, 50 ms on the event loop.
+        httpx_client=httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False),
+        async_client_args={"ssl": True},
+    )
+    debug = DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
+    try:
+        return genai.Client(
+            api_key=account.api_key, enterprise=False, debug_config=debug, http_options=options
+        )
+    except ImportError as error:  # GOOGLE_GENAI_HTTP_CLIENT has no switch of its own
+        raise ConfigurationError(detail=str(error)) from None
 
 
 @asynccontextmanager
@@ -108,13 +177,6 @@ async def _closing(response: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.C
         yield response
     finally:
         response.release()  # to the pool, or closed if there is more to come
-
-
-def _json_or(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def _model_info(entry: Mapping[str, Any]) -> ModelInfo | None:

@@ -203,4 +203,5 @@ _OUTCOMES = {
     "PROHIBITED_CONTENT": Outcome.REFUSED,
     "SPII": Outcome.REFUSED,
     "IMAGE_SAFETY": Outcome.REFUSED,
+    "CONTINUATION": Outcome.PAUSED,
 }

@@ -130,8 +130,11 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
     sse = SSEDecoder()
     while not decoder.done:
         try:
-            async with asyncio.timeout(LINGER_SECONDS if decoder.finished else None):
+            if decoder.finished is None:
                 chunk = await anext(chunks)
+            else:
+                async with asyncio.timeout(LINGER_SECONDS):
+                    chunk = await anext(chunks)
         except StopAsyncIteration:
             break
         except TRANSPORT_ERRORS:

@@ -14,27 +14,28 @@ from chat.rendering.markdown import render_markdown
 
 
 class Bodies:
-    """Rendered texts by (language, text), the last used ones, up to `size` bytes in all. For any
-    thread."""
+    """Rendered texts by (language, text, prefix of ids), the last used ones, up to `size` bytes in all. For
+    any thread."""
 
     def __init__(self, size: int) -> None:
         self._size, self._used = size, 0
-        self._kept: OrderedDict[tuple[str | None, str], SafeString] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, str, str], SafeString] = OrderedDict()
         self._lock = Lock()
 
-    def html(self, text: str) -> SafeString:
-        key = (get_language(), text)
+    def html(self, text: str, id_prefix: str) -> SafeString:
+        """What `render_markdown` makes of the two."""
+        key = (get_language(), text, id_prefix)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        html = render_markdown(text)
+        html = render_markdown(text, id_prefix=id_prefix)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = html
                 self._used += getsizeof(text) + getsizeof(html)
             while self._used > self._size:
-                (_, old), dropped = self._kept.popitem(last=False)
+                (_, old, _), dropped = self._kept.popitem(last=False)
                 self._used -= getsizeof(old) + getsizeof(dropped)
         return html
 

@@ -43,6 +43,11 @@ def message_menu(message_id: UUID) -> str:
     return f"mm-{message_id}"
 
 
+def footnotes(message_id: UUID) -> str:
+    """What the ids of a message's footnotes begin with, after `fn-`."""
+    return message_id.hex
+
+
 def feedback(message_id: UUID) -> str:
     return f"f-{message_id}"
 

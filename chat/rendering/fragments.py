@@ -6,13 +6,13 @@ frame costs 20 us, a string 2, measured).
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 from uuid import UUID
 
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape
 from django.utils.translation import gettext
 
 from chat.live.follow import PAGE_LENGTH
@@ -40,7 +40,7 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
     if body is None and message.reply is not None:
-        body = bodies.html(message.text)
+        body = bodies.html(message.text, dom.footnotes(message.pk))
     return render_to_string(
         "chat/_message.html",
         {
@@ -54,7 +54,11 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
 def message_in_place(finished: Message) -> str:
     """A finished message over what the page has of it. What is typed in its form, the focus, and the answer
     to a request that comes from it find their elements again."""
-    body = escape(finished.text) if finished.reply is None else bodies.html(finished.text)
+    body = (
+        escape(finished.text)
+        if finished.reply is None
+        else bodies.html(finished.text, dom.footnotes(finished.pk))
+    )
     in_body = partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
     return in_body + partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
 
@@ -66,9 +70,12 @@ def conversation_state(conversation: Conversation, running: Message | None) -> s
     return version(conversation.version) + render_to_string("chat/streams/conversation_changed.html", context)
 
 
-def reasoning_started(message_id: UUID) -> str:
-    html = render_to_string("chat/_reasoning.html", {"message_id": message_id, "reasoning": "", "open": True})
-    return partial(f"#{dom.reasoning(message_id)}", "outerHTML", html)
+def reasoning_started(message: Message, text: str, *, ended: bool = False) -> str:
+    """The reasoning that has come so far; with `ended`, the answer has begun too."""
+    title = _title_of_reasoning(message) if ended else gettext("Thinking…")
+    context = {"message_id": message.pk, "reasoning": text, "reasoning_title": title}
+    html = render_to_string("chat/_reasoning.html", context)
+    return partial(f"#{dom.reasoning(message.pk)}", "outerHTML", html)
 
 
 def reasoning_grew(message_id: UUID, text: str) -> str:
@@ -77,11 +84,8 @@ def reasoning_grew(message_id: UUID, text: str) -> str:
 
 def reasoning_ended(message: Message) -> str:
     """The title of the reasoning, once the answer itself begins."""
-    started_at = message.reply.started_at if message.reply else None
-    words = gettext("Thoughts")
-    if started_at is not None and (passed := (timezone.now() - started_at).total_seconds()) >= 1:
-        words = gettext("Thought for %(time)s") % {"time": seconds(passed)}
-    return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", escape(words))
+    title = escape(_title_of_reasoning(message))
+    return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", title)
 
 
 def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
@@ -134,3 +138,10 @@ def toast(text: str, *, undo: str = "") -> str:
 
 def text_of(segments: list[Segment], kind: str) -> str:
     return "".join(segment.text for segment in segments if segment.kind == kind)
+
+
+def _title_of_reasoning(message: Message) -> str:
+    started_at = message.reply.started_at if message.reply else None
+    if started_at is not None and (passed := (timezone.now() - started_at).total_seconds()) >= 1:
+        return gettext("Thought for %(time)s") % {"time": seconds(passed)}
+    return gettext("Thoughts")

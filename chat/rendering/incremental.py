@@ -19,7 +19,7 @@ from html import escape
 
 from pyromark import reference_definitions
 
-from chat.rendering.code import highlight
+from chat.rendering.code import highlight, may_hold_code
 from chat.rendering.markdown import render_blocks
 from chat.rendering.math import unclosed_formula
 from chat.rendering.patches import (
@@ -43,9 +43,7 @@ __all__ = ["IncrementalRenderer", "Patch"]
 # sum of all renderings stays linear, however long one paragraph is. A mark costs as much as 8 letters.
 _LIGHT, _HEAVY = 4_096, 32_768
 _MARKS = ("[", "*", "_", "`", "$", "<", ">", "~", "|", "\\", "!", "- ", "+ ", ". ", ") ")
-# Beyond this much text, or code that may be highlighted, a call takes more than about 10 ms.
-_MUCH_TEXT = 24_000
-_MUCH_CODE = 4_000
+_MUCH_TEXT = 24_000  # takes about 10 ms
 
 _MOST_CONTAINERS = 24
 # Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
@@ -98,15 +96,19 @@ class IncrementalRenderer:
         self._definitions: dict[str, tuple[str, str]] = {}
         self._colours: dict[tuple[str, str], str] = {}
         self._finished: list[str] = []  # HTML of top-level blocks
-        self._past: list[str] = []  # source of the open block before the window
-        self._done: list[str] = []  # HTML of the open block before the window
+        self._past = _Pieces()  # source of the open block before the window
+        self._done = _Pieces()  # HTML of the open block before the window
         self._containers: list[_Container] = []
         self._frame = _Frame()
         self._window = ""
         self._complete = 0  # characters of the window that are parsed for structure
         self._rendered = 0  # characters of the window when it was last rendered
         self._least_growth = 0  # that it needs before it is rendered again
-        self._tail = ""  # HTML of the window, with the end tags of the containers
+        self._tail = (
+            ""  # HTML of the window, with the end tags of the containers unless they are in `_closers`
+        )
+        self._closers = ""  # while letters go on plainly: the end tags after them
+        self._end = ""  # and the path to the element they go to
         self._context = ""  # kind of the block at the end
         self._plain = False
         self._blanks = ""  # at the end of the window, not shown yet
@@ -116,14 +118,11 @@ class IncrementalRenderer:
         """All text that was fed, exactly as it came."""
         return "".join(self._fed)
 
-    @property
-    def needs_thread(self) -> bool:
-        """Whether the next `patches` may take more than about 10 ms; `finish` does past 24,000 characters."""
-        pending = sum(map(len, self._pending))
-        if pending + len(self._window) > _MUCH_TEXT:
-            return True
-        closes = self._context == "Fence" and any("``" in text or "~~" in text for text in self._pending)
-        return closes and sum(map(len, self._past)) > _MUCH_CODE
+    def takes_long(self, text: str) -> bool:
+        """Whether `patches`, once `text` is fed, may take more than a few milliseconds: it is much, or code
+        may end in it, which is coloured then (the first of a language loads its lexer: 2 to 300 ms)."""
+        coming = "".join([self._window, *self._pending, text])
+        return len(coming) > _MUCH_TEXT or may_hold_code(coming)
 
     def feed(self, text: str) -> None:
         """Take more source text; only stores it."""
@@ -141,30 +140,34 @@ class IncrementalRenderer:
         self._window += new
         if self._plain and self._goes_on_plainly(new):
             return self._append_plain(new)
-        self._plain = False
+        self._end_plain()
         if len(self._window) - self._rendered < self._least_growth:
             return []
         return self._render()
 
     def snapshot(self) -> str:
         """The HTML inside the body as the last call of `patches` or `finish` left it."""
-        return "".join([*self._finished, *self._done, self._tail])
+        return "".join([*self._finished, str(self._done), self._tail, self._closers])
 
     def finish(self) -> list[Patch]:
-        """Render the whole once; patches for the top-level blocks whose HTML differs from it."""
-        shown = [*self._finished, *split_elements("".join(self._done) + self._tail)]
+        """Render the whole once; patches from what is shown to it, for all that was fed. What is finished
+        is only touched where its HTML differs."""
+        self._end_plain()
+        shown = [*self._finished, *split_elements(str(self._done) + self._tail)]
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
-        self._finished, self._done, self._past, self._tail = whole, [], [], ""
+        self._finished, self._done, self._past, self._tail = whole, _Pieces(), _Pieces(), ""
         self._containers, self._frame, self._window = [], _Frame(), ""
         self._complete = self._rendered = self._least_growth = 0
-        self._plain = False
+        finished = max(0, len(shown) - 1)
+        if shown[:finished] == whole[:finished]:
+            return grow("".join(shown[finished:]), "".join(whole[finished:])) or []
         return replace_blocks(shown, whole)
 
     def _goes_on_plainly(self, new: str) -> bool:
         if self._context == "Fence":
             begun = self._window[-len(new) - 1 : -len(new)] not in ("", "\n")
-            may_end = "`" in new or "~" in new or (not self._is_plain_code() and (not begun or "\n" in new))
+            may_end = "`" in new or "~" in new or ((not begun or "\n" in new) and not self._is_plain_code())
             return new.isascii() and not may_end
         recent = self._window[-len(new) - 8 :]
         return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
@@ -174,12 +177,20 @@ class IncrementalRenderer:
         around = self._containers
         return len(around) == 1 and around[0].kind == "Fence" and around[0].lead.startswith(("`", "~"))
 
-    def _shows_its_end(self) -> bool:
-        """Whether the text last shown is the end of the window, where it stands."""
+    def _begin_plain(self) -> None:
+        """Prepare for letters that follow the text last shown, if it is the end of the window, where it
+        stands."""
         text, closers = split_closers(self._tail)
         if self._context == "Fence":
-            return closers[:1] == ["</code>"]
-        return bool(text) and text.endswith(self._window.rstrip()[-1:])
+            self._plain = closers[:1] == ["</code>"]
+        else:
+            self._plain = bool(text) and text.endswith(self._window.rstrip()[-1:])
+        if self._plain:
+            self._tail, self._closers, self._end = text, "".join(closers), spine_path(len(closers))
+
+    def _end_plain(self) -> None:
+        self._plain = False
+        self._tail, self._closers = self._tail + self._closers, ""
 
     def _append_plain(self, new: str) -> list[Patch]:
         """Letters after letters, and lines of code after lines of code, need no parser."""
@@ -187,11 +198,10 @@ class IncrementalRenderer:
         shown = text.removesuffix("\n") if self._context == "Fence" else text.rstrip(" ")
         self._blanks = text[len(shown) :]
         html = escape(shown, quote=False)
-        before, closers = split_closers(self._tail)
-        self._tail = before + html + "".join(closers)
+        self._tail += html
         if "\n" in new:
             self._pass_lines()
-        return [Patch("append", spine_path(len(closers)), html)] if html else []
+        return [Patch("append", self._end, html)] if html else []
 
     def _pass_lines(self) -> None:
         """Move all lines of code but the last complete one out of the window."""
@@ -199,8 +209,8 @@ class IncrementalRenderer:
         begin = self._window.rfind("\n", 0, self._complete - 1) + 1
         if lines := self._window.count("\n", 0, begin):
             *passed, self._tail = self._tail.split("\n", lines)
-            self._done.append("\n".join([*passed, ""]))
-            self._past.append(self._window[:begin])
+            self._done.add("\n".join([*passed, ""]))
+            self._past.add(self._window[:begin])
             self._window = self._window[begin:]
             self._complete -= begin
             self._rendered = self._least_growth = 0
@@ -212,22 +222,24 @@ class IncrementalRenderer:
         step = self._advance(end) if end > self._complete else None
         decided += len(self._window) - length
         if step is None:
-            step = _Step(self._frame.html, "".join(self._done), self._tail, "", self._tail)
+            step = _Step(self._frame.html, self._done, self._done.length, self._tail, "", self._tail)
         shown = visible(self._window[:decided], self._context)
         html = self._html(shown.text)
         if html.startswith(self._frame.html):
             self._tail = html[len(self._frame.html) :]
-            self._plain = shown.plain and decided == len(self._window) and self._shows_its_end()
+            goes_on = shown.plain and decided == len(self._window)
             self._blanks = self._window[len(self._window.rstrip(" ")) :]
             if self._context == "Fence":
                 self._blanks = "\n" if self._window.endswith("\n") else ""
         else:  # the partial line meddles with the frame: wait for its end
-            self._tail = step.rest
+            self._tail, goes_on = step.rest, False
         self._rendered, self._least_growth = len(self._window), _least_growth(self._window)
         new = step.moved + self._tail
         patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
         if patches is None:
             patches = grow(step.done + step.tail, step.done + new) or []
+        if goes_on:
+            self._begin_plain()
         return patches
 
     def _html(self, source: str) -> str:
@@ -300,8 +312,8 @@ class IncrementalRenderer:
         frame = _frame(self._containers[:index], first.lead if first.kind == "Item" else "")
         if frame is None:
             index, first, frame = 0, self._containers[0], _Frame()
-        past, done = "".join(self._past), "".join(self._done)
-        self._past, self._done = [past[: first.line]], [done[: first.html]]
+        past, done = str(self._past), str(self._done)
+        self._past, self._done = _Pieces(past[: first.line]), _Pieces(done[: first.html])
         self._window = past[first.line :] + self._window
         self._tail = done[first.html :] + self._tail
         self._containers = self._containers[:index]
@@ -314,13 +326,18 @@ class IncrementalRenderer:
         if cut.source <= begin or cut.html < fixed:
             return None
         step = _Step(
-            self._frame.html, "".join(self._done), self._tail, html[fixed : cut.html], html[cut.html :]
+            self._frame.html,
+            self._done,
+            self._done.length,
+            self._tail,
+            html[fixed : cut.html],
+            html[cut.html :],
         )
         is_new = len(blocks) > 1
         if is_new:
             block_line, block_html = _line_start(text, spine[0].start), len(html) - len(blocks[-1])
         else:
-            block_line, block_html = begin - sum(map(len, self._past)), fixed - len(step.done)
+            block_line, block_html = begin - self._past.length, fixed - self._done.length
         containers = self._open_around(cut, text, html, spine, block_line, block_html)
         lead = _item_lead(text, spine[cut.outer]) if cut.outer < len(spine) else ""
         frame = _frame(containers, lead) if containers is not None else None
@@ -330,13 +347,14 @@ class IncrementalRenderer:
         if is_new:
             done = [step.done + blocks[0][fixed:], *blocks[1:-1]]
             self._finished += filter(None, done)
-            self._past, self._done = [text[block_line : cut.source]], [html[block_html : cut.html]]
+            self._past = _Pieces(text[block_line : cut.source])
+            self._done = _Pieces(html[block_html : cut.html])
         else:
-            self._past.append(text[begin : cut.source])
-            self._done.append(step.moved)
+            self._past.add(text[begin : cut.source])
+            self._done.add(step.moved)
         if cut.html == len(html):
-            self._finished += filter(None, ["".join(self._done)])
-            self._past, self._done = [], []
+            self._finished += filter(None, [str(self._done)])
+            self._past, self._done = _Pieces(), _Pieces()
         self._containers, self._frame = containers, frame
         self._window = self._window[cut.source - begin :]
         self._complete -= cut.source - begin
@@ -372,16 +390,36 @@ class IncrementalRenderer:
                 self._definitions.setdefault(label.casefold(), (found["dest"], found["title"] or ""))
 
 
+class _Pieces:
+    """A text that grows at its end."""
+
+    def __init__(self, text: str = "") -> None:
+        self._pieces = [text]
+        self.length = len(text)
+
+    def add(self, text: str) -> None:
+        self._pieces.append(text)
+        self.length += len(text)
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """What a move did: the frame and HTML before it, the HTML that left the window, and the HTML that
     stayed."""
 
     frame: str
-    done: str
+    pieces: _Pieces
+    length: int  # of them, before the move
     tail: str
     moved: str
     rest: str
+
+    @property
+    def done(self) -> str:
+        return str(self.pieces)[: self.length]
 
 
 @dataclass(frozen=True, slots=True)

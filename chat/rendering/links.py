@@ -12,7 +12,7 @@ _FOOTNOTE = re.compile(r"#fn-[\w-]+\Z")
 _BARE = re.compile(
     r"(?<![A-Za-z0-9_/.@-])(?:"
     r"(?P<web>(?:https?://|www\.)[^\s<>\u3000-\u303f\uff00-\uffef]+)"
-    r"|(?P<mail>[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}))"
+    r"|(?P<mail>(?>[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})(?<!-)(?!_)))"
 )
 _TRAILING = re.compile(r"(?:[?!.,:*_~'\"“”’…]|&[a-zA-Z]+;|;)+\Z")
 
@@ -45,7 +45,7 @@ def text_html(text: str) -> str:
     out: list[str] = []
     done = 0
     for found in _BARE.finditer(text):
-        shown = _trim(found.group()) if found["web"] else found.group().rstrip("-.")
+        shown = _trim(found.group()) if found["web"] else found.group()
         url = _address(shown, is_mail=found["mail"] is not None)
         if url:
             out += (

@@ -9,13 +9,12 @@ applied one by one: htmx finds all targets of a message before it swaps, other a
 """
 
 import re
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """One htmx 4 swap inside a message's body.
 
     `swap` is "append", "outerHTML", "before" or "delete"; `path` a selector relative to the body's element,

@@ -14,20 +14,46 @@ from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
+from chat.rendering.code import may_hold_code
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
 STEP = 256 * 1024  # characters; a socket's frame may have a mebibyte
+LIGHT = 8 * 1024  # characters that are rendered in a few ms
 
 
 class ThreadView:
     def __init__(self) -> None:
         self._growing: dict[UUID, _Growing] = {}
 
-    def render(self, changes: Iterable[Change]) -> list[str]:
-        """The steps that bring the page from the last call's state to this one; none if nothing shows.
+    def takes_long(self, changes: Iterable[Change]) -> bool:
+        """Whether `render` belongs beside the event loop: much text, or code to colour."""
+        weight = 0
+        for change in changes:
+            match change:
+                case ThreadChanged():
+                    pieces = [piece for output in change.outputs.values() for piece in output]
+                    texts = [
+                        *(message.text for message in change.messages),
+                        *(piece.text for piece in pieces),
+                    ]
+                    if any(map(may_hold_code, texts)):
+                        return True
+                    weight += sum(map(len, texts)) + sum(
+                        len(message.reasoning) for message in change.messages
+                    )
+                case ReplyGrew(message_id, segments):
+                    text = fragments.text_of(segments, "text")
+                    if text and self._growing[message_id].renderer.takes_long(text):
+                        return True
+                    weight += sum(len(segment.text) for segment in segments)
+        return weight > LIGHT
 
-        Each step is to be swapped on its own, in order: htmx finds the targets of all partials of a text
-        before it swaps the first, so a patch that builds on another needs a text of its own."""
+    def render(self, changes: Iterable[Change]) -> list[str]:
+        """The steps that bring the page from the last call's state to this one; none if nothing shows, and
+        one unless it is very long.
+
+        htmx finds the targets of all partials of a text before it swaps the first. So none of a call's
+        may lie inside of what another one brings."""
         steps = _Steps()
         for change in changes:
             match change:
@@ -78,18 +104,21 @@ class _Growing:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.renderer = IncrementalRenderer()
+        self.renderer = IncrementalRenderer(id_prefix=dom.footnotes(message.pk))
         self.reasoning = ""
 
     def grow(self, segments: list[Segment], steps: _Steps) -> None:
-        if reasoning := fragments.text_of(segments, "reasoning"):
-            if not self.reasoning:
-                steps.add(fragments.reasoning_started(self.message.pk), builds_on=True)
-            self.reasoning += reasoning
-            steps.add(fragments.reasoning_grew(self.message.pk, reasoning), builds_on=True)
-        if text := fragments.text_of(segments, "text"):
-            if self.reasoning and not self.renderer.source:
-                steps.add(fragments.reasoning_ended(self.message), builds_on=True)
+        reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
+        answers = text != "" and not self.renderer.source
+        if reasoning and not self.reasoning:
+            steps.add(fragments.reasoning_started(self.message, reasoning, ended=answers))
+        else:
+            if reasoning:
+                steps.add(fragments.reasoning_grew(self.message.pk, reasoning))
+            if answers and self.reasoning:
+                steps.add(fragments.reasoning_ended(self.message))
+        self.reasoning += reasoning
+        if text:
             self.renderer.feed(text)
             self._patch(self.renderer.patches(), steps)
 
@@ -99,9 +128,7 @@ class _Growing:
         shown = self.renderer.source
         if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
             return False
-        missing = message.reasoning[len(self.reasoning) :]
-        rest = Segment("text", message.text[len(shown) :])
-        self.grow([Segment("reasoning", missing), rest], steps)
+        self.renderer.feed(message.text[len(shown) :])
         self._patch(self.renderer.finish(), steps)
         article = fragments.message(message, body="", reasoning=message.reasoning)
         steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
@@ -111,25 +138,20 @@ class _Growing:
         body = f"#{dom.body(self.message.pk)}"
         for patch in patches:
             target = f"{body} {patch.path}" if patch.path else body
-            steps.add(fragments.partial(target, patch.swap, patch.html), builds_on=True)
+            steps.add(fragments.partial(target, patch.swap, patch.html))
 
 
 class _Steps:
-    """Texts to be swapped one after the other. What `builds_on` an earlier part that did so too starts a
-    new one."""
+    """Texts to be swapped one after the other, as few as may be."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self._has_built = False
 
-    def add(self, html: str, *, builds_on: bool = False) -> None:
-        is_full = self.texts and len(self.texts[-1]) + len(html) > STEP
-        if not self.texts or is_full or (builds_on and self._has_built):
-            self.texts.append(html)
-            self._has_built = builds_on
-        else:
+    def add(self, html: str) -> None:
+        if self.texts and len(self.texts[-1]) + len(html) <= STEP:
             self.texts[-1] += html
-            self._has_built = self._has_built or builds_on
+        else:
+            self.texts.append(html)
 
 
 def _joined(articles: Iterable[str]) -> list[str]:

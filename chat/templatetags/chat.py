@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from uuid import UUID
 
 from django import template
 from django.conf import settings
@@ -26,8 +27,9 @@ def dom_id(kind: str, *values: object) -> str:
 
 
 @register.filter
-def markdown(source: str) -> SafeString:
-    return bodies.html(source)
+def markdown(source: str, message_id: UUID) -> SafeString:
+    """The text of that message."""
+    return bodies.html(source, dom.footnotes(message_id))
 
 
 @register.simple_tag

@@ -31,13 +31,13 @@ from django.http import QueryDict
 from django.http.cookie import parse_cookie
 from django.utils.translation import override
 
-from chat.access import NotFoundError, may_open
+from chat.access import NotFoundError
 from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
-from chat.live.sentinel import Viewer, sentinel
+from chat.live.sentinel import sentinel
 from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
@@ -76,13 +76,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         await self.accept()
-        found = await viewer_of(_session_key(self.scope["headers"]))
-        if found is None:
+        try:
+            session_key = _session_key(self.scope["headers"])
+            self.viewer = await run_unit(viewer_of, session_key, self.conversation_id)
+        except LoggedOutError:
             await self.close(4401)
-        elif not await run_unit(may_open, found[0], self.conversation_id):
+        except NotFoundError:
             await self.close(4404)
         else:
-            self.viewer: Viewer = found[1]
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
                 self._drive(), context=contextvars.Context(), name=f"socket-{self.conversation_id}"

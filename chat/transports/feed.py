@@ -23,7 +23,6 @@ from chat.rendering.thread import ThreadView
 # here: a frame costs about as much as two tokens, and nobody reads ten times a second.
 FRAME_SECONDS = 0.04
 FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.1
-LIGHT = 8 * 1024  # characters that are rendered on the event loop: a few ms
 
 # Few, since they take turns with the event loop: each more makes it wait for its turn longer.
 _RENDERING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
@@ -86,23 +85,11 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
 
 async def _rendered(view: ThreadView, changes: list[Change], language: str) -> list[str]:
     """On the event loop what is light, beside it what is not."""
-    if _weight(changes) <= LIGHT:
-        return _render(view, changes, language)
-    return await asyncio.get_running_loop().run_in_executor(_RENDERING, _render, view, changes, language)
+    if view.takes_long(changes):
+        return await asyncio.get_running_loop().run_in_executor(_RENDERING, _render, view, changes, language)
+    return _render(view, changes, language)
 
 
 def _render(view: ThreadView, changes: list[Change], language: str) -> list[str]:
     with override(language):
         return view.render(changes)
-
-
-def _weight(changes: list[Change]) -> int:
-    """Characters to be rendered."""
-    weight = 0
-    for change in changes:
-        if isinstance(change, ThreadChanged):
-            weight += sum(len(message.text) + len(message.reasoning) for message in change.messages)
-            weight += sum(len(segment.text) for output in change.outputs.values() for segment in output)
-        elif isinstance(change, ReplyGrew):
-            weight += sum(len(segment.text) for segment in change.segments)
-    return weight

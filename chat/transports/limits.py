@@ -56,6 +56,8 @@ class AckWindow:
     async def room(self, seconds: float) -> bool:
         """Waits until a frame may be sent; false if the client acked nothing for so long."""
         self._update()
+        if self._room.is_set():
+            return True
         try:
             async with asyncio.timeout(seconds):
                 await self._room.wait()

@@ -12,12 +12,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
-from chat.access import may_open
+from chat.access import NotFoundError
 from chat.database import run_unit
 from chat.live.sentinel import Viewer
 from chat.transports.feed import Frame, frames
 from chat.transports.limits import RateLimit
-from chat.transports.people import viewer_of
+from chat.transports.people import LoggedOutError, viewer_of
 
 # So that no proxy keeps, holds back or compresses a stream.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
@@ -39,13 +39,14 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
     if not (version.isascii() and version.isdigit() and len(version) < 19):
         return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
-    found = await viewer_of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    if found is None:
+    try:
+        session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        viewer = await run_unit(viewer_of, session_key, conversation_id)
+    except LoggedOutError:
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
-    user, viewer = found
-    if not await run_unit(may_open, user, conversation_id):
-        return HttpResponse("There is no such conversation.", status=404, content_type="text/plain")
-    if _open[user.pk] >= STREAMS or not _opening[user.pk].allows():
+    except NotFoundError as error:
+        return HttpResponse(str(error), status=404, content_type="text/plain")
+    if _open[viewer.user_id] >= STREAMS or not _opening[viewer.user_id].allows():
         words = "You have too many pages open. Close some, or wait a moment."
         return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
     return StreamingHttpResponse(

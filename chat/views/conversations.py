@@ -28,6 +28,7 @@ from chat.actions.conversation import (
 )
 from chat.live.follow import PAGE_LENGTH
 from chat.models import ChatModel, Conversation, Message, Preferences, User
+from chat.models.message import shown_with
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.sidebar import list_context, page_of
@@ -163,7 +164,7 @@ def _earlier_context(user: User, conversation: Conversation, thread: list[Messag
 
 def _last_page(thread: Any) -> list[Message]:
     """The last messages, in order."""
-    return list(reversed(thread.reverse()[:PAGE_LENGTH]))
+    return list(reversed(thread.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))
 
 
 def _models(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedEr
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
+from chat.generation.runner import runner
+from chat.live.process import PROCESS_NAME
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +57,19 @@ def test_the_first_prompt_makes_the_conversation_and_names_it(person: User, mode
     assert [m.role for m in conversation.messages.all()] == ["user", "assistant"]
     assert Generation.objects.get().status == Status.QUEUED
     assert conversation.head == sent.message.children.get()
+
+
+def test_a_process_that_serves_takes_the_reply_with_the_prompt_unless_it_must_wait(
+    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "accepting", True)
+    first = send(person, model)
+    taken = Generation.objects.get()
+    assert (taken.status, taken.owner) == (Status.RUNNING, PROCESS_NAME)
+    assert taken.started_at and taken.heartbeat_at
+    send(person, model, "And then?", conversation_id=first.message.conversation_id)
+    waiting = Generation.objects.exclude(pk=taken.pk).get()
+    assert (waiting.status, waiting.owner, waiting.heartbeat_at) == (Status.QUEUED, "", None)
 
 
 def test_the_same_client_id_gives_one_message_and_one_generation(person: User, model: ChatModel) -> None:

@@ -50,6 +50,7 @@ class Person:
         await self.http.close()
 
     async def log_in(self) -> None:
+        """Raises AssertionError with the page that came instead."""
         await self.http.get(f"{self.url}/accounts/login/")
         form = {"login": self.email, "password": PASSWORD}
         async with self.http.post(f"{self.url}/accounts/login/", data=form, headers=self.headers()) as answer:

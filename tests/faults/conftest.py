@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 
 import pytest
 import pytest_asyncio
@@ -14,6 +14,16 @@ BACKENDS = [
     "sqlite",
     pytest.param("postgres", marks=[pytest.mark.needs_postgres, pytest.mark.needs_redis]),
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows what the servers said last beside what failed."""
+    report = yield
+    steady = getattr(item, "funcargs", {}).get("steady")
+    if report.failed and isinstance(steady, Installation):
+        report.sections.append(("Server processes", steady.logs()[-6000:]))
+    return report
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=BACKENDS)

@@ -41,7 +41,11 @@ class Installation(Stack):
             "admin@example.org",
         )
         person = Person(self.url, email)
-        await person.log_in()
+        try:
+            await person.log_in()
+        except BaseException:
+            await person.http.close()
+            raise
         return person
 
     async def repair(self) -> None:

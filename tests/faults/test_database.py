@@ -23,7 +23,8 @@ from tests.providers.wire import Script
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOCKED = 15.0
-AWAY = 8.0
+AWAY = 10.0  # longer than a pool's first attempts to connect anew
+BACK = 3.0
 
 
 @contextmanager
@@ -127,6 +128,10 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
             await other.until(lambda: "Nothing was changed" in other.notice, 40)
             assert not other.has_receipt(client_id)
             await asyncio.sleep(max(0.0, AWAY - (time.monotonic() - begun)))
+        for each in steady.processes:
+            async with asyncio.timeout(BACK):
+                while (await person.get(f"/conversations/{page.id}/", each.url))[0] != 200:
+                    await asyncio.sleep(0.1)
         await is_whole(steady, page, 700)
         assert steady.prompts(client_id) == []
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
 from chat.database import run_unit
-from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans
+from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans, ready_to_start
 from chat.generation.recovery import Recovery
-from chat.generation.runner import runner
+from chat.generation.runner import Runner, runner
 from chat.live.reply_log import Segment
 from chat.models import Generation, JournalEntry, Message, Status, User
 from chat.providers.base import Account
@@ -175,3 +175,13 @@ def test_a_continuation_never_has_less_than_what_it_continues(person: User, how:
         (orphan,) = orphans(grace=0)
         assert end_orphan(orphan)
     assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
+
+
+async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User) -> None:
+    reply = await run_unit(a_reply, person)
+    stopping = Runner()
+    stopping._begin(reply.pk, reply)
+    await stopping.drain(0)
+    again = await Generation.objects.aget(pk=reply.pk)
+    assert (again.status, again.owner, again.started_at) == (Status.QUEUED, "", None)
+    assert await run_unit(ready_to_start, after=0.0) == [reply.pk]

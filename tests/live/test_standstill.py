@@ -76,7 +76,7 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     assert again < 0.2
     assert length_again == length > 500_000
     rendered: list[str] = []
-    monkeypatch.setattr(bodies_module, "render_markdown", rendered.append)
+    monkeypatch.setattr(bodies_module, "render_markdown", lambda text, **_: rendered.append(text))
     await opened(person, conversation_id)
     assert rendered == []
 
@@ -84,7 +84,7 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
 def test_what_is_kept_of_finished_replies_is_bounded() -> None:
     bodies = Bodies(100_000)
     for number in range(100):
-        assert "word" in bodies.html(f"{number} " + "word " * 1_000)
+        assert "word" in bodies.html(f"{number} " + "word " * 1_000, "")
         assert bodies.used <= 100_000
     assert bodies.used > 50_000
 

@@ -1,8 +1,10 @@
 """One contract for all adapters, tried with the real SDKs against a scripted server on a real socket."""
 
 import asyncio
+import re
 import traceback
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -39,6 +41,22 @@ async def failure_of(connect: Connect, name: str, script: str) -> errors.Provide
     with pytest.raises(errors.ProviderError) as raised:
         await collect(connect(name), ask(script))
     return raised.value
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers whatever comes with these bytes and hangs up: its address, and what came."""
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        if length := re.search(rb"(?i)content-length: (\d+)", asked[-1]):
+            await reader.readexactly(int(length[1]))
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
 async def test_an_answer_is_text_usage_and_an_end(connect: Connect, name: str) -> None:
@@ -149,6 +167,28 @@ async def test_a_server_that_is_not_there_is_a_failed_connection(
 ) -> None:
     wire.origin = "http://127.0.0.1:9"
     assert isinstance(await failure_of(connect, name, "hello"), errors.ConnectionFailedError)
+
+
+async def test_a_request_that_was_sent_is_not_sent_again(connect: Connect, wire: Wire, name: str) -> None:
+    async with answering(b"") as (wire.origin, asked):
+        assert isinstance(await failure_of(connect, name, "hello"), errors.ConnectionFailedError)
+    assert len(asked) == 1
+
+
+async def test_a_redirect_does_not_take_the_key_along(connect: Connect, wire: Wire, name: str) -> None:
+    async with answering(b"") as (elsewhere, taken):
+        moved = f"HTTP/1.1 307 Moved\r\nLocation: {elsewhere}/\r\nContent-Length: 0\r\n\r\n"
+        async with answering(moved.encode()) as (wire.origin, asked):
+            assert isinstance(await failure_of(connect, name, "hello"), errors.ConfigurationError)
+    assert len(asked) == 1 and taken == []
+
+
+async def test_a_proxys_page_in_any_encoding_is_told_by_its_status(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    page = b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>\xfcber\xff\x00"
+    async with answering(page) as (wire.origin, _):
+        assert isinstance(await failure_of(connect, name, "hello"), errors.UnavailableError)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "ftp://127.0.0.1", "nonsense"])

@@ -1,11 +1,13 @@
 """A page in real Chromium whose only moving part is htmx, as it is shipped."""
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Dialog, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
@@ -148,10 +150,44 @@ class ReplyPage:
 
 
 @contextmanager
-def reply_page() -> Iterator[ReplyPage]:
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            yield ReplyPage(chromium.new_page(viewport={"width": 900, "height": 700}))
+            yield browser
         finally:
-            chromium.close()
+            browser.close()
+
+
+@contextmanager
+def reply_page(browser: Browser) -> Iterator[ReplyPage]:
+    """A page that nothing has been done with."""
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    try:
+        yield ReplyPage(page)
+    finally:
+        page.close()
+
+
+@contextmanager
+def tracing(page: Page) -> Iterator[list[tuple[float, float]]]:
+    """Milliseconds of each task of the page's main thread, by CPU time and by the clock; known in the end."""
+    tasks: list[tuple[float, float]] = []
+    browser = page.context.browser
+    assert browser
+    browser.start_tracing(page=page, categories=["toplevel"])
+    yield tasks
+    tasks += _main_thread_tasks(json.loads(browser.stop_tracing())["traceEvents"])
+
+
+def _main_thread_tasks(events: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    return [
+        (event.get("tdur", 0) / 1e3, event.get("dur", 0) / 1e3)
+        for event in events
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in main
+    ]

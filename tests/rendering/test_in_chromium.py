@@ -4,10 +4,11 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from chat.rendering.markdown import render_markdown
 from tests.rendering.bad_inputs import HOSTILE
-from tests.rendering.chromium import ORIGIN, ReplyPage, frames, reply_page
+from tests.rendering.chromium import ORIGIN, ReplyPage, frames, reply_page, tracing
 from tests.rendering.documents import answers, examples, random_cut, random_document, tokens
 
 pytestmark = pytest.mark.needs_chromium
@@ -33,9 +34,9 @@ CLIPBOARD = """Object.defineProperty(navigator, "clipboard", {
 SWAP_ALL = "async (frames) => { for (const text of frames) await htmxSwap(text); }"
 
 
-@pytest.fixture(scope="module")
-def replies() -> Iterator[ReplyPage]:
-    with reply_page() as page:
+@pytest.fixture
+def replies(browser: Browser) -> Iterator[ReplyPage]:
+    with reply_page(browser) as page:
         yield page
 
 
@@ -89,12 +90,15 @@ def test_hostile_text_streamed_by_characters_runs_and_loads_nothing(replies: Rep
     assert page.title() == title
 
 
-def test_no_finished_block_moves_and_no_attribute_stays(replies: ReplyPage) -> None:
+def test_no_finished_block_moves_no_task_is_long_and_no_attribute_stays(replies: ReplyPage) -> None:
     text = "\n\n".join(text for name, text in answers().items() if name not in ("references", "footnotes"))
     sent = frames("b-long", by(text, 60))
-    figures = replies.page.evaluate("(args) => playReply(...args)", ["b-long", sent, 0])
+    with tracing(replies.page) as tasks:
+        figures = replies.page.evaluate("(args) => playReply(...args)", ["b-long", sent, 0])
     assert figures["frames"] > 300
     assert figures["finished"] == 0
+    assert len(tasks) > figures["frames"]
+    assert max(cpu for cpu, _ in tasks) < 50  # the clock counts what else the machine does
     leftovers = "[class*=htmx], [class=''], [data-htmx-powered]"
     left = replies.page.evaluate("(css) => document.querySelectorAll(css).length", leftovers)
     assert left == 0

@@ -229,20 +229,29 @@ def test_nothing_new_makes_no_patch() -> None:
     assert renderer.finish() == []
 
 
-def test_long_code_about_to_close_and_long_text_ask_for_a_thread() -> None:
+def test_the_end_of_code_and_long_text_take_long() -> None:
     renderer = IncrementalRenderer()
+    line = "value = compute(value, `x`)\n"
     renderer.feed("```py\n")
     renderer.patches()
-    for _ in range(300):
-        renderer.feed("value = compute(value)\n")
-        renderer.patches()
-    assert not renderer.needs_thread
-    renderer.feed("```\n")
-    assert renderer.needs_thread
+    renderer.feed(line)
     renderer.patches()
-    assert not renderer.needs_thread
-    renderer.feed("text " * 10_000)
-    assert renderer.needs_thread
+    for _ in range(300):
+        assert not renderer.takes_long(line)
+        renderer.feed(line)
+        renderer.patches()
+    for tick in "``":
+        assert not renderer.takes_long(tick)
+        renderer.feed(tick)
+        renderer.patches()
+    assert renderer.takes_long("`\n")
+    renderer.feed("`")
+    renderer.patches()
+    assert renderer.takes_long("\n")
+    renderer.feed("\n")
+    renderer.patches()
+    assert not renderer.takes_long("and so on")
+    assert renderer.takes_long("text " * 10_000)
 
 
 LONG = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,9 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
         yield [ThreadChanged(conversation, [], {}, 6, whole=False), grew, grew]
 
     class View:
+        def takes_long(self, changes: list[Any]) -> bool:
+            return False
+
         def render(self, changes: list[Any]) -> list[str]:
             return [type(change).__name__ for change in changes]
 
@@ -36,3 +40,31 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
         (["ThreadChanged"], 7),
         (["ReplyGrew", "ReplyGrew"], 7),
     ]
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+async def test_what_takes_long_is_rendered_beside_the_event_loop(
+    heavy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
+        yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
+
+    class View:
+        def takes_long(self, changes: list[Any]) -> bool:
+            return heavy
+
+        def render(self, changes: list[Any]) -> list[str]:
+            return [threading.current_thread().name]
+
+    monkeypatch.setattr(feed, "follow", follow)
+    monkeypatch.setattr(feed, "ThreadView", View)
+    (frame,) = [frame async for frame in feed.frames(Viewer(1, "", ""), uuid4(), 6, "en")]
+    assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
+
+
+def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert feed.frame_seconds() < 0.05
+    monkeypatch.setattr(feed.hub, "logs", dict.fromkeys(range(10_000)))
+    assert feed.frame_seconds() == 0.1

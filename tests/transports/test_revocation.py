@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 from websockets.asyncio.client import ClientConnection
 
 from chat.models import User
-from chat.transports.people import _by_session
+from chat.transports.people import LoggedOutError, viewer_of
 from tests.servers import ServerProcess
 from tests.transports.test_socket import _log_in, close_code, prompt, rows, socket, until
 
@@ -97,8 +97,7 @@ def test_a_session_of_a_former_secret_key_is_taken_as_it_is(
     key = client.session.session_key
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another key " * 5
     assert key
-    found = _by_session(key)
-    assert found and found[0] == person
+    assert viewer_of(key, uuid.uuid4()).user_id == person.pk
     assert client.session.session_key == key
     assert client.get("/conversations/").status_code == 200
 
@@ -109,4 +108,5 @@ def test_a_session_from_before_a_change_of_the_password_opens_nothing(client: Cl
     person.set_password("quite another passphrase")
     person.save()
     assert key
-    assert _by_session(key) is None
+    with pytest.raises(LoggedOutError):
+        viewer_of(key, uuid.uuid4())

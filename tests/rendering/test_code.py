@@ -1,0 +1,108 @@
+"""Code is coloured as Pygments would do it, and only what the cleaner would leave alone goes past it."""
+
+import random
+from pathlib import Path
+
+import pytest
+from pygments.lexer import RegexLexer, bygroups, default
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Keyword, Name, Text
+
+from chat.rendering import sanitise as sanitise_module
+from chat.rendering.code import highlight
+from chat.rendering.lexing import tokens
+from chat.rendering.markdown import render_markdown
+from chat.rendering.sanitise import sanitise
+from tests.rendering.bad_inputs import HOSTILE
+from tests.rendering.documents import answers
+from tests.rendering.documents import tokens as cut_tokens
+
+LANGUAGES = """
+    python javascript typescript bash json html css sql yaml toml go rust java c cpp csharp kotlin swift php
+    ruby scala haskell elixir lua perl r powershell dockerfile nginx ini xml diff markdown graphql make
+    racket julia clojure
+""".split()  # noqa: SIM905
+
+
+def samples(seed: int) -> list[str]:
+    """Python, nonsense of its words and marks, and what somebody might try."""
+    source, python = random.Random(seed), Path(__file__).read_text(encoding="utf-8")
+    words = [*cut_tokens(python), "/*", "*/", "//", "--", "$x", "${", "<!--", "é", "0x1f", "=>"]
+    return [python, "".join(source.choice(words) for _ in range(1_500)), *HOSTILE[:20]]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_tokens_are_those_of_pygments(language: str) -> None:
+    lexer = get_lexer_by_name(language, stripnl=False)
+    for text in [*samples(len(language)), *answers().values()]:
+        text = text.replace("\x00", "") + "\n"
+        assert list(tokens(lexer, text)) == [
+            (kind, value) for _, kind, value in lexer.get_tokens_unprocessed(text)
+        ]
+
+
+class Tricky(RegexLexer):
+    """What makes it hard to join expressions: references by number and name, flags, comments, states."""
+
+    tokens = {
+        "root": [
+            (r"(a)(b)?\1", bygroups(Keyword, Name)),
+            (r"(?i)(?s)(x.)\1", Keyword),
+            (r"(?P<mark>[<>])(?P=mark)", Name, ("inner", "inner")),
+            (r"(?P<mark>[<>])", Text, "#push"),
+            (r"""(?x) y \ z  # and a comment""", Keyword, "#pop:7"),
+            (r"[^!]", Text),
+        ],
+        "inner": [(r"!", Name, "#pop"), (r"<", Text, "#push"), default("#pop")],
+    }
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_tricky_lexer_gives_the_same_tokens(seed: int) -> None:
+    source = random.Random(seed)
+    text = "".join(
+        source.choice(["a", "aa", "aba", "x\nX\n", "xaxA", "<<", ">", "y z", "!", "?", "\n"])
+        for _ in range(80)
+    )
+    lexer = Tricky()
+    assert list(tokens(lexer, text + "\n")) == [
+        (kind, value) for _, kind, value in lexer.get_tokens_unprocessed(text + "\n")
+    ]
+
+
+@pytest.mark.parametrize("language", ["python", "html", "nosuch", ""])
+def test_a_code_block_is_what_the_cleaner_would_leave_alone(language: str) -> None:
+    for text in samples(1):
+        text = text.replace("```", "").replace("\x00", "")
+        (block, *_) = [render_markdown(f"~~~~{language}\n{text}\n~~~~")]
+        assert block == sanitise_module._CLEANER.clean(block)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<script>alert(1)</script>",
+        '<span class="k" onclick="alert(1)">x</span>',
+        '<span class="copy-code">x</span>',
+        '<span class="k"><b>x</b></span>',
+        '<span class="k">x',
+        "x</span>",
+        "x</code></pre></div><img src=x onerror=alert(1)>",
+        "&#x3c;script>",
+        "a &amp b",
+    ],
+)
+def test_any_other_shape_of_a_code_block_is_cleaned(inside: str) -> None:
+    whole = render_markdown("```py\nHERE\n```").replace('<span class="n">HERE</span>', "HERE")
+    assert "HERE" in whole
+    forged = whole.replace("HERE", inside)
+    assert sanitise(forged) == sanitise_module._CLEANER.clean(forged)
+    assert sanitise(forged) != forged
+    assert sanitise(whole.replace(">py<", f">{inside}<")) != whole.replace(">py<", f">{inside}<")
+
+
+def test_neighbours_of_one_class_share_an_element_and_plain_names_need_none() -> None:
+    assert highlight("f(a, 'b' 'c')", "python") == (
+        'f(a, <span class="s1">&#x27;b&#x27;</span> <span class="s1">&#x27;c&#x27;</span>)'
+    ).replace("&#x27;", "'")
+    assert highlight("# a < b & c", "python") == '<span class="c1"># a &lt; b &amp; c</span>'

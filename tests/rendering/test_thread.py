@@ -1,0 +1,183 @@
+"""One viewer's page: what a call makes can be swapped as one text, and ends as a fresh page shows it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from chat.live.changes import ReplyGrew, ThreadChanged
+from chat.live.reply_log import Segment
+from chat.models import Conversation, Generation, Message, User
+from chat.rendering import dom, fragments
+from chat.rendering.thread import ThreadView
+from tests.faults.dom import parse, swap
+from tests.rendering.chromium import chromium, reply_page
+from tests.rendering.documents import answers
+
+pytestmark = pytest.mark.django_db
+
+# Each is what came between two frames.
+FLUSHES = [
+    [Segment("reasoning", "I wonder"), Segment("text", "# Title\n\n- one\n- t")],
+    [Segment("text", "wo\n\n  more\n\n```py\nx = 1")],
+    [Segment("text", "\n```\n\nNote[^1]\n\n| a |\n|---|\n| 1 |\n\nend")],
+]
+WHOLE = "".join(segment.text for flush in FLUSHES for segment in flush if segment.kind == "text")
+PLACES = "".join(
+    f'<div id="{name}"></div>'
+    for name in (dom.VERSION, dom.LIVE_STATUS, dom.COMPOSER_ACTION, dom.TITLE, dom.EARLIER)
+)
+
+
+@dataclass
+class Talk:
+    """A conversation whose replies are under way, as one viewer's view of it is told."""
+
+    conversation: Conversation
+    view: ThreadView
+
+    def reply(self) -> Message:
+        message = Message.objects.create(
+            conversation=self.conversation,
+            position=self.conversation.messages.count() + 1,
+            role="assistant",
+            added_version=1,
+            version=1,
+        )
+        Generation.objects.create(
+            conversation=self.conversation, message=message, model_label="demo", status="running"
+        )
+        return message
+
+    def opens(self, *messages: Message) -> list[str]:
+        return self.view.render([ThreadChanged(self.conversation, list(messages), {}, 0, whole=True)])
+
+    def grows(self, message: Message, flush: list[Segment]) -> list[str]:
+        return self.view.render([ReplyGrew(message.pk, flush)])
+
+    def ends(self, message: Message, text: str, reasoning: str = "") -> list[str]:
+        message.text, message.parts = text, [{"type": "reasoning", "text": reasoning}] if reasoning else []
+        Generation.objects.filter(message=message).update(status="complete")
+        message.generation.refresh_from_db()
+        message.save()
+        return self.view.render([ThreadChanged(self.conversation, [message], {}, 1, whole=False)])
+
+
+@pytest.fixture
+def talk(person: User) -> Talk:
+    return Talk(Conversation.objects.create(owner=person, version=2), ThreadView())
+
+
+def test_each_call_is_one_text_and_its_swaps_end_as_the_fresh_page(talk: Talk) -> None:
+    message = talk.reply()
+    texts = [talk.opens(message), *(talk.grows(message, flush) for flush in FLUSHES)]
+    texts.append(talk.ends(message, WHOLE + " of it", "I wonder why"))
+    assert [len(steps) for steps in texts] == [1] * len(texts)
+    page = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+    for (text,) in texts:
+        swap(page, text)
+    assert page.get("article").canonical() == parse(fragments.message(message)).get("article").canonical()
+
+
+@pytest.mark.needs_chromium
+def test_htmx_makes_the_fresh_page_of_each_text(talk: Talk) -> None:
+    message = talk.reply()
+    texts = [*talk.opens(message), *(text for flush in FLUSHES for text in talk.grows(message, flush))]
+    texts += talk.ends(message, WHOLE + " of it", "I wonder why")
+    fresh = fragments.message(message)
+    with chromium() as browser, reply_page(browser) as replies:
+        page = replies.page
+        page.evaluate("(html) => document.body.insertAdjacentHTML('beforeend', html)", PLACES)
+        for text in texts:
+            page.evaluate("htmxSwap", text)
+        difference = page.evaluate(
+            """(fresh) => {
+              const shown = document.querySelector("article"), made = document.createElement("div");
+              made.innerHTML = fresh;
+              const wanted = made.querySelector("article");
+              for (const article of [shown, wanted]) {
+                article.querySelectorAll("[name=csrfmiddlewaretoken]").forEach((field) => field.remove());
+                article.normalize();
+                for (const marked of article.querySelectorAll("[data-htmx-powered]"))
+                  marked.removeAttribute("data-htmx-powered");
+              }
+              return shown.isEqualNode(wanted) ? null : [shown.outerHTML, wanted.outerHTML];
+            }""",
+            fresh,
+        )
+        assert difference is None
+        assert replies.alarms == []
+
+
+def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
+    message = talk.reply()
+    (opened,) = talk.opens(message)
+    (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
+    (answering,) = talk.grows(message, [Segment("reasoning", "!"), Segment("text", "so")])
+    (more,) = talk.grows(message, [Segment("text", " it is")])
+    assert "Thinking…" not in opened
+    assert "Thinking…" in thinking
+    assert f'hx-target="#{dom.reasoning_title(message.pk)}" hx-swap="textContent">Thoughts<' in answering
+    assert "Though" not in more
+
+
+def test_the_last_words_grow_what_is_shown_and_repeat_nothing(talk: Talk) -> None:
+    message = talk.reply()
+    talk.opens(message)
+    talk.grows(message, [Segment("text", "- Alpha\n- Beta\n- Gam")])
+    (last,) = talk.ends(message, "- Alpha\n- Beta\n- Gamma\n\nThe end")
+    assert "Alpha" not in last
+    assert last.startswith(
+        f'<hx-partial hx-target="#{dom.body(message.pk)} &gt; :last-child &gt; :last-child" hx-swap="append">'
+        "ma</hx-partial>"
+    )
+
+
+def test_footnotes_of_two_messages_lead_each_to_its_own_streamed_as_stored(talk: Talk) -> None:
+    text = answers()["footnotes"]
+    messages = [talk.reply(), talk.reply()]
+    texts = talk.opens(*messages)
+    for at in range(0, len(text), 7):
+        for message in messages:
+            texts += talk.grows(message, [Segment("text", text[at : at + 7])])
+    for message in messages:
+        texts += talk.ends(message, text)
+    page = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+    for one in texts:
+        swap(page, one)
+    bodies = [page.get(f"#{dom.body(message.pk)}").html() for message in messages]
+    stored = [
+        parse(fragments.message(message)).get(f"#{dom.body(message.pk)}").html() for message in messages
+    ]
+    assert bodies == stored
+    assert [note_links(body) for body in bodies] == [note_ids(body) for body in bodies]
+    assert note_ids(bodies[0]).isdisjoint(note_ids(bodies[1]))
+
+
+def note_links(html: str) -> set[str]:
+    return set(re.findall(r'href="#(fn-[\w-]+)"', html))
+
+
+def note_ids(html: str) -> set[str]:
+    found = re.findall(r' id="(fn-[\w-]+)"', html)
+    assert found
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def test_much_text_and_code_to_colour_take_long(talk: Talk) -> None:
+    message, other = talk.reply(), talk.reply()
+    talk.opens(message, other)
+    code = [Segment("text", "```py\nx = 1\n")]
+    assert talk.view.takes_long([ReplyGrew(message.pk, code)])
+    talk.grows(message, code)
+    assert not talk.view.takes_long([ReplyGrew(message.pk, [Segment("text", "y = 2\n")])])
+    assert talk.view.takes_long([ReplyGrew(message.pk, [Segment("text", "```\n")])])
+    assert not talk.view.takes_long([ReplyGrew(other.pk, [Segment("text", "Hello")])])
+    assert talk.view.takes_long([ReplyGrew(other.pk, [Segment("reasoning", "hm " * 3_000)])])
+    message.text = "Done"
+    assert not talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
+    message.text = "```py\nx = 1\ny = 2\n```"
+    assert talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
