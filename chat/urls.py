@@ -22,6 +22,7 @@ urlpatterns = [
     path("conversations/<uuid:conversation_id>/restoration/", conversations.restoration, name="restoration"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
+    path("messages/<uuid:message_id>/version/", messages.version, name="version"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
     path("settings/", preferences.settings_page, name="settings"),

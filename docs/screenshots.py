@@ -146,7 +146,7 @@ def _chat(page: Page, title: str) -> None:
     """A finished chat with a title and a first prompt without the demo's commands in sight."""
     page.get_by_role("combobox", name="Model").select_option(label="Demo")
     _end_of(page, title)
-    page.locator("#conversations:not(:has([data-state]))").wait_for()
+    page.locator("#conversations:not(:has([data-state]))").wait_for(state="attached")
 
 
 def _send(page: Page, text: str) -> None:

@@ -35,6 +35,7 @@ OWNER = {
     "restoration": {"post": 404},  # what is not deleted cannot be restored
     "message": {"get": 200, "head": 200, "delete": 302},
     "message_restoration": {"post": 409},
+    "version": {"post": 409},  # there is no other one
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
@@ -98,6 +99,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "generations": [reply.pk],
         "message": [reply.pk],
         "message_restoration": [reply.pk],
+        "version": [reply.pk],
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
     }
@@ -114,7 +116,7 @@ def data(model: ChatModel) -> dict[str, str]:
         "announcements": "state",
     }
     prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
-    return {"title": "New", **prompt, **preferences}
+    return {"title": "New", "to": str(uuid.uuid4()), **prompt, **preferences}
 
 
 def test_the_table_names_every_route() -> None:

@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
-_FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price")
+_PRICES = ("input_price", "output_price")
+_ABILITIES = ("takes_images", "reasons")
+_FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
 # These list every model they ever had. The others list what their administrator put there.
 _LONG_LISTS = {"openai", "anthropic", "gemini"}
 
@@ -153,13 +155,22 @@ def _without_date(name: str) -> str:
 
 
 def _values(info: ModelInfo) -> dict[str, object]:
-    return {"name": info.name, **{field: getattr(info, field) for field in _FILLED}}
+    return {"name": info.name, **{field: _known(info, field) for field in _FILLED}}
 
 
 def _fill(model: ChatModel, info: ModelInfo) -> None:
     for field in _FILLED:
         if getattr(model, field) in (None, ""):
-            setattr(model, field, getattr(info, field))
+            setattr(model, field, _known(info, field))
+
+
+def _known(info: ModelInfo, field: str) -> object:
+    """None where the list does not say: of an ability it only says "yes"; a negative price is some servers'
+    word for "it depends"."""
+    value: object = getattr(info, field)
+    if field in _ABILITIES:
+        return value or None
+    return None if field in _PRICES and isinstance(value, int | float) and value < 0 else value
 
 
 def _store_error(account: Account, words: str) -> SyncResult:

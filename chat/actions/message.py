@@ -1,7 +1,9 @@
-"""Deleting messages, and having them back."""
+"""Which messages the thread shows: deleting them, having them back, and going from one version of a reply to
+another."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from django.utils import timezone
 from chat.access import message_for
 from chat.actions.errors import ConflictError
 from chat.live.hints import hints
-from chat.models import Conversation, Generation, Message, User
+from chat.models import Conversation, Generation, Message, Role, User
 
 
 def delete_message(user: User, message_id: UUID) -> Message:
@@ -47,6 +49,41 @@ def restore_message(user: User, message_id: UUID) -> Message:
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
     return message
+
+
+def show_version(user: User, message_id: UUID, version_id: UUID) -> Message:
+    """Shows another reply to the same prompt in place of this one, with what was last said after it; what
+    followed this one waits beside it. Raises `NotFoundError`, and `ConflictError` if the thread does not show
+    this one or the other is no version of it, and while a reply that would go out of sight is running."""
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        conversation = message.conversation
+        kept = conversation.messages.filter(deleted_at=None)
+        versions = kept.filter(parent=message.parent, role=Role.ASSISTANT, shown=False)
+        if not message.shown or message.parent is None or not versions.filter(pk=version_id).exists():
+            raise ConflictError("This message is not in the chat any more. Reload the page.")
+        parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
+        hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
+        if Generation.objects.live().filter(message__in=hidden).exists():
+            raise ConflictError("This reply is still running. Stop it first.")
+        hidden.update(shown=False)
+        path = [_with_what_follows(version_id, parents)[-1]]
+        while path[-1] != version_id:
+            path.append(parents[path[-1]])
+        kept.filter(pk__in=path).update(shown=True)
+        conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
+        _path_changed(conversation)
+    return message
+
+
+def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
+    """The message and all below it in the tree; `parents` is in order of position, where a parent comes
+    before its children."""
+    found = {message_id: None}
+    for child, parent in parents.items():
+        if parent in found:
+            found[child] = None
+    return list(found)
 
 
 def _path_changed(conversation: Conversation) -> None:

@@ -4,13 +4,16 @@ Built on Django's admin. Keys of providers are never here: they live in the envi
 """
 
 from allauth.account.decorators import secure_admin_login
+from django.apps import apps
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from chat.admin import audit, catalog, people, transcripts
 
 __all__ = ["audit", "catalog", "people", "transcripts"]
 
 admin.site.site_header = admin.site.site_title = "Steady"
-admin.site.index_title = "Administration"
+admin.site.index_title = _("Administration")
+apps.get_app_config("mfa").verbose_name = _("Two-factor log-in")
 # One door: the log-in page of the chat, with its rate limits and second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import TranscriptRead
 
@@ -14,7 +15,7 @@ class TranscriptReadAdmin(admin.ModelAdmin):
     list_filter = ["how", "at"]
     list_display_links = None
     search_fields = ["reader_email", "owner_email", "conversation_id"]
-    search_help_text = "Search by an address or by the id of a conversation."
+    search_help_text = _("Search by an address or by the id of a conversation.")
     date_hierarchy = "at"
     show_full_result_count = False
 

@@ -7,9 +7,12 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from chat.actions.catalog import sync_catalog
 from chat.models import ChatModel, ModelProvider
+from chat.rendering.words import translated
 
 
 @admin.register(ModelProvider)
@@ -38,26 +41,26 @@ class ModelProviderAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    @admin.display(boolean=True, description="Has an account")
+    @admin.display(boolean=True, description=_("has an account"))
     def configured(self, provider: ModelProvider) -> bool:
         return provider.slug in settings.CHAT_ACCOUNTS
 
-    @admin.display(ordering="_models", description="Models")
+    @admin.display(ordering="_models", description=_("models"))
     def model_count(self, provider: ModelProvider) -> int:
         return int(provider._models)  # type: ignore[attr-defined]
 
-    @admin.action(description="Ask for their models now", permissions=["change"])
+    @admin.action(description=_("Ask for their models now"), permissions=["change"])
     def sync(self, request: HttpRequest, providers: QuerySet[ModelProvider]) -> None:
         results = async_to_sync(sync_catalog)(set(providers.values_list("slug", flat=True)))
         for result in results:
             if result.error:
-                self.message_user(request, f"{result.slug}: {result.error}", messages.ERROR)
+                self.message_user(request, f"{result.slug}: {translated(result.error)}", messages.ERROR)
             else:
-                self.message_user(
-                    request, f"{result.slug}: {result.listed} models, {result.added} of them new."
-                )
+                words = gettext("{name}: {count} models, {new} of them new.")
+                words = words.format(name=result.slug, count=result.listed, new=result.added)
+                self.message_user(request, words)
         if not results:
-            self.message_user(request, "No such account is set up and running.", messages.WARNING)
+            self.message_user(request, gettext("No such account is set up and running."), messages.WARNING)
 
 
 @admin.register(ChatModel)
@@ -71,6 +74,8 @@ class ChatModelAdmin(admin.ModelAdmin):
         "input_price",
         "output_price",
         "context_window",
+        "takes_images",
+        "reasons",
     ]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = ["provider", "enabled", "available", "for_everyone"]
@@ -80,10 +85,16 @@ class ChatModelAdmin(admin.ModelAdmin):
     readonly_fields = ["available", "listed_at"]
     actions = ["enable", "disable"]
 
-    @admin.action(description="Enable", permissions=["change"])
+    @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
-        self.message_user(request, f"{models.update(enabled=True)} models can be used.")
+        count = models.update(enabled=True)
+        words = ngettext("{count} model can be used.", "{count} models can be used.", count)
+        self.message_user(request, words.format(count=count))
 
-    @admin.action(description="Disable", permissions=["change"])
+    @admin.action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
-        self.message_user(request, f"{models.update(enabled=False)} models cannot be used any more.")
+        count = models.update(enabled=False)
+        words = ngettext(
+            "{count} model cannot be used any more.", "{count} models cannot be used any more.", count
+        )
+        self.message_user(request, words.format(count=count))

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import User
 
@@ -44,9 +45,9 @@ class PersonAdmin(UserAdmin):
     search_fields = ["email", "first_name", "last_name"]
     fieldsets = [
         (None, {"fields": ["email", "password"]}),
-        ("Name", {"fields": ["first_name", "last_name"]}),
-        ("Rights", {"fields": ["is_active", *_POWERS]}),
-        ("Dates", {"fields": ["last_login", "date_joined"]}),
+        (_("Name"), {"fields": ["first_name", "last_name"]}),
+        (_("Rights"), {"fields": ["is_active", *_POWERS]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["email", "usable_password", "password1", "password2"]})]
     readonly_fields = ["last_login", "date_joined"]

@@ -16,6 +16,8 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from chat.actions.erasure import erase_conversations
 from chat.admin.export import conversations_as_json_lines
@@ -26,7 +28,7 @@ _EXPORT_LIMIT = 10_000
 
 
 class _StateFilter(admin.SimpleListFilter):
-    title = "state of a reply"
+    title = _("state of a reply")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -37,7 +39,7 @@ class _StateFilter(admin.SimpleListFilter):
 
 
 class _ModelFilter(admin.SimpleListFilter):
-    title = "model"
+    title = _("model")
     parameter_name = "model"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -62,7 +64,7 @@ class TranscriptAdmin(admin.ModelAdmin):
     list_select_related = ["owner"]
     list_per_page = 50
     search_fields = ["title"]
-    search_help_text = "Search in titles, in what was written, and in people's addresses."
+    search_help_text = _("Search in titles, in what was written, and in people's addresses.")
     show_full_result_count = False
     actions = ["export"]
 
@@ -88,15 +90,15 @@ class TranscriptAdmin(admin.ModelAdmin):
             )
         return queryset, False
 
-    @admin.display(description="title")
+    @admin.display(description=_("title"))
     def name(self, conversation: Conversation) -> str:
         return str(conversation)
 
-    @admin.display(description="messages", ordering="_messages")
+    @admin.display(description=_("messages"), ordering="_messages")
     def message_count(self, conversation: Conversation) -> int:
         return int(conversation._messages)  # type: ignore[attr-defined]
 
-    @admin.display(description="last reply", empty_value="-")
+    @admin.display(description=_("last reply"), empty_value="-")
     def last_state(self, conversation: Conversation) -> str | None:
         state: str | None = conversation._reply  # type: ignore[attr-defined]
         return str(Status(state).label) if state else None
@@ -128,12 +130,12 @@ class TranscriptAdmin(admin.ModelAdmin):
         }
         return TemplateResponse(request, "admin/chat/conversation/transcript.html", context)
 
-    @admin.action(description="Export as JSON Lines", permissions=["view"])
+    @admin.action(description=_("Export as JSON Lines"), permissions=["view"])
     def export(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> HttpResponseBase | None:
         conversations = list(queryset.select_related("owner").defer("head")[: _EXPORT_LIMIT + 1])
         if len(conversations) > _EXPORT_LIMIT:
-            words = f"At most {_EXPORT_LIMIT} conversations go into one file. Narrow the selection."
-            self.message_user(request, words, messages.ERROR)
+            words = gettext("At most {limit} conversations go into one file. Narrow the selection.")
+            self.message_user(request, words.format(limit=_EXPORT_LIMIT), messages.ERROR)
             return None
         _record(conversations, request, TranscriptRead.How.EXPORTED)
         return StreamingHttpResponse(
@@ -159,7 +161,10 @@ class TranscriptAdmin(admin.ModelAdmin):
         """What the confirmation says, without loading every message of every conversation."""
         names = [f"{conversation} ({conversation.owner})" for conversation in objs]
         ids: list[UUID] = [conversation.pk for conversation in objs]
-        counts = {"conversations": len(ids), "messages": Message.objects.filter(conversation__in=ids).count()}
+        counts = {
+            gettext("conversations"): len(ids),
+            gettext("messages"): Message.objects.filter(conversation__in=ids).count(),
+        }
         return names, counts, set(), []
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -42,7 +42,7 @@ def prepare(generation: Generation) -> Prepared:
     account = settings.CHAT_ACCOUNTS.get(model.provider_id)
     if account is None:
         raise ModelGoneError(
-            f"{model.provider.name} is not set up on this server any more. Choose another model and retry."
+            "The provider of this model is not set up on this server any more. Choose another one and retry."
         )
     turns = _turns(_path_to(generation.message.parent), model)
     prefix = ""

@@ -29,6 +29,7 @@ from chat.live.replica import replicas
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.sentinel import Viewer, sentinel
 from chat.models import LIVE, Conversation, Message
+from chat.models.message import shown_with
 
 PAGE_LENGTH = 50  # messages that a page opens with
 QUIET_SECONDS = 15.0
@@ -211,5 +212,5 @@ def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Lo
     if whole:
         messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
         conversation = messages[0].conversation if messages else conversation
-    prefetch_related_objects([message for message in messages if not message.is_live], "feedback")
+    prefetch_related_objects([message for message in messages if not message.is_live], *shown_with())
     return _Look(conversation, messages, whole)

@@ -10,27 +10,35 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.user import User
 
 _MILLION = Decimal(1_000_000)
+_NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
 class ModelProvider(models.Model):
     """An account with a provider, known by the slug that the environment's settings use."""
 
-    slug = models.SlugField(primary_key=True)
-    name = models.CharField(max_length=100)
-    enabled = models.BooleanField(default=True, help_text="Off: none of its models can be used.")
-    position = models.PositiveIntegerField(default=100, help_text="Lower comes first in the model list.")
-    synced_at = models.DateTimeField(null=True, blank=True, editable=False)
-    sync_error = models.CharField(max_length=300, blank=True, editable=False)
+    slug = models.SlugField(_("short name"), primary_key=True)
+    name = models.CharField(_("name"), max_length=100)
+    enabled = models.BooleanField(
+        _("enabled"), default=True, help_text=_("Off: none of its models can be used.")
+    )
+    position = models.PositiveIntegerField(
+        _("position"), default=100, help_text=_("Lower comes first in the model list.")
+    )
+    synced_at = models.DateTimeField(_("asked for its models"), null=True, blank=True, editable=False)
+    sync_error = models.CharField(_("why that failed"), max_length=300, blank=True, editable=False)
 
     class Meta:
         ordering = ["position", "slug"]
-        verbose_name = "provider"
+        verbose_name = _("provider")
+        verbose_name_plural = _("providers")
 
     def __str__(self) -> str:
         return self.name
@@ -52,34 +60,67 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
 class ChatModel(models.Model):
     """A model that people can chat with."""
 
-    provider = models.ForeignKey(ModelProvider, on_delete=models.CASCADE, related_name="models")
-    name = models.CharField(max_length=200, help_text="The provider's own id of the model.")
-    display_name = models.CharField(max_length=200, blank=True)
-    enabled = models.BooleanField(default=True)
+    provider = models.ForeignKey(
+        ModelProvider, on_delete=models.CASCADE, related_name="models", verbose_name=_("provider")
+    )
+    name = models.CharField(_("name"), max_length=200, help_text=_("The provider's own id of the model."))
+    display_name = models.CharField(_("display name"), max_length=200, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
     available = models.BooleanField(
-        default=True, editable=False, help_text="Off: the provider has stopped listing it."
+        _("available"), default=True, editable=False, help_text=_("Off: the provider has stopped listing it.")
     )
     listed_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the provider last listed it."
+        _("listed"), null=True, blank=True, editable=False, help_text=_("When the provider last listed it.")
     )
-    for_everyone = models.BooleanField(default=True, help_text="Off: only the groups below may use it.")
-    groups = models.ManyToManyField(Group, blank=True)
-    context_window = models.PositiveIntegerField(null=True, blank=True, help_text="In tokens.")
-    max_output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    for_everyone = models.BooleanField(
+        _("for everyone"), default=True, help_text=_("Off: only the groups below may use it.")
+    )
+    groups = models.ManyToManyField(Group, blank=True, verbose_name=_("groups"))
+    context_window = models.PositiveIntegerField(
+        _("context window"), null=True, blank=True, help_text=_("In tokens.")
+    )
+    max_output_tokens = models.PositiveIntegerField(_("most output tokens"), null=True, blank=True)
+    takes_images = models.BooleanField(_("takes images"), null=True, blank=True)
+    reasons = models.BooleanField(
+        _("reasons"), null=True, blank=True, help_text=_("Thinks before it answers.")
+    )
     input_price = models.DecimalField(
-        max_digits=12, decimal_places=4, null=True, blank=True, help_text="US dollars per million tokens in."
+        _("input price"),
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, _NEGATIVE)],
+        help_text=_("US dollars per million tokens in."),
     )
     output_price = models.DecimalField(
-        max_digits=12, decimal_places=4, null=True, blank=True, help_text="US dollars per million tokens out."
+        _("output price"),
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, _NEGATIVE)],
+        help_text=_("US dollars per million tokens out."),
     )
-    position = models.PositiveIntegerField(default=100)
+    position = models.PositiveIntegerField(_("position"), default=100)
 
     objects = ChatModelQuerySet.as_manager()
 
     class Meta:
         ordering = ["provider__position", "provider_id", "position", "name"]
-        constraints = [models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_model")]
-        verbose_name = "model"
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_model"),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{price}__gte": 0}),
+                    name=f"{price}_is_not_negative",
+                    violation_error_message=_NEGATIVE,
+                )
+                for price in ("input_price", "output_price")
+            ),
+        ]
+        verbose_name = _("model")
+        verbose_name_plural = _("models")
 
     def __str__(self) -> str:
         return self.label

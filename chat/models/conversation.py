@@ -6,6 +6,8 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.user import User
 
@@ -26,8 +28,10 @@ class Conversation(models.Model):
     clock. A deleted conversation keeps its row, so that its id cannot be taken again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
-    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    owner = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="conversations", verbose_name=_("person")
+    )
+    title = models.CharField(_("title"), max_length=TITLE_LENGTH, blank=True)
     version = models.PositiveBigIntegerField(default=0)
     path_version = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
@@ -39,9 +43,9 @@ class Conversation(models.Model):
         related_name="+",
         db_constraint=False,
     )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    updated_at = models.DateTimeField(default=timezone.now, editable=False)
-    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("started"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("last change"), default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(_("deleted by its owner"), null=True, blank=True, editable=False)
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     seen_version = models.PositiveBigIntegerField(
@@ -52,10 +56,12 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ["-updated_at", "-id"]
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
         indexes = [models.Index(fields=["owner", "-updated_at"])]
 
     def __str__(self) -> str:
-        return self.title or "New chat"
+        return self.title or gettext("New chat")
 
     def next_version(self) -> int:
         """Raises `version` by one. The caller holds the row's lock and saves."""

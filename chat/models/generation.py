@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.catalog import ChatModel
 from chat.models.conversation import Conversation
@@ -13,14 +14,14 @@ from chat.models.message import Message
 
 
 class Status(models.TextChoices):
-    QUEUED = "queued", "Waiting to start"
-    RUNNING = "running", "Answering"
-    COMPLETE = "complete", "Complete"
-    LENGTH = "length", "Cut at the length limit"
-    STOPPED = "stopped", "Stopped"
-    INTERRUPTED = "interrupted", "Interrupted"
-    FAILED = "failed", "Failed"
-    REFUSED = "refused", "Refused"
+    QUEUED = "queued", _("Waiting to start")
+    RUNNING = "running", _("Answering")
+    COMPLETE = "complete", _("Complete")
+    LENGTH = "length", _("Cut at the length limit")
+    STOPPED = "stopped", _("Stopped")
+    INTERRUPTED = "interrupted", _("Interrupted")
+    FAILED = "failed", _("Failed")
+    REFUSED = "refused", _("Refused")
 
 
 LIVE = (Status.QUEUED, Status.RUNNING)

@@ -7,10 +7,12 @@ thread costs what it shows, not what exists.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
 
@@ -26,9 +28,26 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
 
 
+def shown_with() -> list[str | models.Prefetch[Any]]:
+    """What a finished message is shown with, for `prefetch_related`: its verdict and its versions."""
+    siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
+    parents = models.Prefetch("parent", Message.objects.only("pk"))
+    return ["feedback", parents, models.Prefetch("parent__children", siblings)]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which of the replies to one prompt this is, counted from 1, and what stands before and after it."""
+
+    number: int
+    count: int
+    previous: Message | None
+    next: Message | None
+
+
 class Role(models.TextChoices):
-    USER = "user", "Person"
-    ASSISTANT = "assistant", "Model"
+    USER = "user", _("Person")
+    ASSISTANT = "assistant", _("Model")
 
 
 class Message(models.Model):
@@ -84,6 +103,22 @@ class Message(models.Model):
     def verdict(self) -> Feedback | None:
         """What its reader thought of it."""
         return next(iter(self.feedback.all()), None)
+
+    @property
+    def version_of_reply(self) -> Version | None:
+        """Its place among the replies that were tried one after the other; those that are shown side by side
+        with it are no versions of it. None if it is the only one."""
+        if self.parent is None or self.role != Role.ASSISTANT:
+            return None
+        versions = [
+            other
+            for other in self.parent.children.all()
+            if other.pk == self.pk
+            or (other.role == Role.ASSISTANT and not other.shown and other.deleted_at is None)
+        ]
+        at = versions.index(self)
+        before, after = versions[at - 1] if at else None, versions[at + 1 : at + 2]
+        return Version(at + 1, len(versions), before, after[0] if after else None) if versions[1:] else None
 
     @property
     def reasoning(self) -> str:

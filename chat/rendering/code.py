@@ -3,6 +3,7 @@
 from functools import lru_cache
 from html import escape
 
+from django.utils.translation import gettext
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
@@ -27,7 +28,8 @@ def code_open(info: str) -> str:
     label = f'<span class="code-language">{escape(language)}</span>' if language else ""
     return (
         f'<div class="code-block"><div class="code-header">{label}'
-        '<button type="button" class="copy-code">Copy</button></div><pre tabindex="0"><code>'
+        f'<button type="button" class="copy-code">{escape(gettext("Copy"))}</button></div>'
+        '<pre tabindex="0"><code>'
     )
 
 

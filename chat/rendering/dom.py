@@ -38,6 +38,11 @@ def reasoning_title(message_id: UUID) -> str:
     return f"rs-{message_id}"
 
 
+def message_menu(message_id: UUID) -> str:
+    """What else can be done with a message."""
+    return f"mm-{message_id}"
+
+
 def footnotes(message_id: UUID) -> str:
     """What the ids of a message's footnotes begin with, after `fn-`."""
     return message_id.hex
@@ -47,9 +52,20 @@ def feedback(message_id: UUID) -> str:
     return f"f-{message_id}"
 
 
+def version(reply_to: UUID, to: str) -> str:
+    """The button to the previous or next reply to this prompt: the same one whichever is shown, so that the
+    focus stays."""
+    return f"{to}-{reply_to}"
+
+
 def conversation(conversation_id: UUID) -> str:
     """A conversation's entry in the list."""
     return f"c-{conversation_id}"
+
+
+def conversation_menu(conversation_id: UUID) -> str:
+    """What can be done with the conversation that the page shows."""
+    return f"cm-{conversation_id}"
 
 
 def entry_title(conversation_id: UUID) -> str:

@@ -51,6 +51,18 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     )
 
 
+def message_in_place(finished: Message) -> str:
+    """A finished message over what the page has of it. What is typed in its form, the focus, and the answer
+    to a request that comes from it find their elements again."""
+    body = (
+        escape(finished.text)
+        if finished.reply is None
+        else bodies.html(finished.text, dom.footnotes(finished.pk))
+    )
+    in_body = partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
+    return in_body + partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
+
+
 def conversation_state(conversation: Conversation, running: Message | None) -> str:
     """What depends on the conversation as a whole: its version, its title here and in the list, and
     whether the composer offers Send or Stop."""
@@ -105,6 +117,12 @@ def earlier(conversation: Conversation, thread: list[Message]) -> str:
     """The way to what lies before a thread that was sent whole."""
     html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, thread)})
     return partial(f"#{dom.EARLIER}", "outerHTML", html)
+
+
+def conversation_menu(conversation: Conversation) -> str:
+    """What can be done with it now: to pin what is not pinned, and so on."""
+    html = render_to_string("chat/_conversation_menu.html", {"conversation": conversation})
+    return partial(f"#{dom.conversation_menu(conversation.pk)}", "outerHTML", html)
 
 
 def conversation_list(context: dict[str, Any]) -> str:

@@ -83,11 +83,13 @@ class ThreadView:
         growing = None if message.is_live else self._growing.pop(message.pk, None)
         if growing and growing.finish(message, steps):
             return
-        article = self._article(message, change)
         if message.added_version > change.since:
-            steps.add(fragments.partial(f"#{dom.THREAD}", "append", article))
-        else:
+            steps.add(fragments.partial(f"#{dom.THREAD}", "append", self._article(message, change)))
+        elif message.is_live:
+            article = self._article(message, change)
             steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
+        else:
+            steps.add(fragments.message_in_place(message))
 
     def _article(self, message: Message, change: ThreadChanged) -> str:
         if not message.is_live:

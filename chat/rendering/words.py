@@ -81,4 +81,6 @@ KNOWN = (
     _("The message is not text."),
     _("The page said hello twice. Reload it."),
     _("The page sent something unknown. Reload it."),
+    _("The page sent no valid {name}. Reload it."),
+    _("The provider of this model is not set up on this server any more. Choose another one and retry."),
 )

@@ -20,9 +20,9 @@ register.filter("seconds", seconds)
 
 
 @register.simple_tag
-def dom_id(kind: str, value: UUID) -> str:
+def dom_id(kind: str, *values: object) -> str:
     """`{% dom_id "message" message.pk %}`: the id by the function of that name in `rendering.dom`."""
-    result: str = getattr(dom, kind)(value)
+    result: str = getattr(dom, kind)(*values)
     return result
 
 
@@ -66,6 +66,11 @@ def thousands(value: int | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{sign}"
     return str(value)
+
+
+@register.simple_tag
+def sends_mail() -> bool:
+    return bool(settings.MAILERS["default"]["BACKEND"] != "chatproject.mail.Unsent")
 
 
 @register.simple_tag

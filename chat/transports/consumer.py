@@ -221,7 +221,7 @@ def _number(frame: dict[str, Any], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise InvalidInputError(f"The page sent no valid {name}. Reload it.")
+        raise InvalidInputError("The page sent no valid {name}. Reload it.", name=name)
     return value
 
 
@@ -229,4 +229,4 @@ def _uuid(frame: dict[str, Any], name: str) -> UUID:
     try:
         return UUID(frame[name])
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise InvalidInputError(f"The page sent no valid {name}. Reload it and send again.") from None
+        raise InvalidInputError("The page sent no valid {name}. Reload it.", name=name) from None

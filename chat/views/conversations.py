@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from chat.actions.conversation import (
 )
 from chat.live.follow import PAGE_LENGTH
 from chat.models import ChatModel, Conversation, Message, Preferences, User
+from chat.models.message import shown_with
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.sidebar import list_context, page_of
@@ -52,11 +54,10 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
             if not request.htmx:
                 notes.success(request, _("The chat is deleted."))
                 return redirect("home")
-            undo = reverse("restoration", args=[conversation_id])
+            is_shown = page_of(request) == conversation_id
+            undo = reverse("restoration", args=[conversation_id]) + ("?open=1" if is_shown else "")
             html = fragments.toast(_("The chat is deleted."), undo=undo)
-            if page_of(request) != conversation_id:
-                return _listed(request, html)
-            return _page(request, uuid.uuid4(), html)
+            return _page(request, uuid.uuid4(), html) if is_shown else _listed(request, html)
         case _:
             return _page(request, conversation_id)
 
@@ -64,10 +65,17 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
 @require_POST
 @for_people
 def restoration(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Undoes the deletion."""
+    """Undoes the deletion; `open` goes back to the chat too."""
     restore_conversation(request.user, conversation_id)
     if not request.htmx:
         return redirect("conversation", conversation_id)
+    if request.GET.get("open"):
+        where = {
+            "path": reverse("conversation", args=[conversation_id]),
+            "target": "#chat",
+            "swap": "outerHTML",
+        }
+        return HttpResponse(headers={"HX-Location": json.dumps(where)})
     return _listed(request, fragments.toast(_("The chat is back.")))
 
 
@@ -83,7 +91,10 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         words = _("The chat is in the archive.") if archived else _("The chat is back in the list.")
     if not request.htmx:
         return redirect("conversation", conversation_id)
-    return _listed(request, fragments.toast(words) if words else "")
+    html = fragments.toast(words) if words else ""
+    if page_of(request) == conversation_id:
+        html += fragments.conversation_menu(conversation_for(request.user, conversation_id))
+    return _listed(request, html)
 
 
 def _listed(request: PersonRequest, html: str) -> HttpResponse:
@@ -106,8 +117,8 @@ def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> Htt
     return render(request, "chat/_earlier_page.html", context)
 
 
-def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> HttpResponseBase:
-    """The whole page; for htmx, which switches from one chat to another, only what differs, and `more`."""
+def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
+    """The whole page; for htmx, which switches from one chat to another, only what differs, and `toast`."""
     try:
         conversation = conversation_for(request.user, conversation_id)
     except NotFoundError:
@@ -122,7 +133,7 @@ def _page(request: PersonRequest, conversation_id: UUID, more: str = "") -> Http
     context = _context(request.user, conversation, thread)
     if not request.htmx:
         return render(request, "chat/page.html", context)
-    answer = render(request, "chat/_switched.html", {**context, "more": more})
+    answer = render(request, "chat/_switched.html", {**context, "toast": toast})
     if "HX-History-Restore-Request" not in request.headers:
         answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
     return answer
@@ -153,7 +164,7 @@ def _earlier_context(user: User, conversation: Conversation, thread: list[Messag
 
 def _last_page(thread: Any) -> list[Message]:
     """The last messages, in order."""
-    return list(reversed(thread.prefetch_related("feedback").reverse()[:PAGE_LENGTH]))
+    return list(reversed(thread.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))
 
 
 def _models(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:

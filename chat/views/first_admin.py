@@ -8,6 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -17,12 +18,12 @@ from chat.models import User
 
 
 class FirstAdminForm(forms.Form):
-    email = forms.EmailField(label="Email address", widget=forms.EmailInput({"autocomplete": "username"}))
+    email = forms.EmailField(label=_("Email address"), widget=forms.EmailInput({"autocomplete": "username"}))
     password = forms.CharField(
-        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+        label=_("Password"), strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
     )
     repeated = forms.CharField(
-        label="Password, once more",
+        label=_("Password, once more"),
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
@@ -30,7 +31,7 @@ class FirstAdminForm(forms.Form):
     def clean_repeated(self) -> str:
         repeated: str = self.cleaned_data["repeated"]
         if self.cleaned_data.get("password", repeated) != repeated:
-            raise ValidationError("The two passwords differ. Type them again.")
+            raise ValidationError(_("The two passwords differ. Type them again."))
         return repeated
 
     def clean(self) -> None:

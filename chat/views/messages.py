@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat.access import message_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message
+from chat.actions.message import delete_message, restore_message, show_version
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.rendering import fragments
@@ -59,6 +59,14 @@ def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """Undoes the deletion."""
     message = restore_message(request.user, message_id)
+    return done(request, to=reverse("conversation", args=[message.conversation_id]))
+
+
+@require_POST
+@for_people
+def version(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """Shows the version `to` of this reply in its place."""
+    message = show_version(request.user, message_id, _uuid(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
 
@@ -107,9 +115,11 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 def _client_id(value: str) -> UUID:
     """The sender's id of the prompt; a sender that has none gets one, and no protection from doubles."""
-    if not value:
-        return uuid4()
+    return _uuid(value) if value else uuid4()
+
+
+def _uuid(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
-        raise InvalidInputError("The client_id is not a UUID. Reload the page and send again.") from None
+        raise InvalidInputError("The page sent something that cannot be read. Reload it.") from None

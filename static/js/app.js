@@ -9,5 +9,4 @@ import "./scroll.js";
 import "./sidebar.js";
 import "./live-line.js";
 import "./copy.js";
-import "./menus.js";
 import "./shortcuts.js";

@@ -26,7 +26,7 @@ document.addEventListener("keydown", (event) => {
   if (event.target.value.trim()) event.target.form.requestSubmit();
 });
 
-document.addEventListener("input", ({ target }) => { if (target.id === "prompt") changed(); });
+document.addEventListener("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
 
 document.addEventListener("submit", (event) => {
   if (event.target.id === "log-out") forget(() => true);
@@ -75,9 +75,14 @@ function newId() {
 
 function changed() {
   const { value } = $("prompt");
+  $("composer").parentNode.toggleAttribute("data-empty", !value);
   const tokens = Math.ceil(value.length / 4);
-  $("estimate").hidden = tokens < 25;
-  $("estimate").textContent = words("estimate", tokens);
+  const { window } = $("model").selectedOptions[0].dataset;
+  const estimate = $("estimate");
+  const text = tokens > window ? words("tooLong", +window) : words("estimate", tokens);
+  estimate.hidden = tokens < 25;
+  estimate.ariaLive = tokens > window ? "polite" : "off";
+  if (estimate.textContent !== text) estimate.textContent = text;
   if (!growsByItself) $("prompt").rows = Math.min(12, value.split("\n").length + Math.floor(value.length / 90));
   if (value.trim()) localStorage.setItem(draft(), value);
   else localStorage.removeItem(draft());

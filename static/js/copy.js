@@ -5,7 +5,7 @@ onClick("button.copy-code", (button) => copy(button.closest(".code-block").query
 
 onClick("[data-copy]", (button) => {
   const source = button.dataset.copy;
-  button.closest("details")?.removeAttribute("open");
+  button.closest("[popover]")?.hidePopover();
   copy(source === "text" ? button.closest(".message").querySelector(".message-body").innerText : fetched(source));
 });
 

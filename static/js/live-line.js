@@ -12,6 +12,12 @@ setInterval(() => {
 }, 500);
 
 function tell(line) {
+  const lost = $("connection").textContent;
+  if (lost) {
+    seen.delete(line);
+    line.textContent = lost === words("deleted") ? "" : words("goesOn");
+    return;
+  }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;
   if (!seen.has(line)) seen.set(line, [performance.now(), chars]);
   const [since, before] = seen.get(line);

@@ -31,6 +31,7 @@ document.addEventListener("input", ({ target }) => {
 
 onClick(".model-choice", (choice) => {
   $("model").value = choice.parentNode.dataset.model;
+  $("model").dispatchEvent(new Event("input", { bubbles: true }));
   panel().hidePopover();
   $("model").focus();
 });

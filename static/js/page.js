@@ -52,6 +52,8 @@ setInterval(() => {
 }, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
 
+document.addEventListener("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
+
 // A form that its own effect takes off the page before the answer is there: htmx would drop that answer.
 document.addEventListener("submit", (event) => {
   const form = event.target;

@@ -3,21 +3,22 @@ import { $, htmx, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"
 const AHEAD = 800; // px before the top at which earlier messages are fetched
-const MANY = 300; // messages
+const MANY = 6; // pages
 let following = true;
 let restoring = false;
 let lastTop = 0;
 let loading = null;
 let held = null;
+let firstLink = null;
 
 const grown = new ResizeObserver(follow);
 
 onChat(async (main) => {
   grown.disconnect();
-  const place = JSON.parse(sessionStorage.getItem(nameOf(main)));
-  following = !place;
+  const there = JSON.parse(sessionStorage.getItem(nameOf(main)));
+  following = !there;
   $("scroller").addEventListener("scroll", moved, { passive: true });
-  if (place) await restore(place);
+  if (there) await restore(there);
   follow();
   grown.observe($("thread"));
   grown.observe($("scroller"));
@@ -26,25 +27,24 @@ onChat(async (main) => {
 // Only a move upwards is the reader leaving the end; growth between two events looks like one otherwise.
 function moved() {
   const { scrollTop } = $("scroller");
-  if (!restoring && distance() < NEAR) following = true;
+  if (!restoring && distance() < NEAR) toEnd();
   else if (!restoring && scrollTop < lastTop) following = false;
   lastTop = scrollTop;
   $("jump").hidden = distance() < NEAR;
   if (scrollTop < AHEAD && !following) loadEarlier();
 }
 
+// At the end, a thousand messages far above are not kept alive.
 function toEnd() {
   following = true;
+  if ($("earlier").children.length > MANY) {
+    $("earlier").innerHTML = firstLink;
+    htmx.process($("earlier"));
+  }
   follow();
 }
 
-// From far up it is quicker to open the chat anew at its end than to keep a thousand messages alive.
-onClick("#jump", () => {
-  toEnd();
-  if ($("thread").children.length < MANY) return;
-  const headers = { "HX-History-Restore-Request": "true" };
-  htmx.ajax("GET", location.pathname, { target: "#chat", swap: "outerHTML", headers });
-});
+onClick("#jump", toEnd);
 document.addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd(); });
 
 function follow() {
@@ -61,19 +61,18 @@ function distance() {
 // --- Earlier pages: the message at the top stays where it is
 
 function loadEarlier() {
-  const link = $("earlier").querySelector("a");
+  const link = $("more").querySelector("a");
   if (!link || loading) return loading;
-  loading = htmx.ajax("GET", link.href, { target: "#earlier", swap: "outerHTML" });
+  if (!$("more").nextElementSibling) firstLink = $("more").outerHTML;
+  loading = htmx.ajax("GET", link.href, { target: "#more", swap: "outerHTML" });
   return loading.finally(() => { loading = null; });
 }
 
 document.addEventListener("htmx:before:swap", ({ detail }) => {
-  const before = detail.tasks?.some((task) => task.swapSpec?.style === "afterbegin");
-  const first = before && $("thread").querySelector(".message");
-  held = first && { first, top: topOf(first) };
+  held = detail.tasks.some(({ target }) => ["more", "earlier"].includes(target?.id)) && place();
 });
 document.addEventListener("htmx:after:swap", () => {
-  if (held) $("scroller").scrollTop += topOf(held.first) - held.top;
+  if (held && $(held[0])) bring(held);
   held = null;
 });
 
@@ -84,25 +83,37 @@ document.addEventListener("htmx:before:request", remember);
 
 function remember() {
   const name = nameOf($("chat"));
-  const message = [...document.querySelectorAll(".message")].find((one) => one.getBoundingClientRect().bottom > topOf($("scroller")));
-  if (following || !message) return sessionStorage.removeItem(name);
-  sessionStorage.setItem(name, JSON.stringify([message.id, topOf(message) - topOf($("scroller"))]));
+  const here = !following && place();
+  if (here) sessionStorage.setItem(name, JSON.stringify(here));
+  else sessionStorage.removeItem(name);
 }
 
-async function restore([id, offset]) {
+async function restore(there) {
+  const [id] = there;
   restoring = true;
-  for (let pages = 0; !$(id) && $("earlier").querySelector("a") && pages < 40; pages += 1) await loadEarlier();
+  for (let pages = 0; !$(id) && $("more").querySelector("a") && pages < 40; pages += 1) await loadEarlier();
   // Twice: what was not laid out yet has only an estimated height the first time.
   for (let pass = 0; $(id) && pass < 2; pass += 1) {
-    $("scroller").scrollTop += topOf($(id)) - topOf($("scroller")) - offset;
+    bring(there);
     await new Promise(requestAnimationFrame);
   }
   following = !$(id);
   restoring = false;
 }
 
-function topOf(element) {
-  return element.getBoundingClientRect().top;
+// The first message in view, and how far below the top it begins.
+function place() {
+  const first = (all) => [...all].find((one) => offset(one) + one.offsetHeight > 0);
+  const message = first(first($("scroller").querySelectorAll(".thread"))?.children ?? []);
+  return message && [message.id, offset(message)];
+}
+
+function bring([id, where]) {
+  $("scroller").scrollTop += offset($(id)) - where;
+}
+
+function offset(element) {
+  return element.getBoundingClientRect().top - $("scroller").getBoundingClientRect().top;
 }
 
 function nameOf(main) {

@@ -2,11 +2,8 @@
 import { $, htmx, onChat, onClick } from "./page.js";
 
 const EVERY = 5000; // ms between looks at the list while the page is visible
-const otherTabs = new BroadcastChannel("steady");
 const sidebar = $("sidebar");
 let version = null;
-let refreshing = false;
-let again = false;
 
 // --- Up to date
 
@@ -19,23 +16,16 @@ document.addEventListener("htmx:after:swap", () => {
   $("title-field").value = $("conversation-title").textContent;
   document.title = `${$("title-field").value} · Steady`;
   refresh();
-  otherTabs.postMessage("changed");
 });
-otherTabs.onmessage = refresh;
 setInterval(refresh, EVERY);
 document.addEventListener("visibilitychange", refresh);
 
-export async function refresh() {
-  const list = $("conversations");
-  if (document.hidden || list.querySelector("form")) return;
-  again = refreshing;
-  if (refreshing) return;
-  refreshing = true;
-  const { url, stamp } = list.dataset;
-  const swap = { target: "#conversations", swap: "outerMorph" };
-  await htmx.ajax("GET", `${url}&seen=1&stamp=${stamp}`, swap).catch(() => {});
-  refreshing = false;
-  if (again) refresh();
+// Of what is asked for meanwhile, the source's queue keeps one.
+function refresh() {
+  const source = $("conversations");
+  const { url, stamp } = source.dataset;
+  if (document.hidden) return;
+  htmx.ajax("GET", `${url}&seen=1&stamp=${stamp}`, { source, target: source, swap: "outerMorph" });
 }
 
 // At once, not only with the list's next look.
@@ -86,11 +76,13 @@ function rename(item) {
   form.append(input);
   item.prepend(form);
   link.hidden = true;
+  item.setAttribute("hx-morph-skip", "");
   input.select();
   const finish = (event, save) => {
     event.preventDefault();
     if (!link.hidden) return;
     link.hidden = false;
+    item.removeAttribute("hx-morph-skip");
     form.remove();
     if (event.type !== "focusout") link.focus();
     if (save && input.value.trim() && input.value !== link.title) change(link.pathname, { title: input.value });

@@ -9,7 +9,6 @@ const ACK_FRAMES = 12;
 let open = false;
 let socket = null;
 let received = 0;
-let acked = 0;
 let ackTimer = null;
 let source = null;
 let timer = null;
@@ -25,7 +24,7 @@ document.addEventListener("htmx:ws:after:connection", (event) => {
   if (!isShown(event.target)) return;
   open = true;
   socket = event.detail.connection.socket;
-  received = acked = 0;
+  received = 0;
   tell({ type: "hello", version: $("version").value });
   clearTimeout(timer);
   timer = null;
@@ -48,8 +47,8 @@ addEventListener("online", () => say(open || source ? "" : words("reconnecting")
 document.addEventListener("htmx:ws:after:message:incoming", (event) => {
   if (event.detail.connection.socket !== socket) return;
   received += 1;
-  if (received - acked >= ACK_FRAMES) ack();
-  else ackTimer ??= setTimeout(ack, ACK_AFTER);
+  if (received % ACK_FRAMES) ackTimer ??= setTimeout(ack, ACK_AFTER);
+  else ack();
 });
 
 // A prompt goes over the socket while it is open, else as an ordinary form.
@@ -61,7 +60,10 @@ document.addEventListener("submit", (event) => {
   htmx.ajax("POST", form.action, { source: form, swap: "none" });
 }, true);
 
-document.addEventListener("htmx:error", () => toast(words("failed")));
+// What the page asks for by itself fails in silence: the line above the box says that it is offline.
+document.addEventListener("htmx:error", ({ detail }) => {
+  if (!detail.ctx?.request.action.includes("seen=")) toast(words("failed"));
+});
 
 function fallBack() {
   timer = null;
@@ -95,7 +97,6 @@ function say(text) {
 function ack() {
   clearTimeout(ackTimer);
   ackTimer = null;
-  acked = received;
   tell({ type: "ack", frame: received });
 }
 

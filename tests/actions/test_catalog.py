@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError
 from pytest_django.fixtures import Settings
 
 from chat.actions import catalog
@@ -56,6 +57,29 @@ def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
     assert small.context_window == 4_000
     assert (small.max_output_tokens, small.output_price) == (1_000, Decimal(9)), "what was empty is filled"
     assert (small.provider.name, small.provider.enabled) == ("Cellar", False)
+
+
+@pytest.mark.django_db
+def test_what_a_model_can_is_learned_once_it_is_said_and_an_administrators_no_stays() -> None:
+    store_models(OWN, [ModelInfo("seer"), ModelInfo("blind", takes_images=True)])
+    seer, blind = ChatModel.objects.get(name="seer"), ChatModel.objects.get(name="blind")
+    assert (seer.takes_images, seer.reasons, blind.takes_images) == (None, None, True)
+    ChatModel.objects.filter(name="blind").update(takes_images=False)
+    store_models(
+        OWN, [ModelInfo("seer", takes_images=True, reasons=True), ModelInfo("blind", takes_images=True)]
+    )
+    seer.refresh_from_db()
+    blind.refresh_from_db()
+    assert (seer.takes_images, seer.reasons, blind.takes_images) == (True, True, False)
+
+
+@pytest.mark.django_db
+def test_a_negative_price_in_a_list_is_an_unknown_one() -> None:
+    store_models(OWN, [ModelInfo("auto", input_price=-1, output_price=-1)])
+    auto = ChatModel.objects.get()
+    assert (auto.input_price, auto.output_price) == (None, None)
+    with pytest.raises(IntegrityError):
+        ChatModel.objects.update(input_price=Decimal("-0.5"))
 
 
 @pytest.mark.django_db

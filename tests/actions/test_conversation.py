@@ -21,7 +21,7 @@ from chat.actions.conversation import (
 from chat.actions.erasure import erase_conversations
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message
+from chat.actions.message import delete_message, restore_message, show_version
 from chat.actions.preferences import favour_model
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
@@ -213,3 +213,58 @@ def test_a_favourite_must_be_a_model_this_person_may_use(person: User, model: Ch
     ChatModel.objects.update(enabled=False)
     with pytest.raises(NotFoundError):
         favour_model(person, model.pk, favourite=True)
+
+
+def shown(conversation_id: uuid.UUID) -> list[Message]:
+    return list(Message.objects.filter(conversation=conversation_id).shown())
+
+
+def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, model: ChatModel) -> None:
+    prompt, first = ask(person, model)
+    chat = prompt.conversation_id
+    follow_up, answer = ask(person, model, chat)
+    before = shown(chat)
+    delete_message(person, follow_up.pk)
+    second = retry_reply(person, first.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    later, later_answer = ask(person, model, chat)
+    place = shown(chat)[1].version_of_reply
+    assert place is not None and place.previous is not None
+    assert (place.number, place.count, place.previous.pk, place.next) == (2, 2, first.pk, None)
+    show_version(person, second.pk, first.pk)
+    assert [message.pk for message in shown(chat)] == [prompt.pk, first.pk], "what was deleted stays so"
+    assert follow_up in before and answer in before
+    conversation = conversation_for(person, chat)
+    assert (conversation.head_id, conversation.path_version) == (first.pk, conversation.version)
+    show_version(person, first.pk, second.pk)
+    path = [prompt.pk, second.pk, later.pk, later_answer.pk]
+    assert [message.pk for message in shown(chat)] == path
+
+
+def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model: ChatModel) -> None:
+    other = ChatModel.objects.create(provider=model.provider, name="other")
+    sent = send_message(
+        person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk, other.pk]
+    )
+    Generation.objects.update(status=Status.COMPLETE)
+    left, right = sent.message.children.all()
+    assert [message.version_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    with pytest.raises(ConflictError):
+        show_version(person, left.pk, right.pk)
+    again = retry_reply(person, left.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    show_version(person, again.pk, left.pk)
+    assert {message.pk for message in shown(left.conversation_id)} == {sent.message.pk, left.pk, right.pk}
+
+
+def test_a_running_reply_does_not_go_out_of_sight(person: User, model: ChatModel, stranger: User) -> None:
+    _, first = ask(person, model)
+    second = retry_reply(person, first.pk)
+    with pytest.raises(ConflictError):
+        show_version(person, second.pk, first.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    with pytest.raises(NotFoundError):
+        show_version(stranger, second.pk, first.pk)
+    show_version(person, second.pk, first.pk)
+    with pytest.raises(ConflictError):
+        show_version(person, second.pk, first.pk)

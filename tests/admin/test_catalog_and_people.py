@@ -62,6 +62,22 @@ def test_the_list_of_models_is_edited_in_place(
     )
 
 
+def test_a_negative_price_is_refused_in_words(admin: Client, model: ChatModel) -> None:
+    form = {
+        "provider": model.provider_id,
+        "name": model.name,
+        "position": "1",
+        "input_price": "-1",
+        "takes_images": "unknown",
+        "reasons": "true",
+    }
+    answer = admin.post(f"{MODELS}{model.pk}/change/", form)
+    assert b"A price cannot be negative. Leave it empty if it is not known." in answer.content
+    assert admin.post(f"{MODELS}{model.pk}/change/", {**form, "input_price": ""}).status_code == 302
+    model.refresh_from_db()
+    assert (model.input_price, model.takes_images, model.reasons) == (None, None, True)
+
+
 def test_models_are_enabled_and_disabled_together(admin: Client, model: ChatModel) -> None:
     admin.post(MODELS, {"action": "disable", "_selected_action": [model.pk]})
     assert not ChatModel.objects.get().enabled

@@ -1,7 +1,10 @@
-"""A real server and real Chromium. Any error on the console of a page fails its test."""
+"""A real server and real Chromium. Any error on the console of a page fails its test.
+
+`STEADY_TEST_SLOWER=6` makes its pages so many times slower, to find what only a fast machine passes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.servers import ADMIN, PASSWORD, ServerProcess
+
+SLOWER = float(os.environ.get("STEADY_TEST_SLOWER", "1"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +46,8 @@ class Person:
 
     def tab(self) -> Page:
         page = self.context.new_page()
+        if SLOWER > 1:
+            self.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.on(
             "console",

@@ -60,6 +60,14 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
     assert violations(page) == [], "stopped"
+    page.get_by_role("button", name="Retry").click()
+    wait_for_text(replies(page).first, 40)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("group", name="Version 2 of 2").wait_for()
+    assert violations(page) == [], "versions"
+    box(page).fill("word " * 30_000)
+    page.get_by_text("Longer than this model can take").wait_for()
+    assert violations(page) == [], "too long"
     for command in ("instant", "fail", "instant /demo cut", "instant /demo length", "instant /demo refuse"):
         reply = ask(page, f"/demo {command}")
         assert violations(page) == [], command

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Person
 
 LIVE = re.compile("queued|running")
+WHOLE_REPLY = 90_000  # ms; the demo takes 12 s for its answer, the rest is for slow machines
 
 
 def send(page: Page, text: str) -> Locator:
@@ -54,7 +55,7 @@ def test_a_reply_grows_while_it_streams_and_ends_as_markdown(person: Person) -> 
     while LIVE.fullmatch(reply.get_attribute("data-status") or "") and len(lengths) < 8:
         lengths.append(len(wait_for_text(reply, lengths[-1])))
     assert len(lengths) > 5, "the text must grow at least five times before it ends"
-    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     body = reply.locator(".message-body")
     expect(body.locator("table")).to_be_visible()
     expect(body.locator("pre code")).to_contain_text("fibonacci")
@@ -115,7 +116,7 @@ def test_a_reload_in_the_middle_shows_what_has_come_and_goes_on(person: Person) 
     reply = replies(page).first
     after = wait_for_text(reply, len(seen))
     assert after.startswith(seen[:15])
-    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     final = reply.locator(".message-body").inner_html()
     page.reload()
     assert replies(page).first.locator(".message-body").inner_html() == final
@@ -128,7 +129,7 @@ def test_a_second_tab_shows_the_same_reply_growing(person: Person) -> None:
     other.goto(person.page.url)
     second = replies(other).first
     wait_for_text(second, 60)
-    expect(first).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(first).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     expect(second).to_have_attribute("data-status", "complete")
     assert second.locator(".message-body").inner_html() == first.locator(".message-body").inner_html()
 
@@ -158,7 +159,7 @@ def test_without_websockets_the_page_streams_over_sse(people: Callable[..., Pers
     lengths = [0]
     for _ in range(6):
         lengths.append(len(wait_for_text(reply, lengths[-1])))
-    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     final = reply.locator(".message-body").inner_html()
     page.reload()
     assert replies(page).first.locator(".message-body").inner_html() == final
@@ -179,7 +180,7 @@ def test_when_the_socket_breaks_in_the_middle_sse_goes_on(people: Callable[..., 
     page.evaluate("window.blocked = true; window.sockets.forEach(socket => socket.close());")
     page.wait_for_selector("[hx-sse\\:connect]", state="attached")
     assert wait_for_text(reply, len(seen) + 200).startswith(seen[:15])
-    expect(reply).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     final = reply.locator(".message-body").inner_html()
     page.reload()
     assert replies(page).first.locator(".message-body").inner_html() == final
@@ -209,11 +210,12 @@ def test_a_deleted_chat_is_gone_from_the_list_and_its_address(person: Person) ->
 
 def test_log_out_ends_the_live_page(person: Person) -> None:
     page = person.page
+    person.allowed_errors.append("401")  # the list of chats may be asked for in between
     wait_for_text(send(page, "Log out"), 10)
     other = person.tab()
     other.goto(page.url)
     other.get_by_role("button", name="Log out", exact=True).click()
-    page.wait_for_url("**/accounts/login/**", timeout=8_000)
+    page.wait_for_url("**/accounts/login/**", timeout=15_000)
 
 
 def test_the_copy_button_of_a_code_block_copies_the_code(people: Callable[..., Person]) -> None:

@@ -6,20 +6,43 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.conftest import Person
-from tests.browser.test_chat import replies, send, text_of, wait_for_text
+from tests.browser.test_chat import WHOLE_REPLY, replies, send, text_of, wait_for_text
+from tests.servers import ServerProcess
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "390px"])
 
 
+LONG_CHAT = """
+from chat.models import ChatModel, Conversation, Generation, Message, User
+owner, model = User.objects.get(email="admin@example.org"), ChatModel.objects.first()
+chat = Conversation.objects.create(owner=owner, title="A long one", version=1, last_position=400)
+parent, messages = None, []
+for number in range(1, 401):
+    prompt = number % 2
+    parent = Message(conversation=chat, parent=parent, position=number,
+        role="user" if prompt else "assistant",
+        text=f"Question {number}" if prompt else f"Answer {number}. " + "Some words of it. " * (number % 90),
+        added_version=1, version=1)
+    messages.append(parent)
+Message.objects.bulk_create(messages)
+Generation.objects.bulk_create(
+    Generation(conversation=chat, message=message, model=model, model_label="Demo", status="complete")
+    for message in messages[1::2])
+chat.head = parent
+chat.save()
+print(chat.pk)
+"""
+
+
 def ask(page: Page, text: str) -> Locator:
     """Sends a prompt and waits for the end of the reply."""
     reply = send(page, text)
-    expect(reply).not_to_have_attribute("data-status", re.compile("queued|running"), timeout=30_000)
+    expect(reply).not_to_have_attribute("data-status", re.compile("queued|running"), timeout=WHOLE_REPLY)
     return reply
 
 
@@ -93,7 +116,7 @@ def test_a_new_answer_is_marked_in_the_list_until_i_look(person: Person) -> None
     page = person.page
     send(page, "Tell me later")
     page.get_by_role("button", name="New chat").click()
-    expect(entry(page, "Tell me later")).to_have_attribute("data-state", "new", timeout=45_000)
+    expect(entry(page, "Tell me later")).to_have_attribute("data-state", "new", timeout=WHOLE_REPLY)
     page.get_by_role("link", name="Tell me later").click()
     expect(replies(page)).to_have_count(1)
     expect(entry(page, "Tell me later")).not_to_have_attribute("data-state", "new")
@@ -141,6 +164,41 @@ def test_the_page_follows_a_reply_only_while_i_am_at_its_end(person: Person) -> 
     wait_for_text(reply, len(text_of(reply)) + 200)
     assert distance_from_end(page) < 60
     page.get_by_role("button", name="Stop").click()
+
+
+@WIDTHS
+def test_a_long_chat_opens_at_its_end_and_loads_earlier_messages_without_a_jump(
+    people: Callable[..., Person], server: ServerProcess, options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    chat = server.manage("shell", "--verbosity=0", stdin=LONG_CHAT).strip()
+    page.goto(f"{server.url}/conversations/{chat}/")
+    expect(page.locator("article")).to_have_count(50)
+    assert distance_from_end(page) < 2
+    first = page.locator("article").first.get_attribute("id")
+    top = page.evaluate(
+        "id => { document.getElementById('scroller').scrollTop = 600;"
+        "return document.getElementById(id).getBoundingClientRect().top; }",
+        first,
+    )
+    expect(page.locator("article")).to_have_count(100)
+    page.wait_for_function(
+        "([id, top]) => Math.abs(document.getElementById(id).getBoundingClientRect().top - top) < 2",
+        arg=[first, top],
+    )
+    for shown in range(150, 401, 50):
+        page.evaluate("document.getElementById('scroller').scrollTop = 1")
+        page.evaluate("document.getElementById('scroller').scrollTop = 0")
+        expect(page.locator("article")).to_have_count(shown)
+    expect(page.get_by_text("Question 1", exact=True)).to_be_attached()
+    page.get_by_role("button", name="Jump to latest").click()
+    expect(page.locator("article")).to_have_count(50)
+    page.wait_for_function(
+        "() => { const it = document.getElementById('scroller');"
+        "return it.scrollHeight - it.scrollTop - it.clientHeight < 2; }"
+    )
+    page.get_by_role("link", name="Show earlier messages").press("Enter")
+    expect(page.locator("article")).to_have_count(100)
 
 
 @WIDTHS
@@ -212,9 +270,11 @@ def test_rename_pin_archive_and_delete_from_the_list_with_undo(person: Person) -
     options_of(page, "A better name").get_by_role("button", name="Delete").click()
     page.wait_for_url(lambda now: now != url)
     expect(entry(page, "A better name")).to_have_count(0)
+    expect(page.get_by_role("link", name="Show older chats")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
-    entry(page, "A better name").get_by_role("link").click()
+    page.wait_for_url(url)
     expect(replies(page)).to_have_count(1)
+    expect(entry(page, "A better name")).to_be_visible()
 
 
 def test_escape_leaves_the_old_name(person: Person) -> None:
@@ -244,6 +304,26 @@ def test_choosing_a_model_by_search_with_the_keyboard(
     expect(panel).to_be_hidden()
     expect(model).to_be_focused()
     assert "fast" in model.evaluate("it => it.selectedOptions[0].label").lower()
+
+
+def test_the_model_list_says_and_finds_what_each_model_can(person: Person) -> None:
+    page = person.page
+    page.get_by_role("combobox", name="Model").click()
+    panel = page.get_by_role("dialog", name="Choose a model")
+    expect(panel.locator(".model-entry").first).to_contain_text("reads 32k tokens")
+    page.keyboard.type("takes images")
+    expect(panel.locator(".model-entry:visible")).not_to_have_count(0)
+    expect(panel.locator(".model-entry:visible").first).to_contain_text("thinks first")
+
+
+def test_a_prompt_that_is_longer_than_the_model_can_take_is_told_before_it_is_sent(person: Person) -> None:
+    page = person.page
+    box(page).fill("word " * 2_000)
+    expect(page.locator("#estimate")).to_have_text("about 2,500 tokens")
+    box(page).fill("word " * 30_000)
+    expect(page.locator("#estimate")).to_have_text("Longer than this model can take: 32,000 tokens.")
+    box(page).fill("")
+    expect(page.locator("#estimate")).to_be_hidden()
 
 
 def test_a_favourite_model_comes_first(person: Person) -> None:
@@ -295,6 +375,57 @@ def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
     expect(bad).to_have_attribute("aria-pressed", "true")
     bad.click()
     expect(bad).to_have_attribute("aria-pressed", "false")
+
+
+def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Person) -> None:
+    """The live page shows the effect of both requests before their answers are there."""
+    page = person.page
+    reply = ask(page, "/demo instant Judge me slowly")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/feedback/", lambda route: held.append((route, route.fetch())))
+    bad = reply.get_by_role("button", name="Bad reply")
+    bad.press("Enter")
+    reply.get_by_label("Not helpful").check()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    reply.get_by_label("Comment").fill("It says nothing.")
+    _answer(held)
+    expect(page.locator(".feedback-form")).to_be_visible()
+    assert reply.get_by_label("Not helpful").is_checked()
+    expect(reply.get_by_label("Comment")).to_have_value("It says nothing.")
+    reply.get_by_role("button", name="Submit").click()
+    expect(page.locator(".feedback-form")).to_have_count(0)
+    _answer(held)
+    expect(page.get_by_text("Thank you. It is noted.")).to_be_visible()
+
+
+def _answer(held: list[tuple[Route, APIResponse]]) -> None:
+    route, response = held.pop()
+    with route.request.frame.page.expect_event("requestfinished"):
+        route.fulfill(response=response)
+
+
+@WIDTHS
+def test_going_back_to_an_earlier_version_of_a_reply_and_forth_again(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    ask(page, "/demo instant /demo echo The answer")
+    replies(page).first.get_by_role("button", name="Retry").click()
+    versions = page.get_by_role("group", name="Version 2 of 2")
+    expect(versions).to_be_visible()
+    second = replies(page).first.get_attribute("id")
+    ask(page, "/demo instant /demo echo And on from there")
+    expect(replies(page)).to_have_count(2)
+    back = versions.get_by_role("button", name="Previous version")
+    back.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Version 1 of 2")).to_be_visible()
+    expect(replies(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="Previous version")).to_be_focused()
+    expect(page.get_by_role("button", name="Previous version")).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="Next version").click()
+    expect(replies(page)).to_have_count(2)
+    expect(replies(page).first).to_have_id(second or "")
 
 
 def test_deleting_from_a_message_on_and_having_it_back(person: Person) -> None:
@@ -403,7 +534,7 @@ def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Perso
     page = person.page
     reply = send(page, "/demo think Count")
     expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
-    expect(reply).to_have_attribute("data-status", "complete", timeout=45_000)
+    expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
     expect(reply.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for \d"))
     expect(reply.locator(".facts")).to_have_text(re.compile(r"\d+ tokens · .*s · \d+/s"))
 
@@ -418,6 +549,33 @@ def test_offline_is_said_in_words_and_the_draft_is_kept(person: Person) -> None:
     expect(page.get_by_text("You are offline.")).to_be_hidden()
     page.reload()
     expect(box(page)).to_have_value("Written in a tunnel")
+
+
+def test_while_i_am_offline_a_running_reply_says_that_it_goes_on_and_nothing_pops_up(
+    people: Callable[..., Person],
+) -> None:
+    person = people()
+    person.allowed_errors += ["ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION", "WebSocket", "htmx:", "Policy"]
+    page = person.tab()
+    page.add_init_script(
+        "const Real = WebSocket; window.sockets = [];"
+        "window.WebSocket = class extends Real {"
+        " constructor(url) { super(url); window.sockets.push(this); } }"
+    )
+    page.goto(person.url)
+    reply = send(page, "/demo slow Go on in the dark")
+    expect(reply.locator(".state")).to_contain_text("Thinking…")
+    with page.expect_event("requestfailed", lambda request: "seen=1" in request.url):
+        person.context.set_offline(True)
+        page.evaluate("window.sockets.forEach(socket => socket.close())")
+        expect(reply.locator(".live-line")).to_have_text("Reconnecting. The reply goes on in the server.")
+    expect(page.locator("#connection")).to_contain_text("You are offline.")
+    expect(page.locator(".toast")).to_have_count(0)
+    person.context.set_offline(False)
+    expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
+    expect(page.locator("#connection")).to_have_text("")
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
 
 
 def test_a_chat_deleted_elsewhere_says_so(person: Person) -> None:

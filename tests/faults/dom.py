@@ -175,6 +175,7 @@ def _beside(target: Node, partial: Node, after: int) -> None:
 
 _STYLES: dict[str, Callable[[Node, Node], None]] = {
     "innerHTML": _inner,
+    "innerMorph": _inner,
     "outerHTML": lambda target, partial: target.replace_by(partial.children),
     "append": lambda target, partial: target.add(partial.children),
     "beforeend": lambda target, partial: target.add(partial.children),

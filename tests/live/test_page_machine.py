@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from chat.access import NotFoundError
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
-from chat.actions.message import delete_message, restore_message
+from chat.actions.message import delete_message, restore_message, show_version
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
@@ -59,6 +59,13 @@ PIECES = (
 )
 SECONDS = 5.0
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
+
+
+def show_another_version(user: User, message_id: UUID) -> None:
+    parent = Message.objects.get(pk=message_id).parent_id
+    for other in Message.objects.filter(parent=parent, shown=False):
+        show_version(user, message_id, other.pk)
+        return
 
 
 class Tab:
@@ -158,6 +165,10 @@ class World(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 9))
     def restores(self, choice: int) -> None:
         self.act_on(choice, restore_message)
+
+    @rule(choice=st.integers(0, 9))
+    def shows_another_version(self, choice: int) -> None:
+        self.act_on(choice, show_another_version)
 
     @rule(title=st.sampled_from(["One", "Two <b>", "Three"]))
     def renames(self, title: str) -> None:

@@ -7,7 +7,7 @@ import gettext
 import re
 from pathlib import Path
 
-from django.utils.translation import override
+from django.utils.translation import override, trans_real
 
 from chat.actions.errors import TooLongError
 from chat.providers.errors import ProviderError
@@ -40,12 +40,26 @@ def _joined(lines: str) -> str:
     return "".join(ast.literal_eval(line) for line in lines.split("\n") if line)
 
 
-def test_every_refusal_of_an_action_can_be_said_in_both_languages() -> None:
+def test_every_refusal_can_be_said_in_both_languages() -> None:
     said: set[str] = set()
-    for path in [ROOT / "chat/access.py", *(ROOT / "chat/actions").glob("*.py")]:
+    rooms = [ROOT / "chat" / room for room in ("actions", "transports", "views")]
+    modules = [path for room in rooms for path in room.glob("*.py")]
+    for path in [ROOT / "chat/access.py", ROOT / "chat/generation/context.py", *modules]:
         said |= raised_sentences(path)
     assert len(said) > 10
-    assert said <= set(KNOWN)
+    assert {sentence for sentence in said if " " in sentence} <= set(KNOWN)
+
+
+def test_no_refusal_is_put_together_before_it_is_translated() -> None:
+    made = [
+        (path.name, ast.unparse(node))
+        for path in (ROOT / "chat").rglob("*.py")
+        if not {"providers", "management", "pipeline", "checks.py"} & set(path.parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and RAISED.search(ast.unparse(node.func))
+        if any(isinstance(argument, ast.JoinedStr) for argument in node.args[:1])
+    ]
+    assert [call for _, call in made if not call.startswith("ImproperlyConfigured")] == []  # for a terminal
 
 
 def test_every_failure_of_a_provider_can_be_said_in_both_languages() -> None:
@@ -64,13 +78,39 @@ def test_the_german_catalog_leaves_nothing_out() -> None:
 
 
 def test_every_text_of_the_templates_is_in_the_catalog() -> None:
-    known = set(entries())
+    known = known_in_german()
     missing = [
         (path.name, text)
         for path in (ROOT / "templates").rglob("*.html")
-        if "admin" not in path.parts
-        for text in re.findall(r"{% translate [\"'](.+?)[\"'] %}", path.read_text(encoding="utf-8"))
+        for text in template_texts(path.read_text(encoding="utf-8"))
         if text not in known
+    ]
+    assert missing == []
+
+
+def known_in_german() -> set[str]:
+    """Our own texts, and those of Django and its apps that we use as they are."""
+    keys = trans_real.translation("de")._catalog.keys()
+    return {key if isinstance(key, str) else key[0] for key in keys}
+
+
+def template_texts(source: str) -> list[str]:
+    blocks = re.findall(r"{% blocktranslate.*?%}(.*?){% endblocktranslate %}", source, re.DOTALL)
+    return [
+        *re.findall(r"{% translate [\"'](.+?)[\"'](?: as \w+)? %}", source),
+        *(re.sub(r"{{ (\w+) }}", r"%(\1)s", block) for block in blocks),
+    ]
+
+
+def test_every_text_of_the_code_is_in_the_catalog() -> None:
+    known = known_in_german()
+    missing = [
+        (path.name, argument.value)
+        for path in (ROOT / "chat").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"_", "gettext", "ngettext"}
+        for argument in node.args[:1]
+        if isinstance(argument, ast.Constant) and argument.value not in known
     ]
     assert missing == []
 

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
@@ -67,3 +68,16 @@ def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User,
         for html in (live, page):
             assert dom.feedback(reply.pk) in html
             assert ("feedback-form" in html) == asks
+
+
+def test_the_page_of_a_forgotten_password_promises_no_mail_that_is_not_sent(
+    client: Client, settings: Settings
+) -> None:
+    words = "This server sends no email. Ask the person who runs it for a new password."
+    settings.MAILERS = {"default": {"BACKEND": "chatproject.mail.Unsent"}}
+    for name in ("account_reset_password", "account_reset_password_done"):
+        assert words in client.get(reverse(name)).content.decode()
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+    page = client.get(reverse("account_reset_password")).content.decode()
+    assert words not in page
+    assert 'name="email"' in page
