@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tests.faults.client import Page, Person
 from tests.faults.door import Door, door
 from tests.faults.stack import Stack, stack
 
+LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # the tests that take minutes too
 QUICK = {  # so that what hangs is given up while a test waits
     "CHAT_CONNECT_SECONDS": "2",
     "CHAT_FIRST_TOKEN_SECONDS": "6",

@@ -10,10 +10,14 @@ import pytest
 from tests.conftest import FAKETIME
 from tests.faults.client import Page
 from tests.faults.conftest import BACKENDS
-from tests.faults.installation import installation, started
+from tests.faults.installation import LONG, installation, started
 from tests.providers.wire import Script
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.needs_faketime]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.needs_faketime,
+    pytest.mark.skipif(not LONG, reason="A server under libfaketime is slow (STEADY_LONG_FAULTS=1)."),
+]
 
 
 def first(page: Page) -> str:

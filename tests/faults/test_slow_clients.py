@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import statistics
 import time
@@ -16,14 +15,13 @@ import aiohttp
 import pytest
 
 from tests.faults.client import Person
-from tests.faults.installation import Installation, started
+from tests.faults.installation import LONG, Installation, started
 from tests.faults.stack import memory
 
 QUICK = 3.0  # seconds, on a machine that does other things too
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 GROUPS = 10 if LONG else 1
 READERS = 20  # of one reply: no person may have more streams of events
 MB = 1024 * 1024
