@@ -204,10 +204,15 @@ def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Lo
     if first:
         news |= Q(generation__status__in=LIVE)
     messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
-    # As it was with these messages, of one moment.
-    conversation = messages[0].conversation if messages else conversation_seen_by(user_id, conversation_id)
-    if conversation is None:
-        return None
+    if messages:
+        conversation = messages[0].conversation  # as it was with these messages, of one moment
+    else:
+        found = conversation_seen_by(user_id, conversation_id)
+        if found is None:
+            return None
+        # Asked again: of what changed meanwhile, this version says that the page has it.
+        messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
+        conversation = messages[0].conversation if messages else found
     whole = not conversation.path_version <= version <= conversation.version or len(messages) > PAGE_LENGTH
     if whole:
         messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
