@@ -117,7 +117,7 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
     (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
     (answering,) = talk.grows(message, [Segment("reasoning", "!"), Segment("text", "so")])
     (more,) = talk.grows(message, [Segment("text", " it is")])
-    assert "Thinking…" not in opened
+    assert f'<summary id="{dom.reasoning_title(message.pk)}">Thoughts</summary>' in opened
     assert "Thinking…" in thinking
     assert f'hx-target="#{dom.reasoning_title(message.pk)}" hx-swap="textContent">Thoughts<' in answering
     assert "Though" not in more
