@@ -35,6 +35,7 @@ PAGE_LENGTH = 50  # messages that a page opens with
 QUIET_SECONDS = 15.0
 LOOK_SECONDS = 0.2  # a look at the database that takes longer holds nothing else up
 RETRY_SECONDS = 2.0  # until the next look after one that failed
+UNTIMELY_SECONDS, UNTIMELY_LOOKS = 0.05, 20
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class _Thread:
         self.stack = stack
         self.first = True
         self.seen = False
+        self.untimely = 0  # looks that were, one after the other
         self.replies: dict[UUID, _Reply] = {}  # by message
         self.looking: asyncio.Task[_Look | None] | None = None
 
@@ -118,7 +120,20 @@ class _Thread:
             return None
         if found is None and self.seen:
             raise NotFoundError
+        if found is not None and self._is_untimely(found):
+            asyncio.get_running_loop().call_later(UNTIMELY_SECONDS, lambda: watcher.wake(structural=True))
+            return None
         return found
+
+    def _is_untimely(self, look: _Look) -> bool:
+        """Whether a reply that this process makes is not here: committed and not begun yet, or ended since.
+        Then another look tells which."""
+        generations = [message.reply for message in look.messages if message.reply]
+        if all(it.owner != PROCESS_NAME or not it.is_live or it.pk in hub.logs for it in generations):
+            self.untimely = 0
+            return False
+        self.untimely += 1
+        return self.untimely < UNTIMELY_LOOKS
 
     def held_until(self) -> list[float]:
         """When what is held back of the replies must go."""
@@ -137,7 +152,7 @@ class _Thread:
         if whole:
             self._drop(list(self.replies))
         outputs = {}
-        for message in list(messages):
+        for message in messages:
             generation = getattr(message, "generation", None)
             self._drop([message.pk])
             if generation is None or generation.status not in LIVE:
@@ -146,8 +161,6 @@ class _Thread:
             if reply is not None:
                 self.replies[message.pk] = reply
                 outputs[message.pk] = reply.news()
-            elif generation.owner == PROCESS_NAME and not whole and message.added_version <= since:
-                messages.remove(message)  # it ended since we looked: its end is the next thing we hear of
         return [ThreadChanged(conversation, messages, outputs, since, whole)]
 
     def _open(self, reply_id: UUID, owner: str) -> _Reply | None:
