@@ -17,6 +17,8 @@ from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
 from chat.models import User
@@ -59,11 +61,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             give_up(reason)
 
 
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """What a file sets up is set up once. The fault tests, which watch the seconds of whole installations,
+    run one after the other, whatever runs beside them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/faults" if file.startswith("tests/faults/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a browser come last: from its start on Playwright occupies the thread's event loop, and
-    no asyncio test can run beside it."""
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    """The fault tests come first, as they take longest. Tests with a browser come last: from its start on
+    Playwright occupies the thread's event loop, and no asyncio test can run beside it."""
+
+    def place(item: pytest.Item) -> int:
+        if "faults" in item.path.parts:
+            return 0
+        return 2 if "browser" in (*item.path.parts, *getattr(item, "fixturenames", ())) else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,9 @@ function resend() {
   htmx.ajax("POST", source.action, { source, values, swap: "none" });
 }
 
+// What was on its way when a socket broke may not have arrived.
+document.addEventListener("htmx:ws:after:connection", () => { if (sent?.timer) resend(); });
+
 // An object URL ends with a new UUID. (crypto.randomUUID wants https.)
 function newId() {
   const url = URL.createObjectURL(new Blob());

@@ -195,7 +195,7 @@ class Page:
         self, text: str, client_id: UUID | None = None, seconds: float = 30, model: str = ""
     ) -> UUID:
         """Sends a prompt as the page does: over the socket, else by POST, again with the same id until the
-        server has it. Raises `RefusedError`, TimeoutError."""
+        server has it, and at once on a new connection. Raises `RefusedError`, TimeoutError."""
         client_id = client_id or uuid4()
         model = model or await self.person.model()
         async with asyncio.timeout(seconds):
@@ -205,8 +205,12 @@ class Page:
                 except LOST:
                     await asyncio.sleep(0.05)
                     continue
+                connections = self.connections
                 with suppress(TimeoutError):
-                    await self.until(lambda: self.has_receipt(client_id), RESEND_SECONDS)
+                    await self.until(
+                        lambda: self.has_receipt(client_id) or self.connections > connections,  # noqa: B023
+                        RESEND_SECONDS,
+                    )
         return client_id
 
     async def offer(self, text: str, client_id: UUID, model: str) -> None:
