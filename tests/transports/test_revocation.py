@@ -76,7 +76,7 @@ async def test_a_socket_whose_client_reads_but_never_acknowledges_is_closed(
 ) -> None:
     async with socket(server, uuid.uuid4(), await _log_in(server, email)) as connection:
         await connection.send(json.dumps({"type": "hello", "version": 0}))
-        await connection.send(prompt(server, "A long one"))
+        await connection.send(prompt(server, "/demo long A long one"))
         for _ in range(32):
             await connection.recv()
         deactivate(server, email)
