@@ -24,6 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GROUPS = 10 if LONG else 1
 READERS = 20 if LONG else 6  # of one reply: no person may have more than 20 streams of events
+PACE = 8000 if LONG else 3000  # words a second
 CHARACTERS = 40_000 * READERS // 2  # of one reply, which each of them is owed
 MB = 1024 * 1024
 
@@ -71,7 +72,7 @@ async def test_readers_that_read_nothing_cost_little_memory(steady: Installation
         people = [await stack.enter_async_context(await steady.newcomer()) for _ in range(GROUPS)]
         pages = [await stack.enter_async_context(someone.page(url=process.url)) for someone in people]
         for page in pages:
-            await started(page, f"tokens=400000 pace={8000 // GROUPS}")
+            await started(page, f"tokens=400000 pace={PACE // GROUPS}")
         before = memory(process.pid)
         for someone, page in zip(people, pages, strict=True):
             for _ in range(READERS):
