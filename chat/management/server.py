@@ -31,7 +31,7 @@ _CLOSE_SECONDS = 3.0
 _BACKLOG = 1024
 # Signals this close to the first are the same wish, heard twice: a service manager signals the whole
 # group, and `uv run` passes SIGTERM on, on a busy machine a while later.
-_SAME_WISH_SECONDS = {signal.SIGTERM: 5.0, signal.SIGINT: 1.0}
+_SAME_WISH_SECONDS = {signal.SIGTERM: 10.0, signal.SIGINT: 1.0}
 
 
 def parse_address(text: str) -> tuple[str, int]:
