@@ -61,7 +61,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             give_up(reason)
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+class ByFile(LoadScopeScheduling):
     """What a file sets up is set up once. The fault tests, which watch the seconds of whole installations,
     run one after the other, whatever runs beside them."""
 

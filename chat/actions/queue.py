@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -54,9 +55,7 @@ def queue_replies(
     Generation.objects.bulk_create(generations)
     for generation in generations:
         claimed = generation if lease else None
-        transaction.on_commit(
-            lambda pk=generation.pk, claimed=claimed: runner.start_generation(pk, claimed)  # type: ignore[misc]
-        )
+        transaction.on_commit(partial(runner.start_generation, generation.pk, claimed))
     return replies
 
 

@@ -205,10 +205,11 @@ class Page:
                 except LOST:
                     await asyncio.sleep(0.05)
                     continue
-                connections = self.connections
                 with suppress(TimeoutError):
                     await self.until(
-                        lambda: self.has_receipt(client_id) or self.connections > connections,  # noqa: B023
+                        lambda known=self.connections: (
+                            self.has_receipt(client_id) or self.connections > known
+                        ),
                         RESEND_SECONDS,
                     )
         return client_id
