@@ -2,19 +2,15 @@
 
 Pure text in, pieces out. The pieces joined are the text; where it is cut does not depend on how it was
 fed. A buffer has no clock: whoever feeds it calls `flush` when a piece has waited long enough, as
-`buffered` does.
+`chat.live.pacing` does.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Protocol
-
-LONGEST_WAIT = 0.4  # seconds; a reader sees a longer one as a standstill
 
 
 class Buffer(Protocol):
@@ -102,38 +98,6 @@ class SizeBuffer:
 def buffer_for(strategy: str, *, size: int = 80) -> Buffer:
     """The buffer of that name: one of `STRATEGIES`. `size` is for `size`. Raises `KeyError`."""
     return SizeBuffer(size) if strategy == "size" else _MAKERS[strategy]()
-
-
-async def buffered(
-    texts: AsyncGenerator[str], buffer: Buffer, longest_wait: float = LONGEST_WAIT
-) -> AsyncGenerator[str]:
-    """`texts` in the buffer's pieces, but none later than `longest_wait` seconds after its first letter came.
-
-    What is held when `texts` ends or fails comes out before. Closing this closes `texts`."""
-    loop = asyncio.get_running_loop()
-    due: float | None = None  # when what is held comes out
-    async with aclosing(texts):
-        coming = asyncio.ensure_future(anext(texts))
-        try:
-            while True:
-                await asyncio.wait([coming], timeout=due if due is None else due - loop.time())
-                if not coming.done():
-                    pieces, due = buffer.flush(), None
-                elif coming.exception() is not None:
-                    break
-                else:
-                    pieces = buffer.feed(coming.result())
-                    due = loop.time() + longest_wait if pieces or due is None else due
-                    coming = asyncio.ensure_future(anext(texts))
-                for piece in pieces:
-                    yield piece
-            for piece in buffer.flush():
-                yield piece
-            if not isinstance(error := coming.exception(), StopAsyncIteration | None):
-                raise error
-        finally:
-            coming.cancel()
-            await asyncio.wait([coming])
 
 
 def _joins(before: str, after: str) -> bool:

@@ -1,19 +1,14 @@
 """Buffers: nothing lost, and the same pieces however the text was fed."""
 
-import asyncio
-import random
 import re
 import unicodedata
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.pipeline.buffering import STRATEGIES, Buffer, buffer_for, buffered
+from chat.pipeline.buffering import STRATEGIES, Buffer, buffer_for
 from tests.pipeline.test_transform import cut
-from tests.pipeline.virtual_time import in_virtual_time
 
 TEXTS = st.text(
     alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n.!?。你好é👩‍🚀"))
@@ -95,75 +90,3 @@ def test_a_long_word_in_small_pieces_costs_linear_time(monkeypatch: pytest.Monke
 def test_an_unknown_strategy_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         buffer_for("paragraph")
-
-
-ANSWER = (
-    "Well, a_very_long_word_without_an_end " * 3
-    + "and so on. Next!\nA line\n你好。 👩‍🚀 the end, without a stop"
-)
-
-
-async def arriving(text: str, pauses: list[float], came: list[float]) -> AsyncGenerator[str]:
-    """`text` in as many pieces as there are pauses; `came` is told when each character came."""
-    size = len(text) // len(pauses) + 1
-    for at, pause in zip(range(0, len(text), size), pauses, strict=False):
-        await asyncio.sleep(pause)
-        came += [asyncio.get_running_loop().time()] * len(text[at : at + size])
-        yield text[at : at + size]
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("seed", range(5))
-@in_virtual_time
-async def test_no_style_is_ever_more_than_400_ms_behind_the_provider(name: str, seed: int) -> None:
-    source = random.Random(seed)
-    pauses = [source.choice([0, 0.005, 0.02, 0.1, 0.39, 0.4, 0.41, 3]) for _ in range(60)]
-    came: list[float] = []
-    told = ""
-    async for piece in buffered(arriving(ANSWER, pauses, came), buffer_for(name, size=40)):
-        late = asyncio.get_running_loop().time() - came[len(told)]
-        assert late <= 0.4 + 1e-9, piece
-        told += piece
-    assert told == ANSWER
-
-
-@in_virtual_time
-async def test_what_comes_in_time_is_cut_where_the_style_says() -> None:
-    texts = arriving("One. Two, three. Four", [0.01] * 21, [])
-    assert [piece async for piece in buffered(texts, buffer_for("sentence"))] == [
-        "One. ",
-        "Two, three. ",
-        "Four",
-    ]
-
-
-@in_virtual_time
-async def test_a_failure_comes_after_all_that_came_before_it() -> None:
-    async def failing() -> AsyncGenerator[str]:
-        yield "half a sen"
-        raise ConnectionError
-
-    told = []
-    with pytest.raises(ConnectionError):
-        async for piece in buffered(failing(), buffer_for("sentence")):
-            told.append(piece)
-    assert told == ["half a sen"]
-
-
-@in_virtual_time
-async def test_a_reader_who_leaves_closes_the_source() -> None:
-    closed = False
-
-    async def endless() -> AsyncGenerator[str]:
-        nonlocal closed
-        try:
-            while True:
-                yield "word "
-                await asyncio.sleep(1)
-        finally:
-            closed = True
-
-    async with aclosing(buffered(endless(), buffer_for("word"))) as pieces:
-        assert await anext(pieces) == "word "
-        assert not closed
-    assert closed
