@@ -15,6 +15,10 @@ class NotFoundError(Exception):
     """There is nothing here for this person."""
 
 
+class InactiveError(NotFoundError):
+    """This person may not look at anything any more."""
+
+
 def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) -> Conversation:
     """The conversation if this person may see it (`write`: change it, with its row locked until the
     transaction ends). Raises `NotFoundError`."""
@@ -49,12 +53,14 @@ def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:
 
 def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | None:
     """What a viewer follows, in one query: their own conversation; None for an id that nobody has used yet.
-    Raises `NotFoundError` for what is not theirs, or no longer, and for a person who is not active."""
+    Raises `NotFoundError` for what is not theirs, or no longer, `InactiveError` for who is not active."""
     theirs = Conversation.objects.kept().filter(owner_id=user_id, owner__is_active=True)
     conversation = theirs.filter(pk=conversation_id).first()
     if conversation is None:
-        user = User.objects.filter(pk=user_id).first()
-        if user is None or not may_open(user, conversation_id):
+        user = User.objects.filter(pk=user_id, is_active=True).first()
+        if user is None:
+            raise InactiveError("This account is not active any more.")
+        if not may_open(user, conversation_id):
             raise NotFoundError("There is no such conversation.")
     return conversation
 

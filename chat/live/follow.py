@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import DatabaseError
 from django.db.models import Q, prefetch_related_objects
 
-from chat.access import NotFoundError, conversation_seen_by, messages_seen_by
+from chat.access import InactiveError, NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
@@ -82,6 +82,8 @@ class _Thread:
         try:
             if look := await self._looked():
                 changes += self._take(look)
+        except InactiveError:
+            return [Closed("revoked")]
         except NotFoundError:
             return [Closed("gone")]
         changes += [

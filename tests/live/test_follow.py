@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from chat.database import run_unit
-from chat.live.changes import ReplyGrew, ThreadChanged
+from chat.live.changes import Closed, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Segment
@@ -44,3 +44,14 @@ async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User) -> 
         (change,) = await asyncio.wait_for(anext(changes), 10)
     assert isinstance(change, ThreadChanged)
     assert [message.pk for message in change.messages][-1] == reply.message_id
+
+
+async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_is_gone(person: User) -> None:
+    reply = await run_unit(a_reply, person)
+    viewer = Viewer(person.pk, "key", "hash")
+    async with aclosing(follow(viewer, reply.conversation_id, 0)) as changes:
+        await asyncio.wait_for(anext(changes), 10)
+        person.is_active = False
+        await run_unit(person.save)
+        viewer.watcher.wake(structural=True)
+        assert await anext(changes) == [Closed("revoked")]
