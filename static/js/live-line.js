@@ -2,7 +2,8 @@
 import { $, root, words } from "./page.js";
 
 const CHARS_PER_TOKEN = 4;
-const seen = new WeakMap(); // line -> [ms at first sight, characters at first sight]
+const sight = new WeakMap(); // line -> ms at first sight
+const start = new WeakMap(); // line -> [ms, characters] that its speed is counted from: what comes all at once has none
 let reply = null;
 let read = 0;
 
@@ -12,17 +13,19 @@ setInterval(() => {
 }, 500);
 
 function tell(line) {
+  const now = performance.now();
+  if (!sight.has(line)) sight.set(line, now);
   const lost = $("connection").textContent;
   if (lost) {
-    seen.delete(line);
+    start.delete(line);
     line.textContent = lost === words("deleted") ? "" : words("goesOn");
     return;
   }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;
-  if (!seen.has(line)) seen.set(line, [performance.now(), chars]);
-  const [since, before] = seen.get(line);
-  const passed = (performance.now() - since) / 1000;
-  const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + passed));
+  if (!start.has(line)) start.set(line, [now, chars]);
+  const [since, before] = start.get(line);
+  const passed = (now - since) / 1000;
+  const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + (now - sight.get(line)) / 1000));
   const speed = Math.round((chars - before) / CHARS_PER_TOKEN / passed);
   const speedText = speed > 0 && passed > 1 ? ` · ${words("speed", speed)}` : "";
   line.textContent = `${elapsed.toLocaleString(root.lang)} s${speedText}`;

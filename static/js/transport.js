@@ -42,7 +42,14 @@ document.addEventListener("htmx:ws:close", (event) => {
 });
 
 addEventListener("offline", () => say(words("offline")));
-addEventListener("online", () => say(open || source ? "" : words("reconnecting")));
+// The socket waits up to 5 s for its next attempt; the fallback can start at once.
+addEventListener("online", () => {
+  if (open) return say("");
+  say(words("reconnecting"));
+  clearTimeout(timer);
+  endFallback();
+  fallBack();
+});
 
 document.addEventListener("htmx:ws:after:message:incoming", (event) => {
   if (event.detail.connection.socket !== socket) return;
@@ -62,7 +69,8 @@ document.addEventListener("submit", (event) => {
 
 // What the page asks for by itself fails in silence: the line above the box says that it is offline.
 document.addEventListener("htmx:error", ({ detail }) => {
-  if (!detail.ctx?.request.action.includes("seen=")) toast(words("failed"));
+  const { sourceElement, request } = detail.ctx ?? {};
+  if (sourceElement !== source && !request?.action.includes("seen=")) toast(words("failed"));
 });
 
 function fallBack() {
@@ -72,8 +80,10 @@ function fallBack() {
   source = document.createElement("div");
   source.hidden = true;
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
+  const own = source;
   const heard = {
     "htmx:sse:after:connection": () => say(""),
+    "htmx:finally:request": ({ detail }) => own._htmx.sse || fallBackAgain(own, detail.ctx.response?.status),
     revoked: () => location.reload(),
     gone: () => location.assign("/"),
     restart: () => say(words("reconnecting")),
@@ -81,6 +91,16 @@ function fallBack() {
   for (const name in heard) source.addEventListener(name, heard[name]);
   chat.append(source);
   htmx.process(source);
+}
+
+// A first request that fails is not repeated by htmx's extension, only one that was once answered.
+function fallBackAgain(ended, status) {
+  if (ended !== source) return;
+  if (status === 401) return location.reload();
+  endFallback();
+  if (status === 404) return say(words("deleted"));
+  say(navigator.onLine ? words("reconnecting") : words("offline"));
+  timer ??= setTimeout(fallBack, FALLBACK_AFTER);
 }
 
 function endFallback() {

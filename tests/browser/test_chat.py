@@ -165,6 +165,20 @@ def test_without_websockets_the_page_streams_over_sse(people: Callable[..., Pers
     assert replies(page).first.locator(".message-body").inner_html() == final
 
 
+def test_a_fallback_that_fails_at_first_is_tried_again(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors += ["WebSocket", "htmx:", "ERR_FAILED", "503"]
+    page = person.page
+    failures = iter([lambda route: route.abort(), lambda route: route.fulfill(status=503, body="Away.")])
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.route("**/events/**", lambda route: next(failures, lambda route: route.continue_())(route))
+    page.goto(person.url)
+    expect(page.locator("#connection")).to_contain_text("Reconnecting")
+    assert wait_for_text(send(page, "After two failures"))
+    expect(page.locator("#connection")).to_have_text("")
+    expect(page.locator(".toast")).to_have_count(0)
+
+
 def test_when_the_socket_breaks_in_the_middle_sse_goes_on(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors += ["WebSocket", "htmx:ws:error", "Content Security Policy"]
