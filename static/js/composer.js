@@ -1,5 +1,6 @@
 // The message box: sends, keeps drafts until log-out, and forgets a prompt only once the server has stored it.
-import { $, htmx, onChat, root, words } from "./page.js";
+import { $, htmx, onChat, root, toast, words } from "./page.js";
+import { open } from "./transport.js";
 
 const RESEND_AFTER = 8000; // ms without a receipt
 const growsByItself = CSS.supports("field-sizing", "content");
@@ -28,21 +29,22 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
 
+// It goes over the socket while that is open, else as an ordinary form.
 document.addEventListener("submit", (event) => {
   if (event.target.id === "log-out") forget(() => true);
   if (event.target.id !== "composer") return;
   const text = $("prompt").value;
   again = sent?.timer > 0;
-  if (again || !text.trim()) {
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    if (again) resend();
-    return;
+  if (!again && text.trim()) {
+    const id = text === sent?.text ? sent.id : newId();
+    event.target.elements.client_id.value = id;
+    delete $("notice").dataset.clientId;
+    sent = { id, text, timer: setInterval(post, RESEND_AFTER) };
+    if (open) return;
   }
-  const id = text === sent?.text ? sent.id : newId();
-  event.target.elements.client_id.value = id;
-  delete $("notice").dataset.clientId;
-  sent = { id, text, timer: setInterval(resend, RESEND_AFTER) };
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  post();
 }, true);
 
 // A receipt says it is stored: it leaves the box, what was typed since stays. A notice with its id refuses
@@ -56,18 +58,26 @@ const receipts = new MutationObserver(() => {
   if (box.value.startsWith(sent.text)) box.value = box.value.slice(sent.text.length);
   sent = null;
   changed();
-  if (again) box.form.requestSubmit();
+  if (again && box.value.trim()) box.form.requestSubmit();
 });
 
-// Exactly what was sent, whatever the box holds by now.
-function resend() {
+// Exactly what was sent, whatever the box holds by now. In place of a request that still waits for its answer.
+function post() {
+  if (!sent?.timer) return;
   const source = $("composer");
   const values = { client_id: sent.id, text: sent.text };
   htmx.ajax("POST", source.action, { source, values, swap: "none" });
 }
 
-// What was on its way when a socket broke may not have arrived.
-document.addEventListener("htmx:ws:after:connection", () => { if (sent?.timer) resend(); });
+// What was on its way when a connection broke may not have arrived.
+for (const way of ["ws", "sse"]) document.addEventListener(`htmx:${way}:after:connection`, post);
+
+// Refused without a word on why: by a proxy, or by a fault of the server. One that is only away says 502 and above.
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.id !== "composer" || !sent?.timer || !/^4|500/.test(ctx.response?.status)) return;
+  sent.timer = clearInterval(sent.timer);
+  toast(words("failed"));
+});
 
 // An object URL ends with a new UUID. (crypto.randomUUID wants https.)
 function newId() {

@@ -45,7 +45,7 @@ function toEnd() {
 }
 
 onClick("#jump", toEnd);
-document.addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd(); });
+addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd(); }, true);
 
 function follow() {
   const scroller = $("scroller");

@@ -1,12 +1,12 @@
-// Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE
-// and prompts go by POST. Both start from the version that the page shows.
+// Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE.
+// Both start from the version that the page shows.
 import { $, htmx, isShown, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
 const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
 const ACK_FRAMES = 12;
 
-let open = false;
+export let open = false;
 let socket = null;
 let received = 0;
 let ackTimer = null;
@@ -37,8 +37,7 @@ document.addEventListener("htmx:ws:close", (event) => {
   open = false;
   if (event.detail.code === 4401) return location.reload();
   if (event.detail.code === 4404) return say(words("deleted"));
-  say(navigator.onLine ? words("reconnecting") : words("offline"));
-  timer ??= setTimeout(fallBack, FALLBACK_AFTER);
+  lost();
 });
 
 addEventListener("offline", () => say(words("offline")));
@@ -58,19 +57,14 @@ document.addEventListener("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
-// A prompt goes over the socket while it is open, else as an ordinary form.
-document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (form.id !== "composer" || open) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  htmx.ajax("POST", form.action, { source: form, swap: "none" });
-}, true);
-
-// What the page asks for by itself fails in silence: the line above the box says that it is offline.
+// What the page asks for by itself, and asks for again, fails without a toast: the line above the box says it.
 document.addEventListener("htmx:error", ({ detail }) => {
   const { sourceElement, request } = detail.ctx ?? {};
-  if (sourceElement !== source && !request?.action.includes("seen=")) toast(words("failed"));
+  if (sourceElement?.id === "composer") lost();
+  else if (sourceElement !== source && !request?.action.includes("seen=")) toast(words("failed"));
+});
+document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.id === "composer" && ctx.response.raw.ok) say("");
 });
 
 function fallBack() {
@@ -99,7 +93,11 @@ function fallBackAgain(ended, status) {
   if (status === 401) return location.reload();
   endFallback();
   if (status === 404) return say(words("deleted"));
-  say(navigator.onLine ? words("reconnecting") : words("offline"));
+  lost();
+}
+
+function lost() {
+  say(words(navigator.onLine ? "reconnecting" : "offline"));
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
 }
 

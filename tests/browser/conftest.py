@@ -61,11 +61,11 @@ class Person:
 
 @pytest.fixture
 def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Person]]:
-    """`people()` logs the administrator in, `people("other@example.org")` somebody else; keyword arguments
-    go to the browser context."""
+    """`people()` logs the administrator in, `people("other@example.org")` somebody else, `server=` says
+    where; other keyword arguments go to the browser context."""
     made: list[Person] = []
 
-    def make(email: str = ADMIN, **options: object) -> Person:
+    def make(email: str = ADMIN, server: ServerProcess = server, **options: object) -> Person:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         context.set_default_timeout(15_000)
         made.append(Person(context, server.url, email))

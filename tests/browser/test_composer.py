@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import Person
 from tests.browser.test_chat import replies
 from tests.browser.test_page import box
+from tests.servers import ServerProcess
 
 
 def prompts(page: Page) -> list[str]:
@@ -124,3 +127,146 @@ def test_while_the_database_is_away_a_prompt_by_post_is_refused_in_words(
     box(page).press("Enter")
     expect(page.locator("#notice")).to_have_text("Away")
     expect(box(page)).to_have_value("Are you there?")
+
+
+def send_one_after_the_other(page: Page, *texts: str) -> None:
+    """Sends each once the box is empty of the one before."""
+    for text in texts:
+        box(page).fill(text)
+        box(page).press("Enter")
+        expect(box(page)).to_have_value("")
+
+
+def test_without_websockets_each_prompt_arrives_and_leaves_the_box(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket"]
+    page = person.page
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.goto(person.url)
+    send_one_after_the_other(page, "/demo fail ONE", "/demo fail TWO", "/demo fail THREE")
+    expect(replies(page)).to_have_count(3)
+    assert prompts(page) == ["/demo fail ONE", "/demo fail TWO", "/demo fail THREE"]
+    expect(page.locator("#notice")).to_have_text("")
+
+
+def test_when_the_socket_is_lost_after_the_first_prompt_the_next_ones_arrive(
+    people: Callable[..., Person],
+) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket"]
+    page = person.page
+    sockets: list[WebSocketRoute] = []
+
+    def route(ws: WebSocketRoute) -> None:
+        if sockets:
+            ws.close()
+        else:
+            ws.connect_to_server()
+        sockets.append(ws)
+
+    page.route_web_socket("**/ws/conversations/**", route)
+    page.goto(person.url)
+    send_one_after_the_other(page, "/demo fail ONE")
+    with page.expect_response("**/events/**"):
+        sockets[0].close()
+    send_one_after_the_other(page, "/demo fail TWO", "/demo fail THREE")
+    expect(replies(page)).to_have_count(3)
+    assert prompts(page) == ["/demo fail ONE", "/demo fail TWO", "/demo fail THREE"]
+
+
+def test_a_prompt_whose_post_fails_goes_again_by_itself(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED"]
+    page = person.page
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.clock.install()
+    page.goto(person.url)
+    page.route("**/messages/", lambda route: route.abort())
+    for _ in range(3):
+        with page.expect_event("requestfailed", lambda request: "/messages/" in request.url):
+            if not box(page).input_value():
+                box(page).fill("/demo fail patience")
+                box(page).press("Enter")
+            page.clock.run_for(8_000)
+    expect(box(page)).to_have_value("/demo fail patience")
+    expect(page.locator("#connection")).to_contain_text("What you send goes as soon as it is back.")
+    expect(page.locator(".toast")).to_have_count(0)
+    page.unroute("**/messages/")
+    page.clock.run_for(8_000)
+    expect(box(page)).to_have_value("")
+    expect(page.locator("#connection")).to_have_text("")
+    page.clock.run_for(30_000)
+    page.reload()
+    assert prompts(page) == ["/demo fail patience"]
+
+
+def test_a_post_that_hangs_does_not_hold_up_the_next(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket"]
+    page = person.page
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.clock.install()
+    page.goto(person.url)
+    hanging: list[Route] = []
+    page.route("**/messages/", lambda route: route.fallback() if hanging else hanging.append(route))
+    with page.expect_request("**/messages/"):
+        box(page).fill("/demo fail hung")
+        box(page).press("Enter")
+    page.clock.run_for(8_000)
+    expect(box(page)).to_have_value("")
+    expect(page.locator(".toast")).to_have_count(0)
+
+
+def test_a_prompt_that_the_server_will_never_take_stays_and_goes_no_more_by_itself(
+    people: Callable[..., Person],
+) -> None:
+    """A proxy's refusal names no prompt."""
+    person = people()
+    person.allowed_errors = ["WebSocket", "413"]
+    page = person.page
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.clock.install()
+    page.goto(person.url)
+    posts: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        posts.append(route)
+        route.fulfill(status=413, content_type="text/html", body="<h1>Request Entity Too Large</h1>")
+
+    page.route("**/messages/", refuse)
+    box(page).fill("Too large for the proxy")
+    box(page).press("Enter")
+    expect(page.locator(".toast")).to_have_text("That did not reach the server. Try again.")
+    page.clock.run_for(30_000)
+    expect(box(page)).to_have_value("Too large for the proxy")
+    assert len(posts) == 1
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that a test may kill."""
+    process = ServerProcess(tmp_path / "data").start()
+    yield process
+    process.stop()
+
+
+def test_a_prompt_sent_while_the_server_is_away_arrives_once_when_it_is_back(
+    people: Callable[..., Person], mortal: ServerProcess
+) -> None:
+    person = people(server=mortal)
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_CONNECTION", "ERR_INCOMPLETE"]
+    page = person.page
+    send_one_after_the_other(page, "/demo fail before")
+    mortal.kill()
+    expect(page.locator("#connection")).to_contain_text("Reconnecting")
+    with page.expect_event("requestfailed", lambda request: "/messages/" in request.url):
+        box(page).fill("/demo fail meanwhile")
+        box(page).press("Enter")
+    expect(box(page)).to_have_value("/demo fail meanwhile")
+    mortal.start()
+    expect(box(page)).to_have_value("", timeout=15_000)
+    expect(replies(page)).to_have_count(2)
+    expect(page.locator("#connection")).to_have_text("")
+    expect(page.locator(".toast")).to_have_count(0)
+    page.reload()
+    assert prompts(page) == ["/demo fail before", "/demo fail meanwhile"]

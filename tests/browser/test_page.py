@@ -551,7 +551,7 @@ def test_offline_is_said_in_words_and_the_draft_is_kept(person: Person) -> None:
     expect(box(page)).to_have_value("Written in a tunnel")
 
 
-def test_while_i_am_offline_a_running_reply_says_that_it_goes_on_and_nothing_pops_up(
+def test_while_i_am_offline_a_running_reply_says_what_is_kept_and_nothing_pops_up(
     people: Callable[..., Person],
 ) -> None:
     person = people()
@@ -568,7 +568,7 @@ def test_while_i_am_offline_a_running_reply_says_that_it_goes_on_and_nothing_pop
     with page.expect_event("requestfailed", lambda request: "seen=1" in request.url):
         person.context.set_offline(True)
         page.evaluate("window.sockets.forEach(socket => socket.close())")
-        expect(reply.locator(".live-line")).to_have_text("Reconnecting. The reply goes on in the server.")
+        expect(reply.locator(".live-line")).to_have_text("Reconnecting. What has come is kept.")
     expect(page.locator("#connection")).to_contain_text("You are offline.")
     expect(page.locator(".toast")).to_have_count(0)
     person.context.set_offline(False)
