@@ -67,7 +67,7 @@ class DemoProvider:
         if request.model not in {model.name for model in MODELS}:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
         prompt = request.turns[-1].text if request.turns else ""
-        commands = set(re.findall(r"/demo (\w+)", prompt))
+        commands = _commands(prompt)
         rest = _rest(request)
         await self._fail_early(commands, prompt)
         yield Notice("waiting")
@@ -122,12 +122,16 @@ class DemoProvider:
             raise _ERRORS.get(asked[1], errors.UnavailableError)(detail=asked[0])
 
 
+def _commands(prompt: str) -> set[str]:
+    return set(_COMMAND.findall(prompt))
+
+
 def _rest(request: ChatRequest) -> str:
     """What is left of the answer before, where the last turn asks to continue it; else nothing."""
     if len(request.turns) < 3 or not _CONTINUE.search(request.turns[-1].text):
         return ""
     asked, said = request.turns[-3].text, request.turns[-2].text
-    whole = _answer(request.model, set(re.findall(r"/demo (\w+)", asked)), asked)
+    whole = _answer(request.model, _commands(asked), asked)
     return whole.removeprefix(said) if whole.startswith(said) else ""
 
 
@@ -165,7 +169,7 @@ def _answer(model: str, commands: set[str], prompt: str) -> str:
         return echoed[1]
     if "refuse" in commands:
         return "I cannot help with that."
-    quoted = " ".join(re.sub(r"/demo \w+", "", prompt).split())[:200] or "nothing at all"
+    quoted = " ".join(_COMMAND.sub("", prompt).split())[:200] or "nothing at all"
     # Escaped, so that a half-open marker in the prompt cannot swallow the rest of the answer.
     answer = _ANSWER.replace("PROMPT", re.sub(r"([\\`*_{}\[\]<>()#+!|$~-])", r"\\\1", quoted))
     if "long" in commands or model == "demo-fast":
@@ -190,6 +194,10 @@ def _error_classes(base: type[errors.ProviderError]) -> Iterator[type[errors.Pro
 
 
 _ERRORS = {error.code: error for error in _error_classes(errors.ProviderError)}
+
+_COMMAND = re.compile(
+    r"/demo (echo|long|think|slow|instant|tool|length|refuse|cut|break|flaky|hang|stall|fail)\b"
+)
 
 _CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)
 

@@ -37,6 +37,20 @@ async def test_the_demo_streams_markdown_at_a_readable_pace() -> None:
     assert len(events) / asyncio.get_running_loop().time() == pytest.approx(30, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "quoted"),
+    [
+        ("/demo A question with a marker", "/demo A question with a marker"),
+        ("/demo instant Why? /demo long", "Why?"),
+        ("/demo fail_not instant", r"/demo fail\_not instant"),
+        ("/demo instant", "nothing at all"),
+    ],
+)
+@in_virtual_time
+async def test_the_answer_quotes_all_but_commands(prompt: str, quoted: str) -> None:
+    assert f"You wrote: *{quoted}*." in text_of(await collect(demo(), ask(prompt, model="demo")))
+
+
 @in_virtual_time
 async def test_the_fast_demo_is_long_and_fast() -> None:
     events = await collect(demo(), ask("Hi", model="demo-fast"))
