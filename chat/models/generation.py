@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.utils import timezone
@@ -103,24 +104,31 @@ class Generation(models.Model):
         return (self.first_token_at - self.started_at).total_seconds()
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None while it runs, and where its process died: the sweep that finds it later knows
+        neither that nor when the first token came."""
+        was_swept = self.error_code == "server_stopped" and self.first_token_at is None
+        return None if was_swept else self.finished_at
+
+    @property
     def seconds_of_thought(self) -> float | None:
         """From the start to the first word of the answer, or to the end if there was none."""
-        until = self.first_text_at or self.finished_at
+        until = self.first_text_at or self.ended_at
         if until is None or self.started_at is None:
             return None
         return (until - self.started_at).total_seconds()
 
     @property
     def seconds(self) -> float | None:
-        """From the start to the end; None while it runs or if it never started."""
-        if self.finished_at is None or self.started_at is None:
+        """From the start to the end; None while it runs, if it never started, or if its end is not known."""
+        if self.ended_at is None or self.started_at is None:
             return None
-        return (self.finished_at - self.started_at).total_seconds()
+        return (self.ended_at - self.started_at).total_seconds()
 
     @property
     def tokens_per_second(self) -> float | None:
         """Output tokens over the time from the first token to the end."""
-        if not self.output_tokens or self.first_token_at is None or self.finished_at is None:
+        if not self.output_tokens or self.first_token_at is None or self.ended_at is None:
             return None
-        seconds = (self.finished_at - self.first_token_at).total_seconds()
+        seconds = (self.ended_at - self.first_token_at).total_seconds()
         return self.output_tokens / seconds if seconds > 0 else None

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -89,7 +90,8 @@ def reasoning_ended(message: Message) -> str:
 
 
 def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
-    html = render_to_string("chat/_reply_waits.html", {"waiting": waiting})
+    context = {"waiting": waiting, "attempts": settings.CHAT_ATTEMPTS}
+    html = render_to_string("chat/_reply_waits.html", context)
     return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)
 
 

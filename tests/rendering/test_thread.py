@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from chat.live.changes import ReplyGrew, ThreadChanged
-from chat.live.reply_log import Segment
+from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import dom, fragments
 from chat.rendering.thread import ThreadView
@@ -117,10 +120,54 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
     (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
     (answering,) = talk.grows(message, [Segment("reasoning", "!"), Segment("text", "so")])
     (more,) = talk.grows(message, [Segment("text", " it is")])
-    assert f'<summary id="{dom.reasoning_title(message.pk)}">Thoughts</summary>' in opened
+    assert f'<summary id="{dom.reasoning_title(message.pk)}">Thinking…</summary>' in opened
     assert "Thinking…" in thinking
     assert f'hx-target="#{dom.reasoning_title(message.pk)}" hx-swap="textContent">Thoughts<' in answering
     assert "Though" not in more
+
+
+def test_a_page_opened_in_mid_thought_says_what_the_streamed_one_says(talk: Talk) -> None:
+    message = talk.reply()
+    thought, word = [Segment("reasoning", "hm")], [Segment("text", "so")]
+    for segments, title in ((thought, "Thinking…"), (thought + word, "Thoughts")):
+        streamed = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+        for text in [*talk.opens(message), *talk.grows(message, segments)]:
+            swap(streamed, text)
+        opened = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+        outputs = {message.pk: segments}
+        change = ThreadChanged(talk.conversation, [message], outputs, 0, whole=True)
+        for text in ThreadView().render([change]):
+            swap(opened, text)
+        for page in (streamed, opened):
+            assert f">{title}<" in page.get(f"#{dom.reasoning_title(message.pk)}").html()
+
+
+def test_a_wait_for_another_attempt_says_how_many_there_are_and_no_empty_seconds() -> None:
+    far, near = (fragments.reply_waits(uuid4(), Waiting(2, seconds)) for seconds in (4.4, 0.3))
+    assert "The provider did not answer. Attempt 2 of 3 starts in 4 s…" in far
+    assert "The provider did not answer. Attempt 2 of 3…" in near
+
+
+@pytest.mark.parametrize("first_token_after", [2, None])
+def test_a_reply_that_a_sweep_ended_says_nothing_of_its_times(
+    talk: Talk, first_token_after: int | None
+) -> None:
+    """A sweep knows only when it found it; a process that was told to stop knows when it stopped."""
+    message, begun = talk.reply(), timezone.now() - timedelta(seconds=17)
+    message.text, message.parts = "So far", [{"type": "reasoning", "text": "hm"}]
+    Generation.objects.filter(message=message).update(
+        status="interrupted",
+        error_code="server_stopped",
+        output_tokens=30,
+        started_at=begun,
+        first_token_at=begun + timedelta(seconds=first_token_after) if first_token_after else None,
+        finished_at=begun + timedelta(seconds=17),
+    )
+    message.generation.refresh_from_db()
+    html = fragments.message(message)
+    assert "30 tokens" in html
+    for words in ("Thought for 17\N{NO-BREAK SPACE}s", "· 17\N{NO-BREAK SPACE}s", "· 2/s"):
+        assert (words in html) is bool(first_token_after)
 
 
 def test_the_last_words_grow_what_is_shown_and_repeat_nothing(talk: Talk) -> None:
