@@ -58,7 +58,7 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
     if conversation is None:
         user = User.objects.filter(pk=user_id, is_active=True).first()
         if user is None:
-            raise InactiveError("This account is not active any more.")
+            raise InactiveError("There is no such conversation.")
         if not may_open(user, conversation_id):
             raise NotFoundError("There is no such conversation.")
     return conversation
