@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
-_PRICES = ("input_price", "output_price")
 _ABILITIES = ("takes_images", "reasons")
-_FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
+_FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price", *_ABILITIES)
 # These list every model they ever had. The others list what their administrator put there.
 _LONG_LISTS = {"openai", "anthropic", "gemini"}
 
@@ -165,12 +164,9 @@ def _fill(model: ChatModel, info: ModelInfo) -> None:
 
 
 def _known(info: ModelInfo, field: str) -> object:
-    """None where the list does not say: of an ability it only says "yes"; a negative price is some servers'
-    word for "it depends"."""
+    """None where the list does not say: of an ability it only says "yes"."""
     value: object = getattr(info, field)
-    if field in _ABILITIES:
-        return value or None
-    return None if field in _PRICES and isinstance(value, int | float) and value < 0 else value
+    return value or None if field in _ABILITIES else value
 
 
 def _store_error(account: Account, words: str) -> SyncResult:
