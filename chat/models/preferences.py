@@ -39,6 +39,7 @@ class Preferences(models.Model):
         WHOLE = "whole", _("All at once, when it is done")
 
     class SendKey(models.TextChoices):
+        AUTO = "auto", _("Enter sends, except on touch screens")
         ENTER = "enter", _("Enter sends, Shift+Enter breaks the line")
         MOD_ENTER = "mod-enter", _("Ctrl+Enter (⌘+Enter) sends, Enter breaks the line")
 
@@ -53,7 +54,7 @@ class Preferences(models.Model):
     density = models.CharField(_("Density"), max_length=12, choices=Density, default=Density.COMFORTABLE)
     text_size = models.CharField(_("Text size"), max_length=8, choices=TextSize, default=TextSize.MEDIUM)
     streaming = models.CharField(_("Show a reply"), max_length=12, choices=Streaming, default=Streaming.WORDS)
-    send_key = models.CharField(_("Sending"), max_length=10, choices=SendKey, default=SendKey.ENTER)
+    send_key = models.CharField(_("Sending"), max_length=10, choices=SendKey, default=SendKey.AUTO)
     single_keys = models.BooleanField(
         _("Shortcuts of one key"), default=True, help_text=_("Such as ? for help. Turn off for voice input.")
     )

@@ -1,4 +1,4 @@
-// In order: htmx, then its extensions (as separate deferred scripts they race).
+// htmx, then its extensions: as separate deferred scripts they race.
 import "../vendor/htmx.esm.min.js";
 import "../vendor/ext/hx-ws.min.js";
 import "../vendor/ext/hx-sse.min.js";

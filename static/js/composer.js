@@ -1,9 +1,9 @@
-// The message box: sends, keeps drafts until log-out, and forgets a prompt only once the server has stored it.
-import { $, htmx, onChat, root, toast, words } from "./page.js";
-import { open } from "./transport.js";
+// The message box: sends, keeps drafts until log-out, forgets a prompt only once the server has stored it.
+import { $, htmx, on, onChat, onClick, root, toast, words } from "./page.js";
+import { open, say } from "./transport.js";
 
 const RESEND_AFTER = 8000; // ms without a receipt
-const growsByItself = CSS.supports("field-sizing", "content");
+const touch = matchMedia("(pointer: coarse)"); // a focus brings a keyboard up
 const drafts = `draft:${document.body.dataset.user}:`;
 let sent = null; // { id, text, timer }; no timer: it was refused
 let again = false; // what was typed since goes next
@@ -17,20 +17,29 @@ onChat(() => {
   receipts.observe($("receipt").parentNode, { childList: true });
   $("prompt").value ||= localStorage.getItem(draft()) ?? "";
   changed();
+  if (!touch.matches && !document.activeElement.closest("input, textarea, select, dialog, [popover]")) {
+    $("prompt").focus({ preventScroll: true });
+  }
 });
 
-document.addEventListener("keydown", (event) => {
+on("keydown", (event) => {
   if (event.target.id !== "prompt" || event.key !== "Enter" || event.isComposing) return;
-  const sends = root.dataset.send === "mod-enter" ? event.ctrlKey || event.metaKey : !event.shiftKey;
-  if (!sends) return;
+  const breaks = root.dataset.send === "mod-enter" || (root.dataset.send === "auto" && touch.matches);
+  if (breaks ? !event.ctrlKey && !event.metaKey : event.shiftKey) return;
   event.preventDefault();
   if (event.target.value.trim()) event.target.form.requestSubmit();
 });
 
-document.addEventListener("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
+on("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
+
+onClick("[data-fill]", ({ dataset }) => {
+  $("prompt").value = `${dataset.fill} `;
+  $("prompt").focus();
+  changed();
+});
 
 // It goes over the socket while that is open, else as an ordinary form.
-document.addEventListener("submit", (event) => {
+on("submit", (event) => {
   if (event.target.id === "log-out") forget(() => true);
   if (event.target.id !== "composer") return;
   const text = $("prompt").value;
@@ -48,7 +57,7 @@ document.addEventListener("submit", (event) => {
 }, true);
 
 // A receipt says it is stored: it leaves the box, what was typed since stays. A notice with its id refuses
-// it: it stays in the box, and goes no more by itself.
+// it: it stays, and goes no more by itself.
 const receipts = new MutationObserver(() => {
   const names = (id) => sent && $(id)?.dataset.clientId === sent.id;
   if (names("notice")) sent.timer = clearInterval(sent.timer);
@@ -61,7 +70,7 @@ const receipts = new MutationObserver(() => {
   if (again && box.value.trim()) box.form.requestSubmit();
 });
 
-// Exactly what was sent, whatever the box holds by now. In place of a request that still waits for its answer.
+// Exactly what was sent, whatever the box holds by now; in place of a request that still waits.
 function post() {
   if (!sent?.timer) return;
   const source = $("composer");
@@ -69,12 +78,14 @@ function post() {
   htmx.ajax("POST", source.action, { source, values, swap: "none" });
 }
 
-// What was on its way when a connection broke may not have arrived.
-for (const way of ["ws", "sse"]) document.addEventListener(`htmx:${way}:after:connection`, post);
+// It may not have arrived.
+for (const way of ["ws", "sse"]) on(`htmx:${way}:after:connection`, post);
 
-// Refused without a word on why: by a proxy, or by a fault of the server. One that is only away says 502 and above.
-document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement.id !== "composer" || !sent?.timer || !/^4|500/.test(ctx.response?.status)) return;
+// A proxy's refusal or a fault of the server has no notice. A server that is only away says 502 and above.
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.id !== "composer") return;
+  if (ctx.response?.status < 400) say("");
+  if (!sent?.timer || !/^4|500/.test(ctx.response?.status)) return;
   sent.timer = clearInterval(sent.timer);
   toast(words("failed"));
 });
@@ -96,7 +107,6 @@ function changed() {
   estimate.hidden = tokens < 25;
   estimate.ariaLive = tokens > window ? "polite" : "off";
   if (estimate.textContent !== text) estimate.textContent = text;
-  if (!growsByItself) $("prompt").rows = Math.min(12, value.split("\n").length + Math.floor(value.length / 90));
   if (value.trim()) localStorage.setItem(draft(), value);
   else localStorage.removeItem(draft());
 }

@@ -2,8 +2,6 @@
 import { $, root, words } from "./page.js";
 
 const CHARS_PER_TOKEN = 4;
-const sight = new WeakMap(); // line -> ms at first sight
-const start = new WeakMap(); // line -> [ms, characters] that its speed is counted from: what comes all at once has none
 let reply = null;
 let read = 0;
 
@@ -14,21 +12,21 @@ setInterval(() => {
 
 function tell(line) {
   const now = performance.now();
-  if (!sight.has(line)) sight.set(line, now);
+  line.seen ??= now;
   const lost = $("connection").textContent;
   if (lost) {
-    start.delete(line);
+    line.from = null;
     line.textContent = lost === words("deleted") ? "" : words("goesOn");
     return;
   }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;
-  if (!start.has(line)) start.set(line, [now, chars]);
-  const [since, before] = start.get(line);
+  line.from ??= [now, chars]; // What had come all at once has no speed.
+  const [since, before] = line.from;
   const passed = (now - since) / 1000;
-  const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + (now - sight.get(line)) / 1000));
+  const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + (now - line.seen) / 1000));
   const speed = Math.round((chars - before) / CHARS_PER_TOKEN / passed);
   const speedText = speed > 0 && passed > 1 ? ` · ${words("speed", speed)}` : "";
-  line.textContent = `${elapsed.toLocaleString(root.lang)} s${speedText}`;
+  line.textContent = `${elapsed} s${speedText}`;
 }
 
 function listen() {

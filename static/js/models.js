@@ -1,32 +1,31 @@
 // The model list with search opens in place of the select, which stays the state.
-import { $, onClick } from "./page.js";
+import { $, on, onClick } from "./page.js";
 
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 let wasOpen = false;
 
 // The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
-document.addEventListener("mousedown", (event) => {
+on("mousedown", (event) => {
   if (event.target.id !== "model") return;
   event.preventDefault();
   wasOpen = panel().matches(":popover-open");
 });
 onClick("#model", () => { if (!wasOpen) show(); });
 
-document.addEventListener("keydown", (event) => {
+on("keydown", (event) => {
   if (event.target.id === "model" && ["Enter", " ", "ArrowDown", "ArrowUp"].includes(event.key)) {
     event.preventDefault();
     show();
   } else if (event.target.closest?.("#models")) move(event);
 });
 
-document.addEventListener("input", ({ target }) => {
+on("input", ({ target }) => {
   if (!target.closest("#models")) return;
   const wanted = target.value.toLowerCase().split(/\s+/);
   for (const entry of panel().querySelectorAll(".model-entry")) {
     entry.hidden = !wanted.every((word) => entry.dataset.words.includes(word));
   }
-  panel().querySelector(".models-none").hidden = entries().length > 0;
 });
 
 onClick(".model-choice", (choice) => {

@@ -1,7 +1,8 @@
 // What all other modules build on. Switching chats replaces <main id="chat">; everything around it stays,
-// so a module listens on the document, and does with `onChat` what each chat needs once.
+// so modules listen on the document, and do with `onChat` what each chat needs once.
 export const htmx = window.htmx;
 export const root = document.documentElement;
+export const on = document.addEventListener.bind(document);
 export const $ = (id) => document.getElementById(id);
 export const words = (name, number) => $("words").dataset[name].replace("{}", number?.toLocaleString(root.lang));
 
@@ -13,8 +14,6 @@ export function onChat(start) {
   subscribers.push(start);
   queueMicrotask(() => start(shown));
 }
-
-export const isShown = (main) => main === shown;
 
 function look() {
   const main = $("chat");
@@ -28,7 +27,7 @@ new MutationObserver(look).observe(document.body, { childList: true });
 
 // Handles a click on (or in) what matches `selector`, now or later.
 export function onClick(selector, handle) {
-  document.addEventListener("click", (event) => {
+  on("click", (event) => {
     const element = event.target.closest?.(selector);
     if (element) handle(element, event);
   });
@@ -42,20 +41,24 @@ export function toast(text) {
 }
 
 // Toasts go by themselves, but not from under a pointer or the focus.
-const seconds = new WeakMap();
 setInterval(() => {
   for (const box of $("toasts").children) {
-    const age = (seconds.get(box) ?? 0) + 1;
-    seconds.set(box, age);
-    if (age > (box.querySelector("form") ? 20 : 5) && !box.matches(":hover, :focus-within")) box.remove();
+    box.seconds = (box.seconds ?? 0) + 1;
+    if (box.seconds > (box.querySelector("form") ? 20 : 5) && !box.matches(":hover, :focus-within")) box.remove();
   }
 }, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
 
-document.addEventListener("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
+// The same words again take the place of the first ones, unless those offer something.
+new MutationObserver(() => {
+  const [last, ...before] = [...$("toasts").children].reverse();
+  before.find((one) => one.innerText === last.innerText && !one.querySelector("form"))?.remove();
+}).observe($("toasts"), { childList: true });
+
+on("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
 
 // A form that its own effect takes off the page before the answer is there: htmx would drop that answer.
-document.addEventListener("submit", (event) => {
+on("submit", (event) => {
   const form = event.target;
   if (!form.matches("[data-post]")) return;
   event.preventDefault();

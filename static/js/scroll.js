@@ -1,8 +1,8 @@
 // Follows a growing reply while the reader is at the end; comes back to the place a chat was left at.
-import { $, htmx, onChat, onClick } from "./page.js";
+import { $, htmx, on, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"
-const AHEAD = 800; // px before the top at which earlier messages are fetched
+const AHEAD = 800; // px before the top: time for earlier messages
 const MANY = 6; // pages
 let following = true;
 let restoring = false;
@@ -24,7 +24,7 @@ onChat(async (main) => {
   grown.observe($("scroller"));
 });
 
-// Only a move upwards is the reader leaving the end; growth between two events looks like one otherwise.
+// Only a move upwards is the reader leaving the end: growth looks like a move, too.
 function moved() {
   const { scrollTop } = $("scroller");
   if (!restoring && distance() < NEAR) toEnd();
@@ -68,10 +68,10 @@ function loadEarlier() {
   return loading.finally(() => { loading = null; });
 }
 
-document.addEventListener("htmx:before:swap", ({ detail }) => {
+on("htmx:before:swap", ({ detail }) => {
   held = detail.tasks.some(({ target }) => ["more", "earlier"].includes(target?.id)) && place();
 });
-document.addEventListener("htmx:after:swap", () => {
+on("htmx:after:swap", () => {
   if (held && $(held[0])) bring(held);
   held = null;
 });
@@ -79,7 +79,7 @@ document.addEventListener("htmx:after:swap", () => {
 // --- The place in each chat, for as long as the tab lives
 
 addEventListener("pagehide", remember);
-document.addEventListener("htmx:before:request", remember);
+on("htmx:before:request", remember);
 
 function remember() {
   const name = nameOf($("chat"));
@@ -92,7 +92,7 @@ async function restore(there) {
   const [id] = there;
   restoring = true;
   for (let pages = 0; !$(id) && $("more").querySelector("a") && pages < 40; pages += 1) await loadEarlier();
-  // Twice: what was not laid out yet has only an estimated height the first time.
+  // Twice: at first, what was not laid out yet has an estimated height.
   for (let pass = 0; $(id) && pass < 2; pass += 1) {
     bring(there);
     await new Promise(requestAnimationFrame);

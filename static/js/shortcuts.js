@@ -1,5 +1,5 @@
 // The keyboard. Keys without Ctrl can be turned off.
-import { $, onClick, root } from "./page.js";
+import { $, on, onClick, root } from "./page.js";
 import { show as showModels } from "./models.js";
 import { show as showSidebar } from "./sidebar.js";
 
@@ -15,7 +15,7 @@ const WITH_CTRL_SHIFT = {
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };
 
-document.addEventListener("keydown", (event) => {
+on("keydown", (event) => {
   const modified = event.ctrlKey || event.metaKey;
   if (modified && event.shiftKey && WITH_CTRL_SHIFT[event.code]) {
     event.preventDefault();

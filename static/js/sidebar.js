@@ -1,15 +1,15 @@
 // The list of chats, a drawer on narrow screens.
-import { $, htmx, onChat, onClick } from "./page.js";
+import { $, htmx, on, onChat, onClick } from "./page.js";
 
-const EVERY = 5000; // ms between looks at the list while the page is visible
+const EVERY = 5000; // ms between looks at the list
 const sidebar = $("sidebar");
 let version = null;
 
 // --- Up to date
 
-onChat(() => { version = $("version").value; mark(); show(false); });
+onChat(() => { version = $("version").value; show(false); });
 
-document.addEventListener("htmx:after:swap", () => {
+on("htmx:after:swap", () => {
   const now = $("version")?.value;
   if (now === undefined || now === version) return;
   version = now;
@@ -18,9 +18,8 @@ document.addEventListener("htmx:after:swap", () => {
   refresh();
 });
 setInterval(refresh, EVERY);
-document.addEventListener("visibilitychange", refresh);
+on("visibilitychange", refresh);
 
-// Of what is asked for meanwhile, the source's queue keeps one.
 function refresh() {
   const source = $("conversations");
   const { url, stamp } = source.dataset;
@@ -28,14 +27,8 @@ function refresh() {
   htmx.ajax("GET", `${url}&seen=1&stamp=${stamp}`, { source, target: source, swap: "outerMorph" });
 }
 
-// At once, not only with the list's next look.
-function mark() {
-  sidebar.querySelector("[aria-current]")?.removeAttribute("aria-current");
-  $(`c-${$("chat").dataset.conversation}`)?.querySelector("a").setAttribute("aria-current", "page");
-}
-
 // Back and forward: the address has changed, the page follows.
-document.addEventListener("htmx:before:history:restore", (event) => {
+on("htmx:before:history:restore", (event) => {
   event.preventDefault();
   const headers = { "HX-History-Restore-Request": "true" };
   htmx.ajax("GET", event.detail.path, { target: "#chat", swap: "outerHTML", headers });
@@ -49,10 +42,7 @@ let entry = null;
 onClick(".entry-options", (button) => {
   entry = button.closest(".entry");
   for (const name of ["pinned", "archived"]) menu.dataset[name] = name in entry.dataset;
-  menu.showPopover();
-  const { bottom, right } = button.getBoundingClientRect();
-  menu.style.top = `${Math.min(bottom + 4, innerHeight - menu.offsetHeight - 8)}px`;
-  menu.style.left = `${Math.max(8, Math.min(right - 40, innerWidth - menu.offsetWidth - 8))}px`;
+  menu.showPopover({ source: button });
 });
 
 onClick("#entry-menu button", ({ name, value }) => {
@@ -78,25 +68,25 @@ function rename(item) {
   link.hidden = true;
   item.setAttribute("hx-morph-skip", "");
   input.select();
-  const finish = (event, save) => {
+  const finish = (event) => {
+    const { type, key } = event;
+    if (!link.hidden || (type === "keydown" && key !== "Escape")) return;
     event.preventDefault();
-    if (!link.hidden) return;
     link.hidden = false;
     item.removeAttribute("hx-morph-skip");
     form.remove();
-    if (event.type !== "focusout") link.focus();
-    if (save && input.value.trim() && input.value !== link.title) change(link.pathname, { title: input.value });
+    if (type !== "focusout") link.focus();
+    const title = input.value.trim();
+    if (type !== "keydown" && title && title !== link.title) change(link.pathname, { title });
   };
-  form.addEventListener("submit", (event) => finish(event, true));
-  form.addEventListener("focusout", (event) => finish(event, true));
-  form.addEventListener("keydown", (event) => { if (event.key === "Escape") finish(event, false); });
+  for (const type of ["submit", "focusout", "keydown"]) form.addEventListener(type, finish);
 }
 
 // --- The drawer
 
 onClick(".sidebar-toggle", () => show(!sidebar.classList.contains("open")));
 onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) show(false); });
-document.addEventListener("keydown", (event) => {
+on("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
   show(false);
   document.querySelector(".sidebar-toggle").focus();

@@ -1,6 +1,6 @@
 // Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE.
 // Both start from the version that the page shows.
-import { $, htmx, isShown, onChat, toast, words } from "./page.js";
+import { $, htmx, on, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
 const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
@@ -20,8 +20,8 @@ onChat(() => {
   timer = setTimeout(fallBack, FALLBACK_AFTER);
 });
 
-document.addEventListener("htmx:ws:after:connection", (event) => {
-  if (!isShown(event.target)) return;
+on("htmx:ws:after:connection", (event) => {
+  if (event.target !== $("chat")) return;
   open = true;
   socket = event.detail.connection.socket;
   received = 0;
@@ -32,39 +32,36 @@ document.addEventListener("htmx:ws:after:connection", (event) => {
   say("");
 });
 
-document.addEventListener("htmx:ws:close", (event) => {
-  if (!isShown(event.target) || event.detail.reason === "removed") return;
+on("htmx:ws:close", (event) => {
+  if (event.target !== $("chat") || event.detail.reason === "removed") return;
   open = false;
   if (event.detail.code === 4401) return location.reload();
   if (event.detail.code === 4404) return say(words("deleted"));
   lost();
 });
 
-addEventListener("offline", () => say(words("offline")));
-// The socket waits up to 5 s for its next attempt; the fallback can start at once.
+addEventListener("offline", lost);
+// The socket tries again only within 5 s.
 addEventListener("online", () => {
   if (open) return say("");
-  say(words("reconnecting"));
+  lost();
   clearTimeout(timer);
   endFallback();
   fallBack();
 });
 
-document.addEventListener("htmx:ws:after:message:incoming", (event) => {
+on("htmx:ws:after:message:incoming", (event) => {
   if (event.detail.connection.socket !== socket) return;
   received += 1;
   if (received % ACK_FRAMES) ackTimer ??= setTimeout(ack, ACK_AFTER);
   else ack();
 });
 
-// What the page asks for by itself, and asks for again, fails without a toast: the line above the box says it.
-document.addEventListener("htmx:error", ({ detail }) => {
+// What the page asks for by itself fails without a toast: the line above the box says that it is offline.
+on("htmx:error", ({ detail }) => {
   const { sourceElement, request } = detail.ctx ?? {};
   if (sourceElement?.id === "composer") lost();
   else if (sourceElement !== source && !request?.action.includes("seen=")) toast(words("failed"));
-});
-document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement.id === "composer" && ctx.response.raw.ok) say("");
 });
 
 function fallBack() {
@@ -87,7 +84,7 @@ function fallBack() {
   htmx.process(source);
 }
 
-// A first request that fails is not repeated by htmx's extension, only one that was once answered.
+// The extension repeats only a request that was once answered.
 function fallBackAgain(ended, status) {
   if (ended !== source) return;
   if (status === 401) return location.reload();
@@ -108,7 +105,7 @@ function endFallback() {
   connection?.abortController.abort();
 }
 
-function say(text) {
+export function say(text) {
   $("connection").textContent = text;
 }
 

@@ -17,7 +17,10 @@ def send(page: Page, text: str) -> Locator:
     """Sends a prompt; the answer is the reply's article."""
     before = replies(page).count()
     page.get_by_role("textbox", name="Message").fill(text)
-    page.get_by_role("textbox", name="Message").press("Enter")
+    if page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        page.get_by_role("button", name="Send", exact=True).click()
+    else:
+        page.get_by_role("textbox", name="Message").press("Enter")
     reply = replies(page).nth(before)
     reply.wait_for()
     return reply
