@@ -598,3 +598,120 @@ def test_the_drawer_opens_and_closes_on_a_phone(people: Callable[..., Person]) -
     expect(sidebar).to_be_hidden()
     expect(page.get_by_role("button", name="Chats")).to_be_focused()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+
+
+def test_the_box_has_the_focus_after_a_reload_and_in_each_chat_but_takes_it_from_nothing(
+    person: Person,
+) -> None:
+    page = person.page
+    ask(page, "/demo instant Where was I")
+    page.get_by_role("button", name="Copy").last.focus()
+    page.reload()
+    expect(box(page)).to_be_focused()
+    page.get_by_role("button", name="New chat").click()
+    expect(replies(page)).to_have_count(0)
+    expect(box(page)).to_be_focused()
+    page.get_by_role("link", name="Where was I").click()
+    expect(replies(page)).to_have_count(1)
+    expect(box(page)).to_be_focused()
+    expect(page.get_by_role("link", name="Where was I")).to_have_attribute("aria-current", "page")
+    options_of(page, "Where was I").get_by_role("button", name="Rename").click()
+    page.locator(".new-chat").evaluate("button => button.form.requestSubmit()")
+    expect(replies(page)).to_have_count(0)
+    expect(page.locator(".entry input")).to_be_focused()
+
+
+def test_on_a_touch_screen_enter_breaks_the_line_unless_i_chose_otherwise(
+    people: Callable[..., Person],
+) -> None:
+    page = people(**PHONE).page
+    expect(page.locator("#prompt:focus")).to_have_count(0)
+    box(page).fill("/demo instant One line")
+    box(page).press("Enter")
+    box(page).press_sequentially("and another")
+    expect(box(page)).to_have_value("/demo instant One line\nand another")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(replies(page)).to_have_count(1)
+    page.evaluate("document.documentElement.dataset.send = 'enter'")
+    box(page).fill("/demo instant Enter sends")
+    box(page).press("Enter")
+    expect(replies(page)).to_have_count(2)
+
+
+def test_the_demo_suggests_what_it_can_show(person: Person) -> None:
+    page = person.page
+    suggestion = page.get_by_role("button", name="A failure")
+    suggestion.click()
+    expect(box(page)).to_be_focused()
+    expect(box(page)).to_have_value("/demo fail ")
+    page.locator("#model").evaluate("it => it.append(new Option('Another', 'x', true, true))")
+    expect(suggestion).to_be_hidden()
+    page.locator("#model").evaluate("it => it.lastElementChild.remove()")
+    box(page).press("Enter")
+    expect(replies(page)).to_have_count(1)
+    expect(suggestion).to_be_hidden()
+
+
+def test_the_same_words_pop_up_once_and_over_the_thread(person: Person) -> None:
+    page = person.page
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reply = ask(page, "/demo instant /demo echo Twice")
+    page.evaluate(
+        "() => { window.popped = 0; new MutationObserver(changes => {"
+        " for (const one of changes) window.popped += one.addedNodes.length;"
+        "}).observe(document.getElementById('toasts'), { childList: true }); }"
+    )
+    for _ in range(3):
+        reply.get_by_role("button", name="Copy", exact=True).click()
+    page.wait_for_function("window.popped === 3")
+    expect(page.locator(".toast")).to_have_count(1)
+    names = ".toast", "#thread", "#toasts", ".chat-head"
+    toast, thread, toasts, head = (page.locator(name).bounding_box() for name in names)
+    assert toast and thread and toasts and head
+    assert toast["x"] + toast["width"] / 2 == pytest.approx(thread["x"] + thread["width"] / 2, abs=1)
+    assert toasts["y"] >= head["y"] + head["height"]
+
+
+def test_while_it_thinks_one_line_says_so(person: Person) -> None:
+    page = person.page
+    reply = send(page, "/demo slow Think")
+    expect(reply.locator(".reasoning summary")).to_have_text("Thinking…")
+    expect(reply.get_by_text("Thinking…").locator("visible=true")).to_have_count(1)
+    expect(reply.locator(".live-line")).to_be_visible()
+    reply.locator("summary").click()
+    expect(reply.locator(".state .thinking")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
+
+
+@WIDTHS
+def test_the_head_keeps_its_place_between_an_empty_page_and_a_chat(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    page = people(**options).page
+    toggle = page.locator(".sidebar-toggle")
+    empty = toggle.bounding_box()
+    ask(page, "/demo instant Stay where you are")
+    assert toggle.bounding_box() == empty
+    if options is PHONE:
+        url = page.url
+        page.get_by_role("button", name="New chat").click()
+        page.wait_for_url(lambda now: now != url)
+        expect(replies(page)).to_have_count(0)
+        assert toggle.bounding_box() == empty
+
+
+@WIDTHS
+def test_the_page_stays_in_place_while_it_loads_and_a_chat_begins(
+    people: Callable[..., Person], options: dict[str, object]
+) -> None:
+    person = people(**options)
+    page = person.tab()
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => {"
+        " for (const one of list.getEntries()) if (!one.hadRecentInput) window.shift += one.value;"
+        "}).observe({ type: 'layout-shift', buffered: true });"
+    )
+    page.goto(person.url)
+    ask(page, "/demo instant Steady")
+    assert page.evaluate("window.shift") < 0.05
