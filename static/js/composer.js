@@ -17,7 +17,7 @@ onChat(() => {
   receipts.observe($("receipt").parentNode, { childList: true });
   $("prompt").value ||= localStorage.getItem(draft()) ?? "";
   changed();
-  if (!touch.matches && !document.activeElement.closest("input, textarea, select, dialog, [popover]")) {
+  if (!touch.matches && !document.activeElement?.closest("input, textarea, select, dialog, [popover]")) {
     $("prompt").focus({ preventScroll: true });
   }
 });

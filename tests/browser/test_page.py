@@ -640,7 +640,7 @@ def test_on_a_touch_screen_enter_breaks_the_line_unless_i_chose_otherwise(
 
 def test_the_demo_suggests_what_it_can_show(person: Person) -> None:
     page = person.page
-    suggestion = page.get_by_role("button", name="A failure")
+    suggestion = page.get_by_role("button", name="Failure")
     suggestion.click()
     expect(box(page)).to_be_focused()
     expect(box(page)).to_have_value("/demo fail ")
