@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
@@ -184,6 +187,23 @@ def test_a_continuation_never_has_less_than_what_it_continues(person: User, how:
         (orphan,) = orphans(grace=0)
         assert end_orphan(orphan)
     assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
+
+
+def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
+    for _ in range(5):
+        reply = a_reply(person, status=Status.QUEUED, by="")
+        together = Barrier(4)
+
+        def take(generation_id: UUID = reply.pk, together: Barrier = together) -> bool:
+            together.wait()
+            try:
+                return claim(generation_id) is not None
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            taken = [future.result() for future in [threads.submit(take) for _ in range(4)]]
+        assert sorted(taken) == [False, False, False, True]
 
 
 async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User) -> None:
