@@ -460,7 +460,7 @@ def test_settings_reach_the_page_and_stay(person: Person) -> None:
     page.goto(f"{person.url}/settings/")
     page.get_by_label("Theme").select_option(value="system")
     page.get_by_label("Text size").select_option(value="medium")
-    page.get_by_label("Sending").select_option(value="enter")
+    page.get_by_label("Sending").select_option(value="auto")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
 
