@@ -30,6 +30,8 @@ _PROBE_SECONDS = 0.5
 _PRICES = ("input_price", "output_price")
 _ABILITIES = ("takes_images", "reasons")
 _FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
+# The demo answers until there is something better: it comes last, and is chosen by nobody's default then.
+_DEMO_POSITION = 1000
 # These list every model they ever had. The others list what their administrator put there.
 _LONG_LISTS = {"openai", "anthropic", "gemini"}
 
@@ -90,7 +92,7 @@ def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
     wanted = worth_enabling(listed) if account.kind in _LONG_LISTS else set(listed)
     now = timezone.now()
     with transaction.atomic():
-        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults={"name": account.name})
+        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults=_new(account))
         ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="")
         known = {model.name: model for model in provider.models.all()}
         added = [
@@ -173,10 +175,15 @@ def _known(info: ModelInfo, field: str) -> object:
     return None if field in _PRICES and isinstance(value, int | float) and value < 0 else value
 
 
+def _new(account: Account) -> dict[str, object]:
+    """What the row of a provider begins with."""
+    return {"name": account.name, **({"position": _DEMO_POSITION} if account.kind == "demo" else {})}
+
+
 def _store_error(account: Account, words: str) -> SyncResult:
     ModelProvider.objects.update_or_create(
         slug=account.slug,
         defaults={"sync_error": words},
-        create_defaults={"name": account.name, "sync_error": words},
+        create_defaults={**_new(account), "sync_error": words},
     )
     return SyncResult(account.slug, error=words)
