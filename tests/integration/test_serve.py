@@ -122,6 +122,25 @@ def test_another_asgi_server_on_its_sqlite_is_refused(server: ServerProcess) -> 
     assert [line.strip() for line in another()] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProcess) -> None:
+    server.start()
+    made = {path.name: _mode(path) for path in server.data_dir.iterdir()}
+    server.kill()
+    assert {"steady.sqlite3", "steady.sqlite3-wal", "steady.sqlite3-shm", "secret_key"} <= made.keys()
+    assert set(made.values()) == {0o600}
+    assert _mode(server.data_dir) == 0o700
+    (server.data_dir / "steady.sqlite3").chmod(0o644)  # as versions before this one left them
+    (server.data_dir / "steady.sqlite3.lock").chmod(0o640)  # as somebody wants it
+    server.start()
+    now = [_mode(server.data_dir / f"steady.sqlite3{suffix}") for suffix in ("", ".lock")]
+    assert now == [0o600, 0o640]
+    assert server.stop() == 0
+
+
 def test_a_locked_database_is_told(server: ServerProcess) -> None:
     server.start()
     server.stop()
