@@ -130,7 +130,7 @@ else:
 
 # --- Channels ------------------------------------------------------------------------------------
 
-REDIS_URL = env.secret("REDIS_URL")
+REDIS_URL = env.redis("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -250,36 +250,41 @@ CHAT_ACCOUNTS = {
     account.slug: account
     for account in (
         Account(
-            "openai", "openai", "OpenAI", env.text("OPENAI_BASE_URL") or None, env.secret("OPENAI_API_KEY")
+            "openai",
+            "openai",
+            "OpenAI",
+            env.web_address("OPENAI_BASE_URL") or None,
+            env.secret("OPENAI_API_KEY"),
         ),
         Account(
             "anthropic",
             "anthropic",
             "Anthropic",
-            env.text("ANTHROPIC_BASE_URL") or None,
+            env.web_address("ANTHROPIC_BASE_URL") or None,
             env.secret("ANTHROPIC_API_KEY"),
         ),
         Account(
             "gemini",
             "gemini",
             "Google Gemini",
-            env.text("GOOGLE_GEMINI_BASE_URL") or None,
+            env.web_address("GOOGLE_GEMINI_BASE_URL") or None,
             env.secret("GEMINI_API_KEY"),
         ),
     )
     if account.api_key
 }
-if env.text("OPENAI_COMPATIBLE_URL"):
+_compatible = env.web_address("OPENAI_COMPATIBLE_URL")
+if _compatible:
     CHAT_ACCOUNTS["compatible"] = Account(
         "compatible",
         "openai_compatible",
         env.text("OPENAI_COMPATIBLE_NAME", "Own server"),
-        env.text("OPENAI_COMPATIBLE_URL"),
+        _compatible,
         env.secret("OPENAI_COMPATIBLE_API_KEY"),
     )
-OLLAMA_URL = env.text("OLLAMA_URL", "http://127.0.0.1:11434")
-if OLLAMA_URL != "off":
-    CHAT_ACCOUNTS["ollama"] = Account("ollama", "openai_compatible", "Ollama", f"{OLLAMA_URL}/v1")
+if env.text("OLLAMA_URL") != "off":
+    _ollama = env.web_address("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
+    CHAT_ACCOUNTS["ollama"] = Account("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
 if env.boolean("STEADY_DEMO", True):
     CHAT_ACCOUNTS["demo"] = Account("demo", "demo", "Demo")
 

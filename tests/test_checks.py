@@ -31,6 +31,8 @@ GOOD: dict[str, Any] = {
     "CHAT_DEFAULT_MODEL": "",
     "SQLITE": True,
     "REDIS_URL": "",
+    "STEADY_ADMIN_EMAIL": "",
+    "STEADY_ADMIN_PASSWORD": "",
 }
 
 
@@ -68,6 +70,9 @@ def test_a_good_configuration_is_silent(good: Settings) -> None:
             },
         ),
         ("steady.W004", {"REDIS_URL": "redis://127.0.0.1"}),
+        ("steady.W006", {"STEADY_ADMIN_EMAIL": "ada@example.org"}),
+        ("steady.W006", {"STEADY_ADMIN_PASSWORD": "a long enough phrase"}),
+        ("steady.E006", {"STEADY_ADMIN_EMAIL": "ada", "STEADY_ADMIN_PASSWORD": "a long enough phrase"}),
         ("steady.W005", {"DATA_DIR": Path(__file__) / "data"}),
     ],
 )
