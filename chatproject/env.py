@@ -99,7 +99,7 @@ def redis(name: str) -> str:
     value = secret(name)
     if value and not value.startswith("unix:///") and not _is_address(value, {"redis", "rediss"}):
         raise ImproperlyConfigured(
-            f"{name} is no address of a Redis. Write it like redis://:password@host:6379/0, rediss://... for TLS."
+            f"{name} is no address of a Redis. Write it like redis://:password@host:6379/0 or rediss://..."
         )
     return value
 

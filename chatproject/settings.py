@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 from chat.providers.base import Account
-from chatproject import env, keys
+from chatproject import env, installation, keys
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("STEADY_DATA_DIR", str(BASE_DIR / "data")))
+BASE_DIR = installation.BASE_DIR
+DATA_DIR = installation.data_directory()
 
 # --- Who we are, and where -----------------------------------------------------------------------
 
@@ -98,9 +98,7 @@ TEMPLATES = [
 
 # --- Database ------------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'steady.sqlite3'}"),
-}
+DATABASES = {"default": installation.database()}
 _database = DATABASES["default"]
 SQLITE = _database["ENGINE"].endswith("sqlite3")
 if SQLITE:

@@ -120,6 +120,25 @@ def _manage(data: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.parametrize("command", ["changepassword", "createsuperuser", "sync_models", "shell", "doctor"])
+def test_a_command_in_the_wrong_place_says_so_and_leaves_nothing_there(tmp_path: Path, command: str) -> None:
+    refused = _manage(tmp_path / "data", command)
+    assert refused.returncode == 2
+    assert f"No database at {tmp_path}/data/steady.sqlite3. Set STEADY_DATA_DIR" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "steady.sqlite3").touch()
+    assert "No database at" in _manage(tmp_path, "changepassword").stderr
+
+
+def test_a_command_finds_what_migrate_made(tmp_path: Path) -> None:
+    assert _manage(tmp_path, "migrate", "--verbosity=0").returncode == 0
+    assert "does not exist" in _manage(tmp_path, "changepassword", "nobody@example.org").stderr
+
+
 def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> None:
     checked = _manage(
         *(tmp_path, "check", "--deploy", "--fail-level", "WARNING"),
