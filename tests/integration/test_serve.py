@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProc
     server.start()
     now = [_mode(server.data_dir / f"steady.sqlite3{suffix}") for suffix in ("", ".lock")]
     assert now == [0o600, 0o640]
+    assert server.stop() == 0
+
+
+def test_a_backup_of_a_running_server_is_a_whole_database(server: ServerProcess, tmp_path: Path) -> None:
+    server.start()
+    server.add_person("ada@example.org")
+    backup = tmp_path / "backup.sqlite3"
+    with backup.open("wb") as file:
+        command = [sys.executable, "manage.py", "backup"]
+        subprocess.run(command, cwd=ROOT, env=server.env, stdout=file, check=True, timeout=60)
+    with closing(sqlite3.connect(backup)) as copy:
+        people = copy.execute("SELECT count(*) FROM chat_user WHERE email = 'ada@example.org'").fetchone()
+        assert (people, copy.execute("PRAGMA integrity_check").fetchone()) == ((1,), ("ok",))
+    assert not list(server.data_dir.glob(".backup*"))
     assert server.stop() == 0
 
 
