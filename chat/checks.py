@@ -69,6 +69,16 @@ def check_address(**_: Any) -> Iterator[CheckMessage]:
         )
 
 
+@register("steady", deploy=True)
+def check_reach(**_: Any) -> Iterator[CheckMessage]:
+    if settings.LOCAL:
+        yield checks.Warning(
+            f"STEADY_URL is {settings.STEADY_URL}: only people at this machine can use Steady.",
+            hint="Set it to the address that people type, such as https://chat.example.org: docs/deploy.md.",
+            id="steady.W007",
+        )
+
+
 @register("catalog")
 def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
     """Asks the database, so only where that is wanted: `manage.py check` does, and the server once it has

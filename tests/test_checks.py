@@ -149,6 +149,15 @@ def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> N
     assert "no issues" in checked.stdout
 
 
+@pytest.mark.parametrize(("url", "found"), [("", "steady.W007"), ("http://chat.example.org", "steady.W001")])
+def test_an_http_address_is_one_finding_that_names_the_setting(tmp_path: Path, url: str, found: str) -> None:
+    said = _manage(tmp_path, "check", "--deploy", STEADY_URL=url).stderr
+    assert [line for line in said.splitlines() if line.startswith("?:")] == [
+        line for line in said.splitlines() if line.startswith(f"?: ({found}) STEADY_URL is http")
+    ]
+    assert found in said
+
+
 @pytest.mark.parametrize("url", ["", "https://chat.example.org", "http://192.0.2.1:8000"])
 def test_the_server_refuses_to_start_with_a_weak_key(tmp_path: Path, url: str) -> None:
     refused = _manage(tmp_path, "serve", "127.0.0.1:0", SECRET_KEY="hidden", STEADY_URL=url)
