@@ -34,10 +34,9 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
 def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | None:
     """The conversation that this person's prompt goes to, with its row locked until the transaction ends;
     None for an id that nobody has used yet, which is a new chat. Raises `NotFoundError`."""
-    conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
-    if not user.is_active or (
-        conversation is not None and (conversation.owner_id != user.pk or conversation.deleted_at is not None)
-    ):
+    theirs = Conversation.objects.kept().filter(owner=user).select_for_update()
+    conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
+    if conversation is None and not may_open(user, conversation_id):
         raise NotFoundError("There is no such conversation.")
     return conversation
 
@@ -59,7 +58,7 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
     if conversation is None:
         user = User.objects.filter(pk=user_id, is_active=True).first()
         if user is None:
-            raise InactiveError("This account is not active any more.")
+            raise InactiveError("There is no such conversation.")
         if not may_open(user, conversation_id):
             raise NotFoundError("There is no such conversation.")
     return conversation

@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
-_PRICES = ("input_price", "output_price")
 _ABILITIES = ("takes_images", "reasons")
-_FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
+_FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price", *_ABILITIES)
 # The demo answers until there is something better: it comes last, and is chosen by nobody's default then.
 _DEMO_POSITION = 1000
 # These list every model they ever had. The others list what their administrator put there.
@@ -167,12 +166,9 @@ def _fill(model: ChatModel, info: ModelInfo) -> None:
 
 
 def _known(info: ModelInfo, field: str) -> object:
-    """None where the list does not say: of an ability it only says "yes"; a negative price is some servers'
-    word for "it depends"."""
+    """None where the list does not say: of an ability it only says "yes"."""
     value: object = getattr(info, field)
-    if field in _ABILITIES:
-        return value or None
-    return None if field in _PRICES and isinstance(value, int | float) and value < 0 else value
+    return value or None if field in _ABILITIES else value
 
 
 def _new(account: Account) -> dict[str, object]:

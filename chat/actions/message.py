@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from chat.access import message_for
@@ -59,18 +60,23 @@ def show_version(user: User, message_id: UUID, version_id: UUID) -> Message:
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
         kept = conversation.messages.filter(deleted_at=None)
-        versions = kept.filter(parent=message.parent, role=Role.ASSISTANT, shown=False)
-        if not message.shown or message.parent is None or not versions.filter(pk=version_id).exists():
+        others = kept.filter(parent=message.parent, role=Role.ASSISTANT).exclude(pk=message.pk)
+        is_beside = others.filter(shown=True).exists()
+        is_version = message.parent is not None and others.filter(pk=version_id).exists()
+        if not message.shown or is_beside or not is_version:
             raise ConflictError("This message is not in the chat any more. Reload the page.")
         parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
         hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
         if Generation.objects.live().filter(message__in=hidden).exists():
-            raise ConflictError("This reply is still running. Stop it first.")
+            raise ConflictError("A reply from here on is still running. Stop it first.")
         hidden.update(shown=False)
         path = [_with_what_follows(version_id, parents)[-1]]
         while path[-1] != version_id:
             path.append(parents[path[-1]])
-        kept.filter(pk__in=path).update(shown=True)
+        # With those that were asked for side by side with what is on it.
+        asked_at = kept.filter(pk__in=path[:-1]).values("generation__queued_at")
+        beside = Q(parent__in=path, generation__queued_at__in=asked_at)
+        kept.filter(Q(pk__in=path) | beside).update(shown=True)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
     return message

@@ -51,6 +51,8 @@ def queue_replies(
         replies.append(reply)
         generations.append(generation)
         conversation.head = reply
+    if lease:
+        runner.taking(generation.pk for generation in generations)
     Message.objects.bulk_create([*new, *replies])
     Generation.objects.bulk_create(generations)
     for generation in generations:

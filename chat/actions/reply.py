@@ -14,7 +14,7 @@ from chat.actions.queue import check_running_limit, queue_replies
 from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
 from chat.live.hints import hints
-from chat.models import Generation, Message, Role, Status, User
+from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
 
 CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
 
@@ -35,7 +35,8 @@ def stop_reply(user: User, message_id: UUID) -> Message:
 
 def retry_reply(user: User, message_id: UUID, model_id: int | str | None = None) -> Message:
     """Asks for another reply to the same prompt, by the same model or another; the old one is kept beside
-    it. Raises `NotFoundError`, `InvalidInputError`, `ConflictError` while the reply runs."""
+    it. `message_id` may be the prompt whose reply was deleted too. Raises `NotFoundError`,
+    `InvalidInputError`, `ConflictError` while the reply runs."""
     return _again(user, message_id, model_id, continues=False)
 
 
@@ -64,6 +65,8 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
+        if message.role == Role.USER and conversation.head_id == message.pk and not continues:
+            return _replied_anew(user, message, model_id)
         generation = _generation(message)
         if generation.is_live:
             raise ConflictError("This reply is still running. Stop it first.")
@@ -78,12 +81,24 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
         model = model_for(user, model_id or generation.model_id or 0)
         message.shown = False
         message.save(update_fields=["shown"])
-        (reply,) = queue_replies(
-            conversation, message.parent, [model], continues=message if continues else None
-        )
-        conversation.path_version = conversation.version
-        conversation.save()
-        transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+        return _queued_in_place(message.parent, conversation, model, continues=message if continues else None)
+
+
+def _replied_anew(user: User, prompt: Message, model_id: int | str | None) -> Message:
+    """A reply to a prompt that has none any more, by the model that answered it last."""
+    check_running_limit(user, 1)
+    last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
+    model = model_for(user, model_id or (last and last.model_id) or 0)
+    return _queued_in_place(prompt, prompt.conversation, model)
+
+
+def _queued_in_place(
+    prompt: Message, conversation: Conversation, model: ChatModel, *, continues: Message | None = None
+) -> Message:
+    (reply,) = queue_replies(conversation, prompt, [model], continues=continues)
+    conversation.path_version = conversation.version
+    conversation.save()
+    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
     return reply
 
 

@@ -52,6 +52,8 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         is_new = conversation is None
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=_title(text))
         prompt = _prompt(conversation, client_id, text)
+        if prompt.parent and prompt.parent.role == Role.USER:  # its reply was deleted: no more Retry there
+            conversation.messages.filter(pk=prompt.parent.pk).update(version=prompt.version)
         queue_replies(conversation, prompt, models, new=[prompt])
         conversation.save(force_insert=is_new)
         transaction.on_commit(lambda: hints.conversation_changed(conversation_id))

@@ -41,10 +41,10 @@ def taken() -> dict[str, Any]:
     }
 
 
-def give_back(generation_id: UUID) -> None:
-    """Queues again what was taken and not begun."""
+def give_back(generation_id: UUID) -> bool:
+    """Queues again what was taken and not begun; false if there is no such thing (yet)."""
     mine = Generation.objects.filter(pk=generation_id, owner=PROCESS_NAME, status=Status.RUNNING)
-    mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None)
+    return bool(mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None))
 
 
 def claim(generation_id: UUID) -> Generation | None:
@@ -181,7 +181,7 @@ def end_orphan(orphan: Orphan) -> bool:
     # Compared here: SQLite's own clock writes milliseconds, which as text equal no microseconds.
     if generation is None or generation.heartbeat_at != orphan.heartbeat_at:
         return False
-    return _end_from_journal(generation, SERVER_STOPPED)
+    return _end_from_journal(generation)
 
 
 def end_forgotten() -> int:
@@ -192,10 +192,10 @@ def end_forgotten() -> int:
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
-    return sum(_end_from_journal(generation, NEVER_STARTED) for generation in queued)
+    return sum(map(_end_from_journal, queued))
 
 
-def _end_from_journal(generation: Generation, words: str) -> bool:
+def _end_from_journal(generation: Generation) -> bool:
     entries = JournalEntry.objects.filter(generation=generation).order_by("start")
     segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
     if generation.stop_requested:
@@ -206,7 +206,7 @@ def _end_from_journal(generation: Generation, words: str) -> bool:
         Status.INTERRUPTED,
         segments,
         error_code="server_stopped",
-        error_message=words,
+        error_message=SERVER_STOPPED if segments else NEVER_STARTED,
         **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from django.conf import settings
@@ -27,10 +27,16 @@ PERIOD = 3.0  # seconds
 
 
 class Recovery:
-    """`running` names the generations that run here, `start_generation` begins one."""
+    """`running` names the generations that run here, `start_generation` begins one, `give_back` queues again
+    what was taken here and never began."""
 
-    def __init__(self, running: Callable[[], list[UUID]], start_generation: Callable[[UUID], None]) -> None:
-        self._running, self._start_generation = running, start_generation
+    def __init__(
+        self,
+        running: Callable[[], list[UUID]],
+        start_generation: Callable[[UUID], None],
+        give_back: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._running, self._start_generation, self._give_back = running, start_generation, give_back
         # What else is to be done for a reply that a process's death interrupted.
         self.on_interrupted: Callable[[UUID], None] = lambda generation_id: None
         self._suspects: set[Orphan] = set()
@@ -64,6 +70,7 @@ class Recovery:
 
         Else an orphan is ended only when the sweep before saw it too, with the same last heartbeat: when a
         database comes back after a while, all hearts stood still, and those that live beat at once."""
+        await self._give_back()
         found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
         ended = 0
         for orphan in found if is_alone else found & self._suspects:

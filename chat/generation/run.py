@@ -106,7 +106,7 @@ class Run:
 
     async def __call__(self) -> None:
         """Runs to the end. Returns at once if the generation is not to be had."""
-        hub.logs[self.id] = self._log
+        hub.logs.setdefault(self.id, self._log)  # what another process makes may be watched here
         hints.produce(self.id)
         try:
             generation = self._claimed or await run_unit(lease.claim, self.id)
@@ -129,7 +129,8 @@ class Run:
                 self._journal.close(self.id)
         finally:
             hints.forget(self.id)
-            hub.logs.pop(self.id, None)
+            if hub.logs.get(self.id) is self._log:
+                del hub.logs[self.id]
 
     async def _produce(self, generation: Generation, record: Record, ending: Ending) -> None:
         """Drives the provider's stream into the log. Whatever happens is told by `ending`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -20,6 +22,9 @@ from chat.live.sentinel import sentinel
 from chat.models import Generation
 from chat.providers.registry import close_all
 
+FORGET_SECONDS = 60.0  # what is not there by then was never committed
+LAST_COMMITS_SECONDS = 2.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,9 +35,9 @@ class Runner:
     def __init__(self) -> None:
         self.accepting = False
         self.journal = Journal()
-        self.recovery = Recovery(lambda: list(self._runs), self._begin)
+        self.recovery = Recovery(lambda: list(self._runs), self._begin, self.give_back)
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
-        self._returns: list[asyncio.Task[None]] = []
+        self._taken: dict[UUID, float] = {}  # in a transaction whose end is not heard of yet; since when
 
     @property
     def started(self) -> bool:
@@ -55,6 +60,26 @@ class Runner:
         self.journal.start()
         self.recovery.start()
 
+    def taking(self, generation_ids: Iterable[UUID]) -> None:
+        """From any thread, before the commit that takes them for this process: should its answer be lost
+        with the connection, they are given back."""
+        self._taken |= dict.fromkeys(generation_ids, time.monotonic())
+
+    async def give_back(self, *, after: float = 5.0) -> None:
+        """Queues again what was taken `after` seconds ago or more and never began. Raises DatabaseError."""
+        now = time.monotonic()
+        for generation_id, since in list(self._taken.items()):
+            if now - since < after:
+                continue
+            # Forgotten first: one that is to begin meanwhile is claimed like any other.
+            del self._taken[generation_id]
+            is_given = False
+            try:
+                is_given = await run_unit(give_back, generation_id)
+            finally:
+                if not is_given and now - since < FORGET_SECONDS:  # committed later, or never
+                    self._taken.setdefault(generation_id, since)
+
     def start_generation(self, generation_id: UUID, claimed: Generation | None = None) -> None:
         """From any thread, after the commit that queued it, or `claimed` it for this process. Where nothing
         serves (a management command), the row waits for a server's sweep."""
@@ -62,12 +87,10 @@ class Runner:
             hub.loop.call_soon_threadsafe(self._begin, generation_id, claimed)
 
     def _begin(self, generation_id: UUID, claimed: Generation | None = None) -> None:
-        if generation_id in self._runs:
+        if generation_id in self._runs or not self.accepting:
             return
-        if not self.accepting:
-            if claimed is not None:
-                self._returns.append(asyncio.create_task(run_unit(give_back, generation_id)))
-            return
+        if claimed is not None and self._taken.pop(generation_id, None) is None:
+            claimed = None  # given back meanwhile
         run = Run(generation_id, self.journal, claimed)
         # A fresh context: else the task would inherit the executor and locals of the request that sent it.
         # Begun at once, so that viewers who see it as running in the database find its output here.
@@ -108,12 +131,23 @@ class Runner:
             run.interrupt()
             tasks.append(task)
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._returns, return_exceptions=True)
+        await self._give_all_back()
         await sentinel.dismiss(2.0)
         await self.journal.stop()
         await sentinel.stop()
         await hints.stop()
         await close_all()
+
+    async def _give_all_back(self) -> None:
+        """What was taken when `accepting` ended: its transactions come to an end now."""
+        until = time.monotonic() + LAST_COMMITS_SECONDS
+        while self._taken and time.monotonic() < until:
+            try:
+                await self.give_back(after=0.0)
+            except DatabaseError as error:
+                logger.error("What was taken and not begun was left to the next start: %s", error)
+                return
+            await asyncio.sleep(0.02)
 
 
 runner = Runner()

@@ -46,7 +46,7 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
     with ExitStack() as stack:
         stack.enter_context(sentinel.guarding(viewer))
         stack.enter_context(hub.watching(conversation_id, viewer.watcher))
-        thread = _Thread(viewer, conversation_id, version, stack)
+        thread = _Thread(viewer, conversation_id, version)
         stack.callback(thread.close)
         spoke_at = time.monotonic()
         while True:
@@ -66,9 +66,8 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
 class _Thread:
     """Where one viewer is: the version, and the position in each running reply."""
 
-    def __init__(self, viewer: Viewer, conversation_id: UUID, version: int, stack: ExitStack) -> None:
+    def __init__(self, viewer: Viewer, conversation_id: UUID, version: int) -> None:
         self.viewer, self.conversation_id, self.version = viewer, conversation_id, version
-        self.stack = stack
         self.first = True
         self.seen = False
         self.untimely = 0  # looks that were, one after the other
@@ -110,10 +109,13 @@ class _Thread:
                 run_unit(_look, self.viewer.user_id, self.conversation_id, self.version, self.first)
             )
             await asyncio.wait([self.looking], timeout=LOOK_SECONDS)
+            if not self.looking.done():
+                self.looking.add_done_callback(lambda _: watcher.wake())
         if not self.looking.done():
-            self.looking.add_done_callback(lambda _: watcher.wake())
             return None
         looking, self.looking = self.looking, None
+        if watcher.structural:  # rung during the look, which may have been too early to see why
+            watcher.wake()
         try:
             found = looking.result()
         except DatabaseError as error:
@@ -144,6 +146,7 @@ class _Thread:
     def close(self) -> None:
         if self.looking is not None:
             self.looking.cancel()
+        self._drop(list(self.replies))
 
     def _take(self, look: _Look) -> list[Change]:
         conversation, messages, whole = look
@@ -168,7 +171,7 @@ class _Thread:
     def _open(self, reply_id: UUID, owner: str) -> _Reply | None:
         if not owner:
             return None
-        stack = self.stack.enter_context(ExitStack())
+        stack = ExitStack()  # closed with the reply
         if owner == PROCESS_NAME:
             log = hub.logs.get(reply_id)
         else:

@@ -9,7 +9,7 @@ from typing import Final
 from chat.live.reply_log import Segment, joined
 from chat.pipeline.buffering import buffer_for
 
-LONGEST_HOLD = 0.3  # seconds; with the feed's own pace nobody is 0.4 s behind the provider
+LONGEST_HOLD = 0.3  # seconds; the feed's frames come on top, 0.1 s apart at most
 
 # What a person may prefer, by the strategy of buffering. Those that hide what is not finished do it in the
 # page: they need no more than a sign of growth.

@@ -106,16 +106,15 @@ class Message(models.Model):
 
     @property
     def version_of_reply(self) -> Version | None:
-        """Its place among the replies that were tried one after the other; those that are shown side by side
-        with it are no versions of it. None if it is the only one."""
+        """Its place among the replies to one prompt that were tried one after the other. None if it is the
+        only one, and while another one is shown side by side with it: which of the two the others were tried
+        in place of is not known."""
         if self.parent is None or self.role != Role.ASSISTANT:
             return None
-        versions = [
-            other
-            for other in self.parent.children.all()
-            if other.pk == self.pk
-            or (other.role == Role.ASSISTANT and not other.shown and other.deleted_at is None)
-        ]
+        replies = [it for it in self.parent.children.all() if it.role == Role.ASSISTANT]
+        versions = [it for it in replies if it == self or it.deleted_at is None]
+        if self not in versions or any(it.shown for it in versions if it != self):
+            return None  # not there: erased since this message was read
         at = versions.index(self)
         before, after = versions[at - 1] if at else None, versions[at + 1 : at + 2]
         return Version(at + 1, len(versions), before, after[0] if after else None) if versions[1:] else None

@@ -3,7 +3,7 @@
 What they do differently, and what is done about it: no key; `max_tokens`; reasoning in `reasoning_content`
 or `reasoning`, or between `<think>` tags in the text; content in typed parts; no usage (the pipeline
 estimates it); finish reasons of their own; no `[DONE]`; a whole message although a stream was asked for;
-model lists with the context window under various names.
+model lists with the context window under various names, and with prices of one token.
 """
 
 from __future__ import annotations
@@ -39,8 +39,20 @@ class OpenAICompatibleProvider(OpenAIProvider):
             str(entry["id"]),
             display_name=str(entry.get("name") or ""),
             context_window=next((int(window) for window in windows if window), None),
+            input_price=_price(entry, "prompt"),
+            output_price=_price(entry, "completion"),
             takes_images="image" in modalities,
         )
+
+
+def _price(entry: Mapping[str, Any], name: str) -> float | None:
+    """Of a million tokens, where the list tells that of one (OpenRouter's way). None where it does not, and
+    for a negative one, which is its word for "it depends"."""
+    try:
+        price = float((entry.get("pricing") or {})[name]) * 1_000_000
+    except (KeyError, TypeError, ValueError):
+        return None
+    return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
 class CompatibleDecoder(ChatDecoder):

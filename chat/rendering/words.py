@@ -44,6 +44,7 @@ KNOWN = (
     _("The conversation went on since. What was deleted cannot come back."),
     _("This message is not in the chat any more. Reload the page."),
     _("This reply is still running. Stop it first."),
+    _("A reply from here on is still running. Stop it first."),
     _("This reply is complete. Ask a new question to go on."),
     _("The conversation went on after this reply. Use the last one."),
     _("You have as many replies running as one person may have. Wait for one, or stop one."),

@@ -253,8 +253,51 @@ def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model:
         show_version(person, left.pk, right.pk)
     again = retry_reply(person, left.pk)
     Generation.objects.update(status=Status.COMPLETE)
-    show_version(person, again.pk, left.pk)
-    assert {message.pk for message in shown(left.conversation_id)} == {sent.message.pk, left.pk, right.pk}
+    assert [message.version_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    for beside in (again, right):
+        with pytest.raises(ConflictError):
+            show_version(person, beside.pk, left.pk)
+
+
+def test_replies_side_by_side_come_back_together_with_the_version_before_them(
+    person: User, model: ChatModel
+) -> None:
+    other = ChatModel.objects.create(provider=model.provider, name="other")
+    prompt, first = ask(person, model)
+    chat = prompt.conversation_id
+    second = retry_reply(person, first.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    models: list[int | str] = [model.pk, other.pk]
+    send_message(person, chat, client_id=uuid.uuid4(), text="Both", model_ids=models)
+    Generation.objects.update(status=Status.COMPLETE)
+    before = [message.pk for message in shown(chat)]
+    assert len(before) == 5
+    show_version(person, second.pk, first.pk)
+    show_version(person, first.pk, second.pk)
+    assert [message.pk for message in shown(chat)] == before
+
+
+def test_a_prompt_whose_reply_was_deleted_is_answered_anew(person: User, model: ChatModel) -> None:
+    prompt, first = ask(person, model)
+    second = retry_reply(person, first.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    delete_message(person, second.pk)
+    assert [message.pk for message in shown(prompt.conversation_id)] == [prompt.pk]
+    third = retry_reply(person, prompt.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    assert [message.pk for message in shown(prompt.conversation_id)] == [prompt.pk, third.pk]
+    place = shown(prompt.conversation_id)[1].version_of_reply
+    assert place is not None and place.previous is not None and place.previous.pk == first.pk
+    with pytest.raises(InvalidInputError):
+        retry_reply(person, prompt.pk)
+
+
+def test_a_message_that_was_erased_while_it_was_read_has_no_versions(person: User, model: ChatModel) -> None:
+    prompt, reply = ask(person, model)
+    found = Message.objects.shown().get(pk=reply.pk)
+    Conversation.objects.filter(pk=prompt.conversation_id).update(head=None)
+    Message.objects.filter(pk=reply.pk).delete()
+    assert found.version_of_reply is None
 
 
 def test_a_running_reply_does_not_go_out_of_sight(person: User, model: ChatModel, stranger: User) -> None:

@@ -22,7 +22,12 @@ from chat.models import (
 
 
 def a_reply(
-    owner: User, *, status: Status = Status.RUNNING, by: str = PROCESS_NAME, seconds_ago: float = 0
+    owner: User,
+    *,
+    pk: UUID | None = None,
+    status: Status = Status.RUNNING,
+    by: str = PROCESS_NAME,
+    seconds_ago: float = 0,
 ) -> Generation:
     """A prompt and its reply in a new conversation; the process `by` renewed its lease so long ago."""
     then = timezone.now() - timedelta(seconds=seconds_ago)
@@ -50,6 +55,7 @@ def a_reply(
     conversation.head = message
     conversation.save()
     return Generation.objects.create(
+        pk=pk or uuid4(),
         conversation=conversation,
         message=message,
         model=model,

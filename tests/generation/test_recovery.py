@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import UUID
+from functools import partial
+from threading import Barrier
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
 from chat.database import run_unit
+from chat.generation.journal import Journal
 from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans, ready_to_start
 from chat.generation.recovery import Recovery
+from chat.generation.run import Run
 from chat.generation.runner import Runner, runner
-from chat.live.reply_log import Segment
+from chat.live.hub import hub
+from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Generation, JournalEntry, Message, Status, User
 from chat.providers.base import Account
 from tests.generation.rows import a_reply, journalled
@@ -29,6 +37,10 @@ def swept(*running: UUID, grace: float = 15) -> dict[str, object]:
     end_forgotten()
     generation = Generation.objects.select_related("message").get()
     return {"status": generation.status, "text": generation.message.text, "why": generation.error_code}
+
+
+async def nothing_to_give_back() -> None:
+    pass
 
 
 def test_the_reply_of_a_dead_process_keeps_what_the_journal_has(person: User) -> None:
@@ -62,20 +74,20 @@ def test_a_prompt_that_waited_too_long_is_not_sent_unasked(person: User) -> None
 async def test_after_a_restart_a_prompt_just_acknowledged_starts_at_once(person: User) -> None:
     reply = await run_unit(a_reply, person, status=Status.QUEUED, by="")
     started: list[UUID] = []
-    await Recovery(list, started.append).sweep(is_alone=True)
+    await Recovery(list, started.append, nothing_to_give_back).sweep(is_alone=True)
     assert started == [reply.pk]
 
 
 async def test_beside_others_a_fresh_prompt_is_left_to_its_own_process(person: User) -> None:
     await run_unit(a_reply, person, status=Status.QUEUED, by="")
     started: list[UUID] = []
-    await Recovery(list, started.append).sweep()
+    await Recovery(list, started.append, nothing_to_give_back).sweep()
     assert started == []
 
 
 async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User) -> None:
     reply = await run_unit(a_reply, person, by="dead", seconds_ago=16)
-    recovery = Recovery(list, lambda _: None)
+    recovery = Recovery(list, lambda _: None, nothing_to_give_back)
     await recovery.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
     await recovery.sweep()
@@ -84,7 +96,7 @@ async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User)
 
 async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
-    recovery = Recovery(list, lambda _: None)
+    recovery = Recovery(list, lambda _: None, nothing_to_give_back)
     await recovery.sweep()
     await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
     await recovery.sweep()
@@ -177,11 +189,66 @@ def test_a_continuation_never_has_less_than_what_it_continues(person: User, how:
     assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
 
 
+def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
+    for _ in range(5):
+        reply = a_reply(person, status=Status.QUEUED, by="")
+        together = Barrier(4)
+
+        def take(generation_id: UUID = reply.pk, together: Barrier = together) -> bool:
+            together.wait()
+            try:
+                return claim(generation_id) is not None
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            taken = [future.result() for future in [threads.submit(take) for _ in range(4)]]
+        assert sorted(taken) == [False, False, False, True]
+
+
 async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User) -> None:
     reply = await run_unit(a_reply, person)
     stopping = Runner()
+    stopping.taking([reply.pk])
     stopping._begin(reply.pk, reply)
     await stopping.drain(0)
     again = await Generation.objects.aget(pk=reply.pk)
     assert (again.status, again.owner, again.started_at) == (Status.QUEUED, "", None)
     assert await run_unit(ready_to_start, after=0.0) == [reply.pk]
+
+
+async def test_what_is_committed_after_the_drain_began_is_queued_again(person: User) -> None:
+    stopping = Runner()
+    reply_id = uuid4()
+    stopping.taking([reply_id])
+    draining = asyncio.create_task(stopping.drain(0))
+    await asyncio.wait([draining], timeout=0.2)
+    reply = await run_unit(a_reply, person, pk=reply_id)
+    await draining
+    again = await Generation.objects.aget(pk=reply.pk)
+    assert (again.status, again.owner) == (Status.QUEUED, "")
+
+
+async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(person: User) -> None:
+    """The connection broke between the commit and its answer, so nothing begins here by itself."""
+    deaf, started = Runner(), list[UUID]()
+    recovery = Recovery(list, started.append, partial(deaf.give_back, after=0.0))
+    reply_id = uuid4()
+    deaf.taking([reply_id])
+    await recovery.sweep()
+    assert not started, "it is not committed yet"
+    await run_unit(a_reply, person, pk=reply_id, seconds_ago=3)
+    await recovery.sweep()
+    assert started == [reply_id]
+    again = await Generation.objects.aget(pk=reply_id)
+    assert (again.status, again.owner, again.error_code) == (Status.QUEUED, "", "")
+
+
+async def test_a_run_that_is_not_to_be_had_leaves_the_watched_copy_of_it_alone(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await run_unit(a_reply, person, by="another")
+    copy = ReplyLog([Segment("text", "Theirs")])
+    monkeypatch.setitem(hub.logs, reply.pk, copy)
+    await Run(reply.pk, Journal())()
+    assert hub.logs[reply.pk] is copy

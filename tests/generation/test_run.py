@@ -134,7 +134,7 @@ async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User) 
     stale = await Generation.objects.select_related("model__provider", "message__parent").aget(
         pk=generation.pk
     )
-    await run_unit(lease._end_from_journal, stale, lease.SERVER_STOPPED)
+    await run_unit(lease._end_from_journal, stale)
     done = await again(generation)
     assert (done.status, done.usage_estimated) == (Status.INTERRUPTED, True)
     assert done.output_tokens is not None

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from chat.database import run_unit
+from chat.generation.lease import end
+from chat.live import follow as follow_module
 from chat.live.changes import Closed, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.hub import hub
+from chat.live.process import PROCESS_NAME
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.sentinel import Viewer
-from chat.models import User
+from chat.models import Conversation, Status, User
 from tests.generation.rows import a_reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,3 +60,60 @@ async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_i
         await run_unit(person.save)
         viewer.watcher.wake(structural=True)
         assert await anext(changes) == [Closed("revoked")]
+
+
+async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await run_unit(a_reply, person)
+    log = ReplyLog()
+    monkeypatch.setitem(hub.logs, reply.pk, log)
+    has_read, may_return = threading.Event(), threading.Event()
+    look = follow_module._look
+
+    def slow_look(*args: Any) -> Any:
+        found = look(*args)
+        has_read.set()
+        assert may_return.wait(10)
+        return found
+
+    def rename(title: str) -> None:
+        chat = Conversation.objects.get(pk=reply.conversation_id)
+        chat.title = title
+        chat.next_version()
+        chat.save()
+
+    async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+        await anext(changes)
+        monkeypatch.setattr(follow_module, "_look", slow_look)
+        await run_unit(rename, "first")
+        hub.wake(reply.conversation_id, structural=True)
+        coming = asyncio.ensure_future(anext(changes))
+        await asyncio.to_thread(has_read.wait)
+        await run_unit(rename, "second")
+        hub.wake(reply.conversation_id, structural=True)
+        for _ in range(3):  # a reply goes on growing meanwhile
+            log.append("text", "word ")
+            hub.wake(reply.pk)
+            await coming
+            coming = asyncio.ensure_future(anext(changes))
+        may_return.set()
+        (first,) = await coming
+        (second,) = await asyncio.wait_for(anext(changes), 5)
+    assert isinstance(first, ThreadChanged) and isinstance(second, ThreadChanged)
+    assert (first.conversation.title, second.conversation.title) == ("first", "second")
+
+
+async def test_a_reply_leaves_nothing_behind_in_who_watched_it(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await run_unit(a_reply, person)
+    monkeypatch.setitem(hub.logs, reply.pk, ReplyLog())
+    async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+        await anext(changes)
+        assert hub.is_watched(reply.pk)
+        await run_unit(end, reply.pk, PROCESS_NAME, Status.COMPLETE, [])
+        hub.wake(reply.conversation_id, structural=True)
+        await anext(changes)
+        assert not hub.is_watched(reply.pk)
+    assert not hub.is_watched(reply.conversation_id)

@@ -314,7 +314,11 @@ async def test_the_model_list_names_chat_models_only(connect: Connect, name: str
     }
     if name == "openai_compatible":
         assert "an-embedder" not in models
-        assert models["wire"].context_window == 4096 and models["wire"].display_name == "The wire"
+        wire_model = models["wire"]
+        assert (wire_model.context_window, wire_model.display_name) == (4096, "The wire")
+        assert (wire_model.input_price, wire_model.output_price) == (0.5, 2.0)
+        unknown = [it for it in models.values() if it.name.startswith("priced-")]
+        assert [(it.input_price, it.output_price) for it in unknown] == [(None, None)] * 5
     else:
         kind = name.removesuffix("_chat")
         assert list(models) == chat_models[kind]

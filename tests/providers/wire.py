@@ -679,7 +679,19 @@ OPENAI_MODELS = [
         "sora-2",
     )
 ]
-OPENAI_MODELS.append({"id": "wire", "object": "model", "max_model_len": 4096, "name": "The wire"})
+OPENAI_MODELS.append(
+    {
+        "id": "wire",
+        "object": "model",
+        "max_model_len": 4096,
+        "name": "The wire",
+        "pricing": {"prompt": "0.0000005", "completion": "0.000002"},
+    }
+)
+OPENAI_MODELS += [
+    {"id": f"priced-{price}", "object": "model", "pricing": {"prompt": price, "completion": price}}
+    for price in ("-1", "", "NaN", "1e400", None)
+]
 OPENAI_MODELS.append({"id": "an-embedder", "object": "model", "type": "embeddings"})
 
 ANTHROPIC_MODELS = [
