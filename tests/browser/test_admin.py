@@ -18,7 +18,7 @@ PAGES = (
     "chat/user/",
     "chat/user/add/",
     "chat/user/1/change/",
-    "chat/user/1/password/",
+    "chat/user/1/login-link/",
     "auth/group/add/",
 )
 
