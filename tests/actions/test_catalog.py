@@ -15,9 +15,10 @@ from pytest_django.fixtures import Settings
 
 from chat.actions import catalog
 from chat.actions.catalog import store_models, sync_catalog, worth_enabling
+from chat.actions.catalog_words import words_for_operators
 from chat.models import ChatModel, ModelProvider, User
 from chat.providers.base import Account, ModelInfo
-from chat.providers.errors import AuthenticationError
+from chat.providers.errors import AuthenticationError, ProviderError
 
 OWN = Account("own", "openai_compatible", "Own server")
 
@@ -141,11 +142,13 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     results = {result.slug: result for result in await sync_catalog()}
     assert results["own"].added == 1
     stored = await ModelProvider.objects.aget(slug="bad")
-    assert stored.sync_error == results["bad"].error == AuthenticationError.words
+    assert stored.sync_error == results["bad"].error == words_for_operators(AuthenticationError())
+    assert stored.sync_detail == "401 for [key]"
+    assert stored.synced_at is not None, "it was asked"
     providers[bad] = Scripted([])
     await sync_catalog(["bad"])
     await stored.arefresh_from_db()
-    assert stored.sync_error == ""
+    assert (stored.sync_error, stored.sync_detail) == ("", "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -173,6 +176,15 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
     with socket.create_server(("127.0.0.1", port)):
         await sync_catalog()
     assert await ChatModel.objects.filter(provider="ollama", name="llama").aexists()
+
+
+def test_who_runs_it_is_never_told_to_ask_who_runs_it() -> None:
+    def errors(base: type[ProviderError]) -> list[type[ProviderError]]:
+        return [base, *(error for child in base.__subclasses__() for error in errors(child))]
+
+    told = {words_for_operators(error()) for error in errors(ProviderError)}
+    assert len(told) > 5
+    assert [words for words in told if "dministrator" in words] == []
 
 
 def test_of_a_long_list_the_newest_of_each_line_is_enabled() -> None:

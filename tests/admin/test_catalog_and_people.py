@@ -94,6 +94,32 @@ def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Setting
     assert ChatModel.objects.count() == 2
 
 
+def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
+    admin: Client, settings: Settings
+) -> None:
+    settings.CHAT_ACCOUNTS = {
+        "openai": Account("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
+        "demo": Account("demo", "demo", "Demo"),
+    }
+    failed = "The provider refuses the key. Check that it is whole, and not revoked."
+    openai = ModelProvider.objects.create(
+        slug="openai", name="OpenAI", sync_error=failed, sync_detail="HTTP 401: no"
+    )
+    ModelProvider.objects.create(slug="demo", name="Demo")
+    listed = admin.get(PROVIDERS).content.decode()
+    assert "Providers come from environment variables" in listed
+    assert "https://gateway.example/v1" in listed
+    assert "canary" not in listed
+    page = admin.get(f"{PROVIDERS}openai/change/").content.decode()
+    assert failed in page
+    assert "HTTP 401: no" in page
+    front = admin.get("/admin/").content.decode()
+    assert "No model provider answers" in front
+    assert failed in front
+    ModelProvider.objects.filter(pk=openai.pk).update(sync_error="")
+    assert "No model provider answers" not in admin.get("/admin/").content.decode()
+
+
 def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
     settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo", api_key="sk-canary")}
     for url in (PROVIDERS, f"{PROVIDERS}demo/change/", MODELS, f"{MODELS}{model.pk}/change/", "/admin/"):
