@@ -9,9 +9,7 @@ from chat.providers.errors import ProviderError
 
 _LATER = _("The provider cannot answer now. Steady asks again within ten minutes.")
 _WORDS = {
-    "configuration": _(
-        "Nothing that speaks this provider's language answers at its address. Check the address."
-    ),
+    "configuration": _("What answers at the provider's address does not speak its API. Check the address."),
     "authentication": _("The provider refuses the key. Check that it is whole, and not revoked."),
     "permission": _("The key may not ask for the models. Give it that right, or use another one."),
     "billing": _("The account has no credit left. Look at its billing."),

@@ -84,6 +84,13 @@ def test_an_address_that_is_none_is_told(server: ServerProcess, address: str) ->
     assert address.partition(":")[0] in words
 
 
+def test_an_address_that_this_machine_does_not_have_is_told(server: ServerProcess) -> None:
+    code, words = _fails(server, "192.0.2.1:8769")
+    assert code == 2
+    assert "This machine has no address 192.0.2.1." in words
+    assert "Stop what is" not in words
+
+
 def test_a_second_server_on_one_sqlite_is_refused(server: ServerProcess) -> None:
     server.start()
     code, words = _fails(server)
