@@ -24,14 +24,13 @@ class ModelProviderAdmin(admin.ModelAdmin):
 
     list_display = [
         "name",
-        "slug",
         "enabled",
         "position",
-        "configured",
         "model_count",
-        "address",
-        "synced_at",
         "problem",
+        "synced_at",
+        "address",
+        "configured",
     ]
     list_editable = ["enabled", "position"]
     fields = [
