@@ -16,14 +16,14 @@ import pytest
 from psycopg import sql
 
 from tests.faults.client import Page, Person
-from tests.faults.installation import Installation, started
+from tests.faults.installation import LONG, Installation, started
 from tests.faults.stack import POSTGRES_URL, Stack, memory
 from tests.providers.wire import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOCKED = 15.0
-AWAY = 10.0  # longer than a pool's first attempts to connect anew
+AWAY = 60.0 if LONG else 10.0  # longer than a pool's first attempts to connect anew
 BACK = 3.0
 
 
@@ -118,7 +118,8 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
     # People on the very process that writes their replies, which needs no database to show them.
     process = steady.processes[0]
     async with person.page(url=process.url) as page, person.page(url=process.url) as other:
-        await started(page, "tokens=700 pace=50")
+        tokens = int(50 * (AWAY + 4))
+        await started(page, f"tokens={tokens} pace=50")
         await other.until(lambda: other.connections)
         model, client_id = await person.model(), uuid4()
         begun = time.monotonic()
@@ -132,7 +133,7 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
             async with asyncio.timeout(BACK):
                 while (await person.get(f"/conversations/{page.id}/", each.url))[0] != 200:
                     await asyncio.sleep(0.1)
-        await is_whole(steady, page, 700)
+        await is_whole(steady, page, tokens)
         assert steady.prompts(client_id) == []
 
 
