@@ -109,8 +109,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def run(self) -> None:
         """Returns when the server has stopped."""
         super().run()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self._failure is not None:
             raise self._failure
 

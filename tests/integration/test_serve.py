@@ -60,6 +60,13 @@ def test_a_signal_ends_it_with_zero(server: ServerProcess, number: signal.Signal
         urllib.request.urlopen(f"{server.url}/healthz", timeout=5)
 
 
+def test_a_signal_that_is_heard_again_until_the_end_is_one_wish(server: ServerProcess) -> None:
+    server.start()
+    while server.is_running:
+        server.terminate()
+    assert server.stop() == 0
+
+
 def test_a_killed_server_leaves_no_lock_behind(server: ServerProcess) -> None:
     server.start()
     server.kill()
