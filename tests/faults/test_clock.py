@@ -49,7 +49,7 @@ async def test_a_clock_that_jumps_changes_nothing(backend: str, tmp_path: Path) 
     ):
         pages = (over_ws, over_sse)
         for page in pages:
-            await started(page, "tokens=700 pace=50")
+            await started(page, "tokens=1500 pace=50")
         for jump in ("-1h", "+1d"):
             clock.write_text(jump)
             for page in pages:
@@ -57,9 +57,9 @@ async def test_a_clock_that_jumps_changes_nothing(backend: str, tmp_path: Path) 
                 await page.until(lambda page=page, before=before: len(first(page)) > before + 300, 5)
                 await page.ask(f"asked at {jump} /wire tokens=5")
         for page in pages:
-            await page.until(lambda page=page: states(page) == ["complete"] * 3, 30)
+            await page.until(lambda page=page: states(page) == ["complete"] * 3, 60)
             await page.equals_fresh()
             texts = [reply["text"] for reply in steady.replies(page.id)]
-            assert texts == ["".join(Script(tokens=count).words) for count in (700, 5, 5)]
+            assert texts == ["".join(Script(tokens=count).words) for count in (1500, 5, 5)]
             prompts = [article.text for article in page.dom.select("#thread > article")[::2]]
             assert ["asked at -1h" in prompts[1], "asked at +1d" in prompts[2]] == [True, True]

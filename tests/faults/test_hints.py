@@ -61,7 +61,10 @@ async def watched_from_elsewhere(steady: Installation, person: Person, tokens: i
         assert page.text == "".join(Script(tokens=tokens).words).strip()
         # And who stops on one process stops what the other makes.
         await page.ask("to be stopped /wire tokens=1000 pace=50")
-        await over_ws.until(lambda: len(over_ws.replies) == 2 and over_ws.status == "running", 10)
+        for viewer in (page, *viewers):
+            await viewer.until(
+                lambda viewer=viewer: len(viewer.replies) == 2 and viewer.status == "running", 10
+            )
         assert await over_ws.stop() == 204
         assert await page.ended(5) == await over_sse.ended(5) == "stopped"
 
