@@ -9,7 +9,10 @@ if __name__ == "__main__":
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from chatproject import installation
+
     try:
+        installation.require_for((sys.argv[1:] or [""])[0])
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.stderr.write(f"A setting is wrong. {error}\n")

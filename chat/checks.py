@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import DatabaseError
 from django.http.request import validate_host
 
@@ -67,6 +69,16 @@ def check_address(**_: Any) -> Iterator[CheckMessage]:
         )
 
 
+@register("steady", deploy=True)
+def check_reach(**_: Any) -> Iterator[CheckMessage]:
+    if settings.LOCAL:
+        yield checks.Warning(
+            f"STEADY_URL is {settings.STEADY_URL}: only people at this machine can use Steady.",
+            hint="Set it to the address that people type, such as https://chat.example.org: docs/deploy.md.",
+            id="steady.W007",
+        )
+
+
 @register("catalog")
 def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
     """Asks the database, so only where that is wanted: `manage.py check` does, and the server once it has
@@ -94,6 +106,27 @@ def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[C
             f"CHAT_DEFAULT_MODEL={wanted!r} is the name of no model that can be used.",
             hint="Write a name as the administration's list of models has it.",
             id="steady.W003",
+        )
+
+
+@register("steady")
+def check_first_admin(**_: Any) -> Iterator[CheckMessage]:
+    email, password = settings.STEADY_ADMIN_EMAIL, settings.STEADY_ADMIN_PASSWORD
+    if bool(email) != bool(password):
+        there, missing = "STEADY_ADMIN_EMAIL", "STEADY_ADMIN_PASSWORD"
+        there, missing = (there, missing) if email else (missing, there)
+        yield checks.Warning(
+            f"{there} is set without {missing}: no administrator is made of it.",
+            hint="Set both, or neither: the first start then prints a link that makes one.",
+            id="steady.W006",
+        )
+    try:
+        validate_email(email or "nobody@example.org")
+    except ValidationError:
+        yield checks.Error(
+            f"STEADY_ADMIN_EMAIL={email!r} is no email address: nobody could log in with it.",
+            hint="Write it like ada@example.org.",
+            id="steady.E006",
         )
 
 

@@ -7,6 +7,7 @@ from chat.transports.sse import events
 from chat.views import conversations, messages, preferences
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
+from chat.views.login_link import login_link
 from chat.views.self_test import self_test
 from chat.views.sidebar import conversation_list
 
@@ -29,6 +30,7 @@ urlpatterns = [
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
     path("welcome/<str:token>/", first_admin, name="first_admin"),
+    path("log-in/<int:person_id>/<str:token>/", login_link, name="login_link"),
     path("self-test/", self_test, name="self_test"),
     path("self-test/events/", ticks, name="self_test_events"),
     path("healthz", healthz, name="healthz"),

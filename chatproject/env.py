@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from math import inf, isinf
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_UNBOUNDED = 2**31
 _DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
@@ -84,6 +86,24 @@ def database(name: str, default: str) -> dict[str, Any]:
     return config
 
 
+def web_address(name: str, default: str = "") -> str:
+    """An address that begins with http:// or https:// and names a host."""
+    value = text(name, default)
+    if value and not _is_address(value, {"http", "https"}):
+        raise ImproperlyConfigured(f"{name} is no web address. Write it like https://gateway.example.org/v1.")
+    return value
+
+
+def redis(name: str) -> str:
+    """The address of a Redis, which may hold a password."""
+    value = secret(name)
+    if value and not value.startswith("unix:///") and not _is_address(value, {"redis", "rediss"}):
+        raise ImproperlyConfigured(
+            f"{name} is no address of a Redis. Write it like redis://:password@host:6379/0 or rediss://..."
+        )
+    return value
+
+
 def mailer(name: str) -> dict[str, Any]:
     """How mail is sent: `smtp://user:password@host:587` (STARTTLS, which `?starttls=0` leaves out) or
     `smtps://...` (TLS from the start). Unset, mail is not sent, and the log says so."""
@@ -111,8 +131,8 @@ def mailer(name: str) -> dict[str, Any]:
     }
 
 
-def number(name: str, default: float, *, least: float = 0, most: float = float("inf")) -> float:
-    """A number between `least` and `most`, both included."""
+def number(name: str, default: float, *, least: float = 0, most: float = inf) -> float:
+    """A finite number between `least` and `most`, both included."""
     value = text(name)
     if not value:
         return default
@@ -120,12 +140,13 @@ def number(name: str, default: float, *, least: float = 0, most: float = float("
         result = float(value)
     except ValueError:
         result = float("nan")
-    if not least <= result <= most:
-        raise ImproperlyConfigured(f"{name}={value!r} must be a number from {least:g} to {most:g}.")
+    if not least <= result <= most or isinf(result):
+        bounds = f"of at least {least:g}" if most >= _UNBOUNDED else f"from {least:g} to {most:g}"
+        raise ImproperlyConfigured(f"{name}={value!r} must be a number {bounds}.")
     return result
 
 
-def integer(name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+def integer(name: str, default: int, *, least: int = 0, most: int = _UNBOUNDED) -> int:
     """A whole number between `least` and `most`, both included."""
     result = number(name, default, least=least, most=most)
     if result != int(result):
@@ -136,3 +157,11 @@ def integer(name: str, default: int, *, least: int = 0, most: int = 2**31) -> in
 def words(name: str, default: str = "") -> list[str]:
     """A list, separated by commas or spaces."""
     return text(name, default).replace(",", " ").split()
+
+
+def _is_address(value: str, schemes: Collection[str]) -> bool:
+    try:
+        url = urlsplit(value)
+        return url.scheme in schemes and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False

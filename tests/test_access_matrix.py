@@ -51,6 +51,7 @@ ELSEWHERE = {
     "healthz",
     "readyz",
     "first_admin",
+    "login_link",
     "self_test",
     "self_test_events",
 }  # public by purpose, with tests of their own

@@ -31,6 +31,8 @@ GOOD: dict[str, Any] = {
     "CHAT_DEFAULT_MODEL": "",
     "SQLITE": True,
     "REDIS_URL": "",
+    "STEADY_ADMIN_EMAIL": "",
+    "STEADY_ADMIN_PASSWORD": "",
 }
 
 
@@ -68,6 +70,9 @@ def test_a_good_configuration_is_silent(good: Settings) -> None:
             },
         ),
         ("steady.W004", {"REDIS_URL": "redis://127.0.0.1"}),
+        ("steady.W006", {"STEADY_ADMIN_EMAIL": "ada@example.org"}),
+        ("steady.W006", {"STEADY_ADMIN_PASSWORD": "a long enough phrase"}),
+        ("steady.E006", {"STEADY_ADMIN_EMAIL": "ada", "STEADY_ADMIN_PASSWORD": "a long enough phrase"}),
         ("steady.W005", {"DATA_DIR": Path(__file__) / "data"}),
     ],
 )
@@ -115,6 +120,25 @@ def _manage(data: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.parametrize("command", ["changepassword", "createsuperuser", "sync_models", "shell", "doctor"])
+def test_a_command_in_the_wrong_place_says_so_and_leaves_nothing_there(tmp_path: Path, command: str) -> None:
+    refused = _manage(tmp_path / "data", command)
+    assert refused.returncode == 2
+    assert f"No database at {tmp_path}/data/steady.sqlite3. Set STEADY_DATA_DIR" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "steady.sqlite3").touch()
+    assert "No database at" in _manage(tmp_path, "changepassword").stderr
+
+
+def test_a_command_finds_what_migrate_made(tmp_path: Path) -> None:
+    assert _manage(tmp_path, "migrate", "--verbosity=0").returncode == 0
+    assert "does not exist" in _manage(tmp_path, "changepassword", "nobody@example.org").stderr
+
+
 def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> None:
     checked = _manage(
         *(tmp_path, "check", "--deploy", "--fail-level", "WARNING"),
@@ -125,10 +149,19 @@ def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> N
     assert "no issues" in checked.stdout
 
 
+@pytest.mark.parametrize(("url", "found"), [("", "steady.W007"), ("http://chat.example.org", "steady.W001")])
+def test_an_http_address_is_one_finding_that_names_the_setting(tmp_path: Path, url: str, found: str) -> None:
+    said = _manage(tmp_path, "check", "--deploy", STEADY_URL=url).stderr
+    assert [line for line in said.splitlines() if line.startswith("?:")] == [
+        line for line in said.splitlines() if line.startswith(f"?: ({found}) STEADY_URL is http")
+    ]
+    assert found in said
+
+
 @pytest.mark.parametrize("url", ["", "https://chat.example.org", "http://192.0.2.1:8000"])
 def test_the_server_refuses_to_start_with_a_weak_key(tmp_path: Path, url: str) -> None:
     refused = _manage(tmp_path, "serve", "127.0.0.1:0", SECRET_KEY="hidden", STEADY_URL=url)
-    assert refused.returncode == 1
-    assert "steady.E001" in refused.stderr
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("A setting is wrong. SECRET_KEY is a default or too short")
     assert "Traceback" not in refused.stderr
     assert "hidden" not in refused.stderr + refused.stdout

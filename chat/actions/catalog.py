@@ -17,8 +17,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from chat.actions.catalog_words import words_for_operators
 from chat.database import run_unit
 from chat.models import ChatModel, ModelProvider
+from chat.models.catalog import DETAIL_LENGTH
 from chat.providers.base import Account, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
 from chat.providers.registry import ready_provider
@@ -29,6 +31,8 @@ LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
 _ABILITIES = ("takes_images", "reasons")
 _FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price", *_ABILITIES)
+# The demo answers until there is something better: it comes last, and is chosen by nobody's default then.
+_DEMO_POSITION = 1000
 # These list every model they ever had. The others list what their administrator put there.
 _LONG_LISTS = {"openai", "anthropic", "gemini"}
 
@@ -62,10 +66,10 @@ async def _sync(account: Account) -> SyncResult | None:
         async with asyncio.timeout(LIST_SECONDS):
             models = await provider.list_models()
     except TimeoutError:
-        return await run_unit(_store_error, account, str(TimeoutExceededError()))
+        return await run_unit(_store_error, account, TimeoutExceededError())
     except ProviderError as error:
         logger.warning("Cannot list the models of %s: %s (%s)", account.name, error, error.detail)
-        return await run_unit(_store_error, account, str(error))
+        return await run_unit(_store_error, account, error)
     return await run_unit(store_models, account, models)
 
 
@@ -89,8 +93,8 @@ def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
     wanted = worth_enabling(listed) if account.kind in _LONG_LISTS else set(listed)
     now = timezone.now()
     with transaction.atomic():
-        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults={"name": account.name})
-        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="")
+        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults=_new(account))
+        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="", sync_detail="")
         known = {model.name: model for model in provider.models.all()}
         added = [
             ChatModel(provider=provider, enabled=name in wanted, listed_at=now, **_values(info))
@@ -169,10 +173,23 @@ def _known(info: ModelInfo, field: str) -> object:
     return value or None if field in _ABILITIES else value
 
 
-def _store_error(account: Account, words: str) -> SyncResult:
+def _new(account: Account) -> dict[str, object]:
+    """What the row of a provider begins with."""
+    return {"name": account.name, **({"position": _DEMO_POSITION} if account.kind == "demo" else {})}
+
+
+def _store_error(account: Account, error: ProviderError) -> SyncResult:
+    from chat.providers.failures import redact  # Only what failed has loaded it: it costs half a second.
+
+    words = words_for_operators(error)
+    values = {
+        "synced_at": timezone.now(),
+        "sync_error": words,
+        "sync_detail": redact(error.detail, account.api_key)[:DETAIL_LENGTH],
+    }
     ModelProvider.objects.update_or_create(
         slug=account.slug,
-        defaults={"sync_error": words},
-        create_defaults={"name": account.name, "sync_error": words},
+        defaults=values,
+        create_defaults={**_new(account), **values},
     )
     return SyncResult(account.slug, error=words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from re import sub
+
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
@@ -22,16 +24,20 @@ class ModelProviderAdmin(admin.ModelAdmin):
 
     list_display = [
         "name",
-        "slug",
         "enabled",
         "position",
-        "configured",
         "model_count",
+        "problem",
         "synced_at",
-        "sync_error",
+        "address",
+        "configured",
     ]
     list_editable = ["enabled", "position"]
-    readonly_fields = ["slug", "configured", "synced_at", "sync_error"]
+    fields = [
+        *("slug", "name", "enabled", "position"),
+        *("configured", "address", "synced_at", "problem", "sync_detail"),
+    ]
+    readonly_fields = ["slug", "configured", "address", "synced_at", "problem", "sync_detail"]
     actions = ["sync"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelProvider]:
@@ -44,6 +50,18 @@ class ModelProviderAdmin(admin.ModelAdmin):
     @admin.display(boolean=True, description=_("has an account"))
     def configured(self, provider: ModelProvider) -> bool:
         return provider.slug in settings.CHAT_ACCOUNTS
+
+    @admin.display(description=_("address"), empty_value="-")
+    def address(self, provider: ModelProvider) -> str | None:
+        """Without what some write before the host: a name and a password."""
+        account = settings.CHAT_ACCOUNTS.get(provider.slug)
+        if account is None or account.kind == "demo":
+            return None
+        return sub(r"//[^/]*@", "//", account.base_url) if account.base_url else gettext("the provider's own")
+
+    @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
+    def problem(self, provider: ModelProvider) -> str | None:
+        return translated(provider.sync_error) or None
 
     @admin.display(ordering="_models", description=_("models"))
     def model_count(self, provider: ModelProvider) -> int:

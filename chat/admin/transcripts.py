@@ -1,6 +1,6 @@
 """Conversations as administrators see them: to find, read, export and erase, never to change.
 
-Whoever reads or exports one is recorded, with whose it was.
+Whoever reads or exports one is recorded, with whose it was; whoever searches, with the words.
 """
 
 from __future__ import annotations
@@ -89,6 +89,14 @@ class TranscriptAdmin(admin.ModelAdmin):
                 Q(title__icontains=word) | Q(owner__email__icontains=word) | Q(pk__in=written)
             )
         return queryset, False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        answer = super().changelist_view(request, extra_context)
+        found = (getattr(answer, "context_data", None) or {}).get("cl")
+        if found is not None and found.query:
+            assert isinstance(request.user, User)
+            TranscriptRead.of_search(found.query, found.result_count, request.user).save()
+        return answer
 
     @admin.display(description=_("title"))
     def name(self, conversation: Conversation) -> str:

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,13 +31,27 @@ _held: IO[str] | None = None
 
 
 def prepare_directories() -> None:
-    """Makes the data directory. Raises `StartError` when it cannot be made or written."""
+    """Makes the data directory, and keeps what is made from now on from other people of this machine.
+    Raises `StartError` when it cannot be made or written."""
+    os.umask(0o077)
     try:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(_unwritable(settings.DATA_DIR), code=2) from error
     if not os.access(settings.DATA_DIR, os.W_OK | os.X_OK):
         raise StartError(_unwritable(settings.DATA_DIR), code=2)
+    if settings.SQLITE:
+        _close_to_others(Path(connection.settings_dict["NAME"]))
+
+
+def _close_to_others(database: Path) -> None:
+    """What everyone on this machine may read is made its owner's alone. A right that was given to the group
+    alone is somebody's wish, and stays."""
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        with suppress(OSError):  # It is not there, or not ours to change.
+            path = Path(f"{database}{suffix}")
+            if path.stat().st_mode & 0o007:
+                path.chmod(0o600)
 
 
 def lock_sqlite() -> None:

@@ -7,6 +7,7 @@ sockets close with 1012 ("service restart") and the process exits with 0. A seco
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -64,6 +65,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            words = f"This machine has no address {host}. Serve on 127.0.0.1, or on 0.0.0.0 for all it has."
+            raise StartError(words, code=2) from error
         raise StartError(
             f"Port {port} on {host} cannot be used: {(error.strerror or str(error)).lower()}. Stop what is "
             f"using it, or choose another: uv run manage.py serve {port + 1 if port < 2**16 - 1 else 8000}"
@@ -105,8 +109,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def run(self) -> None:
         """Returns when the server has stopped."""
         super().run()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self._failure is not None:
             raise self._failure
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models.user import User
 
+DETAIL_LENGTH = 300
 _MILLION = Decimal(1_000_000)
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
@@ -34,6 +35,9 @@ class ModelProvider(models.Model):
     )
     synced_at = models.DateTimeField(_("asked for its models"), null=True, blank=True, editable=False)
     sync_error = models.CharField(_("why that failed"), max_length=300, blank=True, editable=False)
+    sync_detail = models.CharField(
+        _("what it answered"), max_length=DETAIL_LENGTH, blank=True, editable=False
+    )
 
     class Meta:
         ordering = ["position", "slug"]

@@ -18,6 +18,7 @@ from chat.providers import errors
 from chat.providers.errors import ProviderError
 
 _DETAIL_LIMIT = 1_000
+_SECRET_LENGTH = 8
 
 
 def from_status(
@@ -50,8 +51,9 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
 
 
 def redact(text: str, secret: str) -> str:
-    """`text` for the log: without the key, anything that looks like one, and cut to a sane length."""
-    if secret:
+    """`text` for the log: without the key, anything that looks like one, and cut to a sane length. A short
+    key is a placeholder for a server that wants none, and its letters are in every other word."""
+    if len(secret) >= _SECRET_LENGTH:
         text = text.replace(secret, "[key]")
     return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django import forms
 from django.contrib.auth import login
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,32 +14,17 @@ from django.views.decorators.http import require_http_methods
 
 from chat.actions.first_admin import FirstAdminError, claim, user_of_link
 from chat.models import User
+from chat.views.login_link import PasswordForm
 
 
-class FirstAdminForm(forms.Form):
+class FirstAdminForm(PasswordForm):
     email = forms.EmailField(label=_("Email address"), widget=forms.EmailInput({"autocomplete": "username"}))
-    password = forms.CharField(
-        label=_("Password"), strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
-    )
-    repeated = forms.CharField(
-        label=_("Password, once more"),
-        strip=False,
-        widget=forms.PasswordInput({"autocomplete": "new-password"}),
-    )
+    field_order = ("email", "password", "repeated")
 
-    def clean_repeated(self) -> str:
-        repeated: str = self.cleaned_data["repeated"]
-        if self.cleaned_data.get("password", repeated) != repeated:
-            raise ValidationError(_("The two passwords differ. Type them again."))
-        return repeated
-
-    def clean(self) -> None:
-        password = self.cleaned_data.get("password")
-        if password:
-            try:
-                validate_password(password, User(email=self.cleaned_data.get("email", "")))
-            except ValidationError as error:
-                self.add_error("password", error)
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        self.person.email = email  # for the password, which must not be like it
+        return email
 
 
 @never_cache
@@ -51,7 +35,7 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
     nothing up: a link preview may."""
     if user_of_link(token) is None:
         return render(request, "account/first_admin.html", status=410)
-    form = FirstAdminForm(request.POST if request.method == "POST" else None)
+    form = FirstAdminForm(request.POST if request.method == "POST" else None, person=User())
     if request.method == "POST" and form.is_valid():
         try:
             user = claim(token, form.cleaned_data["email"], form.cleaned_data["password"])

@@ -6,16 +6,19 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError
 from pytest_django.fixtures import Settings
 
 from chat.actions import catalog
 from chat.actions.catalog import store_models, sync_catalog, worth_enabling
+from chat.actions.catalog_words import words_for_operators
 from chat.models import ChatModel, ModelProvider, User
 from chat.providers.base import Account, ModelInfo
-from chat.providers.errors import AuthenticationError
+from chat.providers.errors import AuthenticationError, ProviderError
 
 OWN = Account("own", "openai_compatible", "Own server")
 
@@ -57,6 +60,24 @@ def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
     assert small.context_window == 4_000
     assert (small.max_output_tokens, small.output_price) == (1_000, Decimal(9)), "what was empty is filled"
     assert (small.provider.name, small.provider.enabled) == ("Cellar", False)
+
+
+@pytest.mark.django_db
+def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> None:
+    demo, openai = Account("demo", "demo", "Demo"), Account("openai", "openai", "OpenAI", api_key="x")
+    settings.CHAT_ACCOUNTS = {"demo": demo, "openai": openai}
+    store_models(demo, [ModelInfo("demo")])
+    store_models(openai, [ModelInfo("gpt-5")])
+    person = User.objects.create_user("a@example.org")
+    assert [model.name for model in ChatModel.objects.usable_by(person)] == ["gpt-5", "demo"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("before", "after"), [(100, 1000), (5, 5)])
+def test_a_demo_from_before_goes_last_unless_someone_placed_it(before: int, after: int) -> None:
+    ModelProvider.objects.create(slug="demo", name="Demo", position=before)
+    import_module("chat.migrations.0006_demo_last").put_demo_last(apps, None)
+    assert ModelProvider.objects.get().position == after
 
 
 @pytest.mark.django_db
@@ -121,11 +142,13 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     results = {result.slug: result for result in await sync_catalog()}
     assert results["own"].added == 1
     stored = await ModelProvider.objects.aget(slug="bad")
-    assert stored.sync_error == results["bad"].error == AuthenticationError.words
+    assert stored.sync_error == results["bad"].error == words_for_operators(AuthenticationError())
+    assert stored.sync_detail == "401 for [key]"
+    assert stored.synced_at is not None, "it was asked"
     providers[bad] = Scripted([])
     await sync_catalog(["bad"])
     await stored.arefresh_from_db()
-    assert stored.sync_error == ""
+    assert (stored.sync_error, stored.sync_detail) == ("", "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -153,6 +176,15 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
     with socket.create_server(("127.0.0.1", port)):
         await sync_catalog()
     assert await ChatModel.objects.filter(provider="ollama", name="llama").aexists()
+
+
+def test_who_runs_it_is_never_told_to_ask_who_runs_it() -> None:
+    def errors(base: type[ProviderError]) -> list[type[ProviderError]]:
+        return [base, *(error for child in base.__subclasses__() for error in errors(child))]
+
+    told = {words_for_operators(error()) for error in errors(ProviderError)}
+    assert len(told) > 5
+    assert [words for words in told if "dministrator" in words] == []
 
 
 def test_of_a_long_list_the_newest_of_each_line_is_enabled() -> None:

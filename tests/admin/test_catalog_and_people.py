@@ -94,6 +94,32 @@ def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Setting
     assert ChatModel.objects.count() == 2
 
 
+def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
+    admin: Client, settings: Settings
+) -> None:
+    settings.CHAT_ACCOUNTS = {
+        "openai": Account("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
+        "demo": Account("demo", "demo", "Demo"),
+    }
+    failed = "The provider refuses the key. Check that it is whole, and not revoked."
+    openai = ModelProvider.objects.create(
+        slug="openai", name="OpenAI", sync_error=failed, sync_detail="HTTP 401: no"
+    )
+    ModelProvider.objects.create(slug="demo", name="Demo")
+    listed = admin.get(PROVIDERS).content.decode()
+    assert "Providers come from environment variables" in listed
+    assert "https://gateway.example/v1" in listed
+    assert "canary" not in listed
+    page = admin.get(f"{PROVIDERS}openai/change/").content.decode()
+    assert failed in page
+    assert "HTTP 401: no" in page
+    front = admin.get("/admin/").content.decode()
+    assert "No model provider answers" in front
+    assert failed in front
+    ModelProvider.objects.filter(pk=openai.pk).update(sync_error="")
+    assert "No model provider answers" not in admin.get("/admin/").content.decode()
+
+
 def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
     settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo", api_key="sk-canary")}
     for url in (PROVIDERS, f"{PROVIDERS}demo/change/", MODELS, f"{MODELS}{model.pk}/change/", "/admin/"):
@@ -102,28 +128,71 @@ def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatMod
         assert "sk-canary" not in page.content.decode()
 
 
-def test_a_person_is_added_by_address_and_can_log_in(admin: Client) -> None:
-    form = {
-        "email": "Ada@Example.org",
-        "usable_password": "true",
-        "password1": PASSWORD,
-        "password2": PASSWORD,
-    }
-    answer = admin.post(f"{PEOPLE}add/", form)
-    assert answer.status_code == 302
+def test_a_person_is_added_by_address_and_let_in_by_a_link(admin: Client) -> None:
+    answer = admin.post(f"{PEOPLE}add/", {"email": "Ada@Example.org", "first_name": "Ada"})
     ada = User.objects.get(email="ada@example.org")
-    assert not ada.is_staff
-    assert Client().login(email="ada@example.org", password=PASSWORD)
+    assert (ada.first_name, ada.is_staff, ada.has_usable_password()) == ("Ada", False, False)
+    link = answer.context["link"]
+    assert link in answer.content.decode()
+    visitor = Client()
+    assert visitor.post(link, {"password": PASSWORD, "repeated": PASSWORD}).status_code == 302
+    assert visitor.session["_auth_user_id"] == str(ada.pk)
+
+
+def test_an_administrator_makes_a_link_for_whom_they_may_change(
+    admin: Client, person: User, administrator: User
+) -> None:
+    page = admin.get(f"{PEOPLE}{person.pk}/change/").content.decode()
+    assert f"{PEOPLE}{person.pk}/login-link/" in page
+    offered = admin.get(f"{PEOPLE}{person.pk}/login-link/")
+    assert offered.context["link"] == ""
+    made = admin.post(f"{PEOPLE}{person.pk}/login-link/")
+    assert Client().get(made.context["link"]).status_code == 200
+    assert "Made a log-in link." in admin.get(f"{PEOPLE}{person.pk}/history/").content.decode()
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    refused = admin.post(f"{PEOPLE}{person.pk}/login-link/")
+    assert refused.context["link"] == ""
+    assert "is not active and cannot log in" in refused.content.decode()
+
+
+def test_a_persons_page_speaks_of_what_they_may_do(admin: Client, person: User) -> None:
+    for path in ("add/", f"{person.pk}/change/"):
+        page = admin.get(PEOPLE + path).content.decode()
+        assert "Administrator" in page
+        assert "May review transcripts" in page
+        for strange in ("Single Sign-On", "LDAP", "uperuser", "ser permissions", "Password-based"):
+            assert strange not in page
+
+
+def test_who_may_review_transcripts_can_open_them_until_it_is_taken_back(admin: Client, person: User) -> None:
+    form = {"email": person.email, "is_active": "on"}
+    reviewer = Client()
+    for rights, status in (({"reviewer": "on"}, 200), ({}, 302)):
+        assert admin.post(f"{PEOPLE}{person.pk}/change/", {**form, **rights}).status_code == 302
+        reviewer.force_login(person)
+        assert reviewer.get("/admin/chat/conversation/").status_code == status
+    admin.post(f"{PEOPLE}{person.pk}/change/", {**form, "administrator": "on"})
+    person.refresh_from_db()
+    assert (person.is_staff, person.is_superuser) == (True, True)
+
+
+def test_people_are_found_by_their_rights(
+    admin: Client, person: User, administrator: User, make_user: Callable[..., User]
+) -> None:
+    reviewer = make_user("reviewer@example.org", is_staff=True)
+    reviewer.user_permissions.add(Permission.objects.get(codename="view_conversation"))
+    found = {
+        rights: {str(someone) for someone in admin.get(f"{PEOPLE}?rights={rights}").context["cl"].result_list}
+        for rights in ("administrator", "reviewer")
+    }
+    assert found == {
+        "administrator": {administrator.email},
+        "reviewer": {administrator.email, reviewer.email},
+    }
 
 
 def test_the_same_address_in_capitals_is_the_same_person(admin: Client, person: User) -> None:
-    form = {
-        "email": "PERSON@example.org",
-        "usable_password": "true",
-        "password1": PASSWORD,
-        "password2": PASSWORD,
-    }
-    answer = admin.post(f"{PEOPLE}add/", form)
+    answer = admin.post(f"{PEOPLE}add/", {"email": "PERSON@example.org"})
     assert answer.status_code == 200
     assert answer.context["errors"]
 
@@ -136,12 +205,13 @@ def test_an_address_that_was_changed_logs_in_no_more(admin: Client, person: User
 
 
 def test_only_a_superuser_hands_out_power(clerk: Client, person: User, administrator: User) -> None:
-    form = {"email": person.email, "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    form = {"email": person.email, "is_active": "on", "administrator": "on", "reviewer": "on"}
     assert clerk.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
     person.refresh_from_db()
     assert (person.is_staff, person.is_superuser) == (False, False)
-    new = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
-    assert clerk.post(f"{PEOPLE}{administrator.pk}/password/", new).status_code == 403
+    assert clerk.get(f"{PEOPLE}{person.pk}/login-link/").status_code == 200
+    assert clerk.post(f"{PEOPLE}{administrator.pk}/login-link/").status_code == 403
+    assert not person.user_permissions.exists()
     assert clerk.post(f"{PEOPLE}{administrator.pk}/change/", form).status_code == 403
     assert clerk.post(f"{PEOPLE}{administrator.pk}/delete/", {"post": "yes"}).status_code == 403
     administrator.refresh_from_db()

@@ -161,6 +161,32 @@ def test_search_finds_titles_texts_and_people_once(
     assert _titles(admin, "?q=100%25") == set()
 
 
+def test_a_search_is_recorded_with_its_words_and_a_look_at_the_list_is_not(
+    client: Client, reviewer: User, person: User, make_conversation: MakeConversation
+) -> None:
+    make_conversation(person, prompt="my secret")
+    client.force_login(reviewer)
+    client.get(LIST)
+    assert not TranscriptRead.objects.exists()
+    client.get(LIST, {"q": "secret"})
+    client.get(LIST, {"q": "nothing like it " * 50})
+    nothing, secret = TranscriptRead.objects.all()
+    assert (secret.reader, secret.how, secret.words, secret.found) == (reviewer, "searched", "secret", 1)
+    assert (nothing.found, len(nothing.words)) == (0, 200)
+    assert (secret.conversation_id, secret.owner) == (None, None)
+
+
+def test_the_record_leads_to_the_conversation(
+    admin: Client, person: User, make_conversation: MakeConversation
+) -> None:
+    conversation = make_conversation(person)
+    admin.get(_page(conversation))
+    admin.get(LIST, {"q": "pears"})
+    record = admin.get("/admin/chat/transcriptread/").content.decode()
+    assert f'<a href="{_page(conversation)}">{conversation.pk}</a>' in record
+    assert "pears" in record
+
+
 def test_filters_narrow_the_list(
     admin: Client, person: User, administrator: User, model: ChatModel, make_conversation: MakeConversation
 ) -> None:

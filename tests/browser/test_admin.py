@@ -18,7 +18,7 @@ PAGES = (
     "chat/user/",
     "chat/user/add/",
     "chat/user/1/change/",
-    "chat/user/1/password/",
+    "chat/user/1/login-link/",
     "auth/group/add/",
 )
 
@@ -30,6 +30,7 @@ def test_every_page_of_the_administration_obeys_the_policy(person: Person) -> No
         assert answer is not None
         assert answer.status == 200, path
         expect(page.locator("#header")).to_have_css("display", "flex")  # Its style sheet was let in,
+        expect(page.locator("body")).to_have_css("background-color", "rgb(253, 252, 250)")  # and so was ours,
     page.goto(f"{person.url}/admin/chat/chatmodel/1/change/")
     expect(page.locator(".selector-available")).to_be_visible()  # and its scripts were.
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def test_a_signal_ends_it_with_zero(server: ServerProcess, number: signal.Signal
         urllib.request.urlopen(f"{server.url}/healthz", timeout=5)
 
 
+def test_a_signal_that_is_heard_again_until_the_end_is_one_wish(server: ServerProcess) -> None:
+    server.start()
+    while server.is_running:
+        server.terminate()
+    assert server.stop() == 0
+
+
 def test_a_killed_server_leaves_no_lock_behind(server: ServerProcess) -> None:
     server.start()
     server.kill()
@@ -81,6 +89,13 @@ def test_an_address_that_is_none_is_told(server: ServerProcess, address: str) ->
     code, words = _fails(server, address)
     assert code == 2
     assert address.partition(":")[0] in words
+
+
+def test_an_address_that_this_machine_does_not_have_is_told(server: ServerProcess) -> None:
+    code, words = _fails(server, "192.0.2.1:8769")
+    assert code == 2
+    assert "This machine has no address 192.0.2.1." in words
+    assert "Stop what is" not in words
 
 
 def test_a_second_server_on_one_sqlite_is_refused(server: ServerProcess) -> None:
@@ -120,6 +135,39 @@ def test_another_asgi_server_on_its_sqlite_is_refused(server: ServerProcess) -> 
     assert refused.startswith(f"lifespan.startup.failed Another Steady server (process {server.pid})")
     assert server.stop() == 0
     assert [line.strip() for line in another()] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProcess) -> None:
+    server.start()
+    made = {path.name: _mode(path) for path in server.data_dir.iterdir()}
+    server.kill()
+    assert {"steady.sqlite3", "steady.sqlite3-wal", "steady.sqlite3-shm", "secret_key"} <= made.keys()
+    assert set(made.values()) == {0o600}
+    assert _mode(server.data_dir) == 0o700
+    (server.data_dir / "steady.sqlite3").chmod(0o644)  # as versions before this one left them
+    (server.data_dir / "steady.sqlite3.lock").chmod(0o640)  # as somebody wants it
+    server.start()
+    now = [_mode(server.data_dir / f"steady.sqlite3{suffix}") for suffix in ("", ".lock")]
+    assert now == [0o600, 0o640]
+    assert server.stop() == 0
+
+
+def test_a_backup_of_a_running_server_is_a_whole_database(server: ServerProcess, tmp_path: Path) -> None:
+    server.start()
+    server.add_person("ada@example.org")
+    backup = tmp_path / "backup.sqlite3"
+    with backup.open("wb") as file:
+        command = [sys.executable, "manage.py", "backup"]
+        subprocess.run(command, cwd=ROOT, env=server.env, stdout=file, check=True, timeout=60)
+    with closing(sqlite3.connect(backup)) as copy:
+        people = copy.execute("SELECT count(*) FROM chat_user WHERE email = 'ada@example.org'").fetchone()
+        assert (people, copy.execute("PRAGMA integrity_check").fetchone()) == ((1,), ("ok",))
+    assert not list(server.data_dir.glob(".backup*"))
+    assert server.stop() == 0
 
 
 def test_a_locked_database_is_told(server: ServerProcess) -> None:

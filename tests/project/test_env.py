@@ -49,6 +49,50 @@ def test_a_number_outside_its_bounds_is_refused(monkeypatch: pytest.MonkeyPatch,
         env.number("X", 1, least=0, most=10)
 
 
+@pytest.mark.parametrize("value", ["abc", "inf", "nan", "-1"])
+def test_a_number_without_an_upper_bound_is_refused_without_naming_one(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("X", value)
+    for read in (env.number, env.integer):
+        with pytest.raises(ImproperlyConfigured, match=r"must be a number of at least 0\.$"):
+            read("X", 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["foo", "localhost:8080", "//host/v1", "ftp://host", "http://", "http://host:port", "http://[::1"],
+)
+def test_a_wrong_web_address_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured, match="X is no web address"):
+        env.web_address("X")
+
+
+@pytest.mark.parametrize(
+    "value", ["https://gateway.example.org/v1", "http://[::1]:8080", "http://user:p@host"]
+)
+def test_a_web_address_is_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("X", value)
+    assert env.web_address("X") == value
+
+
+@pytest.mark.parametrize("value", ["localhost", "hidden@host", "http://:hidden@host", "redis://:hidden@h:x"])
+def test_a_wrong_address_of_a_redis_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured, match="X is no address of a Redis") as raised:
+        env.redis("X")
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["redis://localhost", "rediss://:p@host:6380/1", "unix:///run/redis.sock"])
+def test_an_address_of_a_redis_is_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("X", value)
+    assert env.redis("X") == value
+
+
 def test_a_fraction_is_no_whole_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "1.5")
     with pytest.raises(ImproperlyConfigured, match="whole"):

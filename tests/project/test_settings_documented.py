@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from chatproject import env
 from tests.servers import ROOT
 
-SECRETS = {"secret", "database", "mailer"}
+SECRETS = {"secret", "database", "mailer", "redis"}
 READERS = {
     name
     for name in vars(env)

@@ -160,6 +160,11 @@ def test_keys_are_taken_out_of_details(text: str) -> None:
     assert "cana" not in clean and "cret" not in clean
 
 
+def test_a_placeholder_for_a_key_is_not_taken_out_of_every_word() -> None:
+    assert failures.redact("HTTP 404: no model x at example", "x") == "HTTP 404: no model x at example"
+    assert failures.redact("the key is abcdefgh", "abcdefgh") == "the key is [key]"
+
+
 def test_words_and_codes_are_there_for_every_error() -> None:
     def tree(kind: type[errors.ProviderError]) -> list[type[errors.ProviderError]]:
         return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]

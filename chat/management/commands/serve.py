@@ -38,13 +38,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._serve(options["address"])
-        except (StartError, ImproperlyConfigured) as error:
+        except StartError as error:
             self.stdout.flush()
             self.stderr.write(f"Steady cannot start. {error}")
-            sys.exit(getattr(error, "code", 2))
+            sys.exit(error.code)
 
     def _serve(self, address: str) -> None:
-        self.check(tags=["steady"])
+        self._check_settings()
         from chat.management import server  # Twisted, once the settings are known to be right
 
         host, port = server.parse_address(address)
@@ -68,6 +68,15 @@ class Command(BaseCommand):
             await self._keep_catalog_fresh()
 
         server.Server(application, listener, beside, self._say).run()
+
+    def _check_settings(self) -> None:
+        """Raises `ImproperlyConfigured` for what cannot work, and tells what is doubtful."""
+        found = run_checks(tags=["steady"])
+        wrong = [f"{message.msg} {message.hint} ({message.id})" for message in found if message.is_serious()]
+        if wrong:
+            raise ImproperlyConfigured("\n".join(wrong))
+        for message in found:
+            self.stderr.write(f"{message.msg} {message.hint} ({message.id})")
 
     def _say(self, words: str) -> None:
         self.stdout.write(words)

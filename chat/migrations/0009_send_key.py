@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0005_streaming_styles'),
+        ('chat', '0008_provider_answer'),
     ]
 
     operations = [

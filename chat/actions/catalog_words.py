@@ -1,0 +1,27 @@
+"""What those who run Steady are told when a provider cannot be asked for its models: they have nobody else to
+ask. Stored in English, translated where it is shown."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_noop as _
+
+from chat.providers.errors import ProviderError
+
+_LATER = _("The provider cannot answer now. Steady asks again within ten minutes.")
+_WORDS = {
+    "configuration": _("What answers at the provider's address does not speak its API. Check the address."),
+    "authentication": _("The provider refuses the key. Check that it is whole, and not revoked."),
+    "permission": _("The key may not ask for the models. Give it that right, or use another one."),
+    "billing": _("The account has no credit left. Look at its billing."),
+    "connection": _("No connection to the provider. Check its address, and the way out of this machine."),
+    "timeout": _("The provider did not answer in time. Check its address, and the way out of this machine."),
+    "rate_limited": _LATER,
+    "overloaded": _LATER,
+    "unavailable": _LATER,
+}
+_OTHERWISE = _("The provider did not give its list of models. Its answer says more.")
+
+
+def words_for_operators(error: ProviderError) -> str:
+    """A sentence with what to do, which is in the environment (`docs/settings.md`) or with the provider."""
+    return _WORDS.get(error.code, _OTHERWISE)

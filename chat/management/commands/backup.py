@@ -1,0 +1,34 @@
+"""`manage.py backup > file`: a whole copy of the SQLite database, while the server runs."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+
+class Command(BaseCommand):
+    help = "Writes a copy of the SQLite database to standard output."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SQLITE:
+            raise CommandError("The database is PostgreSQL: use pg_dump (docs/deploy.md).")
+        if sys.stdout.isatty():
+            raise CommandError("Say where the copy goes: manage.py backup > steady.sqlite3")
+        database = Path(connection.settings_dict["NAME"])
+        # Beside the original, where there is room for it and nobody else looks.
+        with TemporaryDirectory(prefix=".backup-", dir=database.parent) as folder:
+            copy = Path(folder, "copy")
+            with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            with copy.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
