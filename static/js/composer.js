@@ -3,7 +3,7 @@ import { $, htmx, on, onChat, onClick, root, toast, words } from "./page.js";
 import { open, say } from "./transport.js";
 
 const RESEND_AFTER = 8000; // ms without a receipt
-const touch = matchMedia("(pointer: coarse)"); // a focus brings a keyboard up
+const touch = matchMedia("(pointer: coarse)");
 const drafts = `draft:${document.body.dataset.user}:`;
 let sent = null; // { id, text, timer }; no timer: it was refused
 let again = false; // what was typed since goes next
@@ -17,14 +17,15 @@ onChat(() => {
   receipts.observe($("receipt").parentNode, { childList: true });
   $("prompt").value ||= localStorage.getItem(draft()) ?? "";
   changed();
-  if (!touch.matches && !document.activeElement?.closest("input, textarea, select, dialog, [popover]")) {
+  if (!touch.matches && !document.activeElement?.closest(":focus-visible, dialog, [popover]")) {
     $("prompt").focus({ preventScroll: true });
   }
 });
 
 on("keydown", (event) => {
   if (event.target.id !== "prompt" || event.key !== "Enter" || event.isComposing) return;
-  const breaks = root.dataset.send === "mod-enter" || (root.dataset.send === "auto" && touch.matches);
+  const { send } = root.dataset;
+  const breaks = send === "mod-enter" || (send === "auto" && touch.matches);
   if (breaks ? !event.ctrlKey && !event.metaKey : event.shiftKey) return;
   event.preventDefault();
   if (event.target.value.trim()) event.target.form.requestSubmit();
@@ -107,6 +108,7 @@ function changed() {
   estimate.hidden = tokens < 25;
   estimate.ariaLive = tokens > window ? "polite" : "off";
   if (estimate.textContent !== text) estimate.textContent = text;
+  if (!CSS.supports("field-sizing", "content")) $("prompt").rows = value.split("\n").length + value.length / 90;
   if (value.trim()) localStorage.setItem(draft(), value);
   else localStorage.removeItem(draft());
 }
@@ -116,6 +118,7 @@ function draft() {
 }
 
 function forget(which) {
-  const names = Object.keys(localStorage).filter((name) => name.startsWith("draft:") && which(name));
-  for (const name of names) localStorage.removeItem(name);
+  for (const name of Object.keys(localStorage)) {
+    if (name.startsWith("draft:") && which(name)) localStorage.removeItem(name);
+  }
 }

@@ -1,7 +1,6 @@
 // The list of chats, a drawer on narrow screens.
 import { $, htmx, on, onChat, onClick } from "./page.js";
 
-const EVERY = 5000; // ms between looks at the list
 const sidebar = $("sidebar");
 let version = null;
 
@@ -17,7 +16,7 @@ on("htmx:after:swap", () => {
   document.title = `${$("title-field").value} · Steady`;
   refresh();
 });
-setInterval(refresh, EVERY);
+setInterval(refresh, 5000);
 on("visibilitychange", refresh);
 
 function refresh() {
@@ -84,16 +83,17 @@ function rename(item) {
 
 // --- The drawer
 
+const toggle = () => document.querySelector(".sidebar-toggle");
 onClick(".sidebar-toggle", () => show(!sidebar.classList.contains("open")));
 onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) show(false); });
 on("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
   show(false);
-  document.querySelector(".sidebar-toggle").focus();
+  toggle().focus();
 });
 
 export function show(open) {
   sidebar.classList.toggle("open", open);
-  document.querySelector(".sidebar-toggle").setAttribute("aria-expanded", String(open));
+  toggle().setAttribute("aria-expanded", open);
   if (open) sidebar.querySelector(".new-chat").focus();
 }
