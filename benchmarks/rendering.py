@@ -15,11 +15,14 @@ import itertools
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from markdown_it import MarkdownIt
 
 from chat.rendering.code import highlight
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.markdown import render_markdown
+
+settings.configure(USE_I18N=False)
 
 SAMPLES = 24
 COLUMNS = (
