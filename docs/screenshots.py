@@ -152,7 +152,7 @@ def _chat(page: Page, title: str) -> None:
 def _send(page: Page, text: str) -> None:
     before = page.locator("article").count()
     page.get_by_role("textbox", name="Message").fill(text)
-    page.get_by_role("textbox", name="Message").press("Enter")
+    page.get_by_role("button", name="Send").click()
     page.locator("article").nth(before + 1).wait_for()
 
 
