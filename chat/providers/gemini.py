@@ -145,7 +145,7 @@ class _Transport(httpx2.AsyncBaseTransport):
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),  # trusts whom the others do
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),  # the pipeline's the rest
         trust_env=True,  # the machine's proxy, as the other SDKs do
     )

@@ -50,7 +50,7 @@ async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
             await page.equals_fresh()
         # The others were on the other process, or their ack crossed the close, which is a reset to them.
         told = [page for page in (*short, *long) if {"closed 1012", "restart"} & set(page.events)]
-        assert len(told) >= STREAMS // len(steady.processes)
+        assert len(told) >= STREAMS // 2 // len(steady.processes)
 
 
 @pytest.mark.needs_nginx

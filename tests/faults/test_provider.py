@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
 
 from tests.faults.client import Person
 from tests.faults.installation import Installation
+from tests.faults.stack import memory
 from tests.providers.wire import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,3 +76,23 @@ async def ends(steady: Installation, person: Person, transport: str, name: str) 
         await steady.wire.changed.wait_for(lambda: all(call.end != "open" for call in calls))
     (reply,) = steady.replies(page.id)
     assert (reply["status"], reply["text"]) == (status, words), name
+
+
+async def test_fifty_megabytes_end_at_the_limit_of_a_reply(steady: Installation, person: Person) -> None:
+    before = memory(steady.processes[0].pid)
+    chat = uuid4()
+    prompt = {"text": f"all of it {chat} /wire tokens=100 wide=500000", "model": await person.model()}
+    assert (await person.send("POST", f"/conversations/{chat}/messages/", prompt))[0] == 200
+    async with asyncio.timeout(60):
+        while (reply := steady.replies(chat)[0])["status"] in ("queued", "running"):
+            began = time.monotonic()
+            assert (await person.get("/healthz"))[0] == 200
+            assert time.monotonic() - began < 3
+            await asyncio.sleep(0.1)
+    assert reply["status"] == "length"
+    assert 8_000_000 < len(reply["text"]) <= 8_500_000
+    async with asyncio.timeout(5), steady.wire.changed:
+        (call,) = steady.calls(str(chat))
+        await steady.wire.changed.wait_for(lambda: call.end != "open")
+    assert call.words < 40, "the provider was not told to stop"
+    assert max(memory(process.pid) for process in steady.processes) - before < 200 * 1024 * 1024

@@ -6,6 +6,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
 
     tokens=5        how many words are sent                 text=a_b    this text instead (_ is a space)
     pace=50         words a second; 0 is at once            first=0.5   seconds before the first byte
+    wide=100        each word takes 100 characters
     reasoning=3     words of reasoning before the answer    tools=2     tool calls after it
     fail=429        this HTTP status; code=... its code     retry_after=2   the header beside it
     fails=2         only the first 2 requests fail          error=3     an error object after 3 words
@@ -31,6 +32,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -45,6 +47,7 @@ class Script:
     """What a request asks the server to do. Counts are in words, times in seconds."""
 
     tokens: int = 5
+    wide: int = 0  # characters of a word, at least
     text: str = ""
     pace: float = 0.0
     first: float = 0.0
@@ -86,7 +89,8 @@ class Script:
     def words(self) -> list[str]:
         if self.text:
             return re.findall(r"\s*\S+|\s+$", self.text.replace("_", " "))
-        return [("Grüße " if number % 7 == 3 else f"word{number} ") for number in range(self.tokens)]
+        words = [("Grüße " if number % 7 == 3 else f"word{number} ") for number in range(self.tokens)]
+        return [word.ljust(self.wide) for word in words]
 
 
 @dataclass
@@ -246,15 +250,15 @@ class Wire:
 
 
 @asynccontextmanager
-async def serve(port: int = 0) -> Any:
-    """Serves on 127.0.0.1 while the block runs."""
+async def serve(port: int = 0, tls: SSLContext | None = None) -> Any:
+    """Serves on 127.0.0.1 while the block runs, with `tls` as https://localhost."""
     wire = Wire()
     runner = web.AppRunner(wire.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
-        wire.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        wire.origin = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
         yield wire
     finally:
         await runner.cleanup()

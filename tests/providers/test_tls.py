@@ -1,0 +1,53 @@
+"""Providers behind TLS, as all real ones are."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from chat.providers.base import Account
+from chat.providers.errors import ConnectionFailedError
+from chat.providers.events import TextDelta
+from chat.providers.registry import close_all, provider_for
+from tests.providers.conftest import KEY, ask
+from tests.providers.wire import Wire, serve
+
+ADAPTERS = ["openai", "openai_compatible", "anthropic", "gemini"]
+
+
+@pytest.fixture
+async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
+    """Its certificate is that of an authority which only this test trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    async with serve(tls=tls) as server:
+        yield server
+        await close_all()
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+async def test_a_tls_connection_that_is_cut_in_the_middle_keeps_what_had_come(wire: Wire, kind: str) -> None:
+    provider = provider_for(Account(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
+    text = ""
+    with pytest.raises(ConnectionFailedError):
+        async for event in provider.stream(ask("/wire tokens=9 drop=3 pace=50")):
+            text += event.text if isinstance(event, TextDelta) else ""
+    assert text == "word0 word1 word2 "
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    wire: Wire, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    provider = provider_for(Account(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
+    with pytest.raises(ConnectionFailedError):
+        _ = [event async for event in provider.stream(ask("/wire"))]
+    assert wire.log == []
