@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
@@ -60,7 +60,7 @@ class _RoleFilter(admin.SimpleListFilter):
             case "administrator":
                 return queryset.filter(is_superuser=True)
             case "reviewer":
-                return queryset.filter(_reviewer=True)  # type: ignore[misc]
+                return queryset.filter(Q(_reviewer=True))
         return queryset
 
 
@@ -92,7 +92,7 @@ class PersonAdmin(admin.ModelAdmin):
 
     @admin.display(boolean=True, description=_("May review transcripts"), ordering="_reviewer")
     def reviewer(self, person: User) -> bool:
-        return bool(person._reviewer)  # type: ignore[attr-defined]
+        return bool(getattr(person, "_reviewer", False))  # what `get_queryset` adds
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
@@ -163,7 +163,7 @@ class PersonAdmin(admin.ModelAdmin):
         if not self.has_change_permission(request, person):
             raise PermissionDenied
         if person is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, str(person_id))  # type: ignore[attr-defined, no-any-return]
+            raise Http404
         return self._login_link_page(request, person, made=request.method == "POST" and person.is_active)
 
     def response_add(
