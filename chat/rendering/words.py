@@ -5,6 +5,7 @@ translators' catalog has it. A test holds the list to the code.
 
 from __future__ import annotations
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
@@ -21,11 +22,11 @@ def in_words(error: Exception) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration as people say it: 0.8 s, 12 s, 3 min 5 s."""
+    """A duration as people say it: 0.8 s (in German 0,8 s), 12 s, 3 min 5 s."""
     if value is None:
         return ""
     if value < 10:
-        return f"{value:.1f}\N{NO-BREAK SPACE}s"
+        return f"{number_format(round(value, 1), 1)}\N{NO-BREAK SPACE}s"
     minutes, rest = divmod(round(value), 60)
     return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
 

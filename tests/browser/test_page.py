@@ -476,6 +476,11 @@ def test_the_whole_page_speaks_german_live_parts_included(people: Callable[..., 
     expect(reply.get_by_role("button", name="Erneut versuchen")).to_be_visible()
     page.get_by_role("button", name="Neuer Chat").click()
     expect(page.get_by_role("heading", name="Was möchten Sie wissen?")).to_be_visible()
+    page.get_by_role("textbox", name="Nachricht").fill("/demo long")
+    page.get_by_role("button", name="Senden").click()
+    expect(replies(page).first.locator(".live-line")).to_have_text(re.compile(r"^[1-9]\d* s"))
+    page.get_by_role("button", name="Anhalten").click()
+    expect(replies(page).first).to_have_attribute("data-status", "stopped")
 
 
 def german(people: Callable[..., Person]) -> Page:

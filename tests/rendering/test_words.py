@@ -7,11 +7,12 @@ import gettext
 import re
 from pathlib import Path
 
+import pytest
 from django.utils.translation import override, trans_real
 
 from chat.actions.errors import TooLongError
 from chat.providers.errors import ProviderError
-from chat.rendering.words import KNOWN, in_words
+from chat.rendering.words import KNOWN, in_words, seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = ROOT / "locale/de/LC_MESSAGES/django"
@@ -126,3 +127,12 @@ def test_words_with_values_are_translated_before_they_are_filled() -> None:
     assert in_words(error) == "The title may have at most 200 characters."
     with override("de"):
         assert in_words(error) == "Der Titel darf höchstens 200 Zeichen haben."
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "0.8 s, 12 s, 3 min 5 s"), ("de", "0,8 s, 12 s, 3 min 5 s")]
+)
+def test_a_duration_is_written_as_the_language_writes_numbers(language: str, words: str) -> None:
+    with override(language):
+        written = ", ".join(map(seconds, (0.84, 12.2, 185)))
+    assert written.replace("\N{NO-BREAK SPACE}", " ") == words
