@@ -68,7 +68,10 @@ def _waits(prompt: Message) -> bool:
 
 
 def check_running_limit(user: User, more: int) -> None:
-    """Raises `LimitReachedError` if this person may not have so many `more` replies under way."""
+    """Raises `LimitReachedError` if this person may not have so many `more` replies under way. The caller is
+    in the transaction that adds them: the person's row stays locked until its end, so that of many prompts
+    at the same time each counts those before it. (NO KEY: rows that refer to the person do not wait.)"""
+    User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
     if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
             "You have as many replies running as one person may have. Wait for one, or stop one."

@@ -291,3 +291,27 @@ def test_a_stop_that_meets_the_start_is_no_deadlock(
             start = threads.submit(meet, partial(claim, reply.generation.pk))
             stop.result()
             start.result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forty_prompts_at_once_start_exactly_as_many_replies_as_one_person_may_have(
+    person: User, model: ChatModel, settings: Settings
+) -> None:
+    settings.CHAT_RUNNING_PER_PERSON = 8
+    together = Barrier(40)
+
+    def click() -> str:
+        try:
+            connection.ensure_connection()
+            together.wait()
+            send(person, model)
+        except LimitReachedError:
+            return "refused"
+        finally:
+            connection.close()
+        return "taken"
+
+    with ThreadPoolExecutor(40) as threads:
+        outcomes = [future.result() for future in [threads.submit(click) for _ in range(40)]]
+    assert (outcomes.count("taken"), outcomes.count("refused")) == (8, 32)
+    assert Generation.objects.live().count() == 8
