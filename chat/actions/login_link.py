@@ -1,13 +1,18 @@
 """A link that lets one person in, once: for somebody new, and for a forgotten password where no mail is sent.
 
-An administrator passes it on. Its token is bound to the person's password and last log-in, so it ends with
-its use, with any other log-in, and after 24 hours. It sets a password. A second factor is still needed.
+An administrator passes it on. Its token is bound to the person's password, last log-in and rights, so it
+ends with its use, with any other log-in, when the person gets other rights, and after 24 hours. It sets a
+password. A second factor is still needed.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.auth.models import Permission
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
+from django.db.models import Q
 
 from chat.models import User
 
@@ -18,6 +23,13 @@ class LoginLinkError(Exception):
 
 class _Token(PasswordResetTokenGenerator):
     key_salt = "chat.actions.login_link"
+
+    def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        """With the rights: who made it for somebody without any must not come in as a reviewer later."""
+        own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+        rights = sorted(set(own.values_list("pk", flat=True)))
+        base = super()._make_hash_value(user, timestamp)
+        return f"{base}{user.is_staff}{user.is_superuser}{rights}"
 
 
 _token = _Token()

@@ -8,11 +8,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from chat.admin.base import SteadyAdmin
 from chat.models import TranscriptRead
 
 
 @admin.register(TranscriptRead)
-class TranscriptReadAdmin(admin.ModelAdmin):
+class TranscriptReadAdmin(SteadyAdmin):
     list_display = ["at", "reader_email", "how", "owner_email", "conversation", "words", "found"]
     list_filter = ["how", "at"]
     list_display_links = None

@@ -13,12 +13,13 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.actions.catalog import sync_catalog
+from chat.admin.base import SteadyAdmin
 from chat.models import ChatModel, ModelProvider
 from chat.rendering.words import translated
 
 
 @admin.register(ModelProvider)
-class ModelProviderAdmin(admin.ModelAdmin):
+class ModelProviderAdmin(SteadyAdmin):
     """An account of the environment. A provider whose account is gone can be deleted; no account can be
     made here."""
 
@@ -82,7 +83,7 @@ class ModelProviderAdmin(admin.ModelAdmin):
 
 
 @admin.register(ChatModel)
-class ChatModelAdmin(admin.ModelAdmin):
+class ChatModelAdmin(SteadyAdmin):
     list_display = [
         "name",
         "provider",

@@ -8,7 +8,8 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.models import Permission
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,6 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.actions.login_link import login_token
+from chat.admin.base import SteadyAdmin
 from chat.models import User
 
 _POWERS = ("administrator", "reviewer", "groups")
@@ -65,7 +67,7 @@ class _RoleFilter(admin.SimpleListFilter):
 
 
 @admin.register(User)
-class PersonAdmin(admin.ModelAdmin):
+class PersonAdmin(SteadyAdmin):
     form = _PersonForm
     list_display = [
         *("email", "first_name", "last_name", "is_active", "administrator", "reviewer"),
@@ -111,12 +113,8 @@ class PersonAdmin(admin.ModelAdmin):
         readonly = list(super().get_readonly_fields(request, obj))
         return readonly if _rules(request) else [*readonly, *_POWERS]
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Nobody finds out a password's hash by asking how it begins."""
-        return not lookup.startswith("password") and super().lookup_allowed(lookup, value, request)
-
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Who may not be superuser may not become one by a superuser's log-in link either."""
+        """Nobody gains rights by somebody else's log-in link or address."""
         return super().has_change_permission(request, obj) and not _out_of_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -147,8 +145,8 @@ class PersonAdmin(admin.ModelAdmin):
         )
         give(review)
         # Django's word for who may open the administration at all: whoever has something to do there.
-        theirs = Permission.objects.filter(Q(user=person) | Q(group__user=person))
-        person.is_staff = person.is_superuser or theirs.exists()
+        person.is_staff = False
+        person.is_staff = _has_rights(person)
         person.save(update_fields=["is_staff"])
 
     # --- Log-in links ------------------------------------------------------------------------------------
@@ -188,13 +186,30 @@ class PersonAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/chat/user/login_link.html", context)
 
 
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
+    """A group's permissions are rights of its members: superusers alone make and change them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _rules(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return _rules(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return _rules(request)
+
+
 # Who gives a superuser an address could have a new password sent there. Addresses change with the person.
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Authenticator)
 
 
 @admin.register(Authenticator)
-class AuthenticatorAdmin(admin.ModelAdmin):
+class AuthenticatorAdmin(SteadyAdmin):
     """To take a lost second factor away. The secret in its data is shown to nobody."""
 
     list_display = ["user", "type", "created_at", "last_used_at"]
@@ -215,8 +230,13 @@ class AuthenticatorAdmin(admin.ModelAdmin):
 
 
 def _out_of_reach(request: HttpRequest, person: User | None) -> bool:
-    """Superusers are changed by superusers alone."""
-    return person is not None and person.is_superuser and not _rules(request)
+    """Whoever has any rights is changed by superusers alone: as that person one could use them."""
+    return person is not None and not _rules(request) and _has_rights(person)
+
+
+def _has_rights(person: User) -> bool:
+    theirs = Permission.objects.filter(Q(user=person) | Q(group__user=person))
+    return person.is_superuser or person.is_staff or theirs.exists()
 
 
 def _rules(request: HttpRequest) -> bool:

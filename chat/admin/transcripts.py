@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.actions.erasure import erase_conversations
+from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
 from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
 
@@ -52,7 +53,7 @@ class _ModelFilter(admin.SimpleListFilter):
 
 
 @admin.register(Conversation)
-class TranscriptAdmin(admin.ModelAdmin):
+class TranscriptAdmin(SteadyAdmin):
     list_display = ["name", "owner", "message_count", "last_state", "created_at", "updated_at", "deleted_at"]
     list_filter = [
         "updated_at",
@@ -83,6 +84,9 @@ class TranscriptAdmin(admin.ModelAdmin):
     ) -> tuple[QuerySet[Conversation], bool]:
         """Every word must occur. One pass over the messages for each word, whatever the number of
         conversations."""
+        if is_too_long(search_term):
+            messages.error(request, too_long_words())
+            return queryset.none(), False
         for word in search_term.replace("\x00", "").split():
             written = Message.objects.filter(text__icontains=word).order_by().values("conversation")
             queryset = queryset.filter(

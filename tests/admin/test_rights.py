@@ -1,0 +1,170 @@
+"""Nobody gains rights by the rights that they have: each right of a manager against each kind of person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin as django_admin
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+
+from chat.actions.login_link import login_token, person_of_link
+from chat.admin.base import SteadyAdmin
+from chat.models import User
+
+PEOPLE, GROUPS = "/admin/chat/user/", "/admin/auth/group/"
+PERSONAL = ["add_user", "change_user", "delete_user", "view_user"]
+OF_GROUPS = ["add_group", "change_group", "delete_group", "view_group"]
+OTHERS = ["view_conversation", "delete_conversation", "view_transcriptread", "change_permission"]
+
+
+def _with(person: User, *codenames: str) -> User:
+    person.is_staff = True
+    person.save()
+    person.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return person
+
+
+def _targets(make_user: Callable[..., User]) -> dict[str, User]:
+    """Everybody whose rights would be worth having."""
+    group = Group.objects.create(name="Reviewers")
+    group.permissions.add(Permission.objects.get(codename="view_conversation"))
+    by_group = make_user("by-group@example.org")
+    by_group.groups.add(group)
+    not_staff = make_user("not-staff@example.org")
+    not_staff.user_permissions.add(Permission.objects.get(codename="view_conversation"))
+    inactive = make_user("inactive@example.org", is_superuser=True, is_active=False)
+    return {
+        "superuser": make_user("superuser@example.org", is_superuser=True, is_staff=True),
+        "inactive superuser": inactive,
+        "reviewer": _with(make_user("reviewer@example.org"), "view_conversation"),
+        "staff without permissions": make_user("staff@example.org", is_staff=True),
+        "rights by group": by_group,
+        "rights without staff": not_staff,
+        "another manager": _with(make_user("other@example.org"), "change_user"),
+    }
+
+
+def _state() -> list[object]:
+    columns = ("email", "password", "is_active", "is_staff", "is_superuser")
+    through: list[object] = [
+        sorted(User.groups.through.objects.values_list("user_id", "group_id")),
+        sorted(User.user_permissions.through.objects.values_list("user_id", "permission_id")),
+        sorted(Group.permissions.through.objects.values_list("group_id", "permission_id")),
+        sorted(Group.objects.values_list("pk", "name")),
+    ]
+    return [sorted(User.objects.values_list("pk", *columns)), *through]
+
+
+@pytest.mark.parametrize("right", [*PERSONAL, *OF_GROUPS, *OTHERS, "all of them"])
+def test_no_right_of_a_manager_reaches_anybody_with_rights(
+    right: str, client: Client, make_user: Callable[..., User]
+) -> None:
+    targets = _targets(make_user)
+    rights = [*PERSONAL, *OF_GROUPS, *OTHERS] if right == "all of them" else [right]
+    manager = _with(make_user("manager@example.org"), *rights)
+    client.force_login(manager)
+    before = _state()
+    form = {
+        "email": "mine@example.org",
+        "is_active": "on",
+        "administrator": "on",
+        "reviewer": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "groups": [str(group.pk) for group in Group.objects.all()],
+        "user_permissions": [str(Permission.objects.get(codename="view_conversation").pk)],
+    }
+    for name, target in {**targets, "themselves": manager}.items():
+        page = f"{PEOPLE}{target.pk}/"
+        for path, data in ((f"{page}change/", form), (f"{page}delete/", {"post": "yes"})):
+            assert client.post(path, data).status_code == 403, (name, path)
+        made = client.post(f"{page}login-link/")
+        assert made.status_code == 403, name
+        together = {"action": "delete_selected", "_selected_action": [target.pk], "post": "yes"}
+        client.post(PEOPLE, together)
+        assert _state() == before, name
+    group = Group.objects.get()
+    permissions = [str(pk) for pk in Permission.objects.values_list("pk", flat=True)]
+    for path in (f"{GROUPS}add/", f"{GROUPS}{group.pk}/change/"):
+        assert client.post(path, {"name": "Mine", "permissions": permissions}).status_code == 403
+    client.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
+    client.post(GROUPS, {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"})
+    assert _state() == before
+
+
+def test_a_person_whom_a_manager_adds_or_changes_gets_no_rights(
+    client: Client, make_user: Callable[..., User], person: User
+) -> None:
+    client.force_login(_with(make_user("manager@example.org"), *PERSONAL))
+    group = Group.objects.create(name="Reviewers")
+    group.permissions.add(Permission.objects.get(codename="view_conversation"))
+    rights = {"administrator": "on", "reviewer": "on", "is_staff": "on", "is_superuser": "on"}
+    client.post(f"{PEOPLE}add/", {"email": "new@example.org", "groups": [group.pk], **rights})
+    form = {"email": person.email, "is_active": "on", "groups": [group.pk], **rights}
+    assert client.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
+    for email in ("new@example.org", person.email):
+        someone = User.objects.get(email=email)
+        assert (someone.is_staff, someone.is_superuser, someone.is_active) == (False, False, True)
+        assert not someone.get_all_permissions()
+        assert not someone.groups.exists()
+
+
+def test_a_log_in_link_ends_when_its_person_gets_other_rights(person: User) -> None:
+    """Else whoever made it could come in with rights that were given later."""
+    group = Group.objects.create(name="Reviewers")
+    group.permissions.add(Permission.objects.get(codename="view_conversation"))
+
+    def link_survives(change: Callable[[], object]) -> bool:
+        person.refresh_from_db()
+        token = login_token(person)
+        assert person_of_link(person.pk, token)
+        change()
+        return person_of_link(person.pk, token) is not None
+
+    assert not link_survives(lambda: person.groups.add(group))
+    assert not link_survives(lambda: person.user_permissions.add(Permission.objects.all()[0]))
+    assert not link_survives(lambda: User.objects.filter(pk=person.pk).update(is_staff=True))
+    assert not link_survives(lambda: User.objects.filter(pk=person.pk).update(is_superuser=True))
+
+
+def test_a_superuser_still_changes_groups_and_everybody(
+    client: Client, administrator: User, make_user: Callable[..., User]
+) -> None:
+    client.force_login(administrator)
+    permission = Permission.objects.get(codename="view_conversation")
+    answer = client.post(f"{GROUPS}add/", {"name": "Reviewers", "permissions": [permission.pk]})
+    assert answer.status_code == 302
+    assert list(Group.objects.get().permissions.all()) == [permission]
+    other = make_user("other@example.org", is_superuser=True, is_staff=True)
+    assert client.post(f"{PEOPLE}{other.pk}/login-link/").context["link"]
+
+
+def test_every_list_takes_only_the_filters_that_it_declares(client: Client, administrator: User) -> None:
+    client.force_login(administrator)
+    for model, model_admin in django_admin.site._registry.items():
+        assert isinstance(model_admin, SteadyAdmin), model
+        url = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        assert client.get(url).status_code == 200, url
+        for field in model._meta.get_fields():
+            for lookup in ("regex", "iregex", "startswith", "contains", "gt", "in"):
+                asked = f"{field.name}__{lookup}"
+                assert client.get(url, {asked: "^(a+)+$"}).status_code == 400, asked
+            if field.is_relation:
+                assert client.get(url, {f"{field.name}__pk__regex": "^(a+)+$"}).status_code == 400
+
+
+def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
+    client: Client, administrator: User
+) -> None:
+    client.force_login(administrator)
+    for model, model_admin in django_admin.site._registry.items():
+        if not model_admin.search_fields:
+            continue
+        url = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        for term in ("e " * 20_000, "e" * 201):
+            page = client.get(url, {"q": term})
+            assert page.status_code == 200
+            assert page.context["cl"].result_count == 0
+            assert "Shorten it." in page.content.decode()
