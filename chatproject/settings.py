@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -288,6 +289,9 @@ if env.text("OLLAMA_URL") != "off":
     CHAT_ACCOUNTS["ollama"] = Account("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
 if env.boolean("STEADY_DEMO", True):
     CHAT_ACCOUNTS["demo"] = Account("demo", "demo", "Demo")
+CHAT_ACCOUNTS = {
+    slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ACCOUNTS.items()
+}
 
 # --- Logging -------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from chat.providers.events import Usage
 def policy_for(model: ChatModel) -> StreamPolicy:
     """The times, limits and stages for one reply of this model."""
     return StreamPolicy(
-        connect_seconds=settings.CHAT_CONNECT_SECONDS,
         first_token_seconds=settings.CHAT_FIRST_TOKEN_SECONDS,
         silence_seconds=settings.CHAT_SILENCE_SECONDS,
         total_seconds=settings.CHAT_TOTAL_SECONDS,

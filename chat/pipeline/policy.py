@@ -23,8 +23,7 @@ type Validator = Callable[[str], str | None]
 class StreamPolicy:
     """Times are in seconds. A limit of None is no limit."""
 
-    connect_seconds: float | None = 30.0  # until the provider took the request, for each attempt
-    first_token_seconds: float | None = 300.0  # then until text, reasoning or a tool call; models may think
+    first_token_seconds: float | None = 300.0  # until text, reasoning or a tool call; models may think
     silence_seconds: float | None = 120.0  # between two events after that
     total_seconds: float | None = 3_600.0  # from the beginning to the end, with all attempts
     heartbeat_seconds: float = 15.0  # a heartbeat each time nothing came for that long

@@ -21,10 +21,9 @@ from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
-from chat.providers.sse import TRANSPORT_ERRORS, read_stream
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_stream
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
-CONNECT_SECONDS = 10.0
 
 
 class AnthropicProvider:
@@ -91,8 +90,9 @@ def _client(account: Account) -> anthropic.AsyncAnthropic:
         base_url=account.base_url or DEFAULT_BASE_URL,
         open_telemetry=False,
         max_retries=0,  # the pipeline retries
-        timeout=anthropic.Timeout(None, connect=CONNECT_SECONDS),  # the pipeline watches the clock
-        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False),
+        # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
+        timeout=anthropic.Timeout(None, connect=account.connect_seconds, pool=account.connect_seconds),
+        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     # ANTHROPIC_CUSTOM_HEADERS has no switch of its own. Gateways may know the key's older header only.
     client._custom_headers = {"x-api-key": account.api_key} if account.base_url else {}

@@ -18,6 +18,7 @@ class Account:
     name: str  # for people
     base_url: str | None = None  # None: the SDK's own default
     api_key: str = field(default="", repr=False)
+    connect_seconds: float = 10.0  # for a connection: its name looked up, TCP and TLS; not for an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Provider(Protocol):
         """Yields the answer's events, `Finished` last.
 
         Raises `ProviderError` before or in the middle of the stream, never an SDK's own exception. Ends
-        without `Finished` when the connection ended cleanly in mid-answer. Does not retry by itself.
+        without `Finished` when the connection ended cleanly in mid-answer. Does not retry by itself, and
+        limits the time for connecting only: headers may come with the first token.
         Cancelling the consumer or closing the iterator closes the upstream connection.
         """
         ...

@@ -10,14 +10,15 @@
     │   └── ContextLengthError  context_length    the conversation is longer than the model takes
     ├── RateLimitError          rate_limited      too many requests          retryable
     ├── OverloadedError         overloaded        the provider is busy       retryable
-    ├── UnavailableError        unavailable       its server failed          retryable
-    ├── ConnectionFailedError   connection        no connection, or cut      retryable
-    ├── TimeoutExceededError    timeout           a time limit passed        retryable
+    ├── UnavailableError        unavailable       its server failed
+    ├── ConnectionFailedError   connection        no connection, or cut      retryable if it never stood
+    ├── TimeoutExceededError    timeout           a time limit passed        retryable if it never stood
     └── MalformedStreamError    malformed         an answer we cannot read
 
-`retryable` says that the same request may work later. Whether it *is* retried is the pipeline's
-decision: never after visible output. `str(error)` is a sentence for people: what happened and what to
-do, with no key, address or provider internals. `detail` is for the log, already redacted of keys.
+`retryable` says that the provider did not take the request: it said so, or the request was never sent. Only
+then may the pipeline send it again by itself; any other call may be paid although nothing came of it.
+`str(error)` is a sentence for people: what happened and what to do, with no key, address or provider
+internals. `detail` is for the log, already redacted of keys.
 """
 
 from __future__ import annotations
@@ -31,11 +32,18 @@ class ProviderError(Exception):
     words = "The model provider reported an error. Try again, or choose another model."
 
     def __init__(
-        self, words: str | None = None, *, detail: str = "", retry_after: float | None = None
+        self,
+        words: str | None = None,
+        *,
+        detail: str = "",
+        retry_after: float | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(words or self.words)
         self.detail = detail
         self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class ConfigurationError(ProviderError):
@@ -87,13 +95,11 @@ class OverloadedError(ProviderError):
 
 class UnavailableError(ProviderError):
     code = "unavailable"
-    retryable = True
     words = "The provider's server failed. Wait a moment, then retry."
 
 
 class ConnectionFailedError(ProviderError):
     code = "connection"
-    retryable = True
     words = "The connection to the provider failed. Retry; if it stays, ask an administrator."
 
 
@@ -101,7 +107,6 @@ class TimeoutExceededError(ProviderError):
     """`phase` is `connect`, `first_token`, `silence` or `total`; empty when the provider gave up."""
 
     code = "timeout"
-    retryable = True
     words = "The provider did not answer in time. Retry, or choose another model."
 
     def __init__(
@@ -110,9 +115,10 @@ class TimeoutExceededError(ProviderError):
         *,
         detail: str = "",
         retry_after: float | None = None,
+        retryable: bool | None = None,
         phase: str = "",
     ) -> None:
-        super().__init__(words, detail=detail, retry_after=retry_after)
+        super().__init__(words, detail=detail, retry_after=retry_after, retryable=retryable)
         self.phase = phase
 
 

@@ -36,17 +36,20 @@ def from_stream(body: object, *, secret: str) -> ProviderError:
 
 def from_transport(error: BaseException, *, secret: str) -> ProviderError:
     """The error for a connection that failed or broke, from an SDK's or a transport's exception."""
-    detail = redact("; ".join(f"{type(link).__name__}: {link}" for link in _causes(error)), secret)
-    for link in _causes(error):
-        # Read first: the SDKs' aiohttp transport calls a refused connection a ConnectTimeout.
-        if isinstance(link, aiohttp.InvalidURL | httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+    # aiohttp's own word, if there is one: OpenAI's transport calls a refused connection a ConnectTimeout, and
+    # its SDK says "Request timed out" of that.
+    causes = list(_causes(error))
+    link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
+    detail = redact(str(link) or type(link).__name__, secret)
+    match link:
+        case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
             return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
-        if isinstance(link, aiohttp.ServerTimeoutError):
+        case aiohttp.ConnectionTimeoutError():
+            return errors.TimeoutExceededError(detail=detail, phase="connect", retryable=True)
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
+            return errors.ConnectionFailedError(detail=detail, retryable=True)
+        case aiohttp.ServerTimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return errors.TimeoutExceededError(detail=detail)
-        if isinstance(link, aiohttp.ClientError):
-            return errors.ConnectionFailedError(detail=detail)
-    if any(isinstance(link, httpx2.TimeoutException | TimeoutError) for link in _causes(error)):
-        return errors.TimeoutExceededError(detail=detail)
     return errors.ConnectionFailedError(detail=detail)
 
 
@@ -217,7 +220,7 @@ _STATUSES: dict[int, type[ProviderError]] = {
     408: errors.TimeoutExceededError,
     409: errors.UnavailableError,
     413: errors.ContextLengthError,
-    425: errors.UnavailableError,
+    425: errors.OverloadedError,
     429: errors.RateLimitError,
     503: errors.OverloadedError,
     504: errors.TimeoutExceededError,

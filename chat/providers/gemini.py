@@ -30,10 +30,9 @@ from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
-from chat.providers.sse import TRANSPORT_ERRORS, read_stream
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_stream
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
-CONNECT_SECONDS = 10.0
 
 
 class GeminiProvider:
@@ -44,7 +43,7 @@ class GeminiProvider:
             raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
         self.account = account
         self._negotiator = Negotiator(_CONCESSIONS)
-        self._transport = _Transport()
+        self._transport = _Transport(account.connect_seconds)
         self._models = _client(account, self._transport).aio.models
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
@@ -116,11 +115,12 @@ class _Transport(httpx2.AsyncBaseTransport):
     """Sends the SDK's requests with aiohttp. A good answer is kept unread in `_answers`, for the SDK there
     is an empty one; any other goes to the SDK, which makes an error of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect_seconds: float) -> None:
+        self._connect_seconds = connect_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self._session = self._session or _session()
+        self._session = self._session or _session(self._connect_seconds)
         request.headers.pop("accept-encoding", None)  # aiohttp names what it can decode
         # A redirect would carry the key's header to another host.
         response = await self._session.request(
@@ -143,10 +143,14 @@ class _Transport(httpx2.AsyncBaseTransport):
             await self._session.close()
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(connect_seconds: float) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),  # trusts whom the others do
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),  # the pipeline's the rest
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=LIMITS.keepalive_expiry,
+            ssl=httpx2.create_ssl_context(),  # trusts whom the others do
+        ),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),  # the pipeline's the rest
         trust_env=True,  # the machine's proxy, as the other SDKs do
     )
 

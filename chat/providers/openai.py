@@ -23,10 +23,9 @@ from chat.providers.errors import ConfigurationError, MalformedStreamError, Prov
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
-from chat.providers.sse import TRANSPORT_ERRORS, Decoder, read_stream, read_whole
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, Decoder, read_stream, read_whole
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-CONNECT_SECONDS = 10.0
 
 
 class OpenAIProvider:
@@ -129,8 +128,9 @@ def _client(account: Account) -> openai.AsyncOpenAI:
         webhook_secret="",
         base_url=account.base_url or DEFAULT_BASE_URL,
         max_retries=0,  # the pipeline retries
-        timeout=openai.Timeout(None, connect=CONNECT_SECONDS),  # the pipeline watches the clock
-        http_client=openai.DefaultAioHttpClient(follow_redirects=False),
+        # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
+        timeout=openai.Timeout(None, connect=account.connect_seconds, pool=account.connect_seconds),
+        http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     client.organization = client.project = None
     client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no switch of its own

@@ -20,6 +20,10 @@ from chat.providers.events import Finished, ProviderEvent
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 LINGER_SECONDS = 3.0
 
+# An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request that is
+# sent at that moment fails, may have been read, and is not sent again.
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=4.0)
+
 # What a broken transport raises, in whichever layer it is noticed.
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
 

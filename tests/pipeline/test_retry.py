@@ -52,6 +52,7 @@ async def test_the_last_attempts_error_is_raised() -> None:
         errors.BillingError,
         errors.ContextLengthError,
         errors.MalformedStreamError,
+        errors.UnavailableError,
     ],
 )
 def test_a_final_failure_is_not_tried_again(kind: type[errors.ProviderError]) -> None:
@@ -105,10 +106,11 @@ async def test_waits_grow_exponentially_up_to_a_bound(monkeypatch: pytest.Monkey
 
 
 @in_virtual_time
-async def test_a_stream_that_ends_having_said_nothing_is_a_failure() -> None:
-    provider = ScriptedProvider([Notice("waiting")], [Usage(1, 1)], [*words("x"), DONE])
-    assert text_of(await run(provider)) == "x"
-    assert len(provider.started) == 3
+async def test_a_stream_that_ends_having_said_nothing_is_a_failure_that_may_be_paid() -> None:
+    provider = ScriptedProvider([Notice("waiting"), Usage(1, 1)], [*words("x"), DONE])
+    with pytest.raises(errors.ConnectionFailedError):
+        await run(provider)
+    assert len(provider.started) == 1
 
 
 @in_virtual_time
@@ -117,23 +119,16 @@ async def test_an_empty_answer_with_an_end_marker_is_an_answer() -> None:
     assert await run(provider) == [Usage(1, 0), DONE]
 
 
+@pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimeoutExceededError])
+@pytest.mark.parametrize("never_sent", [False, True])
 @in_virtual_time
-async def test_an_attempt_that_does_not_connect_is_given_up_and_tried_again() -> None:
-    provider = ScriptedProvider([1_000.0], [*words("x"), DONE])
-    events = await run(provider, StreamPolicy(connect_seconds=30))
-    assert text_of(events) == "x"
-    assert 30 <= provider.started[1] <= 31
-    assert provider.closed == 2
-
-
-@in_virtual_time
-async def test_the_connect_limit_names_its_phase() -> None:
-    with pytest.raises(errors.TimeoutExceededError) as raised:
-        await run(ScriptedProvider([1_000.0]), StreamPolicy(max_attempts=1))
-    assert raised.value.phase == "connect"
-
-
-@in_virtual_time
-async def test_after_connecting_the_connect_limit_is_over() -> None:
-    provider = ScriptedProvider([Notice("waiting"), 1_000.0, *words("x"), DONE])
-    assert text_of(await run(provider, StreamPolicy(connect_seconds=30))) == "x"
+async def test_only_a_connection_that_never_stood_is_tried_again(
+    kind: type[errors.ProviderError], never_sent: bool
+) -> None:
+    provider = ScriptedProvider([kind(retryable=never_sent)], [*words("x"), DONE])
+    if never_sent:
+        assert text_of(await run(provider)) == "x"
+    else:
+        with pytest.raises(kind):
+            await run(provider)
+    assert len(provider.started) == 1 + never_sent

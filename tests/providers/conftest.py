@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
 
 import pytest
 
@@ -13,7 +14,9 @@ from tests.providers.wire import Wire, serve
 
 KEY = "sk-canary-0123456789abcdef"
 
-type Connect = Callable[[str], Provider]
+
+class Connect(Protocol):
+    def __call__(self, name: str, **fields: Any) -> Provider: ...
 
 
 @pytest.fixture
@@ -28,12 +31,14 @@ def connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Connect:
     """Gives the adapter for a wire format, as the registry makes it, with the scripted server's address.
 
     `openai` is the adapter for api.openai.com, which speaks Responses, with that host's requests brought
-    to the scripted server; `openai_chat` is the same adapter at another address.
+    to the scripted server; `openai_chat` is the same adapter at another address. `fields` are more of the
+    account's.
     """
 
-    def connect(name: str) -> Provider:
+    def connect(name: str, **fields: Any) -> Provider:
         kind = "openai" if name == "openai_chat" else name
-        provider = provider_for(Account(name, kind, name, base_url=wire.base_url(name), api_key=KEY))
+        fields = {"base_url": wire.base_url(name), "api_key": KEY, **fields}
+        provider = provider_for(Account(name, kind, name, **fields))
         if name == "openai":
             monkeypatch.setattr(provider, "_speaks_responses", True)
         return provider

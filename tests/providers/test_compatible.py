@@ -124,9 +124,8 @@ def test_calls_without_an_index_or_with_repeated_ids_are_told_apart() -> None:
     ],
 )
 def test_errors_in_the_stream_come_in_many_shapes(payload: dict[str, Any]) -> None:
-    with pytest.raises(errors.ProviderError) as raised:
+    with pytest.raises((errors.OverloadedError, errors.UnavailableError)):
         decode(delta(content="a"), payload)
-    assert raised.value.retryable
 
 
 @pytest.mark.parametrize(

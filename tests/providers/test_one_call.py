@@ -1,0 +1,109 @@
+"""How often a provider is called for one answer: the whole chain and the real SDKs, at a server that counts.
+
+A call may be paid once the provider has taken it. So there is another one only where it said that it did not
+take the first, or where the first was never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chat.pipeline.compose import compose
+from chat.pipeline.policy import StreamPolicy
+from chat.providers import errors
+from chat.providers.base import Provider
+from chat.providers.events import ProviderEvent, TextDelta
+from tests.providers.conftest import Connect, ask
+from tests.providers.wire import FORMATS, Wire
+
+pytestmark = pytest.mark.parametrize("name", FORMATS)
+
+POLICY = StreamPolicy(max_attempts=3, base_delay=0.01)
+
+
+async def answer(provider: Provider, script: str, policy: StreamPolicy = POLICY) -> list[ProviderEvent]:
+    events, _ = compose(provider, ask(script), policy)
+    return [event async for event in events]
+
+
+def text_of(events: list[ProviderEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
+    """A server that takes connections and never says a word: its address, and the connections."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def keep(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+        for writer in connections:
+            writer.transport.abort()
+
+
+async def test_headers_that_come_with_the_first_token_are_waited_for_in_one_call(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    provider = connect(name, connect_seconds=0.2)
+    assert text_of(await answer(provider, "/wire first=1 tokens=2")) == "word0 word1 "
+    assert len(wire.log) == 1
+
+
+async def test_headers_that_never_come_end_at_the_first_tokens_limit_in_one_call(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=0.5)
+    with pytest.raises(errors.TimeoutExceededError) as raised:
+        await answer(connect(name, connect_seconds=0.1), "/wire hang=-1", policy)
+    assert raised.value.phase == "first_token"
+    assert len(wire.log) == 1
+
+
+@pytest.mark.parametrize(
+    "script", ["fail=408", "fail=409", "fail=500", "fail=502", "fail=504", "cut=0", "drop=0", "hang=0"]
+)
+async def test_what_the_provider_may_have_taken_is_not_sent_again(
+    connect: Connect, wire: Wire, name: str, script: str
+) -> None:
+    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=0.5)
+    with pytest.raises(errors.ProviderError):
+        await answer(connect(name), f"/wire {script}", policy)
+    assert len(wire.log) == 1
+
+
+@pytest.mark.parametrize("status", [425, 429, 503, 529])
+async def test_what_the_provider_said_that_it_did_not_take_is_sent_again(
+    connect: Connect, wire: Wire, name: str, status: int
+) -> None:
+    assert text_of(await answer(connect(name), f"/wire fail={status} fails=2 tokens=1")) == "word0 "
+    assert len(wire.log) == 3
+
+
+async def test_a_server_that_refuses_connections_is_tried_again(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    wire.origin = "http://127.0.0.1:9"
+    events, meter = compose(connect(name), ask("hello"), POLICY)
+    with pytest.raises(errors.ConnectionFailedError) as raised:
+        async for _ in events:
+            pass
+    assert meter.attempts == 3
+    assert "Connect call failed" in raised.value.detail and "timed out" not in raised.value.detail
+
+
+async def test_a_handshake_that_hangs_is_given_up_at_the_limit_for_connecting_and_tried_again(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    async with silent() as (address, connections):
+        wire.origin = f"https://{address}"
+        with pytest.raises(errors.TimeoutExceededError) as raised:
+            await answer(connect(name, connect_seconds=0.2), "hello")
+        assert raised.value.phase == "connect"
+        assert len(connections) == 3
