@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from chat.pipeline.policy import STOPPED_BY_US, Events, StreamPolicy
-from chat.pipeline.tokens import TokenCounter, estimate_tokens
+from chat.pipeline.tokens import TokenCounter, request_tokens
 from chat.providers.base import ChatRequest
 from chat.providers.events import (
     Finished,
@@ -21,9 +21,6 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-
-_FILE_TOKENS = 1_000  # a picture of middling size
-_TURN_TOKENS = 4  # the wrapping of each message
 
 
 class Meter:
@@ -84,14 +81,7 @@ class Meter:
 
     @cached_property
     def _input_tokens(self) -> int:
-        turns = self._request.turns
-        texts = [self._request.system]
-        for turn in turns:
-            texts.append(turn.text)
-            texts.extend(result.text for result in turn.tool_results)
-            texts.extend(call.arguments for call in turn.tool_calls)
-        files = sum(len(turn.files) for turn in turns)
-        return sum(map(estimate_tokens, texts)) + files * _FILE_TOKENS + len(turns) * _TURN_TOKENS
+        return request_tokens(self._request)
 
     def count(self, event: ProviderEvent) -> bool:
         """Takes note of `event`; True if it grew the answer."""
