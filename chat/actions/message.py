@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Q
@@ -30,7 +30,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
         live = Generation.objects.live().filter(message__in=gone)
         replies = list(live.values_list("pk", flat=True))
         live.update(stop_requested=True)
-        gone.update(shown=False, deleted_at=timezone.now())
+        gone.update(shown=False, deleted_at=timezone.now(), deletion=uuid4())
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
         for reply in replies:
@@ -46,7 +46,8 @@ def restore_message(user: User, message_id: UUID) -> Message:
         went_on = conversation.messages.filter(shown=True, position__gt=message.position).exists()
         if message.deleted_at is None or went_on or (message.parent and not message.parent.shown):
             raise ConflictError("The conversation went on since. What was deleted cannot come back.")
-        conversation.messages.filter(deleted_at=message.deleted_at).update(shown=True, deleted_at=None)
+        together = Q(pk=message.pk) | Q(deletion=message.deletion, deletion__isnull=False)
+        conversation.messages.filter(together).update(shown=True, deleted_at=None, deletion=None)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
     return message
@@ -74,8 +75,8 @@ def show_version(user: User, message_id: UUID, version_id: UUID) -> Message:
         while path[-1] != version_id:
             path.append(parents[path[-1]])
         # With those that were asked for side by side with what is on it.
-        asked_at = kept.filter(pk__in=path[:-1]).values("generation__queued_at")
-        beside = Q(parent__in=path, generation__queued_at__in=asked_at)
+        batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
+        beside = Q(parent__in=path, generation__batch__in=batches)
         kept.filter(Q(pk__in=path) | beside).update(shown=True)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)

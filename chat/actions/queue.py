@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -28,7 +29,7 @@ def queue_replies(
     this process serves and no reply before them runs. The caller holds the conversation's lock and saves it.
     """
     lease = taken() if runner.accepting and not _waits(prompt) else {}
-    replies, generations = [], []
+    replies, generations, batch = [], [], uuid4()
     for model in models:
         version = conversation.next_version()
         reply = Message(
@@ -45,6 +46,7 @@ def queue_replies(
             model=model,
             model_label=model.label,
             continues=continues,
+            batch=batch,
             queued_at=Now(),
             **lease,
         )

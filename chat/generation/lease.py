@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from chat.generation.context import ModelGoneError, prepare
 from chat.live.hints import hints
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
 from chat.pipeline.meter import Meter
@@ -34,7 +34,7 @@ NEVER_STARTED = "The server stopped before this reply could begin. Retry to send
 def taken() -> dict[str, Any]:
     """The fields of a generation that this process takes at this moment."""
     return {
-        "owner": PROCESS_NAME,
+        "owner": process_name(),
         "status": Status.RUNNING,
         "started_at": Now(),
         "heartbeat_at": Now(),
@@ -43,7 +43,7 @@ def taken() -> dict[str, Any]:
 
 def give_back(generation_id: UUID) -> bool:
     """Queues again what was taken and not begun; false if there is no such thing (yet)."""
-    mine = Generation.objects.filter(pk=generation_id, owner=PROCESS_NAME, status=Status.RUNNING)
+    mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
     return bool(mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None))
 
 
@@ -68,7 +68,7 @@ def claim(generation_id: UUID) -> Generation | None:
 
 def finish(generation: Generation, status: Status, segments: Iterable[Segment], **fields: Any) -> list[UUID]:
     """The `end` of what this process holds, then the queued generations that waited for it."""
-    end(generation.pk, PROCESS_NAME, status, segments, **fields)
+    end(generation.pk, process_name(), status, segments, **fields)
     return waiting_after(generation.message_id)
 
 
@@ -91,7 +91,7 @@ class Leases(NamedTuple):
 def leases_of(generation_ids: Collection[UUID], *, renew: bool) -> Leases:
     """The leases of this process among these generations, `renew`ed if it is time. To stop are those that
     somebody asked to, whose conversation was deleted, or whose person may not use Steady any more."""
-    mine = Generation.objects.filter(pk__in=generation_ids, owner=PROCESS_NAME, status=Status.RUNNING)
+    mine = Generation.objects.filter(pk__in=generation_ids, owner=process_name(), status=Status.RUNNING)
     if renew:
         mine.update(heartbeat_at=Now())
     rows = mine.values_list(
@@ -171,7 +171,7 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
         status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
     )
     if not grace:
-        stale = stale.exclude(owner=PROCESS_NAME)  # claimed here since `running` was asked for
+        stale = stale.exclude(owner=process_name())  # claimed here since `running` was asked for
     return {Orphan(*row) for row in stale.exclude(pk__in=running).values_list("pk", "heartbeat_at")}
 
 

@@ -24,7 +24,7 @@ from chat.database import run_unit
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.hub import hub
 from chat.live.pacing import Pacer
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.live.replica import replicas
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.sentinel import Viewer, sentinel
@@ -133,7 +133,7 @@ class _Thread:
         """Whether a reply that this process makes is not here: committed and not begun yet, or ended since.
         Then another look tells which."""
         generations = [message.reply for message in look.messages if message.reply]
-        if all(it.owner != PROCESS_NAME or not it.is_live or it.pk in hub.logs for it in generations):
+        if all(it.owner != process_name() or not it.is_live or it.pk in hub.logs for it in generations):
             self.untimely = 0
             return False
         self.untimely += 1
@@ -172,7 +172,7 @@ class _Thread:
         if not owner:
             return None
         stack = ExitStack()  # closed with the reply
-        if owner == PROCESS_NAME:
+        if owner == process_name():
             log = hub.logs.get(reply_id)
         else:
             log = stack.enter_context(replicas.watching(reply_id))

@@ -25,7 +25,8 @@ class Conversation(models.Model):
     so "what changed since v" is one query. `path_version` is the version at which the shown path last
     changed other than by growing: who is behind it must take the thread anew. `last_position` is the
     order of the newest message: order is an integer assigned in the transaction that writes, never a
-    clock. A deleted conversation keeps its row, so that its id cannot be taken again."""
+    clock. `sent_from` is the position of the first message that the last reply's model was sent, 0 if it was
+    sent all. A deleted conversation keeps its row, so that its id cannot be taken again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -35,6 +36,7 @@ class Conversation(models.Model):
     version = models.PositiveBigIntegerField(default=0)
     path_version = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
+    sent_from = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     head = models.ForeignKey(
         "chat.Message",
         null=True,

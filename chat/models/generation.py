@@ -35,7 +35,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
 class Generation(models.Model):
     """`owner` names the process that holds the lease, which `heartbeat_at` (database time) keeps alive.
-    Every write of the owner is conditional on still being the owner: a late writer changes nothing."""
+    Every write of the owner is conditional on still being the owner: a late writer changes nothing.
+
+    `batch` is the same for the replies that one prompt asked for together. `sent_from` is the position of the
+    first message that the model was sent, `input_estimate` our estimate of the tokens of all that was; both
+    are None until that is known."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="generations")
@@ -47,6 +51,7 @@ class Generation(models.Model):
     model_label = models.CharField(max_length=200, help_text="The model's name at the time.")
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
 
+    batch = models.UUIDField(null=True, blank=True)
     owner = models.CharField(max_length=64, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     stop_requested = models.BooleanField(default=False)
@@ -57,6 +62,8 @@ class Generation(models.Model):
     first_text_at = models.DateTimeField(null=True, blank=True, help_text="When the reasoning was over.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    sent_from = models.PositiveIntegerField(null=True, blank=True)
+    input_estimate = models.PositiveIntegerField(null=True, blank=True)
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
     cached_input_tokens = models.PositiveIntegerField(default=0)

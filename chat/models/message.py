@@ -56,7 +56,8 @@ class Message(models.Model):
     ends the journal is its record.
 
     `client_id` is the sender's own id of a prompt: sending it again gives the same message (unique per
-    conversation). `position` orders the messages of a conversation."""
+    conversation). `position` orders the messages of a conversation. `deletion` is the same for what was
+    deleted together."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
@@ -73,6 +74,7 @@ class Message(models.Model):
     version = models.PositiveBigIntegerField(help_text="The conversation's version that last changed it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    deletion = models.UUIDField(null=True, blank=True, editable=False)
 
     objects = MessageQuerySet.as_manager()
 

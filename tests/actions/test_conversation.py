@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -155,6 +155,20 @@ def test_deleting_a_message_takes_what_follows_and_gives_it_back(person: User, m
     assert conversation_for(person, first.conversation_id).head == last
 
 
+def test_what_was_deleted_at_the_same_moment_but_not_together_stays_deleted(
+    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.actions.message.timezone.now", lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    first, reply = ask(person, model)
+    second, last = ask(person, model, first.conversation_id)
+    delete_message(person, last.pk)
+    delete_message(person, second.pk)
+    restore_message(person, second.pk)
+    assert shown(first.conversation_id) == [first, reply, second]
+    restore_message(person, last.pk)
+    assert shown(first.conversation_id) == [first, reply, second, last]
+
+
 def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: ChatModel) -> None:
     first, _ = ask(person, model)
     second, _ = ask(person, model, first.conversation_id)
@@ -272,6 +286,23 @@ def test_replies_side_by_side_come_back_together_with_the_version_before_them(
     Generation.objects.update(status=Status.COMPLETE)
     before = [message.pk for message in shown(chat)]
     assert len(before) == 5
+    show_version(person, second.pk, first.pk)
+    show_version(person, first.pk, second.pk)
+    assert [message.pk for message in shown(chat)] == before
+
+
+def test_a_version_that_was_asked_for_at_the_same_moment_does_not_come_back_beside_the_other(
+    person: User, model: ChatModel
+) -> None:
+    prompt, first = ask(person, model)
+    chat = prompt.conversation_id
+    second = retry_reply(person, first.pk)
+    Generation.objects.update(status=Status.COMPLETE)
+    _, answer = ask(person, model, chat)
+    anew = retry_reply(person, answer.pk)
+    Generation.objects.update(status=Status.COMPLETE, queued_at=timezone.now())  # a clock of whole seconds
+    before = [message.pk for message in shown(chat)]
+    assert anew.pk in before and answer.pk not in before
     show_version(person, second.pk, first.pk)
     show_version(person, first.pk, second.pk)
     assert [message.pk for message in shown(chat)] == before

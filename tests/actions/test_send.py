@@ -19,7 +19,7 @@ from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
 from chat.generation.runner import runner
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +65,7 @@ def test_a_process_that_serves_takes_the_reply_with_the_prompt_unless_it_must_wa
     monkeypatch.setattr(runner, "accepting", True)
     first = send(person, model)
     taken = Generation.objects.get()
-    assert (taken.status, taken.owner) == (Status.RUNNING, PROCESS_NAME)
+    assert (taken.status, taken.owner) == (Status.RUNNING, process_name())
     assert taken.started_at and taken.heartbeat_at
     send(person, model, "And then?", conversation_id=first.message.conversation_id)
     waiting = Generation.objects.exclude(pk=taken.pk).get()

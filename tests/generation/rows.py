@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from django.utils import timezone
 
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.models import (
     ChatModel,
     Conversation,
@@ -26,7 +26,7 @@ def a_reply(
     *,
     pk: UUID | None = None,
     status: Status = Status.RUNNING,
-    by: str = PROCESS_NAME,
+    by: str = process_name(),
     seconds_ago: float = 0,
 ) -> Generation:
     """A prompt and its reply in a new conversation; the process `by` renewed its lease so long ago."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 from chat.database import run_unit
 from chat.generation import lease
 from chat.generation.journal import Journal, Record
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Generation, Status, User
 from tests.generation.rows import a_reply, journalled
@@ -59,7 +59,7 @@ async def test_each_tick_commits_what_is_new(person: User) -> None:
 async def test_nothing_is_written_for_a_reply_that_has_ended(person: User) -> None:
     it = await watched(person)
     await it.says("One ")
-    await run_unit(lease.end, it.generation.pk, PROCESS_NAME, Status.COMPLETE, [Segment("text", "One ")])
+    await run_unit(lease.end, it.generation.pk, process_name(), Status.COMPLETE, [Segment("text", "One ")])
     await it.says("two")
     assert await run_unit(journalled, it.generation.pk) == ""
     assert it.told == ["lost"]

@@ -15,7 +15,7 @@ from chat.live import follow as follow_module
 from chat.live.changes import Closed, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.hub import hub
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.sentinel import Viewer
 from chat.models import Conversation, Status, User
@@ -112,7 +112,7 @@ async def test_a_reply_leaves_nothing_behind_in_who_watched_it(
     async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
         await anext(changes)
         assert hub.is_watched(reply.pk)
-        await run_unit(end, reply.pk, PROCESS_NAME, Status.COMPLETE, [])
+        await run_unit(end, reply.pk, process_name(), Status.COMPLETE, [])
         hub.wake(reply.conversation_id, structural=True)
         await anext(changes)
         assert not hub.is_watched(reply.pk)

@@ -35,7 +35,7 @@ from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
 from chat.live.hints import hints
-from chat.live.process import PROCESS_NAME
+from chat.live.process import process_name
 from chat.live.sentinel import Viewer, sentinel
 from chat.models import LIVE, ChatModel, Generation, Message, ModelProvider, User
 from chat.providers import registry
@@ -232,7 +232,7 @@ class World(RuleBasedStateMachine):
         tasks = [task for _, task in runner._runs.values()]
         if tasks:
             self.run(asyncio.wait(tasks))
-        self.run(run_unit(Generation.objects.filter(owner=PROCESS_NAME).update, owner="dead"))
+        self.run(run_unit(Generation.objects.filter(owner=process_name()).update, owner="dead"))
         self.run(runner.recovery.sweep(is_alone=True))
         self.settle()
 
