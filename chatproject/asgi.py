@@ -7,6 +7,7 @@ scope; one that has none (plain `daphne`) starts it with its first connection.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
@@ -38,6 +39,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def _start() -> None:
     """Raises `StartError` in a second process on one SQLite database."""
     bootstrap.lock_sqlite()
+    with suppress(OSError):  # There is none yet: then nothing is in it, and each page says so.
+        bootstrap.hold_sqlite_file()
     await runner.start()
 
 

@@ -103,6 +103,7 @@ DATABASES = {"default": installation.database()}
 _database = DATABASES["default"]
 SQLITE = _database["ENGINE"].endswith("sqlite3")
 if SQLITE:
+    _database["ENGINE"] = "chat.backends.sqlite3"
     # IMMEDIATE: a transaction that will write takes its lock at the start and waits for it, where a
     # DEFERRED one fails half-way with "database is locked" (1,094 of 1,200, measured).
     _database["OPTIONS"] = {

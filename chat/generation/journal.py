@@ -52,17 +52,19 @@ class Journal:
         self._ticked = asyncio.Condition()
         self._ticking = asyncio.Lock()
         self._beaten = 0.0
+        self.alive_at: float | None = None  # monotonic time of the last tick that worked
         self.healthy = True
 
     def start(self) -> None:
         self._ticked, self._ticking = asyncio.Condition(), asyncio.Lock()
+        self.alive_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="journal")
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+            self._task = self.alive_at = None
 
     def open(self, record: Record) -> None:
         self._records[record.reply_id] = record
@@ -98,6 +100,8 @@ class Journal:
                 except Exception:  # the journal of all replies: nothing may end it
                     logger.exception("The journal stumbled; trying again.")
                     self.healthy = False
+            else:
+                self.alive_at = time.monotonic()
             await asyncio.sleep(max(0.02, PERIOD - (time.monotonic() - started)))
 
     async def tick(self) -> None:
@@ -130,6 +134,7 @@ class Journal:
         if not self.healthy:
             logger.warning("The journal writes again.")
         self.healthy = True
+        self.alive_at = time.monotonic()
         if is_beat:
             self._beaten = time.monotonic()
         for record, _, end, _ in batch:

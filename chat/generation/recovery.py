@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -41,15 +42,17 @@ class Recovery:
         self.on_interrupted: Callable[[UUID], None] = lambda generation_id: None
         self._suspects: set[Orphan] = set()
         self._task: asyncio.Task[None] | None = None
+        self.alive_at: float | None = None  # monotonic time of the last sweep that worked
 
     def start(self) -> None:
+        self.alive_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="recovery")
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+            self._task = self.alive_at = None
 
     async def _run(self) -> None:
         # On SQLite there is exactly one server process, so at its start every other lease is dead.
@@ -58,6 +61,7 @@ class Recovery:
             try:
                 await self.sweep(is_alone=is_alone)
                 is_alone = False
+                self.alive_at = time.monotonic()
             except DatabaseError as error:
                 logger.warning("The sweep for interrupted replies could not look: %s", error)
             except Exception:

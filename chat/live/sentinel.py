@@ -62,15 +62,17 @@ class Sentinel:
         self._viewers: Counter[Viewer] = Counter()
         self._versions: dict[UUID, int] = {}
         self._task: asyncio.Task[None] | None = None
+        self.alive_at: float | None = None  # monotonic time of the last look that worked
 
     def start(self) -> None:
+        self.alive_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="sentinel")
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+            self._task = self.alive_at = None
 
     @contextmanager
     def guarding(self, viewer: Viewer) -> Iterator[None]:
@@ -100,6 +102,7 @@ class Sentinel:
             await asyncio.sleep(PERIOD)
             try:
                 await self.look()
+                self.alive_at = time.monotonic()
             except DatabaseError as error:
                 # While nothing can be written, nobody can lose a right either; the next look decides.
                 logger.warning("The watch over open pages could not look: %s", error)

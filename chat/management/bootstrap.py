@@ -20,6 +20,7 @@ from django.db import DatabaseError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
+from chat.backends import held_file
 from chat.management.errors import StartError
 
 _LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
@@ -81,9 +82,9 @@ def lock_sqlite() -> None:
     _held = lock
 
 
-def prepare_database() -> bool:
-    """Migrates where needed; True if it did. Several processes may come here at once. Raises
-    `StartError` when the database is locked, unreachable, or newer than this code."""
+def prepare_database() -> str:
+    """Migrates where needed; returns what was done in words, "" if nothing. Several processes may come here
+    at once. Raises `StartError` when the database is locked, unreachable, or newer than this code."""
     try:
         with alone():
             executor = MigrationExecutor(connection)
@@ -100,13 +101,22 @@ def prepare_database() -> bool:
                     "(docs/upgrade.md)."
                 )
             if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                return False
+                return ""
             call_command("migrate", interactive=False, verbosity=0)
-            return True
+            return (
+                "The database is up to date." if applied else f"A new database was made {_database_place()}."
+            )
     except DatabaseError as error:
         raise StartError(database_words(error)) from error
     finally:
         connection.close()
+
+
+def hold_sqlite_file() -> None:
+    """From now on nothing is written, and so nothing acknowledged, once the file of the SQLite database is
+    deleted or replaced."""
+    if settings.SQLITE:
+        held_file.hold(connection.settings_dict["NAME"])
 
 
 @contextmanager
@@ -161,6 +171,13 @@ def _static_fingerprint() -> str:
             content = hashlib.sha256(Path(storage.path(name)).read_bytes()).hexdigest()
             digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def _database_place() -> str:
+    name = connection.settings_dict["NAME"]
+    if settings.SQLITE:
+        return f"at {Path(name).absolute()}"
+    return f"in {name} on {connection.settings_dict['HOST'] or 'this machine'}"
 
 
 def _unwritable(path: Path) -> str:

@@ -9,6 +9,7 @@ from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
 from chat.models.message import Message, Role
 from chat.models.preferences import Preferences
+from chat.models.probe import Probe
 from chat.models.user import User
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Message",
     "ModelProvider",
     "Preferences",
+    "Probe",
     "Role",
     "Status",
     "TranscriptRead",

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from chat.backends import held_file
 from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Message
@@ -24,6 +25,15 @@ from chat.rendering.bodies import bodies
 from chat.rendering.words import seconds
 
 NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
+NO_DATABASE_FILE = (
+    "The server's database file was deleted or replaced. Nothing was changed; "
+    "an administrator must restart the server."
+)
+
+
+def no_database() -> str:
+    """Why the database could not be used, for people."""
+    return NO_DATABASE_FILE if held_file.is_gone() else NO_DATABASE
 
 
 def partial(target: str, swap: str, html: str) -> str:

@@ -79,6 +79,10 @@ KNOWN = (
     _("The provider's address does not answer as expected. Ask an administrator to check it."),
     _("The provider's content filter refused this prompt. Try to word it differently."),
     _("The server's database does not answer. Nothing was changed; try again."),
+    _(
+        "The server's database file was deleted or replaced. Nothing was changed; "
+        "an administrator must restart the server."
+    ),
     _("The page sent something that cannot be read. Reload it."),
     _("The message is not text."),
     _("The page said hello twice. Reload it."),

@@ -109,7 +109,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_notice(error, frame)
         except DatabaseError as error:
             logger.error("A frame could not be handled: %s", error)
-            await self._send_notice(ActionError(fragments.NO_DATABASE), frame)
+            await self._send_notice(ActionError(fragments.no_database()), frame)
 
     async def _send_notice(self, error: Exception, frame: dict[str, Any]) -> None:
         try:

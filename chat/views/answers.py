@@ -73,7 +73,7 @@ def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpR
 
 def unavailable(request: PersonRequest) -> HttpResponseBase:
     """What can be said without the database: no session, no person, no context of theirs."""
-    words = gettext(fragments.NO_DATABASE)
+    words = gettext(fragments.no_database())
     if request.htmx:
         return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=503)
     if request.accepts("text/html"):

@@ -7,8 +7,8 @@ import asyncio
 import resource
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -156,3 +156,28 @@ async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_m
         assert steady.prompts(client_id) == []
         assert await other.ask("again /wire tokens=5", client_id) == client_id
         assert await other.ended() == "complete"
+
+
+@pytest.mark.parametrize("fault", [locked, full])
+async def test_readiness_tells_of_a_database_that_takes_no_writes(
+    steady: Installation, person: Person, fault: Callable[[Stack], AbstractContextManager[None]]
+) -> None:
+    if fault is full and steady.backend == "postgres":
+        pytest.skip("A full disk is the database server's; to Steady it is an error like any other.")
+    url, said = steady.processes[0].url, len(steady.processes[0].log())
+
+    async def until(status: int) -> str:
+        async with asyncio.timeout(40):
+            while (answer := await person.get("/readyz", url))[0] != status:
+                await asyncio.sleep(0.1)
+        return answer[1]
+
+    await until(200)
+    with fault(steady):
+        if fault is full:  # SQLite's log may have room that it can use again
+            resource.prlimit(steady.processes[0].pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        assert "The database" in await until(503)
+        assert (await person.get("/healthz", url))[0] == 200
+    await until(200)
+    log = steady.processes[0].log()[said:]
+    assert (log.count("Not ready for work: database"), log.count("Ready for work again")) == (1, 1)

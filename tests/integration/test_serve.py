@@ -41,13 +41,14 @@ def server(tmp_path: Path) -> ServerProcess:
 
 def test_a_second_start_has_nothing_left_to_do(server: ServerProcess) -> None:
     server.start()
-    assert "The database is up to date." in server.log()
+    assert f"A new database was made at {server.data_dir / 'steady.sqlite3'}." in server.log()
     assert server.stop() == 0
     said = len(server.log())
     server.start()
     assert server.stop() == 0
     again = server.log()[said:]
     assert "up to date" not in again
+    assert "new database" not in again
     assert "collected" not in again
 
 

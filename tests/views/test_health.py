@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from chat.generation import readiness
+from chat.generation.readiness import Readiness
 from chat.generation.runner import runner
+from chat.live.sentinel import sentinel
+from chat.models import Probe
 from chat.views import health
 
 
 @pytest.fixture
-def accepting(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Readiness:
+    """Of a process that takes work, asked for the first time."""
     monkeypatch.setattr(runner, "accepting", True)
-    monkeypatch.setattr(health, "_migrated", False)
+    it = Readiness(runner)
+    monkeypatch.setattr(health, "readiness", it)
+    return it
 
 
 @pytest.mark.django_db
@@ -34,23 +44,34 @@ def test_health_is_answered_to_the_machine_itself(client: Client) -> None:
         assert client.get("/healthz", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.django_db
-def test_a_ready_process_says_so(
-    client: Client, accepting: None, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_ready_process_says_so_after_a_real_write(client: Client, fresh: Readiness) -> None:
     assert client.get("/readyz").json() == {
         "ready": True,
         "database": "ok",
         "migrations": "ok",
         "replies": "ok",
+        "journal": "ok",
+        "sessions": "ok",
+        "recovery": "ok",
     }
-    with django_assert_max_num_queries(1):
-        assert client.get("/readyz").status_code == 200
+    assert Probe.objects.count() == 1
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
+def test_probes_of_one_second_share_one_write(
+    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "SHARED_SECONDS", 3600)
+    assert client.get("/readyz").status_code == 200
+    Probe.objects.all().delete()
+    assert client.get("/readyz").status_code == 200
+    assert not Probe.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_stopping_process_is_not_ready(
-    client: Client, accepting: None, monkeypatch: pytest.MonkeyPatch
+    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "accepting", False)
     answer = client.get("/readyz")
@@ -58,24 +79,50 @@ def test_a_stopping_process_is_not_ready(
     assert "stopping" in answer.json()["replies"]
 
 
-@pytest.mark.django_db
-def test_a_missing_migration_is_told(client: Client, accepting: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'chat'")
-    answer = client.get("/readyz")
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_migration_is_told(client: Client, fresh: Readiness) -> None:
+    rows = MigrationRecorder.Migration.objects.filter(app="chat")
+    last = rows.latest("id")
+    rows.filter(pk=last.pk).delete()
+    try:
+        answer = client.get("/readyz")
+    finally:
+        last.save(force_insert=True)
     assert answer.status_code == 503
     assert "Migrations are missing" in answer.json()["migrations"]
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_an_unreachable_database_is_told_without_its_address(
-    client: Client, accepting: None, monkeypatch: pytest.MonkeyPatch
+    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise DatabaseError("connection to postgres://u:hidden@h failed")
 
-    monkeypatch.setattr(health, "MigrationExecutor", fail)
+    monkeypatch.setattr(readiness, "MigrationExecutor", fail)
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["database"] == "The database cannot be reached."
     assert b"hidden" not in answer.content
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["journal", "sessions", "recovery"])
+def test_a_loop_that_stands_still_is_told_and_logged_once(
+    client: Client,
+    fresh: Readiness,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = {"journal": runner.journal, "sessions": sentinel, "recovery": runner.recovery}[name]
+    caplog.set_level("INFO")
+    monkeypatch.setattr(loop, "alive_at", time.monotonic() - 61)
+    for _ in range(3):
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert "61 s ago" in answer.json()[name]
+    monkeypatch.setattr(loop, "alive_at", time.monotonic())
+    assert client.get("/readyz").status_code == 200
+    told = [record.getMessage() for record in caplog.records if record.name == readiness.__name__]
+    assert [words.partition(":")[0] for words in told] == ["Not ready for work", "Ready for work again."]

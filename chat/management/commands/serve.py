@@ -51,8 +51,9 @@ class Command(BaseCommand):
         listener = server.listen(host, port)
         bootstrap.prepare_directories()
         bootstrap.lock_sqlite()
-        if bootstrap.prepare_database():
-            self._say("The database is up to date.")
+        if done := bootstrap.prepare_database():
+            self._say(done)
+        bootstrap.hold_sqlite_file()
         if bootstrap.collect_static():
             self._say("The static files are collected.")
         welcome = _first_admin()

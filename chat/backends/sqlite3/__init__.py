@@ -1,0 +1,1 @@
+"""SQLite for a process that notices when its file is deleted or replaced."""
