@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ADMIN = "admin@example.org"
 PASSWORD = "a long enough passphrase"
 _INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
-_READY = re.compile(r"Steady is ready: (http://\S+)")
+_READY = re.compile(r"Steady is ready: (https?://\S+)")
 
 
 class ServerProcess:
@@ -52,8 +52,8 @@ class ServerProcess:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._process.poll() is None:
             if found := _READY.search(self.log()[begin:]):
-                self.url = found[1]
-                self.port = int(self.url.rsplit(":", 1)[1])
+                self.port = self.port or int(found[1].rsplit(":", 1)[1])
+                self.url = f"http://127.0.0.1:{self.port}"
                 urllib.request.urlopen(f"{self.url}/healthz", timeout=10).close()
                 return self
             time.sleep(0.02)

@@ -61,11 +61,13 @@ class Sentinel:
     def __init__(self) -> None:
         self._viewers: Counter[Viewer] = Counter()
         self._versions: dict[UUID, int] = {}
+        self._dismissing = False
         self._task: asyncio.Task[None] | None = None
         self.alive_at: float | None = None  # monotonic time of the last look that worked
 
     def start(self) -> None:
         self.alive_at = time.monotonic()
+        self._dismissing = False
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="sentinel")
 
     async def stop(self) -> None:
@@ -76,8 +78,10 @@ class Sentinel:
 
     @contextmanager
     def guarding(self, viewer: Viewer) -> Iterator[None]:
-        """May be entered more than once for the same viewer."""
+        """May be entered more than once for the same viewer. Who comes after `dismiss` is sent away too."""
         self._viewers[viewer] += 1
+        if self._dismissing:
+            viewer.close("restart")
         try:
             yield
         finally:
@@ -91,6 +95,7 @@ class Sentinel:
 
     async def dismiss(self, seconds: float) -> None:
         """Sends everyone away because the server stops; returns when they went, or after `seconds`."""
+        self._dismissing = True
         for viewer in list(self._viewers):
             viewer.close("restart")
         until = time.monotonic() + seconds

@@ -29,6 +29,9 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
 _CLOSE_SECONDS = 3.0
+# A proxy keeps connections open and puts the next request on one: for so long they are used up, each with an
+# answer that asks for its end, before the process ends.
+LAST_ANSWERS_SECONDS = 1.0
 _BACKLOG = 1024
 # Signals this close to the first are the same wish, heard twice: a service manager signals the whole
 # group, and `uv run` passes SIGTERM on, on a busy machine a while later.
@@ -101,7 +104,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._listener = listener
         self._beside = beside
         self._say = say
-        self._draining = self._drained = False
+        self._draining = False
         self._valves: dict[Any, Valve] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
         self._failure: BaseException | None = None
@@ -151,19 +154,28 @@ class Server(daphne.server.Server):  # type: ignore[misc]
                 await receive()
                 await send({"type": "websocket.accept"})
                 await send({"type": "websocket.close", "code": SERVICE_RESTART})
-            elif self._drained:
-                headers = [(b"retry-after", b"1"), (b"connection", b"close")]
-                await send({"type": "http.response.start", "status": 503, "headers": headers})
-                await send({"type": "http.response.body", "body": b"Restarting.\n"})
             else:
-                await application(scope, receive, send)
+                await application(scope, receive, self._last_answer(send) if self._draining else send)
 
         return gate
+
+    def _last_answer(self, send: Any) -> Any:
+        """Asks the other end to use the connection for nothing more: a request that comes when the process
+        ends would get no answer."""
+
+        async def sending(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        return sending
 
     def _on_start(self) -> None:
         self.ws_factory.protocol = Socket
         loop = asyncio.get_event_loop()
-        reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
+        self._port = reactor.adoptStreamPort(
+            self._listener.fileno(), self._listener.family, self.http_factory
+        )
         self._listener.close()  # Twisted has its own copy.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
@@ -202,7 +214,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._starting.cancel()
         try:
             await runner.drain(seconds)
-            self._drained = True
+            if settings.TRUST_PROXY:
+                await asyncio.sleep(max(0.0, self._signalled_at + LAST_ANSWERS_SECONDS - time.monotonic()))
+            self._stop_listening()
             for protocol in list(self.connections):
                 if isinstance(protocol, Socket) and protocol.state == protocol.STATE_OPEN:
                     protocol.serverClose(code=SERVICE_RESTART)
@@ -211,6 +225,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
                     await self._until_all_left()
         finally:
             self.stop()
+
+    def _stop_listening(self) -> None:
+        """From now on connections are refused, so a proxy asks the next process; those that wait count."""
+        self._port.doRead()
+        self._port.stopListening()
 
     async def _until_all_left(self) -> None:
         """Until every socket is closed and every request that has no answer yet has one. A stream of

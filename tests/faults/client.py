@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -31,11 +32,11 @@ class RefusedError(Exception):
 class Person:
     """Somebody who is logged in, by one cookie jar."""
 
-    def __init__(self, url: str, email: str = ADMIN) -> None:
+    def __init__(self, url: str, email: str = ADMIN, trust: ssl.SSLContext | bool = True) -> None:
         self.url, self.email = url, email
         self.http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=trust),
             timeout=aiohttp.ClientTimeout(total=30),
         )
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import re
 import shutil
 import socket
 import sqlite3
+import ssl
 import subprocess
 import tempfile
 import time
@@ -21,10 +23,11 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import trustme
 from psycopg.rows import dict_row
 
 from tests.providers.wire import Entry, Wire, serve
-from tests.servers import ADMIN, ServerProcess
+from tests.servers import ADMIN, ROOT, ServerProcess
 from tests.services import fresh_database
 
 BACKENDS = ("sqlite", "postgres")
@@ -44,10 +47,10 @@ class Stack:
     env: dict[str, str] = field(default_factory=dict)
     processes: list[ServerProcess] = field(default_factory=list)
 
-    async def add_process(self, **env: str) -> ServerProcess:
-        """Starts one more server process."""
+    async def add_process(self, port: int = 0, **env: str) -> ServerProcess:
+        """Starts one more server process; port 0 takes a free one."""
         name = "data" if self.backend == "sqlite" else f"data{len(self.processes)}"
-        process = ServerProcess(self.folder / name, {**self.env, **env})
+        process = ServerProcess(self.folder / name, {**self.env, **env}, port)
         self.processes.append(process)
         await asyncio.to_thread(process.start)
         return process
@@ -178,40 +181,47 @@ def _env(wire: Wire) -> Mapping[str, str]:
 
 
 @contextmanager
-def nginx(folder: Path, *ports: int) -> Iterator[str]:
-    """The address of an nginx that passes each request to any of these ports."""
-    port = free_port()
-    upstreams = "".join(f"server 127.0.0.1:{each} max_fails=0;" for each in ports)
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX % {"folder": folder, "port": port, "upstreams": upstreams}, encoding="utf-8")
-    process = subprocess.Popen(["nginx", "-c", str(config), "-e", str(folder / "nginx.log")])
+def nginx(folder: Path, port: int, *upstreams: int, file: str = "nginx.conf") -> Iterator[ssl.SSLContext]:
+    """An nginx on `port` with a configuration that we hand out, before these processes: of it, only names,
+    addresses and ports are replaced. Gives what a client trusts it by."""
+    config = (ROOT / "deploy" / file).read_text(encoding="utf-8")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", "chat.example.org")
+    certificate.private_key_pem.write_to_path(folder / "privkey.pem")
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(folder / "fullchain.pem", append=True)
+    replaced = (
+        ("listen 80;", f"listen 127.0.0.1:{port if 'listen 443' not in config else free_port()};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        ("/etc/ssl/steady", str(folder)),
+        ("app:8000", f"127.0.0.1:{upstreams[0]}"),
+    )
+    for theirs, ours in replaced:
+        config = config.replace(theirs, ours)
+    shipped = re.search(r" server 127.0.0.1:8000( [^;]*)?;", config)
+    if shipped:
+        servers = " ".join(f"server 127.0.0.1:{each}{shipped[1] or ''};" for each in upstreams)
+        config = config.replace(shipped[0], servers)
+    (folder / "steady.conf").write_text(config, encoding="utf-8")
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = folder / "nginx.conf"
+    main.write_text(
+        f"daemon off; pid {folder}/nginx.pid; worker_processes 1; error_log {folder}/nginx.log;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{ access_log off; {temporary}\ninclude {folder}/steady.conf; }}\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(["nginx", "-c", str(main), "-e", str(folder / "nginx.log")])
     try:
         wait_for_port(port)
-        yield f"http://127.0.0.1:{port}"
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        yield trust
     finally:
         process.terminate()
         process.wait()
-
-
-_NGINX = """
-daemon off; pid %(folder)s/nginx.pid; worker_processes 1; error_log %(folder)s/nginx.log;
-events { worker_connections 4096; }
-http {
-  access_log off; client_body_temp_path %(folder)s/body; proxy_temp_path %(folder)s/proxy;
-  fastcgi_temp_path %(folder)s/fastcgi; uwsgi_temp_path %(folder)s/uwsgi; scgi_temp_path %(folder)s/scgi;
-  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  upstream steady { %(upstreams)s }
-  server {
-    listen 127.0.0.1:%(port)d;
-    location / {
-      proxy_pass http://steady; proxy_http_version 1.1;
-      proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
-      proxy_read_timeout 120s; proxy_next_upstream error timeout http_503 non_idempotent;
-    }
-  }
-}
-"""
 
 
 def free_port() -> int:

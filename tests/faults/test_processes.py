@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.faults.client import TERMINAL, Page, Person
+from tests.faults.client import Page, Person
 from tests.faults.installation import Installation, started
-from tests.faults.stack import nginx
 from tests.providers.wire import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,40 +49,6 @@ async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
         # The others were on the other process, or their ack crossed the close, which is a reset to them.
         told = [page for page in (*short, *long) if {"closed 1012", "restart"} & set(page.events)]
         assert len(told) >= STREAMS // 2 // len(steady.processes)
-
-
-@pytest.mark.needs_nginx
-async def test_a_rolling_restart_behind_nginx_loses_nothing(steady: Installation) -> None:
-    """Two processes, no stickiness, each restarted in turn while people chat and send."""
-    if steady.backend == "sqlite":
-        pytest.skip("SQLite serves one process; there is nothing to roll.")
-    ports = [process.port for process in steady.processes]
-    with nginx(steady.folder, *ports) as url:
-        async with Person(url) as person, AsyncExitStack() as stack:
-            pages = await streaming(stack, person, "tokens=500 pace=50")
-            reconnects: list[float] = []
-            before: dict[Page, int] = {}
-            for process in steady.processes:
-                before.update({page: page.connections for page in pages})
-                process.terminate()
-                assert await asyncio.to_thread(process.wait) == 0
-                gone = time.monotonic()
-                fresh = await stack.enter_async_context(person.page())
-                await fresh.ask("asked during the restart /wire tokens=5")  # the other one takes it
-                await asyncio.to_thread(process.start)
-                for page in pages:
-                    if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
-                        await page.until(lambda page=page: page.connections > before[page], 10)
-                    if page.connections > before[page]:
-                        reconnects.append(max(0.0, page.connected_at - gone))
-                assert await fresh.ended() == "complete"
-            for page in pages:
-                assert await page.ended(60) in TERMINAL
-                await page.equals_fresh()
-                (reply,) = steady.replies(page.id)
-                assert "".join(Script(tokens=500).words).startswith(reply["text"])
-            assert reconnects
-            assert sorted(reconnects)[round(0.95 * (len(reconnects) - 1))] < 5
 
 
 async def test_a_worker_that_slept_past_its_lease_is_fenced_off(steady: Installation) -> None:

@@ -1,0 +1,163 @@
+"""The nginx configurations that we hand out, before processes that are replaced while people click."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
+
+import pytest
+
+from tests.faults.client import LOST, TERMINAL, Page, Person
+from tests.faults.installation import started
+from tests.faults.stack import Stack, free_port, nginx, stack
+from tests.faults.test_processes import streaming
+from tests.providers.wire import Script
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.needs_nginx,
+]
+
+
+@asynccontextmanager
+async def behind(file: str, processes: int, scheme: str) -> AsyncIterator[tuple[Stack, Person]]:
+    """An installation behind one of our files, and somebody who has logged in."""
+    port, ports = free_port(), [free_port() for _ in range(processes)]
+    url = f"{scheme}://127.0.0.1:{port}"
+    backend = "postgres" if processes > 1 else "sqlite"
+    async with stack(backend, processes=0, STEADY_URL=url, TRUST_PROXY="1") as steady:
+        with nginx(steady.folder, port, *ports, file=file) as trust:
+            for each in ports:
+                await steady.add_process(each)
+            async with Person(url, trust=trust) as person:
+                yield steady, person
+
+
+class Clicks:
+    """What somebody does again and again, and the statuses that came back."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.statuses: Counter[str] = Counter()
+        self.bare: list[str] = []  # what nginx itself said in place of Steady
+        self.sent: list[str] = []  # client ids of the prompts that were taken
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self, page: Page, model: str) -> None:
+        reply = page.replies[-1].id[2:]
+
+        async def prompt() -> tuple[int, str]:
+            client_id = str(uuid4())
+            form = {"client_id": client_id, "text": "clicked /wire tokens=2", "model": model}
+            status, text = await self.person.send("POST", f"/conversations/{uuid4()}/messages/", form)
+            if status == 200:
+                self.sent.append(client_id)
+            return status, text
+
+        kinds: dict[str, Callable[[], Awaitable[tuple[int, str]]]] = {
+            "page": lambda: self.person.get(f"/conversations/{page.id}/"),
+            "prompt": prompt,
+            "verdict": lambda: self.person.send("POST", f"/messages/{reply}/feedback/", {"good": "1"}),
+        }
+        self._tasks = [
+            asyncio.create_task(self._click(kind, click)) for kind, click in kinds.items() for _ in range(2)
+        ]
+
+    async def _click(self, kind: str, click: Callable[[], Awaitable[tuple[int, str]]]) -> None:
+        while True:
+            try:
+                status, text = await click()
+            except LOST as error:
+                status, text = 0, type(error).__name__
+            self.statuses[f"{kind} {status}"] += 1
+            if status == 0 or status >= 500:
+                self.bare.append(f"{kind} {status} {text[:400]}")
+            await asyncio.sleep(0.03)
+
+    async def more(self, clicks: int = 30) -> None:
+        """Returns when there were so many more of them."""
+        until = self.statuses.total() + clicks
+        while self.statuses.total() < until:
+            await asyncio.sleep(0.02)
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.mark.needs_postgres
+@pytest.mark.needs_redis
+async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_notices() -> None:
+    async with behind("nginx.conf", 2, "https") as (steady, person):
+        async with person.page() as page:
+            await started(page, "tokens=3")
+            assert await page.ended() == "complete"
+            clicks = Clicks(person)
+            await clicks.begin(page, await person.model())
+            for process in steady.processes:
+                process.terminate()
+                assert await asyncio.to_thread(process.wait) == 0
+                await clicks.more()
+                await asyncio.to_thread(process.start)
+                await clicks.more()
+            await clicks.end()
+        assert clicks.bare == []
+        assert {key.split()[1] for key in clicks.statuses} == {"200"}
+        assert len({key.split()[0] for key in clicks.statuses}) == 3
+        for client_id in clicks.sent:  # taken once, also where nginx asked a second process
+            (stored,) = steady.rows("SELECT count(*) AS n FROM chat_message WHERE client_id = ?", client_id)
+            assert stored["n"] == 1
+
+
+@pytest.mark.needs_postgres
+@pytest.mark.needs_redis
+async def test_a_rolling_restart_behind_nginx_loses_nothing() -> None:
+    """Two processes, no stickiness, each restarted in turn while people chat and send."""
+    async with behind("nginx.conf", 2, "https") as (steady, person), AsyncExitStack() as open_pages:
+        pages = await streaming(open_pages, person, "tokens=500 pace=50")
+        reconnects: list[float] = []
+        before: dict[Page, int] = {}
+        for process in steady.processes:
+            before.update({page: page.connections for page in pages})
+            process.terminate()
+            assert await asyncio.to_thread(process.wait) == 0
+            gone = time.monotonic()
+            fresh = await open_pages.enter_async_context(person.page())
+            await fresh.ask("asked during the restart /wire tokens=5")  # the other one takes it
+            await asyncio.to_thread(process.start)
+            for page in pages:
+                if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
+                    await page.until(lambda page=page: page.connections > before[page], 10)
+                if page.connections > before[page]:
+                    reconnects.append(max(0.0, page.connected_at - gone))
+            assert await fresh.ended() == "complete"
+        for page in pages:
+            assert await page.ended(60) in TERMINAL
+            await page.equals_fresh()
+            (reply,) = steady.replies(page.id)
+            assert "".join(Script(tokens=500).words).startswith(reply["text"])
+        assert reconnects
+        assert sorted(reconnects)[round(0.95 * (len(reconnects) - 1))] < 5
+
+
+async def test_who_clicks_while_the_only_process_is_replaced_reads_that_it_restarts() -> None:
+    """In compose there is one process: while it is away, a page in words asks again by itself."""
+    async with behind("nginx.compose.conf", 1, "http") as (steady, person), person.page() as page:
+        await started(page, "tokens=3")
+        assert await page.ended() == "complete"
+        clicks = Clicks(person)
+        await clicks.begin(page, await person.model())
+        (process,) = steady.processes
+        process.terminate()
+        assert await asyncio.to_thread(process.wait) == 0
+        await clicks.more()
+        await asyncio.to_thread(process.start)
+        await clicks.end()
+        assert clicks.bare
+        assert all(" 503 " in bare and "Steady is restarting" in bare for bare in clicks.bare), clicks.bare
+        assert (await person.get(f"/conversations/{page.id}/"))[0] == 200
