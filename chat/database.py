@@ -8,6 +8,7 @@ open. Never hold a unit open across an await of a provider.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
@@ -33,7 +34,8 @@ async def run_unit_on[**P, R](
         finally:
             _release_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(executor, work)
+    # In the caller's context: the log names the request and the generation.
+    return await asyncio.get_running_loop().run_in_executor(executor, contextvars.copy_context().run, work)
 
 
 def _release_connections() -> None:

@@ -7,6 +7,7 @@ scope; one that has none (plain `daphne`) starts it with its first connection.
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ pages = get_asgi_application()  # before anything that needs models
 
 from django.conf import settings
 
+from chat import log_context
 from chat.generation.runner import runner
 from chat.management import bootstrap
 from chat.management.errors import StartError
@@ -30,6 +32,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     if not runner.started:
         await _start()
+    log_context.request_id.set(secrets.token_hex(6))  # this task's, which is this request's or socket's
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
     else:

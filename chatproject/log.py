@@ -1,14 +1,103 @@
-"""How the log is written."""
+"""How the log is written: as lines for people or as JSON for programs, with the request and the generation
+that a line belongs to, and without what people write, keys and tokens."""
 
 from __future__ import annotations
 
-from logging import Filter, LogRecord
+import logging
+import re
+from types import TracebackType
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from chat.log_context import generation_id, request_id
+
+# A link that logs somebody in, or sets a password, is as good as the password.
+_TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/)[^/\s]+")
+
+type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-class NoTraceOfRefusals(Filter):
+class NoTraceOfRefusals(logging.Filter):
     """A request that was refused (4xx) is one line: nothing went wrong in Steady, and anyone can cause it."""
 
-    def filter(self, record: LogRecord) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:
         if 400 <= getattr(record, "status_code", 0) < 500:
             record.exc_info = record.exc_text = None
         return True
+
+
+class NoRefusalsOfProbes(logging.Filter):
+    """While the server starts or stops, `/readyz` says so with a 503, every few seconds. That is no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        path = getattr(getattr(record, "request", None), "path", "")
+        return not (path == "/readyz" and getattr(record, "status_code", 0) == 503)
+
+
+class NoContent(logging.Filter):
+    """Leaves out what an error quotes after its first line, where PostgreSQL adds whole rows, and
+    the tokens in the paths of links."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_without_content, record.args))
+        return True
+
+
+class Context(logging.Filter):
+    """Adds the ids of the request and of the generation, where there are any."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, variable in (("request_id", request_id), ("generation_id", generation_id)):
+            if (value := variable.get()) and not hasattr(record, name):
+                setattr(record, name, value)
+        return True
+
+
+class Line(logging.Formatter):
+    """`time level logger: message [request=... generation=...]`"""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        ids = [
+            f"{name}={value}"
+            for name in ("request", "generation")
+            if (value := getattr(record, f"{name}_id", ""))
+        ]
+        return super().formatMessage(record) + (f" [{' '.join(ids)}]" if ids else "")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return _first_lines(super().formatException(ei), ei)
+
+
+class Json(JsonFormatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, the ids, and what the line is about."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "request"],  # Django's own: the whole object
+        )
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return _first_lines(str(super().formatException(ei)), ei)
+
+
+def _without_content(value: object) -> object:
+    if isinstance(value, BaseException):
+        return str(value).strip().partition("\n")[0] or type(value).__name__
+    return _TOKEN_IN_PATH.sub(r"\1...", value) if isinstance(value, str) else value
+
+
+def _first_lines(text: str, exc_info: ExcInfo) -> str:
+    """The traceback, with each exception's message cut to its first line."""
+    error, seen = exc_info[1], 0
+    while error is not None and seen < 10:
+        whole = str(error)
+        if "\n" in whole:
+            text = text.replace(whole, whole.partition("\n")[0])
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return text

@@ -245,6 +245,7 @@ CHAT_TOTAL_SECONDS = env.number("CHAT_TOTAL_SECONDS", 1800, least=1)
 CHAT_ATTEMPTS = env.integer("CHAT_ATTEMPTS", 3, least=1)
 # Costs a second call that nobody asked for, hence off.
 CHAT_CONTINUE_INTERRUPTED = env.boolean("CHAT_CONTINUE_INTERRUPTED", False)
+CHAT_KEEP_DELETED_DAYS = env.integer("CHAT_KEEP_DELETED_DAYS", 30, least=1)
 CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
 
 # --- Model providers: keys live here, in memory, and nowhere else -----------------------------------
@@ -300,10 +301,26 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "filters": {"brief": {"()": "chatproject.log.NoTraceOfRefusals"}},
+    "formatters": {
+        "text": {
+            "()": "chatproject.log.Line",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
+        "json": {"()": "chatproject.log.Json"},
+    },
+    "filters": {
+        "refusals": {"()": "chatproject.log.NoTraceOfRefusals"},
+        "probes": {"()": "chatproject.log.NoRefusalsOfProbes"},
+        "content": {"()": "chatproject.log.NoContent"},
+        "context": {"()": "chatproject.log.Context"},
+    },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["brief"]},
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": env.choice("LOG_FORMAT", "text", ("text", "json")),
+            "filters": ["refusals", "probes", "content", "context"],
+        },
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

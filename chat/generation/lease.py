@@ -6,8 +6,10 @@ generation as interrupted, and a late writer's conditional update finds nothing 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,6 +24,8 @@ from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
+
+logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -133,7 +137,39 @@ def end(
         _keep_what_is_continued(message)
         _touch(conversation, message)
         JournalEntry.objects.filter(generation_id=generation_id).delete()
+        transaction.on_commit(partial(_log_end, message.generation))
     return True
+
+
+def _log_end(generation: Generation) -> None:
+    """One line for each reply, whatever became of it."""
+    tokens = [generation.input_tokens, generation.output_tokens]
+    facts = {
+        "generation_id": str(generation.pk),
+        "conversation_id": str(generation.conversation_id),
+        "model": generation.model_label,
+        "outcome": generation.status,
+        "error": generation.error_code,
+        "process_name": generation.owner,
+        "seconds_queued": generation.seconds_queued,
+        "seconds_to_first_token": generation.seconds_to_first_token,
+        "seconds": generation.seconds,
+        "input_tokens": tokens[0],
+        "output_tokens": tokens[1],
+        "tokens_estimated": generation.usage_estimated,
+    }
+    logger.info(
+        "Reply ended: %s, model %s, first token after %s s, %s s in all, %s tokens in, %s out%s",
+        " ".join(filter(None, (generation.status, generation.error_code))),
+        generation.model_label,
+        *(
+            "?" if value is None else f"{value:.2f}"
+            for value in (generation.seconds_to_first_token, generation.seconds)
+        ),
+        *("?" if value is None else value for value in tokens),
+        " (estimated)" if generation.usage_estimated else "",
+        extra=facts,
+    )
 
 
 def _locked_conversation(generation_id: UUID) -> Conversation | None:
@@ -184,15 +220,21 @@ def end_orphan(orphan: Orphan) -> bool:
     return _end_from_journal(generation)
 
 
-def end_forgotten() -> int:
-    """Ends the queued prompts that waited too long or are to stop; the answer is how many. The time that
+def end_forgotten() -> list[UUID]:
+    """Ends the queued prompts that waited too long or are to stop; the answer is which. The time that
     the reply before them took does not count."""
     limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
-    return sum(map(_end_from_journal, queued))
+    return [generation.pk for generation in queued if _end_from_journal(generation)]
+
+
+def named(generation_ids: Collection[UUID]) -> str:
+    """These generations for the log, each with the process that had it."""
+    rows = Generation.objects.filter(pk__in=generation_ids).values_list("pk", "owner")
+    return ", ".join(f"{pk} (process {owner})" if owner else f"{pk} (not begun)" for pk, owner in rows)
 
 
 def _end_from_journal(generation: Generation) -> bool:

@@ -18,6 +18,7 @@ from chat.generation.lease import (
     Orphan,
     end_forgotten,
     end_orphan,
+    named,
     orphans,
     ready_to_start,
 )
@@ -76,14 +77,18 @@ class Recovery:
         database comes back after a while, all hearts stood still, and those that live beat at once."""
         await self._give_back()
         found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
-        ended = 0
+        ended: list[UUID] = []
         for orphan in found if is_alone else found & self._suspects:
             if await run_unit(end_orphan, orphan):
-                ended += 1
+                ended.append(orphan.generation_id)
                 await run_unit(self.on_interrupted, orphan.generation_id)
         self._suspects = found
         ended += await run_unit(end_forgotten)
         if ended:
-            logger.warning("%d replies were interrupted by the end of their process.", ended)
+            logger.warning(
+                "%d replies were interrupted by the end of their process: %s",
+                len(ended),
+                await run_unit(named, ended),
+            )
         for generation_id in await run_unit(ready_to_start, after=0.0 if is_alone else 2.0):
             self._start_generation(generation_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -146,7 +147,7 @@ class Run:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and ending.first_token_at else Status.FAILED
             ending.failed(status, error.code, str(error))
-            logger.warning("Generation %s: %s %s", self.id, error.code, error.detail)
+            logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
@@ -246,6 +247,12 @@ class Run:
                 await asyncio.sleep(delay)
             else:
                 return
+
+
+def _kind_of(error: ProviderError) -> str:
+    """The status or the class of an error, for the log: a provider's own words may repeat the prompt."""
+    found = re.match(r"HTTP \d{3}|\w+(Error|Exception|Disconnected)\b", error.detail)
+    return f"({found[0]})" if found else ""
 
 
 def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
+from chat import log_context
 from chat.database import run_unit
 from chat.generation.journal import Journal
 from chat.generation.lease import give_back
@@ -104,6 +105,7 @@ class Runner:
         self._runs[generation_id] = (run, task)
 
     async def _drive(self, run: Run) -> None:
+        log_context.generation_id.set(str(run.id))
         try:
             await run()
             for waiting in run.waiting:

@@ -165,12 +165,12 @@ def test_a_prompt_that_waits_behind_a_long_reply_is_not_forgotten(person: User) 
     second = a_reply(person, status=Status.QUEUED, by="", seconds_ago=3600)
     second.message.parent.parent = first.message
     second.message.parent.save()
-    assert end_forgotten() == 0
+    assert end_forgotten() == []
     first.refresh_from_db()
     end(first.pk, "alive", Status.COMPLETE, [])
-    assert end_forgotten() == 0, "its turn has only just come"
+    assert end_forgotten() == [], "its turn has only just come"
     Generation.objects.filter(pk=first.pk).update(finished_at=timezone.now() - timedelta(hours=1))
-    assert end_forgotten() == 1
+    assert end_forgotten() == [second.pk]
 
 
 @pytest.mark.parametrize("how", ["stopped while queued", "its process died"])

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import logging
 from collections.abc import Iterator
 
+import orjson
 import pytest
 from django.conf import settings
-from django.test import Client
+from django.db import DatabaseError
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
+from chat import log_context
 from chat.models import User
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
+@pytest.fixture(params=["text"])
+def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What goes to standard error with our settings."""
+    config = settings.LOGGING
     handler = logging.StreamHandler(written := io.StringIO())
-    handler.setFormatter(logging.Formatter("{levelname} {message}", style="{"))
-    (filters,) = (each["filters"] for each in settings.LOGGING["handlers"].values())
-    for name in filters:
-        handler.addFilter(import_string(settings.LOGGING["filters"][name]["()"])())
-    logging.getLogger("django.request").addHandler(handler)
+    formatter = {**config["formatters"][request.param]}
+    format_ = {"fmt": "{levelname} {message}", "style": "{"} if request.param == "text" else {}
+    handler.setFormatter(import_string(formatter["()"])(**format_))
+    for name in config["handlers"]["stderr"]["filters"]:
+        handler.addFilter(import_string(config["filters"][name]["()"])())
+    loggers = [logging.getLogger(name) for name in ("django", "chat")]
+    for logger in loggers:
+        logger.addHandler(handler)
     yield written
-    logging.getLogger("django.request").removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
 def test_somebody_who_may_not_administer_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
@@ -40,3 +51,72 @@ def test_what_went_wrong_in_steady_is_told_in_full(log: io.StringIO) -> None:
         logging.getLogger("django.request").exception("Server error", extra={"status_code": 500})
     assert "Traceback" in log.getvalue()
     assert "RuntimeError: broken" in log.getvalue()
+
+
+@pytest.mark.parametrize("log", ["json"], indirect=True)
+def test_as_json_a_line_says_what_it_is_about(log: io.StringIO) -> None:
+    def work() -> None:
+        log_context.request_id.set("0123ab")
+        log_context.generation_id.set("77")
+        logging.getLogger("chat.x").warning("Two %s", "words", extra={"outcome": "failed"})
+
+    contextvars.Context().run(work)
+    line = orjson.loads(log.getvalue())
+    assert line.pop("time")
+    assert line == {
+        "level": "WARNING",
+        "logger": "chat.x",
+        "message": "Two words",
+        "outcome": "failed",
+        "request_id": "0123ab",
+        "generation_id": "77",
+    }
+
+
+def test_a_line_of_text_ends_with_its_request_and_generation(log: io.StringIO) -> None:
+    def work() -> None:
+        log_context.request_id.set("0123ab")
+        log_context.generation_id.set("77")
+        logging.getLogger("chat.x").warning("Two words")
+
+    contextvars.Context().run(work)
+    assert log.getvalue() == "WARNING Two words [request=0123ab generation=77]\n"
+
+
+@pytest.mark.parametrize("log", ["text", "json"], indirect=True)
+def test_what_a_database_quotes_of_a_row_is_left_out(log: io.StringIO) -> None:
+    error = DatabaseError(
+        "null value violates a constraint\nDETAIL:  Failing row contains (7,\ncanary words)."
+    )
+    logger = logging.getLogger("chat.x")
+    logger.warning("Not written: %s", error)
+    try:
+        try:
+            raise error
+        except DatabaseError as cause:
+            raise RuntimeError("broken") from cause
+    except RuntimeError:
+        logger.exception("A request failed.")
+    assert "null value violates a constraint" in log.getvalue()
+    assert "RuntimeError: broken" in log.getvalue()
+    assert "canary" not in log.getvalue()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("log", ["text", "json"], indirect=True)
+def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO) -> None:
+    for path in ("/welcome/canary-1/", "/log-in/1/canary-2/", "/accounts/password/reset/key/1-canary-3/x"):
+        client.get(path)
+    assert "/welcome/.../" in log.getvalue()
+    assert "canary" not in log.getvalue()
+
+
+def test_a_probe_of_a_server_that_stops_is_no_error(client: Client, log: io.StringIO) -> None:
+    request = RequestFactory().get("/readyz")
+    log_response(
+        "%s: %s", "Service Unavailable", "/readyz", response=HttpResponse(status=503), request=request
+    )
+    assert log.getvalue() == ""
+    request = RequestFactory().get("/")
+    log_response("%s: %s", "Service Unavailable", "/", response=HttpResponse(status=503), request=request)
+    assert log.getvalue() == "ERROR Service Unavailable: /\n"

@@ -18,6 +18,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     signature=1     signed or encrypted reasoning           whole=1     no stream: one JSON message
     twice=1         each numbered event is sent twice       refuses=... complain about an option by name
     leak=1          the error's message repeats the key     linger=1    no end of file after the end
+    echo=1          and the prompt
 
 `GET /_log` tells what was received and sent and how each connection ended; `?settled=1` waits until all
 of them have. `DELETE /_log` forgets it.
@@ -78,6 +79,7 @@ class Script:
     refuses: str = ""
     leak: int = 0
     linger: int = 0
+    echo: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Script:
@@ -171,7 +173,7 @@ class Wire:
         prompt = kind.prompt(entry.body)
         script = Script.parse(prompt if "/wire" in prompt else model)
         wire = kind(script, model)
-        wire.secret = _secret_of(request) if script.leak else ""
+        wire.secret = " ".join([_secret_of(request)] * bool(script.leak) + [prompt] * bool(script.echo))
         if script.hang == -1:
             await asyncio.Event().wait()
         await asyncio.sleep(script.first)

@@ -1,0 +1,58 @@
+"""Clearing away what nobody can reach any more, a little at a time, so that no write waits for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from chat.models import LIVE, Conversation, Feedback, JournalEntry, Message, PeriodicTask
+
+EVERY = timedelta(hours=1)
+BATCH = 200  # rows in one transaction
+
+
+def is_due() -> bool:
+    """Whether this process is to clear away now."""
+    return PeriodicTask.take("housekeeping", every=EVERY)
+
+
+def clear_some() -> int:
+    """Clears away a batch, in one transaction; the answer is how many rows, 0 when nothing is left."""
+    return (
+        _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
+        or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
+        or _empty_deleted_conversation()
+    )
+
+
+def undo_limit() -> datetime:
+    """What was deleted before this time cannot be had back."""
+    return timezone.now() - timedelta(days=settings.CHAT_KEEP_DELETED_DAYS)
+
+
+def _delete_some(rows: models.QuerySet[Any]) -> int:
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    return rows.filter(pk__in=ids).delete()[0] if ids else 0
+
+
+def _empty_deleted_conversation() -> int:
+    """Takes what was said out of a deleted conversation, and its title when all of it is out. The rows of its
+    messages stay, since those of the generations hang on them: what was used and what it cost is kept."""
+    with transaction.atomic():
+        conversation = Conversation.objects.filter(deleted_at__lt=undo_limit(), last_position__gt=0).first()
+        if conversation is None:
+            return 0
+        filled = Message.objects.filter(~Q(text="") | ~Q(parts=[]), conversation=conversation)
+        ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
+        Feedback.objects.filter(message__in=ids).delete()
+        Message.objects.filter(pk__in=ids).update(text="", parts=[])
+        if len(ids) < BATCH:
+            conversation.title, conversation.head, conversation.last_position = "", None, 0
+            conversation.save(update_fields=["title", "head", "last_position"])
+        return len(ids) + 1

@@ -1,0 +1,36 @@
+"""The loop that clears away, in each server process: once an hour one of them does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from chat.actions import housekeeping
+from chat.database import run_unit
+from chat.management.search_index import ensure_search_index
+
+LOOK_SECONDS = 300.0
+PAUSE_SECONDS = 0.1  # between two batches: other writes go first
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_house() -> None:
+    """Until it is cancelled. Nothing ends it."""
+    while True:
+        try:
+            if await run_unit(housekeeping.is_due):
+                await _clear_away()
+                await run_unit(ensure_search_index)
+        except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
+            logger.warning("What is left over could not be cleared away: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _clear_away() -> None:
+    cleared = 0
+    while rows := await run_unit(housekeeping.clear_some):
+        cleared += rows
+        await asyncio.sleep(PAUSE_SECONDS)
+    if cleared:
+        logger.info("Cleared away %d rows: expired sessions and chats that were deleted long ago.", cleared)

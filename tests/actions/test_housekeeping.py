@@ -1,0 +1,123 @@
+"""What nobody can reach any more goes, by one process, a little at a time; what is counted stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from chat.access import NotFoundError
+from chat.actions import housekeeping
+from chat.actions.conversation import delete_conversation, restore_conversation
+from chat.management.search_index import NAME, ensure_search_index
+from chat.models import Conversation, Generation, JournalEntry, Message, PeriodicTask, Status, User
+from tests.generation.rows import a_reply
+
+LONG_AGO = timedelta(days=settings.CHAT_KEEP_DELETED_DAYS, minutes=1)
+
+
+def clear() -> int:
+    """Until nothing is left; the answer is how many transactions that took."""
+    batches = 0
+    while housekeeping.clear_some():
+        batches += 1
+    return batches
+
+
+def deleted(person: User, ago: timedelta) -> Generation:
+    """A chat that its owner deleted so long ago."""
+    generation = a_reply(person, status=Status.COMPLETE)
+    Message.objects.filter(pk=generation.message_id).update(
+        text="Because", parts=[{"type": "text", "text": "B"}]
+    )
+    Generation.objects.filter(pk=generation.pk).update(input_tokens=7, output_tokens=9, cost=Decimal("0.5"))
+    delete_conversation(person, generation.conversation_id)
+    Conversation.objects.filter(pk=generation.conversation_id).update(deleted_at=timezone.now() - ago)
+    return generation
+
+
+@pytest.mark.django_db
+def test_a_chat_deleted_long_ago_is_emptied_and_what_it_cost_is_kept(person: User) -> None:
+    old, young = deleted(person, LONG_AGO), deleted(person, timedelta(days=1))
+    kept = a_reply(person)
+    clear()
+    assert [*old.conversation.messages.values_list("text", "parts")] == [("", []), ("", [])]
+    old.refresh_from_db()
+    assert (old.input_tokens, old.output_tokens, old.cost) == (7, 9, Decimal("0.5"))
+    for other in (young, kept):
+        assert "Why?" in other.conversation.messages.values_list("text", flat=True)
+    restore_conversation(person, young.conversation_id)
+    with pytest.raises(NotFoundError):
+        restore_conversation(person, old.conversation_id)
+
+
+@pytest.mark.django_db
+def test_a_deletion_can_not_be_undone_when_its_time_is_over(person: User) -> None:
+    """Also before it is cleared away: nothing half empty comes back."""
+    old = deleted(person, LONG_AGO)
+    with pytest.raises(NotFoundError):
+        restore_conversation(person, old.conversation_id)
+
+
+@pytest.mark.django_db
+def test_a_long_chat_is_emptied_in_small_transactions(person: User) -> None:
+    old = deleted(person, LONG_AGO)
+    count = 2 * housekeeping.BATCH
+    Message.objects.bulk_create(
+        Message(conversation=old.conversation, position=n, role="user", text="x", added_version=n, version=n)
+        for n in range(10, 10 + count)
+    )
+    assert clear() == 3
+    assert not old.conversation.messages.exclude(text="").exists()
+
+
+@pytest.mark.django_db
+def test_expired_sessions_and_what_is_left_of_ended_replies_go(person: User) -> None:
+    now = timezone.now()
+    for number in range(housekeeping.BATCH + 1):
+        Session.objects.create(
+            session_key=f"old{number}", session_data="", expire_date=now - timedelta(days=1)
+        )
+    Session.objects.create(session_key="new", session_data="", expire_date=now + timedelta(days=1))
+    ended, running = a_reply(person, status=Status.COMPLETE), a_reply(person)
+    for generation in (ended, running):
+        JournalEntry.objects.get_or_create(generation=generation, start=99, defaults={"segments": []})
+    clear()
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["new"]
+    assert not ended.journal.exists()
+    assert running.journal.exists()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert housekeeping.clear_some() == 0
+    assert all(query["sql"].startswith(("SELECT", "BEGIN", "SAVEPOINT", "RELEASE")) for query in queries)
+
+
+@pytest.mark.django_db
+def test_of_many_processes_one_clears_away_each_hour() -> None:
+    assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]
+    PeriodicTask.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_search_in_transcripts_has_an_index_on_postgresql(person: User) -> None:
+    if connection.vendor != "postgresql":
+        assert ensure_search_index() is False
+        return
+    assert ensure_search_index() is True
+    assert ensure_search_index() is False
+    a_reply(person)
+    search = Message.objects.filter(text__icontains="hY?")
+    assert search.count() == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        assert NAME in search.explain()
+        cursor.execute("RESET enable_seqscan")
+        cursor.execute(f"DROP INDEX {NAME}")
