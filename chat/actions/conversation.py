@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from chat.access import NotFoundError, conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
+from chat.actions.housekeeping import undo_limit
 from chat.live.hints import hints
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
@@ -62,10 +63,10 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
 
 
 def restore_conversation(user: User, conversation_id: UUID) -> None:
-    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too, and for one that an
-    administrator erased: that has no position any more."""
+    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too, for one that was
+    deleted too long ago, and for one that an administrator erased: that has no position any more."""
     with transaction.atomic():
-        deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__isnull=False)
+        deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
         if not deleted.filter(last_position__gt=0).update(deleted_at=None, version=F("version") + 1):
             raise NotFoundError("There is no such conversation.")
         transaction.on_commit(lambda: hints.conversation_changed(conversation_id))

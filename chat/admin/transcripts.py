@@ -126,11 +126,12 @@ class TranscriptAdmin(SteadyAdmin):
         if conversation is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
         _record([conversation], request, TranscriptRead.How.READ)
-        pages = Paginator(
-            conversation.messages.select_related("generation__model").prefetch_related("generation__journal"),
-            MESSAGES_PER_PAGE,
-        )
+        # Of the pages before this one only the index is read: the last page of a long transcript
+        # would else read all messages with what belongs to them.
+        pages = Paginator(conversation.messages.values_list("pk", flat=True), MESSAGES_PER_PAGE)
         page = pages.get_page(request.GET.get("page"))
+        shown = Message.objects.filter(pk__in=list(page.object_list)).order_by("position")
+        page.object_list = shown.select_related("generation__model").prefetch_related("generation__journal")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -8,6 +8,7 @@ from chat.models.feedback import Feedback
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
 from chat.models.message import Message, Role
+from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.user import User
@@ -21,6 +22,7 @@ __all__ = [
     "JournalEntry",
     "Message",
     "ModelProvider",
+    "PeriodicTask",
     "Preferences",
     "Probe",
     "Role",

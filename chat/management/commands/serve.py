@@ -63,10 +63,13 @@ class Command(BaseCommand):
 
         async def beside() -> None:
             from chat.actions.catalog import sync_catalog
+            from chat.management.housekeeping import keep_house
 
             await sync_catalog({"demo"})  # No network: the first page has a model to offer.
             self._say(_welcome_words(host, bound, welcome))
-            await self._keep_catalog_fresh()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_catalog_fresh())
+                group.create_task(keep_house())
 
         server.Server(application, listener, beside, self._say).run()
 
