@@ -1,0 +1,66 @@
+"""What holds for every response, whichever view makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from urllib.parse import urljoin
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+type View = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+@sync_and_async_middleware
+def links_from_steady_url(get_response: View) -> View:
+    """Makes absolute links of `STEADY_URL`, whatever `Host` a request names: who chooses the host of a link
+    in a mail gets the token behind it. Without `STEADY_URL` only names of this machine are hosts, and the
+    request's own port is the right one."""
+
+    def prepare(request: HttpRequest) -> None:
+        if settings.STEADY_URL != settings.DEFAULT_URL:
+            vars(request)["build_absolute_uri"] = lambda location=None: urljoin(
+                f"{settings.STEADY_URL}/", location or request.get_full_path()
+            )
+
+    return _wrapped(get_response, before=prepare)
+
+
+@sync_and_async_middleware
+def responses_stay_private(get_response: View) -> View:
+    """Lets no browser, proxy or shared computer keep a page. WhiteNoise answers for static files before."""
+
+    def mark(response: HttpResponseBase) -> None:
+        if "no-store" not in response.headers.get("Cache-Control", ""):
+            response.headers["Cache-Control"] = "no-store, private"
+
+    return _wrapped(get_response, after=mark)
+
+
+def _wrapped(
+    get_response: View,
+    *,
+    before: Callable[[HttpRequest], None] = lambda request: None,
+    after: Callable[[HttpResponseBase], None] = lambda response: None,
+) -> View:
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> HttpResponseBase:
+            before(request)
+            response: HttpResponseBase = await get_response(request)
+            after(response)
+            return response
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> HttpResponseBase:
+        before(request)
+        response = get_response(request)
+        assert isinstance(response, HttpResponseBase)
+        after(response)
+        return response
+
+    return synchronous
