@@ -9,13 +9,19 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import localize
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.actions.catalog import sync_catalog
 from chat.admin.base import SteadyAdmin
-from chat.models import ChatModel, ModelProvider
+from chat.models import ChatModel, Generation, ModelProvider
 from chat.rendering.words import translated
+
+_FAILURES = 5
 
 
 @admin.register(ModelProvider)
@@ -36,9 +42,9 @@ class ModelProviderAdmin(SteadyAdmin):
     list_editable = ["enabled", "position"]
     fields = [
         *("slug", "name", "enabled", "position"),
-        *("configured", "address", "synced_at", "problem", "sync_detail"),
+        *("configured", "address", "synced_at", "problem", "sync_detail", "failures"),
     ]
-    readonly_fields = ["slug", "configured", "address", "synced_at", "problem", "sync_detail"]
+    readonly_fields = ["slug", "configured", "address", "synced_at", "problem", "sync_detail", "failures"]
     actions = ["sync"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelProvider]:
@@ -63,6 +69,16 @@ class ModelProviderAdmin(SteadyAdmin):
     @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
     def problem(self, provider: ModelProvider) -> str | None:
         return translated(provider.sync_error) or None
+
+    @admin.display(description=_("replies that failed last"), empty_value="-")
+    def failures(self, provider: ModelProvider) -> str | None:
+        """What the provider said of them, in its own words."""
+        replies = Generation.objects.filter(model__provider=provider).exclude(error_detail="")
+        latest = replies.order_by("-finished_at")[:_FAILURES].values_list(
+            "finished_at", "model_label", "error_detail"
+        )
+        rows = [(localize(localtime(at)) if at else "", model, words) for at, model, words in latest]
+        return format_html_join(mark_safe("<br>"), "{} · {}: {}", rows) or None
 
     @admin.display(ordering="_models", description=_("models"))
     def model_count(self, provider: ModelProvider) -> int:

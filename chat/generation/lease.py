@@ -265,6 +265,8 @@ def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[st
     texts["text"] = texts["text"][len(prepared.prefix) :]
     asked = Meter(prepared.request).usage.input_tokens
     said = sum(map(estimate_tokens, texts.values()))
+    if not said:  # nothing says that the provider took it
+        return {}
     return {
         "input_tokens": asked,
         "output_tokens": said,

@@ -34,7 +34,11 @@ def _over_budget(model: ChatModel) -> Callable[[Usage], bool] | None:
     limit = Decimal(str(settings.CHAT_MAX_REPLY_COST))
     if not limit or model.cost(0, 0) is None:
         return None
-    return lambda usage: (model.cost(usage.input_tokens, usage.output_tokens) or 0) > limit
+
+    def is_over(usage: Usage) -> bool:
+        return (model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) or 0) > limit
+
+    return is_over
 
 
 @cache

@@ -42,10 +42,17 @@ from chat.providers.registry import ready_provider
 logger = logging.getLogger(__name__)
 
 MAX_REPLY_CHARS = 8_000_000
-_ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message")
+_ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
 CUT = "The connection to the provider ended in the middle of the answer. What had come is kept."
+EMPTY = "The model ended its answer without a word. Retry, or choose another model."
+ONLY_A_TOOL = (
+    "The model called a tool instead of answering, and it has none here. Retry, or choose another model."
+)
+EMPTY_AT_LIMIT = (
+    "The length limit was reached before the first word of the answer. Retry, or choose another model."
+)
 BROKEN = "Something went wrong in Steady while this reply was being written. What had come is kept. Retry it."
 
 _STATUS = {
@@ -65,14 +72,16 @@ class Ending:
     finish_reason: str = ""
     error_code: str = ""
     error_message: str = ""
+    error_detail: str = ""  # the provider's own sentence, for administrators
     usage: Usage = field(default_factory=Usage)
     first_token_at: datetime | None = None
     rejection: str = ""  # why a validator of ours stopped the answer
     first_text_at: datetime | None = None
     opaque: list[dict[str, Any]] = field(default_factory=list)
 
-    def failed(self, status: Status, code: str, words: str) -> None:
+    def failed(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
+        self.error_detail = _storable(detail)[:500]
 
 
 class Run:
@@ -146,7 +155,7 @@ class Run:
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and ending.first_token_at else Status.FAILED
-            ending.failed(status, error.code, str(error))
+            ending.failed(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
@@ -223,6 +232,17 @@ class Run:
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed", self.id, exc_info=error)
             ending.failed(Status.FAILED, "internal", BROKEN)
+        elif ending.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
+            self._conclude_empty(ending)
+
+    def _conclude_empty(self, ending: Ending) -> None:
+        """An empty reply looks like one that is still to come: it says what happened."""
+        if ending.status == Status.LENGTH:
+            ending.failed(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
+        elif any(segment.kind == "tool" for segment in self._log.since(0)):
+            ending.failed(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
+        else:
+            ending.failed(Status.FAILED, "empty", EMPTY)
 
     async def _save(self, generation: Generation, record: Record, ending: Ending) -> None:
         """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
@@ -240,6 +260,7 @@ class Run:
                 # A number or a word of the provider's that no column takes must not cost the reply its end.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)
                 fields = {name: fields[name] for name in _ESSENTIAL}
+                ending.opaque = []
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)
                 if delay is None:
@@ -263,12 +284,17 @@ def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
         "finish_reason": _storable(ending.finish_reason),
         "error_code": ending.error_code,
         "error_message": ending.error_message,
+        "error_detail": ending.error_detail,
         "input_tokens": _count(usage.input_tokens),
         "output_tokens": _count(usage.output_tokens),
         "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
         "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
         "usage_estimated": usage.estimated,
-        "cost": model.cost(_count(usage.input_tokens), _count(usage.output_tokens)) if model else None,
+        "cost": model.cost(
+            _count(usage.input_tokens), _count(usage.output_tokens), _count(usage.cached_input_tokens)
+        )
+        if model
+        else None,
     }
 
 

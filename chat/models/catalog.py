@@ -97,6 +97,17 @@ class ChatModel(models.Model):
         validators=[MinValueValidator(0, _NEGATIVE)],
         help_text=_("US dollars per million tokens in."),
     )
+    cached_input_price = models.DecimalField(
+        _("price of cached input"),
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, _NEGATIVE)],
+        help_text=_(
+            "US dollars per million tokens in that the provider had in its cache. Empty: the input price."
+        ),
+    )
     output_price = models.DecimalField(
         _("output price"),
         max_digits=12,
@@ -120,7 +131,7 @@ class ChatModel(models.Model):
                     name=f"{price}_is_not_negative",
                     violation_error_message=_NEGATIVE,
                 )
-                for price in ("input_price", "output_price")
+                for price in ("input_price", "cached_input_price", "output_price")
             ),
         ]
         verbose_name = _("model")
@@ -133,8 +144,15 @@ class ChatModel(models.Model):
     def label(self) -> str:
         return self.display_name or self.name
 
-    def cost(self, input_tokens: int | None, output_tokens: int | None) -> Decimal | None:
-        """US dollars for these tokens at the current prices; None while a price is unknown."""
+    def cost(
+        self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0
+    ) -> Decimal | None:
+        """US dollars for these tokens at the current prices; None while a price is unknown. `input_tokens`
+        includes `cached_input_tokens`."""
         if self.input_price is None or self.output_price is None:
             return None
-        return ((input_tokens or 0) * self.input_price + (output_tokens or 0) * self.output_price) / _MILLION
+        cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price
+        asked, said = input_tokens or 0, output_tokens or 0
+        cached = min(asked, cached_input_tokens or 0)
+        dollars = (asked - cached) * self.input_price + cached * cached_price + said * self.output_price
+        return dollars / _MILLION

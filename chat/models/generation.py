@@ -74,6 +74,12 @@ class Generation(models.Model):
     finish_reason = models.CharField(max_length=100, blank=True, help_text="The provider's own word.")
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
+    error_detail = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        help_text="The provider's own sentence, for administrators.",
+    )
 
     objects = GenerationQuerySet.as_manager()
 
@@ -82,6 +88,12 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["status", "heartbeat_at"]),
             models.Index(fields=["conversation", "status"]),
+            # Few: what a provider's page in the administration shows.
+            models.Index(
+                fields=["model", "-finished_at"],
+                condition=~models.Q(error_detail=""),
+                name="failures_by_model",
+            ),
         ]
 
     def __str__(self) -> str:

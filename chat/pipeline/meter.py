@@ -10,6 +10,7 @@ from functools import cached_property
 from chat.pipeline.policy import STOPPED_BY_US, Events, StreamPolicy
 from chat.pipeline.tokens import TokenCounter, request_tokens
 from chat.providers.base import ChatRequest
+from chat.providers.errors import ProviderError
 from chat.providers.events import (
     Finished,
     Notice,
@@ -40,6 +41,7 @@ class Meter:
         self._counter = TokenCounter()
         self._reasoning = TokenCounter()
         self._reported: Usage | None = None
+        self._failed = False
 
     @property
     def output_tokens(self) -> int:
@@ -65,9 +67,12 @@ class Meter:
     def usage(self) -> Usage:
         """What the provider reported, completed by estimates where it did not.
 
-        An answer that did not end was never reported in full: then the larger number is taken.
+        An answer that did not end was never reported in full: then the larger number is taken. One that
+        failed before its first word used what the provider says, and nothing if it says nothing.
         """
         reported = self._reported or Usage()
+        if self._failed and self.first_output is None:
+            return reported
         told = reported.input_tokens is not None and reported.output_tokens is not None
         if told and self.finished and self.finished.raw_reason not in STOPPED_BY_US:
             return reported
@@ -109,6 +114,10 @@ class Meter:
                 return False
         return True
 
+    def fail(self) -> None:
+        """Takes note that the answer failed."""
+        self._failed = True
+
     def _grow(self, text: str) -> None:
         if self.first_output is None:
             self.first_output = asyncio.get_running_loop().time()
@@ -141,6 +150,9 @@ async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
                     result.finished = Finished(Outcome.LENGTH, reason)
                     yield result.finished
                     return
+    except ProviderError:
+        result.fail()
+        raise
     finally:
         result.ended = loop.time()
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import anthropic
 import httpx2
-import orjson
 
 from chat.providers import failures
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
@@ -21,7 +20,7 @@ from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_stream
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 
@@ -54,7 +53,7 @@ class AnthropicProvider:
         response = await self._request("get", "/v1/models?limit=1000")
         async with aclosing(response):
             try:
-                return [_model_info(entry) for entry in orjson.loads(await response.aread())["data"]]
+                return [_model_info(entry) for entry in read_json(await response.aread())["data"]]
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:

@@ -18,7 +18,7 @@
 `retryable` says that the provider did not take the request: it said so, or the request was never sent. Only
 then may the pipeline send it again by itself; any other call may be paid although nothing came of it.
 `str(error)` is a sentence for people: what happened and what to do, with no key, address or provider
-internals. `detail` is for the log, already redacted of keys.
+internals. `detail` is for administrators and the log: the provider's own sentence, without keys.
 """
 
 from __future__ import annotations

@@ -25,13 +25,13 @@ def from_status(
     status: int, body: object, *, secret: str, headers: Mapping[str, str] | None = None
 ) -> ProviderError:
     """The error for an HTTP answer of `status`. `body` is its JSON or text."""
-    return _error(status, body, secret, retry_after(headers or {}))
+    return _error(status, body, f"HTTP {status}", secret, retry_after(headers or {}))
 
 
 def from_stream(body: object, *, secret: str) -> ProviderError:
     """The error for an error object in the middle of a stream. Its status, if any, is inside it."""
     numbers = [int(mark) for mark in _marks(body) if re.fullmatch(r"[45]\d\d", mark)]
-    return _error(numbers[0] if numbers else 500, body, secret, None)
+    return _error(numbers[0] if numbers else 500, body, "In its answer", secret, None)
 
 
 def from_transport(error: BaseException, *, secret: str) -> ProviderError:
@@ -40,7 +40,7 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
     # its SDK says "Request timed out" of that.
     causes = list(_causes(error))
     link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
-    detail = redact(str(link) or type(link).__name__, secret)
+    detail = redact(f"{type(link).__name__}: {link}", secret)
     match link:
         case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
             return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
@@ -53,9 +53,16 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
     return errors.ConnectionFailedError(detail=detail)
 
 
+def web_page() -> ProviderError:
+    """The error for a page for people with status 200, where an API's answer should be."""
+    detail = "HTTP 200: a web page, not an answer of the API. Is a path such as /v1 missing in the address?"
+    return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
+
+
 def redact(text: str, secret: str) -> str:
-    """`text` for the log: without the key, anything that looks like one, and cut to a sane length. A short
-    key is a placeholder for a server that wants none, and its letters are in every other word."""
+    """`text` for administrators and the log: without the key, anything that looks like a secret, and cut to a
+    sane length. A short key is a placeholder for a server that wants none, and its letters are in every
+    other word."""
     if len(secret) >= _SECRET_LENGTH:
         text = text.replace(secret, "[key]")
     return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
@@ -76,9 +83,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _error(status: int, body: object, secret: str, wait: float | None) -> ProviderError:
+def _error(status: int, body: object, where: str, secret: str, wait: float | None) -> ProviderError:
     message = _message(body)
-    detail = redact(f"HTTP {status}: {body}", secret)
+    detail = redact(f"{where}: {_sentence(body)}", secret)
     wait = wait if wait is not None else _retry_info(body)
     for pattern, kind, words in _MESSAGES:
         # Rate limits speak of tokens and maxima too.
@@ -111,8 +118,25 @@ def _error_object(body: object) -> object:
 def _message(body: object) -> str:
     error = _error_object(body)
     if isinstance(error, Mapping):
-        return str(error.get("message") or error.get("detail") or "")
+        detail = error.get("detail")
+        if isinstance(detail, list):  # FastAPI's way; each repeats what it was sent as `input`
+            detail = "; ".join(f"{it.get('msg')} {it.get('loc')}" for it in detail if isinstance(it, Mapping))
+        return str(error.get("message") or detail or "")
     return str(error or "")
+
+
+def _sentence(body: object) -> str:
+    """What the provider says, in its own words, with its codes and the option that it complains about. No
+    more of the body: it may repeat what was asked."""
+    message = _message(body)
+    if "<" in message:  # a proxy's page
+        message = " ".join(_TAG.sub(" ", message).split())
+    error = _error_object(body)
+    named = [mark for mark in dict.fromkeys(_marks(body)) if mark]
+    if isinstance(error, Mapping) and error.get("param"):
+        named.append(f"'{error['param']}'")
+    codes = f" ({', '.join(named)})" if named else ""
+    return f"{message or _NO_WORDS}{codes}"
 
 
 def _marks(body: object) -> Iterator[str]:
@@ -151,7 +175,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 _ADDRESS_WORDS = "The provider's address does not answer as expected. Ask an administrator to check it."
 _FILTER_WORDS = "The provider's content filter refused this prompt. Try to word it differently."
 
-_KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|gsk|xai|hf)[-_][\w*.-]{6,}|\bAIza[\w*-]{10,}")
+_NO_WORDS = "no reason is given."
+
+_TAG = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
+
+_KEY_LIKE = re.compile(
+    r"(?i)\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[\w+/]{8,}=*|\b(?:sk|pk|gsk|xai|hf)[-_][\w*.-]{6,}"
+    r"|\bAIza[\w*-]{10,}|\bAKIA[\w*]{10,}|\beyJ[\w*-]{8,}\.[\w*.-]+"
+    r"|(?<=//)[^/\s@]+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password)=[^&\s\"']+"
+)
 
 # Where a provider has no code of its own for a case, its message is the only sign.
 _MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [

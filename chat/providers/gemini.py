@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 import aiohttp
 import httpx2
-import orjson
 from google import genai
 from google.genai import types
 from google.genai.client import DebugConfig
@@ -30,7 +29,7 @@ from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_stream
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 
@@ -64,7 +63,7 @@ class GeminiProvider:
     async def list_models(self) -> list[ModelInfo]:
         async with _closing(await self._answer(self._models.list(config={"page_size": 1000}))) as response:
             try:
-                entries = orjson.loads(await response.read())["models"]
+                entries = read_json(await response.read())["models"]
                 return [info for entry in entries if (info := _model_info(entry))]
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None

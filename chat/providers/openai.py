@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import httpx2
 import openai
-import orjson
 
 from chat.providers import failures
 from chat.providers.base import Account, ChatRequest, ModelInfo
@@ -23,7 +22,7 @@ from chat.providers.errors import ConfigurationError, MalformedStreamError, Prov
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, Decoder, read_stream, read_whole
+from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, Decoder, read_json, read_stream, read_whole
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -65,7 +64,7 @@ class OpenAIProvider:
         response = await self._request("get", "/models")
         async with aclosing(response):
             try:
-                entries = orjson.loads(await response.aread())["data"]
+                entries = read_json(await response.aread())["data"]
                 return [info for entry in entries if (info := self.model_info(entry))]
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None

@@ -105,12 +105,19 @@ class Decoder:
         try:
             return self.events(orjson.loads(data))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-            detail = failures.redact(f"{type(error).__name__} in {data[:200]!r}", self.secret)
-            raise MalformedStreamError(detail=detail) from None
+            detail = f"{type(error).__name__}: {error}, in an event of {len(data)} bytes."
+            raise MalformedStreamError(detail=failures.redact(detail, self.secret)) from None
 
     def close(self) -> Sequence[ProviderEvent]:
         """What is left to say when the stream ended: `Finished`, if the end marker came."""
         return (self.finished,) if self.finished else _NOTHING
+
+
+def read_json(body: bytes) -> Any:
+    """A body that is one JSON value. Raises `ConfigurationError` for a web page, else ValueError."""
+    if body.lstrip()[:1] == b"<":
+        raise failures.web_page()
+    return orjson.loads(body)
 
 
 async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
@@ -132,6 +139,7 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
     Raises what `chunks` raises, and `ProviderError`.
     """
     sse = SSEDecoder()
+    is_first = True
     while not decoder.done:
         try:
             if decoder.finished is None:
@@ -145,6 +153,9 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
             if decoder.finished is None:
                 raise
             break
+        if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins so
+            raise failures.web_page()
+        is_first = is_first and not chunk.strip()
         for data in sse.feed(chunk):
             for event in decoder.decode(data):
                 yield event

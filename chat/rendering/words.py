@@ -32,6 +32,9 @@ def seconds(value: float | None) -> str:
 
 
 KNOWN = (
+    _("The model ended its answer without a word. Retry, or choose another model."),
+    _("The model called a tool instead of answering, and it has none here. Retry, or choose another model."),
+    _("The length limit was reached before the first word of the answer. Retry, or choose another model."),
     _("This message was sent before with another text. Reload the page and send it again."),
     _("There is no such conversation."),
     _("There is no such message."),

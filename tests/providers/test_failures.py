@@ -153,11 +153,34 @@ def test_any_report_becomes_some_error(status: int, body: Any) -> None:
         "Bearer sk-canary-secret was refused",
         "Incorrect API key provided: sk-cana***********cret.",
         "key AIzaSyCanaryCanaryCanary is bad",
+        "Cannot connect to http://ada:canary@gateway.example/v1",
+        "refused https://gateway.example/v1?api_key=canary-secret&x=1",
+        "Authorization: Basic YWRhOmNhbmFyeS1zZWNyZXQ= is wrong",
+        "token eyJhbGciOiJIUzI1NiJ9.canary.secret has expired",
     ],
 )
 def test_keys_are_taken_out_of_details(text: str) -> None:
     clean = failures.redact(text, "sk-canary-secret").lower()
     assert "cana" not in clean and "cret" not in clean
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (
+            {"error": {"message": "No such option.", "code": "unknown_parameter", "param": "include"}},
+            "HTTP 400: No such option. (unknown_parameter, 'include')",
+        ),
+        ({"detail": [{"loc": ["body"], "msg": "Wrong.", "input": "a prompt"}]}, "HTTP 400: Wrong. ['body']"),
+        ("<html><style>p {}</style><h1>Bad\n Gateway</h1></html>", "HTTP 400: Bad Gateway"),
+        ({"prompt": "a prompt"}, "HTTP 400: no reason is given."),
+        ("", "HTTP 400: no reason is given."),
+    ],
+)
+def test_administrators_are_told_the_providers_sentence_and_nothing_that_was_asked(
+    body: object, detail: str
+) -> None:
+    assert failures.from_status(400, body, secret="").detail == detail
 
 
 def test_a_placeholder_for_a_key_is_not_taken_out_of_every_word() -> None:

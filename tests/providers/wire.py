@@ -18,7 +18,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     signature=1     signed or encrypted reasoning           whole=1     no stream: one JSON message
     twice=1         each numbered event is sent twice       refuses=... complain about an option by name
     leak=1          the error's message repeats the key     linger=1    no end of file after the end
-    echo=1          and the prompt
+    echo=1          and the prompt                          page=1      a web page, with status 200
 
 `GET /_log` tells what was received and sent and how each connection ended; `?settled=1` waits until all
 of them have. `DELETE /_log` forgets it.
@@ -40,6 +40,7 @@ from aiohttp import web
 
 FORMATS = ("openai", "openai_chat", "openai_compatible", "anthropic", "gemini")
 SIGNATURE = "EqQBCkgIARABGAIiQL8+/c2lnbmF0dXJl+AAAA=="
+PAGE = "<!DOCTYPE html>\n<html><head><title>A gateway</title></head><body>Log in</body></html>"
 USAGE = {"input": 11, "cached": 4, "reasoning": 3}
 
 
@@ -80,6 +81,7 @@ class Script:
     leak: int = 0
     linger: int = 0
     echo: int = 0
+    page: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Script:
@@ -116,6 +118,7 @@ class Wire:
     log: list[Entry] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
     models_fail: int = 0  # a status that model lists are answered with; 200 is an unreadable list
+    models_page: bool = False  # or with a web page
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def base_url(self, kind: str) -> str:
@@ -186,6 +189,9 @@ class Wire:
             entry.end = "failed"
             headers = {"Retry-After": script.retry_after} if script.retry_after else {}
             return web.json_response(wire.failure(script.fail), status=script.fail, headers=headers)
+        if script.page:
+            entry.end = "complete"
+            return web.Response(text=PAGE, content_type="text/html")
         if script.whole:
             entry.end = "complete"
             return web.json_response(wire.whole())
@@ -232,6 +238,8 @@ class Wire:
         entry.end = "complete"
 
     async def _models(self, request: web.Request) -> web.Response:
+        if self.models_page:
+            return web.Response(text=PAGE, content_type="text/html")
         if self.models_fail:
             return web.json_response({"what": ["is this?"]}, status=self.models_fail)
         if "x-goog-api-key" in request.headers:
