@@ -1,13 +1,20 @@
-"""How people join: sign-up is closed unless the settings open it."""
+"""What Steady decides about accounts: who may sign up, how mails name it, how secrets are stored."""
 
 from __future__ import annotations
 
+import logging
+import secrets
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest
+
+from chatproject.crypto import UnreadableSecretError, decrypt, encrypt
+
+logger = logging.getLogger(__name__)
 
 
 class Site(NamedTuple):
@@ -24,3 +31,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.STEADY_OPEN_SIGNUP)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """Keeps the seeds of second factors and the base of recovery codes encrypted."""
+
+    def encrypt(self, text: str) -> str:
+        return encrypt(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        try:
+            return decrypt(encrypted_text)
+        except UnreadableSecretError:
+            logger.error(
+                "A second factor cannot be read with this SECRET_KEY. Set the former key in "
+                "SECRET_KEY_FALLBACKS, or remove the second factor in the administration."
+            )
+            return secrets.token_hex(20).upper().translate(str.maketrans("0189", "GHIJ"))  # fits no code

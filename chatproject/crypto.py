@@ -1,0 +1,41 @@
+"""Encrypts secrets that the database keeps, with a key derived from `SECRET_KEY`. What was written with a key
+of `SECRET_KEY_FALLBACKS` can still be read."""
+
+from __future__ import annotations
+
+import base64
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+_MARK = "fernet:"  # tells an encrypted value from one that an earlier release stored as it was
+
+
+class UnreadableSecretError(Exception):
+    """The value was encrypted with a key that is neither `SECRET_KEY` nor one of its fallbacks."""
+
+
+def encrypt(text: str) -> str:
+    """Returns `text` encrypted and authenticated (Fernet: AES-128-CBC with HMAC-SHA256)."""
+    return _MARK + _fernet().encrypt(text.encode()).decode("ascii")
+
+
+def decrypt(stored: str) -> str:
+    """Returns what `encrypt` was given; a value without its mark as it is. Raises `UnreadableSecretError`."""
+    if not stored.startswith(_MARK):
+        return stored
+    try:
+        return _fernet().decrypt(stored.removeprefix(_MARK)).decode()
+    except InvalidToken as error:
+        raise UnreadableSecretError from error
+
+
+def _fernet() -> MultiFernet:
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key))) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    return HKDF(SHA256(), length=32, salt=None, info=b"steady.stored-secrets").derive(key.encode())
