@@ -5,16 +5,25 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from types import TracebackType
 from typing import Any
 
+import psycopg
+from django.db import InterfaceError, OperationalError
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+from redis.exceptions import RedisError
 
 from chat.log_context import generation_id, request_id
 
 # A link that logs somebody in, or sets a password, is as good as the password.
 _TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/)[^/\s]+")
+
+_OUT_OF_REACH = (
+    *(OperationalError, InterfaceError),  # Django's
+    *(psycopg.OperationalError, RedisError, OSError),
+)
 
 type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -34,6 +43,37 @@ class NoRefusalsOfProbes(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         path = getattr(getattr(record, "request", None), "path", "")
         return not (path == "/readyz" and getattr(record, "status_code", 0) == 503)
+
+
+class OncePerCause(logging.Filter):
+    """What is out of reach (the database, Redis, a full disk) is told once a minute by each place that tells
+    it, without a traceback, which says nothing of it. Else an outage writes megabytes."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[
+            tuple[str, str, type], tuple[float, int]
+        ] = {}  # since when, and how many were left out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = _cause(record)
+        if error is None or record.levelno < logging.WARNING:
+            return True
+        key, now = (record.name, str(record.msg), type(error)), time.monotonic()
+        since, left_out = self._told.get(key, (-self.SECONDS, 0))
+        if now - since < self.SECONDS:
+            self._told[key] = since, left_out + 1
+            return False
+        self._told[key] = now, 0
+        words = record.getMessage()
+        if record.exc_info:
+            words = f"{words} ({type(error).__name__}: {error})"
+            record.exc_info = record.exc_text = None
+        more = f" ({left_out} more lines like this were left out.)" if left_out else ""
+        record.msg, record.args = "%s%s", (_first_line(words), more)
+        return True
 
 
 class NoContent(logging.Filter):
@@ -88,8 +128,19 @@ class Json(JsonFormatter):
 
 def _without_content(value: object) -> object:
     if isinstance(value, BaseException):
-        return str(value).strip().partition("\n")[0] or type(value).__name__
+        return _first_line(str(value)) or type(value).__name__
     return _TOKEN_IN_PATH.sub(r"\1...", value) if isinstance(value, str) else value
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _cause(record: logging.LogRecord) -> BaseException | None:
+    """What is out of reach, if the record tells of that."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    told = [record.exc_info[1] if record.exc_info else None, *arguments]
+    return next((error for error in told if isinstance(error, _OUT_OF_REACH)), None)
 
 
 def _first_lines(text: str, exc_info: ExcInfo) -> str:

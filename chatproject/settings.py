@@ -322,6 +322,7 @@ LOGGING = {
     "filters": {
         "refusals": {"()": "chatproject.log.NoTraceOfRefusals"},
         "probes": {"()": "chatproject.log.NoRefusalsOfProbes"},
+        "once": {"()": "chatproject.log.OncePerCause"},
         "content": {"()": "chatproject.log.NoContent"},
         "context": {"()": "chatproject.log.Context"},
     },
@@ -329,7 +330,7 @@ LOGGING = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": env.choice("LOG_FORMAT", "text", ("text", "json")),
-            "filters": ["refusals", "probes", "content", "context"],
+            "filters": ["refusals", "probes", "once", "content", "context"],
         },
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 OK = "ok"
 SHARED_SECONDS = 1.0  # that one write's result is good for
 WRITE_SECONDS = 5.0  # that a write may take, whatever it waits for
+FILES_SHARE = 0.9  # of the files that may be open
 LOCK_SECONDS = 1  # that it waits for a lock of another program
 # The loops of this process look each 0.25, 2 and 3 s, and have deadlines of 2 to 5.
 JOURNAL_SECONDS, SESSIONS_SECONDS, RECOVERY_SECONDS = 10.0, 10.0, 20.0
@@ -49,6 +52,7 @@ class Readiness:
             "replies": self._replies,
             "journal": lambda: _age_words(runner.journal.alive_at, JOURNAL_SECONDS, _JOURNAL_STANDS),
             "sessions": lambda: _age_words(sentinel.alive_at, SESSIONS_SECONDS, _SESSIONS_STAND),
+            "files": _open_files,
             "recovery": lambda: _age_words(runner.recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
         }
 
@@ -121,6 +125,18 @@ def _age_words(alive_at: float | None, limit: float, words: str) -> str:
     if alive_at is None or (seconds := time.monotonic() - alive_at) <= limit:
         return OK
     return words.format(seconds=seconds)
+
+
+def _open_files() -> str:
+    """Each page takes a connection, and a process that has no file left can take none."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - thousands of names, not paths
+    except OSError:  # no Linux
+        return OK
+    if used < most * FILES_SHARE:
+        return OK
+    return f"{used} of {most} files and connections are open. Raise the limit (LimitNOFILE, ulimit -n)."
 
 
 def _write() -> None:

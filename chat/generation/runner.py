@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Iterable
@@ -93,12 +92,11 @@ class Runner:
         if claimed is not None and self._taken.pop(generation_id, None) is None:
             claimed = None  # given back meanwhile
         run = Run(generation_id, self.journal, claimed)
-        # A fresh context: else the task would inherit the executor and locals of the request that sent it.
         # Begun at once, so that viewers who see it as running in the database find its output here.
         task = asyncio.Task(
             self._drive(run),
             loop=asyncio.get_running_loop(),
-            context=contextvars.Context(),
+            context=log_context.fresh_context(),
             name=f"generation-{generation_id}",
             eager_start=True,
         )

@@ -8,6 +8,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import resource
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +28,8 @@ from chat.management.errors import StartError
 
 _LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
 _CONNECT_SECONDS = 5
+_OPEN_FILES = 65_536
+_BACKUP_SECONDS = 24 * 3600.0  # older ones are not written any more
 
 # The lock of this process on its SQLite database. The operating system lets go of it with the process,
 # also after kill -9.
@@ -35,6 +40,7 @@ def prepare_directories() -> None:
     """Makes the data directory, and keeps what is made from now on from other people of this machine.
     Raises `StartError` when it cannot be made or written."""
     os.umask(0o077)
+    _allow_open_files()
     try:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,7 +48,26 @@ def prepare_directories() -> None:
     if not os.access(settings.DATA_DIR, os.W_OK | os.X_OK):
         raise StartError(_unwritable(settings.DATA_DIR), code=2)
     if settings.SQLITE:
-        _close_to_others(Path(connection.settings_dict["NAME"]))
+        database = Path(connection.settings_dict["NAME"])
+        _close_to_others(database)
+        _remove_left_backups(database.parent)
+
+
+def _allow_open_files() -> None:
+    """Each page takes a connection: as many as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (min(most, _OPEN_FILES) if most > 0 else _OPEN_FILES, most)
+        )
+
+
+def _remove_left_backups(folder: Path) -> None:
+    """What a backup that was killed left behind, in versions that wrote one to a folder of its own."""
+    for left in folder.glob(".backup-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _BACKUP_SECONDS:
+                shutil.rmtree(left)
 
 
 def _close_to_others(database: Path) -> None:

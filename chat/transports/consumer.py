@@ -13,7 +13,6 @@ tokens could see neither Stop nor a disconnect. Delivery is a task of its own.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +37,7 @@ from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
 from chat.live.sentinel import sentinel
+from chat.log_context import fresh_context
 from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
@@ -86,7 +86,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
-                self._drive(), context=contextvars.Context(), name=f"socket-{self.conversation_id}"
+                self._drive(), context=fresh_context(), name=f"socket-{self.conversation_id}"
             )
 
     async def disconnect(self, code: int) -> None:

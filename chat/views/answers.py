@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import wraps
 from uuid import UUID
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import redirect, render, resolve_url
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
+from django.views import defaults
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
@@ -71,10 +73,24 @@ def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpR
     return JsonResponse({"error": {"code": code, "message": words}}, status=status)
 
 
-def unavailable(request: PersonRequest) -> HttpResponseBase:
+def unavailable(request: HttpRequest) -> HttpResponseBase:
     """What can be said without the database: no session, no person, no context of theirs."""
-    words = gettext(fragments.no_database())
-    if request.htmx:
+    answer = _unavailable(request, gettext(fragments.no_database()))
+    # The cause is logged already: Django is not to log each answer as an error of its own.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Django's handler of what no view expects: a log-in or a session that cannot be written, too."""
+    if isinstance(sys.exc_info()[1], DatabaseError):
+        logger.exception("A request could not be answered.")
+        return unavailable(request)
+    return defaults.server_error(request)
+
+
+def _unavailable(request: HttpRequest, words: str) -> HttpResponseBase:
+    if getattr(request, "htmx", False):  # not there yet where a middleware failed
         return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=503)
     if request.accepts("text/html"):
         return HttpResponse(render_to_string("500.html", {"words": words}), status=503)

@@ -148,3 +148,14 @@ def test_only_a_fresh_token_opens_the_endpoints(client: Client) -> None:
     assert is_token(new_token())
     assert not is_token(new_token() + "x")
     assert client.get("/self-test/events/").status_code == 403
+
+
+def test_a_redis_that_is_down_is_told_and_no_proxy_is_blamed(tmp_path: Path) -> None:
+    env = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    server = ServerProcess(tmp_path / "data", env).start()
+    try:
+        found = doctor(server)
+    finally:
+        server.stop()
+    assert [name for name, words in found.items() if words.startswith("FAIL")] == ["Redis"]
+    assert "REDIS_URL" in found["Redis"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from uuid import uuid4
 
+import aiohttp
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,6 +20,7 @@ from tests.faults.client import Page, Person
 from tests.faults.installation import LONG, Installation, started
 from tests.faults.stack import POSTGRES_URL, Stack, memory
 from tests.providers.wire import Script
+from tests.servers import ADMIN, PASSWORD
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -61,11 +63,10 @@ def away(steady: Stack) -> Iterator[None]:
 
 
 @contextmanager
-def full(steady: Stack) -> Iterator[None]:
+def full(steady: Stack, size: int = 64 * 1024) -> Iterator[None]:
     """The server process can write to no file beyond its first 64 KiB, as on a full disk: SQLite's log may
     have room that it can use again, but none for a prompt of 150 kB."""
     pid = steady.processes[0].pid
-    size = 64 * 1024
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -135,6 +136,46 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
                     await asyncio.sleep(0.1)
         await is_whole(steady, page, tokens)
         assert steady.prompts(client_id) == []
+
+
+async def test_a_log_in_on_a_full_disk_is_answered_in_words(steady: Installation) -> None:
+    if steady.backend == "postgres":
+        pytest.skip("A full disk is the database server's; to Steady it is an error like any other.")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        someone = Person.__new__(Person)
+        someone.url, someone.http = steady.processes[0].url, http
+        await someone.get("/accounts/login/")
+        form = {"login": ADMIN, "password": PASSWORD}
+        with full(steady, size=1):
+            path = f"{someone.url}/accounts/login/"
+            async with http.post(path, data=form, headers=someone.headers()) as answer:
+                assert answer.status == 503
+                assert "Nothing was changed" in await answer.text()
+        async with http.post(path, data=form, headers=someone.headers()) as answer:
+            assert answer.status == 200
+            assert "/accounts/login" not in str(answer.url)
+
+
+async def test_an_outage_is_a_few_lines_of_the_log(steady: Installation, person: Person) -> None:
+    """Its causes, each once by whoever meets it: not a traceback for each request."""
+    if steady.backend == "sqlite":
+        pytest.skip("A file is away only with its disk.")
+    process = steady.processes[0]
+    async with person.page(url=process.url) as page:
+        await started(page, "tokens=400 pace=50")
+        before = len(process.log())
+        with away(steady):
+            begun, answers = time.monotonic(), 0
+            while answers < 30 or time.monotonic() - begun < AWAY:
+                looks = [person.get("/", process.url), person.get("/readyz", process.url)]
+                answers += len(
+                    await asyncio.gather(*looks, *(person.get("/", process.url) for _ in range(8)))
+                )
+        await is_whole(steady, page, 400)
+    log = process.log()[before:]
+    assert "Traceback" not in log
+    assert len(log.splitlines()) < 30, log
+    assert "could not be answered" in log
 
 
 async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_memory(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -168,6 +170,47 @@ def test_a_backup_of_a_running_server_is_a_whole_database(server: ServerProcess,
         people = copy.execute("SELECT count(*) FROM chat_user WHERE email = 'ada@example.org'").fetchone()
         assert (people, copy.execute("PRAGMA integrity_check").fetchone()) == ((1,), ("ok",))
     assert not list(server.data_dir.glob(".backup*"))
+    assert server.stop() == 0
+
+
+def test_a_backup_that_is_killed_leaves_nothing_behind(server: ServerProcess) -> None:
+    server.start()
+    with closing(sqlite3.connect(server.data_dir / "steady.sqlite3")) as database, database:
+        database.execute("CREATE TABLE large AS SELECT zeroblob(4000000) AS zeros")  # more than a pipe holds
+    command = [sys.executable, "manage.py", "backup"]
+    with subprocess.Popen(command, cwd=ROOT, env=server.env, stdout=subprocess.PIPE) as backup:
+        assert backup.stdout is not None
+        assert backup.stdout.read(16) == b"SQLite format 3\0"  # the copy is whole, and being written out
+        backup.kill()
+    assert not list(server.data_dir.glob(".backup*"))
+    assert server.stop() == 0
+
+
+def test_what_a_killed_backup_of_an_earlier_version_left_goes(server: ServerProcess) -> None:
+    left, fresh = server.data_dir / ".backup-old", server.data_dir / ".backup-new"
+    for folder in (left, fresh):
+        folder.mkdir(parents=True)
+        (folder / "copy").write_text("what people wrote")
+    os.utime(left, (0, 0))
+    server.start()
+    assert not left.exists()
+    assert fresh.exists(), "it may be running"
+    assert server.stop() == 0
+
+
+def test_a_process_that_has_hardly_a_file_left_is_not_ready(server: ServerProcess) -> None:
+    server.start()
+    assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[0] >= 4096, "raised as far as may be"
+    urllib.request.urlopen(f"{server.url}/readyz").close()
+    used = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+    most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 3, most))
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{server.url}/readyz")
+    assert caught.value.code == 503
+    assert "LimitNOFILE" in caught.value.read().decode()
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
+    urllib.request.urlopen(f"{server.url}/readyz").close()
     assert server.stop() == 0
 
 

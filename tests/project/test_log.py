@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextvars
 import io
 import logging
+import time
 from collections.abc import Iterator
 
 import orjson
 import pytest
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils.log import log_response
@@ -18,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from chat import log_context
 from chat.models import User
+from chatproject.log import OncePerCause
 
 
 @pytest.fixture(params=["text"])
@@ -120,3 +122,28 @@ def test_a_probe_of_a_server_that_stops_is_no_error(client: Client, log: io.Stri
     request = RequestFactory().get("/")
     log_response("%s: %s", "Service Unavailable", "/", response=HttpResponse(status=503), request=request)
     assert log.getvalue() == "ERROR Service Unavailable: /\n"
+
+
+def test_an_outage_is_told_once_a_minute_by_each_line_that_tells_it(log: io.StringIO) -> None:
+    def meet() -> None:
+        for _ in range(50):
+            logging.getLogger("chat.x").warning("Cannot look: %s", OperationalError("it is away\nHINT: ..."))
+            try:
+                raise OperationalError("it is away")
+            except OperationalError:
+                logging.getLogger("chat.y").exception("Cannot answer.")
+
+    meet()
+    told = ["WARNING Cannot look: it is away", "ERROR Cannot answer. (OperationalError: it is away)"]
+    assert log.getvalue().splitlines() == told
+    meet_later = OncePerCause.SECONDS + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.monotonic", lambda clock=time.monotonic: clock() + meet_later)
+        meet()
+    assert log.getvalue().splitlines()[2].startswith(f"{told[0]} (49 more lines")
+
+
+def test_what_is_wrong_with_steady_is_told_each_time(log: io.StringIO) -> None:
+    for _ in range(3):
+        logging.getLogger("chat.x").error("Broken: %s", ValueError("this"))
+    assert log.getvalue() == "ERROR Broken: this\n" * 3

@@ -54,6 +54,7 @@ def test_a_ready_process_says_so_after_a_real_write(client: Client, fresh: Readi
         "journal": "ok",
         "sessions": "ok",
         "recovery": "ok",
+        "files": "ok",
     }
     assert Probe.objects.count() == 1
 

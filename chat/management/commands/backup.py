@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.conf import settings
@@ -25,10 +25,14 @@ class Command(BaseCommand):
         if sys.stdout.isatty():
             raise CommandError("Say where the copy goes: manage.py backup > steady.sqlite3")
         database = Path(connection.settings_dict["NAME"])
-        # Beside the original, where there is room for it and nobody else looks.
-        with TemporaryDirectory(prefix=".backup-", dir=database.parent) as folder:
-            copy = Path(folder, "copy")
-            with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        # Beside the original, where there is room for it, closed to others (mode 600). Its name goes before
+        # it holds anything: killed at any time, this leaves nothing of what people wrote behind.
+        with NamedTemporaryFile(prefix=".backup-", dir=database.parent, delete=False) as copy:
+            try:
+                target = sqlite3.connect(copy.name)
+            finally:
+                Path(copy.name).unlink()
+            with closing(target), closing(sqlite3.connect(database)) as source:
+                target.execute("PRAGMA journal_mode = OFF")  # no second file, which would need the name
                 source.backup(target)
-            with copy.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+            shutil.copyfileobj(copy, sys.stdout.buffer)
