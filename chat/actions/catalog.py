@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chat.actions.catalog_words import words_for_operators
@@ -30,47 +30,89 @@ logger = logging.getLogger(__name__)
 LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
 _ABILITIES = ("takes_images", "reasons")
-_FILLED = ("display_name", "context_window", "max_output_tokens", "input_price", "output_price", *_ABILITIES)
+_PRICES = ("input_price", "cached_input_price", "output_price")
+_FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
 # The demo answers until there is something better: it comes last, and is chosen by nobody's default then.
 _DEMO_POSITION = 1000
-# These list every model they ever had. The others list what their administrator put there.
-_LONG_LISTS = {"openai", "anthropic", "gemini"}
+# These list every model they ever had. Others, and gateways, list what their administrator put there.
+_LONG_LISTS = {
+    "openai": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+    "gemini": "generativelanguage.googleapis.com",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What came of one provider: how many models it lists and how many of them are new; or why it could
-    not be asked, in words for people."""
+    """What came of one provider: how many models it lists and how many of them are new, with a `remark` on
+    what of its list cannot be used; or why it could not be asked, in words for people, and the provider's own
+    sentence (`detail`)."""
 
     slug: str
     listed: int = 0
     added: int = 0
     error: str = ""
+    remark: str = ""
+    detail: str = ""
 
 
 async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]:
-    """Asks the accounts named by `slugs`, else all of them, side by side. A failing one harms no other.
-    An Ollama that does not run is no failure, and gives no result."""
+    """Asks the accounts named by `slugs`, else all of them, side by side, and stores what they list. A
+    failing one harms no other, whatever it raises. An Ollama that does not run is no failure, and gives no
+    result. Raises DatabaseError, once all were asked."""
     accounts = [
         account for account in settings.CHAT_ACCOUNTS.values() if slugs is None or account.slug in slugs
     ]
-    results = await asyncio.gather(*(_sync(account) for account in accounts))
-    return [result for result in results if result is not None]
+    results = await asyncio.gather(*map(_sync, accounts), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, SyncResult)]
+
+
+async def ask_providers() -> list[SyncResult]:
+    """What `sync_catalog` would find, of which nothing is stored."""
+    answers = await asyncio.gather(*map(_answer, settings.CHAT_ACCOUNTS.values()))
+    results = []
+    for account, answer in zip(settings.CHAT_ACCOUNTS.values(), answers, strict=True):
+        if isinstance(answer, ProviderError):
+            results.append(_refusal(account, answer))
+        elif answer is not None:
+            results.append(SyncResult(account.slug, listed=len(_by_name(answer)), remark=_remarks(answer)))
+    return results
 
 
 async def _sync(account: Account) -> SyncResult | None:
+    answer = await _answer(account)
+    if answer is None:
+        return None
+    if isinstance(answer, ProviderError):
+        return await run_unit(_store_error, account, answer)
+    try:
+        return await run_unit(store_models, account, answer)
+    except (DataError, IntegrityError, ValueError, OverflowError) as error:
+        logger.exception("The models of %s cannot be stored.", account.name)
+        return await run_unit(
+            _store_error, account, ProviderError(detail=f"Its list cannot be stored: {error}")
+        )
+
+
+async def _answer(account: Account) -> list[ModelInfo] | ProviderError | None:
+    """The list of one account, or why there is none; None for an Ollama that does not run."""
     if account.slug == "ollama" and not await _listens(account.base_url or ""):
         return None
     try:
         provider = await ready_provider(account)
         async with asyncio.timeout(LIST_SECONDS):
-            models = await provider.list_models()
+            return await provider.list_models()
     except TimeoutError:
-        return await run_unit(_store_error, account, TimeoutExceededError())
+        return TimeoutExceededError(detail=f"No answer in {LIST_SECONDS:g} s.")
     except ProviderError as error:
         logger.warning("Cannot list the models of %s: %s (%s)", account.name, error, error.detail)
-        return await run_unit(_store_error, account, error)
-    return await run_unit(store_models, account, models)
+        return error
+    except Exception as error:  # an adapter's fault must not end what serves everybody
+        logger.exception("Asking %s for its models broke.", account.name)
+        return ProviderError(detail=f"{type(error).__name__}: {error}")
 
 
 async def _listens(url: str) -> bool:
@@ -89,12 +131,13 @@ async def _listens(url: str) -> bool:
 
 def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
     """Brings the catalog in line with the list of one account, in one transaction."""
-    listed = {info.name: info for info in infos}
-    wanted = worth_enabling(listed) if account.kind in _LONG_LISTS else set(listed)
+    infos = list(infos)
+    listed, remark = _by_name(infos), _remarks(infos)
+    wanted = worth_enabling(listed) if _lists_all_it_ever_had(account) else set(listed)
     now = timezone.now()
     with transaction.atomic():
         provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults=_new(account))
-        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="", sync_detail="")
+        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="", sync_detail=remark)
         known = {model.name: model for model in provider.models.all()}
         added = [
             ChatModel(provider=provider, enabled=name in wanted, listed_at=now, **_values(info))
@@ -110,7 +153,23 @@ def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
             elif model.listed_at is not None:  # One that was added by hand was never listed: it stays.
                 model.available = False
         ChatModel.objects.bulk_update(known.values(), [*_FILLED, "listed_at", "available"])
-    return SyncResult(account.slug, listed=len(listed), added=len(added))
+    return SyncResult(account.slug, listed=len(listed), added=len(added), remark=remark)
+
+
+def _by_name(infos: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
+    return {info.name: info for info in infos if info.name}
+
+
+def _remarks(infos: Iterable[ModelInfo]) -> str:
+    """What of a list cannot be used, as far as there is room for it."""
+    words = " ".join(info.remark for info in infos if info.remark)
+    return words if len(words) <= DETAIL_LENGTH else f"{words[: DETAIL_LENGTH - 1]}…"
+
+
+def _lists_all_it_ever_had(account: Account) -> bool:
+    maker = _LONG_LISTS.get(account.kind)
+    host = urlsplit(account.base_url or "").hostname
+    return maker is not None and (host is None or f".{host}".endswith(f".{maker}"))
 
 
 def worth_enabling(names: Iterable[str]) -> set[str]:
@@ -179,17 +238,19 @@ def _new(account: Account) -> dict[str, object]:
 
 
 def _store_error(account: Account, error: ProviderError) -> SyncResult:
-    from chat.providers.failures import redact  # Only what failed has loaded it: it costs half a second.
-
-    words = words_for_operators(error)
-    values = {
-        "synced_at": timezone.now(),
-        "sync_error": words,
-        "sync_detail": redact(error.detail, account.api_key)[:DETAIL_LENGTH],
-    }
+    result = _refusal(account, error)
+    values = {"synced_at": timezone.now(), "sync_error": result.error, "sync_detail": result.detail}
     ModelProvider.objects.update_or_create(
         slug=account.slug,
         defaults=values,
         create_defaults={**_new(account), **values},
     )
-    return SyncResult(account.slug, error=words)
+    return result
+
+
+def _refusal(account: Account, error: ProviderError) -> SyncResult:
+    from chat.providers.failures import redact  # Only what failed has loaded it: it costs half a second.
+
+    detail = redact(error.detail, account.api_key)
+    storable = "".join(character if character.isprintable() else " " for character in detail)
+    return SyncResult(account.slug, error=words_for_operators(error), detail=storable[:DETAIL_LENGTH])

@@ -68,7 +68,9 @@ class ModelProviderAdmin(SteadyAdmin):
 
     @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
     def problem(self, provider: ModelProvider) -> str | None:
-        return translated(provider.sync_error) or None
+        if provider.sync_error or not provider.sync_detail:
+            return translated(provider.sync_error) or None
+        return gettext("Some of what it lists cannot be used. The page of the provider says what.")
 
     @admin.display(description=_("replies that failed last"), empty_value="-")
     def failures(self, provider: ModelProvider) -> str | None:
@@ -94,6 +96,8 @@ class ModelProviderAdmin(SteadyAdmin):
                 words = gettext("{name}: {count} models, {new} of them new.")
                 words = words.format(name=result.slug, count=result.listed, new=result.added)
                 self.message_user(request, words)
+                if result.remark:
+                    self.message_user(request, result.remark, messages.WARNING)
         if not results:
             self.message_user(request, gettext("No such account is set up and running."), messages.WARNING)
 

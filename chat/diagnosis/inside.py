@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
-from chat.actions.catalog import sync_catalog
+from chat.actions.catalog import ask_providers
 from chat.database import run_unit
 from chat.diagnosis.findings import Finding
 from chat.models import ModelProvider
@@ -92,10 +92,7 @@ async def _redis() -> Finding:
 
 
 async def _providers() -> list[Finding]:
-    try:
-        results = await sync_catalog()
-    except DatabaseError:
-        return []  # told by the database's own finding
+    results = await ask_providers()
     names = {account.slug: account.name for account in settings.CHAT_ACCOUNTS.values()}
     if not results:
         fix = "Set the key of one, such as OPENAI_API_KEY, or OLLAMA_URL: docs/settings.md."
@@ -104,7 +101,9 @@ async def _providers() -> list[Finding]:
         Finding(
             names[result.slug],
             not result.error,
-            result.error or f"Lists {result.listed} models.",
+            f"{result.error} {result.detail}".strip()
+            if result.error
+            else f"Lists {result.listed} models. {result.remark}".strip(),
             "Check its key and address in the settings, and the way out of this machine."
             if result.error
             else "",

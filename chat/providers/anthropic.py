@@ -7,7 +7,7 @@ its typed stream costs several times as much (`benchmarks/providers.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -15,12 +15,14 @@ import anthropic
 import httpx2
 
 from chat.providers import failures
+from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
+from chat.providers.model_list import Entry, read_models
+from chat.providers.sse import LIMITS, REQUEST_ERRORS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 
@@ -53,7 +55,7 @@ class AnthropicProvider:
         response = await self._request("get", "/v1/models?limit=1000")
         async with aclosing(response):
             try:
-                return [_model_info(entry) for entry in read_json(await response.aread())["data"]]
+                return read_models(read_json(await response.aread())["data"], _model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -75,18 +77,19 @@ class AnthropicProvider:
             raise failures.from_status(
                 error.status_code, error.body, secret=secret, headers=headers
             ) from None
-        except (anthropic.APIError, *TRANSPORT_ERRORS) as error:
+        except (anthropic.APIError, *REQUEST_ERRORS) as error:
             raise failures.from_transport(error, secret=secret) from None
         return response
 
 
 def _client(account: Account) -> anthropic.AsyncAnthropic:
     """An SDK client that takes everything from the account and nothing from the environment."""
+    address, headers = reach(account, DEFAULT_BASE_URL)
     client = anthropic.AsyncAnthropic(
         # Not None, or the SDK reads its own variables and files.
         api_key=account.api_key,
         webhook_key="",
-        base_url=account.base_url or DEFAULT_BASE_URL,
+        base_url=address,
         open_telemetry=False,
         max_retries=0,  # the pipeline retries
         # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
@@ -94,22 +97,22 @@ def _client(account: Account) -> anthropic.AsyncAnthropic:
         http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     # ANTHROPIC_CUSTOM_HEADERS has no switch of its own. Gateways may know the key's older header only.
-    client._custom_headers = {"x-api-key": account.api_key} if account.base_url else {}
+    client._custom_headers = {"x-api-key": account.api_key, **headers} if account.base_url else {}
     return client
 
 
-def _model_info(entry: Mapping[str, Any]) -> ModelInfo:
-    capabilities = entry.get("capabilities") or {}
+def _model_info(entry: Entry) -> ModelInfo:
+    capabilities = Entry(entry.object("capabilities"))
 
     def supports(name: str) -> bool:
-        return bool((capabilities.get(name) or {}).get("supported"))
+        return bool(capabilities.object(name).get("supported"))
 
     return ModelInfo(
-        str(entry["id"]),
-        display_name=str(entry.get("display_name") or ""),
-        context_window=entry.get("max_input_tokens"),
-        max_output_tokens=entry.get("max_tokens"),
-        takes_images=supports("image_input") if capabilities else True,
+        entry.name("id"),
+        display_name=entry.text("display_name"),
+        context_window=entry.tokens("max_input_tokens"),
+        max_output_tokens=entry.tokens("max_tokens", "max_output_tokens"),
+        takes_images=supports("image_input") if capabilities.value else True,
         reasons=supports("thinking"),
     )
 

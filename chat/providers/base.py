@@ -85,7 +85,8 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One entry of a provider's model list. Prices are US dollars per million tokens."""
+    """One entry of a provider's model list. Prices are US dollars per million tokens. `remark` says in
+    English what of the entry cannot be used; one that cannot be used at all has no name."""
 
     name: str
     display_name: str = ""
@@ -95,6 +96,8 @@ class ModelInfo:
     output_price: float | None = None
     takes_images: bool = False
     reasons: bool = False
+    cached_input_price: float | None = None
+    remark: str = ""
 
 
 class Provider(Protocol):
@@ -114,7 +117,7 @@ class Provider(Protocol):
         ...
 
     async def list_models(self) -> list[ModelInfo]:
-        """The models that can chat. Raises `ProviderError`."""
+        """The models that can chat, and what could not be read. Raises `ProviderError`."""
         ...
 
     async def aclose(self) -> None:

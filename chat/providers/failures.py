@@ -35,14 +35,15 @@ def from_stream(body: object, *, secret: str) -> ProviderError:
 
 
 def from_transport(error: BaseException, *, secret: str) -> ProviderError:
-    """The error for a connection that failed or broke, from an SDK's or a transport's exception."""
+    """The error for a connection that failed or broke, from an SDK's or a transport's exception. A ValueError
+    is an address or a key of which no request can be made."""
     # aiohttp's own word, if there is one: OpenAI's transport calls a refused connection a ConnectTimeout, and
     # its SDK says "Request timed out" of that.
     causes = list(_causes(error))
     link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
     detail = redact(f"{type(link).__name__}: {link}", secret)
     match link:
-        case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+        case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL() | ValueError():
             return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
         case aiohttp.ConnectionTimeoutError():
             return errors.TimeoutExceededError(detail=detail, phase="connect", retryable=True)

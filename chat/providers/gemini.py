@@ -10,10 +10,9 @@ https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -24,14 +23,17 @@ from google.genai.client import DebugConfig
 from google.genai.errors import APIError
 
 from chat.providers import failures
+from chat.providers.addresses import reach
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
+from chat.providers.model_list import Entry, read_models
 from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
+DEFAULT_VERSION = "v1beta"
 
 
 class GeminiProvider:
@@ -63,8 +65,7 @@ class GeminiProvider:
     async def list_models(self) -> list[ModelInfo]:
         async with _closing(await self._answer(self._models.list(config={"page_size": 1000}))) as response:
             try:
-                entries = read_json(await response.read())["models"]
-                return [info for entry in entries if (info := _model_info(entry))]
+                return read_models(read_json(await response.read())["models"], _model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -156,9 +157,12 @@ def _session(connect_seconds: float) -> aiohttp.ClientSession:
 
 def _client(account: Account, transport: _Transport) -> genai.Client:
     """An SDK client that takes everything from the account and nothing from the environment."""
+    address, headers = reach(account, DEFAULT_BASE_URL)
+    address, version = _without_version(address)
     options = types.HttpOptions(
-        base_url=account.base_url or DEFAULT_BASE_URL,
-        api_version="v1",
+        base_url=address,
+        api_version=version,
+        headers=headers,
         retry_options=types.HttpRetryOptions(attempts=1),  # the pipeline retries
         httpx_async_client=httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False),
         # Never used; without them the SDK reads certificates for each, 50 ms on the event loop.
@@ -174,6 +178,12 @@ def _client(account: Account, transport: _Transport) -> genai.Client:
         raise ConfigurationError(detail=str(error)) from None
 
 
+def _without_version(address: str) -> tuple[str, str]:
+    """An address that ends with a version of the API asks for that one; else it is the SDK's own."""
+    found = re.fullmatch(r"(.*)/(v\d\w*)/?", address)
+    return (found[1], found[2]) if found else (address, DEFAULT_VERSION)
+
+
 @asynccontextmanager
 async def _closing(response: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.ClientResponse]:
     try:
@@ -182,17 +192,18 @@ async def _closing(response: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.C
         response.release()  # to the pool, or closed if there is more to come
 
 
-def _model_info(entry: Mapping[str, Any]) -> ModelInfo | None:
-    name = str(entry["name"]).removeprefix("models/")
-    if "generateContent" not in entry.get("supportedGenerationMethods", ()) or _DOES_NOT_CHAT.search(name):
+def _model_info(entry: Entry) -> ModelInfo | None:
+    name = entry.name("name").removeprefix("models/")
+    methods = entry.value.get("supportedGenerationMethods") or ()
+    if "generateContent" not in methods or _DOES_NOT_CHAT.search(name):
         return None
     return ModelInfo(
         name,
-        display_name=str(entry.get("displayName") or ""),
-        context_window=entry.get("inputTokenLimit"),
-        max_output_tokens=entry.get("outputTokenLimit"),
+        display_name=entry.text("displayName"),
+        context_window=entry.tokens("inputTokenLimit"),
+        max_output_tokens=entry.tokens("outputTokenLimit"),
         takes_images=name.startswith("gemini"),
-        reasons=bool(entry.get("thinking")),
+        reasons=bool(entry.value.get("thinking")),
     )
 
 

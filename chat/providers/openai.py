@@ -7,7 +7,7 @@ its typed stream costs several times as much (`benchmarks/providers.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +16,23 @@ import httpx2
 import openai
 
 from chat.providers import failures
+from chat.providers.addresses import reach
 from chat.providers.base import Account, ChatRequest, ModelInfo
 from chat.providers.concessions import Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
+from chat.providers.model_list import Entry, read_models
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, Decoder, read_json, read_stream, read_whole
+from chat.providers.sse import (
+    LIMITS,
+    REQUEST_ERRORS,
+    TRANSPORT_ERRORS,
+    Decoder,
+    read_json,
+    read_stream,
+    read_whole,
+)
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -36,13 +46,20 @@ class OpenAIProvider:
         if self.needs_key and not account.api_key:
             raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
         self.account = account
-        self._client = _client(account)
+        address, headers = reach(account, DEFAULT_BASE_URL)
+        if headers and account.api_key:
+            raise ConfigurationError(
+                detail="The address holds a name and a password, and there is a key too: both need the same "
+                "header. Leave one of them out."
+            )
+        self._client = _client(account, address)
         self._negotiator = Negotiator(_CONCESSIONS)
         # Without a key the SDK wants to be told that none is meant.
-        no_key = {"headers": {"Authorization": openai.omit}}
+        no_key: dict[str, Any] = {"headers": headers or {"Authorization": openai.omit}}
         self._options = {"security": {"bearer_auth": True}} if account.api_key else no_key
-        host = urlsplit(account.base_url or DEFAULT_BASE_URL).hostname
-        self._speaks_responses = host == "api.openai.com"
+        # Also in a region of its own, such as eu.api.openai.com. Any other address is a gateway's.
+        host = urlsplit(address).hostname or ""
+        self._speaks_responses = f".{host}".endswith(".api.openai.com")
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         path, body, decoder = self.wire(request)
@@ -64,8 +81,7 @@ class OpenAIProvider:
         response = await self._request("get", "/models")
         async with aclosing(response):
             try:
-                entries = read_json(await response.aread())["data"]
-                return [info for entry in entries if (info := self.model_info(entry))]
+                return read_models(read_json(await response.aread())["data"], self.model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -82,9 +98,11 @@ class OpenAIProvider:
         body = chat_body(request, limit_name="max_completion_tokens")
         return "/chat/completions", body, ChatDecoder(self.account.api_key)
 
-    def model_info(self, entry: Mapping[str, Any]) -> ModelInfo | None:
-        """One entry of the model list; None for a model that does not chat."""
-        name = str(entry["id"])
+    def model_info(self, entry: Entry) -> ModelInfo | None:
+        """One entry of the model list; None for a model that does not chat. A gateway's names say nothing."""
+        name = entry.name("id")
+        if not self._speaks_responses:
+            return gateways_model(entry)
         if not _CHATS.match(name) or _DOES_NOT_CHAT.search(name):
             return None
         base = re.sub(r"-(\d{4}-\d\d-\d\d|latest)$", "", name)
@@ -106,7 +124,7 @@ class OpenAIProvider:
             response: httpx2.Response = await call(path, **options)
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
-        except (openai.APIError, *TRANSPORT_ERRORS) as error:
+        except (openai.APIError, *REQUEST_ERRORS) as error:
             raise failures.from_transport(error, secret=self.account.api_key) from None
         return response
 
@@ -116,7 +134,39 @@ class OpenAIProvider:
         )
 
 
-def _client(account: Account) -> openai.AsyncOpenAI:
+def gateways_model(entry: Entry) -> ModelInfo | None:
+    """An entry as LiteLLM, OpenRouter, vLLM, llama.cpp and others write it; None for a model that says of
+    itself that it does not chat."""
+    kind, mode = entry.text("type").lower(), entry.text("mode").lower()
+    if kind in _OTHER_TYPES or (mode and mode not in _CHAT_MODES):
+        return None
+    details = Entry(entry.object("meta"))
+    window = entry.tokens(*_WINDOW_NAMES) or details.tokens(*_WINDOW_NAMES)
+    entry.remarks.extend(details.remarks)
+    return ModelInfo(
+        entry.name("id"),
+        display_name=entry.text("name"),
+        context_window=window,
+        max_output_tokens=entry.tokens("max_output_tokens", "max_completion_tokens")
+        or Entry(entry.object("top_provider")).tokens("max_completion_tokens"),
+        input_price=_price(entry, "prompt"),
+        output_price=_price(entry, "completion"),
+        cached_input_price=_price(entry, "input_cache_read"),
+        takes_images="image" in str(entry.object("architecture").get("input_modalities") or ""),
+    )
+
+
+def _price(entry: Entry, name: str) -> float | None:
+    """Of a million tokens, where the list tells that of one (OpenRouter's way). None where it does not, and
+    for a negative one, which is its word for "it depends"."""
+    try:
+        price = float(entry.object("pricing")[name]) * 1_000_000
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return round(price, 4) if 0 <= price < 1_000_000 else None
+
+
+def _client(account: Account, address: str) -> openai.AsyncOpenAI:
     """An SDK client that takes everything from the account and nothing from the environment."""
     client = openai.AsyncOpenAI(
         # Not None, or the SDK reads its own variables.
@@ -125,7 +175,7 @@ def _client(account: Account) -> openai.AsyncOpenAI:
         organization="",
         project="",
         webhook_secret="",
-        base_url=account.base_url or DEFAULT_BASE_URL,
+        base_url=address,
         max_retries=0,  # the pipeline retries
         # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
         timeout=openai.Timeout(None, connect=account.connect_seconds, pool=account.connect_seconds),
@@ -143,6 +193,14 @@ _CONCESSIONS = (
     Concession(re.compile(r"reasoning_effort"), without("reasoning_effort")),
     Concession(re.compile(r"'reasoning"), without("reasoning")),
     Concession(re.compile(r"temperature"), without("temperature")),
+)
+
+# Of lists that say what a model is for; "mode" is LiteLLM's.
+_OTHER_TYPES = {"embedding", "embeddings", "image", "audio", "rerank", "moderation"}
+_CHAT_MODES = {"chat", "completion", "responses"}
+_WINDOW_NAMES = (
+    *("context_length", "max_model_len", "max_context_length", "context_window"),
+    *("max_input_tokens", "n_ctx", "n_ctx_train"),
 )
 
 _CHATS = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")

@@ -8,10 +8,9 @@ model lists with the context window under various names, and with prices of one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from chat.providers.base import ChatRequest, ModelInfo
+from chat.providers.base import ChatRequest
 from chat.providers.concessions import Body
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.openai import OpenAIProvider
@@ -27,32 +26,6 @@ class OpenAICompatibleProvider(OpenAIProvider):
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
         body = chat_body(request, limit_name="max_tokens")
         return "/chat/completions", body, CompatibleDecoder(self.account.api_key)
-
-    def model_info(self, entry: Mapping[str, Any]) -> ModelInfo | None:
-        kind = str(entry.get("type") or "").lower()
-        if kind in {"embedding", "embeddings", "image", "audio", "rerank", "moderation"}:
-            return None
-        details = entry.get("meta") or {}
-        windows = (entry.get(name) or details.get(name) for name in _WINDOW_NAMES)
-        modalities = (entry.get("architecture") or {}).get("input_modalities") or ()
-        return ModelInfo(
-            str(entry["id"]),
-            display_name=str(entry.get("name") or ""),
-            context_window=next((int(window) for window in windows if window), None),
-            input_price=_price(entry, "prompt"),
-            output_price=_price(entry, "completion"),
-            takes_images="image" in modalities,
-        )
-
-
-def _price(entry: Mapping[str, Any], name: str) -> float | None:
-    """Of a million tokens, where the list tells that of one (OpenRouter's way). None where it does not, and
-    for a negative one, which is its word for "it depends"."""
-    try:
-        price = float((entry.get("pricing") or {})[name]) * 1_000_000
-    except (KeyError, TypeError, ValueError):
-        return None
-    return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
 class CompatibleDecoder(ChatDecoder):
@@ -132,11 +105,3 @@ class ThinkSplitter:
 
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_WINDOW_NAMES = (
-    "context_length",
-    "max_model_len",
-    "max_context_length",
-    "context_window",
-    "n_ctx",
-    "n_ctx_train",
-)

@@ -26,6 +26,8 @@ LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keep
 
 # What a broken transport raises, in whichever layer it is noticed.
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
+# And what making a request of an odd address or key raises.
+REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx2.InvalidURL, ValueError)
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
 

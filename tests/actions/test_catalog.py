@@ -210,3 +210,49 @@ def test_a_dated_name_is_enabled_where_there_is_no_plain_one() -> None:
 
 def test_names_without_a_version_are_enabled() -> None:
     assert worth_enabling({"mystery", "riddle-large"}) == {"mystery", "riddle-large"}
+
+
+@pytest.mark.django_db
+def test_what_is_odd_about_a_list_is_told_and_harms_no_other_model() -> None:
+    infos = [
+        ModelInfo("", remark="Entry 1 is left out: it has no id."),
+        ModelInfo("good", context_window=8_000),
+        ModelInfo("odd", remark="odd: max_input_tokens '200k' is no number of tokens."),
+    ]
+    result = store_models(OWN, infos)
+    assert (result.listed, result.added, result.error) == (2, 2, "")
+    assert result.remark.startswith("Entry 1 is left out: it has no id. odd: max_input_tokens")
+    provider = ModelProvider.objects.get()
+    assert (provider.sync_error, provider.sync_detail) == ("", result.remark)
+    store_models(OWN, infos[1:2])
+    assert ModelProvider.objects.get().sync_detail == ""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", [ValueError("no such thing"), RecursionError("deep"), KeyError("id")])
+async def test_no_provider_ends_the_process_whatever_it_raises(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    odd, huge = Account("odd", "openai_compatible", "Odd"), Account("huge", "openai_compatible", "Huge")
+    settings.CHAT_ACCOUNTS = {"odd": odd, "huge": huge, "own": OWN}
+    providers = {
+        odd: Scripted(fault),
+        huge: Scripted([ModelInfo("vast", context_window=10**30)]),  # no column takes it
+        OWN: Scripted([ModelInfo("small")]),
+    }
+    monkeypatch.setattr(catalog, "ready_provider", returning(providers.__getitem__))
+    results = {result.slug: result for result in await sync_catalog()}
+    assert results["own"].added == 1
+    for slug in ("odd", "huge"):
+        assert results[slug].error
+        assert (await ModelProvider.objects.aget(slug=slug)).sync_detail
+
+
+@pytest.mark.django_db
+def test_a_gateways_models_are_all_enabled_whatever_they_are_called() -> None:
+    names = ["gpt-3.5-turbo", "gpt-5.1", "gpt-5.1-preview"]
+    for slug, address in (("gateway", "https://gateway.example/v1"), ("own", "https://eu.api.openai.com/v1")):
+        account = Account(slug, "openai", slug, address, "sk-canary-1234")
+        store_models(account, map(ModelInfo, names))
+    enabled = {(it.provider_id, it.name) for it in ChatModel.objects.filter(enabled=True)}
+    assert enabled == {*(("gateway", name) for name in names), ("own", "gpt-5.1")}

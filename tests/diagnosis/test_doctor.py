@@ -16,7 +16,7 @@ from django.test import Client
 from chat.diagnosis import inside
 from chat.diagnosis.inside import look_inside
 from chat.diagnosis.way import is_token, new_token
-from chat.models import User
+from chat.models import ChatModel, ModelProvider, User
 from chat.providers.base import Account
 from chat.providers.registry import close_all
 from tests.faults.stack import free_port, wait_for_port
@@ -136,6 +136,22 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
     await close_all()
     assert not found["Database"].ok
     assert "connection refused" in found["Database"].words
+
+
+@pytest.mark.django_db(transaction=True)
+def test_looking_at_the_self_test_changes_nothing_in_the_database(
+    client: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = {"demo": Account("demo", "demo", "Demo"), "openai": Account("openai", "openai", "OpenAI")}
+    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", accounts)
+    ModelProvider.objects.create(slug="demo", name="Demo", sync_error="as it was")
+    client.force_login(administrator)
+    page = client.get("/self-test/").content.decode()
+    assert "Lists 2 models." in page
+    assert list(ModelProvider.objects.values_list("slug", "sync_error", "synced_at")) == [
+        ("demo", "as it was", None)
+    ]
+    assert not ChatModel.objects.exists()
 
 
 def test_the_page_is_for_administrators(client: Client, person: User, administrator: User) -> None:

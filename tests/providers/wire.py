@@ -119,6 +119,7 @@ class Wire:
     attempts: dict[str, int] = field(default_factory=dict)
     models_fail: int = 0  # a status that model lists are answered with; 200 is an unreadable list
     models_page: bool = False  # or with a web page
+    models: list[Any] | None = None  # or with these
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def base_url(self, kind: str) -> str:
@@ -144,8 +145,10 @@ class Wire:
         app.router.add_post("/v1/chat/completions", self._answer(ChatFormat))
         app.router.add_post("/v1/responses", self._answer(ResponsesFormat))
         app.router.add_post("/v1/messages", self._answer(MessagesFormat))
-        app.router.add_post("/v1/models/{model}:streamGenerateContent", self._answer(GeminiFormat))
-        app.router.add_get("/v1/models", self._models)
+        for version in ("v1", "v1alpha", "v1beta"):
+            path = f"/{version}/models"
+            app.router.add_post(path + "/{model}:streamGenerateContent", self._answer(GeminiFormat))
+            app.router.add_get(path, self._models)
         app.router.add_get("/_log", self._show_log)
         app.router.add_delete("/_log", self._forget)
         return app
@@ -243,10 +246,10 @@ class Wire:
         if self.models_fail:
             return web.json_response({"what": ["is this?"]}, status=self.models_fail)
         if "x-goog-api-key" in request.headers:
-            return web.json_response({"models": GEMINI_MODELS})
+            return web.json_response({"models": self.models or GEMINI_MODELS})
         if "anthropic-version" in request.headers:
-            return web.json_response({"data": ANTHROPIC_MODELS, "has_more": False})
-        return web.json_response({"object": "list", "data": OPENAI_MODELS})
+            return web.json_response({"data": self.models or ANTHROPIC_MODELS, "has_more": False})
+        return web.json_response({"object": "list", "data": self.models or OPENAI_MODELS})
 
     async def _show_log(self, request: web.Request) -> web.Response:
         if "settled" in request.query:

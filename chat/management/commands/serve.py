@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,7 +66,8 @@ class Command(BaseCommand):
             from chat.actions.catalog import sync_catalog
             from chat.management.housekeeping import keep_house
 
-            await sync_catalog({"demo"})  # No network: the first page has a model to offer.
+            with suppress(DatabaseError):
+                await sync_catalog({"demo"})  # No network: the first page has a model to offer.
             self._say(_welcome_words(host, bound, welcome))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_catalog_fresh())
@@ -99,8 +101,8 @@ class Command(BaseCommand):
                     told = True
                     for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
                         self._say(f"{message.msg} {message.hint}")
-            except DatabaseError:
-                logger.exception("Cannot store the providers' models. The next attempt is in ten minutes.")
+            except Exception:  # what works in the background never ends the server
+                logger.exception("Cannot bring the catalog up to date. The next attempt is in ten minutes.")
             await asyncio.sleep(SYNC_SECONDS)
 
 

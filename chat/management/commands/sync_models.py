@@ -28,6 +28,7 @@ class Command(BaseCommand):
         results = asyncio.run(_sync(slugs or None))
         for result in results:
             words = result.error or f"{result.listed} models, {result.added} new"
+            words = " ".join(filter(None, [words, result.detail, result.remark]))
             style = self.style.ERROR if result.error else self.style.SUCCESS
             self.stdout.write(f"{result.slug}: {style(words)}")
         if any(result.error for result in results):

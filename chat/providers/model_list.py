@@ -1,0 +1,79 @@
+"""A provider's list of models, read entry by entry: what is odd about one costs no other.
+
+What cannot be used is left out and remarked on in English, for the administration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from chat.providers.base import ModelInfo
+
+MOST_TOKENS = 2**31 - 1  # what the catalog's columns hold
+NAME_LENGTH = 200
+
+
+class Entry:
+    """One entry of a list. Raises `TypeError` for what is no JSON object."""
+
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, Mapping):
+            raise TypeError("it is no object")
+        self.value: Mapping[str, Any] = value
+        self.remarks: list[str] = []
+
+    def name(self, key: str) -> str:
+        """The model's own id. Raises `ValueError` when there is none that can be used."""
+        value = self.value.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"it has no {key}")
+        if not value.isprintable() or len(value) > NAME_LENGTH:
+            raise ValueError(f"its {key} is too long or cannot be printed")
+        return value
+
+    def text(self, key: str) -> str:
+        """A text for people; "" where there is none."""
+        value = self.value.get(key)
+        if not isinstance(value, str):
+            return ""
+        return "".join(character for character in value if character.isprintable())[:NAME_LENGTH]
+
+    def object(self, key: str) -> Mapping[str, Any]:
+        """The object of this name; an empty one where there is none."""
+        value = self.value.get(key)
+        return value if isinstance(value, Mapping) else {}
+
+    def tokens(self, *keys: str) -> int | None:
+        """The first of these that is a number of tokens. None where the list does not say, or says 0."""
+        for key in keys:
+            value = self.value.get(key)
+            if value is None or value == "" or value is False or value == 0:
+                continue
+            number = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value) else value
+            if type(number) is int and 0 < number <= MOST_TOKENS:
+                return number
+            self.remarks.append(f"{key} {str(value)[:30]!r} is no number of tokens.")
+        return None
+
+
+def read_models(entries: object, read: Callable[[Entry], ModelInfo | None]) -> list[ModelInfo]:
+    """What `read` makes of each entry; it returns None for a model that does not chat. An entry that cannot
+    be read gives a `ModelInfo` without a name, with the remark that says so. Raises `TypeError` for what is
+    no list."""
+    if not isinstance(entries, list):
+        raise TypeError("the models are no list")
+    models = []
+    for number, value in enumerate(entries, 1):
+        try:
+            entry = Entry(value)
+            info = read(entry)
+        except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+            models.append(ModelInfo("", remark=f"Entry {number} is left out: {error}."))
+            continue
+        if info is not None:
+            remark = " ".join(f"{info.name}: {words}" for words in entry.remarks)
+            models.append(replace(info, remark=remark) if remark else info)
+    return models
