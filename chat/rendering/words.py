@@ -92,4 +92,12 @@ KNOWN = (
     _("The page sent something unknown. Reload it."),
     _("The page sent no valid {name}. Reload it."),
     _("The provider of this model is not set up on this server any more. Choose another one and retry."),
+    _(
+        "The message and the answer so far are together longer than this model can take. "
+        "Nothing was sent. Ask for the rest in a new message."
+    ),
+    _(
+        "The message is longer than this model can take. Nothing was sent. "
+        "Shorten it, or choose a model that reads more, and send it again."
+    ),
 )
