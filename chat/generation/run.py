@@ -179,7 +179,7 @@ class Run:
         shorter = await run_unit(begin, generation, at_most=refused.estimate * LESS)
         if shorter.sent_from == refused.sent_from:
             return False
-        logger.info("Generation %s was too long for its model; sent again with less.", self.id)
+        logger.info("The request was too long for its model; it is sent once more with less.")
         ending.sent = shorter
         return True
 
