@@ -32,6 +32,8 @@ def seconds(value: float | None) -> str:
 
 
 KNOWN = (
+    _("This log-in has ended already."),
+    _("Too many failed attempts. Wait {seconds} s, then try again."),
     _("The model ended its answer without a word. Retry, or choose another model."),
     _("The model called a tool instead of answering, and it has none here. Retry, or choose another model."),
     _("The length limit was reached before the first word of the answer. Retry, or choose another model."),
