@@ -6,6 +6,7 @@ they come from the environment (`settings.CHAT_ACCOUNTS`) and never enter the da
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 from django.conf import settings
@@ -143,6 +144,13 @@ class ChatModel(models.Model):
     @property
     def label(self) -> str:
         return self.display_name or self.name
+
+    def place_in_list(self) -> tuple[object, ...]:
+        """Sorts models for people: by provider, then as administrators placed them, then by name with its
+        numbers as numbers (gpt-4, gpt-4.1, gpt-10)."""
+        parts = re.split(r"(\d+)", self.label.casefold())
+        natural = [int(part) if number % 2 else part for number, part in enumerate(parts)]
+        return (self.provider.position, self.provider_id, self.position, natural)
 
     def cost(
         self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0

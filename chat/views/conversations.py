@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages as notes
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -27,10 +26,11 @@ from chat.actions.conversation import (
     see_conversation,
 )
 from chat.live.follow import PAGE_LENGTH
-from chat.models import ChatModel, Conversation, Message, Preferences, User
+from chat.models import Conversation, Message, Preferences, User
 from chat.models.message import shown_with
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.model_list import model_context
 from chat.views.sidebar import list_context, page_of
 
 
@@ -146,7 +146,7 @@ def _context(user: User, conversation: Conversation, thread: list[Message]) -> d
         "version": conversation.version,
         "running": next((message for message in thread if message.is_live), None),
         "earlier_url": fragments.earlier_url(conversation, thread),
-        **_models(user, Preferences.of(user), thread),
+        **model_context(user, Preferences.of(user), thread),
         "client_id": uuid.uuid4(),
         "messages_url": reverse("messages", args=[conversation.pk]),
         "events_url": reverse("events", args=[conversation.pk]),
@@ -165,18 +165,3 @@ def _earlier_context(user: User, conversation: Conversation, thread: list[Messag
 def _last_page(thread: Any) -> list[Message]:
     """The last messages, in order."""
     return list(reversed(thread.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))
-
-
-def _models(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:
-    """The models to choose from, the favourites first, and the one that is chosen: the one that answered
-    last, else the person's, else the default of the settings, else the first."""
-    models = list(ChatModel.objects.usable_by(user))
-    favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
-    models.sort(key=lambda model: model.pk not in favourites)
-    usable = {model.pk for model in models}
-    wanted = [generation.model_id for message in reversed(thread) if (generation := message.reply)]
-    wanted.append(preferences.default_model_id)
-    wanted += [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
-    wanted += [model.pk for model in models]
-    chosen = next((model_id for model_id in wanted if model_id in usable), None)
-    return {"models": models, "favourites": favourites, "chosen_model": chosen}

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 from chat.actions.preferences import favour_model, set_preferences
 from chat.models import ChatModel, Preferences, User
 from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.model_list import grouped
 
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -42,7 +43,10 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
         model = self.fields["default_model"]
         assert isinstance(model, forms.ModelChoiceField)
         model.queryset = ChatModel.objects.usable_by(user)
-        model.empty_label = gettext("The one that the server suggests")
+        model.choices = [
+            ("", gettext("The one that I used last")),
+            *((group.label, [(m.pk, m.label) for m in group.models]) for group in grouped(model.queryset)),
+        ]
 
 
 def appearance(request: HttpRequest) -> dict[str, Any]:

@@ -3,6 +3,7 @@ import { $, on, onClick } from "./page.js";
 
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
+const touch = matchMedia("(pointer: coarse)");
 let wasOpen = false;
 
 // The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
@@ -32,7 +33,7 @@ onClick(".model-choice", (choice) => {
   $("model").value = choice.parentNode.dataset.model;
   $("model").dispatchEvent(new Event("input", { bubbles: true }));
   panel().hidePopover();
-  $("model").focus();
+  $(touch.matches ? "model" : "prompt").focus(); // on a touch screen the box would open the keyboard
 });
 
 export function show() {
@@ -43,15 +44,26 @@ export function show() {
     entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
   }
   panel().showPopover();
+  const now = current()?.getBoundingClientRect();
+  const list = panel().querySelector(".models-list");
+  if (now) list.scrollTop += now.top - list.getBoundingClientRect().top - (list.clientHeight - now.height) / 2;
   search.focus();
 }
 
+function current() {
+  return panel().querySelector("[aria-current]");
+}
+
+// From the search, down and Enter reach the first that is found; without a search, the current one.
 function move(event) {
+  const { key, target } = event;
   const list = entries();
-  const at = list.indexOf(event.target.closest(".model-entry"));
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step) (list[at + step]?.firstElementChild ?? panel().querySelector("input")).focus();
-  else if (event.key === "Enter" && at < 0) list[0]?.firstElementChild.click();
+  const at = list.indexOf(target.closest(".model-entry"));
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  const first = (!target.value && current()) || list[0]?.firstElementChild;
+  if (at < 0 && key === "ArrowDown") first?.focus();
+  else if (at < 0 && key === "Enter") first?.click();
+  else if (step) (list[at + step]?.firstElementChild ?? panel().querySelector("input")).focus();
   else return;
   event.preventDefault();
 }

@@ -33,11 +33,13 @@ LOCALISED = re.compile(r"\d[.\s]\d{3}(?!\d)|\d,\d")
 # fmt: off
 TEXTS = {
     "LANGUAGE_CODE", "attrs.form", "attrs.href", "attrs.id", "attrs.name", "attrs.type", "attrs.value",
-    "client_id", "conversation.pk", "conversation.title", "csrf_token", "earlier_url", "events_url",
+    "cl.query", "client_id", "conversation.pk", "conversation.title", "csrf_token", "earlier_url",
+    "events_url",
     "field.auto_id", "field.id_for_label", "field.widget_type", "form.email.id_for_label",
     "form.email.value", "form.login.id_for_label", "form.login.value", "form.password.id_for_label",
-    "generation.status", "kind", "latest_url", "link", "message.level_tag", "message.pk", "message.role",
-    "messages_url", "model.name", "model.provider", "other.pk", "person.email",
+    "generation.status", "kind", "latest_url", "link", "message.level_tag", "search_var", "message.pk",
+    "message.role",
+    "messages_url", "name", "model.name", "model.provider", "other.pk", "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "signup_url", "socket_url", "stamp", "state", "this",
     "token", "undo", "value",

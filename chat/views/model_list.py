@@ -1,0 +1,72 @@
+"""The models that a person can choose from, and the one that the page begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from chat.models import ChatModel, Conversation, Generation, Message, Preferences, User
+
+_RECENT_CHATS, _RECENT_REPLIES = 5, 20
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """`is_favourites`: chosen by the person, of any provider; else all are of the provider `label`."""
+
+    label: str
+    models: list[ChatModel]
+    is_favourites: bool = False
+
+
+def model_context(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:
+    """What `_model_picker.html` needs. The chosen model is the one that answered last here, else the person's
+    setting, else the one that they used last, else the default of the settings, else the first."""
+    favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
+    models = sorted(ChatModel.objects.usable_by(user), key=ChatModel.place_in_list)
+    groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
+    groups += grouped(m for m in models if m.pk not in favourites)
+    groups = [group for group in groups if group.models]
+    return {
+        "model_groups": groups,
+        "chosen_model": _chosen(user, preferences, thread, [m for group in groups for m in group.models]),
+    }
+
+
+def grouped(models: Iterable[ChatModel]) -> list[ModelGroup]:
+    """By provider, both in the order of the list."""
+    in_order = sorted(models, key=ChatModel.place_in_list)
+    return [ModelGroup(str(provider), list(group)) for provider, group in groupby(in_order, _provider)]
+
+
+def _chosen(
+    user: User, preferences: Preferences, thread: list[Message], models: list[ChatModel]
+) -> int | None:
+    usable = {model.pk: model for model in models}
+    wanted = [generation.model_id for message in reversed(thread) if (generation := message.reply)]
+    wanted.append(preferences.default_model_id)
+    chosen = next((model_id for model_id in wanted if model_id in usable), None)
+    if chosen is not None:
+        return chosen
+    # Who tried the demo while there was nothing else does not stay with it.
+    real = {model.pk for model in models if model.provider_id != "demo"} or usable.keys()
+    wanted = [model_id for model_id in _used_last(user) if model_id in real]
+    wanted += [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
+    wanted += usable
+    return next((model_id for model_id in wanted if model_id in usable), None)
+
+
+def _used_last(user: User) -> Iterable[int | None]:
+    """Of the latest replies in the latest chats: a look at all of them would cost more with each chat."""
+    chats = Conversation.objects.filter(owner=user).order_by("-updated_at", "-id").values("pk")
+    replies = Generation.objects.filter(conversation__in=chats[:_RECENT_CHATS]).order_by("-queued_at")
+    return replies.values_list("model_id", flat=True)[:_RECENT_REPLIES]
+
+
+def _provider(model: ChatModel) -> object:
+    return model.provider
