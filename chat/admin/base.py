@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -17,11 +18,30 @@ _OF_A_FILTER = ("exact", "isnull", "isempty", "gte", "lt")
 _OF_DATES = ("year", "month", "day", "gte", "lt")
 
 
+class _LabelledForm(forms.ModelForm):
+    """The fields of one row of a list: each says to a screen reader what it is, and of what."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            if name != self._meta.model._meta.pk.name:
+                field.widget.attrs["aria-label"] = f"{field.label}: {self.instance}"
+
+
 class SteadyAdmin(admin.ModelAdmin):
     """The base of all lists and pages of the administration."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup in self._declared_lookups(request)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Groups are few: boxes to tick, where Django's two lists say little to a screen reader."""
+        if db_field.name == "groups":
+            kwargs["widget"] = forms.CheckboxSelectMultiple
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, **{"form": _LabelledForm, **kwargs})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import localize
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
@@ -104,25 +104,20 @@ class ModelProviderAdmin(SteadyAdmin):
 
 @admin.register(ChatModel)
 class ChatModelAdmin(SteadyAdmin):
-    list_display = [
-        "name",
-        "provider",
-        "enabled",
-        "for_everyone",
-        "available",
-        "input_price",
-        "output_price",
-        "context_window",
-        "takes_images",
-        "reasons",
-    ]
+    list_display = ["name_and_provider", "enabled", "for_everyone", "input_price", "output_price"]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = ["provider", "enabled", "available", "for_everyone"]
     list_select_related = ["provider"]
     search_fields = ["name", "display_name"]
-    filter_horizontal = ["groups"]
     readonly_fields = ["available", "listed_at"]
     actions = ["enable", "disable"]
+
+    @admin.display(description=_("model"), ordering="name")
+    def name_and_provider(self, model: ChatModel) -> str:
+        """In one column: the list is wide enough with what can be changed in it."""
+        gone = "" if model.available else gettext("not listed any more")
+        about = " · ".join(filter(None, [str(model.provider), gone]))
+        return format_html('{} <small class="about">{}</small>', model.name, about)
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:

@@ -70,13 +70,11 @@ class _RoleFilter(admin.SimpleListFilter):
 class PersonAdmin(SteadyAdmin):
     form = _PersonForm
     list_display = [
-        *("email", "first_name", "last_name", "is_active", "administrator", "reviewer"),
-        *("last_login", "date_joined"),
+        *("email", "full_name", "is_active", "administrator", "reviewer", "last_login"),
     ]
     list_filter = ["is_active", _RoleFilter, "groups"]
     ordering = ["email"]
     search_fields = ["email", "first_name", "last_name"]
-    filter_horizontal = ["groups"]
     fieldsets = [
         (None, {"fields": ["email", "first_name", "last_name", "is_active"]}),
         (_("Rights"), {"fields": [*_POWERS]}),
@@ -87,6 +85,10 @@ class PersonAdmin(SteadyAdmin):
         (_("Rights"), {"fields": [*_POWERS]}),
     ]
     readonly_fields = ["last_login", "date_joined"]
+
+    @admin.display(description=_("name"), ordering="first_name", empty_value="-")
+    def full_name(self, person: User) -> str:
+        return person.get_full_name()
 
     @admin.display(boolean=True, description=_("Administrator"), ordering="is_superuser")
     def administrator(self, person: User) -> bool:
