@@ -66,6 +66,15 @@ _STYLE_CLASSES = {
 }
 MATH_CLASSES = frozenset(_STYLE_CLASSES.values())
 
+# TeX may move what it shows, and ask for any size. More than this (in em) is no formula, but a way to paint
+# over what others wrote or to make a reply endlessly wide.
+_MOST_EM = {"voffset": 2.0, "linethickness": 0.5}
+_MOST_EM_ELSE = 20.0
+_EM = {"em": 1.0, "rem": 1.0, "ex": 0.45, "px": 1 / 16, "pt": 1 / 12, "": 1.0}
+_LENGTHS = ("width", "height", "depth", "voffset", "linethickness", "lspace", "rspace", "minsize", "maxsize")
+_LENGTH_ATTRIBUTE = re.compile(rf' ({"|".join(_LENGTHS)})="([^"]*)"')
+_LENGTH = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)([a-z]*)\Z")
+
 
 def mask_math(text: str) -> str:
     """Return `text` with its formulas in forms the parser takes and its other dollars hidden from it."""
@@ -140,7 +149,20 @@ def math_html(masked: str, *, display: bool) -> str:
         mathml = _CONVERTER.convert_with_local_state(tex, displaystyle=display)
     except LatexError:
         return f'<code class="math-source">{escape(tex, quote=False)}</code>'
-    return _STYLE.sub(_style_to_class, mathml)
+    return _LENGTH_ATTRIBUTE.sub(_bound, _STYLE.sub(_style_to_class, mathml))
+
+
+def bounded_length(attribute: str, value: str) -> str | None:
+    """A length of MathML, at most as far as a formula needs; None for one that is not understood. Other
+    attributes are returned as they are."""
+    if attribute not in _LENGTHS:
+        return value
+    found = _LENGTH.match(value)
+    if not found or found[2] not in _EM:
+        return None
+    most = _MOST_EM.get(attribute, _MOST_EM_ELSE)
+    em = float(found[1]) * _EM[found[2]]
+    return value if abs(em) <= most else f"{most if em > 0 else -most:g}em"
 
 
 _CONVERTER = LatexToMathML(fancy_error=False)
@@ -224,6 +246,11 @@ def _inline(text: str, start: int) -> tuple[str, int] | None:
             return None
         return f"${tex.replace('$', _DOLLAR)}$", end + 1
     return None
+
+
+def _bound(attribute: re.Match[str]) -> str:
+    value = bounded_length(attribute[1], attribute[2])
+    return "" if value is None else f' {attribute[1]}="{value}"'
 
 
 def _style_to_class(style: re.Match[str]) -> str:

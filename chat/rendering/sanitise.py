@@ -9,7 +9,7 @@ from nh3 import Cleaner
 
 from chat.rendering.code import HIGHLIGHT_CLASSES
 from chat.rendering.links import is_footnote, is_own_path, is_web_address
-from chat.rendering.math import MATH_CLASSES
+from chat.rendering.math import MATH_CLASSES, bounded_length
 
 ALERTS = ("note", "tip", "important", "warning", "caution")
 
@@ -94,7 +94,7 @@ def _allowed_value(tag: str, attribute: str, value: str) -> str | None:
         case "ol", "start":
             allowed = _START_NUMBER.match(value) is not None
         case _ if tag in _MATHML and attribute != "class":
-            allowed = _MATHML_VALUE.match(value) is not None
+            allowed = _MATHML_VALUE.match(value) is not None and bounded_length(attribute, value) == value
         case _:
             pair = (tag, attribute)
             allowed = attribute == "class" or pair in _TEXT or value in _VALUES.get(pair, ())

@@ -3,6 +3,7 @@
 import pytest
 
 from chat.rendering.markdown import render_markdown
+from chat.rendering.sanitise import sanitise
 
 WEB = 'target="_blank" rel="noopener noreferrer nofollow"'
 
@@ -90,3 +91,24 @@ def test_nesting_has_an_end() -> None:
     html = render_markdown(">" * 10_000 + " deep")
     assert "deep" in html
     assert html.count("<blockquote>") < 50
+
+
+@pytest.mark.parametrize(
+    ("tex", "written"),
+    [
+        (r"\raisebox{1000em}{x}", 'voffset="2em"'),
+        (r"\raisebox{-9000pt}{x}", 'voffset="-2em"'),
+        (r"\raisebox{0.3em}{x}", 'voffset="0.3em"'),
+        (r"a\hspace{99999999cm}b", 'width="20em"'),
+        (r"a\kern900em b", 'width="20em"'),
+        (r"a\quad b", 'width="1em"'),
+        (r"\genfrac{}{}{100em}{}{a}{b}", 'linethickness="0.5em"'),
+    ],
+)
+def test_tex_moves_and_stretches_only_as_far_as_a_formula_needs(tex: str, written: str) -> None:
+    assert written in render_markdown(f"${tex}$")
+
+
+def test_a_length_that_no_formula_needs_does_not_pass_the_sanitiser() -> None:
+    html = '<math><mspace width="1000em"></mspace><mpadded voffset="9e9em"><mi>x</mi></mpadded></math>'
+    assert sanitise(html) == "<math><mspace></mspace><mpadded><mi>x</mi></mpadded></math>"
