@@ -15,7 +15,6 @@ import hypothesis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
-from django.core.cache import cache
 from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from xdist.remote import Producer
@@ -35,6 +34,7 @@ _NEEDS = {
     "needs_postgres": (POSTGRES_URL, "STEADY_TEST_DATABASE_URL names no PostgreSQL database."),
     "needs_redis": (REDIS_URL, "STEADY_TEST_REDIS_URL names no Redis."),
     "needs_nginx": (NGINX, "nginx is not installed (apt install nginx)."),
+    "needs_poppler": (shutil.which("pdftotext"), "pdftotext is not installed (apt install poppler-utils)."),
     "needs_faketime": (FAKETIME, "libfaketime is not installed (apt install libfaketime)."),
 }
 
@@ -125,11 +125,6 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture(autouse=True)
-def no_test_uses_up_the_next_ones_attempts() -> None:
-    cache.clear()
 
 
 @pytest.fixture(autouse=True)

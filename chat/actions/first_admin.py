@@ -47,6 +47,11 @@ def ensure_first_admin() -> str | None:
         return _token.make_token(user)
 
 
+def nobody_is_here_yet() -> bool:
+    """Whether this installation has no person, so that the printed link is the only way in."""
+    return not User.objects.exclude(email=UNCLAIMED_ADDRESS).exists()
+
+
 def user_of_link(token: str) -> User | None:
     """The account that `token` opens, None when it opens nothing (any more)."""
     user = _unclaimed().first()

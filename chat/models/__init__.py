@@ -11,7 +11,6 @@ from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
-from chat.models.throttle import LogInThrottle
 from chat.models.user import User
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Feedback",
     "Generation",
     "JournalEntry",
-    "LogInThrottle",
     "Message",
     "ModelProvider",
     "PeriodicTask",

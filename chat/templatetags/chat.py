@@ -11,12 +11,17 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
 
+from chat.actions.first_admin import nobody_is_here_yet
 from chat.rendering import dom
 from chat.rendering.bodies import bodies
 from chat.rendering.words import seconds, translated
 
+_LINE = 70  # characters in a line of a prompt, about, on a wide screen
+_MANY_LINES = 20
+
 register = template.Library()
 register.filter("seconds", seconds)
+register.simple_tag(nobody_is_here_yet)
 
 
 @register.simple_tag
@@ -66,6 +71,12 @@ def thousands(value: int | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{sign}"
     return str(value)
+
+
+@register.filter
+def is_long(prompt: str) -> bool:
+    """Whether the page shows only its beginning at first: more than about twenty lines."""
+    return sum(1 + len(line) // _LINE for line in prompt.splitlines()) > _MANY_LINES
 
 
 @register.simple_tag

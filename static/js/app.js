@@ -9,4 +9,5 @@ import "./scroll.js";
 import "./sidebar.js";
 import "./live-line.js";
 import "./copy.js";
+import "./long-prompts.js";
 import "./shortcuts.js";

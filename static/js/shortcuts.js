@@ -1,7 +1,7 @@
 // The keyboard. Keys without Ctrl can be turned off.
 import { $, on, onClick, root } from "./page.js";
 import { show as showModels } from "./models.js";
-import { show as showSidebar } from "./sidebar.js";
+import { toggleSidebar } from "./sidebar.js";
 
 const press = (selector) => document.querySelector(selector)?.click();
 const help = () => $("shortcuts").showModal();
@@ -11,7 +11,7 @@ const WITH_CTRL_SHIFT = {
   KeyX: () => press(".send-button.stop"),
   KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-copy="text"]')].at(-1)?.click(),
   KeyM: showModels,
-  KeyS: () => showSidebar(!$("sidebar").classList.contains("open")),
+  KeyS: toggleSidebar,
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };
 

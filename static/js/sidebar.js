@@ -1,12 +1,12 @@
-// The list of chats, a drawer on narrow screens.
-import { $, htmx, on, onChat, onClick } from "./page.js";
+// The list of chats: beside the chat, where it can be hidden; a drawer on narrow screens.
+import { $, htmx, on, onChat, onClick, root } from "./page.js";
 
 const sidebar = $("sidebar");
 let version = null;
 
 // --- Up to date
 
-onChat(() => { version = $("version").value; show(false); });
+onChat(() => { version = $("version").value; drawer(false); });
 
 on("htmx:after:swap", () => {
   const now = $("version")?.value;
@@ -81,19 +81,38 @@ function rename(item) {
   for (const type of ["submit", "focusout", "keydown"]) form.addEventListener(type, finish);
 }
 
-// --- The drawer
+// --- Shown or hidden
 
+const narrow = matchMedia("(max-width: 52rem)");
+const secure = location.protocol === "https:" ? ";secure" : "";
 const toggle = () => document.querySelector(".sidebar-toggle");
-onClick(".sidebar-toggle", () => show(!sidebar.classList.contains("open")));
-onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) show(false); });
+const isOpen = () => (narrow.matches ? sidebar.classList.contains("open") : root.dataset.sidebar !== "hidden");
+
+onClick(".sidebar-toggle", toggleSidebar);
+onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) drawer(false); });
 on("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
-  show(false);
+  drawer(false);
   toggle().focus();
 });
+narrow.addEventListener("change", () => drawer(false));
 
-export function show(open) {
+export function toggleSidebar() {
+  const open = !isOpen();
+  if (!open && sidebar.contains(document.activeElement)) toggle().focus();
+  if (narrow.matches) return drawer(open);
+  root.dataset.sidebar = open ? "" : "hidden";
+  // A cookie: the server writes the page as it was left, so nothing moves when it loads.
+  document.cookie = `sidebar=${root.dataset.sidebar};path=/;max-age=31536000;samesite=lax${secure}`;
+  return tell();
+}
+
+function drawer(open) {
   sidebar.classList.toggle("open", open);
-  toggle().setAttribute("aria-expanded", open);
+  tell();
   if (open) sidebar.querySelector(".new-chat").focus();
+}
+
+function tell() {
+  toggle().setAttribute("aria-expanded", isOpen());
 }

@@ -43,6 +43,14 @@ class Started:
                 return
         raise AssertionError(f"The server did not get ready:\n{self.output}")
 
+    def wait_for(self, line: str) -> None:
+        """Until the server says it."""
+        assert self._process.stdout is not None
+        while line not in self.output:
+            said = self._process.stdout.readline()
+            assert said, f"The server ended:\n{self.output}"
+            self.output += said
+
     def find(self, pattern: str) -> str:
         found = re.search(pattern, self.output)
         assert found, self.output
@@ -124,6 +132,9 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
     with started(clone) as server:
         server.wait_until_ready()
         ada = Visitor(server.find(r"Steady is ready: (\S+)"))
+        assert "/accounts/login/" in ada.get("/")
+        assert "Open the link that it printed when it started" in ada.page
+        server.wait_for("Models: Demo 2.\n")
         link = ada.get(server.find(r"(http\S+/welcome/\S+)"))
         conversation = ada.post(link, email="ada@example.org", password=PASSWORD, repeated=PASSWORD)
         assert "/conversations/" in conversation

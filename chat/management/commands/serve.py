@@ -7,7 +7,7 @@ import logging
 import sys
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -21,6 +21,9 @@ from django.utils.module_loading import import_string
 from chat.database import run_unit
 from chat.management import bootstrap
 from chat.management.errors import StartError
+
+if TYPE_CHECKING:
+    from chat.actions.catalog import SyncResult  # at run time once the settings are known to be right
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +99,10 @@ class Command(BaseCommand):
         told = False
         while True:
             try:
-                await sync_catalog()
+                results = await sync_catalog()
                 if not told:
                     told = True
+                    self._say(_catalog_words(results))
                     for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
                         self._say(f"{message.msg} {message.hint}")
             except Exception:  # what works in the background never ends the server
@@ -132,6 +136,14 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
         ]
     lines.append(f"Data: {settings.DATA_DIR.resolve()}. Ctrl+C stops.")
     return "\n".join(lines)
+
+
+def _catalog_words(results: list[SyncResult]) -> str:
+    """Which providers were found with how many models, and what is wrong with the others."""
+    names = {account.slug: account.name for account in settings.CHAT_ACCOUNTS.values()}
+    found = [f"{names[result.slug]} {result.listed}" for result in results if not result.error]
+    failed = [f"{names[result.slug]}: {result.error}" for result in results if result.error]
+    return "\n".join([f"Models: {', '.join(found) or 'none'}.", *failed])
 
 
 def _visible_url(host: str, port: int) -> str:
