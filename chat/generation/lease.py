@@ -7,6 +7,7 @@ generation as interrupted, and a late writer's conditional update finds nothing 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from chat.generation.context import ModelGoneError, prepare
@@ -29,7 +30,10 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
+AT_ONCE_SECONDS = 1.0  # a write that takes longer has waited for somebody
 STALE_QUEUE_SECONDS = 300.0  # a prompt that waited longer is not sent any more without being asked again
+
+_MOMENT = timedelta(milliseconds=1)
 
 SERVER_STOPPED = "The server stopped while this reply was being written. What had come is kept."
 NEVER_STARTED = "The server stopped before this reply could begin. Retry to send it now."
@@ -194,10 +198,11 @@ def _touch(conversation: Conversation, message: Message) -> None:
 
 
 class Orphan(NamedTuple):
-    """A generation whose heartbeat stopped, and the last one there was."""
+    """A generation whose heartbeat stopped, the last one there was, and whose it was."""
 
     generation_id: UUID
-    heartbeat_at: datetime | None
+    heartbeat_at: datetime
+    owner: str
 
 
 def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> set[Orphan]:
@@ -208,16 +213,41 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
     )
     if not grace:
         stale = stale.exclude(owner=process_name())  # claimed here since `running` was asked for
-    return {Orphan(*row) for row in stale.exclude(pk__in=running).values_list("pk", "heartbeat_at")}
+    rows = stale.exclude(pk__in=running).values_list("pk", "heartbeat_at", "owner")
+    return {Orphan(pk, heartbeat_at, owner) for pk, heartbeat_at, owner in rows if heartbeat_at}
 
 
-def end_orphan(orphan: Orphan) -> bool:
-    """Ends it with what the journal has, unless its heart beats again."""
-    generation = Generation.objects.filter(pk=orphan.generation_id).first()
-    # Compared here: SQLite's own clock writes milliseconds, which as text equal no microseconds.
-    if generation is None or generation.heartbeat_at != orphan.heartbeat_at:
-        return False
-    return _end_from_journal(generation)
+def could_beat(found: Collection[Orphan]) -> bool:
+    """Whether the generations of these orphans can be written, at once. Where a lock or a slow database
+    holds that up, the heartbeats of living processes stand still too."""
+    begun = time.monotonic()
+    Generation.objects.filter(pk__in=[orphan.generation_id for orphan in found]).update(
+        heartbeat_at=F("heartbeat_at")
+    )
+    return time.monotonic() - begun < AT_ONCE_SECONDS
+
+
+def end_orphan(orphan: Orphan, *, within: float = AT_ONCE_SECONDS) -> bool:
+    """Ends it with what the journal has, unless its heart beats again, or this takes its turn only after
+    `within` seconds: whoever else waited in that time may live, and comes first. Raises DatabaseError."""
+    begun = time.monotonic()
+    # A range: SQLite's own clock writes milliseconds, which as text equal no microseconds.
+    last = (orphan.heartbeat_at - _MOMENT, orphan.heartbeat_at + _MOMENT)
+    same = Generation.objects.filter(
+        pk=orphan.generation_id,
+        owner=orphan.owner,
+        status=Status.RUNNING,
+        heartbeat_at__gt=last[0],
+        heartbeat_at__lt=last[1],
+    )
+    with transaction.atomic():
+        _locked_conversation(orphan.generation_id)
+        # Taken by a write of its own: from here on its owner writes neither a heartbeat nor the journal.
+        if not same.update(heartbeat_at=F("heartbeat_at")):
+            return False
+        if time.monotonic() - begun > within:
+            return False
+        return _end_from_journal(Generation.objects.get(pk=orphan.generation_id))
 
 
 def end_forgotten() -> list[UUID]:

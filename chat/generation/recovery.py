@@ -14,8 +14,10 @@ from django.db import DatabaseError
 
 from chat.database import run_unit
 from chat.generation.lease import (
+    AT_ONCE_SECONDS,
     LEASE_SECONDS,
     Orphan,
+    could_beat,
     end_forgotten,
     end_orphan,
     named,
@@ -73,16 +75,21 @@ class Recovery:
         """One sweep; with `is_alone` nothing that other processes hold is theirs any more. Raises
         DatabaseError.
 
-        Else an orphan is ended only when the sweep before saw it too, with the same last heartbeat: when a
-        database comes back after a while, all hearts stood still, and those that live beat at once."""
+        Else an orphan is ended only when the sweep before saw it too, with the same last heartbeat, and both
+        could write it at once: after a lock, or when a database comes back, all hearts stood still, and those
+        that live beat before the next sweep."""
         await self._give_back()
+        suspects, self._suspects = self._suspects, set()
+        begun = time.monotonic()
         found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
         ended: list[UUID] = []
-        for orphan in found if is_alone else found & self._suspects:
-            if await run_unit(end_orphan, orphan):
+        for orphan in found if is_alone else found & suspects:
+            if await run_unit(end_orphan, orphan, within=float("inf") if is_alone else AT_ONCE_SECONDS):
                 ended.append(orphan.generation_id)
                 await run_unit(self.on_interrupted, orphan.generation_id)
-        self._suspects = found
+        is_free = bool(found) and await run_unit(could_beat, found)
+        if is_free and time.monotonic() - begun < 2 * AT_ONCE_SECONDS:
+            self._suspects = found
         ended += await run_unit(end_forgotten)
         if ended:
             logger.warning(

@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, closing, contextmanager
 from uuid import uuid4
 
 import aiohttp
@@ -25,6 +25,7 @@ from tests.servers import ADMIN, PASSWORD
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOCKED = 15.0
+OUTLASTING = 22.0  # seconds: a lease, the sweeps that notice, and SQLite's own patience
 AWAY = 60.0 if LONG else 10.0  # longer than a pool's first attempts to connect anew
 BACK = 8.0  # seconds; 1 to 3 where nothing else takes the cores
 
@@ -109,6 +110,47 @@ async def test_a_locked_database_delays_and_loses_nothing(steady: Installation, 
     assert len(steady.prompts(client_id)) == 1
     for process, size in zip(steady.processes, sizes, strict=True):
         assert memory(process.pid) - size < 64 * 1024 * 1024
+
+
+@contextmanager
+def locked_for_writers(steady: Stack) -> Iterator[None]:
+    """Nobody else can write; everybody can read."""
+    if steady.backend == "sqlite":
+        path = steady.folder / "data" / "steady.sqlite3"
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+        return
+    with psycopg.connect(steady.database_url) as connection:
+        tables = "chat_conversation, chat_generation, chat_message, chat_journalentry"
+        connection.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE".encode())
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize("lock", [locked, locked_for_writers])
+async def test_a_lock_longer_than_a_lease_ends_no_living_reply(
+    steady: Installation, person: Person, lock: Callable[[Stack], AbstractContextManager[None]]
+) -> None:
+    """Replies of every process, each shown by every process: nothing that was shown vanishes."""
+    async with AsyncExitStack() as stack:
+        pages = [
+            await stack.enter_async_context(person.page(url=process.url))
+            for process in steady.processes
+            for _ in range(2)
+        ]
+        tokens = int(50 * (OUTLASTING + 6))
+        await asyncio.gather(*(started(page, f"tokens={tokens} pace=50") for page in pages))
+        with lock(steady):
+            begun = time.monotonic()
+            await grows(pages[0])
+            await asyncio.sleep(OUTLASTING - (time.monotonic() - begun))
+            shown = [page.text for page in pages]
+            assert [page.status for page in pages] == ["running"] * len(pages)
+        for page, text in zip(pages, shown, strict=True):
+            await is_whole(steady, page, tokens)
+            assert page.text.startswith(text)
 
 
 async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_in_words(

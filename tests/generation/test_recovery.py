@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
 from chat.database import run_unit
+from chat.generation import lease, recovery
 from chat.generation.journal import Journal
 from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans, ready_to_start
 from chat.generation.recovery import Recovery
@@ -23,7 +25,7 @@ from chat.generation.run import Run
 from chat.generation.runner import Runner, runner
 from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Segment
-from chat.models import Generation, JournalEntry, Message, Status, User
+from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
 from chat.providers.base import Account
 from tests.generation.rows import a_reply, journalled
 
@@ -87,19 +89,19 @@ async def test_beside_others_a_fresh_prompt_is_left_to_its_own_process(person: U
 
 async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User) -> None:
     reply = await run_unit(a_reply, person, by="dead", seconds_ago=16)
-    recovery = Recovery(list, lambda _: None, nothing_to_give_back)
-    await recovery.sweep()
+    sweeper = Recovery(list, lambda _: None, nothing_to_give_back)
+    await sweeper.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
-    await recovery.sweep()
+    await sweeper.sweep()
     assert await run_unit(status, reply.pk) == Status.INTERRUPTED
 
 
 async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
-    recovery = Recovery(list, lambda _: None, nothing_to_give_back)
-    await recovery.sweep()
+    sweeper = Recovery(list, lambda _: None, nothing_to_give_back)
+    await sweeper.sweep()
     await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
-    await recovery.sweep()
+    await sweeper.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
 
 
@@ -119,6 +121,66 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
     Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
     assert not end_orphan(orphan)
     assert status(reply.pk) == Status.RUNNING
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Something that happens while the end of an orphan waits for its lock."""
+    wait = lease._locked_conversation
+
+    def waited(generation_id: UUID) -> Conversation | None:
+        change()
+        return wait(generation_id)
+
+    monkeypatch.setattr(lease, "_locked_conversation", waited)
+
+
+def test_a_heartbeat_while_the_end_waits_for_a_lock_keeps_the_reply_alive(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = a_reply(person, by="alive", seconds_ago=60)
+    (orphan,) = orphans()
+    same = Generation.objects.filter(pk=reply.pk)
+    meanwhile(monkeypatch, lambda: same.update(heartbeat_at=timezone.now()))
+    assert not end_orphan(orphan)
+    assert status(reply.pk) == Status.RUNNING
+
+
+def test_what_is_journalled_while_the_end_waits_for_a_lock_is_kept(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = a_reply(person, by="slow", seconds_ago=60)
+    (orphan,) = orphans()
+    segments = [["text", "Because"]]
+    meanwhile(
+        monkeypatch,
+        lambda: JournalEntry.objects.get_or_create(generation=reply, start=0, segments=segments),
+    )
+    assert end_orphan(orphan)
+    assert Message.objects.get(pk=reply.message_id).text == "Because"
+
+
+def test_an_end_that_had_to_wait_its_turn_ends_nothing(person: User) -> None:
+    """Its process waited too, and may beat now."""
+    reply = a_reply(person, by="alive", seconds_ago=60)
+    (orphan,) = orphans()
+    assert not end_orphan(orphan, within=0)
+    assert status(reply.pk) == Status.RUNNING
+
+
+async def test_a_sweep_that_could_not_write_suspects_nobody(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
+    sweeps = Recovery(list, lambda _: None, nothing_to_give_back)
+    await sweeps.sweep()
+    with monkeypatch.context() as locked:
+        locked.setattr(recovery, "could_beat", lambda _: False)
+        locked.setattr(recovery, "end_orphan", lambda *_, **__: False)  # it waits too
+        await sweeps.sweep()
+    await sweeps.sweep()
+    assert await run_unit(status, reply.pk) == Status.RUNNING
+    await sweeps.sweep()
+    assert await run_unit(status, reply.pk) == Status.INTERRUPTED
 
 
 @pytest.mark.parametrize("wanted", [False, True])
@@ -232,13 +294,13 @@ async def test_what_is_committed_after_the_drain_began_is_queued_again(person: U
 async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(person: User) -> None:
     """The connection broke between the commit and its answer, so nothing begins here by itself."""
     deaf, started = Runner(), list[UUID]()
-    recovery = Recovery(list, started.append, partial(deaf.give_back, after=0.0))
+    sweeper = Recovery(list, started.append, partial(deaf.give_back, after=0.0))
     reply_id = uuid4()
     deaf.taking([reply_id])
-    await recovery.sweep()
+    await sweeper.sweep()
     assert not started, "it is not committed yet"
     await run_unit(a_reply, person, pk=reply_id, seconds_ago=3)
-    await recovery.sweep()
+    await sweeper.sweep()
     assert started == [reply_id]
     again = await Generation.objects.aget(pk=reply_id)
     assert (again.status, again.owner, again.error_code) == (Status.QUEUED, "", "")
