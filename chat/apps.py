@@ -1,5 +1,12 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
+from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
+
+from chat.backends import patience
 
 
 class ChatConfig(AppConfig):
@@ -8,3 +15,17 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat import checks  # noqa: F401  (registers the system checks)
+
+        pre_migrate.connect(_take_time, sender=self)
+        post_migrate.connect(_take_time, sender=self)
+
+
+def _take_time(signal: Signal, using: str, **_: Any) -> None:
+    """A migration takes as long as it takes: no limit of a query holds for it, here or at the server."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return
+    patience.lift(signal is pre_migrate)
+    with connection.cursor() as cursor:
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            cursor.execute(f"SET {name} = 0" if signal is pre_migrate else f"RESET {name}")

@@ -115,10 +115,11 @@ if SQLITE:
     }
     _database["TEST"] = {"NAME": str(DATA_DIR / f"test-{os.getpid()}.sqlite3")}
 else:
-    # Asked for on each loan: after PostgreSQL restarted, the pool is full of dead connections.
-    _database["CONN_HEALTH_CHECKS"] = True
+    from chat.backends import patience
+    from chat.backends.connection import PatientConnection, check
+
     _database["OPTIONS"] = {
-        **_database.get("OPTIONS", {}),
+        **patience.options(_database.get("OPTIONS", {})),
         # A database that is away is said to be so soon: by default a thread would wait for 30 s.
         "pool": {
             "min_size": 2,
@@ -127,6 +128,8 @@ else:
             # And one that is back is used at once: else the pool waits twice as long after each attempt, up
             # to minutes. Having given up, it tries again for the next who asks.
             "reconnect_timeout": 1,
+            "connection_class": PatientConnection,
+            "check": check,
         },
     }
 

@@ -131,7 +131,7 @@ def administrator(make_user: Callable[..., User]) -> User:
 def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
 
-    def release() -> None:
+    def release(*, keep: bool = False) -> None:
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()

@@ -38,7 +38,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = data_dir.parent / f"{data_dir.name}-{id(self)}.log"
 
-    def start(self, seconds: float = 60) -> ServerProcess:
+    def start(self, seconds: float = 300) -> ServerProcess:
         """Returns when it answers. Raises RuntimeError with its output if it ends or takes too long."""
         with self._log.open("ab") as log:
             begin = log.tell()
@@ -54,7 +54,7 @@ class ServerProcess:
             if found := _READY.search(self.log()[begin:]):
                 self.port = self.port or int(found[1].rsplit(":", 1)[1])
                 self.url = f"http://127.0.0.1:{self.port}"
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=10).close()
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=60).close()
                 return self
             time.sleep(0.02)
         raise RuntimeError(f"The server did not start:\n{self.log()}")
@@ -81,7 +81,7 @@ class ServerProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 120) -> int:
         assert self._process is not None
         return self._process.wait(seconds)
 
@@ -89,7 +89,7 @@ class ServerProcess:
         if self._process is None or self._process.poll() is not None:
             return self._process.returncode if self._process else 0
         self._process.send_signal(number)
-        return self._process.wait(30)
+        return self._process.wait(120)
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")

@@ -1,9 +1,9 @@
 """The durable log of all running replies of this process: each 250 ms one transaction with everything new.
 
-It runs on a thread and connection of its own, so that no slow query elsewhere delays it. When the database
-is slow, locked or gone, nothing is lost and nothing is claimed: the output waits in the logs in memory,
-and a run whose backlog passes `BACKLOG_CHARS` stops reading from its provider until the journal has
-caught up.
+It runs on a thread and connection of its own, so that no slow query elsewhere delays it; on PostgreSQL a
+tick is one round trip. When the database is slow, locked or gone, nothing is lost and nothing is claimed:
+the output waits in the logs in memory, and a run whose backlog passes `BACKLOG_CHARS` stops reading from its
+provider until the journal has caught up.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError
 
+from chat.backends.patience import limited
 from chat.database import run_unit_on
-from chat.generation.lease import HEARTBEAT_SECONDS, Leases, leases_of
-from chat.live.reply_log import ReplyLog, Segment
-from chat.models import JournalEntry
+from chat.generation.commit import commit
+from chat.generation.lease import HEARTBEAT_SECONDS
+from chat.live.reply_log import ReplyLog
 
 logger = logging.getLogger(__name__)
 
 PERIOD = 0.25  # seconds
+TICK_SECONDS = 4.0  # on PostgreSQL; after that a fresh connection takes the next one
 BACKLOG_CHARS = 1_000_000
 
 
@@ -65,6 +67,7 @@ class Journal:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = self.alive_at = None
+            await run_unit_on(self._thread, lambda: None)  # gives the kept connection back
 
     def open(self, record: Record) -> None:
         self._records[record.reply_id] = record
@@ -118,9 +121,10 @@ class Journal:
         ]
         is_beat = time.monotonic() - self._beaten >= HEARTBEAT_SECONDS
         entries = [(record.reply_id, start, news) for record, start, _, news in batch if news]
+        running = [record.reply_id for record in records]
         try:
-            leases = await run_unit_on(
-                self._thread, _commit, entries, [record.reply_id for record in records], is_beat
+            done = await run_unit_on(
+                self._thread, limited(TICK_SECONDS, commit), entries, running, renew=is_beat, keep=True
             )
         except IntegrityError as error:
             logger.warning("A journal entry belongs to no generation any more: %s", error)
@@ -135,33 +139,15 @@ class Journal:
             logger.warning("The journal writes again.")
         self.healthy = True
         self.alive_at = time.monotonic()
-        if is_beat:
+        if is_beat and done.written >= done.held:
             self._beaten = time.monotonic()
-        for record, _, end, _ in batch:
-            record.committed = end
+        for record, start, end, _ in batch:
+            if record.reply_id in done.written or start == end:
+                record.committed = end
         for record in records:
-            if record.reply_id not in leases.held:
+            if record.reply_id not in done.held:
                 record.on_lost()
-            elif record.reply_id in leases.to_stop:
+            elif record.reply_id in done.to_stop:
                 record.on_stop()
         async with self._ticked:
             self._ticked.notify_all()
-
-
-def _commit(entries: list[tuple[UUID, int, list[Segment]]], running: list[UUID], is_beat: bool) -> Leases:
-    """Writes the new output of the generations that this process still holds, and renews its leases if it
-    is time."""
-    with transaction.atomic():
-        leases = leases_of(running, renew=is_beat)
-        JournalEntry.objects.bulk_create(
-            [
-                JournalEntry(generation_id=reply_id, start=start, segments=segments)
-                for reply_id, start, segments in entries
-                if reply_id in leases.held
-            ],
-            # A commit whose answer was lost is written again: the same start, and at least as much text.
-            update_conflicts=True,
-            unique_fields=["generation", "start"],
-            update_fields=["segments"],
-        )
-        return leases

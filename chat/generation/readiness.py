@@ -19,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 
 from chat.backends import held_file
+from chat.backends.patience import limited
 from chat.database import run_unit_on
 from chat.generation.runner import Runner, runner
 from chat.live.sentinel import sentinel
@@ -30,6 +31,7 @@ OK = "ok"
 SHARED_SECONDS = 1.0  # that one write's result is good for
 WRITE_SECONDS = 5.0  # that a write may take, whatever it waits for
 FILES_SHARE = 0.9  # of the files that may be open
+PROBE_SECONDS = 4.0  # that PostgreSQL may take for it
 LOCK_SECONDS = 1  # that it waits for a lock of another program
 # The loops of this process look each 0.25, 2 and 3 s, and have deadlines of 2 to 5.
 JOURNAL_SECONDS, SESSIONS_SECONDS, RECOVERY_SECONDS = 10.0, 10.0, 20.0
@@ -82,7 +84,9 @@ class Readiness:
             if now - self._probed_at < SHARED_SECONDS:
                 return
             self._probed_at = now
-            self._probing = asyncio.ensure_future(run_unit_on(self._thread, self._try_database))
+            self._probing = asyncio.ensure_future(
+                run_unit_on(self._thread, limited(PROBE_SECONDS, self._try_database))
+            )
         try:
             async with asyncio.timeout(max(0.0, self._probed_at + WRITE_SECONDS - now)):
                 self._database, self._migrations = await asyncio.shield(self._probing)

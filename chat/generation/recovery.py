@@ -7,12 +7,15 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.database import run_unit
+from chat.backends.patience import limited
+from chat.database import run_unit_on
 from chat.generation.lease import (
     AT_ONCE_SECONDS,
     LEASE_SECONDS,
@@ -28,6 +31,7 @@ from chat.generation.lease import (
 logger = logging.getLogger(__name__)
 
 PERIOD = 3.0  # seconds
+UNIT_SECONDS = 5.0  # that PostgreSQL may take for one step of a sweep
 
 
 class Recovery:
@@ -44,6 +48,8 @@ class Recovery:
         # What else is to be done for a reply that a process's death interrupted.
         self.on_interrupted: Callable[[UUID], None] = lambda generation_id: None
         self._suspects: set[Orphan] = set()
+        # Not the threads of all units, which may all be waiting for a database that does not answer.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recovery")
         self._task: asyncio.Task[None] | None = None
         self.alive_at: float | None = None  # monotonic time of the last sweep that worked
 
@@ -81,21 +87,24 @@ class Recovery:
         await self._give_back()
         suspects, self._suspects = self._suspects, set()
         begun = time.monotonic()
-        found = await run_unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
+        found = await self._unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
         ended: list[UUID] = []
         for orphan in found if is_alone else found & suspects:
-            if await run_unit(end_orphan, orphan, within=float("inf") if is_alone else AT_ONCE_SECONDS):
+            if await self._unit(end_orphan, orphan, within=float("inf") if is_alone else AT_ONCE_SECONDS):
                 ended.append(orphan.generation_id)
-                await run_unit(self.on_interrupted, orphan.generation_id)
-        is_free = bool(found) and await run_unit(could_beat, found)
+                await self._unit(self.on_interrupted, orphan.generation_id)
+        is_free = bool(found) and await self._unit(could_beat, found)
         if is_free and time.monotonic() - begun < 2 * AT_ONCE_SECONDS:
             self._suspects = found
-        ended += await run_unit(end_forgotten)
+        ended += await self._unit(end_forgotten)
         if ended:
             logger.warning(
                 "%d replies were interrupted by the end of their process: %s",
                 len(ended),
-                await run_unit(named, ended),
+                await self._unit(named, ended),
             )
-        for generation_id in await run_unit(ready_to_start, after=0.0 if is_alone else 2.0):
+        for generation_id in await self._unit(ready_to_start, after=0.0 if is_alone else 2.0):
             self._start_generation(generation_id)
+
+    async def _unit[R](self, unit: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        return await run_unit_on(self._thread, limited(UNIT_SECONDS, unit), *args, **kwargs)

@@ -24,6 +24,7 @@ from chat.providers.registry import close_all
 
 FORGET_SECONDS = 60.0  # what is not there by then was never committed
 LAST_COMMITS_SECONDS = 2.0
+SAVE_SECONDS = 15.0  # for the ends of replies when the server stops
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,12 @@ class Runner:
         for run, task in list(self._runs.values()):
             run.interrupt()
             tasks.append(task)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks and (late := (await asyncio.wait(tasks, timeout=SAVE_SECONDS))[1]):
+            logger.error(
+                "%d replies could not be saved; the next start ends them from the journal.", len(late)
+            )
+            for task in late:
+                task.cancel()
         await self._give_all_back()
         await sentinel.dismiss(2.0)
         await self.journal.stop()

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -21,13 +22,16 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError
 from django.utils import timezone
 
-from chat.database import run_unit
+from chat.backends.patience import limited
+from chat.database import run_unit_on
 from chat.live.hub import Watcher, hub
 from chat.models import Conversation, User
 
 logger = logging.getLogger(__name__)
 
 PERIOD = 2.0  # seconds
+LOOK_SECONDS = 3.0  # that PostgreSQL may take for one
+AGAIN_SECONDS = 0.2  # after one that failed
 _CHUNK = 500  # ids in one query
 
 
@@ -60,6 +64,8 @@ class Viewer:
 class Sentinel:
     def __init__(self) -> None:
         self._viewers: Counter[Viewer] = Counter()
+        # Not the threads of all units, which may all be waiting for a database that does not answer.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sentinel")
         self._versions: dict[UUID, int] = {}
         self._dismissing = False
         self._task: asyncio.Task[None] | None = None
@@ -103,13 +109,17 @@ class Sentinel:
             await asyncio.sleep(0.02)
 
     async def _run(self) -> None:
+        pause = PERIOD
         while True:
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(pause)
+            pause = PERIOD
             try:
                 await self.look()
                 self.alive_at = time.monotonic()
             except DatabaseError as error:
-                # While nothing can be written, nobody can lose a right either; the next look decides.
+                # Where nobody reaches the database, nobody can lose a right either; the next look, at once
+                # and by a fresh connection, decides.
+                pause = AGAIN_SECONDS
                 logger.warning("The watch over open pages could not look: %s", error)
             except Exception:
                 logger.exception("The watch over open pages stumbled; it goes on.")
@@ -118,13 +128,14 @@ class Sentinel:
         """One look at everything. Raises DatabaseError."""
         viewers = list(self._viewers)
         if viewers:
-            allowed = await run_unit(allowed_of, [viewer.claim for viewer in viewers])
+            claims = [viewer.claim for viewer in viewers]
+            allowed = await run_unit_on(self._thread, limited(LOOK_SECONDS, allowed_of), claims)
             for viewer in viewers:
                 if viewer.claim not in allowed:
                     viewer.close("revoked")
         topics = hub.topics
         if topics:
-            versions = await run_unit(_versions, topics)
+            versions = await run_unit_on(self._thread, limited(LOOK_SECONDS, _versions), topics)
             for topic in topics:
                 if self._versions.get(topic) != versions.get(topic):
                     hub.wake(topic, structural=True)

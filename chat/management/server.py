@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 import daphne.server
@@ -25,6 +27,8 @@ from chat.generation.runner import runner
 from chat.management.connections import Socket, Valve, notice_silence
 from chat.management.errors import StartError
 
+logger = logging.getLogger(__name__)
+
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
@@ -32,6 +36,8 @@ _CLOSE_SECONDS = 3.0
 # A proxy keeps connections open and puts the next request on one: for so long they are used up, each with an
 # answer that asks for its end, before the process ends.
 LAST_ANSWERS_SECONDS = 1.0
+_END_SECONDS = 25.0  # for what comes after the drain's own seconds: saving, telling, closing
+_LEAVE_SECONDS = 5.0
 _BACKLOG = 1024
 # Signals this close to the first are the same wish, heard twice: a service manager signals the whole
 # group, and `uv run` passes SIGTERM on, on a busy machine a while later.
@@ -115,6 +121,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _leave_soon()
         if self._failure is not None:
             raise self._failure
 
@@ -213,7 +220,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             )
         self._starting.cancel()
         try:
-            await runner.drain(seconds)
+            try:
+                async with asyncio.timeout(seconds + _END_SECONDS):
+                    await runner.drain(seconds)
+            except TimeoutError:
+                logger.error("The database or a provider holds up the end of the server; it ends now.")
             if settings.TRUST_PROXY:
                 await asyncio.sleep(max(0.0, self._signalled_at + LAST_ANSWERS_SECONDS - time.monotonic()))
             self._stop_listening()
@@ -240,6 +251,17 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         ):
             self._someone_left.clear()
             await self._someone_left.wait()
+
+
+def _leave_soon() -> None:
+    """All is written and said. The interpreter waits for its threads, though, and one may still wait for a
+    database that does not answer: then the process ends without it."""
+
+    def leave() -> None:
+        time.sleep(_LEAVE_SECONDS)
+        os._exit(0)
+
+    Thread(target=leave, daemon=True, name="leave").start()
 
 
 @contextmanager

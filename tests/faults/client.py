@@ -37,7 +37,7 @@ class Person:
         self.http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             connector=aiohttp.TCPConnector(limit=0, ssl=trust),
-            timeout=aiohttp.ClientTimeout(total=30),
+            timeout=aiohttp.ClientTimeout(total=90),
         )
 
     async def __aenter__(self) -> Self:
@@ -145,7 +145,7 @@ class Page:
     def has_receipt(self, client_id: UUID) -> bool:
         return self.dom.get("#receipt").attributes.get("data-client-id") == str(client_id)
 
-    async def until(self, holds: Callable[[], object], seconds: float = 20) -> None:
+    async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
         """Waits until it holds on this page. Raises TimeoutError with what the page shows."""
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -155,7 +155,7 @@ class Page:
         if self.error:
             raise self.error
 
-    async def ended(self, seconds: float = 30) -> str:
+    async def ended(self, seconds: float = 90) -> str:
         """Waits for the end of the last reply; the answer is how it ended."""
         await self.until(lambda: self.status in TERMINAL, seconds)
         return self.status
@@ -193,7 +193,7 @@ class Page:
         self.dom = parse(html)
 
     async def ask(
-        self, text: str, client_id: UUID | None = None, seconds: float = 30, model: str = ""
+        self, text: str, client_id: UUID | None = None, seconds: float = 90, model: str = ""
     ) -> UUID:
         """Sends a prompt as the page does: over the socket, else by POST, again with the same id until the
         server has it, and at once on a new connection. Raises `RefusedError`, TimeoutError."""

@@ -79,11 +79,11 @@ def full(steady: Stack, size: int = 64 * 1024) -> Iterator[None]:
 async def grows(page: Page, words: int = 20) -> None:
     """Waits until the reply on this page is so much longer."""
     before = len(page.text.split())
-    await page.until(lambda: len(page.text.split()) >= before + words, 5)
+    await page.until(lambda: len(page.text.split()) >= before + words, 60)
 
 
 async def is_whole(steady: Installation, page: Page, tokens: int) -> None:
-    assert await page.ended(40) == "complete"
+    assert await page.ended(120) == "complete"
     await page.equals_fresh()
     (reply,) = steady.replies(page.id)
     assert reply["text"] == "".join(Script(tokens=tokens).words)

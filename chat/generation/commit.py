@@ -1,0 +1,105 @@
+"""One tick of the journal: leases and output of all running replies of this process, in one transaction.
+
+PostgreSQL does it in one statement, hence one round trip: with one for each query, what a kill loses grew
+with the distance of the database. SQLite has no distance and no writing CTE; there it is the ORM's queries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from chat.generation.lease import leases_of
+from chat.live.process import process_name
+from chat.live.reply_log import Segment
+from chat.models import JournalEntry
+
+LOCK_SECONDS = 3  # shorter than the journal's patience
+
+Entry = tuple[UUID, int, list[Segment]]  # a reply's output from a character on
+
+
+class Tick(NamedTuple):
+    """Which generations this process still holds, which of those are to stop, and whose output and lease
+    were written; that of a row which somebody has locked at the moment is left to the next tick."""
+
+    held: set[UUID]
+    to_stop: set[UUID]
+    written: set[UUID]
+
+
+def commit(entries: Sequence[Entry], running: Collection[UUID], *, renew: bool) -> Tick:
+    """Writes the new output of the generations that this process still holds, and renews its leases if it is
+    time. The same output may be written again, with more behind it. Raises DatabaseError."""
+    if connection.vendor == "postgresql":
+        return _in_one_statement(entries, running, renew)
+    with transaction.atomic():
+        leases = leases_of(running, renew=renew)
+        JournalEntry.objects.bulk_create(
+            [
+                JournalEntry(generation_id=reply_id, start=start, segments=segments)
+                for reply_id, start, segments in entries
+                if reply_id in leases.held
+            ],
+            # A commit whose answer was lost is written again: the same start, and at least as much text.
+            update_conflicts=True,
+            unique_fields=["generation", "start"],
+            update_fields=["segments"],
+        )
+    return Tick(leases.held, leases.to_stop, leases.held)
+
+
+# `free` locks what it writes, so that nobody can end a generation in between; it passes over rows that are
+# locked, so that one transaction that hangs holds up only its own reply. A statement that was long on its way
+# comes after its repetition, and replaces no longer entry by a shorter one.
+_STATEMENT = """
+WITH mine AS (
+    SELECT g.id, g.stop_requested OR c.deleted_at IS NOT NULL OR NOT u.is_active AS is_to_stop
+    FROM chat_generation g
+    JOIN chat_conversation c ON c.id = g.conversation_id
+    JOIN chat_user u ON u.id = c.owner_id
+    WHERE g.id = ANY(%(running)s::uuid[]) AND g.owner = %(owner)s AND g.status = 'running'
+), free AS (
+    SELECT g.id FROM chat_generation g
+    WHERE g.id = ANY(%(writing)s::uuid[]) AND g.owner = %(owner)s AND g.status = 'running'
+    FOR NO KEY UPDATE SKIP LOCKED
+), renewed AS (
+    UPDATE chat_generation g SET heartbeat_at = statement_timestamp()
+    FROM free WHERE g.id = free.id AND %(renew)s
+), written AS (
+    INSERT INTO chat_journalentry AS entry (generation_id, start, segments)
+    SELECT news.id, news.start, news.segments::jsonb
+    FROM unnest(%(ids)s::uuid[], %(starts)s::bigint[], %(segments)s::text[]) AS news (id, start, segments)
+    JOIN free ON free.id = news.id
+    ON CONFLICT (generation_id, start) DO UPDATE SET segments = excluded.segments
+    WHERE length(excluded.segments::text) > length(entry.segments::text)
+)
+SELECT mine.id, mine.is_to_stop, free.id IS NOT NULL FROM mine LEFT JOIN free ON free.id = mine.id
+"""
+
+
+def _in_one_statement(entries: Sequence[Entry], running: Collection[UUID], renew: bool) -> Tick:
+    values: dict[str, Any] = {
+        "owner": process_name(),
+        "running": list(running),
+        "writing": list(running) if renew else [reply_id for reply_id, _, _ in entries],
+        "renew": renew,
+        "ids": [reply_id for reply_id, _, _ in entries],
+        "starts": [start for _, start, _ in entries],
+        "segments": [json.dumps(segments) for _, _, segments in entries],
+    }
+    is_new = connection.connection is None
+    with connection.cursor() as cursor:
+        if is_new:  # given up by the server before its client does: nothing waits there for nobody
+            cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        cursor.execute(_STATEMENT, values)
+        rows = cursor.fetchall()
+    return Tick(
+        {reply_id for reply_id, _, _ in rows},
+        {reply_id for reply_id, is_to_stop, _ in rows if is_to_stop},
+        {reply_id for reply_id, _, is_written in rows if is_written},
+    )
