@@ -26,6 +26,7 @@ from twisted.internet.error import ReactorNotRunning
 from chat.generation.runner import runner
 from chat.management.connections import Socket, Valve, notice_silence
 from chat.management.errors import StartError
+from chat.management.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +115,12 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._valves: dict[Any, Valve] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
         self._failure: BaseException | None = None
+        self._watchdog = Watchdog()
 
     def run(self) -> None:
         """Returns when the server has stopped."""
         super().run()
+        self._watchdog.stop()
         # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -196,6 +199,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     async def _start(self) -> None:
         await runner.start()
+        if not settings.DEBUG:  # where somebody may stand still in a debugger
+            self._watchdog.start()
         await self._beside()
 
     def _on_signal(self, number: int) -> None:

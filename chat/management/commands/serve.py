@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from chat.database import run_unit
 from chat.management import bootstrap
 from chat.management.errors import StartError
+from chat.management.first_process import step_aside
 
 if TYPE_CHECKING:
     from chat.actions.catalog import SyncResult  # at run time once the settings are known to be right
@@ -49,6 +50,7 @@ class Command(BaseCommand):
 
     def _serve(self, address: str) -> None:
         self._check_settings()
+        step_aside()
         from chat.management import server  # Twisted, once the settings are known to be right
 
         host, port = server.parse_address(address)

@@ -1,0 +1,66 @@
+"""Ends a server that stands still: something holds its event loop, or the whole interpreter.
+
+A thread could not: while the regex engine or another piece of C runs, it holds the interpreter, and no Python
+code of this process runs. So a small process of its own (`watching.py`, 9 MB) is told each second that the
+loop runs. After 5 s without it has the stack of each thread written to the log, also while the interpreter is
+held; after 60 s it kills the process, whose supervisor starts it again. `kill -USR1` writes the stacks at any
+time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+TOLD_SECONDS, ENDED_SECONDS = 5, 60
+PERIOD = 1.0
+
+
+class Watchdog:
+    def __init__(self, told: int = TOLD_SECONDS, ended: int = ENDED_SECONDS) -> None:
+        self._limits = (told, ended)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """On the loop that is to be watched."""
+        faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+        script = str(Path(__file__).with_name("watching.py"))
+        numbers = map(str, (os.getpid(), *self._limits))
+        command = [sys.executable, "-I", "-S", script, *numbers]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S603
+        assert self._child.stdin is not None
+        os.set_blocking(self._child.stdin.fileno(), False)
+        self._beat()
+
+    def stop(self) -> None:
+        """The end of the process is another's to see to."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.close()
+            self._child.wait()
+            self._child = None
+
+    def _beat(self) -> None:
+        assert self._child is not None and self._child.stdin is not None
+        try:
+            os.write(self._child.stdin.fileno(), b".")
+        except BlockingIOError:
+            pass  # it is stopped: full of signs of life
+        except OSError:
+            logger.warning(
+                "The watchdog process has ended; a server that stands still is not ended any more."
+            )
+            return
+        self._timer = asyncio.get_running_loop().call_later(PERIOD, self._beat)

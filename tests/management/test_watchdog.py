@@ -1,0 +1,109 @@
+"""A process that stands still is told of and ended; one that was stopped or that lives is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, ServerProcess
+
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `frozen.py`, which ends with the test; its standard error goes to a file."""
+    with ExitStack() as stack:
+
+        def begin(what: str) -> subprocess.Popen[str]:
+            log = stack.enter_context((tmp_path / "log").open("w"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.management.frozen", what],
+                cwd=ROOT,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "watched\n"
+            return process
+
+        yield begin
+
+
+@pytest.mark.parametrize(("what", "where"), [("regex", "hold_the_interpreter"), ("block", "in main")])
+def test_a_process_that_stands_still_is_told_of_and_ended(
+    start: Start, tmp_path: Path, what: str, where: str
+) -> None:
+    assert start(what).wait(120) == -signal.SIGKILL
+    log = (tmp_path / "log").read_text()
+    told, _, stack = log.partition("stood still for 2 s")
+    assert told == "The server has "
+    assert where in stack
+    assert "stood still for 4 s. It is ended" in stack
+
+
+def test_a_process_that_was_stopped_for_longer_lives_on(start: Start) -> None:
+    process = start("live")
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(13)  # longer than a process may stand still
+    os.kill(process.pid, signal.SIGCONT)
+    for _ in range(60):
+        assert process.stdout.readline() == "alive\n"
+
+
+def test_the_first_process_of_a_container_is_ended_too(tmp_path: Path) -> None:
+    """Nobody inside can kill that one itself."""
+    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("This user may make no process namespace.")
+    frozen = [sys.executable, "-m", "tests.management.frozen", "block"]
+    ended = subprocess.run([*inside, *frozen], cwd=ROOT, capture_output=True, timeout=120, check=False)
+    assert ended.returncode == 128 + signal.SIGKILL
+    assert b"It is ended" in ended.stderr
+
+
+def test_the_watchdog_ends_with_its_process(start: Start) -> None:
+    process = start("live")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("Linux only: looks for the child in /proc.")
+    (child,) = children.read_text().split()
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_server_is_watched(tmp_path: Path) -> None:
+    """And `kill -USR1` writes its stacks."""
+    server = ServerProcess(tmp_path / "data").start()
+    try:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        if not children.exists():
+            pytest.skip("Linux only: looks for the child in /proc.")
+        names = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()]
+        assert any(b"watching.py" in name for name in names)
+        os.kill(server.pid, signal.SIGUSR1)
+        until = time.monotonic() + 60
+        while "Current thread" not in server.log():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert server.is_running
+    finally:
+        assert server.stop() == 0
