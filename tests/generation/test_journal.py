@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
+from threading import Event
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.database import run_unit
 from chat.generation import lease
+from chat.generation.commit import commit
 from chat.generation.journal import Journal, Record
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
@@ -114,3 +120,71 @@ async def test_a_commit_whose_answer_was_lost_is_written_again(person: User) -> 
     assert await run_unit(journalled, it.generation.pk) == "One two"
     await it.says(" three")
     assert await run_unit(journalled, it.generation.pk) == "One two three"
+
+
+async def test_a_tick_is_one_round_trip_to_postgresql(person: User) -> None:
+    """So what a kill loses hardly grows with the distance of the database."""
+    if not is_postgresql():
+        pytest.skip("SQLite is a file: there is no way to it.")
+    it = await watched(person)
+    queries = await run_unit(queries_of, it.generation.pk)
+    assert len(queries) == 1, queries
+
+
+def queries_of(reply_id: UUID) -> list[str]:
+    """All that one tick asks of the database, heartbeat included."""
+    commit([], [reply_id], renew=False)
+    with CaptureQueriesContext(connection) as captured:
+        commit([(reply_id, 0, [Segment("text", "One")])], [reply_id], renew=True)
+    return [query["sql"] for query in captured]
+
+
+async def test_a_tick_that_was_long_on_its_way_takes_no_text_back(person: User) -> None:
+    if not is_postgresql():
+        pytest.skip("SQLite is a file: there is no way to it.")
+    it = await watched(person)
+    await it.says("One two")
+    late = [(it.generation.pk, 0, [Segment("text", "One")])]
+    await run_unit(commit, late, [it.generation.pk], renew=False)
+    assert await run_unit(journalled, it.generation.pk) == "One two"
+
+
+@pytest.mark.parametrize("is_beat", [False, True])
+async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting(
+    person: User, is_beat: bool
+) -> None:
+    if not is_postgresql():
+        pytest.skip("SQLite locks no rows.")
+    it = await watched(person)
+    other = await run_unit(a_reply, person)
+    log = ReplyLog()
+    record = Record(other.pk, log, on_stop=lambda: None, on_lost=lambda: it.told.append("lost"))
+    it.journal.open(record)
+    log.append("text", "Other")
+    if is_beat:
+        it.journal._beaten = 0.0
+    holds, let_go = Event(), Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Generation.objects.filter(pk=it.generation.pk).update(stop_requested=False)
+            holds.set()
+            assert let_go.wait(60)
+
+    holding = asyncio.create_task(run_unit(hold))
+    await asyncio.to_thread(holds.wait, 60)
+    try:
+        await it.says("One")
+        assert await run_unit(journalled, other.pk) == "Other"
+        assert await run_unit(journalled, it.generation.pk) == ""
+        assert it.record.committed == 0
+    finally:
+        let_go.set()
+        await holding
+    await it.journal.tick()
+    assert await run_unit(journalled, it.generation.pk) == "One"
+    assert it.told == []
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
