@@ -10,16 +10,17 @@ from django.db.models import F
 from django.utils import timezone
 
 from chat.live.hints import hints
-from chat.models import Conversation, Generation, Message
+from chat.models import Conversation, Generation, Message, TranscriptRead, User
+from chat.models.audit import add_to_record
 
 
-def erase_conversations(conversation_ids: Iterable[UUID]) -> None:
+def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
     """Deletes the content: messages, replies and title. The empty row stays, so that an open page cannot
-    take the id again. Running replies stop, and write nothing back."""
+    take the id again. Running replies stop, and write nothing back. The record says by whom."""
     ids = list(conversation_ids)
     with transaction.atomic():
         rows = Conversation.objects.select_for_update().filter(pk__in=ids)
-        list(rows)  # Holds the rows, so that no reply is queued meanwhile.
+        list(rows.values_list("pk"))  # Holds the rows, so that no reply is queued meanwhile.
         live = list(Generation.objects.live().filter(conversation__in=ids).values_list("pk", flat=True))
         rows.update(
             title="",
@@ -30,6 +31,8 @@ def erase_conversations(conversation_ids: Iterable[UUID]) -> None:
             path_version=F("version") + 1,
         )
         Message.objects.filter(conversation__in=ids).delete()
+        erased = Conversation.objects.filter(pk__in=ids).select_related("owner").only("owner__email")
+        add_to_record(*(TranscriptRead.of(each, by, TranscriptRead.How.ERASED) for each in erased))
         transaction.on_commit(lambda: _tell(ids, live))
 
 

@@ -16,7 +16,8 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
-from chat.models import User
+from chat.models import TranscriptRead, User
+from chat.models.audit import add_to_record
 
 # Never a real address: RFC 2606 reserves `.invalid`.
 UNCLAIMED_ADDRESS = "administrator@steady.invalid"
@@ -73,6 +74,7 @@ def claim(token: str, email: str, password: str) -> User:
         user.set_password(password)
         user.save()
         EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+        _record(user)
     return user
 
 
@@ -103,6 +105,13 @@ def _create_from_settings() -> None:
     else:
         _promote(user, password)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    _record(user)
+
+
+def _record(user: User) -> None:
+    """By nobody who is known: the link or the settings made them."""
+    rights = [("administrator", False, True)]
+    add_to_record(TranscriptRead.of_person(user, None, TranscriptRead.How.RIGHTS, rights))
 
 
 def _promote(user: User, password: str) -> None:

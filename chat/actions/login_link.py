@@ -14,7 +14,8 @@ from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
 from django.db.models import Q
 
-from chat.models import User
+from chat.models import TranscriptRead, User
+from chat.models.audit import add_to_record
 
 
 class LoginLinkError(Exception):
@@ -35,8 +36,15 @@ class _Token(PasswordResetTokenGenerator):
 _token = _Token()
 
 
+def make_login_link(person: User, *, by: User) -> str:
+    """The token of a new link; the record says who made it. Older links of the same person go on working
+    until one is used."""
+    add_to_record(TranscriptRead.of_person(person, by, TranscriptRead.How.LINK))
+    return login_token(person)
+
+
 def login_token(person: User) -> str:
-    """The token of a new link. Older links of the same person go on working until one is used."""
+    """The token alone."""
     return _token.make_token(person)
 
 
@@ -56,4 +64,6 @@ def use_link(person_id: int, token: str, password: str) -> User:
             raise LoginLinkError
         person.set_password(password)
         person.save(update_fields=["password"])
+        # By whoever had the link: no reader, so that the person does not count as an administrator who acted.
+        add_to_record(TranscriptRead.of_person(person, None, TranscriptRead.How.LINK_USED))
     return person

@@ -1,4 +1,5 @@
-"""Who read whose conversation, and who searched for what. Nobody can change it here."""
+"""The record: who read, searched or erased whose conversations, let people in, changed rights. Nobody can
+change it here."""
 
 from __future__ import annotations
 
@@ -6,18 +7,35 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin.base import SteadyAdmin
 from chat.models import TranscriptRead
 
+_FACTS = {
+    "email": _("email address"),
+    "name": _("name"),
+    "active": _("active"),
+    "administrator": _("Administrator"),
+    "reviewer": _("May review transcripts"),
+    "groups": _("groups"),
+    "factor": _("second factor"),
+    "group": _("group"),
+    "permissions": _("permissions"),
+    "members": _("members"),
+}
+
 
 @admin.register(TranscriptRead)
 class TranscriptReadAdmin(SteadyAdmin):
-    list_display = ["at", "reader_email", "how", "owner_email", "conversation", "words", "found"]
+    list_display = [
+        *("number", "at", "reader_email", "how", "owner_email", "conversation", "words", "found"),
+        "what_changed",
+    ]
     list_filter = ["how", "at"]
     list_display_links = None
-    search_fields = ["reader_email", "owner_email", "conversation_id", "words"]
+    search_fields = ["reader_email", "owner_email", "conversation_id", "words", "details"]
     search_help_text = _("Search by an address, by the id of a conversation, or by what was searched for.")
     date_hierarchy = "at"
     show_full_result_count = False
@@ -29,6 +47,14 @@ class TranscriptReadAdmin(SteadyAdmin):
         url = reverse("admin:chat_conversation_change", args=[read.conversation_id])
         return format_html('<a href="{}">{}</a>', url, read.conversation_id)
 
+    @admin.display(description=_("details"), empty_value="-")
+    def what_changed(self, entry: TranscriptRead) -> str | None:
+        said = (
+            f"{_FACTS.get(name, name)}: {_value(before)} → {_value(after)}"
+            for name, before, after in entry.changes
+        )
+        return "; ".join(said) or None
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -37,3 +63,9 @@ class TranscriptReadAdmin(SteadyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: TranscriptRead | None = None) -> bool:
         return False
+
+
+def _value(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    return value or "-"

@@ -7,10 +7,11 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -18,9 +19,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from chat.actions.login_link import login_token
+from chat.actions.login_link import make_login_link
+from chat.admin import guard
 from chat.admin.base import SteadyAdmin
-from chat.models import User
+from chat.models import Conversation, Message, TranscriptRead, User
+from chat.models.audit import add_to_record
 
 _POWERS = ("administrator", "reviewer", "groups")
 _REVIEW = Q(content_type__app_label="chat", codename="view_conversation")
@@ -127,6 +130,7 @@ class PersonAdmin(SteadyAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if not change:
             obj.set_unusable_password()
+        form.before = _facts(User.objects.get(pk=obj.pk)) if change else {}
         if _rules(request):
             obj.is_superuser = form.cleaned_data["administrator"]
         super().save_model(request, obj, form, change)
@@ -138,9 +142,12 @@ class PersonAdmin(SteadyAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        if not _rules(request):
-            return
         person: User = form.instance
+        if _rules(request):
+            self._save_rights(person, form)
+        add_to_record(*_entries(person, _actor(request), form.before))
+
+    def _save_rights(self, person: User, form: Any) -> None:
         review = Permission.objects.get(_REVIEW)
         give = (
             person.user_permissions.add if form.cleaned_data["reviewer"] else person.user_permissions.remove
@@ -150,6 +157,42 @@ class PersonAdmin(SteadyAdmin):
         person.is_staff = False
         person.is_staff = _has_rights(person)
         person.save(update_fields=["is_staff"])
+
+    # --- Deleting ----------------------------------------------------------------------------------------
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        with transaction.atomic():
+            how = TranscriptRead.How.DELETED
+            entries = [TranscriptRead.of_person(each, _actor(request), how) for each in queryset]
+            guard.record(*entries)
+            queryset.delete()
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """Counts what goes with a person, where Django would list each of their messages with its text.
+        Who acted as an administrator stays, since the record names them."""
+        people: list[User] = list(objs)
+        acted = set(TranscriptRead.objects.filter(reader__in=people).values_list("reader", flat=True))
+        conversations = Conversation.objects.filter(owner__in=people).count()
+        needed = set()
+        if not all(self.has_delete_permission(request, person) for person in people):
+            needed.add(str(self.opts.verbose_name))
+        if conversations and not request.user.has_perm("chat.delete_conversation"):
+            needed.add(str(Conversation._meta.verbose_name))
+        if acted:
+            words = gettext("The record names who acted as an administrator, so they cannot be deleted. ")
+            messages.error(request, words + gettext("Deactivate them instead."))
+        counts = {
+            str(self.opts.verbose_name_plural): len(people),
+            str(Conversation._meta.verbose_name_plural): conversations,
+            gettext("messages"): Message.objects.filter(conversation__owner__in=people).count(),
+        }
+        kept = [str(person) for person in people if person.pk in acted]
+        return [str(person) for person in people], counts, needed, kept
 
     # --- Log-in links ------------------------------------------------------------------------------------
 
@@ -176,7 +219,8 @@ class PersonAdmin(SteadyAdmin):
     def _login_link_page(self, request: HttpRequest, person: User, *, made: bool) -> TemplateResponse:
         link = ""
         if made:
-            link = request.build_absolute_uri(reverse("login_link", args=[person.pk, login_token(person)]))
+            token = make_login_link(person, by=_actor(request))
+            link = request.build_absolute_uri(reverse("login_link", args=[person.pk, token]))
             self.log_change(request, person, gettext("Made a log-in link."))
         context = {
             **self.admin_site.each_context(request),
@@ -204,6 +248,24 @@ class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return _rules(request)
 
+    def save_model(self, request: HttpRequest, obj: Group, form: Any, change: bool) -> None:
+        form.before = _facts_of_group(Group.objects.get(pk=obj.pk)) if change else {}
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        _record_group(request, form.before, _facts_of_group(form.instance))
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        self.delete_queryset(request, Group.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        with transaction.atomic():
+            gone = [_facts_of_group(group) for group in queryset]
+            queryset.delete()
+            for facts in gone:
+                _record_group(request, facts, {})
+
 
 # Who gives a superuser an address could have a new password sent there. Addresses change with the person.
 admin.site.unregister(EmailAddress)
@@ -229,6 +291,75 @@ class AuthenticatorAdmin(SteadyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
         out_of_reach = obj is not None and _out_of_reach(request, obj.user)
         return super().has_delete_permission(request, obj) and not out_of_reach
+
+    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
+        self.delete_queryset(request, Authenticator.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
+        with transaction.atomic():
+            how = TranscriptRead.How.FACTOR
+            entries = [
+                TranscriptRead.of_person(each.user, _actor(request), how, [("factor", str(each.type), "")])
+                for each in queryset.select_related("user")
+            ]
+            queryset.delete()
+            add_to_record(*entries)
+
+
+def _facts(person: User) -> dict[str, Any]:
+    """What the record says about a person's changes: by the names of `details` in `chat.admin.audit`."""
+    return {
+        "email": person.email,
+        "name": person.get_full_name(),
+        "active": person.is_active,
+        "administrator": person.is_superuser,
+        "reviewer": person.user_permissions.filter(_REVIEW).exists(),
+        "groups": ", ".join(person.groups.order_by("name").values_list("name", flat=True)),
+    }
+
+
+_HOW = {"active": TranscriptRead.How.ACTIVE} | dict.fromkeys(
+    ("administrator", "reviewer", "groups"), TranscriptRead.How.RIGHTS
+)
+
+
+def _entries(person: User, by: User, before: dict[str, Any]) -> list[TranscriptRead]:
+    """One for each kind of what changed; for somebody new what they begin with."""
+    if not before:
+        new = [("email", "", person.email)]
+        entries = {TranscriptRead.How.ADDED: new}
+        before = {"email": person.email, "name": "", "active": True, "groups": ""}
+    else:
+        entries = {}
+    for name, value in _facts(person).items():
+        if value != before.get(name, False):
+            how = _HOW.get(name, TranscriptRead.How.CHANGED)
+            entries.setdefault(how, []).append((name, before.get(name, False), value))
+    return [TranscriptRead.of_person(person, by, how, changes) for how, changes in entries.items()]
+
+
+def _facts_of_group(group: Group) -> dict[str, str]:
+    granted = group.permissions.order_by("content_type__app_label", "codename")
+    names = granted.values_list("content_type__app_label", "codename")
+    members = group.user_set.order_by("email").values_list("email", flat=True)
+    return {
+        "group": group.name,
+        "permissions": ", ".join(f"{app}.{codename}" for app, codename in names),
+        "members": ", ".join(members),
+    }
+
+
+def _record_group(request: HttpRequest, before: dict[str, str], after: dict[str, str]) -> None:
+    """With its name, changed or not; its members are named when it goes."""
+    names = [name for name in ("group", "permissions", "members") if name != "members" or not after]
+    changes = [(name, before.get(name, ""), after.get(name, "")) for name in names]
+    if before != after:
+        add_to_record(TranscriptRead.by(_actor(request), TranscriptRead.How.GROUP, changes))
+
+
+def _actor(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def _out_of_reach(request: HttpRequest, person: User | None) -> bool:

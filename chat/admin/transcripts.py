@@ -1,14 +1,19 @@
 """Conversations as administrators see them: to find, read, export and erase, never to change.
 
-Whoever reads or exports one is recorded, with whose it was; whoever searches, with the words.
+Whoever reads, exports or erases one is recorded, with whose it was; whoever searches, with the words; whoever
+looks at titles too. `chat.admin.guard` refuses each query for a text that no entry of the record precedes.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
@@ -20,12 +25,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.actions.erasure import erase_conversations
+from chat.admin import guard
 from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
 from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
+from chat.models.audit import add_to_record
 
 MESSAGES_PER_PAGE = 200
 _EXPORT_LIMIT = 10_000
+_LIST_LIMIT = 5_000  # of what is found, as a list of ids: it is searched once, for the count and for the page
 
 
 class _StateFilter(admin.SimpleListFilter):
@@ -87,20 +95,43 @@ class TranscriptAdmin(SteadyAdmin):
         if is_too_long(search_term):
             messages.error(request, too_long_words())
             return queryset.none(), False
-        for word in search_term.replace("\x00", "").split():
-            written = Message.objects.filter(text__icontains=word).order_by().values("conversation")
-            queryset = queryset.filter(
-                Q(title__icontains=word) | Q(owner__email__icontains=word) | Q(pk__in=written)
-            )
-        return queryset, False
+        if request.resolver_match and request.resolver_match.url_name == "autocomplete":
+            raise PermissionDenied  # Nothing here completes a chat, and a script asks for it, not a person.
+        words = search_term.replace("\x00", "").split()
+        if not words:
+            return queryset, False
+        return self._recorded_search(request, queryset, words), False
+
+    def _recorded_search(
+        self, request: HttpRequest, conversations: QuerySet[Conversation], words: list[str]
+    ) -> QuerySet[Conversation]:
+        """Searches once for a request, however often Django asks for the list in it."""
+        if not hasattr(request, "_searched"):
+            guard.recorded()
+            found = conversations
+            for word in words:
+                written = Message.objects.filter(text__icontains=word).order_by().values("conversation")
+                found = found.filter(
+                    Q(title__icontains=word) | Q(owner__email__icontains=word) | Q(pk__in=written)
+                )
+            ids = list(found.values_list("pk", flat=True)[: _LIST_LIMIT + 1])
+            is_all = len(ids) <= _LIST_LIMIT
+            request._searched = conversations.filter(pk__in=ids) if is_all else found  # type: ignore[attr-defined]
+            count = len(ids) if is_all else found.count()
+            add_to_record(TranscriptRead.of_search(" ".join(words), count, _reader(request)))
+        return request._searched  # type: ignore[attr-defined, no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        answer = super().changelist_view(request, extra_context)
-        found = (getattr(answer, "context_data", None) or {}).get("cl")
-        if found is not None and found.query:
-            assert isinstance(request.user, User)
-            TranscriptRead.of_search(found.query, found.result_count, request.user).save()
-        return answer
+        """A search records itself; a look at the list without one shows titles, which are how first prompts
+        begin."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if refusal := guard.refusal(request):
+            return refusal
+        term = request.GET.get(SEARCH_VAR, "")
+        if is_too_long(term) or not term.replace("\x00", "").split():
+            guard.record(TranscriptRead.by(_reader(request), TranscriptRead.How.TITLES))
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description=_("title"))
     def name(self, conversation: Conversation) -> str:
@@ -120,12 +151,11 @@ class TranscriptAdmin(SteadyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
+        if refusal := self._refused_or_recorded(request, object_id, TranscriptRead.How.READ):
+            return refusal
         conversation = self.get_object(request, object_id)
-        if not self.has_view_permission(request, conversation):
-            raise PermissionDenied
         if conversation is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
-        _record([conversation], request, TranscriptRead.How.READ)
         # Of the pages before this one only the index is read: the last page of a long transcript
         # would else read all messages with what belongs to them.
         pages = Paginator(conversation.messages.values_list("pk", flat=True), MESSAGES_PER_PAGE)
@@ -143,6 +173,31 @@ class TranscriptAdmin(SteadyAdmin):
         }
         return TemplateResponse(request, "admin/chat/conversation/transcript.html", context)
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
+        return refusal or super().history_view(request, object_id, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
+        return refusal or super().delete_view(request, object_id, extra_context)
+
+    def _refused_or_recorded(
+        self, request: HttpRequest, object_id: str, how: TranscriptRead.How
+    ) -> HttpResponse | None:
+        """Records it before anything is read, or says in the answer why not."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if refusal := guard.refusal(request):
+            return refusal
+        found = None
+        with suppress(ValueError):
+            pk = UUID(unquote(object_id))
+            found = Conversation.objects.select_related("owner").only("owner__email").filter(pk=pk).first()
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+        guard.record(TranscriptRead.of(found, _reader(request), how))
+        return None
+
     @admin.action(description=_("Export as JSON Lines"), permissions=["view"])
     def export(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> HttpResponseBase | None:
         conversations = list(queryset.select_related("owner").defer("head")[: _EXPORT_LIMIT + 1])
@@ -150,7 +205,8 @@ class TranscriptAdmin(SteadyAdmin):
             words = gettext("At most {limit} conversations go into one file. Narrow the selection.")
             self.message_user(request, words.format(limit=_EXPORT_LIMIT), messages.ERROR)
             return None
-        _record(conversations, request, TranscriptRead.How.EXPORTED)
+        how = TranscriptRead.How.EXPORTED
+        guard.record(*(TranscriptRead.of(each, _reader(request), how) for each in conversations))
         return StreamingHttpResponse(
             conversations_as_json_lines([conversation.pk for conversation in conversations]),
             content_type="application/jsonl",
@@ -163,10 +219,14 @@ class TranscriptAdmin(SteadyAdmin):
     # --- Erasing -----------------------------------------------------------------------------------------
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
-        erase_conversations([obj.pk])
+        erase_conversations([obj.pk], by=_reader(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        erase_conversations(queryset.values_list("pk", flat=True))
+        erase_conversations(queryset.values_list("pk", flat=True), by=_reader(request))
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> list[LogEntry]:
+        """Not in Django's log, which would keep the title: the record has it."""
+        return []
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -191,8 +251,6 @@ def _with_reply(queryset: QuerySet[Conversation], **what: Any) -> QuerySet[Conve
     return queryset.filter(Exists(Generation.objects.filter(conversation=OuterRef("pk"), **what)))
 
 
-def _record(conversations: list[Conversation], request: HttpRequest, how: TranscriptRead.How) -> None:
+def _reader(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
-    TranscriptRead.objects.bulk_create(
-        TranscriptRead.of(conversation, request.user, how) for conversation in conversations
-    )
+    return request.user

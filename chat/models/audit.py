@@ -1,8 +1,23 @@
-"""Who read whose conversation, who searched: the record that keeps those who may read all honest."""
+"""The record that keeps those who administer honest: who read, searched or erased whose conversations, who
+let whom in, who got which rights. Entries are only added. They outlive everybody who is named in them.
+
+Each entry's seal is a keyed hash of what it says and of the seal before it, so an entry that was changed,
+removed, added or moved in the database by somebody without the secret key is found by
+`manage.py audit verify`. Entries cut off at the end are found only by a seal that was noted elsewhere; the
+log has each of them."""
 
 from __future__ import annotations
 
-from django.db import models
+import hmac
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import connection, models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -10,50 +25,145 @@ from chat.models.conversation import Conversation
 from chat.models.user import User
 
 WORDS_LENGTH = 200
+type Change = tuple[str, Any, Any]  # what, before, after: text, or true or false
+
+logger = logging.getLogger(__name__)
+_LOCK = 0x5374_6561_6479_41  # any number of our own: "SteadyA"
 
 
 class TranscriptRead(models.Model):
-    """One reading or export of one conversation by someone who administers, or one search in all of them. It
-    outlives the conversation and both people: what it says about them is copied."""
+    """One entry of the record. What it says about people is copied; an administrator who is named as the one
+    who acted cannot be deleted, only deactivated. `details` is a list of `Change` as JSON. `number` counts
+    the sealed entries from 1, without a gap; entries of a release without seals have none."""
 
     class How(models.TextChoices):
         READ = "read", _("Read")
         EXPORTED = "exported", _("Exported")
         SEARCHED = "searched", _("Searched")
+        TITLES = "titles", _("Saw titles")
+        ERASED = "erased", _("Erased")
+        LINK = "link", _("Made a log-in link")
+        LINK_USED = "used", _("Used a log-in link")
+        ADDED = "added", _("Added a person")
+        CHANGED = "changed", _("Changed a person")
+        ACTIVE = "active", _("Activated or deactivated a person")
+        RIGHTS = "rights", _("Changed rights")
+        FACTOR = "factor", _("Took away a second factor")
+        DELETED = "deleted", _("Deleted a person")
+        GROUP = "group", _("Changed a group")
 
-    reader = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    reader_email = models.EmailField(_("who read"))
+    number = models.PositiveBigIntegerField(_("number"), null=True, unique=True, editable=False)
+    reader = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    reader_email = models.EmailField(_("who"))
     owner = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     owner_email = models.EmailField(_("whose"), blank=True)
     conversation_id = models.UUIDField(_("conversation"), db_index=True, null=True)
     words = models.CharField(_("searched for"), max_length=WORDS_LENGTH, blank=True)
     found = models.PositiveIntegerField(_("found"), null=True)
-    how = models.CharField(_("how"), max_length=8, choices=How)
+    how = models.CharField(_("what"), max_length=8, choices=How)
+    details = models.TextField(_("details"), blank=True, db_default="")
     at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
+    seal = models.CharField(_("seal"), max_length=64, blank=True, db_default="", editable=False)
 
     class Meta:
         ordering = ["-at", "-id"]
-        verbose_name = _("transcript reading")
-        verbose_name_plural = _("transcript readings")
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
 
     def __str__(self) -> str:
-        what = f"a conversation of {self.owner_email}" if self.conversation_id else "all conversations"
-        return f"{self.reader_email} {self.get_how_display().lower()} {what}"
+        return f"{self.number}: {self.reader_email} {self.get_how_display()} {self.owner_email}".strip()
 
     @classmethod
     def of(cls, conversation: Conversation, reader: User, how: How) -> TranscriptRead:
-        """An unsaved record. The caller has selected the conversation's owner with it."""
-        return cls(
-            reader=reader,
-            reader_email=reader.email,
-            owner=conversation.owner,
-            owner_email=conversation.owner.email,
-            conversation_id=conversation.pk,
-            how=how,
-        )
+        """An unsaved entry. The caller has selected the conversation's owner with it."""
+        return cls.of_person(conversation.owner, reader, how, conversation_id=conversation.pk)
 
     @classmethod
     def of_search(cls, words: str, found: int, reader: User) -> TranscriptRead:
-        """An unsaved record of a search for `words` that found so many conversations."""
+        """An unsaved entry of a search for `words` that found so many conversations."""
         words = words.replace("\x00", "")[:WORDS_LENGTH]
-        return cls(reader=reader, reader_email=reader.email, how=cls.How.SEARCHED, words=words, found=found)
+        return cls.by(reader, cls.How.SEARCHED, words=words, found=found)
+
+    @classmethod
+    def of_person(
+        cls, person: User, by: User | None, how: How, changes: Iterable[Change] = (), **fields: Any
+    ) -> TranscriptRead:
+        """An unsaved entry about what somebody did with a person. `by` is None for the settings."""
+        return cls.by(by, how, changes, owner=person, owner_email=person.email, **fields)
+
+    @classmethod
+    def by(cls, who: User | None, how: How, changes: Iterable[Change] = (), **fields: Any) -> TranscriptRead:
+        """An unsaved entry."""
+        details = orjson.dumps(list(changes)).decode() if changes else ""
+        return cls(reader=who, reader_email=who.email if who else "", how=how, details=details, **fields)
+
+    @property
+    def changes(self) -> list[Change]:
+        return orjson.loads(self.details) if self.details else []
+
+    def seal_after(self, before: str, secret: str) -> str:
+        """The seal of this entry where the one before it has the seal `before`, as hexadecimal digits."""
+        said = [
+            *(before, self.number, self.how, self.at.astimezone(UTC).isoformat()),
+            *(self.reader_email, self.owner_email, self.conversation_id),
+            *(self.words, self.found, self.details),
+        ]
+        key = sha256(b"chat.models.audit" + secret.encode()).digest()
+        return hmac.new(key, orjson.dumps(said), sha256).hexdigest()
+
+
+def add_to_record(*entries: TranscriptRead) -> None:
+    """Seals the entries and stores them. Other writers wait until the transaction around it has ended: so
+    call it last there."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":  # SQLite has one writer at a time: transactions are IMMEDIATE
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        number, seal = _sealed().values_list("number", "seal").last() or (0, "")
+        for entry in entries:
+            number = (number or 0) + 1
+            entry.number, entry.at = number, timezone.now()
+            entry.seal = seal = entry.seal_after(seal, settings.SECRET_KEY)
+        TranscriptRead.objects.bulk_create(entries)
+        transaction.on_commit(lambda: logger.info("Audit entry %s, seal %s", number, seal))
+
+
+def faults_of_record() -> Iterator[str]:
+    """What is wrong with the record, in words; nothing if it is whole."""
+    before, previous = "", 0
+    for entry in _sealed().iterator():
+        assert entry.number is not None
+        if entry.number > previous + 1:
+            gap = (
+                f"{previous + 1} to {entry.number - 1}" if entry.number > previous + 2 else str(previous + 1)
+            )
+            yield f"Missing: {gap}."
+        elif not _holds(entry, before):
+            yield (
+                f"Changed or moved: {entry.number} (or its secret key is no longer in SECRET_KEY or "
+                "SECRET_KEY_FALLBACKS)."
+            )
+        before, previous = entry.seal, entry.number
+    for pk in TranscriptRead.objects.filter(number=None).order_by("pk").values_list("pk", flat=True):
+        yield f"Without a seal: id {pk} (written by an older Steady, or put into the database)."
+
+
+def head_of_record() -> str:
+    """Number and seal of the last entry, as `42:ab12…`; "0:" while there is none."""
+    number, seal = _sealed().values_list("number", "seal").last() or (0, "")
+    return f"{number}:{seal}"
+
+
+def has_head(head: str) -> bool:
+    """Whether the entry that a noted head names is there, and is the same."""
+    number, _colon, seal = head.partition(":")
+    return number == "0" or (number.isdecimal() and _sealed().filter(number=int(number), seal=seal).exists())
+
+
+def _sealed() -> models.QuerySet[TranscriptRead]:
+    return TranscriptRead.objects.exclude(number=None).order_by("number")
+
+
+def _holds(entry: TranscriptRead, before: str) -> bool:
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return any(hmac.compare_digest(entry.seal_after(before, secret), entry.seal) for secret in secrets)

@@ -4,8 +4,6 @@ import re
 from html import escape
 
 _WEB = re.compile(r"https?://[^\s/]|mailto:[^\s]", re.IGNORECASE)
-# A path on this site: "//host" and "/\host" are other hosts to a browser, which also drops tabs and newlines.
-_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\\]*\Z")
 _FOOTNOTE = re.compile(r"#fn-[\w-]+\Z")
 
 # GitHub's extended autolinks, but a URL also ends at full-width punctuation. The look-behind keeps it linear.
@@ -20,11 +18,6 @@ _TRAILING = re.compile(r"(?:[?!.,:*_~'\"“”’…]|&[a-zA-Z]+;|;)+\Z")
 def is_web_address(url: str) -> bool:
     """Whether a reply may link to `url`: http, https and mailto only."""
     return _WEB.match(url) is not None
-
-
-def is_own_path(url: str) -> bool:
-    """Whether `url` is a path on this very site, the only place an image is loaded from."""
-    return _OWN_PATH.match(url) is not None
 
 
 def is_footnote(url: str) -> bool:

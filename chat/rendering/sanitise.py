@@ -8,7 +8,7 @@ import re
 from nh3 import Cleaner
 
 from chat.rendering.code import HIGHLIGHT_CLASSES
-from chat.rendering.links import is_footnote, is_own_path, is_web_address
+from chat.rendering.links import is_footnote, is_web_address
 from chat.rendering.math import MATH_CLASSES, bounded_length
 
 ALERTS = ("note", "tip", "important", "warning", "caution")
@@ -18,7 +18,7 @@ _REL = "noopener noreferrer nofollow"
 _HTML = {
     "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "div", "section", "pre",
     "code", "table", "thead", "tbody", "tr", "th", "td", "hr", "br", "em", "strong", "del", "sup", "span",
-    "a", "img", "input", "button",
+    "a", "input", "button",
 }
 _MATHML = {
     "math", "merror", "mfrac", "mi", "mmultiscripts", "mn", "mo", "mover", "mpadded", "mphantom",
@@ -55,11 +55,10 @@ _VALUES = {
     ("input", "disabled"): {""},
     ("input", "checked"): {""},
     ("input", "aria-label"): {"Done", "To do"},
-    ("img", "loading"): {"lazy"},
     ("pre", "tabindex"): {"0"},
     ("div", "tabindex"): {"0"},
 }
-_TEXT = {("a", "title"), ("img", "title"), ("img", "alt")}
+_TEXT = {("a", "title")}
 _FOOTNOTE_ID = re.compile(r"fn-[\w-]{1,80}\Z")
 _START_NUMBER = re.compile(r"\d{1,9}\Z")
 
@@ -87,8 +86,6 @@ def _allowed_value(tag: str, attribute: str, value: str) -> str | None:
     match tag, attribute:
         case "a", "href":
             allowed = is_web_address(value) or is_footnote(value)
-        case "img", "src":
-            allowed = is_own_path(value)
         case "li", "id":
             allowed = _FOOTNOTE_ID.match(value) is not None
         case "ol", "start":
@@ -107,7 +104,6 @@ def _attributes() -> dict[str, set[str]]:
         *_VALUES.keys() - {("a", "rel")},
         *_TEXT,
         ("a", "href"),
-        ("img", "src"),
         ("li", "id"),
         ("ol", "start"),
     }

@@ -14,7 +14,7 @@ from typing import Any
 from pyromark import Markdown, Options
 
 from chat.rendering.code import CODE_CLOSE, code_open, highlight, language_of
-from chat.rendering.links import is_own_path, is_web_address, link_open, text_html
+from chat.rendering.links import is_web_address, link_open, text_html
 from chat.rendering.math import mask_math, math_html, unmask
 
 # Past this many elements inside each other, deeper ones are shown without their frame.
@@ -319,9 +319,6 @@ class _Writer:
         url, title = unmask(data["dest_url"]), unmask(data["title"])
         if self.alts:
             self.out.append(alt)
-        elif is_own_path(url):
-            title = f' title="{escape(title)}"' if title else ""
-            self.out.append(f'<img src="{escape(url)}" alt="{escape(alt)}"{title} loading="lazy">')
         elif is_web_address(url) and not self.links:
             self.out += link_open(url, title), escape(alt or url, quote=False), "</a>"
         else:

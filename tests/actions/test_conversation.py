@@ -99,7 +99,7 @@ def test_a_deleted_conversation_comes_back_as_it_was(person: User, model: ChatMo
 
 def test_an_erased_conversation_does_not_come_back(person: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
-    erase_conversations([prompt.conversation_id])
+    erase_conversations([prompt.conversation_id], by=person)
     with pytest.raises(NotFoundError):
         restore_conversation(person, prompt.conversation_id)
     assert not conversations_of(person).exists()

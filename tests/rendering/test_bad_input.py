@@ -13,7 +13,7 @@ from tests.rendering.test_incremental import assert_equals_whole
 ELEMENTS = set(
     """
     p h1 h2 h3 h4 h5 h6 ul ol li blockquote div section pre code table thead tbody tr th td hr br em strong
-    del sup span a img input button math mi mo mn mrow msup msub msubsup mfrac msqrt mroot mtext mspace mstyle
+    del sup span a input button math mi mo mn mrow msup msub msubsup mfrac msqrt mroot mtext mspace mstyle
     mtable mtr mtd mover munder munderover mpadded mphantom merror ms menclose mmultiscripts mprescripts
     """.split()  # noqa: SIM905
 )

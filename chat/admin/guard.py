@@ -1,0 +1,133 @@
+"""No text of a conversation reaches the administration before the record says who asked for it.
+
+A view that shows or searches texts adds its entry by `record` first. What forgets it is refused at the
+database: in a request of the administration each query that names a column with a text raises
+`PermissionDenied` until an entry was added, whatever view, action or template makes it. Asking alone adds the
+entry, so no page may ask in somebody's name: `refusal` lets nothing but a person's own navigation pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import PermissionDenied
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.decorators import sync_and_async_middleware
+from django.utils.translation import gettext
+
+from chat.models import Conversation, Feedback, JournalEntry, Message, TranscriptRead
+from chat.models.audit import add_to_record
+
+logger = logging.getLogger(__name__)
+
+_TEXTS: dict[type[Any], tuple[str, ...]] = {
+    Message: ("text", "parts"),
+    Conversation: ("title",),
+    JournalEntry: ("segments",),
+    Feedback: ("comment",),
+}
+# As Django quotes names on both databases. The table may have an alias: a column of that name is enough.
+_COLUMNS = {
+    f'"{model._meta.db_table}"': re.compile(f'"(?:{"|".join(names)})"') for model, names in _TEXTS.items()
+}
+
+
+@dataclass
+class _Watch:
+    """One request of the administration."""
+
+    path: str
+    recorded: bool = False
+
+
+_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+
+
+def record(*entries: TranscriptRead) -> None:
+    """Adds the entries to the record; from then on this request may read texts."""
+    add_to_record(*entries)
+    recorded()
+
+
+def recorded() -> None:
+    """The same, where the caller adds the entry itself in any case: one that says what was found."""
+    if watch := _watch.get():
+        watch.recorded = True
+
+
+def refusal(request: HttpRequest) -> HttpResponse | None:
+    """The answer to a GET that is not a person's own navigation: an image, a frame, a script or a prefetch
+    would write an entry in their name. Browsers say it by Sec-Fetch-Dest (over https and on this machine);
+    of others an Accept header is asked for pages. Who comes from another site is asked to confirm it."""
+    if request.method not in {"GET", "HEAD"}:
+        return None
+    destination = request.headers.get("Sec-Fetch-Dest")
+    if destination is None:
+        accept = request.headers.get("Accept")
+        is_page = accept is None or "text/html" in accept
+    else:
+        is_page = destination == "document" and "prefetch" not in request.headers.get("Sec-Purpose", "")
+    if not is_page:
+        return HttpResponse(gettext("Open this page itself: looking at it is recorded."), status=403)
+    if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
+        return TemplateResponse(request, "admin/chat/confirm.html", {"title": gettext("Go on?")}, status=403)
+    return None
+
+
+@sync_and_async_middleware
+def watching(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Middleware: what an address of the administration asks the database is watched until its answer is
+    rendered."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> Any:
+            token = _watch.set(_watch_of(request))
+            try:
+                return await get_response(request)
+            finally:
+                _watch.reset(token)
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> Any:
+        token = _watch.set(_watch_of(request))
+        try:
+            return get_response(request)
+        finally:
+            _watch.reset(token)
+
+    return answer
+
+
+def _watch_of(request: HttpRequest) -> _Watch | None:
+    return _Watch(request.path) if request.path.startswith(reverse("admin:index")) else None
+
+
+def _guarded(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    watch = _watch.get()
+    if watch is not None and not watch.recorded and _names_a_text(sql):
+        logger.error("%s asked for the text of a chat without an entry in the record.", watch.path)
+        raise PermissionDenied
+    return execute(sql, params, many, context)
+
+
+def _names_a_text(sql: str) -> bool:
+    return any(table in sql and columns.search(sql) for table, columns in _COLUMNS.items())
+
+
+def _guard(connection: BaseDatabaseWrapper, **_signal: Any) -> None:
+    if _guarded not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_guarded)
+
+
+connection_created.connect(_guard, dispatch_uid="chat.admin.guard")
