@@ -131,8 +131,9 @@ def _states(page: Page, take: Take) -> None:
     page.keyboard.press("?")
     take(page, "shortcuts")
     page.keyboard.press("Escape")
-    if page.get_by_role("button", name="Chats").is_visible():
-        page.get_by_role("button", name="Chats").click()
+    toggle = page.get_by_role("button", name="Chats")
+    if toggle.get_attribute("aria-expanded") == "false":
+        toggle.click()
     take(page, "list")
 
 

@@ -21,6 +21,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -62,7 +63,7 @@ class _ModelFilter(admin.SimpleListFilter):
 
 @admin.register(Conversation)
 class TranscriptAdmin(SteadyAdmin):
-    list_display = ["name", "owner", "message_count", "last_state", "created_at", "updated_at", "deleted_at"]
+    list_display = ["name", "owner", "message_count", "last_state", "created_at", "updated_at"]
     list_filter = [
         "updated_at",
         _StateFilter,
@@ -135,7 +136,10 @@ class TranscriptAdmin(SteadyAdmin):
 
     @admin.display(description=_("title"))
     def name(self, conversation: Conversation) -> str:
-        return str(conversation)
+        if conversation.deleted_at is None:
+            return str(conversation)
+        deleted = gettext("deleted by its owner")
+        return format_html('{} <small class="about">{}</small>', str(conversation), deleted)
 
     @admin.display(description=_("messages"), ordering="_messages")
     def message_count(self, conversation: Conversation) -> int:

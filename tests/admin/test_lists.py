@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from chat.models import ChatModel, ModelProvider, User
+from chat.models import ChatModel, Conversation, ModelProvider, User
 
 pytestmark = pytest.mark.django_db
 
@@ -59,3 +60,15 @@ def test_the_list_of_models_has_the_columns_that_fit(administrator: User, client
     html = client.get(reverse("admin:chat_chatmodel_changelist")).content.decode()
     assert len(re.findall(r'class="[^"]*column-(?!action)\w+', html)) == 5
     assert "Own server · not listed any more" in html
+
+
+def test_the_list_of_conversations_marks_those_that_their_owner_deleted(
+    administrator: User, client: Client
+) -> None:
+    Conversation.objects.create(owner=administrator, title="Kept", last_position=2)
+    gone = Conversation.objects.create(owner=administrator, title="Gone", last_position=2)
+    Conversation.objects.filter(pk=gone.pk).update(deleted_at=timezone.now())
+    client.force_login(administrator)
+    html = client.get(reverse("admin:chat_conversation_changelist")).content.decode()
+    assert html.count("deleted by its owner</small>") == 1
+    assert 'Gone <small class="about">' in html
