@@ -15,6 +15,10 @@ class NotFoundError(Exception):
     """There is nothing here for this person."""
 
 
+class NoSuchModelError(NotFoundError):
+    """This person may not use that model, or nobody may."""
+
+
 class InactiveError(NotFoundError):
     """This person may not look at anything any more."""
 
@@ -95,10 +99,10 @@ def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message
 
 
 def model_for(user: User, model_id: int | str) -> ChatModel:
-    """The model of the catalog if this person may use it now. Raises `NotFoundError`."""
+    """The model of the catalog if this person may use it now. Raises `NoSuchModelError`."""
     model = ChatModel.objects.usable_by(user).filter(pk=_integer(model_id)).first()
     if model is None:
-        raise NotFoundError("This model cannot be used. Choose another one from the list.")
+        raise NoSuchModelError("This model cannot be used. Choose another one from the list.")
     return model
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from chat.actions import throttle
+from chat.actions.throttle import Attempt
+from chat.models import User
+from chat.rendering.words import in_words
 from chatproject.crypto import UnreadableSecretError, decrypt, encrypt
 
 logger = logging.getLogger(__name__)
@@ -29,8 +36,26 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         host = urlsplit(settings.STEADY_URL).netloc
         super().send_mail(template_prefix, email, {"current_site": Site(host, host), **context})
 
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Logging in and confirming a password again: both are slowed down when they fail."""
+        with attempted(str(credentials.get("email", "")), request) as attempt:
+            user: User | None = super().authenticate(request, **credentials)
+            if user is not None:
+                attempt.succeed()
+        return user
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.STEADY_OPEN_SIGNUP)
+
+
+@contextmanager
+def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
+    """`throttle.attempt` from this request, for a form. Raises `ValidationError` when it comes too early."""
+    try:
+        with throttle.attempt(account, get_adapter().get_client_ip(request)) as attempt:
+            yield attempt
+    except throttle.TooManyAttemptsError as error:
+        raise ValidationError(in_words(error), code=error.code) from None
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]

@@ -4,7 +4,7 @@ from django.urls import path
 
 from chat.transports.self_test import ticks
 from chat.transports.sse import events
-from chat.views import conversations, messages, preferences
+from chat.views import conversations, messages, preferences, sessions
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
@@ -26,6 +26,8 @@ urlpatterns = [
     path("messages/<uuid:message_id>/version/", messages.version, name="version"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
+    path("settings/sessions/", sessions.sessions, name="sessions"),
+    path("settings/sessions/<int:log_in_id>/", sessions.session, name="session"),
     path("settings/", preferences.settings_page, name="settings"),
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),

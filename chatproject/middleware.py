@@ -7,9 +7,11 @@ from inspect import iscoroutinefunction
 from urllib.parse import urljoin
 
 from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 type View = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -38,6 +40,26 @@ def responses_stay_private(get_response: View) -> View:
             response.headers["Cache-Control"] = "no-store, private"
 
     return _wrapped(get_response, after=mark)
+
+
+class SessionsLiveWhileUsed(MiddlewareMixin):
+    """With `STEADY_IDLE_MINUTES`: a request extends its session, save for what a page asks for by itself."""
+
+    BY_ITSELF = frozenset({"conversations", "events"})
+
+    def __init__(self, get_response: Callable[..., HttpResponseBase]) -> None:
+        if not settings.STEADY_IDLE_MINUTES:
+            raise MiddlewareNotUsed
+        super().__init__(get_response)
+
+    def process_view(self, request: HttpRequest, *_: object) -> None:
+        from chat import sessions
+
+        match = request.resolver_match
+        if match is None or match.url_name in self.BY_ITSELF or not request.user.is_authenticated:
+            return
+        if sessions.is_worth_extending(getattr(request.session, "expires_at", None)):
+            sessions.extend(str(request.session.session_key))
 
 
 def _wrapped(

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "lucide",
     "chat",
 ]
@@ -72,6 +73,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chatproject.middleware.SessionsLiveWhileUsed",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -180,6 +182,31 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to addresses that nobody here has
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "Steady: "  # by default the host that the request names
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_CHANGE_EMAIL = True  # one address each; a new one takes its place once it is verified
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of a new password, address or second factor, to the address from before
+ACCOUNT_FORMS = {
+    "add_email": "chat.account_forms.AddEmailForm",
+    "change_password": "chat.account_forms.ChangePasswordForm",
+    "reset_password": "chat.account_forms.ResetPasswordForm",
+}
+MFA_FORMS = {
+    "authenticate": "chat.account_forms.AuthenticateForm",
+    "reauthenticate": "chat.account_forms.ReauthenticateForm",
+}
+# Failed log-ins are counted by `chat.actions.throttle`, in the database. The other limits (sign-up, mails)
+# are coarse, so each process keeps its own counts.
+ACCOUNT_RATE_LIMITS = {"login_failed": None}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
+SESSION_ENGINE = "chat.sessions"
+STEADY_IDLE_MINUTES = env.integer(
+    "STEADY_IDLE_MINUTES", 0
+)  # 0: a session ends by its age alone, after 2 weeks
 
 MAILERS = {"default": env.mailer("EMAIL_URL")}
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"steady@{_url.hostname}")

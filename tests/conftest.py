@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 from xdist.remote import Producer
@@ -125,6 +126,11 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture(autouse=True)
+def no_test_uses_up_the_next_ones_attempts() -> None:
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

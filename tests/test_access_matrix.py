@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.test import Client
 from django.urls import URLPattern, reverse
 
@@ -39,12 +40,15 @@ OWNER = {
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
+    "sessions": {"get": 200, "head": 200, "delete": 302},
+    "session": {"post": 302, "delete": 302},
     "favourite": {"post": 302, "delete": 302},
 }
 PERSONAL = {
     "home",
     "conversations",
     "settings",
+    "sessions",
     "favourite",
 }  # about nobody's object: whoever is logged in gets their own
 ELSEWHERE = {
@@ -87,6 +91,9 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     reply = sent.message.children.get()
     Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
+    UserSession.objects.create(
+        user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
+    )
     return conversation_for(owner, sent.message.conversation_id), reply
 
 
@@ -103,6 +110,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "version": [reply.pk],
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
+        "sessions": [],
+        "session": [UserSession.objects.get(user=conversation.owner, ip="192.0.2.1").pk],
     }
     return reverse(name, args=arguments.get(name, [conversation.pk]))
 

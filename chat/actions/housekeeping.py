@@ -11,6 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.actions.throttle import forget_old
 from chat.models import LIVE, Conversation, Feedback, JournalEntry, Message, PeriodicTask
 
 EVERY = timedelta(hours=1)
@@ -27,6 +28,7 @@ def clear_some() -> int:
     return (
         _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
         or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
+        or forget_old()
         or _empty_deleted_conversation()
     )
 

@@ -95,5 +95,8 @@ def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) ->
 
 def _path_changed(conversation: Conversation) -> None:
     conversation.path_version = conversation.next_version()
+    sent = Generation.objects.filter(conversation=conversation, message__shown=True, sent_from__isnull=False)
+    sent_from = sent.order_by("-message__position").values_list("sent_from", flat=True).first()
+    conversation.sent_from = sent_from or 0
     conversation.save()
     transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))

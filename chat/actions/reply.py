@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 
-from chat.access import NotFoundError, message_for, model_for
+from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_replies
 from chat.generation.lease import end, waiting_after
@@ -33,17 +34,38 @@ def stop_reply(user: User, message_id: UUID) -> Message:
     return message
 
 
-def retry_reply(user: User, message_id: UUID, model_id: int | str | None = None) -> Message:
-    """Asks for another reply to the same prompt, by the same model or another; the old one is kept beside
-    it. `message_id` may be the prompt whose reply was deleted too. Raises `NotFoundError`,
+class Wish(NamedTuple):
+    """Which model is to answer: `model_id`, else the one that did, and `otherwise` where that cannot be used
+    any more."""
+
+    model_id: int | str | None = None
+    otherwise: int | str | None = None
+
+    def model(self, user: User, last_id: int | None) -> ChatModel:
+        """Raises `NoSuchModelError`."""
+        try:
+            return model_for(user, self.model_id or last_id or 0)
+        except NoSuchModelError:
+            if self.model_id or not self.otherwise:
+                raise
+            return model_for(user, self.otherwise)
+
+
+def retry_reply(
+    user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
+) -> Message:
+    """Asks for another reply to the same prompt, by the same model or another (see `Wish`); the old one is
+    kept beside it. `message_id` may be the prompt whose reply was deleted too. Raises `NotFoundError`,
     `InvalidInputError`, `ConflictError` while the reply runs."""
-    return _again(user, message_id, model_id, continues=False)
+    return _again(user, message_id, Wish(model_id, otherwise), continues=False)
 
 
-def continue_reply(user: User, message_id: UUID) -> Message:
+def continue_reply(
+    user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
+) -> Message:
     """Goes on where the reply ended: a new reply that begins with its text. Raises as `retry_reply`, and
     `ConflictError` if it is complete."""
-    return _again(user, message_id, None, continues=True)
+    return _again(user, message_id, Wish(model_id, otherwise), continues=True)
 
 
 def continue_by_itself(generation_id: UUID) -> None:
@@ -61,12 +83,12 @@ def continue_by_itself(generation_id: UUID) -> None:
 runner.recovery.on_interrupted = continue_by_itself
 
 
-def _again(user: User, message_id: UUID, model_id: int | str | None, *, continues: bool) -> Message:
+def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Message:
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
         if message.role == Role.USER and conversation.head_id == message.pk and not continues:
-            return _replied_anew(user, message, model_id)
+            return _replied_anew(user, message, wish)
         generation = _generation(message)
         if generation.is_live:
             raise ConflictError("This reply is still running. Stop it first.")
@@ -78,17 +100,17 @@ def _again(user: User, message_id: UUID, model_id: int | str | None, *, continue
         check_running_limit(user, 1)
         if message.parent is None:
             raise InvalidInputError("This reply has no prompt to answer.")
-        model = model_for(user, model_id or generation.model_id or 0)
+        model = wish.model(user, generation.model_id)
         message.shown = False
         message.save(update_fields=["shown"])
         return _queued_in_place(message.parent, conversation, model, continues=message if continues else None)
 
 
-def _replied_anew(user: User, prompt: Message, model_id: int | str | None) -> Message:
+def _replied_anew(user: User, prompt: Message, wish: Wish) -> Message:
     """A reply to a prompt that has none any more, by the model that answered it last."""
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
-    model = model_for(user, model_id or (last and last.model_id) or 0)
+    model = wish.model(user, last.model_id if last else None)
     return _queued_in_place(prompt, prompt.conversation, model)
 
 

@@ -2,40 +2,118 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast
 
-from chat.models import ChatModel, Generation, Message, Role, Status
-from chat.providers.base import Account, ChatRequest, Turn
+from chat.generation.window import Placed, alternating, correction, fitted, room_for_input, tokens_of
+from chat.live.hints import hints
+from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
+from chat.pipeline.tokens import request_tokens
+from chat.providers.base import CONTINUE_PROMPT, Account, ChatRequest, Turn
 
-CHARS_PER_TOKEN = 3  # cautious: an estimate too high costs a little history, one too low the whole request
 DEFAULT_WINDOW = 32_000  # tokens, for a model whose window the catalog does not know
-REPLY_SHARE = 4  # a quarter of the window is kept for the reply
+PAGE = 50  # messages; a longer conversation is read in larger and larger pages
+UNSURE = 1.25  # an estimate that the provider never confirmed refuses nothing that is this near
+SURE = 500  # estimated tokens of a request whose count confirms it
 
-CONTINUE_PROMPT = (
-    "Your last answer was cut off. Continue it exactly where it stopped, in the middle of a word if need be. "
-    "Do not repeat any of it, do not introduce it, and do not comment on the interruption."
-)
+logger = logging.getLogger(__name__)
 
 
-class ModelGoneError(Exception):
-    """The model of this generation cannot be used any more. The text is for people."""
+class NotSentError(Exception):
+    """The request cannot be made. The text is for people."""
+
+    code = ""
+
+
+class ModelGoneError(NotSentError):
+    """The model of this generation cannot be used any more."""
+
+    code = "model_gone"
+
+
+class TooLongError(NotSentError):
+    """What must be sent does not fit the model."""
+
+    code = "context_length"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """All that a run needs: the request, the account to send it to, what a continued reply already has,
-    and the model row for its prices."""
+    and the model row for its prices. `sent_from` is the position of the first message that is sent, 0 if all
+    are; `estimate` the request's tokens, not corrected."""
 
     request: ChatRequest
     account: Account
     prefix: str
     model: ChatModel
+    sent_from: int
+    estimate: int
 
 
-def prepare(generation: Generation) -> Prepared:
-    """One unit of work. Raises `ModelGoneError`."""
+def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared:
+    """One unit of work. `at_most` is a limit of estimated tokens, below the model's own. Raises
+    `ModelGoneError`, `TooLongError`."""
+    model, account = _model_of(generation)
+    prompt = generation.message.parent
+    system = settings.CHAT_SYSTEM_PROMPT
+    most_output = settings.CHAT_MAX_OUTPUT_TOKENS or None
+    window = model.context_window or DEFAULT_WINDOW
+    prefix = generation.continues.text if generation.continues is not None else ""
+    last = [Turn("user", prompt.text)] if prompt else []
+    if prefix.strip():
+        last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
+    past = _Past.of(generation, prompt)
+    fixed = tokens_of(system, last)
+    if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
+        if prefix:
+            raise TooLongError(
+                "The message and the answer so far are together longer than this model can take. "
+                "Nothing was sent. Ask for the rest in a new message."
+            )
+        raise TooLongError(
+            "The message is longer than this model can take. Nothing was sent. "
+            "Shorten it, or choose a model that reads more, and send it again."
+        )
+    room = room_for_input(window, most_output) / past.factor
+    older = fitted(
+        _before(prompt, model) if prompt else (),
+        prompt.position if prompt else 0,
+        room if at_most is None else min(room, at_most),
+        fixed=fixed,
+        before=past.sent_from,
+    )
+    request = ChatRequest(
+        model=model.name,
+        turns=alternating([*(placed.turn for placed in older.older), *last]),
+        system=system,
+        max_output_tokens=most_output,
+        continues=bool(prefix.strip()),
+    )
+    return Prepared(request, account, prefix, model, older.sent_from, request_tokens(request))
+
+
+def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:
+    """`prepare` for a request that is sent now: people who look are told if it begins with another message
+    than the one before. One unit of work."""
+    prepared = prepare(generation, at_most=at_most)
+    if prepared.sent_from != generation.conversation.sent_from:
+        try:
+            _tell(generation.conversation_id, prepared.sent_from)
+        except DatabaseError as error:  # the reply is worth more; the next one tells
+            logger.warning("What a model is not sent could not be told: %s", error)
+    return prepared
+
+
+def _model_of(generation: Generation) -> tuple[ChatModel, Account]:
     model = generation.model
     if model is None or not (model.enabled and model.provider.enabled):
         raise ModelGoneError("This model is no longer available. Choose another one and retry.")
@@ -44,65 +122,81 @@ def prepare(generation: Generation) -> Prepared:
         raise ModelGoneError(
             "The provider of this model is not set up on this server any more. Choose another one and retry."
         )
-    turns = _turns(_path_to(generation.message.parent), model)
-    prefix = ""
-    if generation.continues is not None and generation.continues.text:
-        prefix = generation.continues.text
-        turns += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    system = settings.CHAT_SYSTEM_PROMPT
-    request = ChatRequest(
-        model=model.name,
-        turns=_fitting(turns, system, model.context_window or DEFAULT_WINDOW),
-        system=system,
-        max_output_tokens=settings.CHAT_MAX_OUTPUT_TOKENS or None,
-    )
-    return Prepared(request, account, prefix, model)
+    return model, account
 
 
-def _path_to(message: Message | None) -> list[Message]:
-    """The messages from the root to this one. One query for the conversation, then by `parent`."""
-    if message is None:
-        return []
-    rows = Message.objects.filter(conversation_id=message.conversation_id, position__lte=message.position)
-    by_id = {row.pk: row for row in rows.select_related("generation")}
-    path = []
-    current: Message | None = by_id.get(message.pk)
-    while current is not None:
-        path.append(current)
-        current = by_id.get(current.parent_id) if current.parent_id else None
-    return path[::-1]
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the earlier requests of this conversation to this model tell: where the last one began, and how
+    many tokens the provider counts for each that we estimate."""
+
+    sent_from: int = 0
+    factor: float = 1.0
+    is_sure: bool = False
+
+    @classmethod
+    def of(cls, generation: Generation, prompt: Message | None) -> _Past:
+        if prompt is None or prompt.parent_id is None:
+            return cls()
+        sent = Generation.objects.filter(
+            conversation=generation.conversation_id,
+            model=generation.model_id,
+            message__shown=True,
+            message__position__lt=prompt.position,
+            sent_from__isnull=False,
+        ).order_by("-message__position")
+        rows = list(sent.values_list("sent_from", "input_estimate", "input_tokens", "usage_estimated")[:5])
+        if not rows:
+            return cls()
+        counted = next((row[1:3] for row in rows if row[1] and row[2] and not row[3]), (None, None))
+        return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
 
 
-def _turns(path: list[Message], model: ChatModel) -> list[Turn]:
-    """Empty replies (stopped before the first word, failed) are left out. Provider metadata goes back only
-    to the model that it came from."""
-    return [
-        Turn(
-            "user" if message.role == Role.USER else "assistant",
-            message.text,
-            opaque=[part["data"] for part in message.part("opaque")] if _is_by(message, model) else [],
-        )
-        for message in path
-        if message.text
-    ]
+def _before(prompt: Message, model: ChatModel) -> Iterator[Placed]:
+    """The turns before the prompt, newest first, read as far as they are taken. Replies without text (stopped
+    before the first word, failed) are left out. Provider metadata goes back only to the model that it came
+    from."""
+    wanted: UUID | None = prompt.parent_id
+    for row in _rows(prompt, model) if wanted else ():
+        if row["pk"] != wanted:
+            continue
+        wanted = row["parent_id"]
+        if row["text"].strip():
+            opaque = [part["data"] for part in row["own_parts"] or () if part["type"] == "opaque"]
+            role = "user" if row["role"] == Role.USER else "assistant"
+            yield Placed(row["position"], Turn(role, row["text"], opaque=opaque))  # type: ignore[arg-type]
+        if wanted is None:
+            return
 
 
-def _is_by(message: Message, model: ChatModel) -> bool:
-    generation = getattr(message, "generation", None)
-    return generation is not None and generation.model_id == model.pk and generation.status == Status.COMPLETE
+def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
+    """The messages before the prompt, newest first: only the shown ones, which the path is made of, unless
+    the prompt is not shown any more. `parts` repeats the text: it is read only where it holds more."""
+    messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
+    if prompt.shown:
+        messages = messages.filter(shown=True)
+    is_own = Q(generation__model=model.pk, generation__status=Status.COMPLETE, raw__contains='"opaque"')
+    own_parts = Case(When(is_own, then=F("parts")), default=Value(None), output_field=JSONField())
+    messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts).order_by("-position")
+    position, length = prompt.position, PAGE
+    while True:
+        page = messages.filter(position__lt=position)[:length]
+        rows: list[Any] = list(page.values("pk", "parent_id", "role", "position", "text", "own_parts"))
+        yield from rows
+        if len(rows) < length:
+            return
+        position, length = rows[-1]["position"], 4 * length
 
 
-def _fitting(turns: list[Turn], system: str, window: int) -> list[Turn]:
-    """The newest turns that fit the window, starting with a user's; at least the last one, whatever its
-    length: the provider then says so itself."""
-    room = (window - window // REPLY_SHARE) * CHARS_PER_TOKEN - len(system)
-    kept = 0
-    for turn in reversed(turns):
-        room -= len(turn.text)
-        if room < 0 and kept:
-            break
-        kept += 1
-    fitting = turns[len(turns) - kept :]
-    while len(fitting) > 1 and fitting[0].role != "user":
-        fitting = fitting[1:]
-    return fitting
+def _tell(conversation_id: UUID, sent_from: int) -> None:
+    """Marks the message from which on the model is sent the conversation, and tells viewers."""
+    with transaction.atomic():
+        conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
+        if conversation is None or conversation.sent_from == sent_from:
+            return
+        changed = [conversation.sent_from, sent_from]
+        conversation.sent_from = sent_from
+        version = conversation.next_version()
+        conversation.save(update_fields=["sent_from", "version", "updated_at"])
+        conversation.messages.filter(position__in=changed).update(version=version)
+        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from chat.generation.context import ModelGoneError, prepare
+from chat.generation.context import NotSentError, prepare
 from chat.live.hints import hints
 from chat.live.process import process_name
 from chat.live.reply_log import Segment, joined
@@ -287,7 +287,7 @@ def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[st
     """What a run that died has probably used: its provider never came to report it."""
     try:
         prepared = prepare(generation)
-    except ModelGoneError:
+    except NotSentError:
         return {}
     texts = {
         kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", "tool")

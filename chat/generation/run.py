@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from chat.database import run_unit
 from chat.generation import lease
-from chat.generation.context import ModelGoneError, Prepared, prepare
+from chat.generation.context import NotSentError, Prepared, begin
 from chat.generation.journal import Journal, Record
 from chat.generation.policy import policy_for
 from chat.live.hints import hints
@@ -25,7 +25,12 @@ from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
-from chat.providers.errors import ConnectionFailedError, ProviderError, TimeoutExceededError
+from chat.providers.errors import (
+    ConnectionFailedError,
+    ContextLengthError,
+    ProviderError,
+    TimeoutExceededError,
+)
 from chat.providers.events import (
     Finished,
     Notice,
@@ -42,6 +47,7 @@ from chat.providers.registry import ready_provider
 logger = logging.getLogger(__name__)
 
 MAX_REPLY_CHARS = 8_000_000
+LESS = 0.6  # of a request that was too long, at most, for the one attempt with less
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
@@ -78,6 +84,7 @@ class Ending:
     rejection: str = ""  # why a validator of ours stopped the answer
     first_text_at: datetime | None = None
     opaque: list[dict[str, Any]] = field(default_factory=list)
+    sent: Prepared | None = None
 
     def failed(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
@@ -145,18 +152,36 @@ class Run:
     async def _produce(self, generation: Generation, record: Record, ending: Ending) -> None:
         """Drives the provider's stream into the log. Whatever happens is told by `ending`."""
         try:
-            prepared = await run_unit(prepare, generation)
-        except ModelGoneError as error:
-            ending.failed(Status.FAILED, "model_gone", str(error))
+            ending.sent = await run_unit(begin, generation)
+        except NotSentError as error:
+            ending.failed(Status.FAILED, error.code, str(error))
             return
-        self._append("text", prepared.prefix)
+        self._append("text", ending.sent.prefix)
         try:
-            await self._take(prepared, record, ending)
+            try:
+                await self._take(ending.sent, record, ending)
+            except ContextLengthError:
+                if not await self._shortened(generation, ending):
+                    raise
+                await self._take(ending.sent, record, ending)
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and ending.first_token_at else Status.FAILED
             ending.failed(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
+
+    async def _shortened(self, generation: Generation, ending: Ending) -> bool:
+        """Whether a request that the provider refused as too long, which is not paid, can be sent once more
+        with less: then it is the one to send."""
+        refused = ending.sent
+        if refused is None or ending.first_token_at is not None:
+            return False
+        shorter = await run_unit(begin, generation, at_most=refused.estimate * LESS)
+        if shorter.sent_from == refused.sent_from:
+            return False
+        logger.info("The request was too long for its model; it is sent once more with less.")
+        ending.sent = shorter
+        return True
 
     async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
@@ -290,6 +315,8 @@ def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
         "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
         "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
         "usage_estimated": usage.estimated,
+        "sent_from": ending.sent.sent_from if ending.sent else None,
+        "input_estimate": ending.sent.estimate if ending.sent else None,
         "cost": model.cost(
             _count(usage.input_tokens), _count(usage.output_tokens), _count(usage.cached_input_tokens)
         )

@@ -11,6 +11,7 @@ from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
+from chat.models.throttle import LogInThrottle
 from chat.models.user import User
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Feedback",
     "Generation",
     "JournalEntry",
+    "LogInThrottle",
     "Message",
     "ModelProvider",
     "PeriodicTask",

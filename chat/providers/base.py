@@ -8,6 +8,11 @@ from typing import Any, Literal, Protocol
 
 from chat.providers.events import ProviderEvent
 
+CONTINUE_PROMPT = (
+    "Your last answer was cut off. Continue it exactly where it stopped, in the middle of a word if need be. "
+    "Do not repeat any of it, do not introduce it, and do not comment on the interruption."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -72,7 +77,10 @@ class Tool:
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """All a provider is sent. `model` is the provider's own id; `max_output_tokens` of None leaves
-    the limit to the provider (or the adapter, where the provider demands one)."""
+    the limit to the provider (or the adapter, where the provider demands one).
+
+    With `continues` the last two turns are the beginning of an answer, and `CONTINUE_PROMPT`. An adapter
+    whose provider goes on with such a beginning by itself leaves that prompt out."""
 
     model: str
     turns: Sequence[Turn]
@@ -81,6 +89,7 @@ class ChatRequest:
     temperature: float | None = None
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
     tools: Sequence[Tool] = ()
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,10 @@ def message_in_place(finished: Message) -> str:
     return in_body + partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
 
 
-def conversation_state(conversation: Conversation, running: Message | None) -> str:
+def conversation_state(conversation: Conversation, running: Message | None, *, drops: bool = False) -> str:
     """What depends on the conversation as a whole: its version, its title here and in the list, and
-    whether the composer offers Send or Stop."""
-    context = {"conversation": conversation, "running": running}
+    whether the composer offers Send or Stop. `drops`: the model is sent fewer messages than before."""
+    context = {"conversation": conversation, "running": running, "drops": drops}
     return version(conversation.version) + render_to_string("chat/streams/conversation_changed.html", context)
 
 

@@ -77,7 +77,9 @@ class ThreadView:
             for message in change.messages:
                 self._message(message, change, steps)
         running = min((growing.message for growing in self._growing.values()), key=_place, default=None)
-        steps.add(fragments.conversation_state(change.conversation, running))
+        marked = change.conversation.sent_from
+        drops = not change.whole and any(message.position == marked for message in change.messages)
+        steps.add(fragments.conversation_state(change.conversation, running, drops=drops))
 
     def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
         growing = None if message.is_live else self._growing.pop(message.pk, None)

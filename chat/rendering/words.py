@@ -32,6 +32,8 @@ def seconds(value: float | None) -> str:
 
 
 KNOWN = (
+    _("This log-in has ended already."),
+    _("Too many failed attempts. Wait {seconds} s, then try again."),
     _("The model ended its answer without a word. Retry, or choose another model."),
     _("The model called a tool instead of answering, and it has none here. Retry, or choose another model."),
     _("The length limit was reached before the first word of the answer. Retry, or choose another model."),
@@ -92,4 +94,12 @@ KNOWN = (
     _("The page sent something unknown. Reload it."),
     _("The page sent no valid {name}. Reload it."),
     _("The provider of this model is not set up on this server any more. Choose another one and retry."),
+    _(
+        "The message and the answer so far are together longer than this model can take. "
+        "Nothing was sent. Ask for the rest in a new message."
+    ),
+    _(
+        "The message is longer than this model can take. Nothing was sent. "
+        "Shorten it, or choose a model that reads more, and send it again."
+    ),
 )

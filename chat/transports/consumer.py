@@ -30,6 +30,7 @@ from django.http import QueryDict
 from django.http.cookie import parse_cookie
 from django.utils.translation import override
 
+from chat import sessions
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.reply import stop_reply
@@ -150,7 +151,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self, action: Callable[Concatenate[User, P], object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Takes the action as who the viewer is by now. Raises `LoggedOutError`."""
-        await run_unit(lambda: action(person_of(self.viewer), *args, **kwargs))
+
+        def act() -> None:
+            action(person_of(self.viewer), *args, **kwargs)
+            sessions.extend(self.viewer.session_key)
+
+        await run_unit(act)
 
     def _greeted(self, version: int) -> None:
         if self.version is not None:

@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from chat.access import message_for
+from chat.access import NoSuchModelError, message_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message, show_version
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
+from chat.models import ChatModel
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, done, for_people, wanted_method
 
@@ -104,13 +105,29 @@ def generation(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_POST
 @for_people
 def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Asks for another reply in place of this one (`model`: by another model), or for its
-    continuation (`continue`)."""
-    if request.POST.get("continue"):
-        reply = continue_reply(request.user, message_id)
-    else:
-        reply = retry_reply(request.user, message_id, request.POST.get("model") or None)
+    """Asks for another reply in place of this one, or for its continuation (`continue`): by `model`, or with
+    `keep` by the same one, and by `model` only if that cannot be used any more."""
+    again = continue_reply if request.POST.get("continue") else retry_reply
+    model_id, otherwise = request.POST.get("model") or None, None
+    if request.POST.get("keep"):
+        model_id, otherwise = None, model_id
+    try:
+        reply = again(request.user, message_id, model_id, otherwise=otherwise)
+    except NoSuchModelError:
+        if request.htmx or not request.accepts("text/html"):
+            raise
+        return _models_to_choose(request, message_id)
     return done(request, to=reverse("conversation", args=[reply.conversation_id]))
+
+
+def _models_to_choose(request: PersonRequest, message_id: UUID) -> HttpResponse:
+    """The list, where no script could send along which model the message box shows."""
+    context = {
+        "message": message_for(request.user, message_id),
+        "models": ChatModel.objects.usable_by(request.user),
+        "continues": request.POST.get("continue"),
+    }
+    return render(request, "chat/choose_model.html", context, status=409)
 
 
 def _client_id(value: str) -> UUID:

@@ -228,3 +228,25 @@ def test_much_text_and_code_to_colour_take_long(talk: Talk) -> None:
     assert not talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
     message.text = "```py\nx = 1\ny = 2\n```"
     assert talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
+
+
+def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(talk: Talk) -> None:
+    for _ in range(3):
+        talk.reply()
+    Generation.objects.update(status="complete")
+    page, fresh = (parse(f'<div id="{dom.THREAD}"></div>{PLACES}') for _ in range(2))
+    for text in talk.opens(*Message.objects.shown()):
+        swap(page, text)
+    Conversation.objects.update(sent_from=2)
+    messages = list(Message.objects.shown())
+    conversation = messages[0].conversation
+    (news,) = talk.view.render([ThreadChanged(conversation, messages[1:2], {}, 2, whole=False)])
+    swap(page, news)
+    (opened,) = ThreadView().render([ThreadChanged(conversation, messages, {}, 0, whole=True)])
+    swap(fresh, opened)
+    assert page.get(f"#{dom.THREAD}").canonical() == fresh.get(f"#{dom.THREAD}").canonical()
+    assert opened.count('role="note"') == 1
+    second = opened.index(dom.message(messages[1].pk))
+    assert second < opened.index('role="note"') < opened.index(dom.message(messages[2].pk))
+    assert "Older messages are not sent" in news, "read out, once"
+    assert "Older messages are not sent" not in opened

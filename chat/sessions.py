@@ -1,0 +1,56 @@
+"""Sessions that end when nobody uses them, by `STEADY_IDLE_MINUTES`.
+
+The row in the database expires; the cookie lasts longer. So a person who only writes over a WebSocket, where
+no cookie can be sent, stays logged in. The session monitor reads the same row: live pages end with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+
+class SessionStore(DatabaseStore):
+    """`expires_at` is when the row that was read expires."""
+
+    expires_at: datetime | None = None
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
+        row = super().create_model_instance(data)
+        if idle := idle_time():
+            row.expire_date = min(row.expire_date, timezone.now() + idle)
+        return row
+
+    def _get_session_from_db(self) -> Session | None:
+        row: Session | None = super()._get_session_from_db()  # type: ignore[misc]
+        self.expires_at = row.expire_date if row else None
+        return row
+
+
+def idle_time() -> timedelta | None:
+    """After how long without use a session ends; None: only by its age."""
+    return timedelta(minutes=settings.STEADY_IDLE_MINUTES) if settings.STEADY_IDLE_MINUTES else None
+
+
+def is_worth_extending(expires_at: datetime | None) -> bool:
+    """Whether a tenth of the idle time has passed since the row was written: not each use is a write."""
+    idle = idle_time()
+    return bool(idle and expires_at and expires_at - timezone.now() < idle * 0.9)
+
+
+def extend(session_key: str) -> None:
+    """Somebody uses this session now. A session that has ended stays so."""
+    now = timezone.now()
+    if idle := idle_time():
+        used = Session.objects.filter(session_key=session_key, expire_date__gt=now)
+        used.filter(expire_date__lt=now + idle * 0.9).update(expire_date=now + idle)

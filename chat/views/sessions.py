@@ -1,0 +1,38 @@
+"""The page of one's own log-ins."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from chat.actions.sessions import end_log_in, end_other_log_ins, log_ins_of
+from chat.views.answers import PersonRequest, for_people, wanted_method
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST", "DELETE"])
+@for_people
+def sessions(request: PersonRequest) -> HttpResponseBase:
+    """Lists one's own log-ins; DELETE ends all but this one."""
+    key = request.session.session_key
+    if wanted_method(request) == "DELETE":
+        ended = end_other_log_ins(request.user, key)
+        words = ngettext("Logged out in %(count)d place.", "Logged out in %(count)d places.", ended)
+        messages.success(request, words % {"count": ended})
+        return redirect("sessions")
+    if request.method == "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD", "DELETE"])
+    return render(request, "chat/sessions.html", {"log_ins": log_ins_of(request.user, key)})
+
+
+@require_http_methods(["POST", "DELETE"])
+@for_people
+def session(request: PersonRequest, log_in_id: int) -> HttpResponseBase:
+    """Ends one log-in."""
+    end_log_in(request.user, log_in_id)
+    messages.success(request, gettext("Logged out there."))
+    return redirect("sessions")

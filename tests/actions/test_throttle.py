@@ -1,0 +1,138 @@
+"""Guessing becomes slow, and nobody is locked out by a stranger."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from chat.actions import throttle
+from chat.actions.throttle import TooManyAttemptsError, attempt
+from chat.models import LogInThrottle, User
+
+HERE, THERE = "192.0.2.1", "198.51.100.7"
+
+
+def fail(account: str, address: str) -> None:
+    with attempt(account, address):
+        pass
+
+
+def succeed(account: str, address: str) -> None:
+    with attempt(account, address) as it:
+        it.succeed()
+
+
+def let_waits_pass() -> None:
+    LogInThrottle.objects.update(retry_at=timezone.now() - timedelta(seconds=1))
+
+
+@pytest.mark.django_db
+def test_after_some_failures_each_attempt_waits_twice_as_long() -> None:
+    waits = []
+    for _ in range(9):
+        try:
+            fail("ada@example.org", HERE)
+        except TooManyAttemptsError as error:
+            waits.append(error.seconds)
+            let_waits_pass()
+            fail("ada@example.org", HERE)
+    assert waits == sorted(waits)
+    assert waits[0] <= 2 < 8 <= waits[-1]
+
+
+@pytest.mark.django_db
+def test_a_strangers_failures_lock_nobody_out_where_they_log_in_from() -> None:
+    succeed("ada@example.org", HERE)
+    for number in range(30):
+        fail("ada@example.org", f"203.0.113.{number}")  # each from another network
+    with pytest.raises(TooManyAttemptsError) as refused:
+        fail("ada@example.org", THERE)
+    assert refused.value.seconds <= 10
+    succeed("ada@example.org", HERE)
+
+
+@pytest.mark.django_db
+def test_many_failures_elsewhere_forgive_none_here() -> None:
+    for _ in range(5):
+        fail("ada@example.org", HERE)
+    for number in range(45):
+        fail(f"nobody-{number}@example.org", THERE)
+    with pytest.raises(TooManyAttemptsError):
+        fail("ada@example.org", HERE)
+
+
+@pytest.mark.django_db
+def test_one_network_that_tries_many_accounts_is_slowed_down() -> None:
+    for number in range(50):
+        fail(f"nobody-{number}@example.org", "2001:db8::1")
+    with pytest.raises(TooManyAttemptsError):
+        fail("another@example.org", "2001:db8::ffff")  # the same customer's /64
+
+
+@pytest.mark.django_db
+def test_a_right_password_in_between_hides_no_wrong_ones() -> None:
+    for number in range(49):
+        fail(f"nobody-{number}@example.org", HERE)
+    succeed("mallory@example.org", HERE)
+    fail("nobody@example.org", HERE)
+    with pytest.raises(TooManyAttemptsError):
+        fail("nobody-else@example.org", HERE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_attempts_at_the_same_moment_are_all_counted() -> None:
+    def one(_: int) -> bool:
+        try:
+            fail("ada@example.org", HERE)
+        except TooManyAttemptsError:
+            return False
+        else:
+            return True
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        taken = sum(threads.map(one, range(24)))
+    assert taken == 5
+
+
+@pytest.mark.django_db
+def test_counts_are_forgotten_after_a_day_and_hold_no_address() -> None:
+    fail("ada@example.org", HERE)
+    assert "ada" not in str(list(LogInThrottle.objects.values_list("key")))
+    LogInThrottle.objects.update(updated_at=timezone.now() - throttle.FORGET * 2)
+    assert throttle.forget_old() == 3
+
+
+@pytest.mark.django_db
+def test_logging_in_and_changing_the_password_and_the_code_are_all_slowed_down(person: User) -> None:
+    client = Client()
+    for _ in range(6):
+        answer = client.post(reverse("account_login"), {"login": person.email, "password": "wrong"})
+    assert "Too many failed attempts." in answer.content.decode()
+    # The right password is not even looked at.
+    answer = client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+    assert "Too many failed attempts." in answer.content.decode()
+
+    LogInThrottle.objects.all().delete()
+    client.force_login(person)
+    words = {"password1": "another good one", "password2": "another good one"}
+    for _ in range(6):
+        answer = client.post(reverse("account_change_password"), {"oldpassword": "wrong", **words})
+        assert answer.status_code in {200, 429}
+    assert LogInThrottle.objects.filter(failures=5).exists()
+
+    LogInThrottle.objects.all().delete()
+    TOTP.activate(person, generate_totp_secret())
+    client = Client()
+    client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+    for _ in range(6):
+        answer = client.post(reverse("mfa_authenticate"), {"code": "000000"})
+    assert "Too many failed attempts." in answer.content.decode()

@@ -1,0 +1,36 @@
+"""A provider that keeps what it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
+
+ACCOUNT = Account("recorded", "demo", "Recorded")  # a kind that is imported quickly
+
+
+class RecordedProvider:
+    """Each answer is a text, or an error to raise before any; the last one is given again and again. Counts
+    `rate` tokens for each character of a request."""
+
+    def __init__(self, *answers: str | Exception, rate: float = 0.25) -> None:
+        self.account = ACCOUNT
+        self.requests: list[ChatRequest] = []
+        self._answers, self._rate = answers, rate
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+        self.requests.append(request)
+        answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        yield TextDelta(answer)
+        characters = sum(len(turn.text) for turn in request.turns)
+        yield Usage(round(characters * self._rate), round(len(answer) * self._rate))
+        yield Finished(Outcome.COMPLETE, "stop")
+
+    async def list_models(self) -> list[ModelInfo]:
+        return []
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""

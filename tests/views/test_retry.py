@@ -1,0 +1,126 @@
+"""Retry and Continue where the model that answered is gone, with and without scripts."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from chat.access import NotFoundError
+from chat.actions.message import delete_message
+from chat.actions.reply import continue_reply, retry_reply
+from chat.actions.send import send_message
+from chat.models import ChatModel, Generation, Message, ModelProvider, Status, User
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ("gone", "other", "third")
+
+
+@pytest.fixture
+def models(db: None) -> list[ChatModel]:
+    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    return [ChatModel.objects.create(provider=provider, name=name) for name in NAMES]
+
+
+@pytest.fixture
+def reply(person: User, models: list[ChatModel]) -> Message:
+    """Stopped in the middle, by a model that nobody can use any more."""
+    ids = {"client_id": uuid.uuid4(), "model_ids": [models[0].pk]}
+    sent = send_message(person, uuid.uuid4(), text="Words", **ids)  # type: ignore[arg-type]
+    Message.objects.filter(parent=sent.message).update(text="As far as")
+    Generation.objects.update(status=Status.STOPPED)
+    ChatModel.objects.filter(name="gone").update(enabled=False)
+    return Message.objects.get(parent=sent.message)
+
+
+def by(message: Message) -> str:
+    return Generation.objects.select_related("model").get(message=message).model.name  # type: ignore[union-attr]
+
+
+def newest() -> Message:
+    return Message.objects.latest("position")
+
+
+@pytest.mark.parametrize("again", [retry_reply, continue_reply])
+def test_the_model_that_the_composer_shows_answers_where_the_last_one_is_gone(
+    again: object, person: User, reply: Message, models: list[ChatModel]
+) -> None:
+    done = again(person, reply.pk, otherwise=models[1].pk)  # type: ignore[operator]
+    assert by(done) == "other"
+    assert done.generation.continues == (reply if again is continue_reply else None)
+
+
+def test_the_same_model_answers_again_as_long_as_it_can(
+    person: User, reply: Message, models: list[ChatModel]
+) -> None:
+    ChatModel.objects.update(enabled=True)
+    assert by(retry_reply(person, reply.pk, otherwise=models[1].pk)) == "gone"
+
+
+def test_a_model_that_was_asked_for_by_name_is_not_replaced(
+    person: User, reply: Message, models: list[ChatModel]
+) -> None:
+    with pytest.raises(NotFoundError):
+        retry_reply(person, reply.pk, models[0].pk, otherwise=models[1].pk)
+
+
+def test_a_prompt_whose_reply_was_deleted_is_answered_by_what_the_composer_shows(
+    person: User, reply: Message, models: list[ChatModel]
+) -> None:
+    delete_message(person, reply.pk)
+    assert reply.parent is not None
+    assert by(retry_reply(person, reply.parent.pk, otherwise=models[2].pk)) == "third"
+
+
+def posted(client: Client, reply: Message, *, htmx: bool = False, **fields: object) -> HttpResponse:
+    headers = {"HX-Request": "true"} if htmx else {"Accept": "text/html"}
+    return client.post(reverse("generations", args=[reply.pk]), fields, headers=headers)
+
+
+def test_each_form_of_the_page_sends_along_what_the_composer_shows(
+    person: User, client: Client, reply: Message
+) -> None:
+    client.force_login(person)
+    page = client.get(reverse("conversation", args=[reply.conversation_id])).content.decode()
+    forms = re.findall(r'<form[^>]*class="(?:retry|continue)">.*?</form>', page, re.DOTALL)
+    assert len(forms) == 2
+    for form in forms:
+        assert 'hx-include="#model"' in form and 'name="keep"' in form
+
+
+def test_with_scripts_the_composers_model_is_taken(
+    person: User, client: Client, reply: Message, models: list[ChatModel]
+) -> None:
+    client.force_login(person)
+    assert posted(client, reply, htmx=True, keep="1", model=models[1].pk).status_code == 204
+    assert by(newest()) == "other"
+
+
+@pytest.mark.parametrize("fields", [{}, {"continue": "1"}], ids=["retry", "continue"])
+def test_without_scripts_the_list_is_offered(
+    person: User, client: Client, reply: Message, models: list[ChatModel], fields: dict[str, str]
+) -> None:
+    client.force_login(person)
+    answer = posted(client, reply, keep="1", **fields)
+    page = answer.content.decode()
+    assert answer.status_code == 409 and newest() == reply
+    assert re.findall(r'<option value="(\d+)"', page) == [str(models[1].pk), str(models[2].pk)]
+    assert ('name="continue"' in page) == bool(fields)
+    answer = posted(client, reply, model=models[2].pk, **fields)
+    assert answer.status_code == 302
+    assert by(newest()) == "third"
+    assert (newest().generation.continues == reply) == bool(fields)
+
+
+def test_where_no_model_is_left_it_is_said(person: User, client: Client, reply: Message) -> None:
+    ChatModel.objects.update(enabled=False)
+    client.force_login(person)
+    page = posted(client, reply, keep="1").content.decode()
+    assert "No model is set up yet" in page and "<select" not in page
+    notice = posted(client, reply, htmx=True, keep="1", model="")
+    assert notice.status_code == 404 and "cannot be used" in notice.content.decode()

@@ -1,0 +1,151 @@
+"""A person sees where they are logged in and ends what is not theirs; a log-in that nobody uses ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
+from django.core import mail
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from chat import sessions
+from chat.live.sentinel import allowed_of
+from chat.models import User
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1 Mobile/15E148 Safari/604.1"
+
+
+def logged_in(person: User, user_agent: str = FIREFOX) -> Client:
+    client = Client(headers={"user-agent": user_agent})
+    answer = client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+    assert answer.status_code == 302
+    return client
+
+
+def is_logged_in(client: Client) -> bool:
+    return client.get(reverse("settings")).status_code == 200
+
+
+def test_one_log_in_is_ended_and_the_others_stay(person: User) -> None:
+    here, phone = logged_in(person), logged_in(person, PHONE)
+    page = here.get(reverse("sessions")).content.decode()
+    assert "Firefox, Linux" in page
+    assert "Safari, iPhone" in page
+    assert page.count("This browser") == 1
+    theirs = UserSession.objects.get(user_agent=PHONE)
+    here.post(reverse("session", args=[theirs.pk]))
+    assert is_logged_in(here)
+    assert not is_logged_in(phone)
+
+
+def test_all_others_are_ended_at_once(person: User) -> None:
+    here, *others = (logged_in(person) for _ in range(3))
+    here.post(reverse("sessions"), {"_method": "delete"})
+    assert is_logged_in(here)
+    assert not any(map(is_logged_in, others))
+
+
+def test_nobody_ends_the_log_in_of_another_person(person: User, administrator: User) -> None:
+    here = logged_in(person)
+    theirs = UserSession.objects.get(user=person)
+    other = Client()
+    other.force_login(administrator)
+    assert other.post(reverse("session", args=[theirs.pk])).status_code == 404
+    assert is_logged_in(here)
+
+
+@pytest.mark.django_db
+def test_a_session_that_nobody_uses_ends_and_one_in_use_does_not(person: User, settings: Settings) -> None:
+    settings.STEADY_IDLE_MINUTES = 30
+    client = logged_in(person)
+    row = Session.objects.get()
+    assert timedelta(minutes=29) < row.expire_date - timezone.now() <= timedelta(minutes=30)
+
+    almost = timezone.now() + timedelta(minutes=2)
+    Session.objects.update(expire_date=almost)
+    client.get(reverse("conversations"), headers={"hx-request": "true"})  # the page asks by itself
+    assert Session.objects.get().expire_date == almost
+    assert is_logged_in(client)
+    assert Session.objects.get().expire_date > almost + timedelta(minutes=20)
+
+    Session.objects.update(expire_date=almost)
+    sessions.extend(row.session_key)  # a prompt over the WebSocket
+    assert Session.objects.get().expire_date > almost
+
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    sessions.extend(row.session_key)
+    assert not is_logged_in(client)
+    claim = (person.pk, row.session_key, person.get_session_auth_hash())
+    assert allowed_of([claim]) == set()
+
+
+def test_without_the_setting_a_session_lasts_two_weeks(person: User) -> None:
+    client = logged_in(person)
+    assert Session.objects.get().expire_date > timezone.now() + timedelta(days=13)
+    before = Session.objects.get().expire_date
+    client.get(reverse("settings"))
+    assert Session.objects.get().expire_date == before
+
+
+@pytest.fixture
+def with_mail(settings: Settings) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
+
+def add_address(client: Client, email: str) -> HttpResponse:
+    client.post(reverse("account_reauthenticate"), {"password": "another good one"})
+    return client.post(reverse("account_email"), {"action_add": "", "email": email})
+
+
+@pytest.mark.usefixtures("with_mail")
+def test_a_found_session_cannot_become_an_account(person: User) -> None:
+    EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
+    client = logged_in(person)
+    answer = client.post(reverse("account_email"), {"action_add": "", "email": "thief@example.org"})
+    assert answer["Location"].startswith(reverse("account_reauthenticate"))
+    assert not EmailAddress.objects.filter(email="thief@example.org").exists()
+
+
+@pytest.mark.usefixtures("with_mail")
+def test_an_address_that_was_not_confirmed_resets_no_password(person: User, client: Client) -> None:
+    EmailAddress.objects.create(user=person, email="thief@example.org", verified=False)
+    client.post(reverse("account_reset_password"), {"email": "thief@example.org"})
+    assert mail.outbox == []
+    client.post(reverse("account_reset_password"), {"email": person.email})
+    assert [message.to for message in mail.outbox] == [[person.email]]
+
+
+@pytest.mark.usefixtures("with_mail")
+def test_each_change_of_credentials_is_told_to_the_address_from_before(person: User) -> None:
+    old = EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
+    client = logged_in(person)
+    words = {"password1": "another good one", "password2": "another good one"}
+    client.post(reverse("account_change_password"), {"oldpassword": "correct horse", **words})
+    assert [message.to for message in mail.outbox] == [[old.email]]
+    mail.outbox.clear()
+
+    add_address(client, "new@example.org")
+    (asked,) = (message for message in mail.outbox if message.to == ["new@example.org"])
+    assert User.objects.get().email == old.email
+    path = next(word for word in asked.body.split() if "/confirm-email/" in word)
+    client.post("/" + path.split("/", 3)[3])
+    assert User.objects.get().email == "new@example.org"
+    assert [old.email] in [message.to for message in mail.outbox]
+
+
+def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: Settings) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "chatproject.mail.Unsent"}}
+    person.set_password("another good one")
+    person.save()
+    client = Client()
+    client.force_login(person)
+    answer = add_address(client, "new@example.org")
+    assert "This server sends no mail" in answer.content.decode()
