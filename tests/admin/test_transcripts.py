@@ -8,10 +8,13 @@ from uuid import uuid4
 import orjson
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from chat.admin import transcripts
 from chat.models import (
     ChatModel,
     Conversation,
@@ -232,6 +235,22 @@ def test_the_number_of_queries_does_not_grow_with_the_thread(
         page = admin.get(_page(conversation)).content.decode()
     assert page.count("<article") == 200
     assert "?page=2" in page
+
+
+def test_a_late_page_of_a_transcript_reads_what_it_shows_and_not_what_is_before_it(
+    admin: Client, person: User, make_conversation: MakeConversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cold disk each message that is only counted over costs a read, and each with a reply two."""
+    monkeypatch.setattr(transcripts, "MESSAGES_PER_PAGE", 1)
+    conversation = make_conversation(person, prompt="first words", reply="last words")
+    with CaptureQueriesContext(connection) as queries:
+        page = admin.get(f"{_page(conversation)}?page=2").content.decode()
+    assert "last words" in page
+    assert "first words" not in page
+    skipping = [query["sql"] for query in queries if "OFFSET" in query["sql"]]
+    assert len(skipping) == 1
+    assert "JOIN" not in skipping[0]
+    assert '"text"' not in skipping[0]
 
 
 def test_a_conversation_that_is_not_there_is_no_error(admin: Client) -> None:
