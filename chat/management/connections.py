@@ -7,14 +7,92 @@ import asyncio
 import socket
 from typing import Any
 
+import daphne.http_protocol
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import interfaces
+from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 WAITING_FRAMES = 8  # that a client may be ahead of the server
 LOOK_SECONDS = 0.1
 STALLED_SECONDS = 60.0  # that a response may wait for a client that reads nothing
 UNACKNOWLEDGED_MS = 45_000
+HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the connection's start) on
+BODY_SECONDS = 60.0  # for its body, from then on
+MOST_BODY_BYTES = 8 * 1024 * 1024
+_TOO_LARGE = (
+    b"HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    b"Content-Length: 27\r\n\r\nThis request is too large.\n"
+)
+
+
+class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
+    """Is refused as soon as it is known to be too large. Daphne writes a body of any size to the disk before
+    the application sees the first byte of it."""
+
+    received = 0
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        super().gotLength(length)
+        self.channel.expect(BODY_SECONDS)
+        if length and length > MOST_BODY_BYTES:
+            self.channel.refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        self.received += len(data)
+        if self.received > MOST_BODY_BYTES:
+            self.channel.refuse()
+        else:
+            super().handleContentChunk(data)
+
+    def process(self) -> Any:
+        self.channel.expect(None)
+        return super().process()
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that must bring its request within a time. Twisted's own time-out begins anew with each
+    byte: one byte a minute holds a connection for days."""
+
+    requestFactory = Request  # noqa: N815 - Twisted's name
+    _due: asyncio.TimerHandle | None = None
+    _refused = False
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        super().connectionMade()
+        self.expect(HEADERS_SECONDS)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if self._refused:
+            return
+        if self._due is None and not self.requests:  # the next request of this connection
+            self.expect(HEADERS_SECONDS)
+        super().dataReceived(data)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+        self.expect(None)
+        super().connectionLost(reason)
+
+    def expect(self, seconds: float | None) -> None:
+        """The rest of the request comes within `seconds`, or the connection ends; None: it has come."""
+        if self._due is not None:
+            self._due.cancel()
+        wait = asyncio.get_running_loop().call_later
+        self._due = None if seconds is None else wait(seconds, self.transport.abortConnection)
+
+    def refuse(self) -> None:
+        """Says that the request is too large, and reads no more of it."""
+        if not self._refused:
+            self._refused = True
+            self.transport.write(_TOO_LARGE)
+            self.loseConnection()
+
+
+class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
+    def buildProtocol(self, addr: Any) -> Channel:  # noqa: N802 - Twisted's name
+        channel = Channel()
+        channel.factory, channel.timeOut = self, self.timeOut
+        return channel
 
 
 class Socket(WebSocketProtocol):  # type: ignore[misc]

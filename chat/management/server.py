@@ -24,7 +24,7 @@ from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
 from chat.generation.runner import runner
-from chat.management.connections import Socket, Valve, notice_silence
+from chat.management.connections import HTTPFactory, Socket, Valve, notice_silence
 from chat.management.errors import StartError
 from chat.management.watchdog import Watchdog
 
@@ -182,6 +182,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     def _on_start(self) -> None:
         self.ws_factory.protocol = Socket
+        self.http_factory = HTTPFactory(self)
         loop = asyncio.get_event_loop()
         self._port = reactor.adoptStreamPort(
             self._listener.fileno(), self._listener.family, self.http_factory
