@@ -18,7 +18,7 @@ from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import Body, Concession, Negotiator, without
+from chat.providers.concessions import CANNOT_GO_ON, Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -128,6 +128,7 @@ def _think_with_a_budget(body: Body) -> Body:
 
 
 _CONCESSIONS = (
+    CANNOT_GO_ON,
     Concession(re.compile(r"adaptive"), _think_with_a_budget),
     Concession(re.compile(r"display"), without("thinking", "display")),
     Concession(re.compile(r"effort|output_config"), without("output_config")),

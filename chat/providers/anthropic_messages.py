@@ -33,7 +33,8 @@ KIND = "anthropic"
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
     """The JSON body. A temperature is not sent: current models refuse it."""
-    messages = [message for turn in request.turns if (message := _message(turn, request.model))]
+    turns = request.turns[:-1] if _goes_on(request) else request.turns
+    messages = [message for turn in turns if (message := _message(turn, request.model))]
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -53,6 +54,18 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
             for tool in request.tools
         ]
     return body
+
+
+def _goes_on(request: ChatRequest) -> bool:
+    """Whether the model goes on with the beginning of an answer by itself. Those since 4.6 do not; none does
+    while it thinks, or where the beginning ends with a space.
+    https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-6"""
+    return (
+        request.continues
+        and _GOES_ON.match(request.model) is not None
+        and request.reasoning_effort in {None, "none"}
+        and request.turns[-2].text == request.turns[-2].text.rstrip()
+    )
 
 
 class MessagesDecoder(Decoder):
@@ -196,6 +209,8 @@ def _default_limit(model: str) -> int:
         return 4_096
     return 8_192 if model.startswith("claude-3-5") else 32_000
 
+
+_GOES_ON = re.compile(r"claude-(3-|(opus|sonnet|haiku)-4-([015]\b|20\d{6}))")
 
 _OUTCOMES = {
     "end_turn": Outcome.COMPLETE,

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chat.providers.base import CONTINUE_PROMPT
 from chat.providers.errors import ContextLengthError, InvalidRequestError
 
 type Body = dict[str, Any]
@@ -39,6 +40,22 @@ def without(*path: str) -> Callable[[Body], Body]:
         return {**body, name: drop(body[name], rest)}
 
     return drop
+
+
+def ask_to_continue(body: Body) -> Body:
+    """Asks for the rest of the answer in a prompt, in place of leaving its beginning for the provider to go
+    on with."""
+    messages = body.get("messages", [])
+    if not messages or messages[-1]["role"] != "assistant":
+        return body
+    body = {key: value for key, value in body.items() if key not in GO_ON}
+    return {**body, "messages": [*messages, {"role": "user", "content": CONTINUE_PROMPT}]}
+
+
+GO_ON = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM's options for it
+CANNOT_GO_ON = Concession(
+    re.compile(r"(?i)prefill|continue_final_message|add_generation_prompt|end with a user"), ask_to_continue
+)
 
 
 class Negotiator:

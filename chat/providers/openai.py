@@ -18,7 +18,7 @@ import openai
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import Body, Concession, Negotiator, without
+from chat.providers.concessions import CANNOT_GO_ON, Body, Concession, Negotiator, without
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -187,6 +187,7 @@ def _client(account: Account, address: str) -> openai.AsyncOpenAI:
 
 
 _CONCESSIONS = (
+    CANNOT_GO_ON,
     Concession(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),
     Concession(re.compile(r"(?i)summar"), without("reasoning", "summary")),
     Concession(re.compile(r"(?i)'include'|encrypted"), without("include")),

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat.providers.base import ChatRequest
-from chat.providers.concessions import Body
+from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.concessions import GO_ON, Body
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.model_list import Entry
 from chat.providers.openai import OpenAIProvider
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.sse import Decoder, string
@@ -23,9 +24,24 @@ class OpenAICompatibleProvider(OpenAIProvider):
 
     needs_key = False
 
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._servers: dict[str, str] = {}  # what serves a model, as its list says
+
+    def model_info(self, entry: Entry) -> ModelInfo | None:
+        self._servers[entry.name("id")] = entry.text("owned_by")
+        return super().model_info(entry)
+
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
         body = chat_body(request, limit_name="max_tokens")
+        how = _GOING_ON.get(self._servers.get(request.model, ""))
+        if request.continues and how is not None:
+            body = {**body, "messages": body["messages"][:-1], **how}
         return "/chat/completions", body, CompatibleDecoder(self.account.api_key)
+
+
+# How these are asked to go on with the beginning of an answer. Of others it is not known: some begin anew.
+_GOING_ON: dict[str, dict[str, bool]] = {"vllm": GO_ON, "llamacpp": {}}
 
 
 class CompatibleDecoder(ChatDecoder):
