@@ -2,9 +2,10 @@
 
 Run in an environment of its own, since Steady needs none of it:
 
-    uv run --isolated --frozen --only-group stock python tests/integration/stock_server.py KEY
+    uv run --isolated --frozen --only-group stock python tests/integration/stock_server.py KEY [TEMPLATE]
 
-Prints its address, serves until its standard input closes.
+TEMPLATE, of `TEMPLATES`, is the chat template that the model carries. Prints its address, serves until its
+standard input closes.
 """
 
 import sys
@@ -18,8 +19,33 @@ import xllamacpp
 WIDTH, CONTEXT = 32, 512
 LETTERS = [f"▁{chr(97 + number)}" for number in range(26)]
 
+# The strict ones are their makers' own, from tokenizer_config.json of google/gemma-2-2b-it and of
+# mistralai/Mistral-7B-Instruct-v0.2 on huggingface.co.
+TEMPLATES = {
+    "lenient": "{% for message in messages %}{{ message['content'] }} {% endfor %}",
+    "gemma": (
+        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}"
+        "{% endif %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}"
+        "{% else %}{% set role = message['role'] %}{% endif %}"
+        "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
+    ),
+    "mistral": (
+        "{{ bos_token }}{% for message in messages %}"
+        "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}"
+        "{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+        "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token}}"
+        "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}"
+        "{% endif %}{% endfor %}"
+    ),
+}
 
-def write_model(path: Path) -> None:
+
+def write_model(path: Path, template: str) -> None:
     """A one-layer Llama that says single letters."""
     random = np.random.default_rng(0)
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *LETTERS]
@@ -39,7 +65,7 @@ def write_model(path: Path) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
-    writer.add_chat_template("{% for message in messages %}{{ message['content'] }} {% endfor %}")
+    writer.add_chat_template(template)
 
     def weights(*shape: int) -> np.ndarray:
         return (random.standard_normal(shape) * 0.2).astype(np.float32)
@@ -62,15 +88,16 @@ def write_model(path: Path) -> None:
     writer.close()
 
 
-def main(key: str) -> None:
+def main(key: str, template: str = "lenient") -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "letters.gguf"
-        write_model(path)
+        write_model(path, TEMPLATES[template])
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx, params.n_parallel = CONTEXT, 1
         params.port = 0
         params.warmup = False
+        params.use_jinja = True
         params.api_keys = [key]
         server = xllamacpp.Server(params)
         print(server.listening_address, flush=True)
@@ -78,4 +105,4 @@ def main(key: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

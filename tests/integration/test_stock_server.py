@@ -4,8 +4,6 @@ Skipped where its environment cannot be had (no `uv`, no package index); in CI t
 """
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -15,47 +13,22 @@ import pytest_asyncio
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
 from chat.providers import errors
-from chat.providers.base import Account, ChatRequest, Provider, Turn
+from chat.providers.base import ChatRequest, Provider, Turn
 from chat.providers.events import Finished, Outcome, TextDelta, Usage
 from chat.providers.registry import close_all, provider_for
-
-KEY = "sk-stock-canary-1234567890"
-ENVIRONMENT = ["uv", "run", "--isolated", "--frozen", "--only-group", "stock"]
-COMMAND = [*ENVIRONMENT, "python", "tests/integration/stock_server.py"]
+from tests.integration.stock import account, stock_server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def address() -> AsyncIterator[str]:
-    if shutil.which("uv") is None:
-        pytest.skip("uv is not installed")
-    pipe = asyncio.subprocess.PIPE
-    server = await asyncio.create_subprocess_exec(*COMMAND, KEY, stdin=pipe, stdout=pipe, stderr=pipe)
-    assert server.stdin is not None and server.stdout is not None and server.stderr is not None
-    noise = asyncio.create_task(server.stderr.read())
-    try:
-        line = (await asyncio.wait_for(server.stdout.readline(), 120)).decode().strip()
-        if not line:
-            said = (await noise).decode()[-500:]
-            if os.environ.get("CI"):
-                pytest.fail(said)
-            pytest.skip(f"llama.cpp's server could not be had: {said}")
-        yield line
-    finally:
-        server.stdin.close()
-        if server.returncode is None:
-            server.terminate()
-        await server.wait()
-        await noise
+    async with stock_server() as address:
+        yield address
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def provider(address: str) -> AsyncIterator[Provider]:
     yield provider_for(account(address))
     await close_all()
-
-
-def account(address: str, key: str = KEY) -> Account:
-    return Account("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
 
 
 def ask(text: str, *, tokens: int = 20) -> ChatRequest:

@@ -1,0 +1,49 @@
+"""Starts the stock llama.cpp server of `stock_server.py`.
+
+Its tests are skipped where its environment cannot be had (no `uv`, no package index); in CI they fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chat.providers.base import Account
+
+KEY = "sk-stock-canary-1234567890"
+ENVIRONMENT = ["uv", "run", "--isolated", "--frozen", "--only-group", "stock"]
+COMMAND = [*ENVIRONMENT, "python", "tests/integration/stock_server.py", KEY]
+
+
+def account(address: str, key: str = KEY) -> Account:
+    return Account("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
+
+
+@asynccontextmanager
+async def stock_server(template: str = "lenient") -> AsyncIterator[str]:
+    """Its address. `template` is one of `stock_server.TEMPLATES`."""
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(*COMMAND, template, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert server.stdin is not None and server.stdout is not None and server.stderr is not None
+    noise = asyncio.create_task(server.stderr.read())
+    try:
+        line = (await asyncio.wait_for(server.stdout.readline(), 120)).decode().strip()
+        if not line:
+            said = (await noise).decode()[-500:]
+            if os.environ.get("CI"):
+                pytest.fail(said)
+            pytest.skip(f"llama.cpp's server could not be had: {said}")
+        yield line
+    finally:
+        server.stdin.close()
+        if server.returncode is None:
+            server.terminate()
+        await server.wait()
+        await noise
