@@ -57,6 +57,7 @@ class ServerProcess:
                 urllib.request.urlopen(f"{self.url}/healthz", timeout=60).close()
                 return self
             time.sleep(0.02)
+        self.kill()
         raise RuntimeError(f"The server did not start:\n{self.log()}")
 
     @property

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from tests.faults.dom import Node, parse, swap
+from tests.faults.stack import at_ease
 from tests.servers import ADMIN, PASSWORD
 
 ACK_FRAMES, ACK_SECONDS = 12, 0.25  # as static/js/transport.js
@@ -162,7 +163,7 @@ class Page:
 
     async def equals_fresh(self, seconds: float = 5) -> None:
         """Waits until the page equals what a fresh page load shows, for at most this long (N4)."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + at_ease(seconds)
         while True:
             fresh = Page(self.person, self.id, "", self.url)
             with suppress(*LOST):

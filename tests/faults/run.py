@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 
 from tests.faults.client import TERMINAL, Page, Person
 from tests.faults.door import Door, door
-from tests.faults.stack import BACKENDS, Stack, stack
+from tests.faults.stack import BACKENDS, Stack, at_ease, stack
 from tests.providers.wire import Script
 
 PHASES = ("before ack", "before first token", "in the middle", "during the final save", "after the end")
@@ -175,7 +175,7 @@ def _judge(steady: Stack, run: Run, page: Page, text: str, sent: list[tuple[Any,
             kept = len(reply["text"].split())
             run.missing = max(0.0, (words - kept) / PACE)
             run.missing_chars = max(0, len("".join(Script.parse(text).words[:words])) - len(reply["text"]))
-            if run.missing > LOST_SECONDS:
+            if run.missing > at_ease(LOST_SECONDS):
                 run.broken.append(f"{run.missing:.2f} s of output are missing")
     if steady.rows(
         "SELECT 1 FROM chat_journalentry j JOIN chat_generation g ON g.id = j.generation_id"

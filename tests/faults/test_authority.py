@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.client import Page, Person
 from tests.faults.installation import Installation, started
+from tests.faults.stack import at_ease
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,10 +40,10 @@ async def test_a_live_stream_closes_within_five_seconds(
         (entry,) = steady.calls(mark)
         begun = time.monotonic()
         await lose(steady, person, page, how)
-        await page.until(lambda: GONE & set(page.events), SECONDS)
+        await page.until(lambda: GONE & set(page.events), at_ease(SECONDS))
         frames = page.frames
         if how in ("deactivation", "deletion"):  # nobody may read it, so nobody pays for it
-            async with asyncio.timeout(begun + SECONDS - time.monotonic()), steady.wire.changed:
+            async with asyncio.timeout(begun + at_ease(SECONDS) - time.monotonic()), steady.wire.changed:
                 await steady.wire.changed.wait_for(lambda: entry.end == "closed by client")
         assert page.frames == frames
     if how in ("deactivation", "deletion"):
@@ -51,7 +52,7 @@ async def test_a_live_stream_closes_within_five_seconds(
 
 async def page_is_settled(steady: Installation, page: Page) -> None:
     """The reply was ended, once, and a deleted conversation stays deleted."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (reply := steady.replies(page.id)[0])["status"] == "running":
             await asyncio.sleep(0.1)
     assert reply["status"] == "stopped"

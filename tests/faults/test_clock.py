@@ -54,7 +54,7 @@ async def test_a_clock_that_jumps_changes_nothing(backend: str, tmp_path: Path) 
             clock.write_text(jump)
             for page in pages:
                 before = len(first(page))
-                await page.until(lambda page=page, before=before: len(first(page)) > before + 300, 5)
+                await page.until(lambda page=page, before=before: len(first(page)) > before + 300, 60)
                 await page.ask(f"asked at {jump} /wire tokens=5")
         for page in pages:
             await page.until(lambda page=page: states(page) == ["complete"] * 3, 60)

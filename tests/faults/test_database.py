@@ -18,7 +18,7 @@ from psycopg import sql
 
 from tests.faults.client import Page, Person
 from tests.faults.installation import LONG, Installation, started
-from tests.faults.stack import POSTGRES_URL, Stack, memory
+from tests.faults.stack import POSTGRES_URL, Stack, at_ease, memory
 from tests.providers.wire import Script
 from tests.servers import ADMIN, PASSWORD
 
@@ -169,11 +169,11 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
         with away(steady):
             await grows(page)
             await other.tell({"type": "send", "client_id": str(client_id), "text": "now", "model": model})
-            await other.until(lambda: "Nothing was changed" in other.notice, 40)
+            await other.until(lambda: "Nothing was changed" in other.notice)
             assert not other.has_receipt(client_id)
             await asyncio.sleep(max(0.0, AWAY - (time.monotonic() - begun)))
         for each in steady.processes:
-            async with asyncio.timeout(BACK):
+            async with asyncio.timeout(at_ease(BACK)):
                 while (await person.get(f"/conversations/{page.id}/", each.url))[0] != 200:
                     await asyncio.sleep(0.1)
         await is_whole(steady, page, tokens)
@@ -232,7 +232,7 @@ async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_m
         with full(steady):
             long = "x" * 150_000
             await other.tell({"type": "send", "client_id": str(client_id), "text": long, "model": model})
-            await other.until(lambda: "Nothing was changed" in other.notice, 10)
+            await other.until(lambda: "Nothing was changed" in other.notice)
             await grows(page, 50)
             assert not other.has_receipt(client_id)
         await is_whole(steady, page, 400)
@@ -250,7 +250,7 @@ async def test_readiness_tells_of_a_database_that_takes_no_writes(
     url, said = steady.processes[0].url, len(steady.processes[0].log())
 
     async def until(status: int) -> str:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while (answer := await person.get("/readyz", url))[0] != status:
                 await asyncio.sleep(0.1)
         return answer[1]

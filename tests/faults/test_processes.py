@@ -61,13 +61,13 @@ async def test_a_worker_that_slept_past_its_lease_is_fenced_off(steady: Installa
         os.kill(sleeper.pid, signal.SIGSTOP)
         try:
             async with person.page(page.id, "sse", url=other.url) as elsewhere:
-                assert await elsewhere.ended(30) == "interrupted"
+                assert await elsewhere.ended() == "interrupted"
                 (ended,) = steady.replies(page.id)
                 os.kill(sleeper.pid, signal.SIGCONT)
                 (entry,) = steady.calls(mark)
-                async with asyncio.timeout(5), steady.wire.changed:
+                async with asyncio.timeout(60), steady.wire.changed:
                     await steady.wire.changed.wait_for(lambda: entry.end == "closed by client")
-                assert await page.ended(10) == "interrupted"
+                assert await page.ended() == "interrupted"
                 await page.equals_fresh()
                 await elsewhere.equals_fresh()
             assert steady.replies(page.id) == [ended]

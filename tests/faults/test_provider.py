@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.client import Person
 from tests.faults.installation import Installation
-from tests.faults.stack import memory
+from tests.faults.stack import at_ease, memory
 from tests.providers.wire import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -71,7 +71,7 @@ async def ends(steady: Installation, person: Person, transport: str, name: str) 
             assert any("Retry" in button for button in page.buttons)
             assert ("Continue" in page.buttons) == bool(words)
         assert KEY not in page.dom.html(), name
-    async with asyncio.timeout(5), steady.wire.changed:
+    async with asyncio.timeout(60), steady.wire.changed:
         calls = steady.calls(str(page.id))
         await steady.wire.changed.wait_for(lambda: all(call.end != "open" for call in calls))
     (reply,) = steady.replies(page.id)
@@ -83,15 +83,15 @@ async def test_fifty_megabytes_end_at_the_limit_of_a_reply(steady: Installation,
     chat = uuid4()
     prompt = {"text": f"all of it {chat} /wire tokens=100 wide=500000", "model": await person.model()}
     assert (await person.send("POST", f"/conversations/{chat}/messages/", prompt))[0] == 200
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while (reply := steady.replies(chat)[0])["status"] in ("queued", "running"):
             began = time.monotonic()
             assert (await person.get("/healthz"))[0] == 200
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < at_ease(3)
             await asyncio.sleep(0.1)
     assert reply["status"] == "length"
     assert 8_000_000 < len(reply["text"]) <= 8_500_000
-    async with asyncio.timeout(5), steady.wire.changed:
+    async with asyncio.timeout(60), steady.wire.changed:
         (call,) = steady.calls(str(chat))
         await steady.wire.changed.wait_for(lambda: call.end != "open")
     assert call.words < 40, "the provider was not told to stop"

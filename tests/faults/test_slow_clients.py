@@ -121,9 +121,9 @@ async def test_a_connection_that_flaps_each_second_loses_nothing(
         for turn in range(5):
             connections = page.connections
             page.switch() if turn % 2 else page.cut()
-            await page.until(lambda connections=connections: page.connections > connections, 5)
+            await page.until(lambda connections=connections: page.connections > connections)
             before = len(page.text)
-            await page.until(lambda before=before: len(page.text) > before or page.status != "running", 5)
+            await page.until(lambda before=before: len(page.text) > before or page.status != "running")
         assert await page.ended() == "complete"
         await page.equals_fresh()
 
@@ -143,7 +143,7 @@ async def test_a_half_open_socket_is_found_within_a_minute(steady: Installation,
         steady.door.thaw()
         steady.door.cut()
         assert process.is_running
-        await page.until(lambda: page.connections > 1, 20)
+        await page.until(lambda: page.connections > 1)
         await page.stop()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.client import Person
 from tests.faults.installation import Installation, started
+from tests.faults.stack import at_ease
 from tests.providers.wire import Entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def closed(steady: Installation, entry: Entry, seconds: float) -> None:
     """Waits until the provider saw its connection closed. Raises TimeoutError."""
-    async with asyncio.timeout(seconds), steady.wire.changed:
+    async with asyncio.timeout(at_ease(seconds)), steady.wire.changed:
         await steady.wire.changed.wait_for(lambda: entry.end != "open")
     assert entry.end == "closed by client"
 
@@ -33,8 +34,8 @@ async def test_stop_closes_the_provider_within_a_second_and_keeps_what_had_come(
         begun = time.monotonic()
         assert await page.stop() == 204
         await closed(steady, steady.calls(mark)[0], 1.0)
-        assert await page.ended(3) == "stopped"
-        assert time.monotonic() - begun < 3
+        assert await page.ended() == "stopped"
+        assert time.monotonic() - begun < at_ease(3)
         assert page.text.startswith(seen)
         await page.equals_fresh()
     (reply,) = steady.replies(page.id)
@@ -65,7 +66,7 @@ async def test_stop_before_anybody_took_the_prompt_costs_nothing(
         await page.ask(f"{waiting} /wire tokens=5")
         await page.until(lambda: page.status == "queued")
         assert await page.stop() == 204
-        await page.until(lambda: page.status == "stopped", 5)
+        await page.until(lambda: page.status == "stopped")
         await page.until(lambda: page.replies[0].attributes["data-status"] == "complete")
         await page.equals_fresh()
     assert steady.calls(waiting) == []

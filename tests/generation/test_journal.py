@@ -81,13 +81,13 @@ async def test_nothing_is_written_while_the_end_is(person: User) -> None:
 
 
 async def test_the_lease_is_renewed_while_the_end_is_written(person: User) -> None:
-    it = await watched(person, seconds_ago=10)
+    it = await watched(person, seconds_ago=1000)
     it.journal._beaten = 0
     async with it.journal.ending(it.record):
         await it.journal.tick()
     await sync_to_async(it.generation.refresh_from_db)()
     assert it.generation.heartbeat_at is not None
-    assert (timezone.now() - it.generation.heartbeat_at).total_seconds() < 5
+    assert (timezone.now() - it.generation.heartbeat_at).total_seconds() < 500
 
 
 async def test_a_late_writer_changes_nothing(person: User) -> None:

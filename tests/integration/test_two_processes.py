@@ -38,7 +38,7 @@ def test_a_viewer_on_another_process_sees_the_reply_grow(
     sender = Person(context, first.url, ADMIN)
     # Cookies know no ports, so one log-in holds on both processes.
     reply = send(sender.page, "Seen from elsewhere")
-    wait_for_text(reply, 10)
+    wait_for_text(reply, 60)
     viewer = sender.tab()
     viewer.goto(sender.page.url.replace(first.url, second.url))
     seen = replies(viewer).first
@@ -57,7 +57,7 @@ def test_stop_works_from_another_process(pair: tuple[ServerProcess, ServerProces
     context = browser.new_context()
     sender = Person(context, first.url, ADMIN)
     reply = send(sender.page, "Stopped from elsewhere")
-    wait_for_text(reply, 10)
+    wait_for_text(reply, 60)
     viewer = sender.tab()
     viewer.goto(sender.page.url.replace(first.url, second.url))
     viewer.get_by_role("button", name="Stop").click()
@@ -77,7 +77,7 @@ def test_when_its_process_is_killed_the_reply_is_kept_as_interrupted(
     wait_for_text(reply, 60)
     viewer.goto(sender.page.url.replace(first.url, second.url))
     seen = replies(viewer).first
-    shown = wait_for_text(seen, 30)
+    shown = wait_for_text(seen, 60)
     first.kill()
     try:
         expect(seen).to_have_attribute("data-status", "interrupted", timeout=30_000)
