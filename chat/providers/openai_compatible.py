@@ -62,8 +62,8 @@ class CompatibleDecoder(ChatDecoder):
         elif content:
             events.extend(self._think.feed(string(content)))
 
-    def close(self) -> list[ProviderEvent]:
-        return [*self._think.flush(), *super().close()]
+    def rest(self) -> list[ProviderEvent]:
+        return self._think.flush()
 
 
 class ThinkSplitter:

@@ -6,6 +6,7 @@ A decoder is pure: bytes in, events out, no input or output of its own. `read_st
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import orjson
 from chat.providers import failures
 from chat.providers.errors import MalformedStreamError
 from chat.providers.events import Finished, ProviderEvent
+from chat.providers.halves import HalvesJoiner
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 LINGER_SECONDS = 3.0
@@ -87,12 +89,13 @@ def string(value: object) -> str:
 
 
 class Decoder:
-    """What the decoders of all wire formats share. A subclass gives `events`."""
+    """What the decoders of all wire formats share. A subclass gives `events`, and `rest` if it holds back."""
 
     def __init__(self, secret: str = "") -> None:
         self.secret = secret  # kept out of errors
         self.finished: Finished | None = None  # the end marker came; the stream may still tell usage
         self.done = False  # nothing more is to come
+        self._joiner: HalvesJoiner | None = None  # from the first half of a character on
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
         """What one JSON value of the stream means. Raises `ProviderError` for an error object. May raise
@@ -105,14 +108,32 @@ class Decoder:
             self.done = True
             return _NOTHING
         try:
-            return self.events(orjson.loads(data))
+            events = self.events(self._read(data))
+            return events if self._joiner is None else tuple(self._joiner.join(events))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             detail = f"{type(error).__name__}: {error}, in an event of {len(data)} bytes."
             raise MalformedStreamError(detail=failures.redact(detail, self.secret)) from None
 
+    def rest(self) -> Sequence[ProviderEvent]:
+        """What was held back when the stream ended."""
+        return _NOTHING
+
     def close(self) -> Sequence[ProviderEvent]:
-        """What is left to say when the stream ended: `Finished`, if the end marker came."""
-        return (self.finished,) if self.finished else _NOTHING
+        """What is left to say when the stream ended, and `Finished`, if the end marker came."""
+        rest = self.rest()
+        if self._joiner is not None:
+            rest = (*self._joiner.join(rest), *self._joiner.rest())
+        return (*rest, self.finished) if self.finished else rest
+
+    def _read(self, data: bytes) -> Any:
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            if rb"\u" not in data:
+                raise
+            value = json.loads(data)  # takes half a character, which orjson does not
+            self._joiner = self._joiner or HalvesJoiner()
+            return value
 
 
 def read_json(body: bytes) -> Any:

@@ -19,6 +19,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     twice=1         each numbered event is sent twice       refuses=... complain about an option by name
     leak=1          the error's message repeats the key     linger=1    no end of file after the end
     echo=1          and the prompt                          page=1      a web page, with status 200
+    halves=1        "Hi", an emoji and "there", the emoji split over two deltas
 
 `GET /_log` tells what was received and sent and how each connection ended; `?settled=1` waits until all
 of them have. `DELETE /_log` forgets it.
@@ -82,6 +83,7 @@ class Script:
     linger: int = 0
     echo: int = 0
     page: int = 0
+    halves: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Script:
@@ -91,6 +93,8 @@ class Script:
 
     @property
     def words(self) -> list[str]:
+        if self.halves:
+            return ["Hi \ud83d", "\ude00 there"]
         if self.text:
             return re.findall(r"\s*\S+|\s+$", self.text.replace("_", " "))
         words = [("Grüße " if number % 7 == 3 else f"word{number} ") for number in range(self.tokens)]
@@ -308,12 +312,13 @@ class Format:
             yield "end", self.end()
 
     def encode(self, item: Any) -> bytes:
+        ascii_only = bool(self.script.halves)
         if isinstance(item, str):
             text = item
         elif isinstance(item, tuple):
-            text = f"event: {item[0]}\ndata: {json.dumps(item[1], ensure_ascii=False)}"
+            text = f"event: {item[0]}\ndata: {json.dumps(item[1], ensure_ascii=ascii_only)}"
         else:
-            text = f"data: {json.dumps(item, ensure_ascii=False)}"
+            text = f"data: {json.dumps(item, ensure_ascii=ascii_only)}"
         data = f"{text}\n\n".encode()
         return data.replace(b"\n", b"\r\n") if self.script.crlf else data
 
