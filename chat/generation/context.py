@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,15 @@ from django.db import DatabaseError, transaction
 from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
-from chat.generation.window import Placed, alternating, correction, fitted, room_for_input, tokens_of
+from chat.generation.window import (
+    Placed,
+    alternating,
+    correction,
+    fitted,
+    most_output_beside,
+    room_for_input,
+    tokens_of,
+)
 from chat.live.hints import hints
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.pipeline.tokens import request_tokens
@@ -65,7 +73,8 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     model, account = _model_of(generation)
     prompt = generation.message.parent
     system = settings.CHAT_SYSTEM_PROMPT
-    most_output = settings.CHAT_MAX_OUTPUT_TOKENS or None
+    limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
+    most_output = min(limits, default=None)
     window = model.context_window or DEFAULT_WINDOW
     prefix = generation.continues.text if generation.continues is not None else ""
     last = [Turn("user", prompt.text)] if prompt else []
@@ -98,7 +107,11 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
         max_output_tokens=most_output,
         continues=bool(prefix.strip()),
     )
-    return Prepared(request, account, prefix, model, older.sent_from, request_tokens(request))
+    estimate = request_tokens(request)
+    if most_output and model.context_window:
+        used = estimate * past.factor * (1 if past.is_sure else UNSURE)
+        request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
+    return Prepared(request, account, prefix, model, older.sent_from, estimate)
 
 
 def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:

@@ -14,6 +14,8 @@ from chat.models import ChatModel
 from chat.pipeline.policy import StreamPolicy
 from chat.providers.events import Usage
 
+_COUNT_ERROR = 15  # tenths
+
 
 def policy_for(model: ChatModel) -> StreamPolicy:
     """The times, limits and stages for one reply of this model."""
@@ -22,11 +24,18 @@ def policy_for(model: ChatModel) -> StreamPolicy:
         silence_seconds=settings.CHAT_SILENCE_SECONDS,
         total_seconds=settings.CHAT_TOTAL_SECONDS,
         max_attempts=settings.CHAT_ATTEMPTS,
-        max_output_tokens=settings.CHAT_MAX_OUTPUT_TOKENS or None,
+        max_output_tokens=_most_output(model),
         over_budget=_over_budget(model),
         transformers=_loaded(tuple(settings.CHAT_TRANSFORMERS)),
         validators=_loaded(tuple(settings.CHAT_VALIDATORS)),
     )
+
+
+def _most_output(model: ChatModel) -> int | None:
+    """Where we cut a reply ourselves, by our own count: at this server's limit, and beyond the model's, since
+    the provider was asked for that one and counts exactly."""
+    limits = (settings.CHAT_MAX_OUTPUT_TOKENS, (model.max_output_tokens or 0) * _COUNT_ERROR // 10)
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _over_budget(model: ChatModel) -> Callable[[Usage], bool] | None:

@@ -44,6 +44,12 @@ def room_for_input(window: int, most_output: int | None) -> int:
     return window - max(reply, window // LEAST_SHARE)
 
 
+def most_output_beside(used: float, window: int, most_output: int) -> int:
+    """The limit of a reply to ask for beside an input of `used` tokens: some servers refuse a request whose
+    limit and input are together more than the window."""
+    return max(1, min(most_output, window // LEAST_SHARE), min(most_output, int(window - used)))
+
+
 def correction(estimated: int | None, counted: int | None) -> float:
     """The provider's tokens for each of ours, from an earlier request of the same conversation; bounded, as
     gateways count what they like."""

@@ -34,11 +34,11 @@ async def wire(settings: Settings) -> AsyncIterator[Wire]:
         await close_all()
 
 
-async def replied(person: User, script: str, **prices: Decimal) -> Generation:
+async def replied(person: User, script: str, **fields: Decimal | int) -> Generation:
     """The reply to a prompt, once it has ended."""
     journal = Journal()
     journal.start()
-    own = await ChatModel.objects.filter(provider="own").afirst() or await run_unit(model, "own", **prices)
+    own = await ChatModel.objects.filter(provider="own").afirst() or await run_unit(model, "own", **fields)
     (generation,) = await run_unit(queued, person, f"/wire {script}", own)
     await Run(generation.pk, journal)()
     await journal.stop()
@@ -123,3 +123,22 @@ async def test_a_web_page_instead_of_an_answer_is_told_as_such(person: User, wir
     done = await replied(person, "page=1")
     assert done.error_code == "configuration"
     assert "web page" in done.error_detail and "/v1" in done.error_detail
+
+
+async def test_the_catalogs_most_output_tokens_are_asked_for_and_kept(
+    person: User, wire: Wire, settings: Settings
+) -> None:
+    await replied(person, "tokens=1", max_output_tokens=50)
+    assert wire.log[-1].body["max_tokens"] == 50
+    settings.CHAT_MAX_OUTPUT_TOKENS = 20
+    await replied(person, "tokens=1")
+    assert wire.log[-1].body["max_tokens"] == 20
+    settings.CHAT_MAX_OUTPUT_TOKENS = 0
+    ignored = await replied(person, "tokens=1000")
+    assert ignored.status == Status.LENGTH
+    assert 0 < len(ignored.message.text.split()) < 200
+
+
+async def test_what_is_asked_for_and_what_is_sent_fit_the_window_together(person: User, wire: Wire) -> None:
+    await replied(person, "tokens=1 " + "word " * 400, max_output_tokens=900, context_window=1000)
+    assert 60 <= wire.log[-1].body["max_tokens"] <= 600
