@@ -166,6 +166,7 @@ async def server(provider_port: int, tokens: int, pace: float) -> AsyncIterator[
             "OPENAI_COMPATIBLE_URL": f"http://127.0.0.1:{provider_port}/v1",
             "STEADY_DEMO": "false",
             "CHAT_RUNNING_PER_PERSON": "100000",
+            "CHAT_PAGES_PER_PERSON": "100000",
         }
         process = ServerProcess(Path(folder) / "data", env).start()
         pin(process.pid, SERVER_CORE)

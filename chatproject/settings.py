@@ -278,6 +278,7 @@ CHAT_MAX_REPLY_COST = env.number("CHAT_MAX_REPLY_COST", 0)  # US dollars; 0: no 
 CHAT_TRANSFORMERS = env.words("CHAT_TRANSFORMERS")  # dotted paths, see chat/pipeline/transform.py
 CHAT_VALIDATORS = env.words("CHAT_VALIDATORS")  # dotted paths, see chat/pipeline/validate.py
 CHAT_RUNNING_PER_PERSON = env.integer("CHAT_RUNNING_PER_PERSON", 8, least=1)
+CHAT_PAGES_PER_PERSON = env.integer("CHAT_PAGES_PER_PERSON", 20, least=1)
 CHAT_MODELS_AT_ONCE = env.integer("CHAT_MODELS_AT_ONCE", 4, least=1, most=8)
 CHAT_CONNECT_SECONDS = env.number("CHAT_CONNECT_SECONDS", 10, least=0.1)
 CHAT_FIRST_TOKEN_SECONDS = env.number("CHAT_FIRST_TOKEN_SECONDS", 120, least=0.1)

@@ -4,7 +4,7 @@ Server frames are HTML.
 
     4401  not logged in, or no longer            4404  no such conversation for this person
     4408  no hello for 10 s, no ack for 60 s     4429  too many frames
-    1012  the server restarts: come back
+    1012  the server restarts: come back         4430  too many pages of this person
 
 Replies are never made here: Channels gives a consumer one message at a time, so a handler that loops over
 tokens could see neither Stop nor a disconnect. Delivery is a task of its own.
@@ -43,7 +43,7 @@ from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import AckWindow, RateLimit
+from chat.transports.limits import AckWindow, OpenPages, RateLimit
 from chat.transports.people import LoggedOutError, person_of, viewer_of
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
+pages = OpenPages()
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -85,10 +86,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except NotFoundError:
             await self.close(4404)
         else:
+            user_id = self.viewer.user_id
+            if not (pages.allows(user_id) and pages.enter(user_id)):
+                await self.close(4430)
+                return
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
                 self._drive(), context=fresh_context(), name=f"socket-{self.conversation_id}"
             )
+            self.delivery.add_done_callback(lambda _: pages.leave(user_id))
 
     async def disconnect(self, code: int) -> None:
         if self.delivery is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+
+from django.conf import settings
 
 
 class RateLimit:
@@ -21,6 +24,35 @@ class RateLimit:
             return False
         self._tokens -= 1
         return True
+
+
+class OpenPages:
+    """How many live pages of each person this process serves over one transport. Each costs a frame for each
+    change, and opening one costs queries: so their number is limited, and how often they are opened."""
+
+    def __init__(self) -> None:
+        self._open: Counter[int] = Counter()  # by user
+        self._opening: dict[int, RateLimit] = {}
+
+    def allows(self, user_id: int) -> bool:
+        """Whether this person may open one more now. The newest page is refused: were it the oldest, pages
+        would put each other out by turns."""
+        burst = 2 * settings.CHAT_PAGES_PER_PERSON
+        rate = self._opening.setdefault(user_id, RateLimit(burst=burst, per_second=2))
+        return self._open[user_id] < settings.CHAT_PAGES_PER_PERSON and rate.allows()
+
+    def enter(self, user_id: int) -> bool:
+        """Counts one more, which `leave` takes back; false if there are enough."""
+        if self._open[user_id] >= settings.CHAT_PAGES_PER_PERSON:
+            return False
+        self._open[user_id] += 1
+        return True
+
+    def leave(self, user_id: int) -> None:
+        self._open[user_id] -= 1
+
+    def count(self, user_id: int) -> int:
+        return self._open[user_id]
 
 
 class AckWindow:

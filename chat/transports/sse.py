@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from uuid import UUID
@@ -16,7 +15,7 @@ from chat.access import NotFoundError
 from chat.database import run_unit
 from chat.live.sentinel import Viewer
 from chat.transports.feed import Frame, frames
-from chat.transports.limits import RateLimit
+from chat.transports.limits import OpenPages
 from chat.transports.people import LoggedOutError, viewer_of
 
 # So that no proxy keeps, holds back or compresses a stream.
@@ -24,11 +23,9 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Enco
 
 # The protocol has no acks and the server no backpressure: what a client does not read piles up in memory.
 RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and whoever reads comes again
-STREAMS = 20  # of one person at a time
 RETRY = 200  # ms until the client comes again
 
-_open: Counter[int] = Counter()  # by user
-_opening: defaultdict[int, RateLimit] = defaultdict(lambda: RateLimit(burst=STREAMS, per_second=2))
+pages = OpenPages()
 
 
 @require_GET
@@ -46,7 +43,7 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
     except NotFoundError as error:
         return HttpResponse(str(error), status=404, content_type="text/plain")
-    if _open[viewer.user_id] >= STREAMS or not _opening[viewer.user_id].allows():
+    if not pages.allows(viewer.user_id):
         words = "You have too many pages open. Close some, or wait a moment."
         return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
     return StreamingHttpResponse(
@@ -57,7 +54,8 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
 
 
 async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:
-    _open[viewer.user_id] += 1
+    if not pages.enter(viewer.user_id):  # of many that were let in at the same moment
+        return
     try:
         yield b": connected\n\n"  # so that a buffering proxy shows itself at once
         async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
@@ -71,7 +69,7 @@ async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language:
                 if allowance <= 0:
                     return
     finally:
-        _open[viewer.user_id] -= 1
+        pages.leave(viewer.user_id)
 
 
 def _events(frame: Frame) -> Iterator[bytes]:

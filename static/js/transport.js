@@ -12,6 +12,7 @@ let received = 0;
 let ackTimer = null;
 let source = null;
 let timer = null;
+let wait = 0; // ms until the next attempt, when the person has too many pages open
 
 onChat(() => {
   open = false;
@@ -37,6 +38,7 @@ on("htmx:ws:close", (event) => {
   open = false;
   if (event.detail.code === 4401) return location.reload();
   if (event.detail.code === 4404) return say(words("deleted"));
+  if (event.detail.code === 4430) return crowded();
   lost();
 });
 
@@ -73,7 +75,10 @@ function fallBack() {
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
   const own = source;
   const heard = {
-    "htmx:sse:after:connection": () => say(""),
+    "htmx:sse:after:connection": () => {
+      wait = 0;
+      say("");
+    },
     "htmx:finally:request": ({ detail }) => own._htmx.sse || fallBackAgain(own, detail.ctx.response?.status),
     revoked: () => location.reload(),
     gone: () => location.assign("/"),
@@ -90,7 +95,16 @@ function fallBackAgain(ended, status) {
   if (status === 401) return location.reload();
   endFallback();
   if (status === 404) return say(words("deleted"));
+  if (status === 429) return crowded();
   lost();
+}
+
+// The socket does not come again by itself after this; the fallback does, ever later.
+function crowded() {
+  say(words("crowded"));
+  clearTimeout(timer);
+  wait = Math.min(wait * 2 || 15000, 300000);
+  timer = setTimeout(fallBack, wait);
 }
 
 function lost() {

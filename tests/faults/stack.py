@@ -176,6 +176,7 @@ def _env(wire: Wire) -> Mapping[str, str]:
         "OPENAI_COMPATIBLE_API_KEY": "sk-canary-of-the-fault-tests",
         "STEADY_DEMO": "false",
         "CHAT_RUNNING_PER_PERSON": MANY,
+        "CHAT_PAGES_PER_PERSON": MANY,
         "STEADY_ADMIN_EMAIL": ADMIN,
     }
 

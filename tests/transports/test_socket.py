@@ -8,7 +8,7 @@ import re
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import aiohttp
 import pytest
@@ -18,12 +18,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.servers import ADMIN, PASSWORD, ServerProcess
 
 OTHER = "other@example.org"
+PAGES = 60  # whose sockets all tests here open one after the other
 COMPLETE = 'data-role="assistant" data-status="complete"'
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(tmp_path_factory.mktemp("socket") / "data", {"CHAT_RUNNING_PER_PERSON": "100"})
+    env = {"CHAT_RUNNING_PER_PERSON": "100", "CHAT_PAGES_PER_PERSON": str(PAGES)}
+    process = ServerProcess(tmp_path_factory.mktemp("socket") / "data", env)
     process.start()
     process.add_person(OTHER)
     yield process
@@ -279,3 +281,31 @@ async def test_a_reply_longer_than_the_limit_for_frames_is_delivered_whole(serve
     async with socket(server, conversation, cookies) as connection:
         await connection.send(json.dumps({"type": "hello", "version": "0"}))
         assert len(await until(connection, "the end")) > 1024 * 1024
+
+
+async def test_one_person_has_a_limited_number_of_sockets_and_nobody_else_notices(
+    server: ServerProcess,
+) -> None:
+    email = "many@example.org"
+    server.add_person(email)
+    cookies, others = await log_in(server, email), await log_in(server, OTHER)
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> int:
+            connection = await stack.enter_async_context(socket(server, uuid.uuid4(), cookies))
+            try:
+                await connection.send("not JSON")  # which is answered in words
+                async with asyncio.timeout(60):
+                    await connection.recv()
+            except ConnectionClosed as closed:
+                return int(closed.rcvd.code) if closed.rcvd else 1006
+            return 0
+
+        codes = await asyncio.gather(*(open_one() for _ in range(PAGES + 15)))
+        assert (codes.count(0), codes.count(4430)) == (PAGES, 15)
+        async with socket(server, uuid.uuid4(), others) as connection:
+            await connection.send(prompt(server, "/demo fail"))
+            await until(connection, 'id="receipt"')
+    async with socket(server, uuid.uuid4(), cookies) as connection:  # those were closed
+        await connection.send(prompt(server, "/demo fail"))
+        await until(connection, 'id="receipt"')

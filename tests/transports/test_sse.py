@@ -83,4 +83,4 @@ async def test_a_response_ends_when_it_has_become_long(monkeypatch: pytest.Monke
     events = [event async for event in sse._stream(Viewer(7, "key", "hash"), uuid.uuid4(), 0, "en")]
     assert 10 <= len(events) <= 13
     assert events[-1].startswith(f"id: {len(events) - 1}\nretry: 200\n".encode())
-    assert sse._open[7] == 0
+    assert sse.pages.count(7) == 0
