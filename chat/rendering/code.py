@@ -23,12 +23,15 @@ CODE_CLOSE = "</code></pre></div>"
 
 
 def code_open(info: str) -> str:
-    """The start of a code block's HTML up to its first line; `info` is the rest of the fence's first line."""
+    """The start of a code block's HTML up to its first line; `info` is the rest of the fence's first line.
+
+    The button's words are an attribute, which the style sheet shows. They are no text of the reply: they are
+    not selected with it, and not read aloud."""
     language = language_of(info)
     label = f'<span class="code-language">{escape(language)}</span>' if language else ""
     return (
         f'<div class="code-block"><div class="code-header">{label}'
-        f'<button type="button" class="copy-code">{escape(gettext("Copy"))}</button></div>'
+        f'<button type="button" class="copy-code" aria-label="{escape(gettext("Copy"))}"></button></div>'
         '<pre tabindex="0"><code>'
     )
 

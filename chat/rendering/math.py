@@ -8,6 +8,7 @@ by stand-ins of the same length in bytes (source ranges stay true): control char
 
 import re
 from html import escape
+from urllib.parse import quote
 
 from math_core import LatexError, LatexToMathML
 
@@ -53,6 +54,8 @@ _LINE_LEAD = re.compile(r"[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*\Z")
 _MATH_SIGN = re.compile(r"[\\^_=+*<>{}|]")
 
 _CLOSERS = {"$$": "$$", "\\[": "\\]"}
+
+_PLAIN_IN_TEX = " !#$()*+,-./:;=?@[\\]^_`{|}~"
 
 # What math-core says with style attributes, which the page's CSP forbids, said with classes.
 _STYLE = re.compile(r' style="([^"]*)"')
@@ -140,7 +143,8 @@ def unmask(text: str) -> str:
 
 
 def math_html(masked: str, *, display: bool) -> str:
-    """Render the inside of a formula to MathML; TeX that cannot be converted is shown as its source."""
+    """Render the inside of a formula to MathML. `data-tex` keeps its TeX for copying, percent-encoded, so
+    that no character of it looks like markup. TeX that cannot be converted is shown as its source."""
     display = display or _OPEN_SQUARE in masked
     tex = unmask(masked).strip()
     try:
@@ -149,7 +153,8 @@ def math_html(masked: str, *, display: bool) -> str:
         mathml = _CONVERTER.convert_with_local_state(tex, displaystyle=display)
     except LatexError:
         return f'<code class="math-source">{escape(tex, quote=False)}</code>'
-    return _LENGTH_ATTRIBUTE.sub(_bound, _STYLE.sub(_style_to_class, mathml))
+    mathml = _LENGTH_ATTRIBUTE.sub(_bound, _STYLE.sub(_style_to_class, mathml))
+    return mathml.replace("<math", f'<math data-tex="{quote(tex, safe=_PLAIN_IN_TEX)}"', 1)
 
 
 def bounded_length(attribute: str, value: str) -> str | None:

@@ -58,7 +58,8 @@ _VALUES = {
     ("pre", "tabindex"): {"0"},
     ("div", "tabindex"): {"0"},
 }
-_TEXT = {("a", "title")}
+_TEXT = {("a", "title"), ("button", "aria-label")}
+_TEX = re.compile(r"[^<>&\"\xa0]*\Z")
 _FOOTNOTE_ID = re.compile(r"fn-[\w-]{1,80}\Z")
 _START_NUMBER = re.compile(r"\d{1,9}\Z")
 
@@ -69,7 +70,8 @@ _ESCAPED_LETTER = r"[^<>&\xa0]|&(?:amp|lt|gt);"
 _ESCAPED = f"(?:{_ESCAPED_LETTER})*+"
 _CODE_BLOCK = re.compile(
     rf'{_CODE_BLOCK_OPEN}<div class="code-header">(?:<span class="code-language">{_ESCAPED}</span>)?'
-    r'<button type="button" class="copy-code">Copy</button></div><pre tabindex="0"><code>'
+    r'<button type="button" class="copy-code" aria-label="[^<>&\"\xa0]*"></button></div>'
+    r'<pre tabindex="0"><code>'
     rf'(?:{_ESCAPED_LETTER}|<span class="(?:{"|".join(sorted(HIGHLIGHT_CLASSES))})">{_ESCAPED}</span>)*+'
     r"</code></pre></div>"
 )
@@ -90,6 +92,8 @@ def _allowed_value(tag: str, attribute: str, value: str) -> str | None:
             allowed = _FOOTNOTE_ID.match(value) is not None
         case "ol", "start":
             allowed = _START_NUMBER.match(value) is not None
+        case "math", "data-tex":
+            allowed = _TEX.match(value) is not None
         case _ if tag in _MATHML and attribute != "class":
             allowed = _MATHML_VALUE.match(value) is not None and bounded_length(attribute, value) == value
         case _:
@@ -106,6 +110,7 @@ def _attributes() -> dict[str, set[str]]:
         ("a", "href"),
         ("li", "id"),
         ("ol", "start"),
+        ("math", "data-tex"),
     }
     for tag, attribute in pairs:
         names.setdefault(tag, set()).add(attribute)

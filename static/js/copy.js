@@ -1,13 +1,47 @@
-// Copies a code block, or a message as text or Markdown.
-import { onClick, toast, words } from "./page.js";
+// Copies a block of code, a message, or what is selected: as Markdown, with rich text beside it.
+import { $, on, onClick, toast, words } from "./page.js";
+import { markdownOf, number, plain } from "./markdown.js";
 
 onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));
 
 onClick("[data-copy]", (button) => {
-  const source = button.dataset.copy;
   button.closest("[popover]")?.hidePopover();
-  copy(source === "text" ? button.closest(".message").querySelector(".message-body").innerText : fetched(source));
+  const message = button.closest(".message");
+  const body = message.querySelector(".message-body");
+  if (message.dataset.role === "user") return copy(body.textContent);
+  const whole = document.createRange();
+  whole.selectNodeContents(body);
+  const source = fetched(button.dataset.copy).catch(() => markdownOf(whole));
+  return copy(source, "rich" in button.dataset ? plain(body.cloneNode(true)) : "");
 });
+
+on("copy", (event) => {
+  const selection = getSelection();
+  if (event.target.matches?.("input, textarea") || selection.isCollapsed) return;
+  const range = selection.getRangeAt(0);
+  const text = $("scroller").contains(range.commonAncestorContainer) && markdownOf(range);
+  if (text) put(event, text, plain(framed(range)));
+});
+
+// A part of a list, a table or code is one of its own; a list goes on counting from where the selection begins.
+function framed(range) {
+  const { commonAncestorContainer: node, startContainer: start } = range;
+  const outer = document.createElement("div");
+  let content = range.cloneContents();
+  const frame = (element) => {
+    const shell = element.cloneNode(false);
+    shell.append(content);
+    content = shell;
+  };
+  const pre = (node.localName ? node : node.parentNode).closest("pre");
+  if (pre) frame(pre);
+  for (let at = node; /^([ou]l|table|t(head|body|r))$/.test(at.localName); at = at.parentNode) frame(at);
+  outer.append(content);
+  let first = null;
+  for (let at = start; at !== node; at = at.parentNode) if (at.parentNode.localName === "ol") first = at;
+  if (first) outer.querySelector("ol").start = number(first);
+  return outer;
+}
 
 async function fetched(url) {
   const answer = await fetch(url);
@@ -15,25 +49,33 @@ async function fetched(url) {
   return answer.text();
 }
 
-async function copy(text) {
+async function copy(text, html) {
   try {
     // Given a promise, Safari still counts the click as the reason.
-    const blob = Promise.resolve(text).then((it) => new Blob([it], { type: "text/plain" }));
-    await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+    const blob = (it, type) => Promise.resolve(it).then((content) => new Blob([content], { type }));
+    const rich = html && { "text/html": blob(html, "text/html") };
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob(text, "text/plain"), ...rich })]);
     toast(words("copied"));
   } catch {
-    toast(words(copyByHand(await Promise.resolve(text).catch(() => "")) ? "copied" : "notCopied"));
+    toast(words(copyByHand(await Promise.resolve(text).catch(() => ""), html) ? "copied" : "notCopied"));
   }
 }
 
 // The clipboard interface exists only on https and localhost.
-function copyByHand(text) {
-  const box = Object.assign(document.createElement("textarea"), { value: text, readOnly: true });
+function copyByHand(text, html) {
+  const area = Object.assign(document.createElement("textarea"), { value: text, readOnly: true });
   const before = document.activeElement;
-  document.body.append(box);
-  box.select();
+  document.body.append(area);
+  area.select();
+  area.addEventListener("copy", (event) => put(event, text, html));
   const done = text && document.execCommand("copy");
-  box.remove();
+  area.remove();
   before?.focus();
   return done;
+}
+
+function put(event, text, html) {
+  event.preventDefault();
+  event.clipboardData.setData("text/plain", text);
+  if (html) event.clipboardData.setData("text/html", html);
 }

@@ -25,6 +25,9 @@ function look() {
 look();
 new MutationObserver(look).observe(document.body, { childList: true });
 
+// A key that only tells an input method something. Safari's Enter comes after the composition has ended.
+export const composing = (event) => event.isComposing || event.keyCode === 229;
+
 // Handles a click on (or in) what matches `selector`, now or later.
 export function onClick(selector, handle) {
   on("click", (event) => {

@@ -1,5 +1,5 @@
 // The keyboard. Keys without Ctrl can be turned off.
-import { $, on, onClick, root } from "./page.js";
+import { $, composing, on, onClick, root } from "./page.js";
 import { show as showModels } from "./models.js";
 import { toggleSidebar } from "./sidebar.js";
 
@@ -9,13 +9,14 @@ const help = () => $("shortcuts").showModal();
 const WITH_CTRL_SHIFT = {
   KeyO: () => press(".new-chat"),
   KeyX: () => press(".send-button.stop"),
-  KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-copy="text"]')].at(-1)?.click(),
+  KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-rich]')].at(-1)?.click(),
   KeyM: showModels,
   KeyS: toggleSidebar,
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };
 
 on("keydown", (event) => {
+  if (composing(event)) return;
   const modified = event.ctrlKey || event.metaKey;
   if (modified && event.shiftKey && WITH_CTRL_SHIFT[event.code]) {
     event.preventDefault();

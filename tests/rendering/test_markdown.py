@@ -29,13 +29,13 @@ WEB = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("![a *b*](https://evil/x)", f'<p><a href="https://evil/x" {WEB}>a b</a></p>'),
         ("$5 and $10", "<p>$5 and $10</p>"),
         ("$5-$10, US$3, `$x$`", "<p>$5-$10, US$3, <code>$x$</code></p>"),
-        ("$x$", "<p><math><mi>x</mi></math></p>"),
-        (r"\(x\) \$", "<p><math><mi>x</mi></math> $</p>"),
+        ("$x$", '<p><math data-tex="x"><mi>x</mi></math></p>'),
+        (r"\(x\) \$", '<p><math data-tex="x"><mi>x</mi></math> $</p>'),
         (r"`\(x\)`", r"<p><code>\(x\)</code></p>"),
-        ("$$\nx\n\ny\n$$", '<p><math display="block"><mi>x</mi><mi>y</mi></math></p>'),
-        ("\\[\nx\n\\]", '<p><math display="block"><mi>x</mi></math></p>'),
+        ("$$\nx\n\ny\n$$", '<p><math data-tex="x%0A%0Ay" display="block"><mi>x</mi><mi>y</mi></math></p>'),
+        ("\\[\nx\n\\]", '<p><math data-tex="x" display="block"><mi>x</mi></math></p>'),
         (r"$\nosuch{x}$", r'<p><code class="math-source">\nosuch{x}</code></p>'),
-        ("```math\nx\n```", '<p><math display="block"><mi>x</mi></math></p>'),
+        ("```math\nx\n```", '<p><math data-tex="x" display="block"><mi>x</mi></math></p>'),
         ("- > 25", "<ul><li>&gt; 25</li></ul>"),
         ("- > quoted", "<ul><li><blockquote><p>quoted</p></blockquote></li></ul>"),
         ("20~25 ~~x~~", "<p>20~25 <del>x</del></p>"),
@@ -64,7 +64,7 @@ def test_a_reply_is_rendered(source: str, html: str | None) -> None:
 def test_code_has_a_language_a_copy_button_and_colours() -> None:
     assert render_markdown("```py\nreturn 1\n```") == (
         '<div class="code-block"><div class="code-header"><span class="code-language">py</span>'
-        '<button type="button" class="copy-code">Copy</button></div>'
+        '<button type="button" class="copy-code" aria-label="Copy"></button></div>'
         '<pre tabindex="0"><code><span class="k">return</span> <span class="mi">1</span></code></pre></div>'
     )
 
