@@ -38,7 +38,7 @@ OWNER = {
     "message_restoration": {"post": 409},
     "version": {"post": 409},  # there is no other one
     "feedback": {"post": 302, "delete": 302},
-    "conversations": {"get": 200, "head": 200},
+    "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
     "sessions": {"get": 200, "head": 200, "delete": 302},
     "session": {"post": 302, "delete": 302},

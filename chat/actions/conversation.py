@@ -72,11 +72,11 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
         transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
 
 
-def see_conversation(user: User, conversation_id: UUID) -> None:
-    """The person has seen it as it is now; what comes later is news."""
-    Conversation.objects.filter(owner=user, pk=conversation_id, seen_version__lt=F("version")).update(
-        seen_version=F("version")
-    )
+def see_conversation(user: User, conversation_id: UUID, version: int) -> None:
+    """The person has seen it up to this version; what comes later is news. A version that it has not reached
+    changes nothing."""
+    unseen = Conversation.objects.filter(owner=user, pk=conversation_id, seen_version__lt=version)
+    unseen.filter(version__gte=version).update(seen_version=version)
 
 
 def _tell(conversation_id: UUID, replies: list[UUID]) -> None:

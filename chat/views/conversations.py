@@ -23,7 +23,6 @@ from chat.actions.conversation import (
     pin_conversation,
     rename_conversation,
     restore_conversation,
-    see_conversation,
 )
 from chat.live.follow import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, User
@@ -127,7 +126,6 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
         conversation = Conversation(id=conversation_id, owner=request.user)
         thread: list[Message] = []
     else:
-        see_conversation(request.user, conversation_id)
         thread = _last_page(conversation.messages.shown())
         conversation = thread[0].conversation if thread else conversation  # as it was with these messages
     context = _context(request.user, conversation, thread)

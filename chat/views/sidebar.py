@@ -22,7 +22,7 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
 from chat.access import conversations_of
 from chat.actions.conversation import see_conversation
@@ -50,12 +50,13 @@ class Group:
 
 
 @never_cache
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def conversation_list(request: PersonRequest) -> HttpResponseBase:
+    """GET lists and writes nothing. POST first notes that the chat on the page was `seen` up to a version."""
     current = page_of(request)
-    if current and request.GET.get("seen"):
-        see_conversation(request.user, current)
+    if current and request.method == "POST":
+        see_conversation(request.user, current, _version(request.POST.get("seen", "")))
     context = list_context(
         request.user,
         current,
@@ -97,6 +98,10 @@ def page_of(request: PersonRequest) -> UUID | None:
 
 def _limit(value: str) -> int:
     return min(int(value), MOST) if value.isascii() and value.isdigit() and len(value) < 6 else LISTED
+
+
+def _version(value: str) -> int:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
 
 
 def _with_state(conversations: Any) -> Any:

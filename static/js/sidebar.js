@@ -1,12 +1,18 @@
 // The list of chats: beside the chat, where it can be hidden; a drawer on narrow screens.
-import { $, htmx, on, onChat, onClick, root } from "./page.js";
+import { $, composing, htmx, on, onChat, onClick, root } from "./page.js";
 
 const sidebar = $("sidebar");
 let version = null;
+let seen = 0; // the version up to which this chat counts as read
 
 // --- Up to date
 
-onChat(() => { version = $("version").value; drawer(false); });
+onChat((main) => {
+  version = $("version").value;
+  seen = +main.dataset.seen;
+  if (version > seen) refresh();
+  drawer(false);
+});
 
 on("htmx:after:swap", () => {
   const now = $("version")?.value;
@@ -20,10 +26,12 @@ setInterval(refresh, 5000);
 on("visibilitychange", refresh);
 
 function refresh() {
+  if (document.hidden) return;
   const source = $("conversations");
   const { url, stamp } = source.dataset;
-  if (document.hidden) return;
-  htmx.ajax("GET", `${url}&seen=1&stamp=${stamp}`, { source, target: source, swap: "outerMorph" });
+  const [method, values] = version > seen ? ["POST", { seen: version }] : ["GET", {}];
+  seen = Math.max(seen, version);
+  htmx.ajax(method, `${url}&stamp=${stamp}`, { source, target: source, swap: "outerMorph", values });
 }
 
 // Back and forward: the address has changed, the page follows.
@@ -69,7 +77,7 @@ function rename(item) {
   input.select();
   const finish = (event) => {
     const { type, key } = event;
-    if (!link.hidden || (type === "keydown" && key !== "Escape")) return;
+    if (!link.hidden || (type === "keydown" && (key !== "Escape" || composing(event)))) return;
     event.preventDefault();
     link.hidden = false;
     item.removeAttribute("hx-morph-skip");
@@ -91,7 +99,7 @@ const isOpen = () => (narrow.matches ? sidebar.classList.contains("open") : root
 onClick(".sidebar-toggle", toggleSidebar);
 onClick(".sidebar-close, #chat", (_, event) => { if (!event.target.closest(".sidebar-toggle")) drawer(false); });
 on("keydown", (event) => {
-  if (event.key !== "Escape" || event.defaultPrevented || !sidebar.classList.contains("open")) return;
+  if (event.key !== "Escape" || composing(event) || event.defaultPrevented || !sidebar.classList.contains("open")) return;
   drawer(false);
   toggle().focus();
 });

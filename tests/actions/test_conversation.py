@@ -127,11 +127,14 @@ def test_a_stranger_changes_nothing(
 
 def test_an_answer_is_new_until_it_is_seen(person: User, stranger: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
+    version = prompt.conversation.version
     assert labels(person) == [("Today", ["new"])]
     assert labels(person, current=prompt.conversation_id) == [("Today", [""])]
-    see_conversation(stranger, prompt.conversation_id)
+    see_conversation(stranger, prompt.conversation_id, version)
     assert labels(person) == [("Today", ["new"])]
-    see_conversation(person, prompt.conversation_id)
+    see_conversation(person, prompt.conversation_id, version + 1)
+    assert labels(person) == [("Today", ["new"])]
+    see_conversation(person, prompt.conversation_id, version)
     assert labels(person) == [("Today", [""])]
 
 
@@ -139,7 +142,7 @@ def test_the_stamp_changes_with_what_is_listed_and_not_otherwise(person: User, m
     prompt, _ = ask(person, model)
     first = list_context(person, None)["stamp"]
     assert list_context(person, None)["stamp"] == first
-    see_conversation(person, prompt.conversation_id)
+    see_conversation(person, prompt.conversation_id, prompt.conversation.version)
     assert list_context(person, None)["stamp"] != first
 
 
@@ -188,7 +191,7 @@ def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User,
 
 def test_a_verdict_reaches_the_other_pages_and_is_no_news(person: User, model: ChatModel) -> None:
     _, reply = ask(person, model)
-    see_conversation(person, reply.conversation_id)
+    see_conversation(person, reply.conversation_id, Conversation.objects.get().version)
     before = Conversation.objects.get()
     for change in (
         lambda: judge_reply(person, reply.pk, is_good=True),
