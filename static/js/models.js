@@ -1,5 +1,5 @@
 // The model list with search opens in place of the select, which stays the state.
-import { $, on, onClick } from "./page.js";
+import { $, composing, on, onClick } from "./page.js";
 
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
@@ -15,6 +15,7 @@ on("mousedown", (event) => {
 onClick("#model", () => { if (!wasOpen) show(); });
 
 on("keydown", (event) => {
+  if (composing(event)) return;
   if (event.target.id === "model" && ["Enter", " ", "ArrowDown", "ArrowUp"].includes(event.key)) {
     event.preventDefault();
     show();
