@@ -112,9 +112,11 @@ def notice(text: str, *, kind: str = "error", client_id: UUID | None = None) -> 
     return partial(f"#{dom.NOTICE}", "outerHTML", html)
 
 
-def receipt(client_id: UUID) -> str:
-    """The server has stored the prompt with this client id; the composer may forget its text."""
-    html = f'<span id="{dom.RECEIPT}" data-client-id="{client_id}" hidden></span>'
+def receipt(prompt: Message) -> str:
+    """The server has stored the prompt with this client id; the page may forget its text once it shows the
+    version that has it."""
+    data = f'data-client-id="{prompt.client_id}" data-version="{prompt.added_version}"'
+    html = f'<span id="{dom.RECEIPT}" {data} hidden></span>'
     return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
 
 

@@ -150,19 +150,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
             for model in (models if isinstance(models, list) else [models])
             if isinstance(model, str | int)
         ]
-        await self._act(send_message, self.conversation_id, client_id=client_id, text=text, model_ids=chosen)
-        await self._send_html(fragments.receipt(client_id))
+        sent = await self._act(
+            send_message, self.conversation_id, client_id=client_id, text=text, model_ids=chosen
+        )
+        await self._send_html(fragments.receipt(sent.message))
 
-    async def _act[**P](
-        self, action: Callable[Concatenate[User, P], object], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+    async def _act[**P, T](
+        self, action: Callable[Concatenate[User, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Takes the action as who the viewer is by now. Raises `LoggedOutError`."""
 
-        def act() -> None:
-            action(person_of(self.viewer), *args, **kwargs)
+        def act() -> T:
+            result = action(person_of(self.viewer), *args, **kwargs)
             sessions.extend(self.viewer.session_key)
+            return result
 
-        await run_unit(act)
+        return await run_unit(act)
 
     def _greeted(self, version: int) -> None:
         if self.version is not None:

@@ -34,7 +34,7 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         model_ids=[*request.POST.getlist("model")],
     )
     if request.htmx and sent.message.client_id:
-        return HttpResponse(fragments.receipt(sent.message.client_id))
+        return HttpResponse(fragments.receipt(sent.message))
     return redirect("conversation", conversation_id)
 
 

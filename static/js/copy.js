@@ -1,4 +1,4 @@
-// Copies a block of code, a message, or what is selected: as Markdown, with rich text beside it.
+// Copies code, a message, or what is selected: as Markdown, with rich text beside it.
 import { $, on, onClick, toast, words } from "./page.js";
 import { markdownOf, number, plain } from "./markdown.js";
 
@@ -23,23 +23,22 @@ on("copy", (event) => {
   if (text) put(event, text, plain(framed(range)));
 });
 
-// A part of a list, a table or code is one of its own; a list goes on counting from where the selection begins.
+// A part of a list, a table or code becomes one of its own.
 function framed(range) {
   const { commonAncestorContainer: node, startContainer: start } = range;
   const outer = document.createElement("div");
-  let content = range.cloneContents();
+  outer.append(range.cloneContents());
   const frame = (element) => {
     const shell = element.cloneNode(false);
-    shell.append(content);
-    content = shell;
+    shell.append(...outer.childNodes);
+    outer.append(shell);
   };
   const pre = (node.localName ? node : node.parentNode).closest("pre");
   if (pre) frame(pre);
   for (let at = node; /^([ou]l|table|t(head|body|r))$/.test(at.localName); at = at.parentNode) frame(at);
-  outer.append(content);
-  let first = null;
-  for (let at = start; at !== node; at = at.parentNode) if (at.parentNode.localName === "ol") first = at;
-  if (first) outer.querySelector("ol").start = number(first);
+  for (let at = start; at !== node; at = at.parentNode) {
+    if (at.parentNode.localName === "ol") outer.querySelector("ol").start = number(at);
+  }
   return outer;
 }
 

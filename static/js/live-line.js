@@ -16,7 +16,7 @@ function tell(line) {
   const lost = $("connection").textContent;
   if (lost) {
     line.from = null;
-    line.textContent = lost === words("deleted") ? "" : words("goesOn");
+    line.textContent = words("goesOn");
     return;
   }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;

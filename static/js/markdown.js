@@ -4,7 +4,7 @@ const MARKS = { strong: "**", em: "*", del: "~~" };
 const ALIGN = { "align-left": ":---", "align-right": "---:", "align-center": ":---:" };
 let range = null;
 
-// The Markdown of what the range `part` holds of messages; "" if it holds none.
+// Of what the range `part` holds of messages; "" if it holds none.
 export function markdownOf(part) {
   range = part;
   const { commonAncestorContainer: node } = part;
@@ -18,14 +18,14 @@ export function markdownOf(part) {
   return whole.matches("ol, ul, blockquote, table") ? block(whole) : blocks(whole);
 }
 
-// The HTML of a copy of it, without what only means something on the page.
+// Of a copy of it, without what belongs to the page.
 export function plain(copy) {
   const each = (selector, change) => copy.querySelectorAll(selector).forEach(change);
   each(".code-header, .reply-state, .message-who, .reasoning", (one) => one.remove());
   each("math", (one) => one.replaceWith(tex(one)));
   each("input", (one) => one.replaceWith(box(one)));
   each("*", (one) => {
-    for (const { name } of [...one.attributes]) if (!/^(href|src|alt|start)$/.test(name)) one.removeAttribute(name);
+    for (const { name } of [...one.attributes]) if (!/^(href|start)$/.test(name)) one.removeAttribute(name);
   });
   return copy.innerHTML;
 }
@@ -41,8 +41,8 @@ const inner = (node) => [...node.childNodes].map(inline).join("");
 
 function tex(math) {
   const source = decodeURIComponent(math.getAttribute("data-tex"));
-  if (math.getAttribute("display") !== "block") return `$${source}$`;
-  return math.parentNode.textContent.trim() === math.textContent.trim() ? `$$\n${source}\n$$` : `$$${source}$$`;
+  const mark = math.getAttribute("display") === "block" ? "$$" : "$";
+  return mark + source + mark;
 }
 
 function text(node) {
@@ -68,7 +68,6 @@ function block(node) {
   if (name === "table") return table(node);
   if (name === "blockquote") return indented(`> ${blocks(node)}`, "> ").replace(/\n\n/g, "\n>\n");
   if (node.matches(".code-block")) return code(node);
-  if (node.matches(".markdown-alert-title")) return `[!${inner(node).toUpperCase()}]`;
   if (name === "p") return inner(node);
   return name[0] === "h" ? `${"#".repeat(name[1])} ${inner(node)}` : blocks(node);
 }
@@ -87,8 +86,8 @@ function table(node) {
   const row = (cells) => `| ${cells.join(" | ")} |`;
   const rows = [...node.rows].filter(isIn);
   const lines = rows.map(({ cells }) => row([...cells].map((cell) => inner(cell).replaceAll("|", "\\|"))));
-  const { cells } = rows[0];
-  if (cells[0].localName === "th") lines.splice(1, 0, row([...cells].map((cell) => ALIGN[cell.className] ?? "---")));
+  const head = [...rows[0].cells];
+  if (head[0].localName === "th") lines.splice(1, 0, row(head.map((cell) => ALIGN[cell.className] ?? "---")));
   return lines.join("\n");
 }
 
@@ -105,7 +104,6 @@ function inline(node) {
   if (name === "math") return tex(node);
   if (name === "input") return box(node);
   if (name === "br") return "  ";
-  if (name === "img") return `![${node.alt}](${node.getAttribute("src")})`;
   if (node.matches(".footnote-ref")) return `[^${node.textContent}]`;
   const content = inner(node);
   if (!content) return "";

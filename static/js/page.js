@@ -1,5 +1,5 @@
-// What all other modules build on. Switching chats replaces <main id="chat">; everything around it stays,
-// so modules listen on the document, and do with `onChat` what each chat needs once.
+// What all modules build on. Switching chats replaces <main id="chat"> alone: modules listen on the document, and
+// do with `onChat` what each chat needs once.
 export const htmx = window.htmx;
 export const root = document.documentElement;
 export const on = document.addEventListener.bind(document);
@@ -25,7 +25,7 @@ function look() {
 look();
 new MutationObserver(look).observe(document.body, { childList: true });
 
-// A key that only tells an input method something. Safari's Enter comes after the composition has ended.
+// A key for an input method. Safari's Enter comes after the composition has ended.
 export const composing = (event) => event.isComposing || event.keyCode === 229;
 
 // Handles a click on (or in) what matches `selector`, now or later.
@@ -52,7 +52,7 @@ setInterval(() => {
 }, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
 
-// The same words again take the place of the first ones, unless those offer something.
+// The same words again replace the first ones, unless those offer something.
 new MutationObserver(() => {
   const [last, ...before] = [...$("toasts").children].reverse();
   before.find((one) => one.innerText === last.innerText && !one.querySelector("form"))?.remove();

@@ -24,7 +24,7 @@ onChat(async (main) => {
   grown.observe($("scroller"));
 });
 
-// Only a move upwards is the reader leaving the end: growth looks like a move, too.
+// Only a move upwards leaves the end: growth looks like a move, too.
 function moved() {
   const { scrollTop } = $("scroller");
   if (!restoring && distance() < NEAR) toEnd();
@@ -58,8 +58,6 @@ function distance() {
   return scrollHeight - scrollTop - clientHeight;
 }
 
-// --- Earlier pages: the message at the top stays where it is
-
 function loadEarlier() {
   const link = $("more").querySelector("a");
   if (!link || loading) return loading;
@@ -75,8 +73,6 @@ on("htmx:after:swap", () => {
   if (held && $(held[0])) bring(held);
   held = null;
 });
-
-// --- The place in each chat, for as long as the tab lives
 
 addEventListener("pagehide", remember);
 on("htmx:before:request", remember);
@@ -105,7 +101,7 @@ async function restore(there) {
 function place() {
   const first = (all) => [...all].find((one) => offset(one) + one.offsetHeight > 0);
   const message = first(first($("scroller").querySelectorAll(".thread"))?.children ?? []);
-  return message && [message.id, offset(message)];
+  return message?.id && [message.id, offset(message)];
 }
 
 function bring([id, where]) {

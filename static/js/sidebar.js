@@ -5,8 +5,6 @@ const sidebar = $("sidebar");
 let version = null;
 let seen = 0; // the version up to which this chat counts as read
 
-// --- Up to date
-
 onChat((main) => {
   version = $("version").value;
   seen = +main.dataset.seen;
@@ -40,8 +38,6 @@ on("htmx:before:history:restore", (event) => {
   const headers = { "HX-History-Restore-Request": "true" };
   htmx.ajax("GET", event.detail.path, { target: "#chat", swap: "outerHTML", headers });
 });
-
-// --- What can be done with an entry
 
 const menu = $("entry-menu");
 let entry = null;
@@ -88,8 +84,6 @@ function rename(item) {
   };
   for (const type of ["submit", "focusout", "keydown"]) form.addEventListener(type, finish);
 }
-
-// --- Shown or hidden
 
 const narrow = matchMedia("(max-width: 52rem)");
 const secure = location.protocol === "https:" ? ";secure" : "";

@@ -3,6 +3,7 @@
 import { $, htmx, on, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
+const SAID_AFTER = 4000; // ms without either
 const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
 const ACK_FRAMES = 12;
 
@@ -11,13 +12,14 @@ let socket = null;
 let received = 0;
 let ackTimer = null;
 let source = null;
+let streams = false; // the fallback is open
 let timer = null;
 let wait = 0; // ms until the next attempt, when the person has too many pages open
+let doubt = null;
 
 onChat(() => {
   open = false;
-  endFallback();
-  clearTimeout(timer);
+  stop();
   timer = setTimeout(fallBack, FALLBACK_AFTER);
 });
 
@@ -27,28 +29,24 @@ on("htmx:ws:after:connection", (event) => {
   socket = event.detail.connection.socket;
   received = 0;
   tell({ type: "hello", version: $("version").value });
-  clearTimeout(timer);
-  timer = null;
-  endFallback();
-  say("");
+  stop();
 });
 
 on("htmx:ws:close", (event) => {
   if (event.target !== $("chat") || event.detail.reason === "removed") return;
   open = false;
   if (event.detail.code === 4401) return location.reload();
-  if (event.detail.code === 4404) return say(words("deleted"));
+  if (event.detail.code === 4404) return gone();
   if (event.detail.code === 4430) return crowded();
   lost();
 });
 
-addEventListener("offline", lost);
+addEventListener("offline", () => say(words("offline")));
 // The socket tries again only within 5 s.
 addEventListener("online", () => {
   if (open) return say("");
-  lost();
-  clearTimeout(timer);
-  endFallback();
+  stop();
+  say(words("reconnecting"));
   fallBack();
 });
 
@@ -59,11 +57,11 @@ on("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
-// What the page asks for by itself fails without a toast: the line above the box says that it is offline.
+// What the page asks for by itself fails without a toast.
 on("htmx:error", ({ detail }) => {
-  const { sourceElement, request } = detail.ctx ?? {};
-  if (sourceElement?.id === "composer") lost();
-  else if (sourceElement !== source && !request?.action.includes("seen=")) toast(words("failed"));
+  const { sourceElement } = detail.ctx ?? {};
+  if (sourceElement?.id === "outbox") lost();
+  else if (sourceElement !== source && sourceElement?.id !== "conversations") toast(words("failed"));
 });
 
 function fallBack() {
@@ -75,14 +73,12 @@ function fallBack() {
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
   const own = source;
   const heard = {
-    "htmx:sse:after:connection": () => {
-      wait = 0;
-      say("");
-    },
+    "htmx:sse:after:connection": () => { wait = 0; streams = true; found(); },
+    "htmx:sse:error": () => { streams = false; lost(); },
     "htmx:finally:request": ({ detail }) => own._htmx.sse || fallBackAgain(own, detail.ctx.response?.status),
     revoked: () => location.reload(),
-    gone: () => location.assign("/"),
-    restart: () => say(words("reconnecting")),
+    gone,
+    restart: () => { streams = false; lost(); },
   };
   for (const name in heard) source.addEventListener(name, heard[name]);
   chat.append(source);
@@ -94,32 +90,61 @@ function fallBackAgain(ended, status) {
   if (ended !== source) return;
   if (status === 401) return location.reload();
   endFallback();
-  if (status === 404) return say(words("deleted"));
+  if (status === 404) return gone();
   if (status === 429) return crowded();
   lost();
 }
 
 // The socket does not come again by itself after this; the fallback does, ever later.
 function crowded() {
+  found();
   say(words("crowded"));
   clearTimeout(timer);
   wait = Math.min(wait * 2 || 15000, 300000);
   timer = setTimeout(fallBack, wait);
 }
 
+// Said only while neither way is open, and not at once.
 function lost() {
-  say(words(navigator.onLine ? "reconnecting" : "offline"));
+  if (open || streams || "gone" in $("chat").dataset) return;
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
+  doubt ??= setTimeout(() => say(words("reconnecting")), SAID_AFTER);
+  if (!navigator.onLine) say(words("offline"));
+}
+
+function found() {
+  clearTimeout(doubt);
+  doubt = null;
+  say("");
+}
+
+function stop() {
+  clearTimeout(timer);
+  timer = null;
+  endFallback();
+  found();
+}
+
+// Nothing more comes. What was written goes on elsewhere.
+function gone() {
+  const chat = $("chat");
+  stop();
+  chat.dataset.gone = "";
+  $("live-status").textContent = "";
+  for (const one of chat.querySelectorAll("[aria-busy=true]")) one.ariaBusy = false;
+  chat.dispatchEvent(new CustomEvent("chat:gone", { bubbles: true, detail: [] }));
+  $("gone").hidden = false;
 }
 
 function endFallback() {
   const connection = source?._htmx?.sse;
   source?.remove();
   source = null;
+  streams = false;
   connection?.abortController.abort();
 }
 
-export function say(text) {
+function say(text) {
   $("connection").textContent = text;
 }
 
@@ -129,6 +154,6 @@ function ack() {
   tell({ type: "ack", frame: received });
 }
 
-function tell(frame) {
+export function tell(frame) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
 }

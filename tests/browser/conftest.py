@@ -30,6 +30,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process.stop()
 
 
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that a test may kill."""
+    process = ServerProcess(tmp_path / "data").start()
+    yield process
+    process.stop()
+
+
 class Person:
     """Somebody with a browser of their own, logged in."""
 

@@ -31,9 +31,7 @@ time.sleep(1)
 | :--- | ---: |
 | Tea | 2 |
 
-$$
-\int_0^1 x\,dx
-$$
+$$\int_0^1 x\,dx$$
 
 - [x] done
 - [ ] open"""

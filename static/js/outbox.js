@@ -1,0 +1,161 @@
+// Prompts on their way: each is in its thread at once, is kept over reloads, and goes under one id until it is
+// stored or refused, by the socket if one is open, else and again by POST.
+import { $, htmx, on, onChat, onClick, words } from "./page.js";
+import { open, tell } from "./transport.js";
+
+const LATE = 8000; // ms without a receipt
+const name = `draft:${document.body.dataset.user}:unsent`;
+const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
+let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the version that has it
+const known = new Set(list.map(({ id }) => id)); // What else is kept is another tab's.
+let flight = null; // { id, timer, late } of the one under way
+
+const mine = () => list.filter(({ chat }) => chat === here());
+const flying = () => list.find(({ id }) => id === flight?.id);
+const announce = (text) => { $("reader").textContent = text; };
+const here = () => $("chat").dataset.conversation;
+const isThere = ({ id }) => $("thread").querySelector(`[data-client-id="${id}"]`);
+const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
+const watch = new MutationObserver(heard);
+
+onChat(() => {
+  watch.disconnect();
+  watch.observe($("thread"), { childList: true });
+  watch.observe($("receipt").parentNode, { childList: true });
+  heard();
+  next();
+});
+
+export function send(text) {
+  const id = newId();
+  known.add(id);
+  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value });
+  save();
+}
+
+function save() {
+  try {
+    const others = kept().filter(({ id }) => !known.has(id));
+    localStorage.setItem(name, JSON.stringify([...others, ...list.filter(({ stored }) => !stored)]));
+  } catch { /* It is full: they live as long as this page. */ }
+  show();
+  next();
+}
+
+// A receipt or its message says that it is stored, a notice that it is refused.
+function heard() {
+  const receipt = $("receipt").dataset;
+  const notice = $("notice");
+  const before = JSON.stringify(list);
+  for (const entry of list) {
+    if (receipt.clientId === entry.id) entry.stored = +receipt.version;
+    if (notice.dataset.clientId === entry.id) {
+      refuse(entry, notice.textContent);
+      notice.textContent = "";
+      delete notice.dataset.clientId;
+    }
+  }
+  list = list.filter((entry) => (
+    entry.chat === here() ? !isThere(entry) && !(entry.stored <= $("version").value) : !entry.stored
+  ));
+  if (JSON.stringify(list) === before) show();
+  else save();
+}
+
+function refuse(entry, why) {
+  entry.error = `${words("unsent")} ${why}`;
+  announce(entry.error);
+}
+
+function next() {
+  const entry = list.find(({ error, stored }) => !error && !stored);
+  if (flight?.id === entry?.id) return;
+  clearInterval(flight?.timer);
+  flight = entry && { id: entry.id, timer: setInterval(again, LATE) };
+  if (!entry) return;
+  if (open && entry.chat === here()) tell(frame(entry));
+  else post();
+}
+
+function again() {
+  if (!flight.late) announce(words("late"));
+  flight.late = true;
+  show();
+  post();
+}
+
+function post() {
+  const entry = flying();
+  if (!entry) return;
+  const values = frame(entry);
+  htmx.ajax("POST", entry.url, { source: $("outbox"), values, swap: "none" });
+}
+
+for (const way of ["ws", "sse"]) on(`htmx:${way}:after:connection`, post);
+
+// A proxy's refusal or a server's fault has no notice. A server that is only away says 502 and above.
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  const entry = flying();
+  if (ctx.sourceElement.id !== "outbox" || !/^4|500/.test(ctx.response?.status)) return;
+  if (!entry || ctx.request.body.get("client_id") !== entry.id) return;
+  refuse(entry, words("failed"));
+  save();
+});
+
+on("chat:gone", ({ detail: texts }) => {
+  texts.push(...mine().map(({ text }) => text));
+  list = list.filter(({ chat }) => chat !== here());
+  save();
+});
+
+function show() {
+  const thread = $("thread");
+  const shown = [...thread.querySelectorAll("[data-unsent]")];
+  const elements = mine().map((entry) => fill(shown.find((one) => one.dataset.unsent === entry.id) ?? made(entry), entry));
+  for (const one of shown) if (!elements.includes(one)) one.remove();
+  const last = [...thread.children].slice(-elements.length);
+  if (elements.some((one, index) => one !== last[index])) thread.append(...elements);
+}
+
+function made({ id, text }) {
+  const element = $("unsent").content.firstElementChild.cloneNode(true);
+  element.dataset.unsent = id;
+  element.querySelector(".message-body").textContent = text.trim();
+  return element;
+}
+
+function fill(element, { id, error, stored }) {
+  const part = (selector) => element.querySelector(selector);
+  const late = flight?.id === id && flight.late;
+  element.dataset.status = error ? "unsent" : stored ? "complete" : "sending";
+  part(".reply-state").hidden = stored;
+  part(".reply-actions").hidden = !error && !late;
+  part('[value="edit"]').hidden = !error;
+  part(".state").textContent = error ?? words(late ? "late" : "sending");
+  return element;
+}
+
+onClick("[data-unsent] button", (button) => {
+  const { unsent } = button.closest("article").dataset;
+  const entry = list.find(({ id }) => id === unsent);
+  if (button.value === "again") {
+    delete entry.error;
+    if (flight?.id === unsent) {
+      flight.late = false;
+      post();
+    }
+  } else list = list.filter((one) => one !== entry);
+  if (button.value === "edit") {
+    $("prompt").value = [entry.text, $("prompt").value].filter(Boolean).join("\n\n");
+    $("prompt").dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  $("prompt").focus();
+  save();
+});
+
+// An object URL ends with a UUID (crypto.randomUUID wants https).
+function newId() {
+  const url = URL.createObjectURL(new Blob());
+  URL.revokeObjectURL(url);
+  return url.slice(-36);
+}

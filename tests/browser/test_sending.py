@@ -1,0 +1,188 @@
+"""A prompt from Enter to its place in the thread, also when the server takes its time, in real Chromium."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Person
+from tests.browser.test_chat import replies
+from tests.browser.test_composer import prompts, unsent
+from tests.browser.test_connection import watch_for_doubles
+from tests.browser.test_page import ask, box
+from tests.servers import ServerProcess
+
+LATE = 60_000  # ms
+
+
+@contextmanager
+def frozen(server: ServerProcess) -> Iterator[None]:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def stored(page: Page) -> list[str]:
+    """The prompts that a fresh page shows, once nothing waits to be sent."""
+    expect(unsent(page)).to_have_count(0, timeout=LATE)
+    page.reload()
+    return prompts(page)
+
+
+def doubles(page: Page) -> list[list[str]]:
+    return page.evaluate("window.doubles")
+
+
+def test_while_the_server_stands_still_a_prompt_waits_in_its_place_and_is_sent_once(
+    people: Callable[..., Person], mortal: ServerProcess
+) -> None:
+    page = people(server=mortal).page
+    ask(page, "/demo instant /demo echo Before")
+    page.clock.install()
+    watch_for_doubles(page)
+    with frozen(mortal):
+        box(page).fill("/demo fail Are you there?")
+        box(page).press("Enter")
+        expect(unsent(page)).to_contain_text("/demo fail Are you there?")
+        expect(unsent(page)).to_contain_text("Sending…")
+        expect(box(page)).to_have_value("")
+        expect(box(page)).to_be_focused()
+        box(page).press_sequentially("/demo fail And the next?")
+        box(page).press("Enter")
+        expect(unsent(page)).to_have_count(2)
+        expect(unsent(page).first.get_by_role("button", name="Try again")).to_be_hidden()
+        page.clock.run_for(12_000)
+        expect(unsent(page).first).to_contain_text("The server has not answered yet.")
+        expect(unsent(page).first.get_by_role("button", name="Try again")).to_be_visible()
+        expect(page.locator("#reader")).to_contain_text("The server has not answered yet.")
+        assert prompts(page) == [
+            "/demo instant /demo echo Before",
+            "/demo fail Are you there?",
+            "/demo fail And the next?",
+        ]
+    page.clock.resume()
+    expect(unsent(page)).to_have_count(0, timeout=LATE)
+    expect(replies(page)).to_have_count(3)
+    assert doubles(page) == []
+    assert stored(page) == [
+        "/demo instant /demo echo Before",
+        "/demo fail Are you there?",
+        "/demo fail And the next?",
+    ]
+
+
+def test_a_prompt_that_waits_is_there_after_a_reload_and_in_no_other_chat(
+    people: Callable[..., Person], mortal: ServerProcess
+) -> None:
+    person = people(server=mortal)
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_"]
+    page = person.page
+    ask(page, "/demo instant /demo echo Before")
+    box(page).fill("/demo fail Kept")
+    mortal.kill()
+    box(page).press("Enter")
+    expect(unsent(page)).to_contain_text("/demo fail Kept")
+    mortal.start()
+    page.reload()
+    assert stored(page) == ["/demo instant /demo echo Before", "/demo fail Kept"]
+    page.get_by_role("button", name="New chat").click()
+    expect(replies(page)).to_have_count(0)
+    assert prompts(page) == []
+
+
+def test_a_prompt_goes_on_being_sent_while_i_look_at_another_chat(
+    people: Callable[..., Person],
+) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED"]
+    page = person.page
+    ask(page, "/demo instant Another chat")
+    other = page.url
+    page.get_by_role("button", name="New chat").click()
+    page.wait_for_url(lambda url: url != other)
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.route("**/messages/", lambda route: route.abort())
+    page.goto(person.url)
+    mine = page.url
+    with page.expect_event("requestfailed", lambda request: "/messages/" in request.url):
+        box(page).fill("/demo fail Sent from afar")
+        box(page).press("Enter")
+    page.get_by_role("link", name="Another chat").first.click()
+    page.wait_for_url(other)
+    expect(unsent(page)).to_have_count(0)
+    with page.expect_response("**/messages/", timeout=LATE):
+        page.unroute("**/messages/")
+    page.goto(mine)
+    assert stored(page) == ["/demo fail Sent from afar"]
+
+
+def test_what_is_refused_says_why_and_can_be_tried_again_or_discarded(person: Person) -> None:
+    page = person.page
+    box(page).fill("x" * 200_001)
+    box(page).press("Enter")
+    expect(unsent(page)).to_contain_text("Not sent. The message has 200,001 characters")
+    expect(unsent(page)).to_have_attribute("data-status", "unsent")
+    expect(page.locator("#reader")).to_contain_text("Not sent.")
+    unsent(page).get_by_role("button", name="Edit").press("Enter")
+    expect(unsent(page)).to_have_count(0)
+    expect(box(page)).to_be_focused()
+    expect(box(page)).to_have_value("x" * 200_001)
+    box(page).press("Control+Enter")
+    expect(unsent(page)).to_contain_text("Not sent.")
+    unsent(page).get_by_role("button", name="Try again").press("Enter")
+    expect(unsent(page)).to_contain_text("Not sent.")
+    box(page).fill("/demo fail A shorter one")
+    box(page).press("Enter")
+    expect(replies(page)).to_have_count(1)
+    expect(page.locator("article").last).to_contain_text("Not sent.")
+    unsent(page).get_by_role("button", name="Discard").press("Enter")
+    expect(unsent(page)).to_have_count(0)
+    expect(box(page)).to_be_focused()
+    assert stored(page) == ["/demo fail A shorter one"]
+
+
+def test_while_the_database_is_locked_a_prompt_waits_and_says_what_to_do(
+    people: Callable[..., Person], mortal: ServerProcess
+) -> None:
+    """The server waits 20 s for the lock; after that it refuses the prompt in words."""
+    person = people(server=mortal)
+    person.allowed_errors = ["503"]
+    page = person.page
+    ask(page, "/demo instant /demo echo Before")
+    watch_for_doubles(page)
+    with closing(sqlite3.connect(mortal.data_dir / "steady.sqlite3", isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        box(page).fill("/demo fail Locked out")
+        box(page).press("Enter")
+        expect(unsent(page)).to_contain_text("Sending…")
+        expect(unsent(page).get_by_role("button", name="Try again")).to_be_visible(timeout=LATE)
+        expect(unsent(page)).to_contain_text("Not sent.", timeout=LATE)
+        database.execute("ROLLBACK")
+    unsent(page).get_by_role("button", name="Try again").click()
+    expect(unsent(page)).to_have_count(0, timeout=LATE)
+    expect(replies(page)).to_have_count(2)
+    assert doubles(page) == []
+    assert stored(page) == ["/demo instant /demo echo Before", "/demo fail Locked out"]
+
+
+def test_another_tab_with_the_same_chat_shows_a_waiting_prompt_once(person: Person) -> None:
+    page = person.page
+    ask(page, "/demo instant Two tabs")
+    other = person.tab()
+    other.goto(page.url)
+    watch_for_doubles(page)
+    watch_for_doubles(other)
+    box(page).fill("/demo fail From one tab")
+    box(page).press("Enter")
+    for tab in (page, other):
+        expect(replies(tab)).to_have_count(2)
+        expect(unsent(tab)).to_have_count(0)
+        assert doubles(tab) == []
+    assert stored(other) == ["/demo instant Two tabs", "/demo fail From one tab"]
