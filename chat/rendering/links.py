@@ -12,7 +12,8 @@ _BARE = re.compile(
     r"(?P<web>(?:https?://|www\.)[^\s<>\u3000-\u303f\uff00-\uffef]+)"
     r"|(?P<mail>(?>[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})(?<!-)(?!_)))"
 )
-_TRAILING = re.compile(r"(?:[?!.,:*_~'\"“”’…]|&[a-zA-Z]+;|;)+\Z")
+_TRAILING = frozenset("?!.,:;*_~'\"“”’…")
+_LONGEST_ENTITY = 34  # "&CounterClockwiseContourIntegral;" is the longest name that HTML has
 
 
 def is_web_address(url: str) -> bool:
@@ -52,16 +53,22 @@ def text_html(text: str) -> str:
 
 
 def _trim(url: str) -> str:
-    """Drop punctuation that ends the sentence and not the URL, and a bracket opened before it."""
-    while True:
-        shorter = _TRAILING.sub("", url)
-        if shorter.endswith(")") and shorter.count(")") > shorter.count("("):
-            surplus = shorter.count(")") - shorter.count("(")
-            closing = len(shorter) - len(shorter.rstrip(")"))
-            shorter = shorter[: len(shorter) - min(surplus, closing)]
-        if shorter == url:
-            return url
-        url = shorter
+    """Drop punctuation that ends the sentence and not the URL, and a bracket opened before it. One pass from
+    the end."""
+    end = len(url)
+    surplus = url.count(")") - url.count("(")
+    while end:
+        last = url[end - 1]
+        if last == ")" and surplus > 0:
+            surplus -= 1
+        elif last not in _TRAILING:
+            break
+        end -= 1
+        if last == ";":
+            entity = url.rfind("&", max(0, end - _LONGEST_ENTITY), end)
+            if entity >= 0 and url[entity + 1 : end].isascii() and url[entity + 1 : end].isalpha():
+                end = entity
+    return url[:end]
 
 
 def _address(shown: str, *, is_mail: bool) -> str:

@@ -50,7 +50,7 @@ _TOKEN = re.compile(
 # "- > 25" is an item that says "more than 25", not a quotation.
 _COMPARISON = re.compile(r"^([ \t]*(?:[-+*]|\d{1,9}[.)])[ \t]+)>(?=[ \t]?=?[ \t]?[$€£]?\d)", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t>]*\n")
-_LINE_LEAD = re.compile(r"[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*\Z")
+_LINE_LEAD = re.compile(r"[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*")
 _MATH_SIGN = re.compile(r"[\\^_=+*<>{}|]")
 
 _CLOSERS = {"$$": "$$", "\\[": "\\]"}
@@ -89,7 +89,7 @@ def mask_math(text: str) -> str:
         return text
     out: list[str] = []
     done = pos = 0
-    closers = _Closers(text)
+    closers, lines = _Closers(text), _Lines(text)
     while token := _TOKEN.search(text, pos):
         start, pos = token.start(), token.end()
         if token["fence"]:
@@ -98,7 +98,7 @@ def mask_math(text: str) -> str:
         if token["ticks"]:
             pos = _end_of_code_span(text, token["ticks"], pos)
             continue
-        if found := _formula(text, token.group(), start, closers):
+        if found := _formula(text, token.group(), start, closers, lines):
             replacement, pos = found
         elif "$" in token.group() and token.group()[0] == "$":
             replacement = _DOLLAR * len(token.group())
@@ -117,7 +117,7 @@ def unclosed_formula(text: str) -> int:
     if "$$" not in text and "\\[" not in text:
         return len(text)
     pos = 0
-    closers = _Closers(text)
+    closers, lines = _Closers(text), _Lines(text)
     while token := _TOKEN.search(text, pos):
         start, pos = token.span()
         opener = token.group()
@@ -126,12 +126,12 @@ def unclosed_formula(text: str) -> int:
         elif token["ticks"]:
             pos = _end_of_code_span(text, token["ticks"], pos)
         elif opener in _CLOSERS:
-            line = text.rfind("\n", 0, start) + 1
+            begins_line = lines.begins(start)
             end = closers.find(_CLOSERS[opener], pos, _LONGEST_BLOCK)
             if end >= 0:
                 pos = end + 2
-            elif len(text) - pos < _LONGEST_BLOCK and _LINE_LEAD.match(text, line, start):
-                return line
+            elif len(text) - pos < _LONGEST_BLOCK and begins_line:
+                return lines.start
     return len(text)
 
 
@@ -188,6 +188,29 @@ class _Closers:
         return end
 
 
+class _Lines:
+    """Tells from left to right what begins a line, and looks at no character twice."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.start = 0  # of the line last asked for
+        self._lead_end = self._end_of_lead()
+        self._seen = 0
+
+    def begins(self, index: int) -> bool:
+        """Whether only blanks and the markers of items are before `index` on its line."""
+        newline = self.text.rfind("\n", self._seen, index)
+        self._seen = max(self._seen, index)
+        if newline >= 0:
+            self.start = newline + 1
+            self._lead_end = self._end_of_lead()
+        return self._lead_end >= index
+
+    def _end_of_lead(self) -> int:
+        lead = _LINE_LEAD.match(self.text, self.start)
+        return lead.end() if lead else self.start
+
+
 def _without_wide_table(row: re.Match[str]) -> str:
     return row[0].replace("-", _HYPHEN) if row[0].count("|") > _MOST_COLUMNS else row[0]
 
@@ -199,21 +222,21 @@ def _end_of_fence(text: str, fence: str, pos: int) -> int:
 
 
 def _end_of_code_span(text: str, ticks: str, pos: int) -> int:
-    closer = re.compile(rf"(?<!`){ticks}(?!`)")
+    closer = re.compile(rf"(?<!`)`{{{len(ticks)}}}(?!`)")
     found = closer.search(text, pos, pos + _LONGEST_CODE_SPAN)
     return found.end() if found and not _BLANK_LINE.search(text, pos, found.start()) else pos
 
 
-def _formula(text: str, opener: str, start: int, closers: _Closers) -> tuple[str, int] | None:
+def _formula(text: str, opener: str, start: int, closers: _Closers, lines: _Lines) -> tuple[str, int] | None:
     """The masked formula that opens at `start`, and where it ends; None if none does."""
     inside = start + len(opener)
     match opener:
         case "$$":
             end = closers.find(_CLOSERS[opener], inside, _LONGEST_BLOCK)
-            return _block(text, start, inside, end, ("$$", "$$"))
+            return _block(text, lines.begins(start), inside, end, ("$$", "$$"))
         case "\\[":
             end = closers.find(_CLOSERS[opener], inside, _LONGEST_BLOCK)
-            return _block(text, start, inside, end, ("$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$"))
+            return _block(text, lines.begins(start), inside, end, ("$" + _OPEN_SQUARE, _CLOSE_SQUARE + "$"))
         case "\\(":
             end = closers.find("\\)", inside, _LONGEST_INLINE)
             if end < 0 or not text[inside:end].strip() or _BLANK_LINE.search(text, inside, end):
@@ -224,11 +247,13 @@ def _formula(text: str, opener: str, start: int, closers: _Closers) -> tuple[str
     return None
 
 
-def _block(text: str, start: int, inside: int, end: int, marks: tuple[str, str]) -> tuple[str, int] | None:
+def _block(
+    text: str, begins_line: bool, inside: int, end: int, marks: tuple[str, str]
+) -> tuple[str, int] | None:
     if end < 0 or not text[inside:end].strip():
         return None
     tex = text[inside:end].replace("$", _DOLLAR)
-    if _LINE_LEAD.match(text, text.rfind("\n", 0, start) + 1, start):
+    if begins_line:
         tex = tex.replace("\n", _NEWLINE)  # nothing in it can end the paragraph
     elif _BLANK_LINE.search(tex):
         return None

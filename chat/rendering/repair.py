@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # Markers alone: the next character decides. A digit may begin "1. ".
 _MARKERS_ONLY = re.compile(
-    r"[ \t>]*(?:[-+*][ \t]+)*(?:\d{1,9}(?:[.)][ \t]*)?)?[-+*_=~`#|:<\\ \t>]*(?:!?\[[ xX^]?\]?[ \t]*)?\Z"
+    r"[ \t>]*+(?:[-+*][ \t]++)*+(?:\d{1,9}(?:[.)][ \t]*+)?)?[-+*_=~`#|:<\\ \t>]*+(?:!?\[[ xX^]?\]?[ \t]*+)?\Z"
 )
 _FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*(?:`{3,}[^`]*|~{3,}.*)\Z")
 _FENCE_END = re.compile(r"[ \t>]*[`~]*[ \t]*\Z")
@@ -29,6 +29,9 @@ _PLAIN_END = re.compile(r"[^\W_][,;.]?[ ]?\Z")
 
 _HALF_MAIL = re.compile(r"@[A-Za-z0-9.-]*\Z")
 _NUMBERS = re.compile(r"[\d ,–-]+\Z")  # in brackets: a citation
+_DIGITS_TO_END = re.compile(r"\d+\Z")
+_LINE_LEAD = re.compile(r"\s*\Z")
+_LONGEST_LEAD = 100  # of blanks before a definition
 _FIRST_CJK = "\u2e80"  # from here on words have no spaces between them
 
 _MOST_OPEN = 16
@@ -116,10 +119,13 @@ def _hold_header(head: str) -> str:
 
 
 def _first_pipe(line: str) -> int:
-    pipe = line.find("|")
-    while pipe >= 0 and (line[pipe - 1 : pipe] == "\\" or line.count("`", 0, pipe) % 2):
-        pipe = line.find("|", pipe + 1)
-    return pipe
+    begin, in_code = 0, False
+    while (pipe := line.find("|", begin)) >= 0:
+        in_code ^= line.count("`", begin, pipe) % 2 == 1
+        if not in_code and line[pipe - 1 : pipe] != "\\":
+            return pipe
+        begin = pipe + 1
+    return -1
 
 
 class _Repair:
@@ -167,6 +173,11 @@ class _Repair:
         self.end = start
         return start
 
+    def line_start(self, index: int) -> int:
+        """Where the line of `index` starts, or so far before it that it matters no more."""
+        least = max(0, index - _LONGEST_LEAD)
+        return max(least, self.text.rfind("\n", least, index) + 1)
+
     def escape(self, mark: str, start: int, end: int) -> int:
         if mark == "\\" or (mark == "\\\n" and end == len(self.text)):
             return self.hold(start)
@@ -180,7 +191,7 @@ class _Repair:
         return close + 2
 
     def code_span(self, ticks: str, start: int, end: int) -> int:
-        closer = re.compile(rf"(?<!`){ticks}(?!`)")
+        closer = re.compile(rf"(?<!`)`{{{len(ticks)}}}(?!`)")
         close = None if ticks in self.absent else closer.search(self.text, end)
         if close:
             return close.end()
@@ -196,7 +207,7 @@ class _Repair:
         if mark == "$" and (following.isspace() or self.text[start - 1 : start].isalnum()):
             return end
         if mark == "$" and following.isdigit():  # a price, or a short formula
-            return self.hold(start) if self.text[end:].isdigit() else end
+            return self.hold(start) if _DIGITS_TO_END.match(self.text, end) else end
         close = -1 if mark in self.absent else self.text.find(mark, end)
         if close >= 0:
             return close + len(mark)
@@ -229,8 +240,8 @@ class _Repair:
                 return self.hold(start)
         elif (
             following == ":"
-            and not text[text.rfind("\n", 0, start) + 1 : start].strip()
-            and "\n" not in text[start:]
+            and _LINE_LEAD.match(text, self.line_start(start), start)
+            and text.find("\n", start) < 0
         ):
             return self.hold(start)  # a definition, which shows nothing
         elif following:

@@ -110,6 +110,7 @@ class _Writer:
     ) -> None:
         self.text = text
         self.encoded = text.encode()
+        self.last = len(self.encoded.rstrip(b"> \t\n"))
         self.notes = notes
         self.colour = colour
         self.growing = growing
@@ -151,8 +152,10 @@ class _Writer:
             else:
                 self.inline(name, value)
         if not self.text.isascii():
+            characters = octets = 0
             for block in self.spine:
-                block.start = len(self.encoded[: block.start].decode())
+                characters += len(self.encoded[octets : block.start].decode())
+                octets, block.start = block.start, characters
         return Written(self.blocks, self.spine, self.lists)
 
     def resolve(self, link: Any) -> tuple[str, str] | None:
@@ -329,7 +332,7 @@ class _Writer:
         code = unmask("".join(self.code or ())).removesuffix("\n")
         self.code = None
         block.closed = self.is_closed(block, place)
-        is_open = self.growing and not block.closed and not self.encoded[place["end"] :].strip(b"> \t\n")
+        is_open = self.growing and not block.closed and place["end"] >= self.last
         if language_of(block.info).lower() == "math" and not is_open:
             self.out += "<p>", math_html(code, display=True), "</p>"
         else:

@@ -1,0 +1,85 @@
+"""Text that is dear for careless code, as units to be repeated, and how its cost is measured."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+# What some rule of ours or of the parser's looks for, and what ends it early or late.
+# ruff: noqa: SIM905
+ATOMS = [
+    *"a|1|[|]|(|)|![|`|```|~~~|$|$$|*|**|_|~~|#|:|.|;|<|=|{|}|^|!|/|'|@|+|&|,|…".split("|"),
+    *r"\( \) \[ \] \ \| x\ :// %2 &amp; <a <!-- [^a] [a]: http://a.b www. a@b.c".split(),
+    *(
+        "- ",
+        "> ",
+        "* ",
+        "1. ",
+        "# ",
+        " é",
+        "- [ ] ",
+        "- * ",
+        "[a]: /b",
+        '"',
+        "|",
+        "|-|",
+        " ",
+        "\t",
+        "\n",
+        "\n\n",
+    ),
+    *("\n\n", "  ", "  \n", "\r", "\u0301", "\n    ", "\n- ", "\n> ", "\n|", "\n```", "\n```\n", "\n$$\n"),
+    *("> ```\n\n", "- ```\n\n", "\x00"),
+]
+
+# What was found once.
+FOUND = {
+    "an address with trailing dots": ("http://a.b/c", "."),
+    "an address with trailing entities": ("http://a.b/c", "&amp;"),
+    "an address with trailing brackets": ("http://a.b/c", ".)"),
+    "spaces": ("", " "),
+    "spaces with an end": ("x ", " "),
+    "definitions on one line": ("", "[a]:"),
+    "prices": ("", "$1"),
+    "escaped pipes": ("", "\\|"),
+    "display formulas on one line": ("", "$$ a"),
+    "display formulas on a line of markers": ("- " * 500, "$$ a"),
+    "fences in quotations": ("", "> ```\n\n"),
+    "backticks": ("", "`"),
+    "quotations in quotations and a word of another script": ("é ", ">"),
+}
+
+
+def grown(unit: str, size: int, before: str = "") -> str:
+    return (before + unit * (size // len(unit) + 1))[:size]
+
+
+def units(seed: int, count: int) -> Iterator[str]:
+    """Each atom, then combinations."""
+    yield from ATOMS
+    source = random.Random(seed)
+    for _ in range(count):
+        yield "".join(source.choice(ATOMS) for _ in range(source.randint(2, 4)))
+
+
+def once(work: Callable[[str], object], text: str) -> float:
+    """Seconds of this thread's CPU, whatever else the machine does."""
+    began = time.thread_time()
+    work(text)
+    return time.thread_time() - began
+
+
+def cost(work: Callable[[str], object], text: str) -> float:
+    """The least of three runs: a cold cache and a new page of memory cost too."""
+    return min(once(work, text) for _ in range(3))
+
+
+def assert_linear(work: Callable[[str], object], unit: str, size: int, before: str = "") -> None:
+    """Four times the input may take eight times as long: linear work takes four, quadratic sixteen. What
+    costs next to nothing says nothing."""
+    text, longer = grown(unit, size, before), grown(unit, 4 * size, before)
+    if once(work, longer) < 0.03:
+        return
+    small, large = cost(work, text), cost(work, longer)
+    assert large <= max(0.03, 8 * small), f"{before[:40]!r} + n * {unit!r}: {small:.3f} s, then {large:.3f} s"

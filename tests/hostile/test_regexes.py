@@ -1,0 +1,142 @@
+"""Every regular expression of ours that sees foreign text takes linear time.
+
+They are found by the modules' values, and by the source where they are written in functions. How one is used
+decides how it is tried: what is only matched at a place is not searched for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import chat
+from tests.hostile.inputs import ATOMS, assert_linear
+
+ROOT = Path(chat.__file__).parent
+SIZE = 12_000
+
+# What an expression is given at most, in characters, where that is less than a page of text.
+BOUNDED: dict[str, int] = {}
+
+# Made of foreign text at the place of use, where they are tried by `test_rendering`.
+MADE_THERE = {"chat/rendering/repair.py", "chat/rendering/math.py"}
+
+
+def modules() -> Iterator[str]:
+    for found in pkgutil.walk_packages([str(ROOT)], "chat."):
+        if ".migrations" not in found.name:
+            yield found.name
+
+
+def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
+    match value:
+        case re.Pattern() if isinstance(value.pattern, str):
+            yield value
+        case dict():
+            for item in value.values():
+                yield from patterns_in(item)
+        case list() | tuple() | set() | frozenset():
+            for item in value:
+                yield from patterns_in(item)
+
+
+def collected() -> dict[str, re.Pattern[str]]:
+    found: dict[str, re.Pattern[str]] = {}
+    for name in modules():
+        module = importlib.import_module(name)
+        for value in list(vars(module).values()):
+            for pattern in patterns_in(value):
+                found.setdefault(pattern.pattern, pattern)
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "re"):
+                continue
+            pattern = node.args[0]
+            if isinstance(pattern, ast.Constant) and isinstance(pattern.value, str):
+                flags = re.DOTALL if len(node.args) > 2 or "DOTALL" in ast.dump(node) else 0
+                found.setdefault(pattern.value, re.compile(pattern.value, flags))
+    return found
+
+
+SOURCES = "\n".join(path.read_text() for path in sorted(ROOT.rglob("*.py")))
+PATTERNS = collected()
+
+
+def names_of(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        name
+        for module in modules()
+        for name, value in vars(importlib.import_module(module)).items()
+        if value is pattern
+    ]
+
+
+def is_only_matched(pattern: re.Pattern[str]) -> bool:
+    """Whether every use of it begins at a given place."""
+    names = names_of(pattern)
+    uses = {use for name in names for use in re.findall(rf"\b{name}\.(\w+)\(", SOURCES)}
+    loose = any(re.search(rf"\b{name}\b(?!\.|:| =)", SOURCES.replace(f"import {name}", "")) for name in names)
+    return bool(uses) and uses <= {"match", "fullmatch"} and not loose
+
+
+def runs(pattern: re.Pattern[str]) -> list[Callable[[str], object]]:
+    if is_only_matched(pattern):
+        return [pattern.match, pattern.fullmatch]
+    return [lambda text: sum(1 for _ in pattern.finditer(text))]
+
+
+def units(pattern: re.Pattern[str]) -> list[str]:
+    """The characters and runs of text that the expression itself speaks of, and what others look for."""
+    plain = re.sub(r"\\[bBdDsSwWzZA]|[()\[\]{}?*+^$|]", " ", pattern.pattern)
+    words = {word.replace("\\", "") for word in plain.split()}
+    letters = {letter for word in words for letter in word}
+    source = random.Random(pattern.pattern)
+    own = sorted({*words, *letters} - {""})
+    mixed = [
+        "".join(source.choice([*own, " ", "a", "\n"]) for _ in range(source.randint(2, 4))) for _ in range(20)
+    ]
+    return [*ATOMS, *own[:60], *mixed]
+
+
+def test_the_expressions_are_found() -> None:
+    assert len(PATTERNS) > 40
+
+
+def test_no_expression_is_made_of_foreign_text_elsewhere() -> None:
+    made = set()
+    for path in ROOT.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        inside = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        for function in inside:
+            for node in ast.walk(function):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and isinstance(node.func.value, ast.Name)
+                    and node.func.value.id == "re"
+                    and node.args
+                    and not isinstance(node.args[0], ast.Constant)
+                    and node.func.attr != "escape"
+                ):
+                    made.add(str(path.relative_to(ROOT.parent)))
+    assert made - MADE_THERE <= {"chat/pipeline/transform.py"}, "its pattern is the administrator's"
+
+
+@pytest.mark.parametrize("number", range(len(PATTERNS)))
+def test_an_expression_is_linear(number: int) -> None:
+    source = sorted(PATTERNS)[number]
+    pattern = PATTERNS[source]
+    size = min(SIZE, BOUNDED.get(source, SIZE))
+    for run in runs(pattern):
+        for unit in units(pattern):
+            assert_linear(run, unit, size)
+            assert_linear(run, unit, size, "a@" if "@" in source else "<")

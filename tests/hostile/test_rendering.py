@@ -1,0 +1,95 @@
+"""No text takes more than linear time on its way to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import pytest
+
+from chat.rendering import incremental
+from chat.rendering.incremental import IncrementalRenderer
+from chat.rendering.links import text_html
+from chat.rendering.markdown import render_blocks
+from chat.rendering.math import mask_math, math_html, unclosed_formula
+from chat.rendering.patches import grow, replace_blocks
+from chat.rendering.repair import visible
+from chat.rendering.sanitise import sanitise
+from tests.hostile.inputs import FOUND, assert_linear, cost, units
+
+
+def plain(code: str, info: str) -> str:
+    """Colours are made elsewhere (`test_colours`)."""
+    return escape(code, quote=False)
+
+
+def whole(text: str) -> None:
+    render_blocks(text, colour=plain)
+
+
+def streamed(step: int) -> Callable[[str], None]:
+    def stream(text: str) -> None:
+        renderer = IncrementalRenderer()
+        for at in range(0, len(text), step):
+            renderer.feed(text[at : at + step])
+            renderer.patches()
+        renderer.finish()
+
+    return stream
+
+
+# By name: the work, how much text is the smaller input, and how many combinations are tried.
+WORK: dict[str, tuple[Callable[[str], object], int, int]] = {
+    "links": (text_html, 50_000, 100),
+    "half a paragraph": (lambda text: visible(text, "Paragraph"), 25_000, 50),
+    "half a table": (lambda text: visible(text, "Table"), 25_000, 50),
+    "masking": (mask_math, 50_000, 100),
+    "open formulas": (unclosed_formula, 50_000, 100),
+    "a formula": (lambda text: math_html(text, display=True), 1_900, 100),
+    "sanitising": (sanitise, 25_000, 50),
+    "whole": (whole, 25_000, 50),
+    "streamed in large pieces": (streamed(4_000), 25_000, 20),
+    "streamed in small pieces": (streamed(61), 10_000, 20),
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "highlight", plain)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_what_was_found_once_is_linear(name: str) -> None:
+    work, size, _ = WORK[name]
+    for before, unit in FOUND.values():
+        assert_linear(work, unit, size, before)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_time_grows_with_the_text_and_not_with_its_square(name: str) -> None:
+    work, size, count = WORK[name]
+    for unit in units(len(name), count):
+        assert_linear(work, unit, size)
+        assert_linear(work, unit, size, "x")
+
+
+def test_a_reply_in_which_every_block_changes_is_compared_in_linear_time() -> None:
+    """As when the last line defines what all the lines before it refer to."""
+
+    def compare(count: int) -> float:
+        old = [f"<p>[a] {n}</p>" for n in range(count)]
+        new = [f'<p><a href="/a">a</a> {n}</p>' for n in range(count + 1)]
+        mixed = [text for pair in zip(old, new, strict=False) for text in pair]
+        return cost(lambda _: (replace_blocks(old, new), replace_blocks(old, mixed), grow("", "")), "")
+
+    assert compare(20_000) <= 8 * max(compare(5_000), 0.01)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["a\n\n[a]\n\n" * 2_000 + "[a]: /b\n", "[^a]\n\n" * 2_000 + "[^a]: b\n", "- a\n\n" * 4_000 + "[a]: /b\n"],
+)
+def test_a_definition_at_the_end_costs_no_more_than_its_text(source: str) -> None:
+    streamed(997)(source)
+    half = source[: len(source) // 4] + source[-10:]
+    assert cost(streamed(997), source) <= 8 * max(cost(streamed(997), half), 0.03)
