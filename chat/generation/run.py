@@ -18,6 +18,7 @@ from django.utils import timezone
 from chat.database import run_unit
 from chat.generation import lease
 from chat.generation.context import NotSentError, Prepared, begin
+from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.policy import policy_for
 from chat.live.hints import hints
@@ -46,7 +47,7 @@ from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
-MAX_REPLY_CHARS = 8_000_000
+MAX_REPLY_CHARS = 2_000_000  # four times what the largest model writes; what is cut is said (`length`)
 LESS = 0.6  # of a request that was too long, at most, for the one attempt with less
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
@@ -187,6 +188,7 @@ class Run:
         ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
         provider = await ready_provider(prepared.account)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
+        flow = Flow(lambda: len(hub.logs))
         try:
             async with aclosing(stream) as events:
                 async for event in events:
@@ -213,10 +215,11 @@ class Run:
                             ending.rejection = reason
                         case Reset():
                             pass  # only before the first output, so there is nothing to take back
-                    await self._journal.room(record)
-                    if self._log.length > MAX_REPLY_CHARS:
+                    if self._log.length >= MAX_REPLY_CHARS:
                         ending.failed(Status.LENGTH, "", "")
                         return
+                    await self._journal.room(record)
+                    await flow.piece()
         finally:
             ending.usage = meter.usage
 
@@ -232,7 +235,8 @@ class Run:
             self._shared = self._log.length
 
     def _append(self, kind: str, text: str) -> None:
-        self._log.append(kind, _storable(text))
+        """Takes the text up to the limit of a reply, before anything else is done with it."""
+        self._log.append(kind, _storable(text[: MAX_REPLY_CHARS - self._log.length]))
         hub.wake(self.id)
 
     def _share(self) -> None:

@@ -23,6 +23,8 @@ from chat.providers.events import (
     Usage,
 )
 
+_LONGEST_COUNTED = 1_000_000  # characters of one piece: nothing else runs while they are counted
+
 
 class Meter:
     """The numbers of one stream, right at any moment: also after a stop, an error or a cut.
@@ -94,7 +96,7 @@ class Meter:
             case TextDelta(text):
                 self._grow(text)
             case ReasoningDelta(text):
-                self._reasoning.feed(text)
+                self._reasoning.feed(text[:_LONGEST_COUNTED])
                 self._grow(text)
             case ToolCallDelta():
                 self._grow((event.name or "") + event.arguments)
@@ -122,7 +124,7 @@ class Meter:
         if self.first_output is None:
             self.first_output = asyncio.get_running_loop().time()
         self.characters += len(text)
-        self._counter.feed(text)
+        self._counter.feed(text[:_LONGEST_COUNTED])
 
     def _reset(self) -> None:
         self.first_output, self.characters, self._reported = None, 0, None

@@ -16,6 +16,7 @@ from pytest_django.fixtures import Settings
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation import lease
+from chat.generation import run as run_module
 from chat.generation.journal import Journal, Record
 from chat.generation.run import Run
 from chat.live.hub import hub
@@ -102,6 +103,34 @@ async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User
     assert done.input_tokens and done.output_tokens
     assert not done.usage_estimated
     assert done.cost == (done.input_tokens * Decimal(1000) + done.output_tokens * Decimal(2000)) / 1_000_000
+
+
+async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
+    person: User, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifteen megabytes at once were stored whole, and rendered for twenty seconds."""
+    monkeypatch.setattr(run_module, "MAX_REPLY_CHARS", 1_000)
+    (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
+
+    async def stream(self: object, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+        yield TextDelta("Hello ")
+        yield TextDelta("x" * 100_000)
+        raise AssertionError("more was asked for")
+
+    monkeypatch.setattr("chat.providers.demo.DemoProvider.stream", stream)
+    longest = 0
+    append = ReplyLog.append
+
+    def watched(self: ReplyLog, kind: str, text: str) -> None:
+        nonlocal longest
+        longest = max(longest, len(text))
+        append(self, kind, text)
+
+    monkeypatch.setattr(ReplyLog, "append", watched)
+    await Run(generation.pk, journal)()
+    done = await again(generation)
+    assert (done.status, len(done.message.text)) == (Status.LENGTH, 1_000)
+    assert longest <= 1_000
 
 
 async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, journal: Journal) -> None:

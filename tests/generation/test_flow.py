@@ -1,0 +1,30 @@
+"""A reply that comes too fast waits; one that comes as models write never does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chat.generation.flow import BURST, LEAST_PER_SECOND, MOST_PER_SECOND, Flow
+from tests.pipeline.virtual_time import in_virtual_time
+
+
+@pytest.mark.parametrize("running", [1, 4, 8, 200])
+@in_virtual_time
+async def test_a_flood_of_letters_is_slowed_to_its_share(running: int) -> None:
+    flow, loop = Flow(lambda: running), asyncio.get_running_loop()
+    for _ in range(20_000):
+        await flow.piece()
+    pace = max(LEAST_PER_SECOND, MOST_PER_SECOND / running)
+    assert (20_000 - 2 * BURST) / pace <= loop.time() <= 20_000 / pace
+
+
+@in_virtual_time
+async def test_two_hundred_replies_at_the_pace_of_models_never_wait() -> None:
+    flow, loop = Flow(lambda: 200), asyncio.get_running_loop()
+    for _ in range(5_000):
+        await asyncio.sleep(1 / 200)
+        before = loop.time()
+        await flow.piece()
+        assert loop.time() == before
