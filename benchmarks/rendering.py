@@ -19,6 +19,7 @@ from django.conf import settings
 from markdown_it import MarkdownIt
 
 from chat.rendering.code import highlight
+from chat.rendering.colours import colours
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.markdown import render_markdown
 
@@ -32,6 +33,7 @@ COLUMNS = (
     "whole by render_markdown, CPU ms", "patches, kB", "whole, kB", "raw text, kB",
 )  # fmt: skip
 PLAIN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+colours.patience = 60.0
 COLOURED = MarkdownIt("commonmark", {"highlight": lambda code, info, _: highlight(code, info)})
 COLOURED.enable(["table", "strikethrough"])
 

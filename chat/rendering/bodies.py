@@ -10,6 +10,7 @@ from threading import Lock
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from chat.rendering.colours import missing, pass_on
 from chat.rendering.markdown import render_markdown
 
 
@@ -23,13 +24,17 @@ class Bodies:
         self._lock = Lock()
 
     def html(self, text: str, id_prefix: str) -> SafeString:
-        """What `render_markdown` makes of the two."""
+        """What `render_markdown` makes of the two. It is not kept while colours are missing in it."""
         key = (get_language(), text, id_prefix)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        html = render_markdown(text, id_prefix=id_prefix)
+        with missing() as answers:
+            html = render_markdown(text, id_prefix=id_prefix)
+        if answers:
+            pass_on(answers)
+            return html
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = html

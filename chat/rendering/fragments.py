@@ -65,13 +65,18 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
 def message_in_place(finished: Message) -> str:
     """A finished message over what the page has of it. What is typed in its form, the focus, and the answer
     to a request that comes from it find their elements again."""
+    in_place = partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
+    return body_in_place(finished) + in_place
+
+
+def body_in_place(finished: Message) -> str:
+    """A finished message's text over what the page has of it."""
     body = (
         escape(finished.text)
         if finished.reply is None
         else bodies.html(finished.text, dom.footnotes(finished.pk))
     )
-    in_body = partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
-    return in_body + partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
+    return partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
 
 
 def conversation_state(conversation: Conversation, running: Message | None, *, drops: bool = False) -> str:

@@ -19,7 +19,8 @@ from html import escape
 
 from pyromark import reference_definitions
 
-from chat.rendering.code import highlight, may_hold_code
+from chat.rendering.code import CODE_CLOSE, code_open, highlight
+from chat.rendering.colours import Answer, missing
 from chat.rendering.markdown import render_blocks
 from chat.rendering.math import unclosed_formula
 from chat.rendering.patches import (
@@ -44,6 +45,10 @@ __all__ = ["IncrementalRenderer", "Patch"]
 _LIGHT, _HEAVY = 4_096, 32_768
 _MARKS = ("[", "*", "_", "`", "$", "<", ">", "~", "|", "\\", "!", "- ", "+ ", ". ", ") ")
 _MUCH_TEXT = 24_000  # takes about 10 ms
+
+# What may be spent on one reply: parsed characters, counted where many are parsed at once. Past this the page
+# waits for more text, or for the end. Ordinary replies need a tenth.
+_FREE_WORK, _WORK_PER_CHARACTER = 1_000_000, 64
 
 _MOST_CONTAINERS = 24
 # Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
@@ -95,6 +100,7 @@ class IncrementalRenderer:
         self._notes = Notes(id_prefix)
         self._definitions: dict[str, tuple[str, str]] = {}
         self._colours: dict[tuple[str, str], str] = {}
+        self._late: dict[tuple[str, str, int], Answer] = {}  # by the block from which on the code may be
         self._finished: list[str] = []  # HTML of top-level blocks
         self._past = _Pieces()  # source of the open block before the window
         self._done = _Pieces()  # HTML of the open block before the window
@@ -112,6 +118,8 @@ class IncrementalRenderer:
         self._context = ""  # kind of the block at the end
         self._plain = False
         self._blanks = ""  # at the end of the window, not shown yet
+        self._length = 0  # of all that was fed
+        self._work = 0  # done for it
 
     @property
     def source(self) -> str:
@@ -119,31 +127,39 @@ class IncrementalRenderer:
         return "".join(self._fed)
 
     def takes_long(self, text: str) -> bool:
-        """Whether `patches`, once `text` is fed, may take more than a few milliseconds: it is much, or code
-        may end in it, which is coloured then (the first of a language loads its lexer: 2 to 300 ms)."""
-        coming = "".join([self._window, *self._pending, text])
-        return len(coming) > _MUCH_TEXT or may_hold_code(coming)
+        """Whether `patches`, once `text` is fed, may take more than a few milliseconds."""
+        return len(self._window) + sum(map(len, self._pending)) + len(text) > _MUCH_TEXT
 
     def feed(self, text: str) -> None:
         """Take more source text; only stores it."""
         self._fed.append(text)
+        self._length += len(text)
         text, self._half = split_unfinished(self._half + text)
         if text:
             self._pending.append(clean_source(text))
 
     def patches(self) -> list[Patch]:
         """The smallest patches that bring a viewer from the state of the last call to now."""
+        late = self._recolour() if self._late else []
         if not self._pending:
-            return []
+            return late
+        return late + self._take_pending()
+
+    def _take_pending(self) -> list[Patch]:
         new = "".join(self._pending)
         self._pending.clear()
         self._window += new
         if self._plain and self._goes_on_plainly(new):
             return self._append_plain(new)
         self._end_plain()
-        if len(self._window) - self._rendered < self._least_growth:
+        if len(self._window) - self._rendered < self._least_growth or self._is_overdrawn():
             return []
         return self._render()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was fed yet."""
+        return not self._length
 
     def snapshot(self) -> str:
         """The HTML inside the body as the last call of `patches` or `finish` left it."""
@@ -154,8 +170,10 @@ class IncrementalRenderer:
         is only touched where its HTML differs."""
         self._end_plain()
         shown = [*self._finished, *split_elements(str(self._done) + self._tail)]
+        self._late.clear()
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
+        self._late = {(info, code, 0): answer for (info, code, _), answer in self._late.items()}
         self._finished, self._done, self._past, self._tail = whole, _Pieces(), _Pieces(), ""
         self._containers, self._frame, self._window = [], _Frame(), ""
         self._complete = self._rendered = self._least_growth = 0
@@ -163,6 +181,13 @@ class IncrementalRenderer:
         if shown[:finished] == whole[:finished]:
             return grow("".join(shown[finished:]), "".join(whole[finished:])) or []
         return replace_blocks(shown, whole)
+
+    def _is_overdrawn(self) -> bool:
+        return self._work > _FREE_WORK + _WORK_PER_CHARACTER * self._length
+
+    def _spend(self, characters: int) -> None:
+        if characters > _LIGHT:
+            self._work += characters
 
     def _goes_on_plainly(self, new: str) -> bool:
         if self._context == "Fence":
@@ -237,6 +262,7 @@ class IncrementalRenderer:
         new = step.moved + self._tail
         patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
         if patches is None:
+            self._spend(step.length)
             patches = grow(step.done + step.tail, step.done + new) or []
         if goes_on:
             self._begin_plain()
@@ -246,6 +272,7 @@ class IncrementalRenderer:
         return "".join(self._blocks(self._write(source)))
 
     def _write(self, source: str) -> Written:
+        self._spend(len(self._frame.source) + len(source))
         return write(
             self._frame.source + source,
             self._notes,
@@ -258,11 +285,44 @@ class IncrementalRenderer:
     def _blocks(self, written: Written) -> list[str]:
         return [sanitise(block) if block else "" for block in written.blocks]
 
+    @property
+    def uncoloured(self) -> list[Answer]:
+        """The colours that code in it waits for; `patches` brings them once they are there."""
+        return list(self._late.values())
+
     def _colour(self, code: str, info: str) -> str:
-        key = (info, code)
-        if key not in self._colours:
-            self._colours[key] = highlight(code, info)
-        return self._colours[key]
+        if html := self._colours.get((info, code)):
+            return html
+        with missing() as answers:
+            html = highlight(code, info)
+        if answers:
+            self._late[info, code, len(self._finished)] = answers[0]
+        else:
+            self._colours[info, code] = html
+        return html
+
+    def _recolour(self) -> list[Patch]:
+        """The finished blocks whose colours have come since."""
+        changed: set[int] = set()
+        for (info, code, begin), answer in list(self._late.items()):
+            if not answer.done() or begin == len(self._finished):
+                continue
+            del self._late[info, code, begin]
+            if (html := answer.result()) is None:
+                continue
+            self._colours[info, code] = html
+            plain = code_open(info) + escape(code, quote=False) + CODE_CLOSE
+            coloured = code_open(info) + html + CODE_CLOSE
+            found = [i for i in range(begin, len(self._finished)) if plain in self._finished[i]]
+            for index in found:
+                self._finished[index] = self._finished[index].replace(plain, coloured)
+            changed.update(found)
+            if not found:  # it is in the open block
+                self._late[info, code, len(self._finished)] = answer
+        return [
+            Patch("outerHTML", f"> :nth-child({index + 1})", self._finished[index])
+            for index in sorted(changed)
+        ]
 
     def _advance(self, end: int) -> _Step | None:
         """Parse the complete lines of the window and move what is finished out of it."""
@@ -312,6 +372,7 @@ class IncrementalRenderer:
         frame = _frame(self._containers[:index], first.lead if first.kind == "Item" else "")
         if frame is None:
             index, first, frame = 0, self._containers[0], _Frame()
+        self._spend(self._past.length + self._done.length)
         past, done = str(self._past), str(self._done)
         self._past, self._done = _Pieces(past[: first.line]), _Pieces(done[: first.html])
         self._window = past[first.line :] + self._window

@@ -7,7 +7,7 @@ import re
 
 from nh3 import Cleaner
 
-from chat.rendering.code import HIGHLIGHT_CLASSES
+from chat.rendering.highlighter import HIGHLIGHT_CLASSES
 from chat.rendering.links import is_footnote, is_web_address
 from chat.rendering.math import MATH_CLASSES, bounded_length
 

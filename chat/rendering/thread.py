@@ -1,32 +1,36 @@
 """One viewer's page, kept up to date: live changes in, the smallest HTML out.
 
 A message that the viewer saw growing is finished in place (its remaining patches, then the article's
-frame without its body); every other changed message is sent whole. Holds one renderer for each reply
-that runs, none for the rest.
+frame without its body); every other changed message is sent whole. Running replies are rendered for all
+viewers together (`growing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
-from chat.rendering.code import may_hold_code
-from chat.rendering.incremental import IncrementalRenderer, Patch
+from chat.rendering.colours import Answer, missing
+from chat.rendering.growing import STEP, growing
 
-STEP = 256 * 1024  # characters; a socket's frame may have a mebibyte
 LIGHT = 8 * 1024  # characters that are rendered in a few ms
 
 
 class ThreadView:
-    def __init__(self) -> None:
-        self._growing: dict[UUID, _Growing] = {}
+    """`style` is that of `live.pacing`: those of one style share what they see."""
+
+    def __init__(self, style: str = "none") -> None:
+        self._style = style
+        self._growing: dict[UUID, _Seen] = {}
+        self._ended: list[_Seen] = []  # while colours are missing in it
+        self._plain: list[tuple[Message, list[Answer]]] = []  # stored messages, with what is missing in them
 
     def takes_long(self, changes: Iterable[Change]) -> bool:
-        """Whether `render` belongs beside the event loop: much text, or code to colour."""
+        """Whether `render` belongs beside the event loop: it is much text."""
         weight = 0
         for change in changes:
             match change:
@@ -36,14 +40,12 @@ class ThreadView:
                         *(message.text for message in change.messages),
                         *(piece.text for piece in pieces),
                     ]
-                    if any(map(may_hold_code, texts)):
-                        return True
                     weight += sum(map(len, texts)) + sum(
                         len(message.reasoning) for message in change.messages
                     )
                 case ReplyGrew(message_id, segments):
                     text = fragments.text_of(segments, "text")
-                    if text and self._growing[message_id].renderer.takes_long(text):
+                    if text and self._growing[message_id].growing.renderer.takes_long(text):
                         return True
                     weight += sum(len(segment.text) for segment in segments)
         return weight > LIGHT
@@ -60,14 +62,40 @@ class ThreadView:
                 case ThreadChanged():
                     self._thread_changed(change, steps)
                 case ReplyGrew(message_id, segments):
-                    self._growing[message_id].grow(segments, steps)
+                    seen = self._growing[message_id]
+                    seen.take(segments)
+                    seen.show(steps)
                 case ReplyWaits(message_id, waiting):
                     steps.add(fragments.reply_waits(message_id, waiting))
+        return steps.texts
+
+    @property
+    def uncoloured(self) -> list[Answer]:
+        """The colours that are missing in finished messages; `recolour` shows those that came."""
+        return [answer for seen in self._ended for answer in seen.growing.uncoloured] + [
+            answer for _, answers in self._plain for answer in answers if not answer.done()
+        ]
+
+    def recolour(self) -> list[str]:
+        """The steps that colour code which was shown plain."""
+        steps = _Steps()
+        plain, self._plain = self._plain, []
+        for message, answers in plain:
+            if any(answer.done() and answer.result() for answer in answers):
+                steps.add(self._stored(message, fragments.body_in_place))
+            elif not all(answer.done() for answer in answers):
+                self._plain.append((message, answers))
+        for seen in self._ended:
+            seen.growing.recolour()
+            seen.show(steps)
+        self._ended = [seen for seen in self._ended if seen.growing.uncoloured]
         return steps.texts
 
     def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
         if change.whole:
             self._growing.clear()
+            self._ended.clear()
+            self._plain.clear()
             swap = "innerHTML"
             for articles in _joined(self._article(message, change) for message in change.messages):
                 steps.add(fragments.partial(f"#{dom.THREAD}", swap, articles))
@@ -76,14 +104,19 @@ class ThreadView:
         else:
             for message in change.messages:
                 self._message(message, change, steps)
-        running = min((growing.message for growing in self._growing.values()), key=_place, default=None)
+        running = min((seen.growing.message for seen in self._growing.values()), key=_place, default=None)
         marked = change.conversation.sent_from
         drops = not change.whole and any(message.position == marked for message in change.messages)
         steps.add(fragments.conversation_state(change.conversation, running, drops=drops))
 
     def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
-        growing = None if message.is_live else self._growing.pop(message.pk, None)
-        if growing and growing.finish(message, steps):
+        seen = None if message.is_live else self._growing.pop(message.pk, None)
+        if seen and seen.growing.finish(message) and seen.growing.ended:
+            seen.show(steps)
+            article = seen.growing.ended.article
+            steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
+            if seen.growing.uncoloured:
+                self._ended.append(seen)
             return
         if message.added_version > change.since:
             steps.add(fragments.partial(f"#{dom.THREAD}", "append", self._article(message, change)))
@@ -91,56 +124,44 @@ class ThreadView:
             article = self._article(message, change)
             steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
         else:
-            steps.add(fragments.message_in_place(message))
+            steps.add(self._stored(message, fragments.message_in_place))
 
     def _article(self, message: Message, change: ThreadChanged) -> str:
         if not message.is_live:
-            return fragments.message(message)
-        growing = self._growing[message.pk] = _Growing(message)
-        growing.grow(change.outputs.get(message.pk, []), _Steps())
+            return self._stored(message, fragments.message)
+        seen = _Seen(message, change.outputs.get(message.pk, []), self._style)
+        self._growing[message.pk] = seen
+        growing = seen.growing
         return fragments.message(message, body=growing.renderer.snapshot(), reasoning=growing.reasoning)
 
+    def _stored(self, message: Message, as_html: Callable[[Message], str]) -> str:
+        with missing() as answers:
+            html = as_html(message)
+        if answers:
+            self._plain.append((message, answers))
+        return html
 
-class _Growing:
-    """A reply that this viewer sees growing."""
 
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.renderer = IncrementalRenderer(id_prefix=dom.footnotes(message.pk))
-        self.reasoning = ""
+class _Seen:
+    """How much of a growing reply this viewer has."""
 
-    def grow(self, segments: list[Segment], steps: _Steps) -> None:
-        reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
-        answers = text != "" and not self.renderer.source
-        if reasoning and not self.reasoning:
-            steps.add(fragments.reasoning_started(self.message, reasoning, ended=answers))
-        else:
-            if reasoning:
-                steps.add(fragments.reasoning_grew(self.message.pk, reasoning))
-            if answers and self.reasoning:
-                steps.add(fragments.reasoning_ended(self.message))
-        self.reasoning += reasoning
-        if text:
-            self.renderer.feed(text)
-            self._patch(self.renderer.patches(), steps)
+    def __init__(self, message: Message, output: list[Segment], style: str) -> None:
+        self.growing = growing(message, style)
+        self.taken = 0  # characters of output that this viewer was given
+        self.take(output)
+        self.count = self.growing.count
 
-    def finish(self, message: Message, steps: _Steps) -> bool:
-        """The last patches, and the article without its body; false if the stored text is not what was
-        shown so far and more (the viewer had seen what was never committed): then it is sent whole."""
-        shown = self.renderer.source
-        if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
-            return False
-        self.renderer.feed(message.text[len(shown) :])
-        self._patch(self.renderer.finish(), steps)
-        article = fragments.message(message, body="", reasoning=message.reasoning)
-        steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
-        return True
+    def take(self, segments: list[Segment]) -> None:
+        self.growing.take(self.taken, segments)
+        self.taken += sum(len(segment.text) for segment in segments)
 
-    def _patch(self, patches: list[Patch], steps: _Steps) -> None:
-        body = f"#{dom.body(self.message.pk)}"
-        for patch in patches:
-            target = f"{body} {patch.path}" if patch.path else body
-            steps.add(fragments.partial(target, patch.swap, patch.html))
+    def show(self, steps: _Steps) -> None:
+        """What the viewer has not got yet; each text is a step of its own, since it addresses the page as the
+        one before it left it."""
+        first, *others = self.growing.since(self.count) or [""]
+        steps.add(first)
+        steps.texts += others
+        self.count = self.growing.count
 
 
 class _Steps:
@@ -150,6 +171,8 @@ class _Steps:
         self.texts: list[str] = []
 
     def add(self, html: str) -> None:
+        if not html:
+            return
         if self.texts and len(self.texts[-1]) + len(html) <= STEP:
             self.texts[-1] += html
         else:

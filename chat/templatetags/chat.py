@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from uuid import UUID
 
 from django import template
 from django.conf import settings
@@ -12,8 +11,10 @@ from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
 
 from chat.actions.first_admin import nobody_is_here_yet
+from chat.models import Message
 from chat.rendering import dom
 from chat.rendering.bodies import bodies
+from chat.rendering.colours import rendering_for
 from chat.rendering.words import seconds, translated
 
 _LINE = 70  # characters in a line of a prompt, about, on a wide screen
@@ -32,9 +33,11 @@ def dom_id(kind: str, *values: object) -> str:
 
 
 @register.filter
-def markdown(source: str, message_id: UUID) -> SafeString:
+def markdown(source: str, message: Message) -> SafeString:
     """The text of that message."""
-    return bodies.html(source, dom.footnotes(message_id))
+    is_loaded = Message.conversation.is_cached(message)
+    with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
+        return bodies.html(source, dom.footnotes(message.pk))
 
 
 @register.simple_tag

@@ -211,7 +211,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _send_html(self, html: str) -> None:
         """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
-        self.window.sent(len(html))
+        self.window.sent(len(html.encode()))
         await self.send(text_data=html or "{}")
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
@@ -16,7 +17,9 @@ from django.utils.translation import get_supported_language_variant, override
 from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
 from chat.live.follow import follow
 from chat.live.hub import hub
+from chat.live.pacing import STYLES
 from chat.live.sentinel import Viewer
+from chat.rendering.colours import rendering_for, settled
 from chat.rendering.thread import ThreadView
 
 # The first change goes at once; then all that came meanwhile, this often, and less often the more replies run
@@ -24,8 +27,18 @@ from chat.rendering.thread import ThreadView
 FRAME_SECONDS = 0.04
 FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.1
 
-# Few, since they take turns with the event loop: each more makes it wait for its turn longer.
+COLOUR_SECONDS = 0.5  # that a viewer's stream waits for the colours of a finished message
+
+# Few, since they take turns with the event loop: each more makes it wait for its turn longer. People whose
+# pages took more than their share wait for each other, and are shown less often.
 _RENDERING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
+_RENDERING_LATER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering-later")
+SHARE_SECONDS, SHARE_PER_SECOND = 1.0, 0.1  # of a thread's time for one person: at once, and in the long run
+OVERDRAWN_FRAME_SECONDS = 0.5
+
+_shares: dict[int, Share] = {}  # by person
+# By conversation: one viewer's page at a time is rendered.
+_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +62,37 @@ def known_language(code: str) -> str:
 async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncGenerator[Frame]:
     """Frames from the page's `version` on, in the page's language, until closed. It is pulled: what happens
     while the client is slow becomes one larger frame."""
-    view = ThreadView()
+    view = ThreadView(STYLES.get(viewer.style, "none"))
+    lock = _locks.setdefault(conversation_id, asyncio.Lock())
+    share = _share_of(viewer.user_id)
     async with aclosing(follow(viewer, conversation_id, version)) as stream:
         async for changes in stream:
-            sent_at = time.monotonic()
             for part in _parts(changes):
                 if isinstance(part[0], ThreadChanged):
                     version = part[0].conversation.version
-                steps = await _rendered(view, part, language)
+                steps = await _rendered(view, part, language, viewer.user_id, lock)
                 last = part[-1]
                 if isinstance(last, Closed):
                     yield Frame(steps, version, last.reason)
                 elif steps or isinstance(last, Quiet):
                     yield Frame(steps, version)
+            if view.uncoloured:
+                seconds = COLOUR_SECONDS if isinstance(changes[0], ThreadChanged) else 0
+                if await settled(view.uncoloured, seconds):
+                    async with lock:
+                        steps = _recoloured(view, language, viewer.user_id)
+                    if steps:
+                        yield Frame(steps, version)
             # Only growth is paced: the first word after the frames of a new reply goes at once.
             if isinstance(changes[-1], ReplyGrew):
-                await asyncio.sleep(max(0.0, frame_seconds() - (time.monotonic() - sent_at)))
+                period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
+                await asyncio.sleep(_until_beat(time.monotonic(), conversation_id, period))
+
+
+def _until_beat(now: float, conversation_id: UUID, period: float) -> float:
+    """Seconds until the next frame of this conversation is due: all its viewers wake at once, so that one
+    renders for all; other conversations' viewers at other moments."""
+    return period - (now + conversation_id.int % 1_000 / 1_000 * period) % period
 
 
 def frame_seconds() -> float:
@@ -83,13 +111,53 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
     return parts
 
 
-async def _rendered(view: ThreadView, changes: list[Change], language: str) -> list[str]:
+class Share:
+    """One person's part of the time for rendering, in seconds of CPU."""
+
+    def __init__(self) -> None:
+        self._left, self._at = SHARE_SECONDS, time.monotonic()
+
+    @property
+    def is_overdrawn(self) -> bool:
+        return self._left + (time.monotonic() - self._at) * SHARE_PER_SECOND < 0
+
+    def spend(self, seconds: float) -> None:
+        now = time.monotonic()
+        self._left = min(SHARE_SECONDS, self._left + (now - self._at) * SHARE_PER_SECOND) - seconds
+        self._at = now
+
+
+def _share_of(person_id: int) -> Share:
+    if len(_shares) > 10_000:
+        _shares.clear()
+    return _shares.setdefault(person_id, Share())
+
+
+async def _rendered(
+    view: ThreadView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
+) -> list[str]:
     """On the event loop what is light, beside it what is not."""
-    if view.takes_long(changes):
-        return await asyncio.get_running_loop().run_in_executor(_RENDERING, _render, view, changes, language)
-    return _render(view, changes, language)
+    async with lock:
+        if not view.takes_long(changes):
+            return _render(view, changes, language, person_id)
+        pool = _RENDERING_LATER if _share_of(person_id).is_overdrawn else _RENDERING
+        work = asyncio.get_running_loop().run_in_executor(pool, _render, view, changes, language, person_id)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # nobody else may render while it does
+            raise
 
 
-def _render(view: ThreadView, changes: list[Change], language: str) -> list[str]:
-    with override(language):
-        return view.render(changes)
+def _render(view: ThreadView, changes: list[Change], language: str, person_id: int) -> list[str]:
+    began = time.thread_time()
+    try:
+        with override(language), rendering_for(person_id, waits=False):
+            return view.render(changes)
+    finally:
+        _share_of(person_id).spend(time.thread_time() - began)
+
+
+def _recoloured(view: ThreadView, language: str, person_id: int) -> list[str]:
+    with override(language), rendering_for(person_id, waits=False):
+        return view.recolour()

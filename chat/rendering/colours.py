@@ -1,0 +1,248 @@
+"""Coloured code: asked for from one worker process, kept while it is used, and never waited for by others.
+
+Whoever renders gets what is known and shows the rest plain. A job that used its CPU time ends the worker, is
+remembered and stays plain; another worker takes the next one. Each person has a budget of the worker's time:
+nobody's code keeps others' from being coloured for long. The worker starts with the first job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Hashable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from queue import SimpleQueue
+from signal import SIGPROF
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 0.15  # seconds that one page, rendered on a thread of its own, waits in all
+WALL_SECONDS = 10.0  # for one job, whatever keeps the worker: it is stopped, or the machine is busy
+MOST_WAITING = 500  # jobs; what comes on top stays plain for now
+BURST_SECONDS, SECONDS_PER_SECOND = 2.0, 0.05  # of the worker's time for one person
+KILL_COST = 0.5
+
+_PROGRAM = Path(__file__).with_name("highlighter.py")
+
+type Key = tuple[str, bytes]
+type Answer = Future[str | None]
+
+_person: ContextVar[Hashable] = ContextVar("person", default=None)
+_waits: ContextVar[bool] = ContextVar("waits", default=True)
+_missed: ContextVar[list[Answer] | None] = ContextVar("missed", default=None)
+
+
+@contextmanager
+def rendering_for(person: Hashable, *, waits: bool = True) -> Iterator[None]:
+    """What is coloured in the block is on the budget of `person`, any value that stands for them; None is
+    nobody, without a limit. With `waits` off, a thread that others need never waits."""
+    tokens = _person.set(person), _waits.set(waits and _waits.get())
+    try:
+        yield
+    finally:
+        _person.reset(tokens[0])
+        _waits.reset(tokens[1])
+
+
+@contextmanager
+def missing() -> Iterator[list[Answer]]:
+    """Gives the answers that were not there in time for what is coloured in the block."""
+    missed: list[Answer] = []
+    token = _missed.set(missed)
+    try:
+        yield missed
+    finally:
+        _missed.reset(token)
+
+
+def pass_on(answers: list[Answer]) -> None:
+    """To whoever asks for what is missing around this."""
+    if (missed := _missed.get()) is not None:
+        missed += answers
+
+
+async def settled(answers: Collection[Answer], seconds: float) -> bool:
+    """Waits until all are there, at most so long; whether any of them is."""
+    if seconds and not all(answer.done() for answer in answers):
+        await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=seconds)
+    return any(answer.done() for answer in answers)
+
+
+class _Job(NamedTuple):
+    key: Key
+    code: str
+    person: Hashable
+    answer: Answer
+
+
+class Colours:
+    """Up to `size` bytes of coloured code, the last used. For any thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.program: tuple[str, ...] = (sys.executable, "-I", str(_PROGRAM))
+        self.patience = PATIENCE
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+        atexit.register(self.close)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Key, str | None] = OrderedDict()  # None: stays plain
+        self._used = 0
+        self._asked: dict[Key, Answer] = {}
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._budgets: dict[Hashable, tuple[float, float]] = {}  # by person: seconds left, and when that was
+        self._thread: threading.Thread | None = None
+        self._waited = threading.local()
+        self._ending = False
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def html(self, language: str, code: str) -> str | None:
+        """The coloured code; None if it is not known yet, or stays plain."""
+        key = (language, hashlib.blake2b(code.encode(), digest_size=16).digest())
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+            answer = self._asked.get(key) or self._ask(key, code)
+        if answer is None:
+            pass_on([_REFUSED])
+            return None
+        if (seconds := self._may_wait()) > 0:
+            began = time.monotonic()
+            wait([answer], seconds)
+            self._waited.left -= time.monotonic() - began
+        if answer.done():
+            return answer.result()
+        pass_on([answer])
+        return None
+
+    def close(self) -> None:
+        """Ends the worker for good."""
+        self._ending = True
+        if (process := self.process) is not None:
+            process.kill()
+            process.wait()
+
+    def _may_wait(self) -> float:
+        if not _waits.get() or asyncio._get_running_loop() is not None:
+            return 0
+        now = time.monotonic()
+        if now - getattr(self._waited, "since", 0.0) > 1:  # another page
+            self._waited.since, self._waited.left = now, self.patience
+        left: float = self._waited.left
+        return left
+
+    def _ask(self, key: Key, code: str) -> Answer | None:
+        person = _person.get()
+        if len(self._asked) >= MOST_WAITING or (person is not None and self._budget(person) <= 0):
+            return None
+        answer: Answer = Future()
+        self._asked[key] = answer
+        self._jobs.put(_Job(key, code, person, answer))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="colours", daemon=True)
+            self._thread.start()
+        return answer
+
+    def _budget(self, person: Hashable) -> float:
+        now = time.monotonic()
+        left, at = self._budgets.get(person, (BURST_SECONDS, now))
+        return min(BURST_SECONDS, left + (now - at) * SECONDS_PER_SECOND)
+
+    def _spend(self, person: Hashable, seconds: float) -> None:
+        if person is not None:
+            self._budgets[person] = self._budget(person) - seconds, time.monotonic()
+            if len(self._budgets) > 10_000:
+                self._budgets.clear()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            began = time.monotonic()
+            html, is_known = None, False
+            try:
+                html, is_known = self._coloured(job), True
+            except Exception:  # of the machine: no process, no memory
+                if self._ending:
+                    return
+                logger.exception("Code could not be coloured.")
+                self._discard()
+            with self._lock:
+                self._spend(job.person, time.monotonic() - began + (0 if html is not None else KILL_COST))
+                if is_known:
+                    self._keep(job.key, html)
+                del self._asked[job.key]
+            job.answer.set_result(html)
+
+    def _coloured(self, job: _Job) -> str | None:
+        line = json.dumps({"language": job.key[0], "code": job.code}).encode() + b"\n"
+        for _ in range(2):  # again if the worker ended for a reason of its own
+            if self._ending:
+                return None
+            process = self.process = self.process or self._started()
+            assert process.stdin and process.stdout
+            timer = threading.Timer(WALL_SECONDS, process.kill)
+            timer.daemon = True
+            timer.start()
+            try:
+                process.stdin.write(line)
+                process.stdin.flush()
+                said = process.stdout.readline()
+            except BrokenPipeError:
+                said = b""
+            finally:
+                timer.cancel()
+            if said.endswith(b"\n"):
+                html: str | None = json.loads(said)
+                return html
+            self._discard()
+            if self._ending:
+                return None
+            if process.returncode == -SIGPROF:
+                logger.warning("A code block in %r took too long to colour: it stays plain.", job.key[0][:40])
+                return None
+        return None
+
+    def _discard(self) -> None:
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own program, without a shell
+            self.program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},  # no secret
+            start_new_session=True,
+        )
+
+    def _keep(self, key: Key, html: str | None) -> None:
+        self._known[key] = html
+        self._used += len(html or "") + 200
+        while self._used > self._size:
+            _, dropped = self._known.popitem(last=False)
+            self._used -= len(dropped or "") + 200
+
+
+_REFUSED: Answer = Future()
+_REFUSED.set_result(None)
+
+colours = Colours(16 * 1024 * 1024)

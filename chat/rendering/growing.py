@@ -1,0 +1,152 @@
+"""A reply that grows, rendered once for all in this process who see it in one language and one style.
+
+Each viewer says which output is new to it; the first to have something new renders it, the others are given
+the same texts. So a viewer may be shown a little more than it asked for, and nothing twice. Not thread-safe:
+whoever renders holds the conversation's lock (`transports.feed`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from django.utils.translation import get_language
+
+from chat.live.reply_log import Segment
+from chat.models import Message
+from chat.rendering import dom, fragments
+from chat.rendering.colours import Answer
+from chat.rendering.incremental import IncrementalRenderer, Patch
+
+STEP = 256 * 1024  # characters of a text that has several patches; a socket's frame may have a mebibyte
+MOST_TEXTS = 256  # kept for those who are behind; who is further behind gets the whole
+
+type Key = tuple[UUID, UUID, str | None, str]
+
+
+def growing(message: Message, style: str) -> Growing:
+    """The one of this running reply, in the language that is active."""
+    assert message.reply is not None
+    key: Key = message.pk, message.reply.pk, get_language(), style
+    if (found := _SHARED.get(key)) is None or found.broken or found.ended:
+        found = _SHARED[key] = Growing(message)
+    return found
+
+
+class _Ended(NamedTuple):
+    version: int
+    article: str  # without the body
+
+
+class Growing:
+    """`count` is the number of texts made so far; a viewer remembers it, and asks what came `since`."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.renderer = IncrementalRenderer(id_prefix=dom.footnotes(message.pk))
+        self.reasoning = ""
+        self.count = 0
+        self.broken = False
+        self.ended: _Ended | None = None
+        self._taken = 0  # characters of output
+        self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
+
+    def take(self, position: int, segments: list[Segment]) -> None:
+        """Output from `position` on, in characters; what is known of it is skipped."""
+        if self.ended:
+            return
+        pieces: list[Segment] = []
+        for kind, text in segments:
+            if new := text[max(0, self._taken - position) :]:
+                pieces.append(Segment(kind, new))
+            position += len(text)
+        if pieces:
+            self._taken = position
+            self._keep(self._grow(pieces))
+
+    def finish(self, message: Message) -> bool:
+        """The last texts; false if the stored text is not what was shown so far and more (something was shown
+        that was never committed): then the message is sent whole."""
+        if self.ended is None:
+            shown = self.renderer.source
+            if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
+                return False
+            with _Breaking(self):
+                self.renderer.feed(message.text[len(shown) :])
+                self._keep(self._patched(self.renderer.finish()))
+        if self.ended is None or self.ended.version != message.version:
+            article = fragments.message(message, body="", reasoning=message.reasoning)
+            self.ended = _Ended(message.version, article)
+        return True
+
+    def recolour(self) -> None:
+        """Colours that came after the end."""
+        self._keep(self._patched(self.renderer.patches()))
+
+    @property
+    def uncoloured(self) -> list[Answer]:
+        return self.renderer.uncoloured
+
+    def since(self, count: int) -> list[str]:
+        """The texts after the first `count`, to be swapped one after the other."""
+        missing = self.count - count
+        if missing <= len(self._texts):
+            return list(self._texts)[len(self._texts) - missing :] if missing else []
+        body = fragments.partial(f"#{dom.body(self.message.pk)}", "innerMorph", self.renderer.snapshot())
+        if self.reasoning:
+            answers = not self.renderer.is_empty
+            body = fragments.reasoning_started(self.message, self.reasoning, ended=answers) + body
+        return [body]
+
+    def _keep(self, pieces: list[str]) -> None:
+        texts: list[str] = []
+        for piece in filter(None, pieces):
+            if texts and len(texts[-1]) + len(piece) <= STEP:
+                texts[-1] += piece
+            else:
+                texts.append(piece)
+        self._texts += texts
+        self.count += len(texts)
+
+    def _grow(self, segments: list[Segment]) -> list[str]:
+        out: list[str] = []
+        reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
+        answers = text != "" and self.renderer.is_empty
+        if reasoning and not self.reasoning:
+            out.append(fragments.reasoning_started(self.message, reasoning, ended=answers))
+        else:
+            if reasoning:
+                out.append(fragments.reasoning_grew(self.message.pk, reasoning))
+            if answers and self.reasoning:
+                out.append(fragments.reasoning_ended(self.message))
+        self.reasoning += reasoning
+        if text:
+            with _Breaking(self):
+                self.renderer.feed(text)
+                out += self._patched(self.renderer.patches())
+        return out
+
+    def _patched(self, patches: list[Patch]) -> list[str]:
+        body = f"#{dom.body(self.message.pk)}"
+        return [
+            fragments.partial(f"{body} {patch.path}" if patch.path else body, patch.swap, patch.html)
+            for patch in patches
+        ]
+
+
+class _Breaking:
+    """After an error in the block nobody who comes is given this one."""
+
+    def __init__(self, growing: Growing) -> None:
+        self.growing = growing
+
+    def __enter__(self) -> None:
+        self.growing.broken = True
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.growing.broken = kind is not None
+
+
+_SHARED: WeakValueDictionary[Key, Growing] = WeakValueDictionary()

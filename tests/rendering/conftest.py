@@ -1,0 +1,14 @@
+"""Colours are waited for here, however busy the machine is."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chat.rendering.colours import colours
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_colours() -> Iterator[None]:
+    before, colours.patience = colours.patience, 60.0
+    yield
+    colours.patience = before
