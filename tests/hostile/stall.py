@@ -87,7 +87,7 @@ class Chat:
                         self.gaps.append(now - at)
                     at, count = now, count + 1
                     await socket.send_str(json.dumps({"type": "ack", "frame": count}))
-                    if 'data-status="complete"' in message.data:
+                    if 'data-role="assistant" data-status="complete"' in message.data:
                         return
 
 
