@@ -195,6 +195,7 @@ def nginx(folder: Path, port: int, *upstreams: int, file: str = "nginx.conf") ->
         ("listen 80;", f"listen 127.0.0.1:{port if 'listen 443' not in config else free_port()};"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         ("/etc/ssl/steady", str(folder)),
+        ("/var/log/nginx", str(folder)),
         ("app:8000", f"127.0.0.1:{upstreams[0]}"),
     )
     for theirs, ours in replaced:

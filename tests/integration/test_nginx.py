@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import re
 import shutil
 import socket
 import subprocess
@@ -23,15 +25,18 @@ from tests.servers import ADMIN, PASSWORD, ROOT, ServerProcess
 pytestmark = pytest.mark.needs_nginx
 
 
-def _main(folder: Path, included: Path) -> Path:
-    """A whole configuration around one of ours, for a user without rights."""
+def _main(folder: Path, ours: str) -> Path:
+    """A whole configuration around one of ours, for a user without rights. As those of the distributions it
+    writes an access log of everything unless ours says otherwise."""
+    included = folder / "steady.conf"
+    included.write_text(ours.replace("/var/log/nginx", str(folder)))
     temporary = "\n".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     path = folder / "nginx.conf"
     path.write_text(
         f"daemon off; pid {folder}/pid; error_log stderr;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary}\ninclude {included}; }}\n"
+        f"events {{}}\nhttp {{ access_log {folder}/access.log; {temporary}\ninclude {included}; }}\n"
     )
     return path
 
@@ -62,15 +67,42 @@ def test_the_configuration_with_a_certificate_is_valid(tmp_path: Path) -> None:
         capture_output=True,
     )
     ours = (ROOT / "deploy" / "nginx.conf").read_text().replace("/etc/ssl/steady", str(tmp_path))
-    (tmp_path / "steady.conf").write_text(ours)
     tested = subprocess.run(
-        [str(NGINX), "-t", "-c", _main(tmp_path, tmp_path / "steady.conf")],
+        [str(NGINX), "-t", "-c", _main(tmp_path, ours)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert tested.returncode == 0, tested.stderr
     assert "warn" not in tested.stderr
+
+
+@pytest.mark.parametrize("file", ["nginx.conf", "nginx.compose.conf"])
+def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_path: Path) -> None:
+    """Neither as what is asked for nor as the page that something was asked for from."""
+    ours = re.sub(r"\n *ssl_.*;", "", (ROOT / "deploy" / file).read_text())
+    ours = re.sub(r"(app|127\.0\.0\.1):8000", "127.0.0.1:1", ours)  # nothing answers there
+    ports = {listen: _free_port() for listen in re.findall(r"listen .*;", ours)}
+    for listen, port in ports.items():
+        ours = ours.replace(listen, f"listen 127.0.0.1:{port};")
+    nginx = subprocess.Popen([str(NGINX), "-c", _main(tmp_path, ours)], stderr=subprocess.DEVNULL)
+    paths = ("/welcome/%s/", "/log-in/7/%s/", "/accounts/password/reset/key/1-%s/?a=b", "/conversations/")
+    try:
+        for port in ports.values():
+            _wait_until_it_listens(port)
+            for path in paths:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                headers = {"Referer": f"http://127.0.0.1:{port}/welcome/SECRET/"}
+                connection.request("GET", path.replace("%s", "SECRET"), headers=headers)
+                connection.getresponse().read()
+                connection.close()
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
+    log = (tmp_path / "access.log").read_text()
+    assert "SECRET" not in log
+    for path in ("/welcome/...", "/log-in/7/...", "/accounts/password/reset/key/...", "/conversations/"):
+        assert log.count(f'"GET {path} HTTP/1.1"') == len(ports)
 
 
 @pytest.fixture
@@ -82,10 +114,7 @@ def proxied(tmp_path: Path) -> Iterator[str]:
     ours = ours.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(
         "app:8000", f"127.0.0.1:{server_port}"
     )
-    (tmp_path / "steady.conf").write_text(ours)
-    nginx = subprocess.Popen(
-        [str(NGINX), "-c", _main(tmp_path, tmp_path / "steady.conf")], stderr=subprocess.DEVNULL
-    )
+    nginx = subprocess.Popen([str(NGINX), "-c", _main(tmp_path, ours)], stderr=subprocess.DEVNULL)
     server = ServerProcess(tmp_path / "data", {"STEADY_URL": url, "TRUST_PROXY": "1"}, server_port)
     try:
         _wait_until_it_listens(port)
