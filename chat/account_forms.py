@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from allauth.account import forms
 from allauth.account.models import EmailAddress
 from allauth.core import context
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.app_settings import TOTP_PERIOD
 from allauth.mfa.base import forms as mfa_forms
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from chat.accounts import attempted
@@ -52,15 +57,27 @@ class ChangePasswordForm(forms.ChangePasswordForm):  # type: ignore[misc]
 
 
 class _Code:
-    """Guesses of codes are counted apart from those of the password: knowing it forgives none of them."""
+    """Guesses of codes are counted apart from those of the password: knowing it forgives none of them. A
+    code of an app counts once: allauth notes that in a cache, which each process has for itself."""
 
     user: User
+    authenticator: Authenticator
 
     def clean_code(self) -> Any:
         with attempted(f"code of {self.user.pk}", context.request) as attempt:
             code = super().clean_code()  # type: ignore[misc]
+            if self.authenticator.type == Authenticator.Type.TOTP and not _is_first_use(self.authenticator):
+                raise get_adapter().validation_error("incorrect_code")
             attempt.succeed()
         return code
+
+
+def _is_first_use(authenticator: Authenticator) -> bool:
+    """Whether nothing of the present period was used yet, which has one code; from now on it was."""
+    now = timezone.now()
+    period = now - timedelta(seconds=now.timestamp() % TOTP_PERIOD)
+    unused = Authenticator.objects.filter(pk=authenticator.pk).exclude(last_used_at__gte=period)
+    return bool(unused.update(last_used_at=now))
 
 
 class AuthenticateForm(_Code, mfa_forms.AuthenticateForm):  # type: ignore[misc]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.contrib.auth import SESSION_KEY
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -136,3 +140,18 @@ def test_logging_in_and_changing_the_password_and_the_code_are_all_slowed_down(p
     for _ in range(6):
         answer = client.post(reverse("mfa_authenticate"), {"code": "000000"})
     assert "Too many failed attempts." in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_code_logs_in_once_whatever_process_is_asked(person: User) -> None:
+    seed = generate_totp_secret()
+    TOTP.activate(person, seed)
+    log_ins: Counter[str] = Counter()
+    for _ in range(4):
+        code = format_hotp_value(hotp_value(seed, int(time.time()) // 30))
+        client = Client()
+        client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+        client.post(reverse("mfa_authenticate"), {"code": code})
+        log_ins[code] += SESSION_KEY in client.session
+        cache.clear()  # each process has its own
+    assert max(log_ins.values()) == 1
