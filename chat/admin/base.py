@@ -8,8 +8,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
 SEARCH_CHARS, SEARCH_WORDS = 200, 8
@@ -50,6 +51,12 @@ class SteadyAdmin(admin.ModelAdmin):
             messages.error(request, too_long_words())
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Django looks for the object first, and so tells whoever may not see it whether it is there."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     def _declared_lookups(self, request: HttpRequest) -> set[str]:
         allowed = {f"{self.date_hierarchy}__{what}" for what in _OF_DATES if self.date_hierarchy}

@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin
@@ -270,6 +271,8 @@ class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
 # Who gives a superuser an address could have a new password sent there. Addresses change with the person.
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Authenticator)
+# It shows the keys of sessions: with one, anybody is the person whose it is.
+admin.site.unregister(UserSession)
 
 
 @admin.register(Authenticator)

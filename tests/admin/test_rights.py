@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID, uuid4
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin as django_admin
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from chat.actions.login_link import login_token, person_of_link
 from chat.admin.base import SteadyAdmin
-from chat.models import User
+from chat.models import Conversation, TranscriptRead, User
 
 PEOPLE, GROUPS = "/admin/chat/user/", "/admin/auth/group/"
 PERSONAL = ["add_user", "change_user", "delete_user", "view_user"]
@@ -155,6 +159,17 @@ def test_every_list_takes_only_the_filters_that_it_declares(client: Client, admi
                 assert client.get(url, {f"{field.name}__pk__regex": "^(a+)+$"}).status_code == 400
 
 
+def test_the_key_of_a_session_is_shown_to_nobody(client: Client, administrator: User) -> None:
+    """Whoever has it is that person, rights included."""
+    key = "k" * 32
+    row = UserSession.objects.create(user=administrator, ip="192.0.2.1", session_key=key, user_agent="-")
+    client.force_login(administrator)
+    for path in ("", f"{row.pk}/change/", f"{row.pk}/history/", f"{row.pk}/delete/"):
+        page = client.get(f"/admin/usersessions/usersession/{path}")
+        assert page.status_code == 404
+        assert key not in page.content.decode()
+
+
 def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
     client: Client, administrator: User
 ) -> None:
@@ -168,3 +183,33 @@ def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
             assert page.status_code == 200
             assert page.context["cl"].result_count == 0
             assert "Shorten it." in page.content.decode()
+
+
+def test_who_may_not_look_is_not_told_what_there_is(
+    client: Client, make_user: Callable[..., User], make_conversation: Callable[..., Conversation]
+) -> None:
+    """One answer for what is not there and what is there for others."""
+    person = make_user("person@example.org")
+    make_conversation(person)
+    Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={})
+    Group.objects.create(name="Reviewers")
+    TranscriptRead.objects.create(reader_email="a@example.org", how=TranscriptRead.How.READ)
+    staff = make_user("staff@example.org", is_staff=True)
+
+    def answers(url: str) -> list[object]:
+        said = [client.get(url), client.post(url)]
+        return [(it.status_code, it.headers.get("Location", "").replace(url, "")) for it in said]
+
+    for who in (staff, person):
+        client.force_login(who)
+        for model in django_admin.site._registry:
+            there = model._default_manager.values_list("pk", flat=True).first()
+            assert there is not None, model
+            missing = uuid4() if isinstance(there, UUID) else 10**9
+            admin_url = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
+            content_type = ContentType.objects.get_for_model(model).pk
+            for path in ("change/", "delete/", "history/", "login-link/", ""):
+                there_url, missing_url = f"{admin_url}/{there}/{path}", f"{admin_url}/{missing}/{path}"
+                assert answers(there_url) == answers(missing_url), there_url
+            there_url, missing_url = (f"/admin/r/{content_type}/{pk}/" for pk in (there, missing))
+            assert answers(there_url) == answers(missing_url), model
