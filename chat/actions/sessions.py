@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from allauth.usersessions.models import UserSession
+from django.contrib.auth import HASH_SESSION_KEY, login
 from django.contrib.sessions.models import Session
+from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.access import NotFoundError
+from chat.live.sentinel import allowed_of
 from chat.models import User
 
 
@@ -24,18 +27,17 @@ class LogIn:
     is_current: bool
 
 
+def log_in(request: HttpRequest, user: User) -> None:
+    """Logs in whoever came by a link, so that the list has it: allauth notes only its own log-ins."""
+    login(request, user)
+    UserSession.objects.create_from_request(request)
+
+
 def log_ins_of(user: User, session_key: str | None) -> list[LogIn]:
     """The sessions in which this person is logged in now, the newest first."""
-    rows = UserSession.objects.filter(user=user).order_by("-created_at")
-    alive = set(
-        Session.objects.filter(
-            session_key__in=rows.values("session_key"), expire_date__gt=timezone.now()
-        ).values_list("session_key", flat=True)
-    )
     return [
         LogIn(row.pk, row.ip, _device(row.user_agent), row.created_at, row.session_key == session_key)
-        for row in rows
-        if row.session_key in alive
+        for row in _alive(user)
     ]
 
 
@@ -48,11 +50,24 @@ def end_log_in(user: User, log_in_id: int) -> None:
 
 
 def end_other_log_ins(user: User, session_key: str | None) -> int:
-    """Ends all of this person's sessions but this one; returns how many."""
-    rows = list(UserSession.objects.filter(user=user).exclude(session_key=session_key))
-    for row in rows:
+    """Ends all of this person's sessions but this one; returns how many had not ended yet."""
+    ended = len([row for row in _alive(user) if row.session_key != session_key])
+    for row in UserSession.objects.filter(user=user).exclude(session_key=session_key):
         row.end()
-    return len(rows)
+    return ended
+
+
+def _alive(user: User) -> list[UserSession]:
+    """Rows of sessions that neither time nor a new password has ended."""
+    rows = list(UserSession.objects.filter(user=user).order_by("-created_at"))
+    keys = [row.session_key for row in rows]
+    sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    claims = [
+        (user.pk, session.session_key, session.get_decoded().get(HASH_SESSION_KEY, ""))
+        for session in sessions
+    ]
+    alive = {key for _, key, _ in allowed_of(claims, [user])}
+    return [row for row in rows if row.session_key in alive]
 
 
 _BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}

@@ -8,14 +8,15 @@ allows some failures and then asks for a wait that doubles:
     account              30 failures, up to 10 seconds: many networks guess one account's password. Not for a
                          network from which this account was logged in to before
 
-Failures are forgotten after a day. The counts are in the database: they hold for all processes, and what one
-stranger does empties nobody's (a cache would lose them).
+A day forgets as many failures as are allowed, little by little: the mistakes that many people behind one
+address make over the months are none of a guesser. The counts are in the database: they hold for all
+processes, and what one stranger does empties nobody's (a cache would lose them).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -102,10 +103,11 @@ def _key(*words: str) -> str:
 
 
 @transaction.atomic
-def _count(limits: tuple[_Limit, ...]) -> tuple[_Limit, ...]:
-    """Returns the limits that this attempt counts for. Raises `TooManyAttemptsError`."""
+def _count(limits: tuple[_Limit, ...]) -> dict[str, datetime | None]:
+    """Returns the keys that this attempt counts for, the first for account and network together, with the
+    wait that it adds to each. Raises `TooManyAttemptsError`."""
     now = timezone.now()
-    rows = _locked(limits)
+    rows = _locked(limit.key for limit in limits)
     is_known_here = rows[limits[0].key].succeeded_at is not None
     counted = limits[:2] if is_known_here else limits
     waits = [retry_at for limit in counted if (retry_at := rows[limit.key].retry_at) and retry_at > now]
@@ -113,11 +115,19 @@ def _count(limits: tuple[_Limit, ...]) -> tuple[_Limit, ...]:
         raise TooManyAttemptsError(max(1, round((max(waits) - now).total_seconds() + 0.5)))
     for limit in counted:
         row = rows[limit.key]
-        row.failures = 1 if row.updated_at < now - FORGET else row.failures + 1
+        _forget(row, limit, now)
+        row.failures += 1
         row.retry_at = _retry_at(row.failures, limit, now)
-        row.updated_at = now
         row.save()
-    return counted
+    return {limit.key: rows[limit.key].retry_at for limit in counted}
+
+
+def _forget(row: LogInThrottle, limit: _Limit, now: datetime) -> None:
+    """`updated_at` moves on by the time for which failures are forgotten, so that no part of it is lost."""
+    each = FORGET / limit.free
+    forgotten = max(0, int((now - row.updated_at) / each))
+    row.updated_at = now if forgotten >= row.failures else row.updated_at + forgotten * each
+    row.failures = max(0, row.failures - forgotten)
 
 
 def _retry_at(failures: int, limit: _Limit, now: datetime) -> datetime | None:
@@ -126,23 +136,23 @@ def _retry_at(failures: int, limit: _Limit, now: datetime) -> datetime | None:
 
 
 @transaction.atomic
-def _take_back(limits: tuple[_Limit, ...]) -> None:
+def _take_back(counted: dict[str, datetime | None]) -> None:
     """A success forgives its account and network together. The other two lose only what this attempt added:
     else one right password in between would hide a hundred wrong ones."""
     now = timezone.now()
-    rows = _locked(limits)
-    pair, *others = (rows[limit.key] for limit in limits)
+    rows = _locked(counted)
+    pair, *others = (rows[key] for key in counted)
     pair.failures, pair.retry_at, pair.succeeded_at, pair.updated_at = 0, None, now, now
     pair.save()
-    for row, limit in zip(others, limits[1:], strict=True):
+    for row in others:
         row.failures = max(0, row.failures - 1)
-        row.retry_at = row.retry_at if row.failures > limit.free else None
+        row.retry_at = None if row.retry_at == counted[row.key] else row.retry_at
         row.save()
 
 
-def _locked(limits: tuple[_Limit, ...]) -> dict[str, LogInThrottle]:
+def _locked(keys: Iterable[str]) -> dict[str, LogInThrottle]:
     """The rows by key, always locked in one order."""
-    keys = sorted(limit.key for limit in limits)
+    keys = sorted(keys)
     LogInThrottle.objects.bulk_create([LogInThrottle(key=key) for key in keys], ignore_conflicts=True)
     return {
         row.key: row for row in LogInThrottle.objects.select_for_update().filter(key__in=keys).order_by("key")

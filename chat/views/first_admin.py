@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django import forms
-from django.contrib.auth import login
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,6 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from chat.actions.first_admin import FirstAdminError, claim, user_of_link
+from chat.actions.sessions import log_in
 from chat.models import User
 from chat.views.login_link import PasswordForm
 
@@ -44,7 +44,7 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
         except ValidationError as error:
             form.add_error("email", error)
         else:
-            login(request, user)
+            log_in(request, user)
             return redirect("home")
     status = 422 if form.errors else 200
     return render(request, "account/first_admin.html", {"form": form}, status=status)

@@ -6,7 +6,6 @@ from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
 from django import forms
-from django.contrib.auth import login
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from chat.actions.login_link import LoginLinkError, person_of_link, use_link
+from chat.actions.sessions import log_in
 from chat.models import User
 
 
@@ -64,7 +64,7 @@ def login_link(request: HttpRequest, person_id: int, token: str) -> HttpResponse
             return render(request, "account/login_link.html", status=410)
         if is_mfa_enabled(person):
             return redirect("account_login")  # which asks for the second factor too
-        login(request, person)
+        log_in(request, person)
         return redirect("home")
     status = 422 if form.errors else 200
     return render(request, "account/login_link.html", {"form": form, "person": person}, status=status)

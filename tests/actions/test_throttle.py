@@ -12,6 +12,7 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from django.contrib.auth import SESSION_KEY
 from django.core.cache import cache
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -88,6 +89,27 @@ def test_a_right_password_in_between_hides_no_wrong_ones() -> None:
     fail("nobody@example.org", HERE)
     with pytest.raises(TooManyAttemptsError):
         fail("nobody-else@example.org", HERE)
+
+
+@pytest.mark.django_db
+def test_many_old_mistakes_behind_one_address_make_no_right_password_wait() -> None:
+    for number in range(60):  # an office, over the months
+        fail(f"somebody-{number}@example.org", HERE)
+        let_waits_pass()
+    for number in range(5):
+        succeed(f"colleague-{number}@example.org", HERE)
+
+
+@pytest.mark.django_db
+def test_a_day_forgets_as_many_failures_as_are_free_also_where_somebody_logs_in_every_hour() -> None:
+    for number in range(50):
+        fail(f"somebody-{number}@example.org", HERE)
+        let_waits_pass()
+    for _ in range(24):
+        LogInThrottle.objects.update(updated_at=F("updated_at") - timedelta(hours=1))
+        succeed("colleague@example.org", HERE)
+    for number in range(49):
+        fail(f"somebody-{number}@example.org", HERE)
 
 
 @pytest.mark.django_db(transaction=True)

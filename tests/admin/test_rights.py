@@ -159,6 +159,11 @@ def test_every_list_takes_only_the_filters_that_it_declares(client: Client, admi
                 assert client.get(url, {f"{field.name}__pk__regex": "^(a+)+$"}).status_code == 400
 
 
+def test_no_app_brings_a_list_of_its_own_along() -> None:
+    lists = django_admin.site._registry.items()
+    assert [model.__name__ for model, own in lists if not isinstance(own, SteadyAdmin)] == []
+
+
 def test_the_key_of_a_session_is_shown_to_nobody(client: Client, administrator: User) -> None:
     """Whoever has it is that person, rights included."""
     key = "k" * 32

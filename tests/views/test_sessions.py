@@ -16,6 +16,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat import sessions
+from chat.actions.first_admin import ensure_first_admin
+from chat.actions.login_link import login_token
 from chat.live.sentinel import allowed_of
 from chat.models import User
 
@@ -23,9 +25,9 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1 Mobile/15E148 Safari/604.1"
 
 
-def logged_in(person: User, user_agent: str = FIREFOX) -> Client:
+def logged_in(person: User, user_agent: str = FIREFOX, password: str = "correct horse") -> Client:
     client = Client(headers={"user-agent": user_agent})
-    answer = client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+    answer = client.post(reverse("account_login"), {"login": person.email, "password": password})
     assert answer.status_code == 302
     return client
 
@@ -149,3 +151,39 @@ def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: 
     client.force_login(person)
     answer = add_address(client, "new@example.org")
     assert "This server sends no mail" in answer.content.decode()
+
+
+def rows_of(page: HttpResponse) -> int:
+    return page.content.decode().count("<time ")
+
+
+def test_a_log_in_by_a_link_is_listed_and_ended_like_any_other(person: User) -> None:
+    with_link = Client(headers={"user-agent": PHONE})
+    words = {"password": "a better horse", "repeated": "a better horse"}
+    answer = with_link.post(reverse("login_link", args=[person.pk, login_token(person)]), words)
+    assert answer.status_code == 302
+    assert "This browser" in with_link.get(reverse("sessions")).content.decode()
+    here = logged_in(person, password="a better horse")
+    assert "Safari, iPhone" in here.get(reverse("sessions")).content.decode()
+    here.post(reverse("sessions"), {"_method": "delete"})
+    assert not is_logged_in(with_link)
+
+
+@pytest.mark.django_db
+def test_the_first_administrator_finds_the_own_log_in_listed() -> None:
+    token = ensure_first_admin()
+    client = Client(headers={"user-agent": FIREFOX})
+    words = {"email": "ada@example.org", "password": "correct horse", "repeated": "correct horse"}
+    assert client.post(reverse("first_admin", args=[token]), words).status_code == 302
+    assert rows_of(client.get(reverse("sessions"))) == 1
+
+
+def test_log_ins_that_have_ended_by_themselves_are_neither_listed_nor_counted(person: User) -> None:
+    expired, changed, here = (logged_in(person) for _ in range(3))
+    Session.objects.filter(session_key=expired.session.session_key).update(expire_date=timezone.now())
+    other_password = changed.session  # as if the password had been changed since
+    other_password["_auth_user_hash"] = "another"
+    other_password.save()
+    assert rows_of(here.get(reverse("sessions"))) == 1
+    answer = here.post(reverse("sessions"), {"_method": "delete"}, follow=True)
+    assert "Logged out in 0 places." in answer.content.decode()
