@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 from chat.actions import throttle
@@ -50,12 +52,33 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 @contextmanager
 def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
-    """`throttle.attempt` from this request, for a form. Raises `ValidationError` when it comes too early."""
+    """`throttle.attempt` from this request, for a form. Raises `ValidationError` when it comes too early.
+    What fails is logged without the account: people type passwords into the wrong field."""
+    address = get_adapter().get_client_ip(request)
     try:
-        with throttle.attempt(account, get_adapter().get_client_ip(request)) as attempt:
-            yield attempt
+        with throttle.attempt(account, address) as attempt:
+            try:
+                yield attempt
+            except ValidationError:
+                _log_failure(address)
+                raise
+            if not attempt.succeeded:
+                _log_failure(address)
     except throttle.TooManyAttemptsError as error:
+        logger.warning("Too many attempts came from %s: this one was not looked at.", address)
         raise ValidationError(in_words(error), code=error.code) from None
+
+
+def _log_failure(address: str) -> None:
+    logger.warning("A wrong password or code came from %s.", address)
+
+
+@receiver(user_logged_in)
+def _log_success(user: User, request: HttpRequest, **_signal: Any) -> None:
+    address = "an unknown address"
+    with suppress(PermissionDenied):
+        address = get_adapter().get_client_ip(request)
+    logger.info("Person %s logged in from %s.", user.pk, address)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]

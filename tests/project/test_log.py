@@ -113,6 +113,24 @@ def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO
     assert "canary" not in log.getvalue()
 
 
+@pytest.mark.django_db
+def test_log_ins_and_wrong_passwords_are_told_without_what_was_typed(
+    client: Client, log: io.StringIO
+) -> None:
+    person = User.objects.create_user("ada@example.org", "correct horse")
+    for password in ("canary", *["correct horse"] * 2):
+        client.post("/accounts/login/", {"login": person.email, "password": password})
+    assert log.getvalue().splitlines() == [
+        "WARNING A wrong password or code came from 127.0.0.1.",
+        f"INFO Person {person.pk} logged in from 127.0.0.1.",
+    ]
+    client = Client()
+    for _ in range(6):
+        client.post("/accounts/login/", {"login": "canary@example.org", "password": "canary"})
+    assert "WARNING Too many attempts came from 127.0.0.1: this one was not looked at." in log.getvalue()
+    assert "canary" not in log.getvalue()
+
+
 def test_a_probe_of_a_server_that_stops_is_no_error(client: Client, log: io.StringIO) -> None:
     request = RequestFactory().get("/readyz")
     log_response(
