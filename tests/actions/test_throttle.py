@@ -16,6 +16,7 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from chat.actions import throttle
 from chat.actions.throttle import TooManyAttemptsError, attempt
@@ -177,3 +178,16 @@ def test_a_code_logs_in_once_whatever_process_is_asked(person: User) -> None:
         log_ins[code] += SESSION_KEY in client.session
         cache.clear()  # each process has its own
     assert max(log_ins.values()) == 1
+
+
+@pytest.mark.django_db
+def test_nobody_gets_more_attempts_by_an_address_that_they_claim(person: User, settings: Settings) -> None:
+    """The proxy adds the address that it saw at the end."""
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    for number in range(6):
+        answer = Client().post(
+            reverse("account_login"),
+            {"login": person.email, "password": "wrong"},
+            headers={"X-Forwarded-For": f"203.0.113.{number}, {THERE}"},
+        )
+    assert "Too many failed attempts." in answer.content.decode()
