@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -217,14 +217,20 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
     return {Orphan(pk, heartbeat_at, owner) for pk, heartbeat_at, owner in rows if heartbeat_at}
 
 
-def could_beat(found: Collection[Orphan]) -> bool:
-    """Whether the generations of these orphans can be written, at once. Where a lock or a slow database
-    holds that up, the heartbeats of living processes stand still too."""
+def could_beat(found: Collection[Orphan]) -> set[Orphan]:
+    """Which of these orphans can be written, at once. Where a lock or a slow database holds that up, the
+    heartbeats of living processes stand still too; a locked row holds up its own reply's alone."""
     begun = time.monotonic()
-    Generation.objects.filter(pk__in=[orphan.generation_id for orphan in found]).update(
-        heartbeat_at=F("heartbeat_at")
-    )
-    return time.monotonic() - begun < AT_ONCE_SECONDS
+    rows = Generation.objects.filter(pk__in=[orphan.generation_id for orphan in found])
+    with transaction.atomic():
+        if connection.features.has_select_for_update_skip_locked:
+            both = rows.select_related("conversation").only("id", "conversation__id")
+            both = both.select_for_update(skip_locked=True, of=("self", "conversation"), no_key=True)
+            free = {row.pk for row in both}
+            found = [orphan for orphan in found if orphan.generation_id in free]
+            rows = rows.filter(pk__in=free)
+        rows.update(heartbeat_at=F("heartbeat_at"))
+    return set(found) if time.monotonic() - begun < AT_ONCE_SECONDS else set()
 
 
 def end_orphan(orphan: Orphan, *, within: float = AT_ONCE_SECONDS) -> bool:

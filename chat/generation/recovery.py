@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from chat.backends.patience import limited
 from chat.database import run_unit_on
@@ -48,6 +48,7 @@ class Recovery:
         # What else is to be done for a reply that a process's death interrupted.
         self.on_interrupted: Callable[[UUID], None] = lambda generation_id: None
         self._suspects: set[Orphan] = set()
+        self._broken: set[UUID] = set()  # what cannot be ended, and was told
         # Not the threads of all units, which may all be waiting for a database that does not answer.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recovery")
         self._task: asyncio.Task[None] | None = None
@@ -83,28 +84,42 @@ class Recovery:
 
         Else an orphan is ended only when the sweep before saw it too, with the same last heartbeat, and both
         could write it at once: after a lock, or when a database comes back, all hearts stood still, and those
-        that live beat before the next sweep."""
+        that live beat before the next sweep. What somebody has locked keeps only its own reply waiting."""
         await self._give_back()
         suspects, self._suspects = self._suspects, set()
         begun = time.monotonic()
-        found = await self._unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
+        found = await self.unit(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
+        if found and not is_alone:
+            found = await self.unit(could_beat, found)
+            if time.monotonic() - begun < 2 * AT_ONCE_SECONDS:
+                self._suspects = found
         ended: list[UUID] = []
         for orphan in found if is_alone else found & suspects:
-            if await self._unit(end_orphan, orphan, within=float("inf") if is_alone else AT_ONCE_SECONDS):
+            if await self._ended(orphan, within=float("inf") if is_alone else AT_ONCE_SECONDS):
                 ended.append(orphan.generation_id)
-                await self._unit(self.on_interrupted, orphan.generation_id)
-        is_free = bool(found) and await self._unit(could_beat, found)
-        if is_free and time.monotonic() - begun < 2 * AT_ONCE_SECONDS:
-            self._suspects = found
-        ended += await self._unit(end_forgotten)
+                await self.unit(self.on_interrupted, orphan.generation_id)
+        ended += await self.unit(end_forgotten)
         if ended:
             logger.warning(
                 "%d replies were interrupted by the end of their process: %s",
                 len(ended),
-                await self._unit(named, ended),
+                await self.unit(named, ended),
             )
-        for generation_id in await self._unit(ready_to_start, after=0.0 if is_alone else 2.0):
+        for generation_id in await self.unit(ready_to_start, after=0.0 if is_alone else 2.0):
             self._start_generation(generation_id)
 
-    async def _unit[R](self, unit: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    async def _ended(self, orphan: Orphan, *, within: float) -> bool:
+        """Whether it could be ended. Raises DatabaseError where the database is out of reach."""
+        try:
+            return await self.unit(end_orphan, orphan, within=within)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # of this one alone: the others come to their end all the same
+            if orphan.generation_id not in self._broken:
+                logger.exception("The interrupted reply %s could not be ended.", orphan.generation_id)
+            self._broken.add(orphan.generation_id)
+            return False
+
+    async def unit[R](self, unit: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Runs `unit` on the thread of the sweep."""
         return await run_unit_on(self._thread, limited(UNIT_SECONDS, unit), *args, **kwargs)

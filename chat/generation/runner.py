@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chat import log_context
-from chat.database import run_unit
 from chat.generation.journal import Journal
 from chat.generation.lease import give_back
 from chat.generation.recovery import Recovery
@@ -76,7 +75,7 @@ class Runner:
             del self._taken[generation_id]
             is_given = False
             try:
-                is_given = await run_unit(give_back, generation_id)
+                is_given = await self.recovery.unit(give_back, generation_id)
             finally:
                 if not is_given and now - since < FORGET_SECONDS:  # committed later, or never
                     self._taken.setdefault(generation_id, since)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from threading import Barrier
+from threading import Barrier, Event
 from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
@@ -96,6 +96,71 @@ async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User)
     assert await run_unit(status, reply.pk) == Status.INTERRUPTED
 
 
+@pytest.mark.parametrize("locked", [Generation, Conversation])
+async def test_a_row_that_another_transaction_holds_keeps_no_other_orphan_waiting(
+    person: User, locked: type[Generation | Conversation]
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows.")
+    held = await run_unit(a_reply, person, by="dead", seconds_ago=16)
+    others = [await run_unit(a_reply, person, by="dead", seconds_ago=16) for _ in range(3)]
+    waiting = await run_unit(a_reply, person, status=Status.QUEUED, by="", seconds_ago=10)
+    holds, let_go = Event(), Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            with connection.cursor() as cursor:  # as another program's
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            row = held.pk if locked is Generation else held.conversation_id
+            list(locked.objects.select_for_update().filter(pk=row))
+            holds.set()
+            assert let_go.wait(300)
+
+    holding = asyncio.create_task(run_unit(hold))
+    await asyncio.to_thread(holds.wait, 60)
+    started: list[UUID] = []
+    sweeper = Recovery(list, started.append, nothing_to_give_back)
+    try:
+        await sweeper.sweep()
+        await sweeper.sweep()
+        assert {await run_unit(status, each.pk) for each in others} == {Status.INTERRUPTED}
+        assert set(started) == {waiting.pk}
+    finally:
+        let_go.set()
+        await holding
+    assert await run_unit(status, held.pk) == Status.RUNNING
+    await sweeper.sweep()
+    await sweeper.sweep()
+    assert await run_unit(status, held.pk) == Status.INTERRUPTED
+
+
+async def test_an_orphan_that_cannot_be_ended_keeps_no_other_one_waiting(person: User) -> None:
+    broken = await run_unit(a_reply, person, by="dead", seconds_ago=16)
+    await JournalEntry.objects.acreate(generation=broken, start=0, segments=[["text"]])
+    others = [await run_unit(a_reply, person, by="dead", seconds_ago=16) for _ in range(3)]
+    waiting = await run_unit(a_reply, person, status=Status.QUEUED, by="", seconds_ago=10)
+    started: list[UUID] = []
+    await Recovery(list, started.append, nothing_to_give_back).sweep(is_alone=True)
+    assert {await run_unit(status, each.pk) for each in others} == {Status.INTERRUPTED}
+    assert started == [waiting.pk]
+
+
+async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database(person: User) -> None:
+    waiter = Runner()
+    reply = await run_unit(a_reply, person)
+    waiter.taking([reply.pk])
+    stuck = Event()
+    units = [asyncio.create_task(run_unit(stuck.wait, 120)) for _ in range(8)]
+    await asyncio.sleep(0)  # each has its thread
+    try:
+        async with asyncio.timeout(60):
+            await Recovery(list, lambda _: None, partial(waiter.give_back, after=0.0)).sweep()
+    finally:
+        stuck.set()
+        await asyncio.gather(*units)
+    assert await run_unit(status, reply.pk) == Status.QUEUED
+
+
 async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
     sweeper = Recovery(list, lambda _: None, nothing_to_give_back)
@@ -174,7 +239,7 @@ async def test_a_sweep_that_could_not_write_suspects_nobody(
     sweeps = Recovery(list, lambda _: None, nothing_to_give_back)
     await sweeps.sweep()
     with monkeypatch.context() as locked:
-        locked.setattr(recovery, "could_beat", lambda _: False)
+        locked.setattr(recovery, "could_beat", lambda _: set())
         locked.setattr(recovery, "end_orphan", lambda *_, **__: False)  # it waits too
         await sweeps.sweep()
     await sweeps.sweep()
