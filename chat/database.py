@@ -47,4 +47,6 @@ def _release_connections(*, keep: bool = False) -> None:
         if connection.in_atomic_block:
             continue
         if connection.errors_occurred or not (keep or connection.vendor == "sqlite"):
+            if keep and connection.vendor == "postgresql" and connection.connection is not None:
+                connection.connection.close()  # no pool gets one whose session has settings of its own
             connection.close()

@@ -150,6 +150,8 @@ def alone() -> Iterator[None]:
     would try for 30 s), and lets one process at a time prepare it. Raises `DatabaseError`."""
     with _direct_connection() as direct, direct.cursor() as cursor:
         if direct.vendor == "postgresql":
+            # Another one may migrate, for as long as that takes.
+            cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
             cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         else:
             cursor.execute("BEGIN IMMEDIATE")

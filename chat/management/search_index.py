@@ -10,6 +10,7 @@ import logging
 
 from django.db import DatabaseError, connection
 
+from chat.backends import patience
 from chat.models import Message
 
 NAME = "chat_message_text_trigrams"
@@ -35,6 +36,7 @@ def ensure_search_index() -> bool:
             logger.info("The search in transcripts has no index: this database has no pg_trgm (%s).", error)
             return False
         cursor.execute("SET statement_timeout = 0")
+        patience.lift(True)
         try:
             if found:  # left half-built by a process that ended
                 cursor.execute(f"DROP INDEX CONCURRENTLY {NAME}")
@@ -44,6 +46,7 @@ def ensure_search_index() -> bool:
                 " USING gin (UPPER(text::text) gin_trgm_ops)"
             )
         finally:
+            patience.lift(False)
             cursor.execute("RESET statement_timeout")
     logger.info("The search in transcripts has an index now.")
     return True

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.database import run_unit
+from chat.database import _release_connections, run_unit
 from chat.generation import lease
-from chat.generation.commit import commit
+from chat.generation.commit import LOCK_SECONDS, commit
 from chat.generation.journal import Journal, Record
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
@@ -184,6 +184,26 @@ async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting
     await it.journal.tick()
     assert await run_unit(journalled, it.generation.pk) == "One"
     assert it.told == []
+
+
+def test_the_short_patience_of_the_journal_is_not_passed_on_with_its_connection() -> None:
+    """Other units wait longer for a lock; a connection that had an error goes back to the pool of all."""
+    if not is_postgresql():
+        pytest.skip("SQLite has no pool.")
+    connection.close()
+    connection.settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1}
+    try:
+        commit([], [], renew=False)
+        with pytest.raises(OperationalError), connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '10ms'; SELECT pg_sleep(60)")
+        _release_connections(keep=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() != (f"{LOCK_SECONDS}s",)
+    finally:
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+        del connection.settings_dict["OPTIONS"]["pool"]
 
 
 def is_postgresql() -> bool:
