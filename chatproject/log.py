@@ -50,6 +50,7 @@ class OncePerCause(logging.Filter):
     it, without a traceback, which says nothing of it. Else an outage writes megabytes."""
 
     SECONDS = 60.0
+    MOST = 1_000  # causes that are remembered: some loggers put what is unique into their words
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +67,8 @@ class OncePerCause(logging.Filter):
         if now - since < self.SECONDS:
             self._told[key] = since, left_out + 1
             return False
+        if len(self._told) >= self.MOST:
+            self._told.clear()
         self._told[key] = now, 0
         words = record.getMessage()
         if record.exc_info:

@@ -285,7 +285,7 @@ class Run:
                         lease.finish, generation, ending.status, segments, opaque=ending.opaque, **fields
                     )
                     self.waiting = await asyncio.shield(unit)
-            except (DataError, IntegrityError) as error:
+            except (DataError, IntegrityError, ArithmeticError) as error:  # the last is SQLite's
                 # A number or a word of the provider's that no column takes must not cost the reply its end.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)
                 fields = {name: fields[name] for name in _ESSENTIAL}

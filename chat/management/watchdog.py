@@ -47,6 +47,7 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
         if self._child is not None and self._child.stdin is not None:
+            self._child.kill()  # it may be stopped itself
             with suppress(OSError):
                 self._child.stdin.close()
             self._child.wait()

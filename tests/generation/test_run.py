@@ -181,7 +181,14 @@ async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, 
 
 
 @pytest.mark.parametrize(
-    "odd", [{"input_tokens": -1}, {"output_tokens": 10**12}, {"finish_reason": "stop\x00\ud83d"}], ids=str
+    "odd",
+    [
+        {"input_tokens": -1},
+        {"output_tokens": 10**12},
+        {"output_tokens": 10**12, "price": 600},
+        {"finish_reason": "stop\x00\ud83d"},
+    ],
+    ids=str,
 )
 async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end(
     person: User, journal: Journal, odd: dict[str, Any]
@@ -192,11 +199,14 @@ async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end
 
         async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
             yield TextDelta("All is well")
-            counts = {name: value for name, value in odd.items() if name != "finish_reason"}
+            counts = {name: value for name, value in odd.items() if name.endswith("tokens")}
             yield Usage(**{"input_tokens": 1, "output_tokens": 1, **counts})
             yield Finished(Outcome.COMPLETE, odd.get("finish_reason", "stop"))
 
-    (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
+    chosen = await run_unit(model, "demo")
+    if price := odd.get("price"):
+        await ChatModel.objects.filter(pk=chosen.pk).aupdate(input_price=price, output_price=price)
+    (generation,) = await run_unit(queued, person, "Hello", chosen)
     provider: Any = Odd(settings_of_django.CHAT_ACCOUNTS["demo"])
     _instances.setdefault(asyncio.get_running_loop(), {})[provider.account] = provider
     await Run(generation.pk, journal)()

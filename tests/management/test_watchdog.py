@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from chat.management.watchdog import Watchdog
 from tests.servers import ROOT, ServerProcess
 
 Start = Callable[[str], subprocess.Popen[str]]
@@ -63,6 +66,21 @@ def test_a_process_that_was_stopped_for_longer_lives_on(start: Start) -> None:
     os.kill(process.pid, signal.SIGCONT)
     for _ in range(60):
         assert process.stdout.readline() == "alive\n"
+
+
+async def test_a_watchdog_that_is_stopped_itself_keeps_no_server_from_its_end() -> None:
+    watchdog = Watchdog()
+    watchdog.start()
+    child = watchdog._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    ending = Thread(target=watchdog.stop, daemon=True)
+    ending.start()
+    await asyncio.to_thread(ending.join, 60)
+    try:
+        assert not ending.is_alive()
+    finally:
+        child.kill()
 
 
 def test_the_first_process_of_a_container_is_ended_too(tmp_path: Path) -> None:

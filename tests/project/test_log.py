@@ -161,6 +161,17 @@ def test_an_outage_is_told_once_a_minute_by_each_line_that_tells_it(log: io.Stri
     assert log.getvalue().splitlines()[2].startswith(f"{told[0]} (49 more lines")
 
 
+def test_an_outage_told_in_ever_new_words_takes_no_memory() -> None:
+    once = OncePerCause()
+    for number in range(5_000):
+        words = f"Task exception was never retrieved\nfuture: <Task finished name='Task-{number}'>"
+        record = logging.LogRecord(
+            "asyncio", logging.ERROR, "", 0, words, (), (OSError, OSError("away"), None)
+        )
+        once.filter(record)
+    assert len(once._told) <= 1_000
+
+
 def test_what_is_wrong_with_steady_is_told_each_time(log: io.StringIO) -> None:
     for _ in range(3):
         logging.getLogger("chat.x").error("Broken: %s", ValueError("this"))
