@@ -6,14 +6,12 @@ Its tests are skipped where its environment cannot be had (no `uv`, no package i
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from chat.providers.base import Account
+from tests.services import is_missing
 
 KEY = "sk-stock-canary-1234567890"
 ENVIRONMENT = ["uv", "run", "--isolated", "--frozen", "--only-group", "stock"]
@@ -28,7 +26,7 @@ def account(address: str, key: str = KEY) -> Account:
 async def stock_server(template: str = "lenient") -> AsyncIterator[str]:
     """Its address. `template` is one of `stock_server.TEMPLATES`."""
     if shutil.which("uv") is None:
-        pytest.skip("uv is not installed")
+        is_missing("uv is not installed.")
     pipe = asyncio.subprocess.PIPE
     server = await asyncio.create_subprocess_exec(*COMMAND, template, stdin=pipe, stdout=pipe, stderr=pipe)
     assert server.stdin is not None and server.stdout is not None and server.stderr is not None
@@ -37,9 +35,7 @@ async def stock_server(template: str = "lenient") -> AsyncIterator[str]:
         line = (await asyncio.wait_for(server.stdout.readline(), 120)).decode().strip()
         if not line:
             said = (await noise).decode()[-500:]
-            if os.environ.get("CI"):
-                pytest.fail(said)
-            pytest.skip(f"llama.cpp's server could not be had: {said}")
+            is_missing(f"llama.cpp's server could not be had: {said}")
         yield line
     finally:
         server.stdin.close()

@@ -24,7 +24,7 @@ import pytest
 
 from tests.conftest import POSTGRES_URL
 from tests.servers import ROOT
-from tests.services import fresh_database
+from tests.services import fresh_database, is_missing
 
 # The release before: its code must go on working on a database that this code has migrated.
 PREVIOUS = "c3493ba62699135864be0ab951514a94d786ab4c"
@@ -40,7 +40,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the release before."""
     known = ["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"]
     if subprocess.run(known, cwd=ROOT, check=False, capture_output=True).returncode:
-        pytest.skip(
+        is_missing(
             f"This clone is shallow: the commit {PREVIOUS[:7]}, with which upgrades are tried, is not in it."
         )
     folder = tmp_path_factory.mktemp("previous")

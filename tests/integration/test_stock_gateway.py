@@ -23,6 +23,7 @@ from chat.providers.registry import close_all, provider_for
 from tests.faults.stack import free_port
 from tests.providers.conftest import ask
 from tests.providers.wire import Wire, serve
+from tests.services import is_missing
 
 KEY = "sk-stock-canary-1234567890"
 # An environment of its own: what it needs clashes with what Steady needs.
@@ -42,7 +43,7 @@ async def upstream() -> AsyncIterator[Wire]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def address(upstream: Wire, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     if shutil.which("uv") is None:
-        pytest.skip("uv is not installed")
+        is_missing("uv is not installed.")
     config: Path = tmp_path_factory.mktemp("litellm") / "config.yaml"
     own = {"model": "openai/wire", "api_base": f"{upstream.origin}/v1", "api_key": "sk-upstream"}
     window = {"mode": "chat", "max_input_tokens": 8192, "max_output_tokens": 1024}
@@ -67,7 +68,7 @@ async def address(upstream: Wire, tmp_path_factory: pytest.TempPathFactory) -> A
             if not await answers(f"{url}/health/liveliness", server):
                 log.seek(0)
                 said = log.read().decode(errors="replace")[-500:]
-                (pytest.fail if os.environ.get("CI") else pytest.skip)(f"LiteLLM could not be had: {said}")
+                is_missing(f"LiteLLM could not be had: {said}")
             yield url
         finally:
             if server.returncode is None:

@@ -18,6 +18,7 @@ import pytest
 
 from chat.management.watchdog import Watchdog
 from tests.servers import ROOT, ServerProcess
+from tests.services import is_missing
 
 Start = Callable[[str], subprocess.Popen[str]]
 
@@ -85,9 +86,12 @@ async def test_a_watchdog_that_is_stopped_itself_keeps_no_server_from_its_end() 
 
 def test_the_first_process_of_a_container_is_ended_too(tmp_path: Path) -> None:
     """Nobody inside can kill that one itself."""
-    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
-        pytest.skip("This user may make no process namespace.")
+    if not shutil.which("unshare"):
+        is_missing("unshare is not installed (apt install util-linux).")
+    inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*inside, "true"], check=False).returncode:
+        # A container forbids it, unless it is privileged: nothing that could be installed there helps.
+        pytest.skip("The kernel lets this user make no process namespace.")
     frozen = [sys.executable, "-m", "tests.management.frozen", "block"]
     ended = subprocess.run([*inside, *frozen], cwd=ROOT, capture_output=True, timeout=120, check=False)
     assert ended.returncode == 128 + signal.SIGKILL
@@ -98,7 +102,7 @@ def test_the_watchdog_ends_with_its_process(start: Start) -> None:
     process = start("live")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
-        pytest.skip("Linux only: looks for the child in /proc.")
+        is_missing("Linux only: looks for the child in /proc.")
     (child,) = children.read_text().split()
     process.kill()
     process.wait()
@@ -114,7 +118,7 @@ def test_the_server_is_watched(tmp_path: Path) -> None:
     try:
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
         if not children.exists():
-            pytest.skip("Linux only: looks for the child in /proc.")
+            is_missing("Linux only: looks for the child in /proc.")
         names = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()]
         assert any(b"watching.py" in name for name in names)
         os.kill(server.pid, signal.SIGUSR1)
