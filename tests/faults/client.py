@@ -43,7 +43,11 @@ class Person:
 
     async def __aenter__(self) -> Self:
         if not len(self.http.cookie_jar):
-            await self.log_in()
+            try:
+                await self.log_in()
+            except BaseException:
+                await self.http.close()
+                raise
         return self
 
     async def __aexit__(

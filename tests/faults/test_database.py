@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, closing, contextmanager
+from itertools import pairwise
 from uuid import uuid4
 
 import aiohttp
@@ -247,7 +248,7 @@ async def test_readiness_tells_of_a_database_that_takes_no_writes(
 ) -> None:
     if fault is full and steady.backend == "postgres":
         pytest.skip("A full disk is the database server's; to Steady it is an error like any other.")
-    url, said = steady.processes[0].url, len(steady.processes[0].log())
+    url = steady.processes[0].url
 
     async def until(status: int) -> str:
         async with asyncio.timeout(120):
@@ -256,11 +257,15 @@ async def test_readiness_tells_of_a_database_that_takes_no_writes(
         return answer[1]
 
     await until(200)
+    said = len(steady.processes[0].log())
     with fault(steady):
         if fault is full:  # SQLite's log may have room that it can use again
             resource.prlimit(steady.processes[0].pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         assert "The database" in await until(503)
         assert (await person.get("/healthz", url))[0] == 200
     await until(200)
-    log = steady.processes[0].log()[said:]
-    assert (log.count("Not ready for work: database"), log.count("Ready for work again")) == (1, 1)
+    lines = steady.processes[0].log()[said:].splitlines()
+    told = [line.partition("readiness: ")[2].partition(" [")[0] for line in lines if "readiness: " in line]
+    assert told[0].startswith("Not ready for work: database: ")
+    assert told[-1] == "Ready for work again."
+    assert all(one != other for one, other in pairwise(told)), told  # once for each change
