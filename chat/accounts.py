@@ -14,6 +14,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 
@@ -67,6 +68,15 @@ def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
     except throttle.TooManyAttemptsError as error:
         logger.warning("Too many attempts came from %s: this one was not looked at.", address)
         raise ValidationError(in_words(error), code=error.code) from None
+
+
+def notify(template: str, person: User, address: str, **context: Any) -> None:
+    """Tells `address` by mail, once it is stored, that somebody's credentials changed. Mail that cannot be
+    sent is logged and stops nothing."""
+    adapter = get_adapter()
+    transaction.on_commit(
+        lambda: adapter.send_notification_mail(template, person, context, address), robust=True
+    )
 
 
 def _log_failure(address: str) -> None:

@@ -20,6 +20,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from chat.accounts import notify
 from chat.actions.login_link import make_login_link
 from chat.admin import guard
 from chat.admin.base import SteadyAdmin
@@ -147,6 +148,10 @@ class PersonAdmin(SteadyAdmin):
         if _rules(request):
             self._save_rights(person, form)
         add_to_record(*_entries(person, _actor(request), form.before))
+        before = form.before.get("email", person.email)
+        if before != person.email:
+            changed = {"from_email": before, "to_email": person.email}
+            notify("account/email/email_changed", person, before, **changed, **_source())
 
     def _save_rights(self, person: User, form: Any) -> None:
         review = Permission.objects.get(_REVIEW)
@@ -305,6 +310,9 @@ class AuthenticatorAdmin(SteadyAdmin):
                 TranscriptRead.of_person(each.user, _actor(request), how, [("factor", str(each.type), "")])
                 for each in queryset.select_related("user")
             ]
+            apps = queryset.filter(type=Authenticator.Type.TOTP).select_related("user")
+            for person in [each.user for each in apps]:
+                notify("mfa/email/totp_deactivated", person, person.email, **_source())
             queryset.delete()
             add_to_record(*entries)
 
@@ -358,6 +366,11 @@ def _record_group(request: HttpRequest, before: dict[str, str], after: dict[str,
     changes = [(name, before.get(name, ""), after.get(name, "")) for name in names]
     if before != after:
         add_to_record(TranscriptRead.by(_actor(request), TranscriptRead.How.GROUP, changes))
+
+
+def _source() -> dict[str, str]:
+    """Of a change, for a mail: where an administrator works is not told."""
+    return {"ip": "-", "user_agent": gettext("Administration")}
 
 
 def _actor(request: HttpRequest) -> User:

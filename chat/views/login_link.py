@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from chat.accounts import notify
 from chat.actions.login_link import LoginLinkError, person_of_link, use_link
 from chat.actions.sessions import log_in
 from chat.models import User
@@ -62,6 +63,7 @@ def login_link(request: HttpRequest, person_id: int, token: str) -> HttpResponse
             person = use_link(person_id, token, form.cleaned_data["password"])
         except LoginLinkError:
             return render(request, "account/login_link.html", status=410)
+        notify("account/email/password_changed", person, person.email)
         if is_mfa_enabled(person):
             return redirect("account_login")  # which asks for the second factor too
         log_in(request, person)

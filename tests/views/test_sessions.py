@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core import mail
@@ -141,6 +142,37 @@ def test_each_change_of_credentials_is_told_to_the_address_from_before(person: U
     client.post("/" + path.split("/", 3)[3])
     assert User.objects.get().email == "new@example.org"
     assert [old.email] in [message.to for message in mail.outbox]
+
+
+@pytest.mark.usefixtures("with_mail")
+@pytest.mark.django_db(transaction=True)
+def test_what_a_link_and_the_administration_change_is_told_too(
+    administrator: User, settings: Settings
+) -> None:
+    person = User.objects.create_user("bert@example.org", "correct horse")
+    words = {"password": "a better horse", "repeated": "a better horse"}
+    Client().post(reverse("login_link", args=[person.pk, login_token(person)]), words)
+    factor = TOTP.activate(person, generate_totp_secret()).instance
+    client = Client()
+    client.force_login(administrator)
+    client.post(reverse("admin:mfa_authenticator_delete", args=[factor.pk]), {"post": "yes"})
+    page = reverse("admin:chat_user_change", args=[person.pk])
+    assert client.post(page, {"email": "new@example.org", "is_active": "on"}).status_code == 302
+    assert [message.to for message in mail.outbox] == [["bert@example.org"]] * 3
+    told = [message.body for message in mail.outbox]
+    for body, what in zip(told, ("password", "Authenticator app", "new@example.org"), strict=True):
+        assert what.lower() in body.lower()
+    # Where an administrator works is nobody's matter.
+    assert ["IP address: 127.0.0.1" in body for body in told] == [True, False, False]
+
+    settings.MAILERS = {
+        "default": {
+            "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "OPTIONS": {"host": "127.0.0.1", "port": 1},
+        }
+    }
+    assert client.post(page, {"email": "bert@example.org", "is_active": "on"}).status_code == 302
+    assert User.objects.get(pk=person.pk).email == "bert@example.org"
 
 
 def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: Settings) -> None:
