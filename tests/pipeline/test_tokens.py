@@ -10,8 +10,10 @@ from math import prod
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chat.pipeline.tokens import estimate_tokens
+from chat.pipeline.tokens import TokenCounter, estimate_tokens
 
 PAGES = json.loads((Path(__file__).parent / "data/token_counts.json").read_text())
 CURRENT = ("cl100k", "o200k", "llama3")
@@ -37,3 +39,11 @@ def test_no_tokenizer_counts_more_than_the_correction_can_make_good(page: str) -
     estimate = estimate_tokens(PAGES[page]["text"])
     assert max(PAGES[page]["tokens"].values()) < 3 * estimate
     assert min(PAGES[page]["tokens"].values()) > 0.35 * estimate
+
+
+@given(st.text(st.characters(max_codepoint=127), min_size=64, max_size=200))
+def test_long_text_is_counted_in_a_way_of_its_own_with_the_same_result(text: str) -> None:
+    counter = TokenCounter()
+    for character in text:
+        counter.feed(character)
+    assert counter.tokens == estimate_tokens(text)
