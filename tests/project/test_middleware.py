@@ -62,3 +62,29 @@ def test_over_https_cookies_belong_to_this_host_alone(url: str, prefix: str) -> 
     env = {"STEADY_URL": url, "DJANGO_SETTINGS_MODULE": "chatproject.settings", "SECRET_KEY": "x" * 60}
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert said.stdout.split() == [f"{prefix}sessionid", f"{prefix}csrftoken", str(bool(prefix)), "/"]
+
+
+@pytest.mark.usefixtures("person")
+def test_over_https_every_answer_has_the_headers_that_browsers_need(
+    client: Client, settings: Settings
+) -> None:
+    """Pages, errors and what programs ask for alike."""
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 31_536_000
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    for path in ("/accounts/login/", "/nowhere/", "/admin/", "/readyz", "/self-test/events/"):
+        headers = client.get(path, secure=True).headers
+        assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains", path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert headers["Referrer-Policy"] == "same-origin", path
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin", path
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        for directive in ("default-src", "base-uri", "frame-ancestors"):
+            assert policy[directive] == "'none'", path
+        assert policy["script-src"].split(" ")[0] == "'self'", path
+        assert "Access-Control-Allow-Origin" not in headers, path
+
+
+def test_plain_http_is_sent_to_https(client: Client, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get("/accounts/login/").headers["Location"] == "https://testserver/accounts/login/"
+    assert client.get("/healthz").status_code == 200

@@ -8,6 +8,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.http import HttpResponse
@@ -145,6 +146,25 @@ def test_each_change_of_credentials_is_told_to_the_address_from_before(person: U
 
 
 @pytest.mark.usefixtures("with_mail")
+def test_a_new_password_by_mail_logs_nobody_in_and_replaces_no_second_factor(person: User) -> None:
+    TOTP.activate(person, generate_totp_secret())
+    elsewhere, client = Client(), Client()
+    elsewhere.force_login(person)
+    client.post(reverse("account_reset_password"), {"email": person.email})
+    link = next(word for word in mail.outbox[0].body.split() if "/reset/key/" in word)
+    form = client.get("/" + link.split("/", 3)[3])["Location"]
+    words = {"password1": "another good one", "password2": "another good one"}
+    assert client.post(form, words).status_code == 302
+    assert not is_logged_in(client)
+    assert not is_logged_in(elsewhere)
+    answer = client.post(reverse("account_login"), {"login": person.email, "password": "another good one"})
+    assert answer["Location"].startswith(reverse("mfa_authenticate"))
+    assert not is_logged_in(client)
+    assert client.post(form, words).status_code == 200, "the link works once"
+    assert not Client().login(email=person.email, password="correct horse")
+
+
+@pytest.mark.usefixtures("with_mail")
 @pytest.mark.django_db(transaction=True)
 def test_what_a_link_and_the_administration_change_is_told_too(
     administrator: User, settings: Settings
@@ -183,6 +203,23 @@ def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: 
     client.force_login(person)
     answer = add_address(client, "new@example.org")
     assert "This server sends no mail" in answer.content.decode()
+
+
+def test_a_log_in_gets_a_key_that_nobody_knew_before(person: User) -> None:
+    """Else whoever set a cookie before the log-in would have it after."""
+    client = Client()
+    client.get(reverse("account_login"))
+    session = client.session
+    session["something"] = "set before"
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = before = str(session.session_key)
+    client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
+    after = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert is_logged_in(client)
+    assert after != before
+    assert not Session.objects.filter(session_key=before).exists()
+    client.post(reverse("account_logout"))
+    assert not Session.objects.filter(session_key=after).exists()
 
 
 def rows_of(page: HttpResponse) -> int:
