@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
 from django.conf import settings
@@ -116,6 +118,32 @@ def test_a_found_session_cannot_become_an_account(person: User) -> None:
     answer = client.post(reverse("account_email"), {"action_add": "", "email": "thief@example.org"})
     assert answer["Location"].startswith(reverse("account_reauthenticate"))
     assert not EmailAddress.objects.filter(email="thief@example.org").exists()
+
+
+@pytest.mark.usefixtures("with_mail")
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("account_email", "mfa_activate_totp", "mfa_deactivate_totp"),
+        *("mfa_generate_recovery_codes", "mfa_view_recovery_codes", "mfa_download_recovery_codes"),
+    ],
+)
+def test_what_belongs_to_the_log_in_is_changed_and_shown_after_the_password_alone(
+    page: str, person: User
+) -> None:
+    if page != "mfa_activate_totp":
+        TOTP.activate(person, generate_totp_secret())
+        RecoveryCodes.activate(person)
+    before = list(Authenticator.objects.values_list("pk", "data"))
+    client = Client()
+    client.force_login(person)
+    for answer in (
+        client.post(reverse(page), {"action_add": "", "email": "thief@example.org", "code": "1"}),
+        *([] if page == "account_email" else [client.get(reverse(page))]),
+    ):
+        assert answer.status_code in {302, 405}
+        assert answer.status_code == 405 or answer["Location"].startswith(reverse("account_reauthenticate"))
+    assert list(Authenticator.objects.values_list("pk", "data")) == before
 
 
 @pytest.mark.usefixtures("with_mail")
