@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from chat.log_context import generation_id, request_id
 
 # A link that logs somebody in, or sets a password, is as good as the password.
-_TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/)[^/\s]+")
+_TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/|/confirm-email/)[^/\s]+")
 
 _OUT_OF_REACH = (
     *(OperationalError, InterfaceError),  # Django's
