@@ -43,12 +43,13 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
     link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
     detail = redact(f"{type(link).__name__}: {link}", secret)
     match link:
-        case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL() | ValueError():
-            return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
         case aiohttp.ConnectionTimeoutError():
             return errors.TimeoutExceededError(detail=detail, phase="connect", retryable=True)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return errors.ConnectionFailedError(detail=detail, retryable=True)
+        # After it, as a certificate that is not trusted is a ValueError too.
+        case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL() | ValueError():
+            return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
         case aiohttp.ServerTimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return errors.TimeoutExceededError(detail=detail)
     return errors.ConnectionFailedError(detail=detail)

@@ -38,7 +38,7 @@ TEXTS = {
     "field.auto_id", "field.id_for_label", "field.widget_type", "form.email.id_for_label",
     "form.email.value", "form.login.id_for_label", "form.login.value", "form.password.id_for_label",
     "generation.status", "kind", "latest_url", "link", "message.level_tag", "search_var", "message.pk",
-    "message.role", "message.client_id", "restoration",
+    "message.role", "message.client_id", "request.get_full_path", "restoration",
     "messages_url", "name", "model.name", "model.provider", "other.pk", "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "signup_url", "socket_url", "stamp", "state", "this",
