@@ -14,10 +14,10 @@ from tests.faults.door import Door, door
 from tests.faults.stack import Stack, stack
 
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # the tests that take minutes too
-QUICK = {  # so that what hangs is given up while a test waits
+QUICK = {  # what hangs is given up while a test waits, and what is slow on a busy machine is not
     "CHAT_CONNECT_SECONDS": "2",
-    "CHAT_FIRST_TOKEN_SECONDS": "6",
-    "CHAT_SILENCE_SECONDS": "3",
+    "CHAT_FIRST_TOKEN_SECONDS": "15",
+    "CHAT_SILENCE_SECONDS": "10",
     "CHAT_ATTEMPTS": "2",
 }
 

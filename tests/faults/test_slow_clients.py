@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.client import Person
 from tests.faults.installation import LONG, Installation, started
-from tests.faults.stack import memory
+from tests.faults.stack import at_ease, memory
 
 QUICK = 3.0  # seconds, on a machine that does other things too
 
@@ -81,7 +81,7 @@ async def test_readers_that_read_nothing_cost_little_memory(steady: Installation
             *(page.until(lambda page=page: len(page.text) > CHARACTERS // GROUPS, 90) for page in pages)
         )
         grown = memory(process.pid) - before
-        assert await health(steady) < QUICK
+        assert await health(steady) < at_ease(QUICK)
         for page in pages:
             assert await page.stop() == 204
             assert await page.ended() == "stopped"
@@ -98,7 +98,7 @@ async def test_a_flood_of_large_frames_is_bounded(steady: Installation, person: 
     frame = json.dumps({"type": "send", "client_id": str(uuid4()), "text": "x" * 1_000_000, "model": "1"})
     async with person.http.ws_connect(url, headers={"Origin": process.url}, max_msg_size=0) as flood:
         sending = asyncio.create_task(send_all(flood, frame, 200))
-        assert await health(steady) < QUICK
+        assert await health(steady) < at_ease(QUICK)
         peak = memory(process.pid)
         while not sending.done():
             peak = max(peak, memory(process.pid))

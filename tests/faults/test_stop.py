@@ -61,7 +61,7 @@ async def test_stop_before_anybody_took_the_prompt_costs_nothing(
 ) -> None:
     """The second prompt waits for the first reply; stopped meanwhile it is never sent."""
     async with person.page() as page:
-        await started(page, "tokens=60 pace=50")
+        await started(page, "tokens=400 pace=50")
         waiting = f"mark-{uuid4().hex}"
         await page.ask(f"{waiting} /wire tokens=5")
         await page.until(lambda: page.status == "queued")

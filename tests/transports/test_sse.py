@@ -36,7 +36,7 @@ def peak_mb(server: ServerProcess) -> int:
 
 async def answered(reader: socket.socket) -> bytes:
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return await loop.sock_recv(reader, 64)
 
 
@@ -55,15 +55,18 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
         f"Host: 127.0.0.1:{server.port}\r\nCookie: {cookie}\r\n\r\n"
     )
     with ExitStack() as stack:
-        readers = []
-        for _ in range(60):
+        answers: list[bytes] = []
+        readers: list[socket.socket] = []
+        for number in range(60):
+            if number == 20:  # as many as one person may have; those that come later find them there
+                answers += await asyncio.gather(*map(answered, readers))
             reader = stack.enter_context(socket.socket())
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect(("127.0.0.1", server.port))
             reader.setblocking(False)
             await asyncio.get_running_loop().sock_sendall(reader, request.encode())
             readers.append(reader)
-        answers = await asyncio.gather(*(answered(reader) for reader in readers))
+        answers += await asyncio.gather(*map(answered, readers[20:]))
         async with open_socket(server, uuid.uuid4(), cookies) as connection:  # behind all that was asked
             await connection.send('{"type": "hello", "version": 0}')
             await connection.send(prompt(server, "/demo fail"))
