@@ -63,7 +63,7 @@ class Person:
             assert answer.status == 200 and "/accounts/login" not in str(answer.url), await answer.text()
 
     def headers(self) -> dict[str, str]:
-        token = next((c.value for c in self.http.cookie_jar if c.key == "csrftoken"), "")
+        token = next((c.value for c in self.http.cookie_jar if c.key.endswith("csrftoken")), "")
         return {"X-CSRFToken": token, "Origin": self.url, "Referer": f"{self.url}/"}
 
     async def get(self, path: str, url: str = "") -> tuple[int, str]:
