@@ -184,7 +184,7 @@ _TAG = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
 _KEY_LIKE = re.compile(
     r"(?i)\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[\w+/]{8,}=*|\b(?:sk|pk|gsk|xai|hf)[-_][\w*.-]{6,}"
     r"|\bAIza[\w*-]{10,}|\bAKIA[\w*]{10,}|\beyJ[\w*-]{8,}\.[\w*.-]+"
-    r"|(?<=//)[^/\s@]+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password)=[^&\s\"']+"
+    r"|(?<=//)[^/\s?#\"'<>]+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password)=[^&\s\"']+"
 )
 
 # Where a provider has no code of its own for a case, its message is the only sign.

@@ -154,6 +154,7 @@ def test_any_report_becomes_some_error(status: int, body: Any) -> None:
         "Incorrect API key provided: sk-cana***********cret.",
         "key AIzaSyCanaryCanaryCanary is bad",
         "Cannot connect to http://ada:canary@gateway.example/v1",
+        "Cannot connect to http://ada:half@canary-secret@gateway.example/v1",
         "refused https://gateway.example/v1?api_key=canary-secret&x=1",
         "Authorization: Basic YWRhOmNhbmFyeS1zZWNyZXQ= is wrong",
         "token eyJhbGciOiJIUzI1NiJ9.canary.secret has expired",
