@@ -72,7 +72,8 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
             await connection.send(prompt(server, "/demo fail"))
             await until(connection, 'data-status="failed"')
         growth = peak_mb(server) - before
-    assert sum(b"429" in answer for answer in answers) >= 30
+    # Twenty at once, forty in a row: a stream that was written into the buffers ends and makes room.
+    assert sum(b"429" in answer for answer in answers) >= 20
     assert growth < 110
 
 
