@@ -3,8 +3,8 @@ first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's fra
 Server frames are HTML.
 
     4401  not logged in, or no longer            4404  no such conversation for this person
-    4408  no hello for 10 s, no ack for 60 s     4429  too many frames
-    1012  the server restarts: come back         4430  too many pages of this person
+    4408  no hello for 10 s, no ack for 60 s     4429  too many pages of this person
+    1012  the server restarts: come back         4430  too many frames
 
 Replies are never made here: Channels gives a consumer one message at a time, so a handler that loops over
 tokens could see neither Stop nor a disconnect. Delivery is a task of its own.
@@ -88,7 +88,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             user_id = self.viewer.user_id
             if not (pages.allows(user_id) and pages.enter(user_id)):
-                await self.close(4430)
+                await self.close(4429)
                 return
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
@@ -104,7 +104,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.delivery is None or self.delivery.done() or self.viewer.closed:
             return
         if not self.rate.allows():
-            await self.close(4429)
+            await self.close(4430)
             return
         frame: dict[str, Any] = {}
         try:

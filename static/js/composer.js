@@ -1,8 +1,7 @@
 // The message box: what Enter does, and a draft for each chat until log-out.
-import { $, composing, on, onChat, onClick, root, words } from "./page.js";
-import { send } from "./outbox.js";
+import { $, composing, fill, here, on, onChat, onClick, root, touch, words } from "./page.js";
+import { send, withdraw } from "./outbox.js";
 
-const touch = matchMedia("(pointer: coarse)");
 const drafts = `draft:${document.body.dataset.user}:`;
 
 forget((name) => !name.startsWith(drafts)); // somebody else's
@@ -27,9 +26,8 @@ on("keydown", (event) => {
 on("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
 
 onClick("[data-fill]", ({ dataset }) => {
-  $("prompt").value = `${dataset.fill} `;
+  fill($("prompt"), `${dataset.fill} `);
   $("prompt").focus();
-  changed();
 });
 
 on("submit", (event) => {
@@ -40,36 +38,41 @@ on("submit", (event) => {
   if (!text.trim()) return;
   send(text);
   localStorage.removeItem(draft(true));
-  $("prompt").value = "";
-  changed();
+  fill($("prompt"), "");
 }, true);
 
-// So does what was written for a chat that is gone.
-on("chat:gone", ({ detail: texts }) => {
-  const text = [...texts, $("prompt").value].filter((one) => one.trim()).join("\n\n");
+// What was written for a chat that is gone goes on in a new one.
+on("chat:gone", () => {
+  const text = [...withdraw(), $("prompt").value].filter((one) => one.trim()).join("\n\n");
   if (text) localStorage.setItem(draft(true), text);
 });
 
 function changed() {
   const { value } = $("prompt");
   $("composer").parentNode.toggleAttribute("data-empty", !value);
-  const tokens = Math.ceil(value.length / 4);
+  const tokens = tokensOf(value);
   const { window } = $("model").selectedOptions[0].dataset;
   const estimate = $("estimate");
-  const text = tokens > window ? words("tooLong", +window) : words("estimate", tokens);
+  const tooLong = tokens > window;
+  const text = tooLong ? words("tooLong", +window) : words("estimate", tokens);
   estimate.hidden = tokens < 25;
-  estimate.ariaLive = tokens > window ? "polite" : "off";
+  estimate.ariaLive = tooLong ? "polite" : "off";
   if (estimate.textContent !== text) estimate.textContent = text;
   if (!CSS.supports("field-sizing", "content")) $("prompt").rows = value.split("\n").length + value.length / 90;
   if (value.trim()) localStorage.setItem(draft(), value);
   else localStorage.removeItem(draft());
 }
 
-function draft(isNew = $("version").value === "0" && !$("thread").children.length) {
-  return drafts + (isNew ? "new:" : "") + $("chat").dataset.conversation;
+// A token is about 4 characters of English, and 1.3 of Hindi or Chinese.
+function tokensOf(text) {
+  return Math.ceil((text.length + 2 * (text.match(/[\u0900-\uffff]/g) ?? []).length) / 4);
 }
 
-// What was begun in a new chat that was left goes on in the next one.
+function draft(isNew = $("version").value === "0" && !$("thread").children.length) {
+  return drafts + (isNew ? "new:" : "") + here();
+}
+
+// So does what was begun in a new chat that was left.
 function ofNewChat() {
   const begun = draft().includes(":new:") && Object.keys(localStorage).find((name) => name.startsWith(`${drafts}new:`));
   const text = begun ? localStorage.getItem(begun) : "";

@@ -6,13 +6,11 @@ onClick("button.copy-code", (button) => copy(button.closest(".code-block").query
 
 onClick("[data-copy]", (button) => {
   button.closest("[popover]")?.hidePopover();
-  const message = button.closest(".message");
-  const body = message.querySelector(".message-body");
-  if (message.dataset.role === "user") return copy(body.textContent);
+  const body = button.closest(".message").querySelector(".message-body");
   const whole = document.createRange();
   whole.selectNodeContents(body);
-  const source = fetched(button.dataset.copy).catch(() => markdownOf(whole));
-  return copy(source, "rich" in button.dataset ? plain(body.cloneNode(true)) : "");
+  const stored = fetch(button.dataset.copy).then((answer) => answer.ok && answer.text()).catch(() => "");
+  return copy(stored.then((text) => text || markdownOf(whole)), "rich" in button.dataset && plain(body.cloneNode(true)));
 });
 
 on("copy", (event) => {
@@ -42,12 +40,6 @@ function framed(range) {
   return outer;
 }
 
-async function fetched(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(answer.statusText);
-  return answer.text();
-}
-
 async function copy(text, html) {
   try {
     // Given a promise, Safari still counts the click as the reason.
@@ -56,7 +48,7 @@ async function copy(text, html) {
     await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob(text, "text/plain"), ...rich })]);
     toast(words("copied"));
   } catch {
-    toast(words(copyByHand(await Promise.resolve(text).catch(() => ""), html) ? "copied" : "notCopied"));
+    toast(words(copyByHand(await text, html) ? "copied" : "notCopied"));
   }
 }
 

@@ -1,8 +1,7 @@
 // After an action the next key goes into the message box; where what had the focus is gone, its successor has it,
-// else the box.
-import { $, on } from "./page.js";
+// else the box; not on a touch screen, where the box would open the keyboard over the reply.
+import { $, on, touch } from "./page.js";
 
-const touch = matchMedia("(pointer: coarse)"); // The box would open the keyboard over the reply.
 let last = null;
 
 on("focusin", ({ target }) => { last = target; });

@@ -1,5 +1,5 @@
 // A growing reply: its time and speed beside "Answering…", and what is read aloud of it.
-import { $, root, words } from "./page.js";
+import { $, announce, root, words } from "./page.js";
 
 const CHARS_PER_TOKEN = 4;
 let reply = null;
@@ -54,5 +54,5 @@ function textOf(message) {
 }
 
 function say(text) {
-  if (text.trim()) $("reader").textContent = text;
+  if (text.trim()) announce(text);
 }

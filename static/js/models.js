@@ -1,9 +1,8 @@
 // The model list with search opens in place of the select, which stays the state.
-import { $, composing, on, onClick } from "./page.js";
+import { $, composing, fill, on, onClick, touch } from "./page.js";
 
 const panel = () => $("models");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
-const touch = matchMedia("(pointer: coarse)");
 let wasOpen = false;
 
 // The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
@@ -31,23 +30,19 @@ on("input", ({ target }) => {
 });
 
 onClick(".model-choice", (choice) => {
-  $("model").value = choice.parentNode.dataset.model;
-  $("model").dispatchEvent(new Event("input", { bubbles: true }));
+  fill($("model"), choice.parentNode.dataset.model);
   panel().hidePopover();
   $(touch.matches ? "model" : "prompt").focus(); // on a touch screen the box would open the keyboard
 });
 
 export function show() {
   const search = panel().querySelector("input");
-  search.value = "";
-  search.dispatchEvent(new Event("input", { bubbles: true }));
+  fill(search, "");
   for (const entry of entries()) {
     entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
   }
   panel().showPopover();
-  const now = current()?.getBoundingClientRect();
-  const list = panel().querySelector(".models-list");
-  if (now) list.scrollTop += now.top - list.getBoundingClientRect().top - (list.clientHeight - now.height) / 2;
+  current()?.scrollIntoView({ block: "center" });
   search.focus();
 }
 

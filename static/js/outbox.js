@@ -1,6 +1,6 @@
 // Prompts on their way: each is in its thread at once, is kept over reloads, and goes under one id until it is
 // stored or refused, by the socket if one is open, else and again by POST.
-import { $, htmx, on, onChat, onClick, words } from "./page.js";
+import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
 import { open, tell } from "./transport.js";
 
 const LATE = 8000; // ms without a receipt
@@ -12,8 +12,6 @@ let flight = null; // { id, timer, late } of the one under way
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
-const announce = (text) => { $("reader").textContent = text; };
-const here = () => $("chat").dataset.conversation;
 const isThere = ({ id }) => $("thread").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
 const watch = new MutationObserver(heard);
@@ -23,7 +21,6 @@ onChat(() => {
   watch.observe($("thread"), { childList: true });
   watch.observe($("receipt").parentNode, { childList: true });
   heard();
-  next();
 });
 
 export function send(text) {
@@ -46,7 +43,6 @@ function save() {
 function heard() {
   const receipt = $("receipt").dataset;
   const notice = $("notice");
-  const before = JSON.stringify(list);
   for (const entry of list) {
     if (receipt.clientId === entry.id) entry.stored = +receipt.version;
     if (notice.dataset.clientId === entry.id) {
@@ -58,8 +54,7 @@ function heard() {
   list = list.filter((entry) => (
     entry.chat === here() ? !isThere(entry) && !(entry.stored <= $("version").value) : !entry.stored
   ));
-  if (JSON.stringify(list) === before) show();
-  else save();
+  save();
 }
 
 function refuse(entry, why) {
@@ -102,16 +97,18 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   save();
 });
 
-on("chat:gone", ({ detail: texts }) => {
-  texts.push(...mine().map(({ text }) => text));
+// Gives up what was not sent to this chat, and returns its texts.
+export function withdraw() {
+  const texts = mine().map(({ text }) => text);
   list = list.filter(({ chat }) => chat !== here());
   save();
-});
+  return texts;
+}
 
 function show() {
   const thread = $("thread");
   const shown = [...thread.querySelectorAll("[data-unsent]")];
-  const elements = mine().map((entry) => fill(shown.find((one) => one.dataset.unsent === entry.id) ?? made(entry), entry));
+  const elements = mine().map((entry) => update(shown.find((one) => one.dataset.unsent === entry.id) ?? made(entry), entry));
   for (const one of shown) if (!elements.includes(one)) one.remove();
   const last = [...thread.children].slice(-elements.length);
   if (elements.some((one, index) => one !== last[index])) thread.append(...elements);
@@ -124,7 +121,7 @@ function made({ id, text }) {
   return element;
 }
 
-function fill(element, { id, error, stored }) {
+function update(element, { id, error, stored }) {
   const part = (selector) => element.querySelector(selector);
   const late = flight?.id === id && flight.late;
   element.dataset.status = error ? "unsent" : stored ? "complete" : "sending";
@@ -146,8 +143,7 @@ onClick("[data-unsent] button", (button) => {
     }
   } else list = list.filter((one) => one !== entry);
   if (button.value === "edit") {
-    $("prompt").value = [entry.text, $("prompt").value].filter(Boolean).join("\n\n");
-    $("prompt").dispatchEvent(new Event("input", { bubbles: true }));
+    fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
   }
   $("prompt").focus();
   save();

@@ -4,6 +4,8 @@ export const htmx = window.htmx;
 export const root = document.documentElement;
 export const on = document.addEventListener.bind(document);
 export const $ = (id) => document.getElementById(id);
+export const here = () => $("chat").dataset.conversation;
+export const touch = matchMedia("(pointer: coarse)");
 export const words = (name, number) => $("words").dataset[name].replace("{}", number?.toLocaleString(root.lang));
 
 let shown = null;
@@ -34,6 +36,17 @@ export function onClick(selector, handle) {
     const element = event.target.closest?.(selector);
     if (element) handle(element, event);
   });
+}
+
+// Writes into a field as if it was typed.
+export function fill(field, text) {
+  field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+// To a screen reader.
+export function announce(text) {
+  $("reader").textContent = text;
 }
 
 export function toast(text) {

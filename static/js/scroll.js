@@ -1,5 +1,5 @@
 // Follows a growing reply while the reader is at the end; comes back to the place a chat was left at.
-import { $, htmx, on, onChat, onClick } from "./page.js";
+import { $, here, htmx, on, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"
 const AHEAD = 800; // px before the top: time for earlier messages
@@ -11,11 +11,12 @@ let loading = null;
 let held = null;
 let firstLink = null;
 
+const name = () => `place:${here()}`;
 const grown = new ResizeObserver(follow);
 
-onChat(async (main) => {
+onChat(async () => {
   grown.disconnect();
-  const there = JSON.parse(sessionStorage.getItem(nameOf(main)));
+  const there = JSON.parse(sessionStorage.getItem(name()));
   following = !there;
   $("scroller").addEventListener("scroll", moved, { passive: true });
   if (there) await restore(there);
@@ -78,10 +79,9 @@ addEventListener("pagehide", remember);
 on("htmx:before:request", remember);
 
 function remember() {
-  const name = nameOf($("chat"));
-  const here = !following && place();
-  if (here) sessionStorage.setItem(name, JSON.stringify(here));
-  else sessionStorage.removeItem(name);
+  const there = !following && place();
+  if (there) sessionStorage.setItem(name(), JSON.stringify(there));
+  else sessionStorage.removeItem(name());
 }
 
 async function restore(there) {
@@ -110,8 +110,4 @@ function bring([id, where]) {
 
 function offset(element) {
   return element.getBoundingClientRect().top - $("scroller").getBoundingClientRect().top;
-}
-
-function nameOf(main) {
-  return `place:${main.dataset.conversation}`;
 }

@@ -62,11 +62,9 @@ function change(url, values) {
 
 function rename(item) {
   const link = item.querySelector("a");
-  const form = document.createElement("form");
-  const input = document.createElement("input");
+  const form = $("rename").content.firstElementChild.cloneNode(true);
+  const [input] = form.elements;
   input.value = link.title;
-  input.ariaLabel = menu.querySelector('[name="title"]').textContent.trim();
-  form.append(input);
   item.prepend(form);
   link.hidden = true;
   item.setAttribute("hx-morph-skip", "");

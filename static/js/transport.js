@@ -4,6 +4,7 @@ import { $, htmx, on, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
 const SAID_AFTER = 4000; // ms without either
+const CROWDED = 60000; // ms until the next attempt, when the person has too many pages open
 const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
 const ACK_FRAMES = 12;
 
@@ -14,7 +15,6 @@ let ackTimer = null;
 let source = null;
 let streams = false; // the fallback is open
 let timer = null;
-let wait = 0; // ms until the next attempt, when the person has too many pages open
 let doubt = null;
 
 onChat(() => {
@@ -35,10 +35,7 @@ on("htmx:ws:after:connection", (event) => {
 on("htmx:ws:close", (event) => {
   if (event.target !== $("chat") || event.detail.reason === "removed") return;
   open = false;
-  if (event.detail.code === 4401) return location.reload();
-  if (event.detail.code === 4404) return gone();
-  if (event.detail.code === 4430) return crowded();
-  lost();
+  ended(event.detail.code - 4000);
 });
 
 addEventListener("offline", () => say(words("offline")));
@@ -64,6 +61,14 @@ on("htmx:error", ({ detail }) => {
   else if (sourceElement !== source && sourceElement?.id !== "conversations") toast(words("failed"));
 });
 
+const reload = () => location.reload();
+const broken = () => { streams = false; lost(); };
+
+// With the status of the response, or the socket's code without its 4000.
+function ended(status) {
+  ({ 401: reload, 404: gone, 429: crowded }[status] ?? lost)();
+}
+
 function fallBack() {
   timer = null;
   if (open || source) return;
@@ -73,35 +78,29 @@ function fallBack() {
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
   const own = source;
   const heard = {
-    "htmx:sse:after:connection": () => { wait = 0; streams = true; found(); },
-    "htmx:sse:error": () => { streams = false; lost(); },
-    "htmx:finally:request": ({ detail }) => own._htmx.sse || fallBackAgain(own, detail.ctx.response?.status),
-    revoked: () => location.reload(),
+    "htmx:sse:after:connection": () => { streams = true; found(); },
+    "htmx:sse:error": broken,
+    // The extension repeats only a request that was once answered.
+    "htmx:finally:request": ({ detail }) => {
+      if (own._htmx.sse || own !== source) return;
+      endFallback();
+      ended(detail.ctx.response?.status);
+    },
+    revoked: reload,
     gone,
-    restart: () => { streams = false; lost(); },
+    restart: broken,
   };
   for (const name in heard) source.addEventListener(name, heard[name]);
   chat.append(source);
   htmx.process(source);
 }
 
-// The extension repeats only a request that was once answered.
-function fallBackAgain(ended, status) {
-  if (ended !== source) return;
-  if (status === 401) return location.reload();
-  endFallback();
-  if (status === 404) return gone();
-  if (status === 429) return crowded();
-  lost();
-}
-
-// The socket does not come again by itself after this; the fallback does, ever later.
+// The socket does not come again by itself after this; the fallback does.
 function crowded() {
   found();
   say(words("crowded"));
   clearTimeout(timer);
-  wait = Math.min(wait * 2 || 15000, 300000);
-  timer = setTimeout(fallBack, wait);
+  timer = setTimeout(fallBack, CROWDED);
 }
 
 // Said only while neither way is open, and not at once.
@@ -132,7 +131,7 @@ function gone() {
   chat.dataset.gone = "";
   $("live-status").textContent = "";
   for (const one of chat.querySelectorAll("[aria-busy=true]")) one.ariaBusy = false;
-  chat.dispatchEvent(new CustomEvent("chat:gone", { bubbles: true, detail: [] }));
+  document.dispatchEvent(new Event("chat:gone"));
   $("gone").hidden = false;
 }
 

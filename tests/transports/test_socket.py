@@ -216,7 +216,7 @@ async def test_too_many_frames_close_the_socket(server: ServerProcess) -> None:
     async with socket(server, uuid.uuid4(), await log_in(server)) as connection:
         for _ in range(200):
             await connection.send('{"type": "ack", "frame": 0}')
-        assert await close_code(connection) == 4429
+        assert await close_code(connection) == 4430
 
 
 async def test_nobody_is_let_in_without_a_log_in(server: ServerProcess) -> None:
@@ -302,7 +302,7 @@ async def test_one_person_has_a_limited_number_of_sockets_and_nobody_else_notice
             return 0
 
         codes = await asyncio.gather(*(open_one() for _ in range(PAGES + 15)))
-        assert (codes.count(0), codes.count(4430)) == (PAGES, 15)
+        assert (codes.count(0), codes.count(4429)) == (PAGES, 15)
         async with socket(server, uuid.uuid4(), others) as connection:
             await connection.send(prompt(server, "/demo fail"))
             await until(connection, 'id="receipt"')
