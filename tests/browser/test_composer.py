@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from playwright.sync_api import Locator, Page, Route, WebSocketRoute, expect
 
+from chat.pipeline.tokens import estimate_tokens
 from tests.browser.conftest import Person
 from tests.browser.test_chat import replies
 from tests.browser.test_page import box
@@ -269,3 +271,15 @@ def test_a_prompt_sent_while_the_server_is_away_arrives_once_when_it_is_back(
     expect(page.locator(".toast")).to_have_count(0)
     page.reload()
     assert prompts(page) == ["/demo fail before", "/demo fail meanwhile"]
+
+
+def test_the_count_of_tokens_goes_by_script(person: Person) -> None:
+    page = person.page
+    counts = {}
+    for text in ("word ", "天天向上。"):
+        box(page).fill(text * 100)
+        expect(page.locator("#estimate")).to_contain_text("tokens")
+        counts[text] = int(re.sub(r"\D", "", page.locator("#estimate").inner_text()))
+        assert 0.7 < counts[text] / estimate_tokens(text * 100) < 1.5
+    box(page).fill("")
+    assert counts["天天向上。"] > 2 * counts["word "]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.browser.conftest import Person
 from tests.browser.test_chat import replies, send, wait_for_text
@@ -16,6 +16,10 @@ from tests.faults.stack import free_port, wait_for_port
 from tests.servers import ServerProcess
 
 SSE = "() => document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse"
+
+# The caret at the end of what has come so far.
+CARETS = """reply => [...reply.querySelectorAll('.message-body, .message-body *')]
+    .filter(it => getComputedStyle(it, '::after').animationName === 'breathe').length"""
 
 NGINX = """
 daemon off; pid %(folder)s/nginx.pid; worker_processes 1; error_log %(folder)s/nginx.log;
@@ -87,6 +91,7 @@ def test_a_chat_deleted_elsewhere_while_it_answers_says_so_and_offers_a_way_on(
     page.goto(person.url)
     reply = send(page, "/demo long Gone while it answers")
     wait_for_text(reply, 50)
+    page.wait_for_function(f"() => ({CARETS})(document.querySelector('[data-role=assistant]')) === 1")
     url = page.url
     box(page).fill("Half a thought")
     other = person.tab()
@@ -96,6 +101,7 @@ def test_a_chat_deleted_elsewhere_while_it_answers_says_so_and_offers_a_way_on(
     expect(page.get_by_role("alert").get_by_text("This chat was deleted.")).to_be_visible()
     expect(page.get_by_text("Answering…").locator("visible=true")).to_have_count(0)
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    assert carets(reply) == 0
     assert page.url == url
     assert wait_for_text(reply, 50)
     page.locator("#gone").get_by_role("button", name="New chat").click()
@@ -162,6 +168,10 @@ def test_looking_at_a_page_writes_only_when_something_new_was_seen(person: Perso
     assert {request.method for request in asked} == {"GET"}
     with page.expect_request(lambda it: "/conversations/?" in it.url and it.method == "POST"):
         send(page, "/demo instant Something new")
+
+
+def carets(reply: Locator) -> int:
+    return int(reply.evaluate(CARETS))
 
 
 def watch_for_doubles(page: Page) -> None:
