@@ -18,7 +18,10 @@ def translated(words: str) -> str:
 def in_words(error: Exception) -> str:
     """What an error that is meant for people says, in the active language."""
     values = getattr(error, "values", None)
-    return gettext(error.words).format(**values) if values else translated(str(error))  # type: ignore[attr-defined]
+    if not values:
+        return translated(str(error))
+    values = {name: _Number(value) if isinstance(value, int) else value for name, value in values.items()}
+    return gettext(error.words).format(**values)  # type: ignore[attr-defined]
 
 
 def seconds(value: float | None) -> str:
@@ -29,6 +32,13 @@ def seconds(value: float | None) -> str:
         return f"{number_format(round(value, 1), 1)}\N{NO-BREAK SPACE}s"
     minutes, rest = divmod(round(value), 60)
     return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
+
+
+class _Number(int):
+    """Written with the separators of the active language."""
+
+    def __format__(self, specification: str) -> str:
+        return number_format(int(self), force_grouping=True)
 
 
 KNOWN = (

@@ -129,6 +129,14 @@ def test_words_with_values_are_translated_before_they_are_filled() -> None:
         assert in_words(error) == "Der Titel darf höchstens 200 Zeichen haben."
 
 
+def test_a_refusal_writes_numbers_as_the_language_does() -> None:
+    words = "The message has {length:,} characters; the limit is {limit:,}. Shorten it or send it in parts."
+    error = TooLongError(words, length=200_001, limit=200_000)
+    assert in_words(error) == str(error)
+    with override("de"):
+        assert "200.001 Zeichen, erlaubt sind 200.000." in in_words(error)
+
+
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "0.8 s, 12 s, 3 min 5 s"), ("de", "0,8 s, 12 s, 3 min 5 s")]
 )
