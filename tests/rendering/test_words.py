@@ -31,10 +31,10 @@ def raised_sentences(path: Path) -> set[str]:
 
 
 def entries() -> dict[str, str]:
-    """The German catalog's texts by the English ones."""
+    """The German catalog's texts by the English ones, without those of a context."""
     text = CATALOG.with_suffix(".po").read_text(encoding="utf-8")
-    pairs = re.findall(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n?)+)', text, re.MULTILINE)
-    return {_joined(source): _joined(translation) for source, translation in pairs}
+    pairs = re.findall(r'^(msgctxt .*\n)?msgid ((?:".*"\n)+)msgstr ((?:".*"\n?)+)', text, re.MULTILINE)
+    return {_joined(source): _joined(translation) for context, source, translation in pairs if not context}
 
 
 def _joined(lines: str) -> str:
@@ -98,7 +98,7 @@ def known_in_german() -> set[str]:
 def template_texts(source: str) -> list[str]:
     blocks = re.findall(r"{% blocktranslate.*?%}(.*?){% endblocktranslate %}", source, re.DOTALL)
     return [
-        *re.findall(r"{% translate [\"'](.+?)[\"'](?: as \w+)? %}", source),
+        *re.findall(r"{% translate [\"'](.+?)[\"'](?: context \"\w+\")?(?: as \w+)? %}", source),
         *(re.sub(r"{{ (\w+) }}", r"%(\1)s", block) for block in blocks),
     ]
 
