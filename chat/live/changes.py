@@ -40,7 +40,7 @@ class ReplyWaits:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nothing happened for a while: a sign of life is due."""
+    """Nothing happened for a while, or `Watcher.ask` was called: a sign of life is due."""
 
 
 @dataclass(frozen=True, slots=True)

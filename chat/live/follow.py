@@ -58,7 +58,9 @@ async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGe
                 return
             quiet_at = spoke_at + QUIET_SECONDS
             until = min((quiet_at, *thread.held_until()))
-            if not await viewer.watcher.wait(until - time.monotonic()) and until == quiet_at:
+            woken = await viewer.watcher.wait(until - time.monotonic())
+            if viewer.watcher.asked or (not woken and until == quiet_at):
+                viewer.watcher.asked = False
                 yield [Quiet()]
                 spoke_at = time.monotonic()
 

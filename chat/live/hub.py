@@ -16,14 +16,21 @@ from chat.live.reply_log import ReplyLog
 
 
 class Watcher:
-    """One viewer's bell. `structural` says that the conversation itself changed, not only a reply grew."""
+    """One viewer's bell. `structural` says that the conversation itself changed, not only a reply grew;
+    `asked` that whoever shows the page has something of its own to show."""
 
     def __init__(self) -> None:
         self.structural = True
+        self.asked = False
         self._event = asyncio.Event()
 
     def wake(self, *, structural: bool = False) -> None:
         self.structural = self.structural or structural
+        self._event.set()
+
+    def ask(self) -> None:
+        """Wakes for a sign of life, as if nothing had happened for a while."""
+        self.asked = True
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:

@@ -115,7 +115,8 @@ class Growing:
         reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
         answers = text != "" and self.renderer.is_empty
         if reasoning and not self.reasoning:
-            out.append(fragments.reasoning_started(self.message, reasoning, ended=answers))
+            ended = answers or not self.renderer.is_empty  # some models think after their first words
+            out.append(fragments.reasoning_started(self.message, reasoning, ended=ended))
         else:
             if reasoning:
                 out.append(fragments.reasoning_grew(self.message.pk, reasoning))

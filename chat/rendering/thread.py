@@ -71,9 +71,9 @@ class ThreadView:
 
     @property
     def uncoloured(self) -> list[Answer]:
-        """The colours that are missing in finished messages; `recolour` shows those that came."""
+        """The colours that finished messages are shown without; `recolour` shows those that have come."""
         return [answer for seen in self._ended for answer in seen.growing.uncoloured] + [
-            answer for _, answers in self._plain for answer in answers if not answer.done()
+            answer for _, answers in self._plain for answer in answers
         ]
 
     def recolour(self) -> list[str]:

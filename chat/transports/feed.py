@@ -19,7 +19,7 @@ from chat.live.follow import follow
 from chat.live.hub import hub
 from chat.live.pacing import STYLES
 from chat.live.sentinel import Viewer
-from chat.rendering.colours import rendering_for, settled
+from chat.rendering.colours import Answer, rendering_for, settled
 from chat.rendering.thread import ThreadView
 
 # The first change goes at once; then all that came meanwhile, this often, and less often the more replies run
@@ -65,6 +65,7 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
     view = ThreadView(STYLES.get(viewer.style, "none"))
     lock = _locks.setdefault(conversation_id, asyncio.Lock())
     share = _share_of(viewer.user_id)
+    late: set[Answer] = set()
     async with aclosing(follow(viewer, conversation_id, version)) as stream:
         async for changes in stream:
             for part in _parts(changes):
@@ -83,10 +84,25 @@ async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: 
                         steps = _recoloured(view, language, viewer.user_id)
                     if steps:
                         yield Frame(steps, version)
+            late = _ask_for_when_there(late, view.uncoloured, viewer)
             # Only growth is paced: the first word after the frames of a new reply goes at once.
             if isinstance(changes[-1], ReplyGrew):
                 period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
                 await asyncio.sleep(_until_beat(time.monotonic(), conversation_id, period))
+
+
+def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewer) -> set[Answer]:
+    """Wakes the viewer's stream when each of the answers that are not `known` is there. Gives them all."""
+    loop = asyncio.get_running_loop()
+
+    def ask(_: object) -> None:  # on the thread of the colours
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(viewer.watcher.ask)
+
+    late = set(answers)
+    for answer in late - known:
+        answer.add_done_callback(ask)
+    return late
 
 
 def _until_beat(now: float, conversation_id: UUID, period: float) -> float:

@@ -328,7 +328,8 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"scripted": ACCOUNT})
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)
     monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
-    monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.0)
+    monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.001)
+    monkeypatch.setattr(feed, "COLOUR_SECONDS", 0.0)  # all are late
     told = hints.conversation_changed
 
     def tell(conversation_id: Any) -> None:
@@ -336,6 +337,7 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
             told(conversation_id)
 
     monkeypatch.setattr(hints, "conversation_changed", tell)
+    monkeypatch.setattr(sentinel, "_dismissing", False)  # as `drain` leaves it
     provider = ModelProvider.objects.create(slug="scripted", name="Scripted")
     World.models = [ChatModel.objects.create(provider=provider, name=name) for name in ("one", "two")]
     World.user, World.client = person, client

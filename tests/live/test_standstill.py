@@ -78,7 +78,8 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     again, length_again = await opened(person, conversation_id)
     assert standstill < 0.2
     assert again < 0.2
-    assert length_again >= length > 300_000  # with colours, the first time perhaps without
+    assert length_again >= length > 200_000
+    assert length_again > 300_000  # with colours, the first time perhaps without
     rendered: list[str] = []
     monkeypatch.setattr(bodies_module, "render_markdown", lambda text, **_: rendered.append(text))
     await opened(person, conversation_id)

@@ -126,6 +126,20 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
     assert "Though" not in more
 
 
+def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None:
+    """As a page says that is opened then."""
+    message = talk.reply()
+    talk.opens(message)
+    talk.grows(message, [Segment("text", "So")])
+    (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
+    (opened,) = talk.view.render(
+        [ThreadChanged(talk.conversation, [message], {message.pk: [Segment("text", "So")]}, 0, whole=True)]
+    )
+    title = f'<summary id="{dom.reasoning_title(message.pk)}">Thoughts</summary>'
+    assert title in thinking
+    assert title in opened
+
+
 def test_a_page_opened_in_mid_thought_says_what_the_streamed_one_says(talk: Talk) -> None:
     message = talk.reply()
     thought, word = [Segment("reasoning", "hm")], [Segment("text", "so")]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from chat.database import run_unit
+from chat.live import follow as follow_module
 from chat.live.changes import Change, ReplyGrew, ThreadChanged
 from chat.live.reply_log import Segment
 from chat.live.sentinel import Viewer
-from chat.models import Conversation
+from chat.models import Conversation, Generation, Message, User
+from chat.rendering import code as code_module
+from chat.rendering.colours import Colours
 from chat.transports import feed
 
 
@@ -76,3 +84,51 @@ def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind
     assert feed.frame_seconds() < 0.05
     monkeypatch.setattr(feed.hub, "logs", dict.fromkeys(range(10_000)))
     assert feed.frame_seconds() == 0.1
+
+
+# A worker of colours that answers each job with the same, once there is a file.
+COLOURED = '<span class="k">late</span>'
+LATE = f"""
+import json, os, sys, time
+for _ in sys.stdin:
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    print(json.dumps({COLOURED!r}), flush=True)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
+    person: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The page would differ from a fresh one until somebody writes."""
+    colours = Colours(1_000_000)
+    colours.program = (sys.executable, "-c", LATE, str(tmp_path / "now"))
+    monkeypatch.setattr(code_module, "colours", colours)
+    monkeypatch.setattr(feed, "COLOUR_SECONDS", 0)
+    monkeypatch.setattr(follow_module, "QUIET_SECONDS", 3_600.0)
+    conversation = await run_unit(Conversation.objects.create, owner=person, version=2, path_version=2)
+    message = await run_unit(
+        Message.objects.create,
+        conversation=conversation,
+        position=1,
+        role="assistant",
+        text=f"```py\nx = '{uuid4()}'\n```\n",
+        added_version=1,
+        version=1,
+    )
+    await run_unit(Generation.objects.create, conversation=conversation, message=message, status="complete")
+    try:
+        async with (
+            asyncio.timeout(60),
+            aclosing(feed.frames(Viewer(person.pk, "", ""), conversation.pk, 0, "en")) as stream,
+        ):
+            plain = "".join((await anext(stream)).steps)
+            following = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0.05)
+            (tmp_path / "now").touch()
+            while COLOURED not in "".join((await following).steps):
+                following = asyncio.ensure_future(anext(stream))
+    finally:
+        colours.close()
+    assert "<code>x = " in plain
