@@ -40,6 +40,8 @@ def coloured(language: str, code: str) -> str | None:
     name, run = "", ""  # neighbours of one class
     values: list[str] = []
     for _, token, value in lexer.get_tokens_unprocessed(code + "\n"):
+        if not value:  # at the end it would hide the line's end, which is ours and is taken away again
+            continue
         values.append(value)
         if (next_name := _CLASS_OF[token]) == name:
             run += value
