@@ -9,6 +9,7 @@ from typing import Final
 from chat.live.reply_log import Segment, joined
 from chat.pipeline.buffering import buffer_for
 
+MUCH_TEXT = 8 * 1024  # characters that came at once: nobody reads them word by word, so they go at once
 LONGEST_HOLD = 0.3  # seconds; the feed's frames come on top, 0.1 s apart at most
 
 # What a person may prefer, by the strategy of buffering. Those that hide what is not finished do it in the
@@ -37,7 +38,7 @@ class Pacer:
         of another kind."""
         released = []
         for kind, text in segments:
-            if kind != "text":
+            if kind != "text" or len(text) > MUCH_TEXT:
                 released += [*self._flushed(), Segment(kind, text)]
                 continue
             pieces = self._buffer.feed(text)

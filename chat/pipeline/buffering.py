@@ -112,9 +112,9 @@ def _joins(before: str, after: str) -> bool:
 _LONGEST_BOUNDARY = 64
 
 # Every boundary ends before a character that is known, so pieces do not depend on the feeding.
-_WORD = re.compile(r"\s{1,60}(?=\S)|[\u3040-\u30ff\u3400-\u9fff](?=.)", re.DOTALL)
+_WORD = re.compile(r"(?<=\s)(?=\S)|[\u3040-\u30ff\u3400-\u9fff](?=.)", re.DOTALL)
 _SENTENCE = re.compile(
-    r"[.!?…]{1,10}[\"'”’»)\]*_]{0,10}\s{1,40}(?=\S)|[。！？]{1,10}[」』）]{0,5}(?=[^。！？」』）])|\n{1,60}(?=[^\n])"
+    r"[.!?…]{1,10}+[\"'”’»)\]*_]{0,10}+\s{1,40}+(?=\S)|[。！？]{1,10}[」』）]{0,5}(?=[^。！？」』）])|(?<=\n)(?=[^\n])"
 )
 _LINE = re.compile(r"\n")
 

@@ -179,7 +179,7 @@ _FILTER_WORDS = "The provider's content filter refused this prompt. Try to word 
 
 _NO_WORDS = "no reason is given."
 
-_TAG = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
+_TAG = re.compile(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)|<[^<>]*>")
 
 _KEY_LIKE = re.compile(
     r"(?i)\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[\w+/]{8,}=*|\b(?:sk|pk|gsk|xai|hf)[-_][\w*.-]{6,}"

@@ -1,9 +1,9 @@
 """How long one person can keep another waiting: `python -m tests.hostile.stall [attack ...]`.
 
-A real server on SQLite with the demo models. One person attacks with text, over and over; another one loads a
-page every 50 ms and reads a reply that is being written. The table says the longest that the other one waited
-for a page, for `/healthz` and for the next piece of the reply. Only an idle machine says something: compare
-them with the line of no attack.
+A real server on SQLite with the demo models and, for floods, the scripted provider of the tests. One person
+attacks with text, over and over; another one loads a page every 50 ms and reads a reply that is being
+written. The table says the longest that the other one waited for a page, for `/healthz` and for the next
+piece of the reply. Only an idle machine says something: compare them with the line of no attack.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -48,7 +49,11 @@ ATTACKS = {
     "150 kB of formulas": "$a$ " * 37_500,
     "150 kB of cells": "|a" * 100 + "|\n" + "|-" * 100 + "|\n" + ("|a" * 100 + "|\n") * 700,
     "150 kB of brackets": "[" * 150_000,
+    "one-character pieces at full speed": "/wire tokens=20000 letters=1",
+    "one piece of 15 MB": "/wire tokens=1 wide=15000000",
+    "300 sockets on one long reply": "/demo long /demo think Hello",
 }
+SOCKETS = {"300 sockets on one long reply": 300}
 
 
 @dataclass
@@ -58,6 +63,11 @@ class Waits:
     page: list[float] = field(default_factory=list)
     health: list[float] = field(default_factory=list)
     piece: list[float] = field(default_factory=list)
+
+
+class Models(NamedTuple):
+    demo: str
+    wire: str
 
 
 class Chat:
@@ -100,29 +110,70 @@ async def loads(person: Person, path: str, waits: list[float], until: float) -> 
         await asyncio.sleep(0.05)
 
 
+async def opens(person: Person, path: str) -> None:
+    """As a page of its own: the administration shows transcripts to nothing else."""
+    headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
+    async with person.http.get(person.url + path, headers=headers) as answer:
+        assert answer.status == 200, answer.status
+        await answer.read()
+
+
 async def attacks(chats: list[Chat], text: str, administrator: Person, until: float) -> None:
     """Replies that say the text, then pages and transcripts that show it, until the time is over."""
     while time.monotonic() < until:
         left = until - time.monotonic()
-        await asyncio.gather(*(chat.reply(f"/demo instant /demo echo {text}", left) for chat in chats))
+        prompt = text if text.startswith("/wire") else f"/demo instant /demo echo {text}"
+        await asyncio.gather(*(chat.reply(prompt, left) for chat in chats))
         for chat in chats:
             with suppress(aiohttp.ClientError, TimeoutError):
                 await chat.person.get(f"/conversations/{chat.id}/")
-                await administrator.get(f"/admin/chat/conversation/{chat.id}/change/")
+                await opens(administrator, f"/admin/chat/conversation/{chat.id}/change/")
             chat.id = uuid4()
 
 
+async def crowds(chat: Chat, text: str, count: int, until: float) -> None:
+    """One reply, and so many sockets that want to see it; what is refused comes again."""
+    url = f"{chat.person.url.replace('http', 'ws', 1)}/ws/conversations/{chat.id}/?language=en"
+
+    async def watch() -> None:
+        while time.monotonic() < until:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with (
+                    asyncio.timeout(until - time.monotonic()),
+                    chat.person.http.ws_connect(
+                        url, headers={"Origin": chat.person.url}, max_msg_size=0
+                    ) as socket,
+                ):
+                    await socket.send_json({"type": "hello", "version": 0})
+                    count = 0
+                    async for _ in socket:
+                        count += 1
+                        await socket.send_json({"type": "ack", "frame": count})
+            await asyncio.sleep(1)
+
+    await asyncio.gather(chat.reply(text, until - time.monotonic()), *(watch() for _ in range(count)))
+
+
 async def measured(
-    text: str, attacker: Person, other: Person, administrator: Person, model: str, home: UUID
+    text: str,
+    sockets: int,
+    attacker: Person,
+    other: Person,
+    administrator: Person,
+    models: Models,
+    home: UUID,
 ) -> Waits:
     waits, until = Waits(), time.monotonic() + SECONDS
-    reader = Chat(other, model)
+    reader = Chat(other, models.demo)
+    model = models.wire if text.startswith("/wire") else models.demo
     work = [
         loads(other, f"/conversations/{home}/", waits.page, until),
         loads(other, "/healthz", waits.health, until),
         reader.reply("/demo long /demo think Hello", SECONDS),
     ]
-    if text:
+    if sockets:
+        work.append(crowds(Chat(attacker, model), text, sockets, until))
+    elif text:
         work.append(attacks([Chat(attacker, model) for _ in range(3)], text, administrator, until))
     await asyncio.gather(*work)
     waits.piece = reader.gaps
@@ -131,8 +182,19 @@ async def measured(
 
 async def main(names: list[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="steady-stall-"))
-    server = ServerProcess(folder / "data").start(300)
+    provider = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.providers.wire", stdout=asyncio.subprocess.PIPE
+    )
+    assert provider.stdout
+    port = int(await provider.stdout.readline())
+    wire = {
+        "OPENAI_COMPATIBLE_URL": f"http://127.0.0.1:{port}/v1",
+        "OPENAI_COMPATIBLE_API_KEY": "none",
+        "STEADY_DEMO": "true",
+    }
+    server = ServerProcess(folder / "data", wire)
     try:
+        server.start(300)
         for email in (ATTACKER, OTHER):
             server.add_person(email)
         async with (
@@ -141,16 +203,23 @@ async def main(names: list[str]) -> None:
             Person(server.url) as administrator,
         ):
             _, html = await other.get(f"/conversations/{uuid4()}/")
-            options = [option.attributes["value"] for option in parse(html).select("option")]
-            chat = Chat(other, options[0])
+            options = parse(html).select("option")
+            demo = next(it.attributes["value"] for it in options if "demo" in it.text.lower())
+            models = Models(
+                demo, next(it.attributes["value"] for it in options if "demo" not in it.text.lower())
+            )
+            chat = Chat(other, demo)
             await chat.reply("/demo instant Hello", 30)
             print("longest wait, ms | a page | /healthz | the next piece of a reply | pages loaded")
             for name in names or ATTACKS:
-                waits = await measured(ATTACKS[name], attacker, other, administrator, options[0], chat.id)
+                waits = await measured(
+                    ATTACKS[name], SOCKETS.get(name, 0), attacker, other, administrator, models, chat.id
+                )
                 figures = [f"{max(one, default=0) * 1000:.0f}" for one in vars(waits).values()]
                 print(" | ".join([name, *figures, str(len(waits.page))]), flush=True)
     finally:
         server.kill()
+        provider.kill()
 
 
 if __name__ == "__main__":

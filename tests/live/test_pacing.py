@@ -67,3 +67,11 @@ def test_nothing_is_lost_changed_or_held_for_long(style: str, output: list[tuple
 
 def test_nobody_is_400_ms_behind_the_provider() -> None:
     assert LONGEST_HOLD + MOST_FRAME_SECONDS <= 0.4
+
+
+def test_a_flood_is_not_cut_into_words() -> None:
+    """The event loop would search millions of characters for ends of words."""
+    pacer = Pacer("words")
+    pacer.release([Segment("text", "One two")], 0.0)
+    flood = Segment("text", " " * 1_000_000)
+    assert "".join(text for _, text in pacer.release([flood], 0.0)).endswith(flood.text)

@@ -20,6 +20,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     leak=1          the error's message repeats the key     linger=1    no end of file after the end
     echo=1          and the prompt                          page=1      a web page, with status 200
     halves=1        "Hi", an emoji and "there", the emoji split over two deltas
+    letters=1       each character of the words is a delta of its own
 
 `GET /_log` tells what was received and sent and how each connection ended; `?settled=1` waits until all
 of them have. `DELETE /_log` forgets it.
@@ -84,6 +85,7 @@ class Script:
     echo: int = 0
     page: int = 0
     halves: int = 0
+    letters: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Script:
@@ -98,7 +100,8 @@ class Script:
         if self.text:
             return re.findall(r"\s*\S+|\s+$", self.text.replace("_", " "))
         words = [("Grüße " if number % 7 == 3 else f"word{number} ") for number in range(self.tokens)]
-        return [word.ljust(self.wide) for word in words]
+        words = [word.ljust(self.wide) for word in words]
+        return list("".join(words)) if self.letters else words
 
 
 @dataclass

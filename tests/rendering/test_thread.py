@@ -14,6 +14,8 @@ from chat.live.changes import ReplyGrew, ThreadChanged
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import dom, fragments
+from chat.rendering import growing as growing_module
+from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.thread import ThreadView
 from tests.faults.dom import parse, swap
 from tests.rendering.chromium import chromium, reply_page
@@ -260,3 +262,40 @@ def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(ta
     assert second < opened.index('role="note"') < opened.index(dom.message(messages[2].pk))
     assert "Older messages are not sent" in news, "read out, once"
     assert "Older messages are not sent" not in opened
+
+
+def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also who joins late, and who is given its output in other pieces."""
+    made: list[IncrementalRenderer] = []
+
+    class Counted(IncrementalRenderer):
+        def __init__(self, *, id_prefix: str = "") -> None:
+            super().__init__(id_prefix=id_prefix)
+            made.append(self)
+
+    monkeypatch.setattr(growing_module, "IncrementalRenderer", Counted)
+    message = talk.reply()
+    views = [talk.view, *(ThreadView() for _ in range(9))]
+    pages = [parse(f'<div id="{dom.THREAD}"></div>{PLACES}') for _ in views]
+    whole = [ThreadChanged(talk.conversation, [message], {}, 0, whole=True)]
+    for view, page in zip(views, pages, strict=True):
+        for text in view.render(whole):
+            swap(page, text)
+    output = [segment for flush in FLUSHES for segment in flush]
+    for number, flush in enumerate(FLUSHES):
+        for view, page in zip(views[number:], pages[number:], strict=True):
+            for text in view.render([ReplyGrew(message.pk, flush)]):
+                swap(page, text)
+    for late in range(1, len(FLUSHES)):  # who was left out is given what it missed in one piece
+        missed = [segment for flush in FLUSHES[late:] for segment in flush]
+        for text in views[late - 1].render([ReplyGrew(message.pk, missed)]):
+            swap(pages[late - 1], text)
+    joined = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+    change = ThreadChanged(talk.conversation, [message], {message.pk: output}, 0, whole=True)
+    for text in ThreadView().render([change]):
+        swap(joined, text)
+    assert len(made) == 1
+    for page in pages:
+        assert page.get("article").canonical() == joined.get("article").canonical()

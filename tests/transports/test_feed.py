@@ -78,6 +78,46 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
 
+async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The greedy person's page is being rendered all the while that another one's is, and done."""
+    goes_on, begun = threading.Event(), threading.Event()
+
+    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
+        yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
+
+    class View:
+        uncoloured: list[Any] = []
+
+        def __init__(self, style: str) -> None: ...
+
+        def takes_long(self, changes: list[Any]) -> bool:
+            return True
+
+        def render(self, changes: list[Any]) -> list[str]:
+            name = threading.current_thread().name
+            if "later" in name:
+                begun.set()
+                assert goes_on.wait(60)
+            return [name]
+
+    async def first(person_id: int) -> str:
+        async with aclosing(feed.frames(Viewer(person_id, "", ""), uuid4(), 6, "en")) as stream:
+            return (await anext(stream)).steps[0]
+
+    monkeypatch.setattr(feed, "follow", follow)
+    monkeypatch.setattr(feed, "ThreadView", View)
+    monkeypatch.setattr(feed, "_shares", {})
+    feed._share_of(1).spend(1_000)
+    greedy = asyncio.create_task(first(1))
+    try:
+        await asyncio.to_thread(begun.wait, 60)
+        assert await asyncio.wait_for(first(2), 60) == "rendering_0"
+        assert not greedy.done()
+    finally:
+        goes_on.set()
+    assert await greedy == "rendering-later_0"
+
+
 def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
