@@ -39,7 +39,7 @@ export function show() {
   const search = panel().querySelector("input");
   fill(search, "");
   for (const entry of entries()) {
-    entry.firstElementChild.toggleAttribute("aria-current", entry.dataset.model === $("model").value);
+    entry.firstElementChild.ariaCurrent = entry.dataset.model === $("model").value ? "true" : null;
   }
   panel().showPopover();
   current()?.scrollIntoView({ block: "center" });

@@ -1,5 +1,5 @@
-// Prompts on their way: each is in its thread at once, is kept over reloads, and goes under one id until it is
-// stored or refused, by the socket if one is open, else and again by POST.
+// Prompts on their way: each is shown at once, kept over reloads, and goes under one id until it is stored or
+// refused, by the socket if one is open, else and again by POST.
 import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
 import { open, tell } from "./transport.js";
 
@@ -46,9 +46,10 @@ function heard() {
   for (const entry of list) {
     if (receipt.clientId === entry.id) entry.stored = +receipt.version;
     if (notice.dataset.clientId === entry.id) {
-      refuse(entry, notice.textContent);
-      notice.textContent = "";
       delete notice.dataset.clientId;
+      const why = notice.textContent;
+      notice.textContent = "";
+      refuse(entry, why);
     }
   }
   list = list.filter((entry) => (
@@ -60,6 +61,7 @@ function heard() {
 function refuse(entry, why) {
   entry.error = `${words("unsent")} ${why}`;
   announce(entry.error);
+  if (entry.chat !== here()) $("notice").textContent = `${entry.error} "${entry.text.slice(0, 60)}"`;
 }
 
 function next() {
@@ -88,7 +90,7 @@ function post() {
 
 for (const way of ["ws", "sse"]) on(`htmx:${way}:after:connection`, post);
 
-// A proxy's refusal or a server's fault has no notice. A server that is only away says 502 and above.
+// A proxy's refusal or a server's fault has no notice. A server that is away says 502 and above.
 on("htmx:finally:request", ({ detail: { ctx } }) => {
   const entry = flying();
   if (ctx.sourceElement.id !== "outbox" || !/^4|500/.test(ctx.response?.status)) return;

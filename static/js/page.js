@@ -11,7 +11,7 @@ export const words = (name, number) => $("words").dataset[name].replace("{}", nu
 let shown = null;
 const subscribers = [];
 
-// Calls `start(main)` once the calling module is set up, and for each chat that is switched to.
+// Calls `start(main)` once the module is set up, and for each chat that is switched to.
 export function onChat(start) {
   subscribers.push(start);
   queueMicrotask(() => start(shown));
@@ -27,10 +27,10 @@ function look() {
 look();
 new MutationObserver(look).observe(document.body, { childList: true });
 
-// A key for an input method. Safari's Enter comes after the composition has ended.
+// A key of an input method. Safari's Enter comes after the composition.
 export const composing = (event) => event.isComposing || event.keyCode === 229;
 
-// Handles a click on (or in) what matches `selector`, now or later.
+// Handles clicks on (or in) what matches `selector`.
 export function onClick(selector, handle) {
   on("click", (event) => {
     const element = event.target.closest?.(selector);
@@ -73,7 +73,7 @@ new MutationObserver(() => {
 
 on("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
 
-// A form that its own effect takes off the page before the answer is there: htmx would drop that answer.
+// A form that its own effect takes off the page before the answer: htmx would drop it.
 on("submit", (event) => {
   const form = event.target;
   if (!form.matches("[data-post]")) return;

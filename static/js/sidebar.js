@@ -1,9 +1,9 @@
-// The list of chats: beside the chat, where it can be hidden; a drawer on narrow screens.
+// The list of chats: beside the chat or hidden; a drawer on narrow screens.
 import { $, composing, htmx, on, onChat, onClick, root } from "./page.js";
 
 const sidebar = $("sidebar");
 let version = null;
-let seen = 0; // the version up to which this chat counts as read
+let seen = 0; // up to which this chat counts as read
 
 onChat((main) => {
   version = $("version").value;
@@ -28,9 +28,13 @@ function refresh() {
   const source = $("conversations");
   const { url, stamp } = source.dataset;
   const [method, values] = version > seen ? ["POST", { seen: version }] : ["GET", {}];
-  seen = Math.max(seen, version);
   htmx.ajax(method, `${url}&stamp=${stamp}`, { source, target: source, swap: "outerMorph", values });
 }
+
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  const noted = ctx.sourceElement.id === "conversations" && ctx.response?.status < 400;
+  if (noted) seen = Math.max(seen, ctx.request.body?.get?.("seen") ?? 0);
+});
 
 // Back and forward: the address has changed, the page follows.
 on("htmx:before:history:restore", (event) => {

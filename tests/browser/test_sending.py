@@ -186,3 +186,47 @@ def test_another_tab_with_the_same_chat_shows_a_waiting_prompt_once(person: Pers
         expect(unsent(tab)).to_have_count(0)
         assert doubles(tab) == []
     assert stored(other) == ["/demo instant Two tabs", "/demo fail From one tab"]
+
+
+def test_what_is_refused_while_i_look_at_another_chat_is_told_there(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED", "413", "422", "400"]
+    page = person.page
+    ask(page, "/demo instant Another chat")
+    other = page.url
+    page.get_by_role("button", name="New chat").click()
+    page.wait_for_url(lambda url: url != other)
+    page.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+    page.route("**/messages/", lambda route: route.abort())
+    page.goto(person.url)
+    mine = page.url
+    with page.expect_event("requestfailed", lambda request: "/messages/" in request.url):
+        box(page).fill("Too long " * 25_000)
+        box(page).press("Enter")
+    page.get_by_role("link", name="Another chat").first.click()
+    page.wait_for_url(other)
+    page.unroute("**/messages/")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Not sent. The message has 224,999 characters", timeout=LATE)
+    expect(notice).to_contain_text("Too long Too long")
+    expect(notice).to_be_visible()
+    page.goto(mine)
+    expect(unsent(page)).to_contain_text("Not sent.")
+
+
+def test_that_a_chat_was_seen_is_noted_also_after_a_failed_attempt(people: Callable[..., Person]) -> None:
+    person = people()
+    person.allowed_errors = ["htmx:", "ERR_FAILED"]
+    page = person.page
+    page.route("**/conversations/?**", lambda route: route.abort())
+    with page.expect_event(
+        "requestfailed", lambda request: request.method == "POST" and "/conversations/?" in request.url
+    ):
+        ask(page, "/demo instant Words")
+    expect(replies(page)).to_have_attribute("data-status", "complete")
+    version = page.locator("#version").input_value()
+    page.wait_for_event("requestfailed", lambda request: "/conversations/?" in request.url)
+    with page.expect_response(lambda answer: answer.request.method == "POST", timeout=LATE) as noted:
+        page.unroute("**/conversations/?**")
+    assert noted.value.ok
+    assert f"seen={version}" in (noted.value.request.post_data or "")
