@@ -59,8 +59,8 @@ def grown(unit: str, size: int, before: str = "") -> str:
 
 
 def units(seed: int, count: int) -> Iterator[str]:
-    """Each atom, then combinations; in a short run every fifth of each, and others for each seed."""
-    step = 1 if LONG else 5
+    """Each atom, then combinations; in a short run every tenth of each, and others for each seed."""
+    step = 1 if LONG else 10
     yield from ATOMS[seed % step :: step]
     source = random.Random(seed)
     for _ in range(count // step):

@@ -38,7 +38,7 @@ def streamed(step: int) -> Callable[[str], None]:
     return stream
 
 
-SHORTER = 1 if LONG else 2
+SHORTER = 1 if LONG else 4
 
 # By name: the work, how much text is the smaller input, and how many combinations are tried.
 WORK: dict[str, tuple[Callable[[str], object], int, int]] = {
