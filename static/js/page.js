@@ -1,5 +1,5 @@
-// What all modules build on. Switching chats replaces <main id="chat"> alone: modules listen on the document, and
-// do with `onChat` what each chat needs once.
+// What all modules build on. Switching chats replaces <main id="chat"> alone: modules listen on the document,
+// and do with `onChat` what each chat needs.
 export const htmx = window.htmx;
 export const root = document.documentElement;
 export const on = document.addEventListener.bind(document);
@@ -56,7 +56,7 @@ export function toast(text) {
   $("toasts").append(box);
 }
 
-// Toasts go by themselves, but not from under a pointer or the focus.
+// Toasts go by themselves, not from under a pointer or the focus.
 setInterval(() => {
   for (const box of $("toasts").children) {
     box.seconds = (box.seconds ?? 0) + 1;
@@ -65,7 +65,7 @@ setInterval(() => {
 }, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
 
-// The same words again replace the first ones, unless those offer something.
+// The same words again replace the first, unless those offer something.
 new MutationObserver(() => {
   const [last, ...before] = [...$("toasts").children].reverse();
   before.find((one) => one.innerText === last.innerText && !one.querySelector("form"))?.remove();
