@@ -43,7 +43,7 @@ from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import AckWindow, OpenPages, RateLimit
+from chat.transports.limits import AckWindow, Openings, OpenPages, RateLimit
 from chat.transports.people import LoggedOutError, person_of, viewer_of
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
-pages = OpenPages()
+pages, openings = OpenPages(), Openings()
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -74,12 +74,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.rate = RateLimit(burst=60, per_second=20)
         query = QueryDict(self.scope["query_string"])
         self.language = known_language(query.get("language", ""))
-        if not runner.accepting:
+        session_key = _session_key(self.scope["headers"])
+        if not runner.accepting or not openings.allows(session_key):
             await self.close()
             return
         await self.accept()
         try:
-            session_key = _session_key(self.scope["headers"])
             self.viewer = await run_unit(viewer_of, session_key, self.conversation_id)
         except LoggedOutError:
             await self.close(4401)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 
 from django.conf import settings
 
@@ -24,6 +24,28 @@ class RateLimit:
             return False
         self._tokens -= 1
         return True
+
+
+class Openings:
+    """How often one session may open a live page over one transport, asked before anything else: whoever is
+    refused costs no query. Knows the sessions of late only."""
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self._rates: OrderedDict[str, RateLimit] = OrderedDict()
+
+    def allows(self, session_key: str | None) -> bool:
+        if not session_key:
+            return True  # refused without a query
+        rate = self._rates.get(session_key)
+        if rate is None:
+            rate = RateLimit(burst=2 * settings.CHAT_PAGES_PER_PERSON, per_second=2)
+            self._rates[session_key] = rate
+            if len(self._rates) > self.MOST:
+                self._rates.popitem(last=False)
+        self._rates.move_to_end(session_key)
+        return rate.allows()
 
 
 class OpenPages:

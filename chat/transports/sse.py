@@ -15,7 +15,7 @@ from chat.access import NotFoundError
 from chat.database import run_unit
 from chat.live.sentinel import Viewer
 from chat.transports.feed import Frame, frames
-from chat.transports.limits import OpenPages
+from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import LoggedOutError, viewer_of
 
 # So that no proxy keeps, holds back or compresses a stream.
@@ -25,7 +25,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Enco
 RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and whoever reads comes again
 RETRY = 200  # ms until the client comes again
 
-pages = OpenPages()
+pages, openings = OpenPages(), Openings()
 
 
 @require_GET
@@ -36,21 +36,27 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
     if not (version.isascii() and version.isdigit() and len(version) < 19):
         return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
+    session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if not openings.allows(session_key):
+        return _too_many()
     try:
-        session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         viewer = await run_unit(viewer_of, session_key, conversation_id)
     except LoggedOutError:
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
     except NotFoundError as error:
         return HttpResponse(str(error), status=404, content_type="text/plain")
     if not pages.allows(viewer.user_id):
-        words = "You have too many pages open. Close some, or wait a moment."
-        return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
+        return _too_many()
     return StreamingHttpResponse(
         _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
         headers=HEADERS,
     )
+
+
+def _too_many() -> HttpResponse:
+    words = "You have too many pages open. Close some, or wait a moment."
+    return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
 
 
 async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:

@@ -1,25 +1,49 @@
-"""What bounds one socket."""
+"""What one session may open, before anything is asked of the database for it."""
 
 from __future__ import annotations
 
-from chat.transports.consumer import ChatConsumer
-from chat.transports.limits import AckWindow
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as steady
+from django.test import AsyncClient
+from django.urls import reverse
+from pytest_django.fixtures import Settings
+
+from chat.models import User
+from chat.transports import sse
+from chat.transports.limits import Openings
 
 
-async def test_the_window_of_acks_counts_bytes_and_not_characters() -> None:
-    """Four bytes a character: four times the memory that was meant."""
-    consumer = ChatConsumer()
-    consumer.window = AckWindow(frames=32, size=1_000)
-    sent: list[str] = []
+def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
+    openings = Openings()
+    allowed = [openings.allows("key") for _ in range(3 * steady.CHAT_PAGES_PER_PERSON)]
+    assert 2 * steady.CHAT_PAGES_PER_PERSON <= sum(allowed) < len(allowed)
+    assert openings.allows("another")
 
-    async def send(
-        text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False
-    ) -> None:
-        sent.append(text_data or "")
 
-    consumer.send = send  # type: ignore[method-assign]
-    await consumer._send_html("\N{GRINNING FACE}" * 250)
-    assert not await consumer.window.room(0)
-    consumer.window.acked(1)
-    assert await consumer.window.room(0)
-    assert len(sent) == 1
+def test_sessions_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Openings, "MOST", 10)
+    openings = Openings()
+    for number in range(100):
+        openings.allows(f"key-{number}")
+    assert len(openings._rates) == 10
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_session_that_opens_too_often_costs_no_query(
+    person: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CHAT_PAGES_PER_PERSON = 1
+    monkeypatch.setattr(sse, "openings", Openings())
+
+    def ask(*_: object) -> None:
+        raise AssertionError("The database was asked.")
+
+    client = AsyncClient()
+    client.cookies[settings.SESSION_COOKIE_NAME] = "a key that does not exist"
+    address = reverse("events", args=[uuid4()])
+    assert [(await client.get(address)).status_code for _ in range(2)] == [401, 401]
+    monkeypatch.setattr(sse, "viewer_of", ask)
+    refused = await client.get(address)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
