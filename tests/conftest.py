@@ -22,6 +22,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
+from chat.live.sentinel import sentinel
 from chat.models import User
 from tests.services import is_missing
 
@@ -126,6 +127,13 @@ def person(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_user: Callable[..., User]) -> User:
     return make_user("administrator@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture(autouse=True)
+def no_test_is_sent_away_by_the_end_of_another_ones_server() -> Iterator[None]:
+    """A server that drains sends away who comes later; the next test's is another one."""
+    yield
+    sentinel._dismissing = False
 
 
 @pytest.fixture(autouse=True)

@@ -297,7 +297,7 @@ def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path
                 said += line
                 if line.startswith("Data: "):
                     break
-            migrated += "The database is up to date." in said
+            migrated += "A new database was made" in said
             assert "Steady is ready" in said, said
         for process in running:
             process.terminate()

@@ -24,7 +24,8 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "require
 
 
 def sdk(wire: Wire) -> genai.Client:
-    options = types.HttpOptions(base_url=wire.origin, retry_options=types.HttpRetryOptions(attempts=1))
+    retries = types.HttpRetryOptions(attempts=1)
+    options = types.HttpOptions(base_url=wire.origin, api_version="v1beta", retry_options=retries)
     return genai.Client(api_key=KEY, http_options=options)
 
 
@@ -143,7 +144,7 @@ async def test_the_body_goes_as_it_is(connect: Connect, wire: Wire) -> None:
 @pytest.mark.parametrize("model", ["tuned/one", "models/wire", "wire?alt=json&x", "w#ire", "wi re"])
 async def test_a_models_name_stays_in_its_place(connect: Connect, wire: Wire, model: str) -> None:
     await collect(connect("gemini"), ask("/wire tokens=1", model=model))
-    assert wire.log[0].path == f"/v1/models/{model.removeprefix('models/')}:streamGenerateContent"
+    assert wire.log[0].path == f"/v1beta/models/{model.removeprefix('models/')}:streamGenerateContent"
 
 
 async def test_a_name_that_cannot_be_sent_is_a_configuration_error(connect: Connect, wire: Wire) -> None:
@@ -183,7 +184,7 @@ async def test_the_environment_chooses_no_other_service(
     provider = connect("gemini")
     await collect(provider, ask("/wire tokens=1"))
     assert await provider.list_models()
-    assert wire.log[0].path == "/v1/models/wire:streamGenerateContent"
+    assert wire.log[0].path == "/v1beta/models/wire:streamGenerateContent"
     assert "from-the-environment" not in str(wire.log[0])
 
 
