@@ -192,7 +192,7 @@ _MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [
     (
         re.compile(
             r"(?i)context[ _](length|window|size)|maximum (context|number of tokens)|prompt is too long"
-            r"|(input|token count|tokens?) .*exceeds? (the )?(maximum|limit|available)"
+            r"|(input|token count|tokens?) .{0,200}exceeds? (the )?(maximum|limit|available)"
             r"|too many (input )?tokens"
         ),
         errors.ContextLengthError,

@@ -21,7 +21,7 @@ from chat.rendering.colours import Answer
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
 STEP = 256 * 1024  # characters of a text that has several patches; a socket's frame may have a mebibyte
-MOST_TEXTS = 256  # kept for those who are behind; who is further behind gets the whole
+MOST_TEXTS = 16  # kept for those who are behind, a frame each; who is further behind gets the whole in one
 
 type Key = tuple[UUID, UUID, str | None, str]
 

@@ -1,5 +1,5 @@
-// Prompts on their way: each is shown at once, kept over reloads, and goes under one id until it is stored or
-// refused, by the socket if one is open, else and again by POST.
+// Prompts on their way: each is shown at once, kept over reloads, and goes under one id until it is stored
+// or refused, by the socket, else and again by POST.
 import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
 import { open, tell } from "./transport.js";
 
@@ -7,7 +7,7 @@ const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
 let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the version that has it
-const known = new Set(list.map(({ id }) => id)); // What else is kept is another tab's.
+const known = new Set(list.map(({ id }) => id)); // The rest is another tab's.
 let flight = null; // { id, timer, late } of the one under way
 
 const mine = () => list.filter(({ chat }) => chat === here());
@@ -32,14 +32,15 @@ export function send(text) {
 
 function save() {
   try {
-    const others = kept().filter(({ id }) => !known.has(id));
-    localStorage.setItem(name, JSON.stringify([...others, ...list.filter(({ stored }) => !stored)]));
-  } catch { /* It is full: they live as long as this page. */ }
+    const waiting = [...kept().filter(({ id }) => !known.has(id)), ...list.filter(({ stored }) => !stored)];
+    if (waiting.length) localStorage.setItem(name, JSON.stringify(waiting));
+    else localStorage.removeItem(name);
+  } catch { /* Full: they live as long as this page. */ }
   show();
   next();
 }
 
-// A receipt or its message says that it is stored, a notice that it is refused.
+// A receipt or its message says that it is stored, a notice that it is not.
 function heard() {
   const receipt = $("receipt").dataset;
   const notice = $("notice");
@@ -99,7 +100,7 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   save();
 });
 
-// Gives up what was not sent to this chat, and returns its texts.
+// Gives up what was not sent here: its texts.
 export function withdraw() {
   const texts = mine().map(({ text }) => text);
   list = list.filter(({ chat }) => chat !== here());
@@ -151,7 +152,7 @@ onClick("[data-unsent] button", (button) => {
   save();
 });
 
-// An object URL ends with a UUID (crypto.randomUUID wants https).
+// An object URL ends with a UUID; crypto.randomUUID wants https.
 function newId() {
   const url = URL.createObjectURL(new Blob());
   URL.revokeObjectURL(url);

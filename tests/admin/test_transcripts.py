@@ -231,7 +231,7 @@ def test_the_number_of_queries_does_not_grow_with_the_thread(
         )
         for position in range(3, 253)
     )
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         page = admin.get(_page(conversation)).content.decode()
     assert page.count("<article") == 200
     assert "?page=2" in page

@@ -6,8 +6,9 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Person
@@ -165,7 +166,8 @@ def test_while_the_database_is_locked_a_prompt_waits_and_says_what_to_do(
         expect(unsent(page).get_by_role("button", name="Try again")).to_be_visible(timeout=LATE)
         expect(unsent(page)).to_contain_text("Not sent.", timeout=LATE)
         database.execute("ROLLBACK")
-    unsent(page).get_by_role("button", name="Try again").click()
+    with suppress(PlaywrightError):  # its repetition waits at the server too, and may be quicker
+        unsent(page).get_by_role("button", name="Try again").click(timeout=5000)
     expect(unsent(page)).to_have_count(0, timeout=LATE)
     expect(replies(page)).to_have_count(2)
     assert doubles(page) == []
