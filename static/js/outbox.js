@@ -35,7 +35,7 @@ function save() {
     const waiting = [...kept().filter(({ id }) => !known.has(id)), ...list.filter(({ stored }) => !stored)];
     if (waiting.length) localStorage.setItem(name, JSON.stringify(waiting));
     else localStorage.removeItem(name);
-  } catch { /* Full: they live as long as this page. */ }
+  } catch { /* It is full. */ }
   show();
   next();
 }
