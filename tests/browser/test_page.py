@@ -663,7 +663,7 @@ def test_the_same_words_pop_up_once_and_over_the_thread(person: Person) -> None:
     )
     for _ in range(3):
         reply.get_by_role("button", name="Copy", exact=True).click()
-    page.wait_for_function("window.popped === 3")
+    page.wait_for_function("() => window.popped === 3")
     expect(page.locator(".toast")).to_have_count(1)
     names = ".toast", "#thread", "#toasts", ".chat-head"
     toast, thread, toasts, head = (page.locator(name).bounding_box() for name in names)
