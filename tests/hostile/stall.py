@@ -82,7 +82,7 @@ class Chat:
         path = f"/ws/conversations/{self.id}/?language=en"
         url = self.person.url.replace("http", "ws", 1) + path
         client_id, origin = str(uuid4()), {"Origin": self.person.url}
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, aiohttp.WSServerHandshakeError):  # whoever asks too often is refused
             async with (
                 asyncio.timeout(seconds),
                 self.person.http.ws_connect(url, headers=origin, max_msg_size=0) as socket,
@@ -136,6 +136,7 @@ async def crowds(chat: Chat, text: str, count: int, until: float) -> None:
     url = f"{chat.person.url.replace('http', 'ws', 1)}/ws/conversations/{chat.id}/?language=en"
 
     async def watch() -> None:
+        await asyncio.sleep(1)  # the reply begins first
         while time.monotonic() < until:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with (
