@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.servers import ADMIN, PASSWORD, ServerProcess
 
 SLOWER = float(os.environ.get("STEADY_TEST_SLOWER", "1"))
+PATIENCE_MS = 60_000  # for what is waited for: a busy machine fails no test
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,7 +77,7 @@ def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Pe
 
     def make(email: str = ADMIN, server: ServerProcess = server, **options: object) -> Person:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         made.append(Person(context, server.url, email))
         return made[-1]
 

@@ -151,12 +151,15 @@ class Page:
         return self.dom.get("#receipt").attributes.get("data-client-id") == str(client_id)
 
     async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
-        """Waits until it holds on this page. Raises TimeoutError with what the page shows."""
-        try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: self.error or holds())
-        except TimeoutError:
-            raise TimeoutError(f"After {seconds} s: {self!r}") from None
+        """Waits until it holds, whether this page changes or something else. Raises TimeoutError with what
+        the page shows."""
+        until = time.monotonic() + seconds
+        async with self._changed:
+            while not (self.error or holds()):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"After {seconds} s: {self!r}")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), 0.2)
         if self.error:
             raise self.error
 
