@@ -31,12 +31,12 @@ reply, count, length = {reply!r}, {count}, {length}
 owner, model = User.objects.get(), ChatModel.objects.first()
 
 def fill(title, texts):
-    chat = Conversation.objects.create(owner=owner, title=title, version=1, last_position=len(texts))
+    chat = Conversation.objects.create(owner=owner, title=title, revision=1, last_position=len(texts))
     messages, parent = [], None
     for position, text in enumerate(texts, 1):
         role = "user" if position % 2 else "assistant"
         parent = Message(conversation=chat, parent=parent, position=position, role=role, text=text,
-                         added_version=1, version=1)
+                         added_revision=1, revision=1)
         messages.append(parent)
     Message.objects.bulk_create(messages)
     Generation.objects.bulk_create(

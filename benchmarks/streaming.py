@@ -90,7 +90,7 @@ class Bench:
         address = f"{self.person.url.replace('http', 'ws')}/ws/conversations/{conversation}/"
         headers = {"Origin": self.person.url}
         async with self.person.http.ws_connect(address, headers=headers, max_msg_size=0) as socket:
-            await socket.send_str('{"type": "hello", "version": "0"}')
+            await socket.send_str('{"type": "hello", "revision": "0"}')
             yield socket
 
     def prompt(self, client_id: UUID) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Bench:
 
     async def over_sse(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
         stream, conversation, person = Stream(), uuid4(), self.people[number % PEOPLE]
-        address = f"{person.url}/conversations/{conversation}/events/?version=0"
+        address = f"{person.url}/conversations/{conversation}/events/?revision=0"
         async with person.http.get(address, timeout=aiohttp.ClientTimeout(total=None)) as answer:
             await asyncio.sleep(delay)
             began = time.monotonic()

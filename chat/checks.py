@@ -86,7 +86,7 @@ def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[C
     from chat.models import ChatModel
 
     usable = ChatModel.objects.filter(enabled=True, available=True, provider__enabled=True)
-    usable = usable.filter(provider__in=list(settings.CHAT_ACCOUNTS))
+    usable = usable.filter(provider__in=list(settings.CHAT_ENDPOINTS))
     wanted = settings.CHAT_DEFAULT_MODEL
     try:
         if not databases or not ChatModel.objects.exists():

@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from chat.transports.self_test import ticks
+from chat.transports.connection_check import ticks
 from chat.transports.sse import events
 from chat.views import conversations, messages, preferences, sessions
+from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
-from chat.views.self_test import self_test
 from chat.views.sidebar import conversation_list
 
 urlpatterns = [
@@ -23,7 +23,7 @@ urlpatterns = [
     path("conversations/<uuid:conversation_id>/restoration/", conversations.restoration, name="restoration"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
-    path("messages/<uuid:message_id>/version/", messages.version, name="version"),
+    path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
     path("settings/sessions/", sessions.sessions, name="sessions"),
@@ -33,8 +33,8 @@ urlpatterns = [
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
     path("welcome/<str:token>/", first_admin, name="first_admin"),
     path("log-in/<int:person_id>/<str:token>/", login_link, name="login_link"),
-    path("self-test/", self_test, name="self_test"),
-    path("self-test/events/", ticks, name="self_test_events"),
+    path("connection-check/", connection_check, name="connection_check"),
+    path("connection-check/events/", ticks, name="connection_check_events"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]

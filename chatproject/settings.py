@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from chatproject import env, installation, keys
 
 BASE_DIR = installation.BASE_DIR
@@ -292,24 +292,24 @@ CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
 
 # --- Model providers: keys live here, in memory, and nowhere else -----------------------------------
 
-CHAT_ACCOUNTS = {
-    account.slug: account
-    for account in (
-        Account(
+CHAT_ENDPOINTS = {
+    endpoint.slug: endpoint
+    for endpoint in (
+        Endpoint(
             "openai",
             "openai",
             "OpenAI",
             env.web_address("OPENAI_BASE_URL") or None,
             env.secret("OPENAI_API_KEY"),
         ),
-        Account(
+        Endpoint(
             "anthropic",
             "anthropic",
             "Anthropic",
             env.web_address("ANTHROPIC_BASE_URL") or None,
             env.secret("ANTHROPIC_API_KEY"),
         ),
-        Account(
+        Endpoint(
             "gemini",
             "gemini",
             "Google Gemini",
@@ -317,11 +317,11 @@ CHAT_ACCOUNTS = {
             env.secret("GEMINI_API_KEY"),
         ),
     )
-    if account.api_key
+    if endpoint.api_key
 }
 _compatible = env.web_address("OPENAI_COMPATIBLE_URL")
 if _compatible:
-    CHAT_ACCOUNTS["compatible"] = Account(
+    CHAT_ENDPOINTS["compatible"] = Endpoint(
         "compatible",
         "openai_compatible",
         env.text("OPENAI_COMPATIBLE_NAME", "Own server"),
@@ -330,11 +330,11 @@ if _compatible:
     )
 if env.text("OLLAMA_URL") != "off":
     _ollama = env.web_address("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
-    CHAT_ACCOUNTS["ollama"] = Account("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
+    CHAT_ENDPOINTS["ollama"] = Endpoint("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
 if env.boolean("STEADY_DEMO", True):
-    CHAT_ACCOUNTS["demo"] = Account("demo", "demo", "Demo")
-CHAT_ACCOUNTS = {
-    slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ACCOUNTS.items()
+    CHAT_ENDPOINTS["demo"] = Endpoint("demo", "demo", "Demo")
+CHAT_ENDPOINTS = {
+    slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ENDPOINTS.items()
 }
 
 # --- Logging -------------------------------------------------------------------------------------

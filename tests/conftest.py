@@ -22,7 +22,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
-from chat.live.sentinel import sentinel
+from chat.live.session_monitor import session_monitor
 from chat.models import User
 from tests.services import is_missing
 
@@ -133,7 +133,7 @@ def administrator(make_user: Callable[..., User]) -> User:
 def no_test_is_sent_away_by_the_end_of_another_ones_server() -> Iterator[None]:
     """A server that drains sends away who comes later; the next test's is another one."""
     yield
-    sentinel._dismissing = False
+    session_monitor._dismissing = False
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ OWNER = {
     "restoration": {"post": 404},  # what is not deleted cannot be restored
     "message": {"get": 200, "head": 200, "delete": 302},
     "message_restoration": {"post": 409},
-    "version": {"post": 409},  # there is no other one
+    "variant": {"post": 409},  # there is no other one
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
@@ -56,8 +56,8 @@ ELSEWHERE = {
     "readyz",
     "first_admin",
     "login_link",
-    "self_test",
-    "self_test_events",
+    "connection_check",
+    "connection_check_events",
 }  # public by purpose, with tests of their own
 
 
@@ -107,7 +107,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "generations": [reply.pk],
         "message": [reply.pk],
         "message_restoration": [reply.pk],
-        "version": [reply.pk],
+        "variant": [reply.pk],
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
         "sessions": [],

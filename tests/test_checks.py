@@ -14,10 +14,10 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.catalog import store_models
 from chat.models import ModelProvider
-from chat.providers.base import Account, ModelInfo
+from chat.providers.base import Endpoint, ModelInfo
 from tests.servers import ROOT
 
-DEMO = {"demo": Account("demo", "demo", "Demo")}
+DEMO = {"demo": Endpoint("demo", "demo", "Demo")}
 GOOD: dict[str, Any] = {
     "SECRET_KEY": "a mixture of many characters, longer than fifty of them",
     "DEBUG": False,
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
     "TRUST_PROXY": True,
     "ALLOWED_HOSTS": ["chat.example.org"],
     "CSRF_TRUSTED_ORIGINS": ["https://chat.example.org"],
-    "CHAT_ACCOUNTS": DEMO,
+    "CHAT_ENDPOINTS": DEMO,
     "CHAT_DEFAULT_MODEL": "",
     "SQLITE": True,
     "REDIS_URL": "",

@@ -21,7 +21,7 @@ from chat.actions.catalog_words import words_for_operators
 from chat.database import run_unit
 from chat.models import ChatModel, ModelProvider
 from chat.models.catalog import DETAIL_LENGTH
-from chat.providers.base import Account, ModelInfo
+from chat.providers.base import Endpoint, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
 from chat.providers.registry import ready_provider
 
@@ -57,13 +57,13 @@ class SyncResult:
 
 
 async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]:
-    """Asks the accounts named by `slugs`, else all of them, side by side, and stores what they list. A
+    """Asks the endpoints named by `slugs`, else all of them, side by side, and stores what they list. A
     failing one harms no other, whatever it raises. An Ollama that does not run is no failure, and gives no
     result. Raises DatabaseError, once all were asked."""
-    accounts = [
-        account for account in settings.CHAT_ACCOUNTS.values() if slugs is None or account.slug in slugs
+    endpoints = [
+        endpoint for endpoint in settings.CHAT_ENDPOINTS.values() if slugs is None or endpoint.slug in slugs
     ]
-    results = await asyncio.gather(*map(_sync, accounts), return_exceptions=True)
+    results = await asyncio.gather(*map(_sync, endpoints), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -72,46 +72,46 @@ async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]
 
 async def ask_providers() -> list[SyncResult]:
     """What `sync_catalog` would find, of which nothing is stored."""
-    answers = await asyncio.gather(*map(_answer, settings.CHAT_ACCOUNTS.values()))
+    answers = await asyncio.gather(*map(_answer, settings.CHAT_ENDPOINTS.values()))
     results = []
-    for account, answer in zip(settings.CHAT_ACCOUNTS.values(), answers, strict=True):
+    for endpoint, answer in zip(settings.CHAT_ENDPOINTS.values(), answers, strict=True):
         if isinstance(answer, ProviderError):
-            results.append(_refusal(account, answer))
+            results.append(_refusal(endpoint, answer))
         elif answer is not None:
-            results.append(SyncResult(account.slug, listed=len(_by_name(answer)), remark=_remarks(answer)))
+            results.append(SyncResult(endpoint.slug, listed=len(_by_name(answer)), remark=_remarks(answer)))
     return results
 
 
-async def _sync(account: Account) -> SyncResult | None:
-    answer = await _answer(account)
+async def _sync(endpoint: Endpoint) -> SyncResult | None:
+    answer = await _answer(endpoint)
     if answer is None:
         return None
     if isinstance(answer, ProviderError):
-        return await run_unit(_store_error, account, answer)
+        return await run_unit(_store_error, endpoint, answer)
     try:
-        return await run_unit(store_models, account, answer)
+        return await run_unit(store_models, endpoint, answer)
     except (DataError, IntegrityError, ValueError, OverflowError) as error:
-        logger.exception("The models of %s cannot be stored.", account.name)
+        logger.exception("The models of %s cannot be stored.", endpoint.name)
         return await run_unit(
-            _store_error, account, ProviderError(detail=f"Its list cannot be stored: {error}")
+            _store_error, endpoint, ProviderError(detail=f"Its list cannot be stored: {error}")
         )
 
 
-async def _answer(account: Account) -> list[ModelInfo] | ProviderError | None:
-    """The list of one account, or why there is none; None for an Ollama that does not run."""
-    if account.slug == "ollama" and not await _listens(account.base_url or ""):
+async def _answer(endpoint: Endpoint) -> list[ModelInfo] | ProviderError | None:
+    """The list of one endpoint, or why there is none; None for an Ollama that does not run."""
+    if endpoint.slug == "ollama" and not await _listens(endpoint.base_url or ""):
         return None
     try:
-        provider = await ready_provider(account)
+        provider = await ready_provider(endpoint)
         async with asyncio.timeout(LIST_SECONDS):
             return await provider.list_models()
     except TimeoutError:
         return TimeoutExceededError(detail=f"No answer in {LIST_SECONDS:g} s.")
     except ProviderError as error:
-        logger.warning("Cannot list the models of %s: %s (%s)", account.name, error, error.detail)
+        logger.warning("Cannot list the models of %s: %s (%s)", endpoint.name, error, error.detail)
         return error
     except Exception as error:  # an adapter's fault must not end what serves everybody
-        logger.exception("Asking %s for its models broke.", account.name)
+        logger.exception("Asking %s for its models broke.", endpoint.name)
         return ProviderError(detail=f"{type(error).__name__}: {error}")
 
 
@@ -129,14 +129,14 @@ async def _listens(url: str) -> bool:
     return True
 
 
-def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
-    """Brings the catalog in line with the list of one account, in one transaction."""
+def store_models(endpoint: Endpoint, infos: Iterable[ModelInfo]) -> SyncResult:
+    """Brings the catalog in line with the list of one endpoint, in one transaction."""
     infos = list(infos)
     listed, remark = _by_name(infos), _remarks(infos)
-    wanted = worth_enabling(listed) if _lists_all_it_ever_had(account) else set(listed)
+    wanted = worth_enabling(listed) if _lists_all_it_ever_had(endpoint) else set(listed)
     now = timezone.now()
     with transaction.atomic():
-        provider, _ = ModelProvider.objects.get_or_create(slug=account.slug, defaults=_new(account))
+        provider, _ = ModelProvider.objects.get_or_create(slug=endpoint.slug, defaults=_new(endpoint))
         ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="", sync_detail=remark)
         known = {model.name: model for model in provider.models.all()}
         added = [
@@ -153,7 +153,7 @@ def store_models(account: Account, infos: Iterable[ModelInfo]) -> SyncResult:
             elif model.listed_at is not None:  # One that was added by hand was never listed: it stays.
                 model.available = False
         ChatModel.objects.bulk_update(known.values(), [*_FILLED, "listed_at", "available"])
-    return SyncResult(account.slug, listed=len(listed), added=len(added), remark=remark)
+    return SyncResult(endpoint.slug, listed=len(listed), added=len(added), remark=remark)
 
 
 def _by_name(infos: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
@@ -166,9 +166,9 @@ def _remarks(infos: Iterable[ModelInfo]) -> str:
     return words if len(words) <= DETAIL_LENGTH else f"{words[: DETAIL_LENGTH - 1]}…"
 
 
-def _lists_all_it_ever_had(account: Account) -> bool:
-    maker = _LONG_LISTS.get(account.kind)
-    host = urlsplit(account.base_url or "").hostname
+def _lists_all_it_ever_had(endpoint: Endpoint) -> bool:
+    maker = _LONG_LISTS.get(endpoint.kind)
+    host = urlsplit(endpoint.base_url or "").hostname
     return maker is not None and (host is None or f".{host}".endswith(f".{maker}"))
 
 
@@ -232,25 +232,25 @@ def _known(info: ModelInfo, field: str) -> object:
     return value or None if field in _ABILITIES else value
 
 
-def _new(account: Account) -> dict[str, object]:
+def _new(endpoint: Endpoint) -> dict[str, object]:
     """What the row of a provider begins with."""
-    return {"name": account.name, **({"position": _DEMO_POSITION} if account.kind == "demo" else {})}
+    return {"name": endpoint.name, **({"position": _DEMO_POSITION} if endpoint.kind == "demo" else {})}
 
 
-def _store_error(account: Account, error: ProviderError) -> SyncResult:
-    result = _refusal(account, error)
+def _store_error(endpoint: Endpoint, error: ProviderError) -> SyncResult:
+    result = _refusal(endpoint, error)
     values = {"synced_at": timezone.now(), "sync_error": result.error, "sync_detail": result.detail}
     ModelProvider.objects.update_or_create(
-        slug=account.slug,
+        slug=endpoint.slug,
         defaults=values,
-        create_defaults={**_new(account), **values},
+        create_defaults={**_new(endpoint), **values},
     )
     return result
 
 
-def _refusal(account: Account, error: ProviderError) -> SyncResult:
+def _refusal(endpoint: Endpoint, error: ProviderError) -> SyncResult:
     from chat.providers.failures import redact  # Only what failed has loaded it: it costs half a second.
 
-    detail = redact(error.detail, account.api_key)
+    detail = redact(error.detail, endpoint.api_key)
     storable = "".join(character if character.isprintable() else " " for character in detail)
-    return SyncResult(account.slug, error=words_for_operators(error), detail=storable[:DETAIL_LENGTH])
+    return SyncResult(endpoint.slug, error=words_for_operators(error), detail=storable[:DETAIL_LENGTH])

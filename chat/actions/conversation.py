@@ -11,7 +11,7 @@ from django.utils import timezone
 from chat.access import NotFoundError, conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
 
@@ -26,9 +26,9 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.title = title
-        conversation.version += 1
-        conversation.save(update_fields=["title", "version"])
-        transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+        conversation.revision += 1
+        conversation.save(update_fields=["title", "revision"])
+        transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
     return conversation
 
 
@@ -54,8 +54,8 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.deleted_at = timezone.now()
-        conversation.version += 1
-        conversation.save(update_fields=["deleted_at", "version"])
+        conversation.revision += 1
+        conversation.save(update_fields=["deleted_at", "revision"])
         live = Generation.objects.live().filter(conversation=conversation)
         replies = list(live.values_list("pk", flat=True))
         live.update(stop_requested=True)
@@ -67,19 +67,19 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
     deleted too long ago, and for one that an administrator erased: that has no position any more."""
     with transaction.atomic():
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
-        if not deleted.filter(last_position__gt=0).update(deleted_at=None, version=F("version") + 1):
+        if not deleted.filter(last_position__gt=0).update(deleted_at=None, revision=F("revision") + 1):
             raise NotFoundError("There is no such conversation.")
-        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
+        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
 
 
-def see_conversation(user: User, conversation_id: UUID, version: int) -> None:
-    """The person has seen it up to this version; what comes later is news. A version that it has not reached
+def see_conversation(user: User, conversation_id: UUID, revision: int) -> None:
+    """The person has seen it up to this revision; what comes later is news. One that it has not reached
     changes nothing."""
-    unseen = Conversation.objects.filter(owner=user, pk=conversation_id, seen_version__lt=version)
-    unseen.filter(version__gte=version).update(seen_version=version)
+    unseen = Conversation.objects.filter(owner=user, pk=conversation_id, seen_revision__lt=revision)
+    unseen.filter(revision__gte=revision).update(seen_revision=revision)
 
 
 def _tell(conversation_id: UUID, replies: list[UUID]) -> None:
-    hints.conversation_changed(conversation_id)
+    pubsub.conversation_changed(conversation_id)
     for reply_id in replies:
-        hints.stop_requested(reply_id)
+        pubsub.stop_requested(reply_id)

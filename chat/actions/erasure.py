@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, Message, TranscriptRead, User
 from chat.models.audit import add_to_record
 
@@ -27,8 +27,8 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
             head=None,
             last_position=0,
             deleted_at=timezone.now(),
-            version=F("version") + 1,
-            path_version=F("version") + 1,
+            revision=F("revision") + 1,
+            path_revision=F("revision") + 1,
         )
         Message.objects.filter(conversation__in=ids).delete()
         erased = Conversation.objects.filter(pk__in=ids).select_related("owner").only("owner__email")
@@ -38,6 +38,6 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
 
 def _tell(conversation_ids: list[UUID], replies: list[UUID]) -> None:
     for reply_id in replies:
-        hints.stop_requested(reply_id)
+        pubsub.stop_requested(reply_id)
     for conversation_id in conversation_ids:
-        hints.conversation_changed(conversation_id)
+        pubsub.conversation_changed(conversation_id)

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from chat.access import message_for
 from chat.actions.errors import InvalidInputError, TooLongError
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import Feedback, Message, Role, User
 from chat.models.feedback import COMMENT_LENGTH
 
@@ -48,11 +48,11 @@ def withdraw_verdict(user: User, message_id: UUID) -> Message:
 def _changed(message: Message) -> None:
     """The person's other pages show it too. It is neither activity in the conversation nor news."""
     conversation = message.conversation
-    is_seen = conversation.seen_version == conversation.version
-    conversation.version += 1
+    is_seen = conversation.seen_revision == conversation.revision
+    conversation.revision += 1
     if is_seen:
-        conversation.seen_version = conversation.version
-    conversation.save(update_fields=["version", "seen_version"])
-    message.version = conversation.version
-    message.save(update_fields=["version"])
-    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+        conversation.seen_revision = conversation.revision
+    conversation.save(update_fields=["revision", "seen_revision"])
+    message.revision = conversation.revision
+    message.save(update_fields=["revision"])
+    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))

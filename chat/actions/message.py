@@ -1,4 +1,4 @@
-"""Which messages the thread shows: deleting them, having them back, and going from one version of a reply to
+"""Which messages the thread shows: deleting them, having them back, and going from one variant of a reply to
 another."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from chat.access import message_for
 from chat.actions.errors import ConflictError
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, Message, Role, User
 
 
@@ -34,7 +34,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
         for reply in replies:
-            transaction.on_commit(partial(hints.stop_requested, reply))
+            transaction.on_commit(partial(pubsub.stop_requested, reply))
     return message
 
 
@@ -53,26 +53,26 @@ def restore_message(user: User, message_id: UUID) -> Message:
     return message
 
 
-def show_version(user: User, message_id: UUID, version_id: UUID) -> Message:
+def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
     """Shows another reply to the same prompt in place of this one, with what was last said after it; what
     followed this one waits beside it. Raises `NotFoundError`, and `ConflictError` if the thread does not show
-    this one or the other is no version of it, and while a reply that would go out of sight is running."""
+    this one or the other is no variant of it, and while a reply that would go out of sight is running."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
         kept = conversation.messages.filter(deleted_at=None)
         others = kept.filter(parent=message.parent, role=Role.ASSISTANT).exclude(pk=message.pk)
         is_beside = others.filter(shown=True).exists()
-        is_version = message.parent is not None and others.filter(pk=version_id).exists()
-        if not message.shown or is_beside or not is_version:
+        is_variant = message.parent is not None and others.filter(pk=variant_id).exists()
+        if not message.shown or is_beside or not is_variant:
             raise ConflictError("This message is not in the chat any more. Reload the page.")
         parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
         hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
         if Generation.objects.live().filter(message__in=hidden).exists():
             raise ConflictError("A reply from here on is still running. Stop it first.")
         hidden.update(shown=False)
-        path = [_with_what_follows(version_id, parents)[-1]]
-        while path[-1] != version_id:
+        path = [_with_what_follows(variant_id, parents)[-1]]
+        while path[-1] != variant_id:
             path.append(parents[path[-1]])
         # With those that were asked for side by side with what is on it.
         batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
@@ -94,9 +94,9 @@ def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) ->
 
 
 def _path_changed(conversation: Conversation) -> None:
-    conversation.path_version = conversation.next_version()
+    conversation.path_revision = conversation.next_revision()
     sent = Generation.objects.filter(conversation=conversation, message__shown=True, sent_from__isnull=False)
     sent_from = sent.order_by("-message__position").values_list("sent_from", flat=True).first()
     conversation.sent_from = sent_from or 0
     conversation.save()
-    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))

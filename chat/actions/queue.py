@@ -31,14 +31,14 @@ def queue_replies(
     lease = taken() if runner.accepting and not _waits(prompt) else {}
     replies, generations, batch = [], [], uuid4()
     for model in models:
-        version = conversation.next_version()
+        revision = conversation.next_revision()
         reply = Message(
             conversation=conversation,
             parent=prompt,
             position=conversation.next_position(),
             role=Role.ASSISTANT,
-            added_version=version,
-            version=version,
+            added_revision=revision,
+            revision=revision,
         )
         generation = Generation(
             conversation=conversation,

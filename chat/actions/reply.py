@@ -14,7 +14,7 @@ from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_replies
 from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
 
 CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
@@ -30,7 +30,7 @@ def stop_reply(user: User, message_id: UUID) -> Message:
             Generation.objects.filter(pk=generation.pk).update(stop_requested=True)
             if not generation.owner and end(generation.pk, "", Status.STOPPED, []):
                 transaction.on_commit(lambda: _start_waiting(message))
-            transaction.on_commit(lambda: hints.stop_requested(generation.pk))
+            transaction.on_commit(lambda: pubsub.stop_requested(generation.pk))
     return message
 
 
@@ -118,9 +118,9 @@ def _queued_in_place(
     prompt: Message, conversation: Conversation, model: ChatModel, *, continues: Message | None = None
 ) -> Message:
     (reply,) = queue_replies(conversation, prompt, [model], continues=continues)
-    conversation.path_version = conversation.version
+    conversation.path_revision = conversation.revision
     conversation.save()
-    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
     return reply
 
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from chat.access import conversation_to_write, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.queue import check_running_limit, queue_replies
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Message, Role, User
 
 TITLE_CHARS = 60  # of the prompt, as a conversation's first title
@@ -53,10 +53,10 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=_title(text))
         prompt = _prompt(conversation, client_id, text)
         if prompt.parent and prompt.parent.role == Role.USER:  # its reply was deleted: no more Retry there
-            conversation.messages.filter(pk=prompt.parent.pk).update(version=prompt.version)
+            conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
         queue_replies(conversation, prompt, models, new=[prompt])
         conversation.save(force_insert=is_new)
-        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
+        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
     return Sent(prompt, is_new=True)
 
 
@@ -100,7 +100,7 @@ def _title(text: str) -> str:
 
 def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
     """Not saved yet."""
-    version = conversation.next_version()
+    revision = conversation.next_revision()
     return Message(
         conversation=conversation,
         parent=conversation.head,
@@ -109,6 +109,6 @@ def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
         client_id=client_id,
         text=text,
         parts=[{"type": "text", "text": text}],
-        added_version=version,
-        version=version,
+        added_revision=revision,
+        revision=revision,
     )

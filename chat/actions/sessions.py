@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.live.sentinel import allowed_of
+from chat.live.session_monitor import allowed_of
 from chat.models import User
 
 

@@ -26,7 +26,7 @@ _FAILURES = 5
 
 @admin.register(ModelProvider)
 class ModelProviderAdmin(SteadyAdmin):
-    """An account of the environment. A provider whose account is gone can be deleted; no account can be
+    """An endpoint of the environment. A provider whose endpoint is gone can be deleted; no endpoint can be
     made here."""
 
     list_display = [
@@ -54,17 +54,19 @@ class ModelProviderAdmin(SteadyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    @admin.display(boolean=True, description=_("has an account"))
+    @admin.display(boolean=True, description=_("has an endpoint"))
     def configured(self, provider: ModelProvider) -> bool:
-        return provider.slug in settings.CHAT_ACCOUNTS
+        return provider.slug in settings.CHAT_ENDPOINTS
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, provider: ModelProvider) -> str | None:
         """Without what some write before the host: a name and a password."""
-        account = settings.CHAT_ACCOUNTS.get(provider.slug)
-        if account is None or account.kind == "demo":
+        endpoint = settings.CHAT_ENDPOINTS.get(provider.slug)
+        if endpoint is None or endpoint.kind == "demo":
             return None
-        return sub(r"//[^/]*@", "//", account.base_url) if account.base_url else gettext("the provider's own")
+        return (
+            sub(r"//[^/]*@", "//", endpoint.base_url) if endpoint.base_url else gettext("the provider's own")
+        )
 
     @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
     def problem(self, provider: ModelProvider) -> str | None:
@@ -99,7 +101,7 @@ class ModelProviderAdmin(SteadyAdmin):
                 if result.remark:
                     self.message_user(request, result.remark, messages.WARNING)
         if not results:
-            self.message_user(request, gettext("No such account is set up and running."), messages.WARNING)
+            self.message_user(request, gettext("No such endpoint is set up and running."), messages.WARNING)
 
 
 @admin.register(ChatModel)

@@ -41,9 +41,9 @@ def commit(entries: Sequence[Entry], running: Collection[UUID], *, renew: bool) 
         leases = leases_of(running, renew=renew)
         JournalEntry.objects.bulk_create(
             [
-                JournalEntry(generation_id=reply_id, start=start, segments=segments)
-                for reply_id, start, segments in entries
-                if reply_id in leases.held
+                JournalEntry(generation_id=generation_id, start=start, segments=segments)
+                for generation_id, start, segments in entries
+                if generation_id in leases.held
             ],
             # A commit whose answer was lost is written again: the same start, and at least as much text.
             update_conflicts=True,
@@ -86,9 +86,9 @@ def _in_one_statement(entries: Sequence[Entry], running: Collection[UUID], renew
     values: dict[str, Any] = {
         "owner": process_name(),
         "running": list(running),
-        "writing": list(running) if renew else [reply_id for reply_id, _, _ in entries],
+        "writing": list(running) if renew else [generation_id for generation_id, _, _ in entries],
         "renew": renew,
-        "ids": [reply_id for reply_id, _, _ in entries],
+        "ids": [generation_id for generation_id, _, _ in entries],
         "starts": [start for _, start, _ in entries],
         "segments": [json.dumps(segments) for _, _, segments in entries],
     }
@@ -99,7 +99,7 @@ def _in_one_statement(entries: Sequence[Entry], running: Collection[UUID], renew
         cursor.execute(_STATEMENT, values)
         rows = cursor.fetchall()
     return Tick(
-        {reply_id for reply_id, _, _ in rows},
-        {reply_id for reply_id, is_to_stop, _ in rows if is_to_stop},
-        {reply_id for reply_id, _, is_written in rows if is_written},
+        {generation_id for generation_id, _, _ in rows},
+        {generation_id for generation_id, is_to_stop, _ in rows if is_to_stop},
+        {generation_id for generation_id, _, is_written in rows if is_written},
     )

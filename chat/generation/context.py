@@ -22,10 +22,10 @@ from chat.generation.window import (
     room_for_input,
     tokens_of,
 )
-from chat.live.hints import hints
+from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.pipeline.tokens import request_tokens
-from chat.providers.base import CONTINUE_PROMPT, Account, ChatRequest, Turn
+from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Endpoint, Turn
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model whose window the catalog does not know
 PAGE = 50  # messages; a longer conversation is read in larger and larger pages
@@ -55,12 +55,12 @@ class TooLongError(NotSentError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that a run needs: the request, the account to send it to, what a continued reply already has,
+    """All that a run needs: the request, the endpoint to send it to, what a continued reply already has,
     and the model row for its prices. `sent_from` is the position of the first message that is sent, 0 if all
     are; `estimate` the request's tokens, not corrected."""
 
     request: ChatRequest
-    account: Account
+    endpoint: Endpoint
     prefix: str
     model: ChatModel
     sent_from: int
@@ -70,7 +70,7 @@ class Prepared:
 def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared:
     """One unit of work. `at_most` is a limit of estimated tokens, below the model's own. Raises
     `ModelGoneError`, `TooLongError`."""
-    model, account = _model_of(generation)
+    model, endpoint = _model_of(generation)
     prompt = generation.message.parent
     system = settings.CHAT_SYSTEM_PROMPT
     limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
@@ -111,7 +111,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     if most_output and model.context_window:
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
-    return Prepared(request, account, prefix, model, older.sent_from, estimate)
+    return Prepared(request, endpoint, prefix, model, older.sent_from, estimate)
 
 
 def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:
@@ -126,16 +126,16 @@ def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:
     return prepared
 
 
-def _model_of(generation: Generation) -> tuple[ChatModel, Account]:
+def _model_of(generation: Generation) -> tuple[ChatModel, Endpoint]:
     model = generation.model
     if model is None or not (model.enabled and model.provider.enabled):
         raise ModelGoneError("This model is no longer available. Choose another one and retry.")
-    account = settings.CHAT_ACCOUNTS.get(model.provider_id)
-    if account is None:
+    endpoint = settings.CHAT_ENDPOINTS.get(model.provider_id)
+    if endpoint is None:
         raise ModelGoneError(
             "The provider of this model is not set up on this server any more. Choose another one and retry."
         )
-    return model, account
+    return model, endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _tell(conversation_id: UUID, sent_from: int) -> None:
             return
         changed = [conversation.sent_from, sent_from]
         conversation.sent_from = sent_from
-        version = conversation.next_version()
-        conversation.save(update_fields=["sent_from", "version", "updated_at"])
-        conversation.messages.filter(position__in=changed).update(version=version)
-        transaction.on_commit(lambda: hints.conversation_changed(conversation_id))
+        revision = conversation.next_revision()
+        conversation.save(update_fields=["sent_from", "revision", "updated_at"])
+        conversation.messages.filter(position__in=changed).update(revision=revision)
+        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))

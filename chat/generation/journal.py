@@ -38,7 +38,7 @@ class Record:
     """One running reply: its log, how much of it is committed, and whom to tell. While it is `aside` its
     lease is renewed and nothing of it is written: its end is."""
 
-    reply_id: UUID
+    generation_id: UUID
     log: ReplyLog
     on_stop: Callable[[], None]
     on_lost: Callable[[], None]
@@ -70,10 +70,10 @@ class Journal:
             await run_unit_on(self._thread, lambda: None)  # gives the kept connection back
 
     def open(self, record: Record) -> None:
-        self._records[record.reply_id] = record
+        self._records[record.generation_id] = record
 
-    def close(self, reply_id: UUID) -> None:
-        self._records.pop(reply_id, None)
+    def close(self, generation_id: UUID) -> None:
+        self._records.pop(generation_id, None)
 
     async def room(self, record: Record) -> None:
         """Waits until the reply's backlog is small enough to take more."""
@@ -120,8 +120,8 @@ class Journal:
             if not record.aside
         ]
         is_beat = time.monotonic() - self._beaten >= HEARTBEAT_SECONDS
-        entries = [(record.reply_id, start, news) for record, start, _, news in batch if news]
-        running = [record.reply_id for record in records]
+        entries = [(record.generation_id, start, news) for record, start, _, news in batch if news]
+        running = [record.generation_id for record in records]
         try:
             done = await run_unit_on(
                 self._thread, limited(TICK_SECONDS, commit), entries, running, renew=is_beat, keep=True
@@ -142,12 +142,12 @@ class Journal:
         if is_beat and done.written >= done.held:
             self._beaten = time.monotonic()
         for record, start, end, _ in batch:
-            if record.reply_id in done.written or start == end:
+            if record.generation_id in done.written or start == end:
                 record.committed = end
         for record in records:
-            if record.reply_id not in done.held:
+            if record.generation_id not in done.held:
                 record.on_lost()
-            elif record.reply_id in done.to_stop:
+            elif record.generation_id in done.to_stop:
                 record.on_stop()
         async with self._ticked:
             self._ticked.notify_all()

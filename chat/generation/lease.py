@@ -19,8 +19,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from chat.generation.context import NotSentError, prepare
-from chat.live.hints import hints
 from chat.live.process import process_name
+from chat.live.pubsub import pubsub
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
 from chat.pipeline.meter import Meter
@@ -190,11 +190,11 @@ def _keep_what_is_continued(message: Message) -> None:
 
 
 def _touch(conversation: Conversation, message: Message) -> None:
-    """Saves the message as changed by the conversation's next version; viewers are told on commit."""
-    message.version = conversation.next_version()
-    conversation.save(update_fields=["version", "updated_at"])
-    message.save(update_fields=["parts", "text", "version"])
-    transaction.on_commit(lambda: hints.conversation_changed(conversation.pk))
+    """Saves the message as changed by the conversation's next revision; viewers are told on commit."""
+    message.revision = conversation.next_revision()
+    conversation.save(update_fields=["revision", "updated_at"])
+    message.save(update_fields=["parts", "text", "revision"])
+    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
 
 
 class Orphan(NamedTuple):

@@ -22,7 +22,7 @@ from chat.backends import held_file
 from chat.backends.patience import limited
 from chat.database import run_unit_on
 from chat.generation.runner import Runner, runner
-from chat.live.sentinel import sentinel
+from chat.live.session_monitor import session_monitor
 from chat.models import Conversation, Generation, JournalEntry, Message, Probe
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Readiness:
             "migrations": lambda: self._migrations,
             "replies": self._replies,
             "journal": lambda: _age_words(runner.journal.alive_at, JOURNAL_SECONDS, _JOURNAL_STANDS),
-            "sessions": lambda: _age_words(sentinel.alive_at, SESSIONS_SECONDS, _SESSIONS_STAND),
+            "sessions": lambda: _age_words(session_monitor.alive_at, SESSIONS_SECONDS, _SESSIONS_STAND),
             "files": _open_files,
             "recovery": lambda: _age_words(runner.recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
         }

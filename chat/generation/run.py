@@ -21,8 +21,8 @@ from chat.generation.context import NotSentError, Prepared, begin
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.policy import policy_for
-from chat.live.hints import hints
 from chat.live.hub import hub
+from chat.live.pubsub import pubsub
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
@@ -72,7 +72,7 @@ _STATUS = {
 
 
 @dataclass
-class Ending:
+class Result:
     """How a run ends, gathered while it goes."""
 
     status: Status = Status.INTERRUPTED
@@ -87,7 +87,7 @@ class Ending:
     opaque: list[dict[str, Any]] = field(default_factory=list)
     sent: Prepared | None = None
 
-    def failed(self, status: Status, code: str, words: str, detail: str = "") -> None:
+    def set(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
         self.error_detail = _storable(detail)[:500]
 
@@ -125,68 +125,68 @@ class Run:
     async def __call__(self) -> None:
         """Runs to the end. Returns at once if the generation is not to be had."""
         hub.logs.setdefault(self.id, self._log)  # what another process makes may be watched here
-        hints.produce(self.id)
+        pubsub.produce(self.id)
         try:
             generation = self._claimed or await run_unit(lease.claim, self.id)
             if generation is None:
                 return
-            ending = Ending()
+            result = Result()
             record = Record(self.id, self._log, on_stop=self.stop, on_lost=self.abandon)
             self._journal.open(record)
             try:
-                self._producing = asyncio.create_task(self._produce(generation, record, ending))
+                self._producing = asyncio.create_task(self._produce(generation, record, result))
                 if self._reason is not None:
                     self._producing.cancel()
                 await asyncio.wait([self._producing])
-                self._conclude(ending)
+                self._conclude(result)
                 if self._reason != "abandoned":
-                    await self._save(generation, record, ending)
+                    await self._save(generation, record, result)
             finally:
                 if self._producing is not None:
                     self._producing.cancel()
                 self._journal.close(self.id)
         finally:
-            hints.forget(self.id)
+            pubsub.forget(self.id)
             if hub.logs.get(self.id) is self._log:
                 del hub.logs[self.id]
 
-    async def _produce(self, generation: Generation, record: Record, ending: Ending) -> None:
-        """Drives the provider's stream into the log. Whatever happens is told by `ending`."""
+    async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
+        """Drives the provider's stream into the log. Whatever happens is told by `result`."""
         try:
-            ending.sent = await run_unit(begin, generation)
+            result.sent = await run_unit(begin, generation)
         except NotSentError as error:
-            ending.failed(Status.FAILED, error.code, str(error))
+            result.set(Status.FAILED, error.code, str(error))
             return
-        self._append("text", ending.sent.prefix)
+        self._append("text", result.sent.prefix)
         try:
             try:
-                await self._take(ending.sent, record, ending)
+                await self._take(result.sent, record, result)
             except ContextLengthError:
-                if not await self._shortened(generation, ending):
+                if not await self._shortened(generation, result):
                     raise
-                await self._take(ending.sent, record, ending)
+                await self._take(result.sent, record, result)
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
-            status = Status.INTERRUPTED if cut and ending.first_token_at else Status.FAILED
-            ending.failed(status, error.code, str(error), error.detail)
+            status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
+            result.set(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
 
-    async def _shortened(self, generation: Generation, ending: Ending) -> bool:
+    async def _shortened(self, generation: Generation, result: Result) -> bool:
         """Whether a request that the provider refused as too long, which is not paid, can be sent once more
         with less: then it is the one to send."""
-        refused = ending.sent
-        if refused is None or ending.first_token_at is not None:
+        refused = result.sent
+        if refused is None or result.first_token_at is not None:
             return False
         shorter = await run_unit(begin, generation, at_most=refused.estimate * LESS)
         if shorter.sent_from == refused.sent_from:
             return False
         logger.info("The request was too long for its model; it is sent once more with less.")
-        ending.sent = shorter
+        result.sent = shorter
         return True
 
-    async def _take(self, prepared: Prepared, record: Record, ending: Ending) -> None:
-        ending.failed(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
-        provider = await ready_provider(prepared.account)
+    async def _take(self, prepared: Prepared, record: Record, result: Result) -> None:
+        result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
+        provider = await ready_provider(prepared.endpoint)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
         flow = Flow(lambda: len(hub.logs))
         try:
@@ -194,42 +194,42 @@ class Run:
                 async for event in events:
                     match event:
                         case TextDelta(text):
-                            self._grow("text", text, ending)
+                            self._grow("text", text, result)
                         case ReasoningDelta(text):
-                            self._grow("reasoning", text, ending)
+                            self._grow("reasoning", text, result)
                         case ToolCallDelta(index, arguments, call_id, name):
                             call = {"index": index, "id": call_id, "name": name, "arguments": arguments}
-                            self._grow("tool", json.dumps(call) + "\n", ending)
+                            self._grow("tool", json.dumps(call) + "\n", result)
                         case Opaque(kind, data):
-                            ending.opaque.append({"kind": kind, "data": data})
+                            result.opaque.append({"kind": kind, "data": data})
                         case Finished(outcome, raw):
-                            ending.failed(_STATUS[outcome], "", "")
-                            ending.finish_reason = raw[:100]
-                            if outcome is Outcome.REFUSED and ending.rejection:
-                                ending.failed(Status.REFUSED, "rejected", ending.rejection)
+                            result.set(_STATUS[outcome], "", "")
+                            result.finish_reason = raw[:100]
+                            if outcome is Outcome.REFUSED and result.rejection:
+                                result.set(Status.REFUSED, "rejected", result.rejection)
                             return
                         case Notice("retrying", _, attempt, delay):
                             self._log.waiting = Waiting(attempt, delay)
                             hub.wake(self.id)
                         case Notice("rejected", reason):
-                            ending.rejection = reason
+                            result.rejection = reason
                         case Reset():
                             pass  # only before the first output, so there is nothing to take back
                     if self._log.length >= MAX_REPLY_CHARS:
-                        ending.failed(Status.LENGTH, "", "")
+                        result.set(Status.LENGTH, "", "")
                         return
                     await self._journal.room(record)
                     await flow.piece()
         finally:
-            ending.usage = meter.usage
+            result.usage = meter.usage
 
-    def _grow(self, kind: str, text: str, ending: Ending) -> None:
-        if ending.first_token_at is None and text:
-            ending.first_token_at = timezone.now()
-        if ending.first_text_at is None and text and kind == "text":
-            ending.first_text_at = timezone.now()
+    def _grow(self, kind: str, text: str, result: Result) -> None:
+        if result.first_token_at is None and text:
+            result.first_token_at = timezone.now()
+        if result.first_text_at is None and text and kind == "text":
+            result.first_text_at = timezone.now()
         self._append(kind, text)
-        if hints.is_shared(self.id):
+        if pubsub.is_shared(self.id):
             self._share()
         else:
             self._shared = self._log.length
@@ -248,48 +248,48 @@ class Run:
 
     def _share_now(self) -> None:
         self._share_is_due = False
-        hints.share_output(self.id, self._shared, self._log.since(self._shared))
+        pubsub.share_output(self.id, self._shared, self._log.since(self._shared))
         self._shared = self._log.length
 
-    def _conclude(self, ending: Ending) -> None:
+    def _conclude(self, result: Result) -> None:
         """What the task's own end says, when it did not end by itself."""
         assert self._producing is not None
         if self._reason == "stopped":
-            ending.failed(Status.STOPPED, "", "")
+            result.set(Status.STOPPED, "", "")
         elif self._reason == "interrupted":
-            ending.failed(Status.INTERRUPTED, "server_stopped", lease.SERVER_STOPPED)
+            result.set(Status.INTERRUPTED, "server_stopped", lease.SERVER_STOPPED)
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed", self.id, exc_info=error)
-            ending.failed(Status.FAILED, "internal", BROKEN)
-        elif ending.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
-            self._conclude_empty(ending)
+            result.set(Status.FAILED, "internal", BROKEN)
+        elif result.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
+            self._conclude_empty(result)
 
-    def _conclude_empty(self, ending: Ending) -> None:
+    def _conclude_empty(self, result: Result) -> None:
         """An empty reply looks like one that is still to come: it says what happened."""
-        if ending.status == Status.LENGTH:
-            ending.failed(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
+        if result.status == Status.LENGTH:
+            result.set(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
         elif any(segment.kind == "tool" for segment in self._log.since(0)):
-            ending.failed(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
+            result.set(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
         else:
-            ending.failed(Status.FAILED, "empty", EMPTY)
+            result.set(Status.FAILED, "empty", EMPTY)
 
-    async def _save(self, generation: Generation, record: Record, ending: Ending) -> None:
+    async def _save(self, generation: Generation, record: Record, result: Result) -> None:
         """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
         some minutes: then the sweep ends the generation from the journal."""
-        fields = _fields(generation.model, ending)
+        fields = _fields(generation.model, result)
         for delay in (*SAVE_RETRY_SECONDS, None):
             try:
                 segments: list[Segment] = self._log.since(0)
                 async with self._journal.ending(record):
                     unit = run_unit(
-                        lease.finish, generation, ending.status, segments, opaque=ending.opaque, **fields
+                        lease.finish, generation, result.status, segments, opaque=result.opaque, **fields
                     )
                     self.waiting = await asyncio.shield(unit)
             except (DataError, IntegrityError, ArithmeticError) as error:  # the last is SQLite's
                 # A number or a word of the provider's that no column takes must not cost the reply its end.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)
                 fields = {name: fields[name] for name in _ESSENTIAL}
-                ending.opaque = []
+                result.opaque = []
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)
                 if delay is None:
@@ -305,22 +305,22 @@ def _kind_of(error: ProviderError) -> str:
     return f"({found[0]})" if found else ""
 
 
-def _fields(model: ChatModel | None, ending: Ending) -> dict[str, Any]:
-    usage = ending.usage
+def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
+    usage = result.usage
     return {
-        "first_token_at": ending.first_token_at,
-        "first_text_at": ending.first_text_at,
-        "finish_reason": _storable(ending.finish_reason),
-        "error_code": ending.error_code,
-        "error_message": ending.error_message,
-        "error_detail": ending.error_detail,
+        "first_token_at": result.first_token_at,
+        "first_text_at": result.first_text_at,
+        "finish_reason": _storable(result.finish_reason),
+        "error_code": result.error_code,
+        "error_message": result.error_message,
+        "error_detail": result.error_detail,
         "input_tokens": _count(usage.input_tokens),
         "output_tokens": _count(usage.output_tokens),
         "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
         "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
         "usage_estimated": usage.estimated,
-        "sent_from": ending.sent.sent_from if ending.sent else None,
-        "input_estimate": ending.sent.estimate if ending.sent else None,
+        "sent_from": result.sent.sent_from if result.sent else None,
+        "input_estimate": result.sent.estimate if result.sent else None,
         "cost": model.cost(
             _count(usage.input_tokens), _count(usage.output_tokens), _count(usage.cached_input_tokens)
         )

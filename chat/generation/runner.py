@@ -15,9 +15,9 @@ from chat.generation.journal import Journal
 from chat.generation.lease import give_back
 from chat.generation.recovery import Recovery
 from chat.generation.run import Run
-from chat.live.hints import hints
 from chat.live.hub import hub
-from chat.live.sentinel import sentinel
+from chat.live.pubsub import pubsub
+from chat.live.session_monitor import session_monitor
 from chat.models import Generation
 from chat.providers.registry import close_all
 
@@ -54,9 +54,9 @@ class Runner:
             return
         hub.loop = asyncio.get_running_loop()
         self.accepting = True
-        hints.on_stop = self._stop
-        hints.start()
-        sentinel.start()
+        pubsub.on_stop = self._stop
+        pubsub.start()
+        session_monitor.start()
         self.journal.start()
         self.recovery.start()
 
@@ -137,10 +137,10 @@ class Runner:
             for task in late:
                 task.cancel()
         await self._give_all_back()
-        await sentinel.dismiss(2.0)
+        await session_monitor.dismiss(2.0)
         await self.journal.stop()
-        await sentinel.stop()
-        await hints.stop()
+        await session_monitor.stop()
+        await pubsub.stop()
         await close_all()
 
     async def _give_all_back(self) -> None:

@@ -10,10 +10,10 @@ from chat.models import Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadChanged:
+class ConversationChanged:
     """The messages that changed since `since`, in order; `whole` when the viewer is too far behind or the
     shown path changed, and takes `messages` in place of all it has. `outputs` has the output so far of
-    those that are running, by message. The viewer is at `conversation.version` afterwards."""
+    those that are running, by message. The viewer is at `conversation.revision` afterwards."""
 
     conversation: Conversation
     messages: list[Message]
@@ -39,8 +39,8 @@ class ReplyWaits:
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """Nothing happened for a while, or `Watcher.ask` was called: a sign of life is due."""
+class Heartbeat:
+    """Nothing happened for a while, or `Listener.ask` was called: a sign of life is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ class Closed:
     reason: str
 
 
-type Change = ThreadChanged | ReplyGrew | ReplyWaits | Quiet | Closed
+type Change = ConversationChanged | ReplyGrew | ReplyWaits | Heartbeat | Closed

@@ -1,6 +1,6 @@
 """What this process knows of running replies, and who waits for news: in memory, one event loop.
 
-A topic is a conversation or a reply, named by its id. Waking is all the hub does: a watcher that wakes
+A topic is a conversation or a reply, named by its id. Waking is all the hub does: a listener that wakes
 looks for itself, so a wake too many costs a look and a lost one is made up by the next.
 """
 
@@ -15,7 +15,7 @@ from uuid import UUID
 from chat.live.reply_log import ReplyLog
 
 
-class Watcher:
+class Listener:
     """One viewer's bell. `structural` says that the conversation itself changed, not only a reply grew;
     `asked` that whoever shows the page has something of its own to show."""
 
@@ -51,44 +51,44 @@ class Hub:
     def __init__(self) -> None:
         self.logs: dict[UUID, ReplyLog] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
-        # Told when the first watcher of a topic comes and the last one goes.
+        self._listeners: defaultdict[UUID, set[Listener]] = defaultdict(set)
+        # Told when the first listener of a topic comes and the last one goes.
         self.on_first: Callable[[UUID], None] | None = None
         self.on_last: Callable[[UUID], None] | None = None
 
     @contextmanager
-    def watching(self, topic: UUID, watcher: Watcher) -> Iterator[None]:
-        self.watch(topic, watcher)
+    def listening(self, topic: UUID, listener: Listener) -> Iterator[None]:
+        self.listen(topic, listener)
         try:
             yield
         finally:
-            self.unwatch(topic, watcher)
+            self.stop_listening(topic, listener)
 
-    def watch(self, topic: UUID, watcher: Watcher) -> None:
-        watchers = self._watchers[topic]
-        watchers.add(watcher)
-        if len(watchers) == 1 and self.on_first:
+    def listen(self, topic: UUID, listener: Listener) -> None:
+        listeners = self._listeners[topic]
+        listeners.add(listener)
+        if len(listeners) == 1 and self.on_first:
             self.on_first(topic)
 
-    def unwatch(self, topic: UUID, watcher: Watcher) -> None:
-        watchers = self._watchers[topic]
-        watchers.discard(watcher)
-        if not watchers:
-            del self._watchers[topic]
+    def stop_listening(self, topic: UUID, listener: Listener) -> None:
+        listeners = self._listeners[topic]
+        listeners.discard(listener)
+        if not listeners:
+            del self._listeners[topic]
             if self.on_last:
                 self.on_last(topic)
 
-    def is_watched(self, topic: UUID) -> bool:
-        return topic in self._watchers
+    def has_listeners(self, topic: UUID) -> bool:
+        return topic in self._listeners
 
     @property
     def topics(self) -> list[UUID]:
-        return list(self._watchers)
+        return list(self._listeners)
 
     def wake(self, topic: UUID, *, structural: bool = False) -> None:
         """On the event loop only."""
-        for watcher in self._watchers.get(topic, ()):
-            watcher.wake(structural=structural)
+        for listener in self._listeners.get(topic, ()):
+            listener.wake(structural=structural)
 
     def wake_from_thread(self, topic: UUID, *, structural: bool = False) -> None:
         """From anywhere: a database thread, a synchronous view. Does nothing where no loop serves."""

@@ -117,7 +117,7 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
 
 
 @implementer(interfaces.IPushProducer)
-class Valve:
+class BackpressureProducer:
     """Closed while more than a transport's buffer (64 KiB) waits for the client of a streamed response."""
 
     def __init__(self, request: Any) -> None:
@@ -126,7 +126,7 @@ class Valve:
         self._open.set()
         request.registerProducer(self, True)
 
-    async def pass_through(self) -> None:
+    async def wait_for_room(self) -> None:
         """Returns when there is room; cuts off a client that makes none for a minute."""
         try:
             async with asyncio.timeout(STALLED_SECONDS):

@@ -24,7 +24,7 @@ from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
 from chat.generation.runner import runner
-from chat.management.connections import HTTPFactory, Socket, Valve, notice_silence
+from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
 from chat.management.errors import StartError
 from chat.management.watchdog import Watchdog
 
@@ -112,7 +112,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._beside = beside
         self._say = say
         self._draining = False
-        self._valves: dict[Any, Valve] = {}  # by response that is streamed
+        self._producers: dict[Any, BackpressureProducer] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
         self._failure: BaseException | None = None
         self._watchdog = Watchdog()
@@ -134,20 +134,20 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Returns when there is room for more: what an application streams is never ahead of its client."""
-        valve = self._valves.get(protocol)
+        producer = self._producers.get(protocol)
         is_streamed = message["type"] == "http.response.body" and message.get("more_body", False)
-        if valve is not None and not is_streamed:
-            self._valves.pop(protocol).remove()
+        if producer is not None and not is_streamed:
+            self._producers.pop(protocol).remove()
         with _any_length(protocol):
             await super().handle_reply(protocol, message)
         if is_streamed and "disconnected" not in self.connections.get(protocol, {"disconnected": True}):
-            if valve is None:
-                valve = self._valves[protocol] = Valve(protocol)
-            await valve.pass_through()
+            if producer is None:
+                producer = self._producers[protocol] = BackpressureProducer(protocol)
+            await producer.wait_for_room()
 
     def protocol_disconnected(self, protocol: Any) -> None:
-        if valve := self._valves.pop(protocol, None):
-            valve.stopProducing()
+        if producer := self._producers.pop(protocol, None):
+            producer.stopProducing()
         super().protocol_disconnected(protocol)
         self._someone_left.set()
 

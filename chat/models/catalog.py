@@ -1,7 +1,7 @@
 """The catalog: which providers and models there are, what they cost and who may use them.
 
 Rows are filled from the providers' own lists and edited in the admin. Keys and addresses are not here:
-they come from the environment (`settings.CHAT_ACCOUNTS`) and never enter the database.
+they come from the environment (`settings.CHAT_ENDPOINTS`) and never enter the database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
 class ModelProvider(models.Model):
-    """An account with a provider, known by the slug that the environment's settings use."""
+    """A configured provider, known by the slug that the environment's settings use."""
 
     slug = models.SlugField(_("short name"), primary_key=True)
     name = models.CharField(_("name"), max_length=100)
@@ -52,10 +52,10 @@ class ModelProvider(models.Model):
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable_by(self, user: User) -> ChatModelQuerySet:
         """Models this person may send to now: enabled, still listed by the provider, reachable by a
-        configured account, and open to everyone or to one of the person's groups."""
+        configured endpoint, and open to everyone or to one of the person's groups."""
         return (
             self.filter(enabled=True, available=True)
-            .filter(provider__enabled=True, provider__in=list(settings.CHAT_ACCOUNTS))
+            .filter(provider__enabled=True, provider__in=list(settings.CHAT_ENDPOINTS))
             .filter(Q(for_everyone=True) | Q(groups__in=user.groups.all()))
             .select_related("provider")
             .distinct()

@@ -1,4 +1,4 @@
-"""A conversation: one person's thread of messages, and the version that everything live hangs on."""
+"""A conversation: one person's thread of messages, and the revision that everything live hangs on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
 
 class Conversation(models.Model):
-    """`version` rises with every structural change; each message keeps the version that last changed it,
-    so "what changed since v" is one query. `path_version` is the version at which the shown path last
+    """`revision` rises with every structural change; each message keeps the revision that last changed it,
+    so "what changed since v" is one query. `path_revision` is the revision at which the shown path last
     changed other than by growing: who is behind it must take the thread anew. `last_position` is the
     order of the newest message: order is an integer assigned in the transaction that writes, never a
     clock. `sent_from` is the position of the first message that the last reply's model was sent, 0 if it was
@@ -33,8 +33,8 @@ class Conversation(models.Model):
         User, on_delete=models.CASCADE, related_name="conversations", verbose_name=_("person")
     )
     title = models.CharField(_("title"), max_length=TITLE_LENGTH, blank=True)
-    version = models.PositiveBigIntegerField(default=0)
-    path_version = models.PositiveBigIntegerField(default=0)
+    revision = models.PositiveBigIntegerField(default=0, db_column="version")
+    path_revision = models.PositiveBigIntegerField(default=0, db_column="path_version")
     last_position = models.PositiveIntegerField(default=0)
     sent_from = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     head = models.ForeignKey(
@@ -50,8 +50,11 @@ class Conversation(models.Model):
     deleted_at = models.DateTimeField(_("deleted by its owner"), null=True, blank=True, editable=False)
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
-    seen_version = models.PositiveBigIntegerField(
-        default=0, editable=False, help_text="The version that its owner's page last showed."
+    seen_revision = models.PositiveBigIntegerField(
+        db_column="seen_version",
+        default=0,
+        editable=False,
+        help_text="The revision that its owner's page last showed.",
     )
 
     objects = ConversationQuerySet.as_manager()
@@ -65,11 +68,11 @@ class Conversation(models.Model):
     def __str__(self) -> str:
         return self.title or gettext("New chat")
 
-    def next_version(self) -> int:
-        """Raises `version` by one. The caller holds the row's lock and saves."""
-        self.version += 1
+    def next_revision(self) -> int:
+        """Raises `revision` by one. The caller holds the row's lock and saves."""
+        self.revision += 1
         self.updated_at = timezone.now()
-        return self.version
+        return self.revision
 
     def next_position(self) -> int:
         """The place of the next message. The caller holds the row's lock and saves."""

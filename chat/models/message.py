@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self) -> MessageQuerySet:
         """What the thread shows, in its order: the path to the head (with side-by-side replies). Each comes
-        with the conversation as it was in the very same moment: its version is the one they show."""
+        with the conversation as it was in the very same moment: its revision is the one they show."""
         return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
 
 
 def shown_with() -> list[str | models.Prefetch[Any]]:
-    """What a finished message is shown with, for `prefetch_related`: its verdict and its versions."""
+    """What a finished message is shown with, for `prefetch_related`: its verdict and its variants."""
     siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
     parents = models.Prefetch("parent", Message.objects.only("pk"))
     return ["feedback", parents, models.Prefetch("parent__children", siblings)]
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Variant:
     """Which of the replies to one prompt this is, counted from 1, and what stands before and after it."""
 
     number: int
@@ -70,8 +70,12 @@ class Message(models.Model):
     client_id = models.UUIDField(null=True, blank=True)
     text = models.TextField(blank=True)
     parts = models.JSONField(default=list, blank=True)
-    added_version = models.PositiveBigIntegerField(help_text="The conversation's version that added it.")
-    version = models.PositiveBigIntegerField(help_text="The conversation's version that last changed it.")
+    added_revision = models.PositiveBigIntegerField(
+        db_column="added_version", help_text="The conversation's revision that added it."
+    )
+    revision = models.PositiveBigIntegerField(
+        db_column="version", help_text="The conversation's revision that last changed it."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deletion = models.UUIDField(null=True, blank=True, editable=False)
@@ -85,7 +89,7 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["conversation", "client_id"], name="one_message_per_client_id"),
         ]
         indexes = [
-            models.Index(fields=["conversation", "version"]),
+            models.Index(fields=["conversation", "revision"]),
             models.Index(fields=["conversation", "shown", "position"]),
         ]
 
@@ -107,19 +111,19 @@ class Message(models.Model):
         return next(iter(self.feedback.all()), None)
 
     @property
-    def version_of_reply(self) -> Version | None:
+    def variant_of_reply(self) -> Variant | None:
         """Its place among the replies to one prompt that were tried one after the other. None if it is the
         only one, and while another one is shown side by side with it: which of the two the others were tried
         in place of is not known."""
         if self.parent is None or self.role != Role.ASSISTANT:
             return None
         replies = [it for it in self.parent.children.all() if it.role == Role.ASSISTANT]
-        versions = [it for it in replies if it == self or it.deleted_at is None]
-        if self not in versions or any(it.shown for it in versions if it != self):
+        variants = [it for it in replies if it == self or it.deleted_at is None]
+        if self not in variants or any(it.shown for it in variants if it != self):
             return None  # not there: erased since this message was read
-        at = versions.index(self)
-        before, after = versions[at - 1] if at else None, versions[at + 1 : at + 2]
-        return Version(at + 1, len(versions), before, after[0] if after else None) if versions[1:] else None
+        at = variants.index(self)
+        before, after = variants[at - 1] if at else None, variants[at + 1 : at + 2]
+        return Variant(at + 1, len(variants), before, after[0] if after else None) if variants[1:] else None
 
     @property
     def reasoning(self) -> str:

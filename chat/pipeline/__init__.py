@@ -6,7 +6,7 @@ Read from the inside out; the order matters:
 
 - `retry` is innermost, since an attempt that fails before its first visible output must leave no trace
   in any stage: no text held back, nothing counted. How long connecting may take is the adapters' own
-  limit (`Account.connect_seconds`): only they know when the request was sent.
+  limit (`Endpoint.connect_seconds`): only they know when the request was sent.
 - `watchdog` is around it, so that it goes on telling of silence while a retry waits, and so that the
   limit on the whole answer covers all attempts.
 - `transform` changes text. It comes after time has been watched (a transformer may hold text back, which

@@ -5,19 +5,19 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from chat.providers.errors import ConfigurationError
 
 
-def reach(account: Account, default: str) -> tuple[str, dict[str, str]]:
+def reach(endpoint: Endpoint, default: str) -> tuple[str, dict[str, str]]:
     """The address without the name and the password in it, and the header that carries them. Raises
     `ConfigurationError` for what is no address."""
     try:
-        parts = urlsplit(account.base_url or default)
+        parts = urlsplit(endpoint.base_url or default)
     except ValueError as error:
         raise ConfigurationError(detail=f"The address cannot be read: {error}.") from None
     if "@" not in parts.netloc:
-        return account.base_url or default, {}
+        return endpoint.base_url or default, {}
     known, _, host = parts.netloc.rpartition("@")
     name, _, password = known.partition(":")
     word = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")

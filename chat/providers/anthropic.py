@@ -17,11 +17,11 @@ import httpx2
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
-from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import CANNOT_GO_ON, Body, Concession, Negotiator, without
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
+from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import LIMITS, REQUEST_ERRORS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
@@ -30,26 +30,26 @@ DEFAULT_BASE_URL = "https://api.anthropic.com"
 class AnthropicProvider:
     """The adapter for api.anthropic.com and for gateways that speak its Messages API."""
 
-    def __init__(self, account: Account) -> None:
-        if not account.api_key:
-            raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
-        self.account = account
-        self._client = _client(account)
-        self._negotiator = Negotiator(_CONCESSIONS)
+    def __init__(self, endpoint: Endpoint) -> None:
+        if not endpoint.api_key:
+            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+        self.endpoint = endpoint
+        self._client = _client(endpoint)
+        self._negotiator = ParameterFallback(_FALLBACKS)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         async def post(body: Body) -> httpx2.Response:
             return await self._request("post", "/v1/messages", body)
 
         response = await self._negotiator.send(request.model, messages_body(request), post)
-        decoder = MessagesDecoder(request.model, self.account.api_key)
+        decoder = MessagesDecoder(request.model, self.endpoint.api_key)
         async with aclosing(response), aclosing(read_stream(response.aiter_bytes(), decoder)) as events:
             yield Notice("waiting")
             try:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def list_models(self) -> list[ModelInfo]:
         response = await self._request("get", "/v1/models?limit=1000")
@@ -59,7 +59,7 @@ class AnthropicProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -69,7 +69,7 @@ class AnthropicProvider:
         call = self._client.post if method == "post" else self._client.get
         options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True}
         options |= {"stream_cls": anthropic.AsyncStream[Any]} | ({"body": body} if body is not None else {})
-        secret = self.account.api_key
+        secret = self.endpoint.api_key
         try:
             response: httpx2.Response = await call(path, **options)
         except anthropic.APIStatusError as error:
@@ -82,22 +82,22 @@ class AnthropicProvider:
         return response
 
 
-def _client(account: Account) -> anthropic.AsyncAnthropic:
-    """An SDK client that takes everything from the account and nothing from the environment."""
-    address, headers = reach(account, DEFAULT_BASE_URL)
+def _client(endpoint: Endpoint) -> anthropic.AsyncAnthropic:
+    """An SDK client that takes everything from the endpoint and nothing from the environment."""
+    address, headers = reach(endpoint, DEFAULT_BASE_URL)
     client = anthropic.AsyncAnthropic(
         # Not None, or the SDK reads its own variables and files.
-        api_key=account.api_key,
+        api_key=endpoint.api_key,
         webhook_key="",
         base_url=address,
         open_telemetry=False,
         max_retries=0,  # the pipeline retries
         # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
-        timeout=anthropic.Timeout(None, connect=account.connect_seconds, pool=account.connect_seconds),
+        timeout=anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
         http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     # ANTHROPIC_CUSTOM_HEADERS has no switch of its own. Gateways may know the key's older header only.
-    client._custom_headers = {"x-api-key": account.api_key, **headers} if account.base_url else {}
+    client._custom_headers = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
     return client
 
 
@@ -127,10 +127,10 @@ def _think_with_a_budget(body: Body) -> Body:
     return {**body, "thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= 1_024 else body
 
 
-_CONCESSIONS = (
+_FALLBACKS = (
     CANNOT_GO_ON,
-    Concession(re.compile(r"adaptive"), _think_with_a_budget),
-    Concession(re.compile(r"display"), without("thinking", "display")),
-    Concession(re.compile(r"effort|output_config"), without("output_config")),
-    Concession(re.compile(r"thinking"), without("thinking")),
+    Fallback(re.compile(r"adaptive"), _think_with_a_budget),
+    Fallback(re.compile(r"display"), without("thinking", "display")),
+    Fallback(re.compile(r"effort|output_config"), without("output_config")),
+    Fallback(re.compile(r"thinking"), without("thinking")),
 )

@@ -15,10 +15,10 @@ CONTINUE_PROMPT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Endpoint:
     """Where a provider is reached and with what key. Never stored, never logged: `repr` hides the key."""
 
-    slug: str  # "openai", "ollama", ...: names the account in the catalog
+    slug: str  # "openai", "ollama", ...: names the endpoint in the catalog
     kind: str  # an adapter's name in `registry`
     name: str  # for people
     base_url: str | None = None  # None: the SDK's own default
@@ -110,10 +110,10 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """An adapter for one account. Constructed with an `Account`; one instance per account and process,
+    """An adapter for one endpoint. Constructed with an `Endpoint`; one instance per endpoint and process,
     used from one event loop; safe for concurrent streams."""
 
-    account: Account
+    endpoint: Endpoint
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         """Yields the answer's events, `Finished` last.

@@ -29,7 +29,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 
 from chat.providers import errors
-from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.events import (
     Finished,
     Notice,
@@ -59,8 +59,8 @@ MODELS = [
 class DemoProvider:
     """The demo adapter. See the module for what a prompt can ask for."""
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._fails_next = True  # `/demo flaky`
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:

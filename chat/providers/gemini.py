@@ -24,12 +24,12 @@ from google.genai.errors import APIError
 
 from chat.providers import failures
 from chat.providers.addresses import reach
-from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import Body, Concession, Negotiator, without
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
 from chat.providers.model_list import Entry, read_models
+from chat.providers.parameter_fallback import Body, Fallback, ParameterFallback, without
 from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
@@ -39,20 +39,20 @@ DEFAULT_VERSION = "v1beta"
 class GeminiProvider:
     """The adapter for the Gemini API."""
 
-    def __init__(self, account: Account) -> None:
-        if not account.api_key:
-            raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
-        self.account = account
-        self._negotiator = Negotiator(_CONCESSIONS)
-        self._transport = _Transport(account.connect_seconds)
-        self._models = _client(account, self._transport).aio.models
+    def __init__(self, endpoint: Endpoint) -> None:
+        if not endpoint.api_key:
+            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+        self.endpoint = endpoint
+        self._negotiator = ParameterFallback(_FALLBACKS)
+        self._transport = _Transport(endpoint.connect_seconds)
+        self._models = _client(endpoint, self._transport).aio.models
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         async def post(body: Body) -> aiohttp.ClientResponse:
             return await self._answer(self._generate(request.model, body))
 
         response = await self._negotiator.send(request.model, content_body(request), post)
-        decoder = ContentDecoder(request.model, self.account.api_key)
+        decoder = ContentDecoder(request.model, self.endpoint.api_key)
         chunks = response.content.iter_any().__aiter__()
         async with _closing(response), aclosing(read_stream(chunks, decoder)) as events:
             yield Notice("waiting")
@@ -60,7 +60,7 @@ class GeminiProvider:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def list_models(self) -> list[ModelInfo]:
         async with _closing(await self._answer(self._models.list(config={"page_size": 1000}))) as response:
@@ -69,7 +69,7 @@ class GeminiProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -90,7 +90,7 @@ class GeminiProvider:
 
     async def _answer(self, call: Awaitable[object]) -> aiohttp.ClientResponse:
         """What the SDK's `call` was answered, to be read and closed by the caller. Raises `ProviderError`."""
-        secret = self.account.api_key
+        secret = self.endpoint.api_key
         answers: list[aiohttp.ClientResponse] = []
         _answers.set(answers)
         try:
@@ -155,9 +155,9 @@ def _session(connect_seconds: float) -> aiohttp.ClientSession:
     )
 
 
-def _client(account: Account, transport: _Transport) -> genai.Client:
-    """An SDK client that takes everything from the account and nothing from the environment."""
-    address, headers = reach(account, DEFAULT_BASE_URL)
+def _client(endpoint: Endpoint, transport: _Transport) -> genai.Client:
+    """An SDK client that takes everything from the endpoint and nothing from the environment."""
+    address, headers = reach(endpoint, DEFAULT_BASE_URL)
     address, version = _without_version(address)
     options = types.HttpOptions(
         base_url=address,
@@ -172,7 +172,7 @@ def _client(account: Account, transport: _Transport) -> genai.Client:
     debug = DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
     try:
         return genai.Client(
-            api_key=account.api_key, enterprise=False, debug_config=debug, http_options=options
+            api_key=endpoint.api_key, enterprise=False, debug_config=debug, http_options=options
         )
     except ImportError as error:  # GOOGLE_GENAI_HTTP_CLIENT has no switch of its own
         raise ConfigurationError(detail=str(error)) from None
@@ -216,9 +216,9 @@ def _system_as_a_turn(body: Body) -> Body:
     return {**body, "contents": [first, *body["contents"]]}
 
 
-_CONCESSIONS = (
-    Concession(re.compile(r"(?i)developer instruction"), _system_as_a_turn),
-    Concession(re.compile(r"(?i)thinking"), without("generationConfig", "thinkingConfig")),
+_FALLBACKS = (
+    Fallback(re.compile(r"(?i)developer instruction"), _system_as_a_turn),
+    Fallback(re.compile(r"(?i)thinking"), without("generationConfig", "thinkingConfig")),
 )
 
 _DOES_NOT_CHAT = re.compile(r"embedding|image|tts|aqa|live|audio|computer-use|robotics")

@@ -17,13 +17,13 @@ import openai
 
 from chat.providers import failures
 from chat.providers.addresses import reach
-from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import CANNOT_GO_ON, Body, Concession, Negotiator, without
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
+from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
     LIMITS,
     REQUEST_ERRORS,
@@ -42,21 +42,21 @@ class OpenAIProvider:
 
     needs_key = True
 
-    def __init__(self, account: Account) -> None:
-        if self.needs_key and not account.api_key:
-            raise ConfigurationError(detail=f"Account {account.slug!r} has no key.")
-        self.account = account
-        address, headers = reach(account, DEFAULT_BASE_URL)
-        if headers and account.api_key:
+    def __init__(self, endpoint: Endpoint) -> None:
+        if self.needs_key and not endpoint.api_key:
+            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+        self.endpoint = endpoint
+        address, headers = reach(endpoint, DEFAULT_BASE_URL)
+        if headers and endpoint.api_key:
             raise ConfigurationError(
                 detail="The address holds a name and a password, and there is a key too: both need the same "
                 "header. Leave one of them out."
             )
-        self._client = _client(account, address)
-        self._negotiator = Negotiator(_CONCESSIONS)
+        self._client = _client(endpoint, address)
+        self._negotiator = ParameterFallback(_FALLBACKS)
         # Without a key the SDK wants to be told that none is meant.
         no_key: dict[str, Any] = {"headers": headers or {"Authorization": openai.omit}}
-        self._options = {"security": {"bearer_auth": True}} if account.api_key else no_key
+        self._options = {"security": {"bearer_auth": True}} if endpoint.api_key else no_key
         # Also in a region of its own, such as eu.api.openai.com. Any other address is a gateway's.
         host = urlsplit(address).hostname or ""
         self._speaks_responses = f".{host}".endswith(".api.openai.com")
@@ -75,7 +75,7 @@ class OpenAIProvider:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def list_models(self) -> list[ModelInfo]:
         response = await self._request("get", "/models")
@@ -85,7 +85,7 @@ class OpenAIProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.account.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -93,10 +93,10 @@ class OpenAIProvider:
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
         """The path, the body and the decoder for one request."""
         if self._speaks_responses:
-            decoder = ResponsesDecoder(request.model, self.account.api_key)
+            decoder = ResponsesDecoder(request.model, self.endpoint.api_key)
             return "/responses", responses_body(request), decoder
         body = chat_body(request, limit_name="max_completion_tokens")
-        return "/chat/completions", body, ChatDecoder(self.account.api_key)
+        return "/chat/completions", body, ChatDecoder(self.endpoint.api_key)
 
     def model_info(self, entry: Entry) -> ModelInfo | None:
         """One entry of the model list; None for a model that does not chat. A gateway's names say nothing."""
@@ -125,12 +125,12 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
         except (openai.APIError, *REQUEST_ERRORS) as error:
-            raise failures.from_transport(error, secret=self.account.api_key) from None
+            raise failures.from_transport(error, secret=self.endpoint.api_key) from None
         return response
 
     def _status_error(self, error: openai.APIStatusError) -> ProviderError:
         return failures.from_status(
-            error.status_code, error.body, secret=self.account.api_key, headers=error.response.headers
+            error.status_code, error.body, secret=self.endpoint.api_key, headers=error.response.headers
         )
 
 
@@ -166,11 +166,11 @@ def _price(entry: Entry, name: str) -> float | None:
     return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
-def _client(account: Account, address: str) -> openai.AsyncOpenAI:
-    """An SDK client that takes everything from the account and nothing from the environment."""
+def _client(endpoint: Endpoint, address: str) -> openai.AsyncOpenAI:
+    """An SDK client that takes everything from the endpoint and nothing from the environment."""
     client = openai.AsyncOpenAI(
         # Not None, or the SDK reads its own variables.
-        api_key=account.api_key,
+        api_key=endpoint.api_key,
         admin_api_key="",
         organization="",
         project="",
@@ -178,7 +178,7 @@ def _client(account: Account, address: str) -> openai.AsyncOpenAI:
         base_url=address,
         max_retries=0,  # the pipeline retries
         # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
-        timeout=openai.Timeout(None, connect=account.connect_seconds, pool=account.connect_seconds),
+        timeout=openai.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
         http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     client.organization = client.project = None
@@ -186,14 +186,14 @@ def _client(account: Account, address: str) -> openai.AsyncOpenAI:
     return client
 
 
-_CONCESSIONS = (
+_FALLBACKS = (
     CANNOT_GO_ON,
-    Concession(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),
-    Concession(re.compile(r"(?i)summar"), without("reasoning", "summary")),
-    Concession(re.compile(r"(?i)'include'|encrypted"), without("include")),
-    Concession(re.compile(r"reasoning_effort"), without("reasoning_effort")),
-    Concession(re.compile(r"'reasoning"), without("reasoning")),
-    Concession(re.compile(r"temperature"), without("temperature")),
+    Fallback(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),
+    Fallback(re.compile(r"(?i)summar"), without("reasoning", "summary")),
+    Fallback(re.compile(r"(?i)'include'|encrypted"), without("include")),
+    Fallback(re.compile(r"reasoning_effort"), without("reasoning_effort")),
+    Fallback(re.compile(r"'reasoning"), without("reasoning")),
+    Fallback(re.compile(r"temperature"), without("temperature")),
 )
 
 # Of lists that say what a model is for; "mode" is LiteLLM's.

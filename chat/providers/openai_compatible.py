@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat.providers.base import Account, ChatRequest, ModelInfo
-from chat.providers.concessions import GO_ON, Body
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.model_list import Entry
 from chat.providers.openai import OpenAIProvider
 from chat.providers.openai_chat import ChatDecoder, chat_body
+from chat.providers.parameter_fallback import GO_ON, Body
 from chat.providers.sse import Decoder, string
 
 
@@ -24,8 +24,8 @@ class OpenAICompatibleProvider(OpenAIProvider):
 
     needs_key = False
 
-    def __init__(self, account: Account) -> None:
-        super().__init__(account)
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
         self._servers: dict[str, str] = {}  # what serves a model, as its list says
 
     def model_info(self, entry: Entry) -> ModelInfo | None:
@@ -37,7 +37,7 @@ class OpenAICompatibleProvider(OpenAIProvider):
         how = _GOING_ON.get(self._servers.get(request.model, ""))
         if request.continues and how is not None:
             body = {**body, "messages": body["messages"][:-1], **how}
-        return "/chat/completions", body, CompatibleDecoder(self.account.api_key)
+        return "/chat/completions", body, CompatibleDecoder(self.endpoint.api_key)
 
 
 # How these are asked to go on with the beginning of an answer. Of others it is not known: some begin anew.

@@ -1,4 +1,4 @@
-"""Which adapter serves an account, and one instance of it for each account and event loop.
+"""Which adapter serves an endpoint, and one instance of it for each endpoint and event loop.
 
 An adapter's module is imported on first use: the SDKs cost 0.6-1.5 s and 50-70 MB each.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from weakref import WeakKeyDictionary
 
-from chat.providers.base import Account, Provider
+from chat.providers.base import Endpoint, Provider
 from chat.providers.errors import ConfigurationError
 
 KINDS: dict[str, str] = {
@@ -22,23 +22,23 @@ KINDS: dict[str, str] = {
 }
 
 # A connection pool belongs to the loop it was made in, and dies with it.
-_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Account, Provider]] = WeakKeyDictionary()
+_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Provider]] = WeakKeyDictionary()
 
 
-def provider_for(account: Account) -> Provider:
-    """The adapter of `account` in the running event loop, made on first use. An account whose key or
-    address changed is another account. Raises `ConfigurationError` for an unknown kind."""
+def provider_for(endpoint: Endpoint) -> Provider:
+    """The adapter of `endpoint` in the running event loop, made on first use. An endpoint whose key or
+    address changed is another endpoint. Raises `ConfigurationError` for an unknown kind."""
     providers = _instances.setdefault(asyncio.get_running_loop(), {})
-    if account not in providers:
-        providers[account] = adapter(account.kind)(account)
-    return providers[account]
+    if endpoint not in providers:
+        providers[endpoint] = adapter(endpoint.kind)(endpoint)
+    return providers[endpoint]
 
 
-async def ready_provider(account: Account) -> Provider:
+async def ready_provider(endpoint: Endpoint) -> Provider:
     """`provider_for`, with the adapter's module imported off the event loop first: an SDK's import takes up
     to some seconds, in which no other reply could move."""
-    await asyncio.to_thread(adapter, account.kind)
-    return provider_for(account)
+    await asyncio.to_thread(adapter, endpoint.kind)
+    return provider_for(endpoint)
 
 
 async def close_all() -> None:
@@ -48,12 +48,12 @@ async def close_all() -> None:
         await provider.aclose()
 
 
-def adapter(kind: str) -> Callable[[Account], Provider]:
+def adapter(kind: str) -> Callable[[Endpoint], Provider]:
     """The adapter of a kind. The first call imports its SDK: off the event loop where people wait. Raises
     `ConfigurationError` for an unknown kind."""
     try:
         module, _, name = KINDS[kind].rpartition(".")
     except KeyError:
         raise ConfigurationError(detail=f"Unknown provider kind {kind!r}.") from None
-    found: Callable[[Account], Provider] = getattr(import_module(module), name)
+    found: Callable[[Endpoint], Provider] = getattr(import_module(module), name)
     return found

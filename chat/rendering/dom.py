@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-THREAD = "thread"
-VERSION = "version"
+MESSAGES = "messages"
+REVISION = "revision"
 LIVE_STATUS = "live-status"
 COMPOSER_ACTION = "composer-action"
 TITLE = "conversation-title"
@@ -52,7 +52,7 @@ def feedback(message_id: UUID) -> str:
     return f"f-{message_id}"
 
 
-def version(reply_to: UUID, to: str) -> str:
+def variant(reply_to: UUID, to: str) -> str:
     """The button to the previous or next reply to this prompt: the same one whichever is shown, so that the
     focus stays."""
     return f"{to}-{reply_to}"

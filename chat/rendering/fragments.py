@@ -17,11 +17,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from chat.backends import held_file
-from chat.live.follow import PAGE_LENGTH
 from chat.live.reply_log import Segment, Waiting
+from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message
 from chat.rendering import dom
-from chat.rendering.bodies import bodies
+from chat.rendering.render_cache import render_cache
 from chat.rendering.words import seconds
 
 NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
@@ -41,17 +41,17 @@ def partial(target: str, swap: str, html: str) -> str:
     return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">{html}</hx-partial>'
 
 
-def version(number: int) -> str:
-    """The page's own memory of the conversation's version that it shows."""
-    html = f'<input type="hidden" id="{dom.VERSION}" value="{number}">'
-    return partial(f"#{dom.VERSION}", "outerHTML", html)
+def revision(number: int) -> str:
+    """The page's own memory of the conversation's revision that it shows."""
+    html = f'<input type="hidden" id="{dom.REVISION}" value="{number}">'
+    return partial(f"#{dom.REVISION}", "outerHTML", html)
 
 
 def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
     """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
     if body is None and message.reply is not None:
-        body = bodies.html(message.text, dom.footnotes(message.pk))
+        body = render_cache.html(message.text, dom.footnotes(message.pk))
     return render_to_string(
         "chat/_message.html",
         {
@@ -74,16 +74,18 @@ def body_in_place(finished: Message) -> str:
     body = (
         escape(finished.text)
         if finished.reply is None
-        else bodies.html(finished.text, dom.footnotes(finished.pk))
+        else render_cache.html(finished.text, dom.footnotes(finished.pk))
     )
     return partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
 
 
 def conversation_state(conversation: Conversation, running: Message | None, *, drops: bool = False) -> str:
-    """What depends on the conversation as a whole: its version, its title here and in the list, and
+    """What depends on the conversation as a whole: its revision, its title here and in the list, and
     whether the composer offers Send or Stop. `drops`: the model is sent fewer messages than before."""
     context = {"conversation": conversation, "running": running, "drops": drops}
-    return version(conversation.version) + render_to_string("chat/streams/conversation_changed.html", context)
+    return revision(conversation.revision) + render_to_string(
+        "chat/streams/conversation_changed.html", context
+    )
 
 
 def reasoning_started(message: Message, text: str, *, ended: bool = False) -> str:
@@ -119,22 +121,22 @@ def notice(text: str, *, kind: str = "error", client_id: UUID | None = None) -> 
 
 def receipt(prompt: Message) -> str:
     """The server has stored the prompt with this client id; the page may forget its text once it shows the
-    version that has it."""
-    data = f'data-client-id="{prompt.client_id}" data-version="{prompt.added_version}"'
+    revision that has it."""
+    data = f'data-client-id="{prompt.client_id}" data-revision="{prompt.added_revision}"'
     html = f'<span id="{dom.RECEIPT}" {data} hidden></span>'
     return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
 
 
-def earlier_url(conversation: Conversation, thread: list[Message]) -> str:
-    """Where the messages before this page of the thread are; "" if there are none."""
-    if len(thread) < PAGE_LENGTH:
+def earlier_url(conversation: Conversation, shown: list[Message]) -> str:
+    """Where the messages before this page of the shown are; "" if there are none."""
+    if len(shown) < PAGE_LENGTH:
         return ""
-    return reverse("earlier", args=[conversation.pk, thread[0].position])
+    return reverse("earlier", args=[conversation.pk, shown[0].position])
 
 
-def earlier(conversation: Conversation, thread: list[Message]) -> str:
-    """The way to what lies before a thread that was sent whole."""
-    html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, thread)})
+def earlier(conversation: Conversation, shown: list[Message]) -> str:
+    """The way to what lies before a shown that was sent whole."""
+    html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, shown)})
     return partial(f"#{dom.EARLIER}", "outerHTML", html)
 
 

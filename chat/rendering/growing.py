@@ -36,7 +36,7 @@ def growing(message: Message, style: str) -> Growing:
 
 
 class _Ended(NamedTuple):
-    version: int
+    revision: int
     article: str  # without the body
 
 
@@ -76,9 +76,9 @@ class Growing:
             with _Breaking(self):
                 self.renderer.feed(message.text[len(shown) :])
                 self._keep(self._patched(self.renderer.finish()))
-        if self.ended is None or self.ended.version != message.version:
+        if self.ended is None or self.ended.revision != message.revision:
             article = fragments.message(message, body="", reasoning=message.reasoning)
-            self.ended = _Ended(message.version, article)
+            self.ended = _Ended(message.revision, article)
         return True
 
     def recolour(self) -> None:

@@ -16,13 +16,13 @@ register.filter("said", translated)
 @register.simple_tag
 def failing_providers() -> QuerySet[ModelProvider]:
     """Those that are set up and could not be asked for their models the last time."""
-    providers = ModelProvider.objects.filter(enabled=True, slug__in=list(settings.CHAT_ACCOUNTS))
+    providers = ModelProvider.objects.filter(enabled=True, slug__in=list(settings.CHAT_ENDPOINTS))
     return providers.exclude(sync_error="")
 
 
 @register.simple_tag
 def only_the_demo_answers() -> bool:
     """Whether real providers are set up, and all of them fail."""
-    real = [slug for slug, account in settings.CHAT_ACCOUNTS.items() if account.kind != "demo"]
+    real = [slug for slug, endpoint in settings.CHAT_ENDPOINTS.items() if endpoint.kind != "demo"]
     providers = ModelProvider.objects.filter(enabled=True, slug__in=real)
     return providers.exists() and not providers.filter(sync_error="").exists()

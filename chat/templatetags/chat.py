@@ -13,8 +13,8 @@ from lucide.templatetags.lucide import lucide
 from chat.actions.first_admin import nobody_is_here_yet
 from chat.models import Message
 from chat.rendering import dom
-from chat.rendering.bodies import bodies
 from chat.rendering.colours import rendering_for
+from chat.rendering.render_cache import render_cache
 from chat.rendering.words import seconds, translated
 
 _LINE = 70  # characters in a line of a prompt, about, on a wide screen
@@ -37,7 +37,7 @@ def markdown(source: str, message: Message) -> SafeString:
     """The text of that message."""
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
-        return bodies.html(source, dom.footnotes(message.pk))
+        return render_cache.html(source, dom.footnotes(message.pk))
 
 
 @register.simple_tag

@@ -1,4 +1,4 @@
-"""The WebSocket of a chat page. Client frames are flat JSON objects as htmx sends forms: `hello {version}`
+"""The WebSocket of a chat page. Client frames are flat JSON objects as htmx sends forms: `hello {revision}`
 first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's frames on this socket from 1.
 Server frames are HTML.
 
@@ -37,7 +37,7 @@ from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
-from chat.live.sentinel import sentinel
+from chat.live.session_monitor import session_monitor
 from chat.log_context import fresh_context
 from chat.models import User
 from chat.rendering import fragments
@@ -69,7 +69,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.delivery: asyncio.Task[None] | None = None
-        self.version: int | None = None  # what the page shows, once it has said hello
+        self.revision: int | None = None  # what the page shows, once it has said hello
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
         query = QueryDict(self.scope["query_string"])
@@ -130,7 +130,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _handle(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "hello":
-                self._greeted(_number(frame, "version"))
+                self._greeted(_number(frame, "revision"))
             case "ack":
                 self.window.acked(_number(frame, "frame"))
             case "send":
@@ -167,19 +167,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
         return await run_unit(act)
 
-    def _greeted(self, version: int) -> None:
-        if self.version is not None:
+    def _greeted(self, revision: int) -> None:
+        if self.revision is not None:
             raise InvalidInputError("The page said hello twice. Reload it.")
-        self.version = version
-        self.viewer.watcher.wake(structural=True)
+        self.revision = revision
+        self.viewer.listener.wake(structural=True)
 
     async def _drive(self) -> None:
         """Watches over the socket from its opening on, sends frames from hello on, and closes it with the
         reason."""
         code = 1011
         try:
-            with sentinel.guarding(self.viewer):
-                code = await self._wait_for_hello() or await self._send_frames(self.version or 0)
+            with session_monitor.guarding(self.viewer):
+                code = await self._wait_for_hello() or await self._send_frames(self.revision or 0)
         except DatabaseError as error:
             logger.error("Delivery stopped: %s", error)
         except Disconnected:
@@ -191,13 +191,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _wait_for_hello(self) -> int:
         """Returns 0, or the code to close with."""
         until = time.monotonic() + HELLO_SECONDS
-        while self.version is None and not self.viewer.closed:
-            if not await self.viewer.watcher.wait(max(0.0, until - time.monotonic())):
+        while self.revision is None and not self.viewer.closed:
+            if not await self.viewer.listener.wait(max(0.0, until - time.monotonic())):
                 return 4408
         return CLOSE_CODES[self.viewer.closed] if self.viewer.closed else 0
 
-    async def _send_frames(self, version: int) -> int:
-        async with aclosing(frames(self.viewer, self.conversation_id, version, self.language)) as stream:
+    async def _send_frames(self, revision: int) -> int:
+        async with aclosing(frames(self.viewer, self.conversation_id, revision, self.language)) as stream:
             async for frame in stream:
                 for step in frame.steps or ([] if frame.closed else [""]):
                     if not await self.window.room(ACK_SECONDS):

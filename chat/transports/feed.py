@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
 
-from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ThreadChanged
-from chat.live.follow import follow
+from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew
 from chat.live.hub import hub
 from chat.live.pacing import STYLES
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
+from chat.live.subscription import subscribe
 from chat.rendering.colours import Answer, rendering_for, settled
-from chat.rendering.thread import ThreadView
+from chat.rendering.conversation import ConversationView
 
 # The first change goes at once; then all that came meanwhile, this often, and less often the more replies run
 # here: a frame costs about as much as two tokens, and nobody reads ten times a second.
@@ -43,11 +43,11 @@ _locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `version` is where
+    """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `revision` is where
     the page is after the last of them, and not before. `closed` says why nothing will follow."""
 
     steps: list[str]
-    version: int
+    revision: int
     closed: str = ""
 
 
@@ -59,31 +59,33 @@ def known_language(code: str) -> str:
         return settings.LANGUAGE_CODE
 
 
-async def frames(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncGenerator[Frame]:
-    """Frames from the page's `version` on, in the page's language, until closed. It is pulled: what happens
+async def frames(
+    viewer: Viewer, conversation_id: UUID, revision: int, language: str
+) -> AsyncGenerator[Frame]:
+    """Frames from the page's `revision` on, in the page's language, until closed. It is pulled: what happens
     while the client is slow becomes one larger frame."""
-    view = ThreadView(STYLES.get(viewer.style, "none"))
+    view = ConversationView(STYLES.get(viewer.style, "none"))
     lock = _locks.setdefault(conversation_id, asyncio.Lock())
     share = _share_of(viewer.user_id)
     late: set[Answer] = set()
-    async with aclosing(follow(viewer, conversation_id, version)) as stream:
+    async with aclosing(subscribe(viewer, conversation_id, revision)) as stream:
         async for changes in stream:
             for part in _parts(changes):
-                if isinstance(part[0], ThreadChanged):
-                    version = part[0].conversation.version
+                if isinstance(part[0], ConversationChanged):
+                    revision = part[0].conversation.revision
                 steps = await _rendered(view, part, language, viewer.user_id, lock)
                 last = part[-1]
                 if isinstance(last, Closed):
-                    yield Frame(steps, version, last.reason)
-                elif steps or isinstance(last, Quiet):
-                    yield Frame(steps, version)
+                    yield Frame(steps, revision, last.reason)
+                elif steps or isinstance(last, Heartbeat):
+                    yield Frame(steps, revision)
             if view.uncoloured:
-                seconds = COLOUR_SECONDS if isinstance(changes[0], ThreadChanged) else 0
+                seconds = COLOUR_SECONDS if isinstance(changes[0], ConversationChanged) else 0
                 if await settled(view.uncoloured, seconds):
                     async with lock:
                         steps = _recoloured(view, language, viewer.user_id)
                     if steps:
-                        yield Frame(steps, version)
+                        yield Frame(steps, revision)
             late = _ask_for_when_there(late, view.uncoloured, viewer)
             # Only growth is paced: the first word after the frames of a new reply goes at once.
             if isinstance(changes[-1], ReplyGrew):
@@ -97,7 +99,7 @@ def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewe
 
     def ask(_: object) -> None:  # on the thread of the colours
         if not loop.is_closed():
-            loop.call_soon_threadsafe(viewer.watcher.ask)
+            loop.call_soon_threadsafe(viewer.listener.ask)
 
     late = set(answers)
     for answer in late - known:
@@ -118,10 +120,14 @@ def frame_seconds() -> float:
 
 def _parts(changes: list[Change]) -> list[list[Change]]:
     """A change of the thread stands alone: whoever is cut off after the output that follows it must not come
-    back with the version from before it."""
+    back with the revision from before it."""
     parts: list[list[Change]] = []
     for change in changes:
-        if not parts or isinstance(change, ThreadChanged) or isinstance(parts[-1][0], ThreadChanged):
+        if (
+            not parts
+            or isinstance(change, ConversationChanged)
+            or isinstance(parts[-1][0], ConversationChanged)
+        ):
             parts.append([])
         parts[-1].append(change)
     return parts
@@ -150,7 +156,7 @@ def _share_of(person_id: int) -> Share:
 
 
 async def _rendered(
-    view: ThreadView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
+    view: ConversationView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
 ) -> list[str]:
     """On the event loop what is light, beside it what is not."""
     async with lock:
@@ -165,7 +171,7 @@ async def _rendered(
             raise
 
 
-def _render(view: ThreadView, changes: list[Change], language: str, person_id: int) -> list[str]:
+def _render(view: ConversationView, changes: list[Change], language: str, person_id: int) -> list[str]:
     began = time.thread_time()
     try:
         with override(language), rendering_for(person_id, waits=False):
@@ -174,6 +180,6 @@ def _render(view: ThreadView, changes: list[Change], language: str, person_id: i
         _share_of(person_id).spend(time.thread_time() - began)
 
 
-def _recoloured(view: ThreadView, language: str, person_id: int) -> list[str]:
+def _recoloured(view: ConversationView, language: str, person_id: int) -> list[str]:
     with override(language), rendering_for(person_id, waits=False):
         return view.recolour()

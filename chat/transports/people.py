@@ -8,7 +8,7 @@ from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
 from chat.access import NotFoundError, may_open
-from chat.live.sentinel import Viewer, allowed_of
+from chat.live.session_monitor import Viewer, allowed_of
 from chat.models import Preferences, User
 
 

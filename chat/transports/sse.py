@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from chat.access import NotFoundError
 from chat.database import run_unit
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
 from chat.transports.feed import Frame, frames
 from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import LoggedOutError, viewer_of
@@ -30,12 +30,12 @@ pages, openings = OpenPages(), Openings()
 
 @require_GET
 async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBase:
-    """From `Last-Event-ID`, else `?version=`, on. Each event's id is the page's version with it. It ends
+    """From `Last-Event-ID`, else `?revision=`, on. Each event's id is the page's revision with it. It ends
     with an event named after the reason, `revoked`, `gone` or `restart`, or without one when it has become
     long: then the client comes again."""
-    version = request.headers.get("Last-Event-ID") or request.GET.get("version", "0")
-    if not (version.isascii() and version.isdigit() and len(version) < 19):
-        return HttpResponse("The version is not a number.", status=400, content_type="text/plain")
+    revision = request.headers.get("Last-Event-ID") or request.GET.get("revision", "0")
+    if not (revision.isascii() and revision.isdigit() and len(revision) < 19):
+        return HttpResponse("The revision is not a number.", status=400, content_type="text/plain")
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not openings.allows(session_key):
         return _too_many()
@@ -48,7 +48,7 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     if not pages.allows(viewer.user_id):
         return _too_many()
     return StreamingHttpResponse(
-        _stream(viewer, conversation_id, int(version), get_language() or settings.LANGUAGE_CODE),
+        _stream(viewer, conversation_id, int(revision), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
         headers=HEADERS,
     )
@@ -59,12 +59,14 @@ def _too_many() -> HttpResponse:
     return HttpResponse(words, status=429, content_type="text/plain", headers={"Retry-After": "5"})
 
 
-async def _stream(viewer: Viewer, conversation_id: UUID, version: int, language: str) -> AsyncIterator[bytes]:
+async def _stream(
+    viewer: Viewer, conversation_id: UUID, revision: int, language: str
+) -> AsyncIterator[bytes]:
     if not pages.enter(viewer.user_id):  # of many that were let in at the same moment
         return
     try:
         yield b": connected\n\n"  # so that a buffering proxy shows itself at once
-        async with aclosing(frames(viewer, conversation_id, version, language)) as stream:
+        async with aclosing(frames(viewer, conversation_id, revision, language)) as stream:
             allowance = None
             async for frame in stream:
                 size = 0
@@ -82,7 +84,7 @@ def _events(frame: Frame) -> Iterator[bytes]:
     for step in frame.steps[:-1]:
         yield encoded(step)
     if frame.steps:
-        yield encoded(frame.steps[-1], event_id=frame.version)
+        yield encoded(frame.steps[-1], event_id=frame.revision)
     elif not frame.closed:
         yield b": quiet\n\n"
     if frame.closed:

@@ -24,7 +24,7 @@ from chat.actions.conversation import (
     rename_conversation,
     restore_conversation,
 )
-from chat.live.follow import PAGE_LENGTH
+from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, User
 from chat.models.message import shown_with
 from chat.rendering import fragments
@@ -106,13 +106,13 @@ def _listed(request: PersonRequest, html: str) -> HttpResponse:
 def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
     """The page of messages before `position`: a fragment for htmx, else a page of its own."""
     conversation = conversation_for(request.user, conversation_id)
-    thread = conversation.messages.shown()
-    messages = _last_page(thread.filter(position__lt=position))
+    shown = conversation.messages.shown()
+    messages = _last_page(shown.filter(position__lt=position))
     if not request.htmx:
-        if not thread[PAGE_LENGTH:].exists():
+        if not shown[PAGE_LENGTH:].exists():
             return redirect("conversation", conversation_id)
         return render(request, "chat/page.html", _earlier_context(request.user, conversation, messages))
-    context = {"thread": messages, "earlier_url": fragments.earlier_url(conversation, messages)}
+    context = {"shown_messages": messages, "earlier_url": fragments.earlier_url(conversation, messages)}
     return render(request, "chat/_earlier_page.html", context)
 
 
@@ -124,11 +124,11 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
         if not may_open(request.user, conversation_id):
             raise
         conversation = Conversation(id=conversation_id, owner=request.user)
-        thread: list[Message] = []
+        shown: list[Message] = []
     else:
-        thread = _last_page(conversation.messages.shown())
-        conversation = thread[0].conversation if thread else conversation  # as it was with these messages
-    context = _context(request.user, conversation, thread)
+        shown = _last_page(conversation.messages.shown())
+        conversation = shown[0].conversation if shown else conversation  # as it was with these messages
+    context = _context(request.user, conversation, shown)
     if not request.htmx:
         return render(request, "chat/page.html", context)
     answer = render(request, "chat/_switched.html", {**context, "toast": toast})
@@ -137,14 +137,14 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
     return answer
 
 
-def _context(user: User, conversation: Conversation, thread: list[Message]) -> dict[str, Any]:
+def _context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
     return {
         "conversation": conversation,
-        "thread": thread,
-        "version": conversation.version,
-        "running": next((message for message in thread if message.is_live), None),
-        "earlier_url": fragments.earlier_url(conversation, thread),
-        **model_context(user, Preferences.of(user), thread),
+        "shown_messages": shown,
+        "revision": conversation.revision,
+        "running": next((message for message in shown if message.is_live), None),
+        "earlier_url": fragments.earlier_url(conversation, shown),
+        **model_context(user, Preferences.of(user), shown),
         "client_id": uuid.uuid4(),
         "messages_url": reverse("messages", args=[conversation.pk]),
         "events_url": reverse("events", args=[conversation.pk]),
@@ -153,13 +153,13 @@ def _context(user: User, conversation: Conversation, thread: list[Message]) -> d
     }
 
 
-def _earlier_context(user: User, conversation: Conversation, thread: list[Message]) -> dict[str, Any]:
-    """For a page of earlier messages without scripts. One that has them says that it shows version 0, and
+def _earlier_context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
+    """For a page of earlier messages without scripts. One that has them says that it shows revision 0, and
     is sent the latest messages in place of these."""
     latest_url = reverse("conversation", args=[conversation.pk])
-    return {**_context(user, conversation, thread), "version": 0, "latest_url": latest_url}
+    return {**_context(user, conversation, shown), "revision": 0, "latest_url": latest_url}
 
 
-def _last_page(thread: Any) -> list[Message]:
+def _last_page(shown: Any) -> list[Message]:
     """The last messages, in order."""
-    return list(reversed(thread.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))
+    return list(reversed(shown.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))

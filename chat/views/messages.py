@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat.access import NoSuchModelError, message_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message, show_version
+from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.models import ChatModel
@@ -65,9 +65,9 @@ def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 @require_POST
 @for_people
-def version(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Shows the version `to` of this reply in its place."""
-    message = show_version(request.user, message_id, _uuid(request.POST.get("to", "")))
+def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """Shows the variant `to` of this reply in its place."""
+    message = show_variant(request.user, message_id, _uuid(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
 

@@ -24,7 +24,7 @@ class ModelGroup:
     is_favourites: bool = False
 
 
-def model_context(user: User, preferences: Preferences, thread: list[Message]) -> dict[str, Any]:
+def model_context(user: User, preferences: Preferences, shown: list[Message]) -> dict[str, Any]:
     """What `_model_picker.html` needs. The chosen model is the one that answered last here, else the person's
     setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
@@ -34,7 +34,7 @@ def model_context(user: User, preferences: Preferences, thread: list[Message]) -
     groups = [group for group in groups if group.models]
     return {
         "model_groups": groups,
-        "chosen_model": _chosen(user, preferences, thread, [m for group in groups for m in group.models]),
+        "chosen_model": _chosen(user, preferences, shown, [m for group in groups for m in group.models]),
     }
 
 
@@ -45,10 +45,10 @@ def grouped(models: Iterable[ChatModel]) -> list[ModelGroup]:
 
 
 def _chosen(
-    user: User, preferences: Preferences, thread: list[Message], models: list[ChatModel]
+    user: User, preferences: Preferences, shown: list[Message], models: list[ChatModel]
 ) -> int | None:
     usable = {model.pk: model for model in models}
-    wanted = [generation.model_id for message in reversed(thread) if (generation := message.reply)]
+    wanted = [generation.model_id for message in reversed(shown) if (generation := message.reply)]
     wanted.append(preferences.default_model_id)
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:

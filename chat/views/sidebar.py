@@ -53,7 +53,7 @@ class Group:
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def conversation_list(request: PersonRequest) -> HttpResponseBase:
-    """GET lists and writes nothing. POST first notes that the chat on the page was `seen` up to a version."""
+    """GET lists and writes nothing. POST first notes that the chat on the page was `seen` up to one."""
     current = page_of(request)
     if current and request.method == "POST":
         see_conversation(request.user, current, _version(request.POST.get("seen", "")))
@@ -107,7 +107,7 @@ def _version(value: str) -> int:
 def _with_state(conversations: Any) -> Any:
     live = Generation.objects.filter(conversation=OuterRef("pk"), status__in=LIVE)
     news = Message.objects.filter(
-        conversation=OuterRef("pk"), role=Role.ASSISTANT, version__gt=OuterRef("seen_version")
+        conversation=OuterRef("pk"), role=Role.ASSISTANT, revision__gt=OuterRef("seen_revision")
     ).exclude(generation__status__in=LIVE)
     return conversations.annotate(is_running=Exists(live), has_news=Exists(news))
 

@@ -68,7 +68,7 @@ function tokensOf(text) {
   return Math.ceil((text.length + 2 * (text.match(/[\u0900-\uffff]/g) ?? []).length) / 4);
 }
 
-function draft(isNew = $("version").value === "0" && !$("thread").children.length) {
+function draft(isNew = $("revision").value === "0" && !$("messages").children.length) {
   return drafts + (isNew ? "new:" : "") + here();
 }
 

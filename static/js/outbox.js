@@ -6,19 +6,19 @@ import { open, tell } from "./transport.js";
 const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
-let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the version that has it
+let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the revision that has it
 const known = new Set(list.map(({ id }) => id)); // The rest is another tab's.
 let flight = null; // { id, timer, late } of the one under way
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
-const isThere = ({ id }) => $("thread").querySelector(`[data-client-id="${id}"]`);
+const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
 const watch = new MutationObserver(heard);
 
 onChat(() => {
   watch.disconnect();
-  watch.observe($("thread"), { childList: true });
+  watch.observe($("messages"), { childList: true });
   watch.observe($("receipt").parentNode, { childList: true });
   heard();
 });
@@ -45,7 +45,7 @@ function heard() {
   const receipt = $("receipt").dataset;
   const notice = $("notice");
   for (const entry of list) {
-    if (receipt.clientId === entry.id) entry.stored = +receipt.version;
+    if (receipt.clientId === entry.id) entry.stored = +receipt.revision;
     if (notice.dataset.clientId === entry.id) {
       delete notice.dataset.clientId;
       const why = notice.textContent;
@@ -54,7 +54,7 @@ function heard() {
     }
   }
   list = list.filter((entry) => (
-    entry.chat === here() ? !isThere(entry) && !(entry.stored <= $("version").value) : !entry.stored
+    entry.chat === here() ? !isThere(entry) && !(entry.stored <= $("revision").value) : !entry.stored
   ));
   save();
 }
@@ -109,7 +109,7 @@ export function withdraw() {
 }
 
 function show() {
-  const thread = $("thread");
+  const thread = $("messages");
   const shown = [...thread.querySelectorAll("[data-unsent]")];
   const elements = mine().map((entry) => update(shown.find((one) => one.dataset.unsent === entry.id) ?? made(entry), entry));
   for (const one of shown) if (!elements.includes(one)) one.remove();

@@ -21,7 +21,7 @@ onChat(async () => {
   $("scroller").addEventListener("scroll", moved, { passive: true });
   if (there) await restore(there);
   follow();
-  grown.observe($("thread"));
+  grown.observe($("messages"));
   grown.observe($("scroller"));
 });
 
@@ -100,7 +100,7 @@ async function restore(there) {
 // The first message in view, and how far below the top it begins.
 function place() {
   const first = (all) => [...all].find((one) => offset(one) + one.offsetHeight > 0);
-  const message = first(first($("scroller").querySelectorAll(".thread"))?.children ?? []);
+  const message = first(first($("scroller").querySelectorAll(".messages"))?.children ?? []);
   return message?.id && [message.id, offset(message)];
 }
 

@@ -2,20 +2,20 @@
 import { $, composing, htmx, on, onChat, onClick, root } from "./page.js";
 
 const sidebar = $("sidebar");
-let version = null;
+let revision = null;
 let seen = 0; // up to which this chat counts as read
 
 onChat((main) => {
-  version = $("version").value;
+  revision = $("revision").value;
   seen = +main.dataset.seen;
-  if (version > seen) refresh();
+  if (revision > seen) refresh();
   drawer(false);
 });
 
 on("htmx:after:swap", () => {
-  const now = $("version")?.value;
-  if (now === undefined || now === version) return;
-  version = now;
+  const now = $("revision")?.value;
+  if (now === undefined || now === revision) return;
+  revision = now;
   $("title-field").value = $("conversation-title").textContent;
   document.title = `${$("title-field").value} · Steady`;
   refresh();
@@ -27,7 +27,7 @@ function refresh() {
   if (document.hidden) return;
   const source = $("conversations");
   const { url, stamp } = source.dataset;
-  const [method, values] = version > seen ? ["POST", { seen: version }] : ["GET", {}];
+  const [method, values] = revision > seen ? ["POST", { seen: revision }] : ["GET", {}];
   htmx.ajax(method, `${url}&stamp=${stamp}`, { source, target: source, swap: "outerMorph", values });
 }
 

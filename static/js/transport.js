@@ -1,5 +1,5 @@
 // Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE.
-// Both start from the version that the page shows.
+// Both start from the revision that the page shows.
 import { $, htmx, on, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
@@ -28,7 +28,7 @@ on("htmx:ws:after:connection", (event) => {
   open = true;
   socket = event.detail.connection.socket;
   received = 0;
-  tell({ type: "hello", version: $("version").value });
+  tell({ type: "hello", revision: $("revision").value });
   stop();
 });
 
@@ -75,7 +75,7 @@ function fallBack() {
   const chat = $("chat");
   source = document.createElement("div");
   source.hidden = true;
-  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?version=${$("version").value}`);
+  source.setAttribute("hx-sse:connect", `${chat.dataset.events}?revision=${$("revision").value}`);
   const own = source;
   const heard = {
     "htmx:sse:after:connection": () => { streams = true; found(); },

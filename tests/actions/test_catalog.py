@@ -17,10 +17,10 @@ from chat.actions import catalog
 from chat.actions.catalog import store_models, sync_catalog, worth_enabling
 from chat.actions.catalog_words import words_for_operators
 from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Account, ModelInfo
+from chat.providers.base import Endpoint, ModelInfo
 from chat.providers.errors import AuthenticationError, ProviderError
 
-OWN = Account("own", "openai_compatible", "Own server")
+OWN = Endpoint("own", "openai_compatible", "Own server")
 
 
 class Scripted:
@@ -64,8 +64,8 @@ def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
 
 @pytest.mark.django_db
 def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> None:
-    demo, openai = Account("demo", "demo", "Demo"), Account("openai", "openai", "OpenAI", api_key="x")
-    settings.CHAT_ACCOUNTS = {"demo": demo, "openai": openai}
+    demo, openai = Endpoint("demo", "demo", "Demo"), Endpoint("openai", "openai", "OpenAI", api_key="x")
+    settings.CHAT_ENDPOINTS = {"demo": demo, "openai": openai}
     store_models(demo, [ModelInfo("demo")])
     store_models(openai, [ModelInfo("gpt-5")])
     person = User.objects.create_user("a@example.org")
@@ -103,7 +103,7 @@ def test_no_price_is_negative() -> None:
 
 @pytest.mark.django_db
 def test_a_model_that_is_gone_is_kept_but_not_offered(settings: Settings) -> None:
-    settings.CHAT_ACCOUNTS = {"own": OWN}
+    settings.CHAT_ENDPOINTS = {"own": OWN}
     person = User.objects.create_user("a@example.org")
     store_models(OWN, [ModelInfo("old"), ModelInfo("new")])
     store_models(OWN, [ModelInfo("new")])
@@ -121,9 +121,9 @@ def test_a_model_that_was_added_by_hand_stays_though_it_is_never_listed() -> Non
     assert ChatModel.objects.get(name="fine-tuned").available
 
 
-def returning[T](find: Callable[[Account], T]) -> Callable[[Account], Awaitable[T]]:
-    async def find_later(account: Account) -> T:
-        return find(account)
+def returning[T](find: Callable[[Endpoint], T]) -> Callable[[Endpoint], Awaitable[T]]:
+    async def find_later(endpoint: Endpoint) -> T:
+        return find(endpoint)
 
     return find_later
 
@@ -132,8 +132,8 @@ def returning[T](find: Callable[[Account], T]) -> Callable[[Account], Awaitable[
 async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = Account("bad", "openai", "Bad", api_key="sk-canary")
-    settings.CHAT_ACCOUNTS = {"bad": bad, "own": OWN}
+    bad = Endpoint("bad", "openai", "Bad", api_key="sk-canary")
+    settings.CHAT_ENDPOINTS = {"bad": bad, "own": OWN}
     providers = {
         bad: Scripted(AuthenticationError(detail="401 for sk-canary")),
         OWN: Scripted([ModelInfo("small")]),
@@ -153,9 +153,9 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.CHAT_ACCOUNTS = {"own": OWN}
+    settings.CHAT_ENDPOINTS = {"own": OWN}
     monkeypatch.setattr(catalog, "LIST_SECONDS", 0.01)
-    monkeypatch.setattr(catalog, "ready_provider", returning(lambda account: Scripted()))
+    monkeypatch.setattr(catalog, "ready_provider", returning(lambda endpoint: Scripted()))
     (result,) = await sync_catalog()
     assert result.error
     assert (await ModelProvider.objects.aget()).sync_error == result.error
@@ -167,10 +167,10 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings.CHAT_ACCOUNTS = {
-        "ollama": Account("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
+    settings.CHAT_ENDPOINTS = {
+        "ollama": Endpoint("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
     }
-    monkeypatch.setattr(catalog, "ready_provider", returning(lambda account: Scripted([ModelInfo("llama")])))
+    monkeypatch.setattr(catalog, "ready_provider", returning(lambda endpoint: Scripted([ModelInfo("llama")])))
     assert await sync_catalog() == []
     assert not await ModelProvider.objects.aexists()
     with socket.create_server(("127.0.0.1", port)):
@@ -233,8 +233,8 @@ def test_what_is_odd_about_a_list_is_told_and_harms_no_other_model() -> None:
 async def test_no_provider_ends_the_process_whatever_it_raises(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    odd, huge = Account("odd", "openai_compatible", "Odd"), Account("huge", "openai_compatible", "Huge")
-    settings.CHAT_ACCOUNTS = {"odd": odd, "huge": huge, "own": OWN}
+    odd, huge = Endpoint("odd", "openai_compatible", "Odd"), Endpoint("huge", "openai_compatible", "Huge")
+    settings.CHAT_ENDPOINTS = {"odd": odd, "huge": huge, "own": OWN}
     providers = {
         odd: Scripted(fault),
         huge: Scripted([ModelInfo("vast", context_window=10**30)]),  # no column takes it
@@ -252,7 +252,7 @@ async def test_no_provider_ends_the_process_whatever_it_raises(
 def test_a_gateways_models_are_all_enabled_whatever_they_are_called() -> None:
     names = ["gpt-3.5-turbo", "gpt-5.1", "gpt-5.1-preview"]
     for slug, address in (("gateway", "https://gateway.example/v1"), ("own", "https://eu.api.openai.com/v1")):
-        account = Account(slug, "openai", slug, address, "sk-canary-1234")
-        store_models(account, map(ModelInfo, names))
+        endpoint = Endpoint(slug, "openai", slug, address, "sk-canary-1234")
+        store_models(endpoint, map(ModelInfo, names))
     enabled = {(it.provider_id, it.name) for it in ChatModel.objects.filter(enabled=True)}
     assert enabled == {*(("gateway", name) for name in names), ("own", "gpt-5.1")}

@@ -21,7 +21,7 @@ from chat.actions.conversation import (
 from chat.actions.erasure import erase_conversations
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message, show_version
+from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.preferences import favour_model
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
@@ -127,14 +127,14 @@ def test_a_stranger_changes_nothing(
 
 def test_an_answer_is_new_until_it_is_seen(person: User, stranger: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
-    version = prompt.conversation.version
+    revision = prompt.conversation.revision
     assert labels(person) == [("Today", ["new"])]
     assert labels(person, current=prompt.conversation_id) == [("Today", [""])]
-    see_conversation(stranger, prompt.conversation_id, version)
+    see_conversation(stranger, prompt.conversation_id, revision)
     assert labels(person) == [("Today", ["new"])]
-    see_conversation(person, prompt.conversation_id, version + 1)
+    see_conversation(person, prompt.conversation_id, revision + 1)
     assert labels(person) == [("Today", ["new"])]
-    see_conversation(person, prompt.conversation_id, version)
+    see_conversation(person, prompt.conversation_id, revision)
     assert labels(person) == [("Today", [""])]
 
 
@@ -142,7 +142,7 @@ def test_the_stamp_changes_with_what_is_listed_and_not_otherwise(person: User, m
     prompt, _ = ask(person, model)
     first = list_context(person, None)["stamp"]
     assert list_context(person, None)["stamp"] == first
-    see_conversation(person, prompt.conversation_id, prompt.conversation.version)
+    see_conversation(person, prompt.conversation_id, prompt.conversation.revision)
     assert list_context(person, None)["stamp"] != first
 
 
@@ -191,17 +191,17 @@ def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User,
 
 def test_a_verdict_reaches_the_other_pages_and_is_no_news(person: User, model: ChatModel) -> None:
     _, reply = ask(person, model)
-    see_conversation(person, reply.conversation_id, Conversation.objects.get().version)
+    see_conversation(person, reply.conversation_id, Conversation.objects.get().revision)
     before = Conversation.objects.get()
     for change in (
         lambda: judge_reply(person, reply.pk, is_good=True),
         lambda: withdraw_verdict(person, reply.pk),
     ):
-        version = Conversation.objects.get().version
+        revision = Conversation.objects.get().revision
         change()
         conversation = Conversation.objects.get()
         reply.refresh_from_db()
-        assert version < conversation.version == reply.version
+        assert revision < conversation.revision == reply.revision
     assert conversation.updated_at == before.updated_at
     assert labels(person) == [("Today", [""])]
 
@@ -245,15 +245,15 @@ def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, 
     second = retry_reply(person, first.pk)
     Generation.objects.update(status=Status.COMPLETE)
     later, later_answer = ask(person, model, chat)
-    place = shown(chat)[1].version_of_reply
+    place = shown(chat)[1].variant_of_reply
     assert place is not None and place.previous is not None
     assert (place.number, place.count, place.previous.pk, place.next) == (2, 2, first.pk, None)
-    show_version(person, second.pk, first.pk)
+    show_variant(person, second.pk, first.pk)
     assert [message.pk for message in shown(chat)] == [prompt.pk, first.pk], "what was deleted stays so"
     assert follow_up in before and answer in before
     conversation = conversation_for(person, chat)
-    assert (conversation.head_id, conversation.path_version) == (first.pk, conversation.version)
-    show_version(person, first.pk, second.pk)
+    assert (conversation.head_id, conversation.path_revision) == (first.pk, conversation.revision)
+    show_variant(person, first.pk, second.pk)
     path = [prompt.pk, second.pk, later.pk, later_answer.pk]
     assert [message.pk for message in shown(chat)] == path
 
@@ -265,15 +265,15 @@ def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model:
     )
     Generation.objects.update(status=Status.COMPLETE)
     left, right = sent.message.children.all()
-    assert [message.version_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    assert [message.variant_of_reply for message in shown(left.conversation_id)] == [None] * 3
     with pytest.raises(ConflictError):
-        show_version(person, left.pk, right.pk)
+        show_variant(person, left.pk, right.pk)
     again = retry_reply(person, left.pk)
     Generation.objects.update(status=Status.COMPLETE)
-    assert [message.version_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    assert [message.variant_of_reply for message in shown(left.conversation_id)] == [None] * 3
     for beside in (again, right):
         with pytest.raises(ConflictError):
-            show_version(person, beside.pk, left.pk)
+            show_variant(person, beside.pk, left.pk)
 
 
 def test_replies_side_by_side_come_back_together_with_the_version_before_them(
@@ -289,8 +289,8 @@ def test_replies_side_by_side_come_back_together_with_the_version_before_them(
     Generation.objects.update(status=Status.COMPLETE)
     before = [message.pk for message in shown(chat)]
     assert len(before) == 5
-    show_version(person, second.pk, first.pk)
-    show_version(person, first.pk, second.pk)
+    show_variant(person, second.pk, first.pk)
+    show_variant(person, first.pk, second.pk)
     assert [message.pk for message in shown(chat)] == before
 
 
@@ -306,8 +306,8 @@ def test_a_version_that_was_asked_for_at_the_same_moment_does_not_come_back_besi
     Generation.objects.update(status=Status.COMPLETE, queued_at=timezone.now())  # a clock of whole seconds
     before = [message.pk for message in shown(chat)]
     assert anew.pk in before and answer.pk not in before
-    show_version(person, second.pk, first.pk)
-    show_version(person, first.pk, second.pk)
+    show_variant(person, second.pk, first.pk)
+    show_variant(person, first.pk, second.pk)
     assert [message.pk for message in shown(chat)] == before
 
 
@@ -320,7 +320,7 @@ def test_a_prompt_whose_reply_was_deleted_is_answered_anew(person: User, model: 
     third = retry_reply(person, prompt.pk)
     Generation.objects.update(status=Status.COMPLETE)
     assert [message.pk for message in shown(prompt.conversation_id)] == [prompt.pk, third.pk]
-    place = shown(prompt.conversation_id)[1].version_of_reply
+    place = shown(prompt.conversation_id)[1].variant_of_reply
     assert place is not None and place.previous is not None and place.previous.pk == first.pk
     with pytest.raises(InvalidInputError):
         retry_reply(person, prompt.pk)
@@ -331,17 +331,17 @@ def test_a_message_that_was_erased_while_it_was_read_has_no_versions(person: Use
     found = Message.objects.shown().get(pk=reply.pk)
     Conversation.objects.filter(pk=prompt.conversation_id).update(head=None)
     Message.objects.filter(pk=reply.pk).delete()
-    assert found.version_of_reply is None
+    assert found.variant_of_reply is None
 
 
 def test_a_running_reply_does_not_go_out_of_sight(person: User, model: ChatModel, stranger: User) -> None:
     _, first = ask(person, model)
     second = retry_reply(person, first.pk)
     with pytest.raises(ConflictError):
-        show_version(person, second.pk, first.pk)
+        show_variant(person, second.pk, first.pk)
     Generation.objects.update(status=Status.COMPLETE)
     with pytest.raises(NotFoundError):
-        show_version(stranger, second.pk, first.pk)
-    show_version(person, second.pk, first.pk)
+        show_variant(stranger, second.pk, first.pk)
+    show_variant(person, second.pk, first.pk)
     with pytest.raises(ConflictError):
-        show_version(person, second.pk, first.pk)
+        show_variant(person, second.pk, first.pk)

@@ -72,7 +72,9 @@ def test_a_long_chat_is_emptied_in_small_transactions(person: User) -> None:
     old = deleted(person, LONG_AGO)
     count = 2 * housekeeping.BATCH
     Message.objects.bulk_create(
-        Message(conversation=old.conversation, position=n, role="user", text="x", added_version=n, version=n)
+        Message(
+            conversation=old.conversation, position=n, role="user", text="x", added_revision=n, revision=n
+        )
         for n in range(10, 10 + count)
     )
     assert clear() == 3

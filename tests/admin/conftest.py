@@ -36,8 +36,8 @@ def make_conversation(model: ChatModel) -> Callable[..., Conversation]:
             role=Role.USER,
             text=prompt,
             parts=[{"type": "text", "text": prompt}],
-            version=1,
-            added_version=1,
+            revision=1,
+            added_revision=1,
         )
         answered = Message.objects.create(
             conversation=conversation,
@@ -46,8 +46,8 @@ def make_conversation(model: ChatModel) -> Callable[..., Conversation]:
             role=Role.ASSISTANT,
             text=reply,
             parts=[{"type": "reasoning", "text": "hmm"}, {"type": "opaque", "data": "x"}],
-            version=1,
-            added_version=1,
+            revision=1,
+            added_revision=1,
         )
         now = timezone.now()
         Generation.objects.create(

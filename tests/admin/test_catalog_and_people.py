@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 
 MODELS = "/admin/chat/chatmodel/"
 PROVIDERS = "/admin/chat/modelprovider/"
@@ -87,7 +87,7 @@ def test_models_are_enabled_and_disabled_together(admin: Client, model: ChatMode
 
 @pytest.mark.django_db(transaction=True)
 def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Settings) -> None:
-    settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo")}
+    settings.CHAT_ENDPOINTS = {"demo": Endpoint("demo", "demo", "Demo")}
     ModelProvider.objects.create(slug="demo", name="Demo")
     answer = admin.post(PROVIDERS, {"action": "sync", "_selected_action": ["demo"]}, follow=True)
     assert [str(m) for m in answer.context["messages"]] == ["demo: 2 models, 2 of them new."]
@@ -97,9 +97,9 @@ def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Setting
 def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
     admin: Client, settings: Settings
 ) -> None:
-    settings.CHAT_ACCOUNTS = {
-        "openai": Account("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
-        "demo": Account("demo", "demo", "Demo"),
+    settings.CHAT_ENDPOINTS = {
+        "openai": Endpoint("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
+        "demo": Endpoint("demo", "demo", "Demo"),
     }
     failed = "The provider refuses the key. Check that it is whole, and not revoked."
     openai = ModelProvider.objects.create(
@@ -121,7 +121,7 @@ def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
 
 
 def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
-    settings.CHAT_ACCOUNTS = {"demo": Account("demo", "demo", "Demo", api_key="sk-canary")}
+    settings.CHAT_ENDPOINTS = {"demo": Endpoint("demo", "demo", "Demo", api_key="sk-canary")}
     for url in (PROVIDERS, f"{PROVIDERS}demo/change/", MODELS, f"{MODELS}{model.pk}/change/", "/admin/"):
         page = admin.get(url)
         assert page.status_code == 200

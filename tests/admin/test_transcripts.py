@@ -227,7 +227,7 @@ def test_the_number_of_queries_does_not_grow_with_the_thread(
     conversation = make_conversation(person)
     Message.objects.bulk_create(
         Message(
-            conversation=conversation, position=position, role="user", text="x", version=1, added_version=1
+            conversation=conversation, position=position, role="user", text="x", revision=1, added_revision=1
         )
         for position in range(3, 253)
     )
@@ -285,7 +285,7 @@ def test_erasing_needs_the_permission_and_leaves_an_empty_row(
     assert "Messages: 2" in " ".join(client.get(url).content.decode().split())
     client.post(url, {"post": "yes"})
     conversation.refresh_from_db()
-    assert (conversation.title, conversation.head, conversation.version) == ("", None, 1)
+    assert (conversation.title, conversation.head, conversation.revision) == ("", None, 1)
     assert conversation.deleted_at is not None
     assert not Message.objects.exists()
     assert not Generation.objects.exists()

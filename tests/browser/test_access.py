@@ -63,8 +63,8 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     page.get_by_role("button", name="Retry").click()
     wait_for_text(replies(page).first, 40)
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("group", name="Version 2 of 2").wait_for()
-    assert violations(page) == [], "versions"
+    page.get_by_role("group", name="Variant 2 of 2").wait_for()
+    assert violations(page) == [], "variants"
     box(page).fill("word " * 30_000)
     page.get_by_text("Longer than this model can take").wait_for()
     assert violations(page) == [], "too long"
@@ -169,7 +169,7 @@ def test_nothing_is_inline_and_the_policy_allows_nothing_unsafe(person: Person) 
 
 def test_own_scripts_stay_small() -> None:
     scripts = [
-        path for path in (ROOT / "static/js").glob("*.js") if path.name != "self-test.js"
+        path for path in (ROOT / "static/js").glob("*.js") if path.name != "connection-check.js"
     ]  # another page's
     size = sum(path.stat().st_size for path in scripts)
     assert size < OWN_SCRIPTS

@@ -160,14 +160,14 @@ def test_the_greeting_says_who_can_read_chats(person: Person) -> None:
 PRINTED = """
 from chat.models import ChatModel, Conversation, Generation, Message, User
 owner, model = User.objects.get(email="admin@example.org"), ChatModel.objects.first()
-chat = Conversation.objects.create(owner=owner, title="On paper", version=1, last_position=2)
+chat = Conversation.objects.create(owner=owner, title="On paper", revision=1, last_position=2)
 prompt = Message.objects.create(conversation=chat, position=1, role="user", text="Print this.",
-    added_version=1, version=1)
+    added_revision=1, revision=1)
 text = "\\n\\n".join(f"Paragraph {number}. " + "Words of it. " * 30 for number in range(5))
 text += "\\n\\n```python\\n" + "\\n".join(f"line_{number} = 'code'" for number in range(70))
 text += "\\nlong = '" + "wide " * 60 + "END-OF-LINE'\\n```\\n\\nThe last words."
 reply = Message.objects.create(conversation=chat, parent=prompt, position=2, role="assistant", text=text,
-    added_version=1, version=1)
+    added_revision=1, revision=1)
 Generation.objects.create(conversation=chat, message=reply, model=model, model_label="Demo",
     status="complete")
 chat.head = reply

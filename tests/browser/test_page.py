@@ -20,14 +20,14 @@ WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "39
 LONG_CHAT = """
 from chat.models import ChatModel, Conversation, Generation, Message, User
 owner, model = User.objects.get(email="admin@example.org"), ChatModel.objects.first()
-chat = Conversation.objects.create(owner=owner, title="A long one", version=1, last_position=400)
+chat = Conversation.objects.create(owner=owner, title="A long one", revision=1, last_position=400)
 parent, messages = None, []
 for number in range(1, 401):
     prompt = number % 2
     parent = Message(conversation=chat, parent=parent, position=number,
         role="user" if prompt else "assistant",
         text=f"Question {number}" if prompt else f"Answer {number}. " + "Some words of it. " * (number % 90),
-        added_version=1, version=1)
+        added_revision=1, revision=1)
     messages.append(parent)
 Message.objects.bulk_create(messages)
 Generation.objects.bulk_create(
@@ -251,8 +251,8 @@ def test_a_prompt_waits_in_line_and_can_be_withdrawn(person: Person) -> None:
 
 def test_rename_pin_archive_and_delete_from_the_list_with_undo(person: Person) -> None:
     page = person.page
-    ask(page, "/demo instant An old name")
-    options_of(page, "An old name").get_by_role("button", name="Rename").click()
+    ask(page, "/demo instant A name to be changed")
+    options_of(page, "A name to be changed").get_by_role("button", name="Rename").click()
     page.keyboard.type("A better name")
     page.keyboard.press("Enter")
     expect(entry(page, "A better name")).to_be_visible()
@@ -406,19 +406,19 @@ def test_going_back_to_an_earlier_version_of_a_reply_and_forth_again(
     page = people(**options).page
     ask(page, "/demo instant /demo echo The answer")
     replies(page).first.get_by_role("button", name="Retry").click()
-    versions = page.get_by_role("group", name="Version 2 of 2")
-    expect(versions).to_be_visible()
+    variants = page.get_by_role("group", name="Variant 2 of 2")
+    expect(variants).to_be_visible()
     second = replies(page).first.get_attribute("id")
     ask(page, "/demo instant /demo echo And on from there")
     expect(replies(page)).to_have_count(2)
-    back = versions.get_by_role("button", name="Previous version")
+    back = variants.get_by_role("button", name="Previous variant")
     back.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("group", name="Version 1 of 2")).to_be_visible()
+    expect(page.get_by_role("group", name="Variant 1 of 2")).to_be_visible()
     expect(replies(page)).to_have_count(1)
-    expect(page.get_by_role("button", name="Previous version")).to_be_focused()
-    expect(page.get_by_role("button", name="Previous version")).to_have_attribute("aria-disabled", "true")
-    page.get_by_role("button", name="Next version").click()
+    expect(page.get_by_role("button", name="Previous variant")).to_be_focused()
+    expect(page.get_by_role("button", name="Previous variant")).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="Next variant").click()
     expect(replies(page)).to_have_count(2)
     expect(replies(page).first).to_have_id(second or "")
 
@@ -665,7 +665,7 @@ def test_the_same_words_pop_up_once_and_over_the_thread(person: Person) -> None:
         reply.get_by_role("button", name="Copy", exact=True).click()
     page.wait_for_function("() => window.popped === 3")
     expect(page.locator(".toast")).to_have_count(1)
-    names = ".toast", "#thread", "#toasts", ".chat-head"
+    names = ".toast", "#messages", "#toasts", ".chat-head"
     toast, thread, toasts, head = (page.locator(name).bounding_box() for name in names)
     assert toast and thread and toasts and head
     assert toast["x"] + toast["width"] / 2 == pytest.approx(thread["x"] + thread["width"] / 2, abs=1)

@@ -226,9 +226,9 @@ def test_that_a_chat_was_seen_is_noted_also_after_a_failed_attempt(people: Calla
     ):
         ask(page, "/demo instant Words")
     expect(replies(page)).to_have_attribute("data-status", "complete")
-    version = page.locator("#version").input_value()
+    revision = page.locator("#revision").input_value()
     page.wait_for_event("requestfailed", lambda request: "/conversations/?" in request.url)
     with page.expect_response(lambda answer: answer.request.method == "POST", timeout=LATE) as noted:
         page.unroute("**/conversations/?**")
     assert noted.value.ok
-    assert f"seen={version}" in (noted.value.request.post_data or "")
+    assert f"seen={revision}" in (noted.value.request.post_data or "")

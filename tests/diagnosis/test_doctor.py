@@ -1,4 +1,4 @@
-"""The self-test finds what is wrong and names its fix."""
+"""The connection-check finds what is wrong and names its fix."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.test import Client
 
-from chat.diagnosis import inside
-from chat.diagnosis.inside import look_inside
-from chat.diagnosis.way import is_token, new_token
+from chat.diagnosis import server_checks
+from chat.diagnosis.network_checks import is_token, new_token
+from chat.diagnosis.server_checks import look_inside
 from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from chat.providers.registry import close_all
 from tests.faults.stack import free_port, wait_for_port
 from tests.servers import ServerProcess
@@ -36,7 +36,7 @@ RIGHT = (
     " proxy_set_header Host $http_host;"
 )
 HELD_BACK = (
-    " } location /self-test/events/ { proxy_pass http://127.0.0.1:%(to)d; proxy_http_version 1.0;"
+    " } location /connection-check/events/ { proxy_pass http://127.0.0.1:%(to)d; proxy_http_version 1.0;"
     " proxy_ignore_headers X-Accel-Buffering;"
 )
 
@@ -121,8 +121,8 @@ def test_a_proxy_that_is_set_up_wrong_is_found_out(
 async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    account = Account("compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1")
-    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"compatible": account})
+    endpoint = Endpoint("compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1")
+    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"compatible": endpoint})
     found = {finding.name: finding for finding in await look_inside()}
     assert found["Database"].ok
     assert not found["Own server"].ok
@@ -131,7 +131,7 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
     def away() -> None:
         raise DatabaseError("connection refused")
 
-    monkeypatch.setattr(inside, "_clock", away)
+    monkeypatch.setattr(server_checks, "_clock", away)
     found = {finding.name: finding for finding in await look_inside()}
     await close_all()
     assert not found["Database"].ok
@@ -139,14 +139,14 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
 
 
 @pytest.mark.django_db(transaction=True)
-def test_looking_at_the_self_test_changes_nothing_in_the_database(
+def test_looking_at_the_connection_check_changes_nothing_in_the_database(
     client: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accounts = {"demo": Account("demo", "demo", "Demo"), "openai": Account("openai", "openai", "OpenAI")}
-    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", accounts)
+    endpoints = {"demo": Endpoint("demo", "demo", "Demo"), "openai": Endpoint("openai", "openai", "OpenAI")}
+    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", endpoints)
     ModelProvider.objects.create(slug="demo", name="Demo", sync_error="as it was")
     client.force_login(administrator)
-    page = client.get("/self-test/").content.decode()
+    page = client.get("/connection-check/").content.decode()
     assert "Lists 2 models." in page
     assert list(ModelProvider.objects.values_list("slug", "sync_error", "synced_at")) == [
         ("demo", "as it was", None)
@@ -155,15 +155,15 @@ def test_looking_at_the_self_test_changes_nothing_in_the_database(
 
 
 def test_the_page_is_for_administrators(client: Client, person: User, administrator: User) -> None:
-    assert client.get("/self-test/").status_code == 302
+    assert client.get("/connection-check/").status_code == 302
     client.force_login(person)
-    assert client.get("/self-test/").status_code == 404
+    assert client.get("/connection-check/").status_code == 404
 
 
 def test_only_a_fresh_token_opens_the_endpoints(client: Client) -> None:
     assert is_token(new_token())
     assert not is_token(new_token() + "x")
-    assert client.get("/self-test/events/").status_code == 403
+    assert client.get("/connection-check/events/").status_code == 403
 
 
 def test_a_redis_that_is_down_is_told_and_no_proxy_is_blamed(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class Page:
 
     @property
     def replies(self) -> list[Node]:
-        return [m for m in self.dom.select("#thread > article") if m.attributes["data-role"] == "assistant"]
+        return [m for m in self.dom.select("#messages > article") if m.attributes["data-role"] == "assistant"]
 
     @property
     def status(self) -> str:
@@ -186,7 +186,7 @@ class Page:
 
     def shown(self) -> str:
         """What counts of the page, in a form to compare."""
-        names = ("#thread", "#version", "#conversation-title", "#composer-action", "#live-status")
+        names = ("#messages", "#revision", "#conversation-title", "#composer-action", "#live-status")
         return "\n".join(node.canonical() for name in names for node in self.dom.select(name))
 
     def __repr__(self) -> str:
@@ -308,7 +308,7 @@ class Page:
             self._socket = socket
             received = acked = 0
             await self._connected()
-            await self.tell({"type": "hello", "version": self.dom.get("#version").attributes["value"]})
+            await self.tell({"type": "hello", "revision": self.dom.get("#revision").attributes["value"]})
             try:
                 while True:
                     try:
@@ -331,9 +331,9 @@ class Page:
 
     async def _over_events(self) -> bool:
         """Until the stream ends; true if for good."""
-        version = self.dom.get("#version").attributes["value"]
+        revision = self.dom.get("#revision").attributes["value"]
         headers = {"Last-Event-ID": self._last_event} if self._last_event else {}
-        url = f"{self.url}/conversations/{self.id}/events/?version={version}"
+        url = f"{self.url}/conversations/{self.id}/events/?revision={revision}"
         timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
         async with self.person.http.get(url, headers=headers, timeout=timeout) as answer:
             if answer.status != 200:

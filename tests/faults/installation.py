@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from tests.faults.client import Page, Person
-from tests.faults.door import Door, door
+from tests.faults.proxy import Proxy, door
 from tests.faults.stack import Stack, stack
 
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # the tests that take minutes too
@@ -26,7 +26,7 @@ QUICK = {  # what hangs is given up while a test waits, and what is slow on a bu
 class Installation(Stack):
     """A stack with a door before it, and people."""
 
-    door: Door = None  # type: ignore[assignment]
+    door: Proxy = None  # type: ignore[assignment]
 
     @property
     def url(self) -> str:

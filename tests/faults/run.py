@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.faults.client import TERMINAL, Page, Person
-from tests.faults.door import Door, door
+from tests.faults.proxy import Proxy, door
 from tests.faults.stack import BACKENDS, Stack, at_ease, stack
 from tests.providers.wire import Script
 
@@ -67,7 +67,7 @@ class Moment:
         await asyncio.sleep(self.at - seconds - time.monotonic())
 
 
-async def batch(steady: Stack, entrance: Door, fault: str, size: int, chance: random.Random) -> list[Run]:
+async def batch(steady: Stack, entrance: Proxy, fault: str, size: int, chance: random.Random) -> list[Run]:
     """Some runs that share one fault."""
     runs = [
         Run(steady.backend, fault, TRANSPORTS[number % 2], PHASES[number // 2 % len(PHASES)])

@@ -61,5 +61,5 @@ async def test_a_clock_that_jumps_changes_nothing(backend: str, tmp_path: Path) 
             await page.equals_fresh()
             texts = [reply["text"] for reply in steady.replies(page.id)]
             assert texts == ["".join(Script(tokens=count).words) for count in (1500, 5, 5)]
-            prompts = [article.text for article in page.dom.select("#thread > article")[::2]]
+            prompts = [article.text for article in page.dom.select("#messages > article")[::2]]
             assert ["asked at -1h" in prompts[1], "asked at +1d" in prompts[2]] == [True, True]

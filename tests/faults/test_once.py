@@ -34,7 +34,7 @@ async def test_a_prompt_sent_many_times_by_every_way_is_answered_once(
         await tabs[0].offer(text, client_id, model)
         for tab in tabs:
             await tab.equals_fresh()
-            assert len(tab.dom.select("#thread > article")) == 2
+            assert len(tab.dom.select("#messages > article")) == 2
     assert len(steady.prompts(client_id)) == 1
     assert len(steady.replies(conversation)) == 1
     assert len(steady.calls(mark)) == 1

@@ -44,7 +44,7 @@ async def health(steady: Installation, count: int = 20) -> float:
 async def deaf(person: Person, port: int, conversation_id: UUID, transport: str) -> socket.socket:
     """A connection to a live page that takes nothing from it."""
     cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in person.http.cookie_jar)
-    path, more = f"/conversations/{conversation_id}/events/?version=0", ""
+    path, more = f"/conversations/{conversation_id}/events/?revision=0", ""
     if transport == "ws":
         path = f"/ws/conversations/{conversation_id}/"
         more = (
@@ -61,7 +61,7 @@ async def deaf(person: Person, port: int, conversation_id: UUID, transport: str)
     answer = await loop.sock_recv(connection, 1024)
     assert answer.split()[1] == (b"101" if transport == "ws" else b"200"), answer
     if transport == "ws":
-        hello = json.dumps({"type": "hello", "version": "0"}).encode()
+        hello = json.dumps({"type": "hello", "revision": "0"}).encode()
         await loop.sock_sendall(connection, bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello)
     return connection
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 
-ACCOUNT = Account("recorded", "demo", "Recorded")  # a kind that is imported quickly
+ACCOUNT = Endpoint("recorded", "demo", "Recorded")  # a kind that is imported quickly
 
 
 class RecordedProvider:
@@ -15,7 +15,7 @@ class RecordedProvider:
     `rate` tokens for each character of a request."""
 
     def __init__(self, *answers: str | Exception, rate: float = 0.25) -> None:
-        self.account = ACCOUNT
+        self.endpoint = ACCOUNT
         self.requests: list[ChatRequest] = []
         self._answers, self._rate = answers, rate
 

@@ -31,7 +31,7 @@ def a_reply(
 ) -> Generation:
     """A prompt and its reply in a new conversation; the process `by` renewed its lease so long ago."""
     then = timezone.now() - timedelta(seconds=seconds_ago)
-    conversation = Conversation.objects.create(owner=owner, version=2, last_position=2)
+    conversation = Conversation.objects.create(owner=owner, revision=2, last_position=2)
     provider, _ = ModelProvider.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
     model, _ = ChatModel.objects.get_or_create(provider=provider, name="demo")
     prompt = Message.objects.create(
@@ -41,16 +41,16 @@ def a_reply(
         client_id=uuid4(),
         text="Why?",
         parts=[{"type": "text", "text": "Why?"}],
-        added_version=1,
-        version=1,
+        added_revision=1,
+        revision=1,
     )
     message = Message.objects.create(
         conversation=conversation,
         parent=prompt,
         position=2,
         role=Role.ASSISTANT,
-        added_version=2,
-        version=2,
+        added_revision=2,
+        revision=2,
     )
     conversation.head = message
     conversation.save()

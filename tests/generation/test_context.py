@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def model(db: None, settings: Settings) -> ChatModel:
     """With a window of 1,000 tokens."""
-    settings.CHAT_ACCOUNTS = {**settings.CHAT_ACCOUNTS, "recorded": ACCOUNT}
+    settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "recorded": ACCOUNT}
     settings.CHAT_SYSTEM_PROMPT = ""
     provider = ModelProvider.objects.create(slug="recorded", name="Recorded")
     return ChatModel.objects.create(provider=provider, name="recorded", context_window=1_000)
@@ -206,7 +206,7 @@ async def test_the_message_from_which_on_the_model_is_sent_the_chat_is_marked_an
         cuts.append(reply.conversation.sent_from)
         if len(cuts) > 1 and cuts[-1] != cuts[-2]:
             first = await Message.objects.aget(conversation=chat.id, position=cuts[-1])
-            assert first.role == Role.USER and first.version > first.added_version
+            assert first.role == Role.USER and first.revision > first.added_revision
             assert chat.sent[0] == ("user", first.text)
     assert cuts[0] == 0 < cuts[-1]
     assert len(set(cuts)) <= 5, "the cut moves in big steps"
@@ -243,8 +243,8 @@ def branch(conversation: Conversation, parent: Message, start: int, count: int) 
             role=Role.USER,
             text="Elsewhere",
             shown=False,
-            added_version=1,
-            version=1,
+            added_revision=1,
+            revision=1,
         )
     return parent
 

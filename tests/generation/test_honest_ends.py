@@ -14,7 +14,7 @@ from chat.database import run_unit
 from chat.generation.journal import Journal
 from chat.generation.run import Run
 from chat.models import ChatModel, Generation, Status, User
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from chat.providers.registry import close_all
 from tests.generation.test_run import again, model, queued
 from tests.providers.conftest import KEY
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def wire(settings: Settings) -> AsyncIterator[Wire]:
     """A scripted provider, set up as `own`."""
     async with serve() as server:
-        settings.CHAT_ACCOUNTS = {
-            "own": Account("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
+        settings.CHAT_ENDPOINTS = {
+            "own": Endpoint("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
         }
         yield server
         await close_all()

@@ -131,11 +131,11 @@ async def test_a_tick_is_one_round_trip_to_postgresql(person: User) -> None:
     assert len(queries) == 1, queries
 
 
-def queries_of(reply_id: UUID) -> list[str]:
+def queries_of(generation_id: UUID) -> list[str]:
     """All that one tick asks of the database, heartbeat included."""
-    commit([], [reply_id], renew=False)
+    commit([], [generation_id], renew=False)
     with CaptureQueriesContext(connection) as captured:
-        commit([(reply_id, 0, [Segment("text", "One")])], [reply_id], renew=True)
+        commit([(generation_id, 0, [Segment("text", "One")])], [generation_id], renew=True)
     return [query["sql"] for query in captured]
 
 

@@ -26,7 +26,7 @@ from chat.generation.runner import Runner, runner
 from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from tests.generation.rows import a_reply, journalled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -253,7 +253,7 @@ async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_wa
     person: User, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
-    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"demo": Account("demo", "demo", "Demo")})
+    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"demo": Endpoint("demo", "demo", "Demo")})
     reply = await run_unit(an_orphan_with_text, person)
     assert runner.recovery.on_interrupted is continue_by_itself
     await runner.recovery.sweep(is_alone=True)
@@ -346,11 +346,11 @@ async def test_what_was_taken_while_the_server_stops_is_queued_again(person: Use
 
 async def test_what_is_committed_after_the_drain_began_is_queued_again(person: User) -> None:
     stopping = Runner()
-    reply_id = uuid4()
-    stopping.taking([reply_id])
+    generation_id = uuid4()
+    stopping.taking([generation_id])
     draining = asyncio.create_task(stopping.drain(0))
     await asyncio.wait([draining], timeout=0.2)
-    reply = await run_unit(a_reply, person, pk=reply_id)
+    reply = await run_unit(a_reply, person, pk=generation_id)
     await draining
     again = await Generation.objects.aget(pk=reply.pk)
     assert (again.status, again.owner) == (Status.QUEUED, "")
@@ -360,14 +360,14 @@ async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(perso
     """The connection broke between the commit and its answer, so nothing begins here by itself."""
     deaf, started = Runner(), list[UUID]()
     sweeper = Recovery(list, started.append, partial(deaf.give_back, after=0.0))
-    reply_id = uuid4()
-    deaf.taking([reply_id])
+    generation_id = uuid4()
+    deaf.taking([generation_id])
     await sweeper.sweep()
     assert not started, "it is not committed yet"
-    await run_unit(a_reply, person, pk=reply_id, seconds_ago=3)
+    await run_unit(a_reply, person, pk=generation_id, seconds_ago=3)
     await sweeper.sweep()
-    assert started == [reply_id]
-    again = await Generation.objects.aget(pk=reply_id)
+    assert started == [generation_id]
+    again = await Generation.objects.aget(pk=generation_id)
     assert (again.status, again.owner, again.error_code) == (Status.QUEUED, "", "")
 
 

@@ -22,7 +22,7 @@ from chat.generation.run import Run
 from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Waiting
 from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
-from chat.providers.base import Account, ChatRequest
+from chat.providers.base import ChatRequest, Endpoint
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 from chat.providers.registry import _instances, close_all
 
@@ -40,11 +40,11 @@ async def journal() -> AsyncIterator[Journal]:
 
 @pytest.fixture
 def unreachable(settings: Settings) -> str:
-    """An account whose server refuses connections."""
+    """An endpoint whose server refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    account = Account("away", "openai_compatible", "Away", f"http://127.0.0.1:{port}/v1")
-    settings.CHAT_ACCOUNTS = {**settings.CHAT_ACCOUNTS, "away": account}
+    endpoint = Endpoint("away", "openai_compatible", "Away", f"http://127.0.0.1:{port}/v1")
+    settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "away": endpoint}
     return "away"
 
 
@@ -194,8 +194,8 @@ async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end
     person: User, journal: Journal, odd: dict[str, Any]
 ) -> None:
     class Odd:
-        def __init__(self, account: Account) -> None:
-            self.account = account
+        def __init__(self, endpoint: Endpoint) -> None:
+            self.endpoint = endpoint
 
         async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
             yield TextDelta("All is well")
@@ -207,8 +207,8 @@ async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end
     if price := odd.get("price"):
         await ChatModel.objects.filter(pk=chosen.pk).aupdate(input_price=price, output_price=price)
     (generation,) = await run_unit(queued, person, "Hello", chosen)
-    provider: Any = Odd(settings_of_django.CHAT_ACCOUNTS["demo"])
-    _instances.setdefault(asyncio.get_running_loop(), {})[provider.account] = provider
+    provider: Any = Odd(settings_of_django.CHAT_ENDPOINTS["demo"])
+    _instances.setdefault(asyncio.get_running_loop(), {})[provider.endpoint] = provider
     await Run(generation.pk, journal)()
     done = await again(generation)
     assert (done.status, done.message.text) == (Status.COMPLETE, "All is well")

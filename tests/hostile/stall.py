@@ -87,7 +87,7 @@ class Chat:
                 asyncio.timeout(seconds),
                 self.person.http.ws_connect(url, headers=origin, max_msg_size=0) as socket,
             ):
-                await socket.send_json({"type": "hello", "version": 0})
+                await socket.send_json({"type": "hello", "revision": 0})
                 send = {"type": "send", "client_id": client_id, "text": prompt, "model": self.model}
                 await socket.send_json(send)
                 at, count = 0.0, 0
@@ -145,7 +145,7 @@ async def crowds(chat: Chat, text: str, count: int, until: float) -> None:
                         url, headers={"Origin": chat.person.url}, max_msg_size=0
                     ) as socket,
                 ):
-                    await socket.send_json({"type": "hello", "version": 0})
+                    await socket.send_json({"type": "hello", "revision": 0})
                     count = 0
                     async for _ in socket:
                         count += 1

@@ -149,7 +149,7 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
                 "text": "/demo instant Hello",
                 "model": model,
             }
-            for frame in ({"type": "hello", "version": 0}, prompt):
+            for frame in ({"type": "hello", "revision": 0}, prompt):
                 socket.send(orjson.dumps(frame).decode())
             received = ""
             number = 0

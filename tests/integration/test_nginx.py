@@ -137,7 +137,7 @@ def test_a_reply_streams_through_it(proxied: str) -> None:
         additional_headers={"Cookie": ada.cookie_header()},
     ) as page:
         prompt = {"type": "send", "client_id": str(uuid4()), "text": "/demo slow", "model": model}
-        for frame in ({"type": "hello", "version": 0}, prompt):
+        for frame in ({"type": "hello", "revision": 0}, prompt):
             page.send(orjson.dumps(frame).decode())
         for number in range(1, 8):  # Frame by frame, while the reply still runs.
             frame_html = str(page.recv(timeout=20))

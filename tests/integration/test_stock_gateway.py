@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from chat.providers.events import Finished, TextDelta
 from chat.providers.registry import close_all, provider_for
 from tests.faults.stack import free_port
@@ -92,9 +92,9 @@ async def answers(url: str, server: asyncio.subprocess.Process) -> bool:
     return False
 
 
-def account(address: str, kind: str) -> Account:
+def endpoint(address: str, kind: str) -> Endpoint:
     base_url = f"{address}/v1" if kind.startswith("openai") else address
-    return Account("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=0.5)
+    return Endpoint("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=0.5)
 
 
 @pytest.mark.parametrize("kind", ["openai", "openai_compatible", "anthropic", "gemini"])
@@ -103,7 +103,7 @@ async def test_a_first_token_later_than_the_limit_for_connecting_is_one_call(
 ) -> None:
     before = len(upstream.log)
     events, _ = compose(
-        provider_for(account(address, kind)), ask("/wire first=2 tokens=3", model="late"), StreamPolicy()
+        provider_for(endpoint(address, kind)), ask("/wire first=2 tokens=3", model="late"), StreamPolicy()
     )
     seen = [event async for event in events]
     await close_all()
@@ -114,6 +114,6 @@ async def test_a_first_token_later_than_the_limit_for_connecting_is_one_call(
 
 async def test_its_list_tells_windows_and_leaves_out_what_does_not_chat(address: str) -> None:
     for kind in ("openai", "openai_compatible"):
-        (model,) = await provider_for(account(address, kind)).list_models()
+        (model,) = await provider_for(endpoint(address, kind)).list_models()
         assert (model.name, model.context_window, model.max_output_tokens) == ("late", 8192, 1024)
     await close_all()

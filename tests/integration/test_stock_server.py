@@ -16,7 +16,7 @@ from chat.providers import errors
 from chat.providers.base import ChatRequest, Provider, Turn
 from chat.providers.events import Finished, Outcome, TextDelta, Usage
 from chat.providers.registry import close_all, provider_for
-from tests.integration.stock import account, stock_server
+from tests.integration.stock import endpoint, stock_server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -27,7 +27,7 @@ async def address() -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def provider(address: str) -> AsyncIterator[Provider]:
-    yield provider_for(account(address))
+    yield provider_for(endpoint(address))
     await close_all()
 
 
@@ -60,7 +60,7 @@ async def test_its_models_are_listed(provider: Provider) -> None:
 
 async def test_a_wrong_key_is_refused(address: str) -> None:
     with pytest.raises(errors.AuthenticationError) as raised:
-        async for _ in provider_for(account(address, "sk-wrong-canary-000000")).stream(ask("Hi")):
+        async for _ in provider_for(endpoint(address, "sk-wrong-canary-000000")).stream(ask("Hi")):
             pass
     assert "canary" not in raised.value.detail
     await close_all()

@@ -65,7 +65,7 @@ async def chat(address: str, person: User) -> AsyncIterator[Chat]:
     journal = Journal()
     journal.start()
     with override_settings(
-        CHAT_ACCOUNTS={"stock": account(address)}, CHAT_SYSTEM_PROMPT="", CHAT_MAX_OUTPUT_TOKENS=12
+        CHAT_ENDPOINTS={"stock": account(address)}, CHAT_SYSTEM_PROMPT="", CHAT_MAX_OUTPUT_TOKENS=12
     ):
         yield Chat(person, model, journal)
     await journal.stop()

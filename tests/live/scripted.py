@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from chat.providers.base import Account, ChatRequest, ModelInfo
+from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.errors import ConnectionFailedError
 from chat.providers.events import Finished, Notice, Outcome, ProviderEvent, ReasoningDelta, TextDelta
 
-ACCOUNT = Account("scripted", "scripted", "Scripted")
+ACCOUNT = Endpoint("scripted", "scripted", "Scripted")
 
 
 class ScriptedProvider:
     open: list[Answer] = []
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         answer = Answer()

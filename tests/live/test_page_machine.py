@@ -29,14 +29,14 @@ from hypothesis.stateful import (
 from chat.access import NotFoundError
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
-from chat.actions.message import delete_message, restore_message, show_version
+from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.runner import runner
-from chat.live.hints import hints
 from chat.live.process import process_name
-from chat.live.sentinel import Viewer, sentinel
+from chat.live.pubsub import pubsub
+from chat.live.session_monitor import Viewer, session_monitor
 from chat.models import LIVE, ChatModel, Generation, Message, ModelProvider, User
 from chat.providers import registry
 from chat.providers.events import Outcome
@@ -57,14 +57,14 @@ PIECES = (
     "$x$ ",
     "ü" * 5,
 )
-SECONDS = 5.0
+PATIENCE = 60.0  # seconds; each look is asked for, so this only stops a test that would never end
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 
 
 def show_another_version(user: User, message_id: UUID) -> None:
     parent = Message.objects.get(pk=message_id).parent_id
     for other in Message.objects.filter(parent=parent, shown=False):
-        show_version(user, message_id, other.pk)
+        show_variant(user, message_id, other.pk)
         return
 
 
@@ -75,26 +75,26 @@ class Tab:
     def __init__(self, world: World, *, sse: bool) -> None:
         self.world, self.sse = world, sse
         self.dom = world.fresh_page()
-        self.last_event = self.version
+        self.last_event = self.revision
         self.arriving: list[tuple[str, int | None]] = []
         self.task: asyncio.Task[None] | None = None
 
     @property
-    def version(self) -> int:
-        return int(self.dom.get("#version").attributes["value"])
+    def revision(self) -> int:
+        return int(self.dom.get("#revision").attributes["value"])
 
     def connect(self) -> None:
-        version = self.last_event if self.sse else self.version
-        self.task = self.world.loop.create_task(self._listen(version))
+        revision = self.last_event if self.sse else self.revision
+        self.task = self.world.loop.create_task(self._listen(revision))
 
-    async def _listen(self, version: int) -> None:
+    async def _listen(self, revision: int) -> None:
         world = self.world
         viewer = Viewer(world.user.pk, world.client.session.session_key or "", world.session_hash)
-        stream = feed.frames(viewer, world.conversation_id, version, "en")
+        stream = feed.frames(viewer, world.conversation_id, revision, "en")
         async for frame in stream:
             for step in frame.steps:
                 is_last = step is frame.steps[-1]
-                self.arriving.append((step, frame.version if is_last else None))
+                self.arriving.append((step, frame.revision if is_last else None))
             world.moved.set()
 
     def receive(self, count: int) -> None:
@@ -219,7 +219,7 @@ class World(RuleBasedStateMachine):
         if it.task is None:
             if not same and it.sse != sse:
                 it.sse = sse
-                it.last_event = it.version  # another transport begins at what the page remembers
+                it.last_event = it.revision  # another transport begins at what the page remembers
             it.connect()
             self.settle()
 
@@ -252,9 +252,9 @@ class World(RuleBasedStateMachine):
             fresh.cut()
 
     async def _until_equal(self, tabs: list[Tab]) -> None:
-        until = self.loop.time() + SECONDS
+        until = self.loop.time() + PATIENCE
         while True:
-            await sentinel.look()
+            await session_monitor.look()
             await asyncio.sleep(0.03)
             for tab in tabs:
                 assert tab.task is not None
@@ -314,7 +314,7 @@ class World(RuleBasedStateMachine):
 
 
 def _shown(page: Node) -> str:
-    names = ("#thread", "#version", "#conversation-title", "#composer-action", "#live-status")
+    names = ("#messages", "#revision", "#conversation-title", "#composer-action", "#live-status")
     return "\n".join(node.canonical() for name in names for node in page.select(name))
 
 
@@ -325,19 +325,19 @@ World.loses_hints = False
 def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The live rooms of this process, on a loop of the test's own."""
     monkeypatch.setitem(registry.KINDS, "scripted", "tests.live.scripted.ScriptedProvider")
-    monkeypatch.setattr(settings, "CHAT_ACCOUNTS", {"scripted": ACCOUNT})
+    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"scripted": ACCOUNT})
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)
     monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
     monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.001)
     monkeypatch.setattr(feed, "COLOUR_SECONDS", 0.0)  # all are late
-    told = hints.conversation_changed
+    told = pubsub.conversation_changed
 
     def tell(conversation_id: Any) -> None:
         if not World.loses_hints or random.random() < 0.5:
             told(conversation_id)
 
-    monkeypatch.setattr(hints, "conversation_changed", tell)
-    monkeypatch.setattr(sentinel, "_dismissing", False)  # as `drain` leaves it
+    monkeypatch.setattr(pubsub, "conversation_changed", tell)
+    monkeypatch.setattr(session_monitor, "_dismissing", False)  # as `drain` leaves it
     provider = ModelProvider.objects.create(slug="scripted", name="Scripted")
     World.models = [ChatModel.objects.create(provider=provider, name=name) for name in ("one", "two")]
     World.user, World.client = person, client

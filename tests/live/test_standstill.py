@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 
 from chat.database import run_unit
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, User
-from chat.rendering import bodies as bodies_module
-from chat.rendering.bodies import Bodies
+from chat.rendering import render_cache as render_cache_module
 from chat.rendering.colours import colours
+from chat.rendering.render_cache import RenderCache
 from chat.transports.feed import frames
 
 CODE = "\n".join(
@@ -23,7 +23,7 @@ CODE = "\n".join(
 
 
 def long_thread(owner: User) -> UUID:
-    conversation = Conversation.objects.create(owner=owner, version=9, path_version=9, last_position=50)
+    conversation = Conversation.objects.create(owner=owner, revision=9, path_revision=9, last_position=50)
     provider = ModelProvider.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(provider=provider, name="demo")
     parent = None
@@ -36,8 +36,8 @@ def long_thread(owner: User) -> UUID:
             role=role,
             parent=parent,
             text=text,
-            added_version=1,
-            version=1,
+            added_revision=1,
+            revision=1,
         )
         if role == "assistant":
             Generation.objects.create(
@@ -81,17 +81,17 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     assert length_again >= length > 200_000
     assert length_again > 300_000  # with colours, the first time perhaps without
     rendered: list[str] = []
-    monkeypatch.setattr(bodies_module, "render_markdown", lambda text, **_: rendered.append(text))
+    monkeypatch.setattr(render_cache_module, "render_markdown", lambda text, **_: rendered.append(text))
     await opened(person, conversation_id)
     assert rendered == []
 
 
 def test_what_is_kept_of_finished_replies_is_bounded() -> None:
-    bodies = Bodies(100_000)
+    render_cache = RenderCache(100_000)
     for number in range(100):
-        assert "word" in bodies.html(f"{number} " + "word " * 1_000, "")
-        assert bodies.used <= 100_000
-    assert bodies.used > 50_000
+        assert "word" in render_cache.html(f"{number} " + "word " * 1_000, "")
+        assert render_cache.used <= 100_000
+    assert render_cache.used > 50_000
 
 
 @pytest.mark.django_db(transaction=True)
@@ -101,4 +101,4 @@ async def test_a_long_thread_comes_in_steps_that_fit_into_a_frame(person: User) 
         frame = await asyncio.wait_for(anext(stream), 30)
     assert max(len(step.encode()) for step in frame.steps) < 512 * 1024
     assert sum(step.count("<article") for step in frame.steps) == 50
-    assert "".join(frame.steps).count('hx-target="#thread" hx-swap="innerHTML"') == 1
+    assert "".join(frame.steps).count('hx-target="#messages" hx-swap="innerHTML"') == 1

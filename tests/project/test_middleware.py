@@ -71,7 +71,7 @@ def test_over_https_every_answer_has_the_headers_that_browsers_need(
     """Pages, errors and what programs ask for alike."""
     settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 31_536_000
     settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    for path in ("/accounts/login/", "/nowhere/", "/admin/", "/readyz", "/self-test/events/"):
+    for path in ("/accounts/login/", "/nowhere/", "/admin/", "/readyz", "/connection-check/events/"):
         headers = client.get(path, secure=True).headers
         assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains", path
         assert headers["X-Content-Type-Options"] == "nosniff", path

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from chat.providers.base import Account, ChatRequest, Provider, Turn
+from chat.providers.base import ChatRequest, Endpoint, Provider, Turn
 from chat.providers.events import ProviderEvent
 from chat.providers.registry import close_all, provider_for
 from tests.providers.wire import Wire, serve
@@ -32,13 +32,13 @@ def connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Connect:
 
     `openai` is the adapter for api.openai.com, which speaks Responses, with that host's requests brought
     to the scripted server; `openai_chat` is the same adapter at another address. `fields` are more of the
-    account's.
+    endpoint's.
     """
 
     def connect(name: str, **fields: Any) -> Provider:
         kind = "openai" if name == "openai_chat" else name
         fields = {"base_url": wire.base_url(name), "api_key": KEY, **fields}
-        provider = provider_for(Account(name, kind, name, **fields))
+        provider = provider_for(Endpoint(name, kind, name, **fields))
         if name == "openai":
             monkeypatch.setattr(provider, "_speaks_responses", True)
         return provider

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Turn
-from chat.providers.concessions import GO_ON
 from chat.providers.model_list import Entry
+from chat.providers.parameter_fallback import GO_ON
 from tests.providers.conftest import Connect, collect
 from tests.providers.wire import FORMATS, Wire
 

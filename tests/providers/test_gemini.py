@@ -9,7 +9,7 @@ import pytest
 from google import genai
 from google.genai import types
 
-from chat.providers.base import Account, ChatRequest, File, Tool, ToolCall, ToolResult, Turn
+from chat.providers.base import ChatRequest, Endpoint, File, Tool, ToolCall, ToolResult, Turn
 from chat.providers.errors import ConfigurationError
 from chat.providers.events import Finished, Outcome, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from chat.providers.gemini_content import ContentDecoder, content_body
@@ -194,5 +194,5 @@ async def test_a_client_that_the_machine_asks_for_and_has_not_is_a_configuration
     monkeypatch.setenv("GOOGLE_GENAI_HTTP_CLIENT", "httpx")
     monkeypatch.setattr("google.genai._api_client.httpx", None)
     with pytest.raises(ConfigurationError) as raised:
-        provider_for(Account("g", "gemini", "Gemini", wire.origin, KEY))
+        provider_for(Endpoint("g", "gemini", "Gemini", wire.origin, KEY))
     assert "GOOGLE_GENAI_HTTP_CLIENT" in raised.value.detail

@@ -23,7 +23,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A re
 <meta name="htmx-config" content='{"history":false,"includeIndicatorCSS":false}'>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="/css/base.css">
 <link rel="stylesheet" href="/css/message.css"><link rel="stylesheet" href="/css/markdown.css">
-<script type="module" src="/harness.js"></script></head><body><main id="thread"></main></body></html>"""
+<script type="module" src="/harness.js"></script></head><body><main id="messages"></main></body></html>"""
 
 # `swap` is what hx-ws does with a message's text.
 HARNESS = """
@@ -39,7 +39,7 @@ const body = (id) => {
   made.setAttribute("hx-ignore", "");
   return made;
 };
-window.startReply = (id) => document.getElementById("thread").append(body(id));
+window.startReply = (id) => document.getElementById("messages").append(body(id));
 window.streamReply = async (id, frames, whole) => {
   startReply(id);
   for (const frame of frames) await swap(frame);

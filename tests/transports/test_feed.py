@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 
 from chat.database import run_unit
-from chat.live import follow as follow_module
-from chat.live.changes import Change, ReplyGrew, ThreadChanged
+from chat.live import subscription as subscription_module
+from chat.live.changes import Change, ConversationChanged, ReplyGrew
 from chat.live.reply_log import Segment
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import code as code_module
 from chat.rendering.colours import Colours
@@ -28,11 +28,11 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else whoever is cut off between the two is sent the new messages a second time."""
-    conversation = Conversation(version=7)
+    conversation = Conversation(revision=7)
     grew = ReplyGrew(uuid4(), [Segment("text", "Hello")])
 
-    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
-        yield [ThreadChanged(conversation, [], {}, 6, whole=False), grew, grew]
+    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
+        yield [ConversationChanged(conversation, [], {}, 6, whole=False), grew, grew]
 
     class View:
         uncoloured: list[Any] = []
@@ -45,11 +45,11 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
         def render(self, changes: list[Any]) -> list[str]:
             return [type(change).__name__ for change in changes]
 
-    monkeypatch.setattr(feed, "follow", follow)
-    monkeypatch.setattr(feed, "ThreadView", View)
+    monkeypatch.setattr(feed, "subscribe", subscribe)
+    monkeypatch.setattr(feed, "ConversationView", View)
     stream = feed.frames(Viewer(1, "", ""), conversation.pk, 6, "en")
-    assert [(frame.steps, frame.version) async for frame in stream] == [
-        (["ThreadChanged"], 7),
+    assert [(frame.steps, frame.revision) async for frame in stream] == [
+        (["ConversationChanged"], 7),
         (["ReplyGrew", "ReplyGrew"], 7),
     ]
 
@@ -58,7 +58,7 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
 async def test_what_takes_long_is_rendered_beside_the_event_loop(
     heavy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
+    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
         yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
 
     class View:
@@ -72,8 +72,8 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
         def render(self, changes: list[Any]) -> list[str]:
             return [threading.current_thread().name]
 
-    monkeypatch.setattr(feed, "follow", follow)
-    monkeypatch.setattr(feed, "ThreadView", View)
+    monkeypatch.setattr(feed, "subscribe", subscribe)
+    monkeypatch.setattr(feed, "ConversationView", View)
     (frame,) = [frame async for frame in feed.frames(Viewer(1, "", ""), uuid4(), 6, "en")]
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
@@ -82,7 +82,7 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch:
     """The greedy person's page is being rendered all the while that another one's is, and done."""
     goes_on, begun = threading.Event(), threading.Event()
 
-    async def follow(*_: object) -> AsyncGenerator[list[Change]]:
+    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
         yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
 
     class View:
@@ -104,8 +104,8 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch:
         async with aclosing(feed.frames(Viewer(person_id, "", ""), uuid4(), 6, "en")) as stream:
             return (await anext(stream)).steps[0]
 
-    monkeypatch.setattr(feed, "follow", follow)
-    monkeypatch.setattr(feed, "ThreadView", View)
+    monkeypatch.setattr(feed, "subscribe", subscribe)
+    monkeypatch.setattr(feed, "ConversationView", View)
     monkeypatch.setattr(feed, "_shares", {})
     feed._share_of(1).spend(1_000)
     greedy = asyncio.create_task(first(1))
@@ -146,16 +146,16 @@ async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
     colours.program = (sys.executable, "-c", LATE, str(tmp_path / "now"))
     monkeypatch.setattr(code_module, "colours", colours)
     monkeypatch.setattr(feed, "COLOUR_SECONDS", 0)
-    monkeypatch.setattr(follow_module, "QUIET_SECONDS", 3_600.0)
-    conversation = await run_unit(Conversation.objects.create, owner=person, version=2, path_version=2)
+    monkeypatch.setattr(subscription_module, "HEARTBEAT_SECONDS", 3_600.0)
+    conversation = await run_unit(Conversation.objects.create, owner=person, revision=2, path_revision=2)
     message = await run_unit(
         Message.objects.create,
         conversation=conversation,
         position=1,
         role="assistant",
         text=f"```py\nx = '{uuid4()}'\n```\n",
-        added_version=1,
-        version=1,
+        added_revision=1,
+        revision=1,
     )
     await run_unit(Generation.objects.create, conversation=conversation, message=message, status="complete")
     try:

@@ -44,7 +44,7 @@ def deactivate(server: ServerProcess, email: str) -> None:
 
 
 async def is_revoked(connection: ClientConnection) -> None:
-    """By itself; within 5 s on a machine that is not busy (`sentinel.PERIOD` is 2 s)."""
+    """By itself; within 5 s on a machine that is not busy (`session_monitor.PERIOD` is 2 s)."""
     assert await close_code(connection, 60) == 4401
 
 
@@ -74,7 +74,7 @@ async def test_a_socket_whose_client_reads_but_never_acknowledges_is_closed(
     server: ServerProcess, email: str
 ) -> None:
     async with socket(server, uuid.uuid4(), await _log_in(server, email)) as connection:
-        await connection.send(json.dumps({"type": "hello", "version": 0}))
+        await connection.send(json.dumps({"type": "hello", "revision": 0}))
         await connection.send(prompt(server, "/demo long A long one"))
         for _ in range(32):
             await connection.recv()

@@ -106,7 +106,7 @@ async def close_code(connection: ClientConnection, seconds: float = 10) -> int:
 async def test_hello_then_send_streams_to_the_end(server: ServerProcess) -> None:
     cookies, conversation = await log_in(server), uuid.uuid4()
     async with socket(server, conversation, cookies) as connection:
-        await connection.send(json.dumps({"type": "hello", "version": "0"}))
+        await connection.send(json.dumps({"type": "hello", "revision": "0"}))
         await connection.send(prompt(server, "/demo fail"))
         seen = await until(connection, 'data-status="failed"')
     assert 'id="receipt"' in seen
@@ -146,10 +146,10 @@ BAD_FRAMES = [
     '{"type": "unknown"}',
     '{"type": ["send"]}',
     '{"type": "hello"}',
-    '{"type": "hello", "version": -1}',
-    '{"type": "hello", "version": 1.5}',
-    '{"type": "hello", "version": true}',
-    '{"type": "hello", "version": "' + "9" * 40 + '"}',
+    '{"type": "hello", "revision": -1}',
+    '{"type": "hello", "revision": 1.5}',
+    '{"type": "hello", "revision": true}',
+    '{"type": "hello", "revision": "' + "9" * 40 + '"}',
     '{"type": "ack", "frame": "x"}',
     '{"type": "stop"}',
     '{"type": "stop", "message": "not-a-uuid"}',
@@ -255,7 +255,7 @@ async def test_a_client_that_acknowledges_nothing_gets_a_bounded_number_of_frame
         socket(server, conversation, cookies) as reader,
     ):
         for connection in (silent, reader):
-            await connection.send(json.dumps({"type": "hello", "version": "0"}))
+            await connection.send(json.dumps({"type": "hello", "revision": "0"}))
         await reader.send(prompt(server, "A long one"))
         await until(reader, COMPLETE)
         received = 0
@@ -273,13 +273,13 @@ async def test_a_reply_longer_than_the_limit_for_frames_is_delivered_whole(serve
     cookies, conversation = await log_in(server), uuid.uuid4()
     async with socket(server, conversation, cookies) as connection:
         await connection.send(prompt(server, "/demo fail"))
-        await connection.send(json.dumps({"type": "hello", "version": "0"}))
+        await connection.send(json.dumps({"type": "hello", "revision": "0"}))
         await until(connection, 'data-status="failed"')
     change = "UPDATE chat_message SET text = ? WHERE conversation_id = ? AND role = 'assistant'"
     with closing(sqlite3.connect(server.data_dir / "steady.sqlite3")) as database, database:
         database.execute(change, ("word " * 300_000 + "the end", conversation.hex))
     async with socket(server, conversation, cookies) as connection:
-        await connection.send(json.dumps({"type": "hello", "version": "0"}))
+        await connection.send(json.dumps({"type": "hello", "revision": "0"}))
         assert len(await until(connection, "the end")) > 1024 * 1024
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
 from chat.transports import sse
 from chat.transports.feed import Frame
 from tests.servers import ServerProcess
@@ -43,7 +43,7 @@ async def answered(reader: socket.socket) -> bytes:
 async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: ServerProcess) -> None:
     cookies, conversation = await log_in(server), uuid.uuid4()
     async with open_socket(server, conversation, cookies) as connection:
-        await connection.send('{"type": "hello", "version": 0}')
+        await connection.send('{"type": "hello", "revision": 0}')
         await connection.send(prompt(server, "/demo fail"))
         await until(connection, 'data-status="failed"')
     with closing(sqlite3.connect(server.data_dir / "steady.sqlite3", timeout=20)) as database, database:
@@ -51,7 +51,7 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
     before = peak_mb(server)
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     request = (
-        f"GET /conversations/{conversation}/events/?version=0 HTTP/1.1\r\n"
+        f"GET /conversations/{conversation}/events/?revision=0 HTTP/1.1\r\n"
         f"Host: 127.0.0.1:{server.port}\r\nCookie: {cookie}\r\n\r\n"
     )
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
             readers.append(reader)
         answers += await asyncio.gather(*map(answered, readers[20:]))
         async with open_socket(server, uuid.uuid4(), cookies) as connection:  # behind all that was asked
-            await connection.send('{"type": "hello", "version": 0}')
+            await connection.send('{"type": "hello", "revision": 0}')
             await connection.send(prompt(server, "/demo fail"))
             await until(connection, 'data-status="failed"')
         growth = peak_mb(server) - before
@@ -79,8 +79,8 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
 
 async def test_a_response_ends_when_it_has_become_long(monkeypatch: pytest.MonkeyPatch) -> None:
     async def frames(*_: object) -> AsyncIterator[Frame]:
-        for version in range(1, 100):
-            yield Frame(["x" * 1000], version)
+        for revision in range(1, 100):
+            yield Frame(["x" * 1000], revision)
 
     monkeypatch.setattr(sse, "frames", frames)
     monkeypatch.setattr(sse, "RESPONSE_BYTES", 10_000)

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
-from chat.live.follow import PAGE_LENGTH
+from chat.live.subscription import PAGE_LENGTH
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
 from chat.rendering import dom, fragments
 
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.django_db
 
 
 def thread_of(person: User, length: int) -> Conversation:
-    conversation = Conversation.objects.create(owner=person, version=1, last_position=length)
+    conversation = Conversation.objects.create(owner=person, revision=1, last_position=length)
     Message.objects.bulk_create(
         Message(
             conversation=conversation,
             position=number,
             role=Role.USER,
             text=f"word{number}.",
-            added_version=1,
-            version=1,
+            added_revision=1,
+            revision=1,
         )
         for number in range(1, length + 1)
     )
@@ -38,13 +38,13 @@ def test_earlier_messages_are_a_page_of_their_own_without_scripts(person: User, 
     conversation = thread_of(person, PAGE_LENGTH + 10)
     client.force_login(person)
     latest = client.get(reverse("conversation", args=[conversation.pk]))
-    assert [m.position for m in latest.context["thread"]] == list(range(11, PAGE_LENGTH + 11))
+    assert [m.position for m in latest.context["shown_messages"]] == list(range(11, PAGE_LENGTH + 11))
     page = client.get(latest.context["earlier_url"])
     assert page.templates[0].name == "chat/page.html"
-    assert [m.position for m in page.context["thread"]] == list(range(1, 11))
+    assert [m.position for m in page.context["shown_messages"]] == list(range(1, 11))
     assert f'href="{reverse("conversation", args=[conversation.pk])}"' in page.content.decode()
     # A page with scripts takes the thread anew, whatever has changed.
-    assert '<input type="hidden" id="version" value="0">' in page.content.decode()
+    assert '<input type="hidden" id="revision" value="0">' in page.content.decode()
 
 
 def test_a_thread_of_one_page_has_no_earlier_one(person: User, client: Client) -> None:

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from chat.generation import readiness
 from chat.generation.readiness import Readiness
 from chat.generation.runner import runner
-from chat.live.sentinel import sentinel
+from chat.live.session_monitor import session_monitor
 from chat.models import Probe
 from chat.views import health
 
@@ -116,7 +116,7 @@ def test_a_loop_that_stands_still_is_told_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    loop = {"journal": runner.journal, "sessions": sentinel, "recovery": runner.recovery}[name]
+    loop = {"journal": runner.journal, "sessions": session_monitor, "recovery": runner.recovery}[name]
     caplog.set_level("INFO")
     monkeypatch.setattr(loop, "alive_at", time.monotonic() - 61)
     for _ in range(3):

@@ -114,13 +114,13 @@ def test_the_pages_of_a_german_with_large_numbers_hold_none_that_is_localised(
     client.force_login(person)
     client.cookies["django_language"] = "de"
     conversation = sent.message.conversation
-    type(conversation).objects.update(version=1_234_567)
-    pages = [reverse(name) for name in ("conversations", "settings", "self_test")]
+    type(conversation).objects.update(revision=1_234_567)
+    pages = [reverse(name) for name in ("conversations", "settings", "connection_check")]
     pages += [reverse("conversation", args=[conversation.pk]), reverse("conversations") + "?limit=1000"]
     htmls = {url: client.get(url).content.decode() for url in pages}
     with override("de"):
         htmls["fragment"] = fragments.message(Message.objects.get(pk=running.pk))
-        htmls["version"] = fragments.version(1_234_567)
+        htmls["revision"] = fragments.revision(1_234_567)
     assert "Antwortet" in htmls["fragment"]
     wrong = [
         (url, name, value)

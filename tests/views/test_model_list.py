@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from chat.actions.preferences import favour_model, set_preferences
 from chat.actions.send import send_message
 from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 
 pytestmark = pytest.mark.django_db
 NAMES = ["gpt-10", "gpt-4.1", "gpt-4", "o3", "GPT-5-mini"]
@@ -22,7 +22,7 @@ NAMES = ["gpt-10", "gpt-4.1", "gpt-4", "o3", "GPT-5-mini"]
 @pytest.fixture
 def models(settings: Settings) -> dict[str, ChatModel]:
     slugs = ("cellar", "attic", "demo")
-    settings.CHAT_ACCOUNTS = {slug: Account(slug, "openai_compatible", slug.title()) for slug in slugs}
+    settings.CHAT_ENDPOINTS = {slug: Endpoint(slug, "openai_compatible", slug.title()) for slug in slugs}
     settings.CHAT_DEFAULT_MODEL = ""
     cellar = ModelProvider.objects.create(slug="cellar", name="Cellar", position=1)
     attic = ModelProvider.objects.create(slug="attic", name="Attic", position=2)

@@ -67,14 +67,14 @@ def test_a_get_writes_nothing(client_and_chat: tuple[Client, Conversation], htmx
         assert answer.status_code < 400, address
         assert noted == [], address
     chat.refresh_from_db()
-    assert chat.seen_version == 0
+    assert chat.seen_revision == 0
 
 
 def test_what_was_seen_is_said_by_post(client_and_chat: tuple[Client, Conversation]) -> None:
     client, chat = client_and_chat
     own = reverse("conversation", args=[chat.pk])
     headers = {"HX-Current-URL": f"http://testserver{own}", "HX-Request": "true"}
-    for seen, expected in (("nonsense", 0), (str(chat.version + 1), 0), (str(chat.version), chat.version)):
+    for seen, expected in (("nonsense", 0), (str(chat.revision + 1), 0), (str(chat.revision), chat.revision)):
         client.post(reverse("conversations"), {"seen": seen}, headers=headers)
         chat.refresh_from_db()
-        assert chat.seen_version == expected
+        assert chat.seen_revision == expected

@@ -22,7 +22,7 @@ from pytest_django.fixtures import Settings
 from chat import sessions
 from chat.actions.first_admin import ensure_first_admin
 from chat.actions.login_link import login_token
-from chat.live.sentinel import allowed_of
+from chat.live.session_monitor import allowed_of
 from chat.models import User
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"

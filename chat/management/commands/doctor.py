@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from chat.diagnosis.findings import Finding
-from chat.diagnosis.inside import look_inside
-from chat.diagnosis.way import SILENCE_SECONDS, walk
+from chat.diagnosis.network_checks import SILENCE_SECONDS, walk
+from chat.diagnosis.server_checks import look_inside
 from chat.providers.registry import close_all
 
 

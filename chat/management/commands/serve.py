@@ -142,7 +142,7 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
 
 def _catalog_words(results: list[SyncResult]) -> str:
     """Which providers were found with how many models, and what is wrong with the others."""
-    names = {account.slug: account.name for account in settings.CHAT_ACCOUNTS.values()}
+    names = {endpoint.slug: endpoint.name for endpoint in settings.CHAT_ENDPOINTS.values()}
     found = [f"{names[result.slug]} {result.listed}" for result in results if not result.error]
     failed = [f"{names[result.slug]}: {result.error}" for result in results if result.error]
     return "\n".join([f"Models: {', '.join(found) or 'none'}.", *failed])

@@ -20,10 +20,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         slugs = options["providers"]
-        unknown = sorted(set(slugs) - set(settings.CHAT_ACCOUNTS))
+        unknown = sorted(set(slugs) - set(settings.CHAT_ENDPOINTS))
         if unknown:
             raise CommandError(
-                f"Not set up: {', '.join(unknown)}. Known are: {', '.join(settings.CHAT_ACCOUNTS)}."
+                f"Not set up: {', '.join(unknown)}. Known are: {', '.join(settings.CHAT_ENDPOINTS)}."
             )
         results = asyncio.run(_sync(slugs or None))
         for result in results:

@@ -1,6 +1,6 @@
 """One viewer's way through a conversation: a snapshot, then what changed, without a gap and nothing twice.
 
-The viewer says which version its page shows. Every look takes what changed since from the database and
+The viewer says which revision its page shows. Every look takes what changed since from the database and
 the output of running replies from their logs, each from the character where the viewer is. First
 connect, reconnect, another tab and another process are the same path. Pulled, not pushed: what happens
 while the viewer is busy is one larger change afterwards, and no queue can grow.
@@ -21,18 +21,18 @@ from django.db.models import Q, prefetch_related_objects
 
 from chat.access import InactiveError, NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
-from chat.live.changes import Change, Closed, Quiet, ReplyGrew, ReplyWaits, ThreadChanged
+from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew, ReplyWaits
 from chat.live.hub import hub
 from chat.live.pacing import Pacer
 from chat.live.process import process_name
-from chat.live.replica import replicas
+from chat.live.remote_log import remote_logs
 from chat.live.reply_log import ReplyLog, Segment, Waiting
-from chat.live.sentinel import Viewer, sentinel
+from chat.live.session_monitor import Viewer, session_monitor
 from chat.models import LIVE, Conversation, Message
 from chat.models.message import shown_with
 
 PAGE_LENGTH = 50  # messages that a page opens with
-QUIET_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 0.2  # a look at the database that takes longer holds nothing else up
 RETRY_SECONDS = 2.0  # until the next look after one that failed
 UNTIMELY_SECONDS, UNTIMELY_LOOKS = 0.05, 20
@@ -40,36 +40,36 @@ UNTIMELY_SECONDS, UNTIMELY_LOOKS = 0.05, 20
 logger = logging.getLogger(__name__)
 
 
-async def follow(viewer: Viewer, conversation_id: UUID, version: int) -> AsyncGenerator[list[Change]]:
+async def subscribe(viewer: Viewer, conversation_id: UUID, revision: int) -> AsyncGenerator[list[Change]]:
     """Yields what changed, at least each 15 s, with growing replies in pieces of the viewer's style; ends
     after `Closed`. An id that nobody has used yet is waited for. Close it (`aclosing`) to stop watching."""
     with ExitStack() as stack:
-        stack.enter_context(sentinel.guarding(viewer))
-        stack.enter_context(hub.watching(conversation_id, viewer.watcher))
-        thread = _Thread(viewer, conversation_id, version)
-        stack.callback(thread.close)
+        stack.enter_context(session_monitor.guarding(viewer))
+        stack.enter_context(hub.listening(conversation_id, viewer.listener))
+        subscription = _Subscription(viewer, conversation_id, revision)
+        stack.callback(subscription.close)
         spoke_at = time.monotonic()
         while True:
-            changes = await thread.changes()
+            changes = await subscription.changes()
             if changes:
                 yield changes
                 spoke_at = time.monotonic()
             if changes and isinstance(changes[-1], Closed):
                 return
-            quiet_at = spoke_at + QUIET_SECONDS
-            until = min((quiet_at, *thread.held_until()))
-            woken = await viewer.watcher.wait(until - time.monotonic())
-            if viewer.watcher.asked or (not woken and until == quiet_at):
-                viewer.watcher.asked = False
-                yield [Quiet()]
+            heartbeat_at = spoke_at + HEARTBEAT_SECONDS
+            until = min((heartbeat_at, *subscription.held_until()))
+            woken = await viewer.listener.wait(until - time.monotonic())
+            if viewer.listener.asked or (not woken and until == heartbeat_at):
+                viewer.listener.asked = False
+                yield [Heartbeat()]
                 spoke_at = time.monotonic()
 
 
-class _Thread:
-    """Where one viewer is: the version, and the position in each running reply."""
+class _Subscription:
+    """Where one viewer is: the revision, and the position in each running reply."""
 
-    def __init__(self, viewer: Viewer, conversation_id: UUID, version: int) -> None:
-        self.viewer, self.conversation_id, self.version = viewer, conversation_id, version
+    def __init__(self, viewer: Viewer, conversation_id: UUID, revision: int) -> None:
+        self.viewer, self.conversation_id, self.revision = viewer, conversation_id, revision
         self.first = True
         self.seen = False
         self.untimely = 0  # looks that were, one after the other
@@ -102,32 +102,32 @@ class _Thread:
     async def _looked(self) -> _Look | None:
         """What a look at the database found, if one is due and done. A slow one goes on by itself: the
         replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
-        watcher = self.viewer.watcher
+        listener = self.viewer.listener
         if self.looking is None:
-            if not watcher.structural:
+            if not listener.structural:
                 return None
-            watcher.structural = False
+            listener.structural = False
             self.looking = asyncio.create_task(
-                run_unit(_look, self.viewer.user_id, self.conversation_id, self.version, self.first)
+                run_unit(_look, self.viewer.user_id, self.conversation_id, self.revision, self.first)
             )
             await asyncio.wait([self.looking], timeout=LOOK_SECONDS)
             if not self.looking.done():
-                self.looking.add_done_callback(lambda _: watcher.wake())
+                self.looking.add_done_callback(lambda _: listener.wake())
         if not self.looking.done():
             return None
         looking, self.looking = self.looking, None
-        if watcher.structural:  # rung during the look, which may have been too early to see why
-            watcher.wake()
+        if listener.structural:  # rung during the look, which may have been too early to see why
+            listener.wake()
         try:
             found = looking.result()
         except DatabaseError as error:
             logger.warning("A conversation could not be read: %s", error)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, lambda: watcher.wake(structural=True))
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, lambda: listener.wake(structural=True))
             return None
         if found is None and self.seen:
             raise NotFoundError
         if found is not None and self._is_untimely(found):
-            asyncio.get_running_loop().call_later(UNTIMELY_SECONDS, lambda: watcher.wake(structural=True))
+            asyncio.get_running_loop().call_later(UNTIMELY_SECONDS, lambda: listener.wake(structural=True))
             return None
         return found
 
@@ -152,9 +152,9 @@ class _Thread:
 
     def _take(self, look: _Look) -> list[Change]:
         conversation, messages, whole = look
-        since, self.version = self.version, conversation.version
+        since, self.revision = self.revision, conversation.revision
         first, self.first, self.seen = self.first, False, True
-        if not (messages or whole or first or conversation.version > since):
+        if not (messages or whole or first or conversation.revision > since):
             return []
         if whole:
             self._drop(list(self.replies))
@@ -168,19 +168,19 @@ class _Thread:
             if reply is not None:
                 self.replies[message.pk] = reply
                 outputs[message.pk] = reply.news()
-        return [ThreadChanged(conversation, messages, outputs, since, whole)]
+        return [ConversationChanged(conversation, messages, outputs, since, whole)]
 
-    def _open(self, reply_id: UUID, owner: str) -> _Reply | None:
+    def _open(self, generation_id: UUID, owner: str) -> _Reply | None:
         if not owner:
             return None
         stack = ExitStack()  # closed with the reply
         if owner == process_name():
-            log = hub.logs.get(reply_id)
+            log = hub.logs.get(generation_id)
         else:
-            log = stack.enter_context(replicas.watching(reply_id))
+            log = stack.enter_context(remote_logs.watching(generation_id))
         if log is None:
             return None
-        stack.enter_context(hub.watching(reply_id, self.viewer.watcher))
+        stack.enter_context(hub.listening(generation_id, self.viewer.listener))
         return _Reply(log, stack, Pacer(self.viewer.style))
 
     def _drop(self, message_ids: list[UUID]) -> None:
@@ -209,7 +209,7 @@ class _Reply:
 
 
 class _Look(NamedTuple):
-    """The conversation, the messages that changed since the viewer's version (on the first look those that
+    """The conversation, the messages that changed since the viewer's revision (on the first look those that
     are running too), and whether they are to replace all that the viewer has."""
 
     conversation: Conversation
@@ -217,10 +217,10 @@ class _Look(NamedTuple):
     whole: bool
 
 
-def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Look | None:
+def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _Look | None:
     """None for an id that nobody has used yet. Raises `NotFoundError` for what is not this person's."""
     shown = messages_seen_by(user_id, conversation_id)
-    news = Q(version__gt=version)
+    news = Q(revision__gt=revision)
     if first:
         news |= Q(generation__status__in=LIVE)
     messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
@@ -230,10 +230,10 @@ def _look(user_id: int, conversation_id: UUID, version: int, first: bool) -> _Lo
         found = conversation_seen_by(user_id, conversation_id)
         if found is None:
             return None
-        # Asked again: of what changed meanwhile, this version says that the page has it.
+        # Asked again: of what changed meanwhile, this revision says that the page has it.
         messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
         conversation = messages[0].conversation if messages else found
-    whole = not conversation.path_version <= version <= conversation.version or len(messages) > PAGE_LENGTH
+    whole = not conversation.path_revision <= revision <= conversation.revision or len(messages) > PAGE_LENGTH
     if whole:
         messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
         conversation = messages[0].conversation if messages else conversation

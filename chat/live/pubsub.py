@@ -28,7 +28,7 @@ QUEUE_LENGTH = 1000  # outgoing hints; more are dropped, as a slow Redis would h
 INTEREST_SECONDS = 10.0  # how long a process goes on sharing a reply's output after being asked
 
 
-class Hints:
+class PubSub:
     def __init__(self) -> None:
         self.on_stop: Callable[[UUID], None] | None = None  # a reply of ours is to stop
         self._outbox: asyncio.Queue[tuple[str, str, dict[str, Any]]] | None = None
@@ -42,9 +42,9 @@ class Hints:
             return
         self._outbox = asyncio.Queue(QUEUE_LENGTH)
         hub.on_first = lambda topic: self._put("join", topic, {})
-        hub.on_last = self._last_watcher_left
+        hub.on_last = self._last_listener_left
         self._tasks = [
-            asyncio.create_task(work(), context=contextvars.Context(), name=f"hints-{work.__name__}")
+            asyncio.create_task(work(), context=contextvars.Context(), name=f"pubsub-{work.__name__}")
             for work in (self._run,)
         ]
 
@@ -62,39 +62,39 @@ class Hints:
         hub.wake_from_thread(conversation_id, structural=True)
         self._tell_from_thread(conversation_id, {"what": "changed"})
 
-    def stop_requested(self, reply_id: UUID) -> None:
+    def stop_requested(self, generation_id: UUID) -> None:
         """From any thread, after the commit: whoever produces this reply need not wait for its tick."""
         if hub.loop is not None and not hub.loop.is_closed():
-            hub.loop.call_soon_threadsafe(self._heard_stop, reply_id)
-        self._tell_from_thread(reply_id, {"what": "stop"})
+            hub.loop.call_soon_threadsafe(self._heard_stop, generation_id)
+        self._tell_from_thread(generation_id, {"what": "stop"})
 
-    def watch_reply(self, reply_id: UUID) -> None:
+    def request_output(self, generation_id: UUID) -> None:
         """On the loop: asks whoever produces this reply to share its output for a while."""
-        self._put("send", reply_id, {"what": "interest"})
+        self._put("send", generation_id, {"what": "interest"})
 
-    def is_shared(self, reply_id: UUID) -> bool:
+    def is_shared(self, generation_id: UUID) -> bool:
         """On the loop: whether another process asked for this reply's output lately."""
-        return self._interest.get(reply_id, 0.0) > time.monotonic()
+        return self._interest.get(generation_id, 0.0) > time.monotonic()
 
-    def share_output(self, reply_id: UUID, start: int, segments: list[Segment]) -> None:
+    def share_output(self, generation_id: UUID, start: int, segments: list[Segment]) -> None:
         """On the loop: sends output from character `start` on to the processes that watch the reply."""
-        self._put("send", reply_id, {"what": "output", "start": start, "segments": segments})
+        self._put("send", generation_id, {"what": "output", "start": start, "segments": segments})
 
-    def produce(self, reply_id: UUID) -> None:
+    def produce(self, generation_id: UUID) -> None:
         """On the loop: this process produces the reply from now on, and hears what concerns it."""
-        self._produced.add(reply_id)
-        self._put("join", reply_id, {})
+        self._produced.add(generation_id)
+        self._put("join", generation_id, {})
 
-    def _last_watcher_left(self, topic: UUID) -> None:
+    def _last_listener_left(self, topic: UUID) -> None:
         if topic not in self._produced:
             self._put("leave", topic, {})
 
-    def forget(self, reply_id: UUID) -> None:
+    def forget(self, generation_id: UUID) -> None:
         """On the loop: the reply ended."""
-        self._interest.pop(reply_id, None)
-        self._produced.discard(reply_id)
-        if not hub.is_watched(reply_id):
-            self._put("leave", reply_id, {})
+        self._interest.pop(generation_id, None)
+        self._produced.discard(generation_id)
+        if not hub.has_listeners(generation_id):
+            self._put("leave", generation_id, {})
 
     def _put(self, verb: str, topic: UUID, message: dict[str, Any]) -> None:
         if self._outbox is None:
@@ -102,7 +102,7 @@ class Hints:
         try:
             self._outbox.put_nowait((verb, f"topic.{topic.hex}", message))
         except asyncio.QueueFull:
-            logger.warning("Hints are dropped: the channel layer is slow or away.")
+            logger.warning("PubSub are dropped: the channel layer is slow or away.")
 
     def _tell_from_thread(self, topic: UUID, message: dict[str, Any]) -> None:
         if hub.loop is not None and not hub.loop.is_closed():
@@ -163,9 +163,9 @@ class Hints:
                 if log is not None and log.extend_from(message["start"], segments):
                     hub.wake(topic)
 
-    def _heard_stop(self, reply_id: UUID) -> None:
+    def _heard_stop(self, generation_id: UUID) -> None:
         if self.on_stop:
-            self.on_stop(reply_id)
+            self.on_stop(generation_id)
 
 
-hints = Hints()
+pubsub = PubSub()

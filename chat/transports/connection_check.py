@@ -1,4 +1,4 @@
-"""The two endpoints that the self-test tries the way with: a socket that echoes, a stream that ticks."""
+"""The two endpoints of the connection check: a socket that echoes, a stream that ticks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from chat.diagnosis.way import TICK_SECONDS, TICKS, is_token
+from chat.diagnosis.network_checks import TICK_SECONDS, TICKS, is_token
 from chat.transports.limits import RateLimit
 from chat.transports.sse import HEADERS, encoded
 
 ECHO_LENGTH = 100
 
 
-class SelfTestConsumer(AsyncWebsocketConsumer):
+class ConnectionCheckConsumer(AsyncWebsocketConsumer):
     """Says what it is told, if that is short."""
 
     channel_layer_alias = "none"  # as the chat's: a Redis that is away has its own finding
@@ -40,7 +40,7 @@ class SelfTestConsumer(AsyncWebsocketConsumer):
 async def ticks(request: HttpRequest) -> HttpResponseBase:
     """A few events, half a second apart, each with the server's time."""
     if not is_token(request.GET.get("token", "")):
-        return HttpResponse("The token has expired. Open the self-test again.", status=403)
+        return HttpResponse("The token has expired. Open the connection-check again.", status=403)
     return StreamingHttpResponse(_ticks(), content_type="text/event-stream", headers=HEADERS)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from chat.live.changes import Change, ReplyGrew, ReplyWaits, ThreadChanged
+from chat.live.changes import Change, ConversationChanged, ReplyGrew, ReplyWaits
 from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
@@ -20,7 +20,7 @@ from chat.rendering.growing import STEP, growing
 LIGHT = 8 * 1024  # characters that are rendered in a few ms
 
 
-class ThreadView:
+class ConversationView:
     """`style` is that of `live.pacing`: those of one style share what they see."""
 
     def __init__(self, style: str = "none") -> None:
@@ -34,7 +34,7 @@ class ThreadView:
         weight = 0
         for change in changes:
             match change:
-                case ThreadChanged():
+                case ConversationChanged():
                     pieces = [piece for output in change.outputs.values() for piece in output]
                     texts = [
                         *(message.text for message in change.messages),
@@ -59,8 +59,8 @@ class ThreadView:
         steps = _Steps()
         for change in changes:
             match change:
-                case ThreadChanged():
-                    self._thread_changed(change, steps)
+                case ConversationChanged():
+                    self._conversation_changed(change, steps)
                 case ReplyGrew(message_id, segments):
                     seen = self._growing[message_id]
                     seen.take(segments)
@@ -91,14 +91,14 @@ class ThreadView:
         self._ended = [seen for seen in self._ended if seen.growing.uncoloured]
         return steps.texts
 
-    def _thread_changed(self, change: ThreadChanged, steps: _Steps) -> None:
+    def _conversation_changed(self, change: ConversationChanged, steps: _Steps) -> None:
         if change.whole:
             self._growing.clear()
             self._ended.clear()
             self._plain.clear()
             swap = "innerHTML"
             for articles in _joined(self._article(message, change) for message in change.messages):
-                steps.add(fragments.partial(f"#{dom.THREAD}", swap, articles))
+                steps.add(fragments.partial(f"#{dom.MESSAGES}", swap, articles))
                 swap = "append"
             steps.add(fragments.earlier(change.conversation, change.messages))
         else:
@@ -109,7 +109,7 @@ class ThreadView:
         drops = not change.whole and any(message.position == marked for message in change.messages)
         steps.add(fragments.conversation_state(change.conversation, running, drops=drops))
 
-    def _message(self, message: Message, change: ThreadChanged, steps: _Steps) -> None:
+    def _message(self, message: Message, change: ConversationChanged, steps: _Steps) -> None:
         seen = None if message.is_live else self._growing.pop(message.pk, None)
         if seen and seen.growing.finish(message) and seen.growing.ended:
             seen.show(steps)
@@ -118,15 +118,15 @@ class ThreadView:
             if seen.growing.uncoloured:
                 self._ended.append(seen)
             return
-        if message.added_version > change.since:
-            steps.add(fragments.partial(f"#{dom.THREAD}", "append", self._article(message, change)))
+        if message.added_revision > change.since:
+            steps.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._article(message, change)))
         elif message.is_live:
             article = self._article(message, change)
             steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
         else:
             steps.add(self._stored(message, fragments.message_in_place))
 
-    def _article(self, message: Message, change: ThreadChanged) -> str:
+    def _article(self, message: Message, change: ConversationChanged) -> str:
         if not message.is_live:
             return self._stored(message, fragments.message)
         seen = _Seen(message, change.outputs.get(message.pk, []), self._style)

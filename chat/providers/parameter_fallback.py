@@ -20,16 +20,16 @@ type Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Concession:
-    """`complaint` is searched for in the provider's words; `concede` takes a body and returns one that
+class Fallback:
+    """`complaint` is searched for in the provider's words; `reduce` takes a body and returns one that
     asks for less, or the same body when there is nothing to give up."""
 
     complaint: re.Pattern[str]
-    concede: Callable[[Body], Body]
+    reduce: Callable[[Body], Body]
 
 
 def without(*path: str) -> Callable[[Body], Body]:
-    """A concession that drops the option at `path`, such as `without("reasoning", "summary")`."""
+    """A fallback that drops the option at `path`, such as `without("reasoning", "summary")`."""
 
     def drop(body: Body, path: Sequence[str] = path) -> Body:
         name, *rest = path
@@ -53,38 +53,38 @@ def ask_to_continue(body: Body) -> Body:
 
 
 GO_ON = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM's options for it
-CANNOT_GO_ON = Concession(
+CANNOT_GO_ON = Fallback(
     re.compile(r"(?i)prefill|continue_final_message|add_generation_prompt|end with a user"), ask_to_continue
 )
 
 
-class Negotiator:
-    """The concessions made to each model of one account so far."""
+class ParameterFallback:
+    """The fallbacks made to each model of one endpoint so far."""
 
-    def __init__(self, offered: Sequence[Concession]) -> None:
+    def __init__(self, offered: Sequence[Fallback]) -> None:
         self._offered = offered
-        self._made: defaultdict[str, list[Concession]] = defaultdict(list)
+        self._made: defaultdict[str, list[Fallback]] = defaultdict(list)
 
     async def send[T](self, model: str, body: Body, post: Callable[[Body], Awaitable[T]]) -> T:
         """`post(body)`, again with less as long as the provider complains about an option."""
-        for concession in self._made[model]:
-            body = concession.concede(body)
+        for fallback in self._made[model]:
+            body = fallback.reduce(body)
         while True:
             try:
                 return await post(body)
             except ContextLengthError:
                 raise
             except InvalidRequestError as error:
-                smaller = self._concede(model, body, error.detail)
+                smaller = self._reduced(model, body, error.detail)
                 if smaller is None:
                     raise
                 body = smaller
 
-    def _concede(self, model: str, body: Body, complaint: str) -> Body | None:
-        for concession in self._offered:
-            if concession not in self._made[model] and concession.complaint.search(complaint):
-                smaller = concession.concede(body)
+    def _reduced(self, model: str, body: Body, complaint: str) -> Body | None:
+        for fallback in self._offered:
+            if fallback not in self._made[model] and fallback.complaint.search(complaint):
+                smaller = fallback.reduce(body)
                 if smaller != body:
-                    self._made[model].append(concession)
+                    self._made[model].append(fallback)
                     return smaller
         return None

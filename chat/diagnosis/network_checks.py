@@ -13,18 +13,18 @@ from chat.diagnosis.findings import Finding, proxy_fault
 TOKEN_SECONDS = 300
 TICKS, TICK_SECONDS = 4, 0.5  # the stream of events: so many, so far apart
 SILENCE_SECONDS = 20.0  # longer than the heartbeat's 15 s: who survives this survives any pause in a reply
-_SALT = "chat.diagnosis.way"
+_SALT = "chat.diagnosis.network_checks"
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def new_token() -> str:
-    """Opens the self-test's two endpoints for some minutes; they tell nothing and change nothing."""
-    return signing.dumps("self-test", salt=_SALT)
+    """Opens the connection-check's two endpoints for some minutes; they tell nothing and change nothing."""
+    return signing.dumps("connection-check", salt=_SALT)
 
 
 def is_token(token: str) -> bool:
     try:
-        return bool(signing.loads(token, salt=_SALT, max_age=TOKEN_SECONDS) == "self-test")
+        return bool(signing.loads(token, salt=_SALT, max_age=TOKEN_SECONDS) == "connection-check")
     except signing.BadSignature:
         return False
 
@@ -51,7 +51,7 @@ async def _reached(http: aiohttp.ClientSession, url: str) -> Finding:
 
 async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list[Finding]:
     """A socket opens, echoes, and outlives a silence."""
-    address = f"{url.replace('http', 'ws', 1)}/ws/self-test/?token={new_token()}"
+    address = f"{url.replace('http', 'ws', 1)}/ws/connection-check/?token={new_token()}"
     try:
         socket = await http.ws_connect(address, headers={"Origin": url}, autoping=False)
     except _LOST as error:
@@ -81,7 +81,7 @@ async def _events(http: aiohttp.ClientSession, url: str) -> Finding:
     """Events come one by one, not all at the end."""
     came: list[float] = []
     try:
-        async with http.get(f"{url}/self-test/events/?token={new_token()}") as answer:
+        async with http.get(f"{url}/connection-check/events/?token={new_token()}") as answer:
             async for line in answer.content:
                 if line.startswith(b"data:"):
                     came.append(time.monotonic())

@@ -1,7 +1,7 @@
 """The watch over everything that is open in this process: one look each two seconds, for all at once.
 
 It holds two promises. Who lost the right to look is cut off within 5 s: a session that ended, a changed
-password, a deactivated person. And who missed a hint is woken all the same: the versions of all watched
+password, a deactivated person. And who missed a hint is woken all the same: the revisions of all watched
 conversations are compared with the database, so every hint may be lost.
 """
 
@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from chat.backends.patience import limited
 from chat.database import run_unit_on
-from chat.live.hub import Watcher, hub
+from chat.live.hub import Listener, hub
 from chat.models import Conversation, User
 
 logger = logging.getLogger(__name__)
@@ -46,13 +46,13 @@ class Viewer:
     session_key: str
     session_hash: str
     style: str = "instant"
-    watcher: Watcher = field(default_factory=Watcher)
+    listener: Listener = field(default_factory=Listener)
     closed: str = ""
     on_close: Callable[[], None] | None = None
 
     def close(self, reason: str) -> None:
         self.closed = self.closed or reason
-        self.watcher.wake(structural=True)
+        self.listener.wake(structural=True)
         if self.on_close:
             self.on_close()
 
@@ -61,12 +61,12 @@ class Viewer:
         return self.user_id, self.session_key, self.session_hash
 
 
-class Sentinel:
+class SessionMonitor:
     def __init__(self) -> None:
         self._viewers: Counter[Viewer] = Counter()
         # Not the threads of all units, which may all be waiting for a database that does not answer.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sentinel")
-        self._versions: dict[UUID, int] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session_monitor")
+        self._revisions: dict[UUID, int] = {}
         self._dismissing = False
         self._task: asyncio.Task[None] | None = None
         self.alive_at: float | None = None  # monotonic time of the last look that worked
@@ -74,7 +74,7 @@ class Sentinel:
     def start(self) -> None:
         self.alive_at = time.monotonic()
         self._dismissing = False
-        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="sentinel")
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="session_monitor")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -135,11 +135,11 @@ class Sentinel:
                     viewer.close("revoked")
         topics = hub.topics
         if topics:
-            versions = await run_unit_on(self._thread, limited(LOOK_SECONDS, _versions), topics)
+            revisions = await run_unit_on(self._thread, limited(LOOK_SECONDS, _revisions), topics)
             for topic in topics:
-                if self._versions.get(topic) != versions.get(topic):
+                if self._revisions.get(topic) != revisions.get(topic):
                     hub.wake(topic, structural=True)
-            self._versions = versions
+            self._revisions = revisions
 
 
 def allowed_of(
@@ -166,12 +166,12 @@ def allowed_of(
     return {claim for claim in claims if claim[1] in keys and claim[2] in hashes.get(claim[0], ())}
 
 
-def _versions(ids: Collection[UUID]) -> dict[UUID, int]:
-    """The versions of the kept conversations among these ids."""
-    versions: dict[UUID, int] = {}
+def _revisions(ids: Collection[UUID]) -> dict[UUID, int]:
+    """The revisions of the kept conversations among these ids."""
+    revisions: dict[UUID, int] = {}
     for chunk in _chunks(ids):
-        versions.update(Conversation.objects.kept().filter(pk__in=chunk).values_list("pk", "version"))
-    return versions
+        revisions.update(Conversation.objects.kept().filter(pk__in=chunk).values_list("pk", "revision"))
+    return revisions
 
 
 def _chunks[T](values: Collection[T]) -> Iterator[list[T]]:
@@ -180,4 +180,4 @@ def _chunks[T](values: Collection[T]) -> Iterator[list[T]]:
         yield unique[first : first + _CHUNK]
 
 
-sentinel = Sentinel()
+session_monitor = SessionMonitor()

@@ -13,7 +13,7 @@ function tell(kind, ok) {
 
 function trySocket() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/ws/self-test/?token=${token}`);
+  const socket = new WebSocket(`${scheme}://${location.host}/ws/connection-check/?token=${token}`);
   const soon = setTimeout(() => socket.close(), 10_000);
   socket.onopen = () => socket.send("echo");
   socket.onmessage = () => {
@@ -27,7 +27,7 @@ function trySocket() {
 async function tryEvents() {
   const came = [];
   try {
-    const answer = await fetch(`/self-test/events/?token=${token}`);
+    const answer = await fetch(`/connection-check/events/?token=${token}`);
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       for (const found of part.value.matchAll(/^data: ([\d.]+)/gm)) {

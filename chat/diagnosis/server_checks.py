@@ -93,7 +93,7 @@ async def _redis() -> Finding:
 
 async def _providers() -> list[Finding]:
     results = await ask_providers()
-    names = {account.slug: account.name for account in settings.CHAT_ACCOUNTS.values()}
+    names = {endpoint.slug: endpoint.name for endpoint in settings.CHAT_ENDPOINTS.values()}
     if not results:
         fix = "Set the key of one, such as OPENAI_API_KEY, or OLLAMA_URL: docs/settings.md."
         return [Finding("Providers", False, "No model provider is set up.", fix)]

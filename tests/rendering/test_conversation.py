@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from chat.live.changes import ReplyGrew, ThreadChanged
+from chat.live.changes import ConversationChanged, ReplyGrew
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import dom, fragments
 from chat.rendering import growing as growing_module
+from chat.rendering.conversation import ConversationView
 from chat.rendering.incremental import IncrementalRenderer
-from chat.rendering.thread import ThreadView
 from tests.faults.dom import parse, swap
 from tests.rendering.chromium import chromium, reply_page
 from tests.rendering.documents import answers
@@ -32,7 +32,7 @@ FLUSHES = [
 WHOLE = "".join(segment.text for flush in FLUSHES for segment in flush if segment.kind == "text")
 PLACES = "".join(
     f'<div id="{name}"></div>'
-    for name in (dom.VERSION, dom.LIVE_STATUS, dom.COMPOSER_ACTION, dom.TITLE, dom.EARLIER)
+    for name in (dom.REVISION, dom.LIVE_STATUS, dom.COMPOSER_ACTION, dom.TITLE, dom.EARLIER)
 )
 
 
@@ -41,15 +41,15 @@ class Talk:
     """A conversation whose replies are under way, as one viewer's view of it is told."""
 
     conversation: Conversation
-    view: ThreadView
+    view: ConversationView
 
     def reply(self) -> Message:
         message = Message.objects.create(
             conversation=self.conversation,
             position=self.conversation.messages.count() + 1,
             role="assistant",
-            added_version=1,
-            version=1,
+            added_revision=1,
+            revision=1,
         )
         Generation.objects.create(
             conversation=self.conversation, message=message, model_label="demo", status="running"
@@ -57,7 +57,7 @@ class Talk:
         return message
 
     def opens(self, *messages: Message) -> list[str]:
-        return self.view.render([ThreadChanged(self.conversation, list(messages), {}, 0, whole=True)])
+        return self.view.render([ConversationChanged(self.conversation, list(messages), {}, 0, whole=True)])
 
     def grows(self, message: Message, flush: list[Segment]) -> list[str]:
         return self.view.render([ReplyGrew(message.pk, flush)])
@@ -67,12 +67,12 @@ class Talk:
         Generation.objects.filter(message=message).update(status="complete")
         message.generation.refresh_from_db()
         message.save()
-        return self.view.render([ThreadChanged(self.conversation, [message], {}, 1, whole=False)])
+        return self.view.render([ConversationChanged(self.conversation, [message], {}, 1, whole=False)])
 
 
 @pytest.fixture
 def talk(person: User) -> Talk:
-    return Talk(Conversation.objects.create(owner=person, version=2), ThreadView())
+    return Talk(Conversation.objects.create(owner=person, revision=2), ConversationView())
 
 
 def test_each_call_is_one_text_and_its_swaps_end_as_the_fresh_page(talk: Talk) -> None:
@@ -80,7 +80,7 @@ def test_each_call_is_one_text_and_its_swaps_end_as_the_fresh_page(talk: Talk) -
     texts = [talk.opens(message), *(talk.grows(message, flush) for flush in FLUSHES)]
     texts.append(talk.ends(message, WHOLE + " of it", "I wonder why"))
     assert [len(steps) for steps in texts] == [1] * len(texts)
-    page = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+    page = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
     for (text,) in texts:
         swap(page, text)
     assert page.get("article").canonical() == parse(fragments.message(message)).get("article").canonical()
@@ -135,7 +135,11 @@ def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None
     talk.grows(message, [Segment("text", "So")])
     (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
     (opened,) = talk.view.render(
-        [ThreadChanged(talk.conversation, [message], {message.pk: [Segment("text", "So")]}, 0, whole=True)]
+        [
+            ConversationChanged(
+                talk.conversation, [message], {message.pk: [Segment("text", "So")]}, 0, whole=True
+            )
+        ]
     )
     title = f'<summary id="{dom.reasoning_title(message.pk)}">Thoughts</summary>'
     assert title in thinking
@@ -146,13 +150,13 @@ def test_a_page_opened_in_mid_thought_says_what_the_streamed_one_says(talk: Talk
     message = talk.reply()
     thought, word = [Segment("reasoning", "hm")], [Segment("text", "so")]
     for segments, title in ((thought, "Thinking…"), (thought + word, "Thoughts")):
-        streamed = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+        streamed = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
         for text in [*talk.opens(message), *talk.grows(message, segments)]:
             swap(streamed, text)
-        opened = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+        opened = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
         outputs = {message.pk: segments}
-        change = ThreadChanged(talk.conversation, [message], outputs, 0, whole=True)
-        for text in ThreadView().render([change]):
+        change = ConversationChanged(talk.conversation, [message], outputs, 0, whole=True)
+        for text in ConversationView().render([change]):
             swap(opened, text)
         for page in (streamed, opened):
             assert f">{title}<" in page.get(f"#{dom.reasoning_title(message.pk)}").html()
@@ -207,16 +211,16 @@ def test_footnotes_of_two_messages_lead_each_to_its_own_streamed_as_stored(talk:
             texts += talk.grows(message, [Segment("text", text[at : at + 7])])
     for message in messages:
         texts += talk.ends(message, text)
-    page = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
+    page = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
     for one in texts:
         swap(page, one)
-    bodies = [page.get(f"#{dom.body(message.pk)}").html() for message in messages]
+    render_cache = [page.get(f"#{dom.body(message.pk)}").html() for message in messages]
     stored = [
         parse(fragments.message(message)).get(f"#{dom.body(message.pk)}").html() for message in messages
     ]
-    assert bodies == stored
-    assert [note_links(body) for body in bodies] == [note_ids(body) for body in bodies]
-    assert note_ids(bodies[0]).isdisjoint(note_ids(bodies[1]))
+    assert render_cache == stored
+    assert [note_links(body) for body in render_cache] == [note_ids(body) for body in render_cache]
+    assert note_ids(render_cache[0]).isdisjoint(note_ids(render_cache[1]))
 
 
 def note_links(html: str) -> set[str]:
@@ -237,26 +241,26 @@ def test_much_text_takes_long_and_code_does_not(talk: Talk) -> None:
     assert not talk.view.takes_long([ReplyGrew(other.pk, [Segment("text", "Hello")])])
     assert talk.view.takes_long([ReplyGrew(other.pk, [Segment("reasoning", "hm " * 3_000)])])
     message.text = "```py\nx = 1\ny = 2\n```"
-    assert not talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
+    assert not talk.view.takes_long([ConversationChanged(talk.conversation, [message], {}, 1, whole=False)])
     message.text *= 1_000
-    assert talk.view.takes_long([ThreadChanged(talk.conversation, [message], {}, 1, whole=False)])
+    assert talk.view.takes_long([ConversationChanged(talk.conversation, [message], {}, 1, whole=False)])
 
 
 def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(talk: Talk) -> None:
     for _ in range(3):
         talk.reply()
     Generation.objects.update(status="complete")
-    page, fresh = (parse(f'<div id="{dom.THREAD}"></div>{PLACES}') for _ in range(2))
+    page, fresh = (parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}') for _ in range(2))
     for text in talk.opens(*Message.objects.shown()):
         swap(page, text)
     Conversation.objects.update(sent_from=2)
     messages = list(Message.objects.shown())
     conversation = messages[0].conversation
-    (news,) = talk.view.render([ThreadChanged(conversation, messages[1:2], {}, 2, whole=False)])
+    (news,) = talk.view.render([ConversationChanged(conversation, messages[1:2], {}, 2, whole=False)])
     swap(page, news)
-    (opened,) = ThreadView().render([ThreadChanged(conversation, messages, {}, 0, whole=True)])
+    (opened,) = ConversationView().render([ConversationChanged(conversation, messages, {}, 0, whole=True)])
     swap(fresh, opened)
-    assert page.get(f"#{dom.THREAD}").canonical() == fresh.get(f"#{dom.THREAD}").canonical()
+    assert page.get(f"#{dom.MESSAGES}").canonical() == fresh.get(f"#{dom.MESSAGES}").canonical()
     assert opened.count('role="note"') == 1
     second = opened.index(dom.message(messages[1].pk))
     assert second < opened.index('role="note"') < opened.index(dom.message(messages[2].pk))
@@ -277,9 +281,9 @@ def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(
 
     monkeypatch.setattr(growing_module, "IncrementalRenderer", Counted)
     message = talk.reply()
-    views = [talk.view, *(ThreadView() for _ in range(9))]
-    pages = [parse(f'<div id="{dom.THREAD}"></div>{PLACES}') for _ in views]
-    whole = [ThreadChanged(talk.conversation, [message], {}, 0, whole=True)]
+    views = [talk.view, *(ConversationView() for _ in range(9))]
+    pages = [parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}') for _ in views]
+    whole = [ConversationChanged(talk.conversation, [message], {}, 0, whole=True)]
     for view, page in zip(views, pages, strict=True):
         for text in view.render(whole):
             swap(page, text)
@@ -292,9 +296,9 @@ def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(
         missed = [segment for flush in FLUSHES[late:] for segment in flush]
         for text in views[late - 1].render([ReplyGrew(message.pk, missed)]):
             swap(pages[late - 1], text)
-    joined = parse(f'<div id="{dom.THREAD}"></div>{PLACES}')
-    change = ThreadChanged(talk.conversation, [message], {message.pk: output}, 0, whole=True)
-    for text in ThreadView().render([change]):
+    joined = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
+    change = ConversationChanged(talk.conversation, [message], {message.pk: output}, 0, whole=True)
+    for text in ConversationView().render([change]):
         swap(joined, text)
     assert len(made) == 1
     for page in pages:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from tests.servers import ServerProcess
 
 
-class Door:
+class Proxy:
     """Each connection goes to a random process that listens. `freeze` lets nothing through any more and
     tells nobody, as a laptop that was closed."""
 
@@ -60,9 +60,9 @@ class Door:
 
 
 @asynccontextmanager
-async def door(processes: list[ServerProcess]) -> AsyncIterator[Door]:
+async def door(processes: list[ServerProcess]) -> AsyncIterator[Proxy]:
     """Open while the block runs."""
-    it = Door(processes)
+    it = Proxy(processes)
     server = await asyncio.start_server(it._enter, "127.0.0.1", 0)
     it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

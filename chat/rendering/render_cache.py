@@ -14,7 +14,7 @@ from chat.rendering.colours import missing, pass_on
 from chat.rendering.markdown import render_markdown
 
 
-class Bodies:
+class RenderCache:
     """Rendered texts by (language, text, prefix of ids), the last used ones, up to `size` bytes in all. For
     any thread."""
 
@@ -49,4 +49,4 @@ class Bodies:
         return self._used
 
 
-bodies = Bodies(32 * 1024 * 1024)
+render_cache = RenderCache(32 * 1024 * 1024)

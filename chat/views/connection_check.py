@@ -1,4 +1,4 @@
-"""The self-test's page, for administrators."""
+"""The connection-check's page, for administrators."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from chat.diagnosis.findings import PROXY_FIXES
-from chat.diagnosis.inside import look_inside
-from chat.diagnosis.way import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
+from chat.diagnosis.network_checks import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
+from chat.diagnosis.server_checks import look_inside
 from chat.views.answers import PersonRequest, for_people, not_found
 
 
 @never_cache
 @require_safe
 @for_people
-def self_test(request: PersonRequest) -> HttpResponseBase:
+def connection_check(request: PersonRequest) -> HttpResponseBase:
     """What the server finds, and a script that tries the way from this very browser to it."""
     if not request.user.is_superuser:
         return not_found(request, "")
@@ -28,4 +28,4 @@ def self_test(request: PersonRequest) -> HttpResponseBase:
         "least_spread": int((TICKS - 1) * TICK_SECONDS * 500),  # milliseconds, half of what is expected
         "proxy_fixes": PROXY_FIXES,
     }
-    return render(request, "self_test.html", context)
+    return render(request, "connection_check.html", context)

@@ -11,13 +11,13 @@ import pytest
 
 from chat.database import run_unit
 from chat.generation.lease import end
-from chat.live import follow as follow_module
-from chat.live.changes import Closed, ReplyGrew, ThreadChanged
-from chat.live.follow import follow
+from chat.live import subscription as subscription_module
+from chat.live.changes import Closed, ConversationChanged, ReplyGrew
 from chat.live.hub import hub
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
-from chat.live.sentinel import Viewer
+from chat.live.session_monitor import Viewer
+from chat.live.subscription import subscribe
 from chat.models import Conversation, Status, User
 from tests.generation.rows import a_reply
 
@@ -29,14 +29,14 @@ async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
 ) -> None:
     reply = await run_unit(a_reply, person)
     viewer = Viewer(person.pk, "key", "hash")
-    async with aclosing(follow(viewer, reply.conversation_id, 0)) as changes:
+    async with aclosing(subscribe(viewer, reply.conversation_id, 0)) as changes:
         coming = asyncio.ensure_future(anext(changes))
         await asyncio.wait([coming], timeout=0.2)
         assert not coming.done()
         log = ReplyLog([Segment("text", "Be")])
         monkeypatch.setitem(hub.logs, reply.pk, log)
         (change,) = await coming
-        assert isinstance(change, ThreadChanged)
+        assert isinstance(change, ConversationChanged)
         assert change.outputs == {reply.message_id: [Segment("text", "Be")]}
         log.append("text", "cause")
         hub.wake(reply.pk)
@@ -45,20 +45,20 @@ async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
 
 async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User) -> None:
     reply = await run_unit(a_reply, person)
-    async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
         (change,) = await asyncio.wait_for(anext(changes), 10)
-    assert isinstance(change, ThreadChanged)
+    assert isinstance(change, ConversationChanged)
     assert [message.pk for message in change.messages][-1] == reply.message_id
 
 
 async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_is_gone(person: User) -> None:
     reply = await run_unit(a_reply, person)
     viewer = Viewer(person.pk, "key", "hash")
-    async with aclosing(follow(viewer, reply.conversation_id, 0)) as changes:
+    async with aclosing(subscribe(viewer, reply.conversation_id, 0)) as changes:
         await asyncio.wait_for(anext(changes), 10)
         person.is_active = False
         await run_unit(person.save)
-        viewer.watcher.wake(structural=True)
+        viewer.listener.wake(structural=True)
         assert await anext(changes) == [Closed("revoked")]
 
 
@@ -69,7 +69,7 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
     log = ReplyLog()
     monkeypatch.setitem(hub.logs, reply.pk, log)
     has_read, may_return = threading.Event(), threading.Event()
-    look = follow_module._look
+    look = subscription_module._look
 
     def slow_look(*args: Any) -> Any:
         found = look(*args)
@@ -80,12 +80,12 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
     def rename(title: str) -> None:
         chat = Conversation.objects.get(pk=reply.conversation_id)
         chat.title = title
-        chat.next_version()
+        chat.next_revision()
         chat.save()
 
-    async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
         await anext(changes)
-        monkeypatch.setattr(follow_module, "_look", slow_look)
+        monkeypatch.setattr(subscription_module, "_look", slow_look)
         await run_unit(rename, "first")
         hub.wake(reply.conversation_id, structural=True)
         coming = asyncio.ensure_future(anext(changes))
@@ -100,7 +100,7 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
         may_return.set()
         (first,) = await coming
         (second,) = await asyncio.wait_for(anext(changes), 5)
-    assert isinstance(first, ThreadChanged) and isinstance(second, ThreadChanged)
+    assert isinstance(first, ConversationChanged) and isinstance(second, ConversationChanged)
     assert (first.conversation.title, second.conversation.title) == ("first", "second")
 
 
@@ -109,11 +109,11 @@ async def test_a_reply_leaves_nothing_behind_in_who_watched_it(
 ) -> None:
     reply = await run_unit(a_reply, person)
     monkeypatch.setitem(hub.logs, reply.pk, ReplyLog())
-    async with aclosing(follow(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
         await anext(changes)
-        assert hub.is_watched(reply.pk)
+        assert hub.has_listeners(reply.pk)
         await run_unit(end, reply.pk, process_name(), Status.COMPLETE, [])
         hub.wake(reply.conversation_id, structural=True)
         await anext(changes)
-        assert not hub.is_watched(reply.pk)
-    assert not hub.is_watched(reply.conversation_id)
+        assert not hub.has_listeners(reply.pk)
+    assert not hub.has_listeners(reply.conversation_id)
