@@ -1,3 +1,3 @@
-"""Every write that a person can cause. An action authorises through `chat.access`, writes one
-transaction, and tells the world on its commit. It takes and returns values and models, never requests,
-frames or HTML. What it refuses it refuses with an `ActionError`, before anything is written."""
+"""Every write that a user can cause. An action checks access through `chat.access`, writes in one transaction
+and publishes the change after the commit. It takes and returns values and models, never requests, frames or
+HTML. It raises an `ActionError` to refuse a request, before it writes anything."""

@@ -1,7 +1,7 @@
-"""Fills the catalog from the providers' own lists of models.
+"""Fills the catalog from the model lists of the providers.
 
-What stands is an administrator's: a sync fills what is empty, adds what is new and says what is gone, and
-never changes a name, price, limit or switch that is there.
+Existing values belong to an administrator. A sync fills empty fields, adds new models and marks models that
+are no longer listed. It never changes an existing name, price, limit or switch.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _PROBE_SECONDS = 0.5
 _ABILITIES = ("takes_images", "reasons")
 _PRICES = ("input_price", "cached_input_price", "output_price")
 _FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
-# The demo answers until there is something better: it comes last, and is chosen by nobody's default then.
+# The demo is used until a real provider is configured. It sorts last, so it is nobody's default after that.
 _DEMO_POSITION = 1000
-# These list every model they ever had. Others, and gateways, list what their administrator put there.
+# These providers list every model they ever had. Other providers and gateways list what their administrator
+# chose.
 _LONG_LISTS = {
     "openai": "api.openai.com",
     "anthropic": "api.anthropic.com",
@@ -44,9 +45,9 @@ _LONG_LISTS = {
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What came of one provider: how many models it lists and how many of them are new, with a `remark` on
-    what of its list cannot be used; or why it could not be asked, in words for people, and the provider's own
-    sentence (`detail`)."""
+    """The result for one provider: the number of listed models, the number of new ones, and a `remark` about
+    list entries that cannot be used. For a provider that could not be asked: the reason for people, and the
+    provider's own sentence (`detail`)."""
 
     slug: str
     listed: int = 0
@@ -57,9 +58,9 @@ class SyncResult:
 
 
 async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]:
-    """Asks the endpoints named by `slugs`, else all of them, side by side, and stores what they list. A
-    failing one harms no other, whatever it raises. An Ollama that does not run is no failure, and gives no
-    result. Raises DatabaseError, once all were asked."""
+    """Asks the endpoints named by `slugs`, or all of them, at the same time, and stores their lists. A
+    failing endpoint does not affect the others, whatever it raises. An Ollama that does not run is not a
+    failure and gives no result. Raises DatabaseError after all endpoints were asked."""
     endpoints = [
         endpoint for endpoint in settings.CHAT_ENDPOINTS.values() if slugs is None or endpoint.slug in slugs
     ]
@@ -71,7 +72,7 @@ async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]
 
 
 async def ask_providers() -> list[SyncResult]:
-    """What `sync_catalog` would find, of which nothing is stored."""
+    """Returns what `sync_catalog` would find, and stores nothing."""
     answers = await asyncio.gather(*map(_answer, settings.CHAT_ENDPOINTS.values()))
     results = []
     for endpoint, answer in zip(settings.CHAT_ENDPOINTS.values(), answers, strict=True):
@@ -98,7 +99,7 @@ async def _sync(endpoint: Endpoint) -> SyncResult | None:
 
 
 async def _answer(endpoint: Endpoint) -> list[ModelInfo] | ProviderError | None:
-    """The list of one endpoint, or why there is none; None for an Ollama that does not run."""
+    """Returns the list of one endpoint, or the error; None for an Ollama that does not run."""
     if endpoint.slug == "ollama" and not await _listens(endpoint.base_url or ""):
         return None
     try:
@@ -110,13 +111,13 @@ async def _answer(endpoint: Endpoint) -> list[ModelInfo] | ProviderError | None:
     except ProviderError as error:
         logger.warning("Cannot list the models of %s: %s (%s)", endpoint.name, error, error.detail)
         return error
-    except Exception as error:  # an adapter's fault must not end what serves everybody
+    except Exception as error:  # a defect in one adapter must not end the loop for all
         logger.exception("Asking %s for its models broke.", endpoint.name)
         return ProviderError(detail=f"{type(error).__name__}: {error}")
 
 
 async def _listens(url: str) -> bool:
-    """Whether anything answers there: cheaper than importing an SDK to find out."""
+    """Returns whether a server accepts connections at `url`. This is cheaper than importing an SDK."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
@@ -130,7 +131,7 @@ async def _listens(url: str) -> bool:
 
 
 def store_models(endpoint: Endpoint, infos: Iterable[ModelInfo]) -> SyncResult:
-    """Brings the catalog in line with the list of one endpoint, in one transaction."""
+    """Updates the catalog from the list of one endpoint, in one transaction."""
     infos = list(infos)
     listed, remark = _by_name(infos), _remarks(infos)
     wanted = worth_enabling(listed) if _lists_all_it_ever_had(endpoint) else set(listed)
@@ -150,7 +151,7 @@ def store_models(endpoint: Endpoint, infos: Iterable[ModelInfo]) -> SyncResult:
                 _fill(model, listed[name])
                 model.listed_at = now
                 model.available = True
-            elif model.listed_at is not None:  # One that was added by hand was never listed: it stays.
+            elif model.listed_at is not None:  # Models added by hand were never listed. They stay.
                 model.available = False
         ChatModel.objects.bulk_update(known.values(), [*_FILLED, "listed_at", "available"])
     return SyncResult(endpoint.slug, listed=len(listed), added=len(added), remark=remark)
@@ -161,7 +162,7 @@ def _by_name(infos: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
 
 
 def _remarks(infos: Iterable[ModelInfo]) -> str:
-    """What of a list cannot be used, as far as there is room for it."""
+    """Describes the list entries that cannot be used, as far as there is space for it."""
     words = " ".join(info.remark for info in infos if info.remark)
     return words if len(words) <= DETAIL_LENGTH else f"{words[: DETAIL_LENGTH - 1]}…"
 
@@ -173,8 +174,8 @@ def _lists_all_it_ever_had(endpoint: Endpoint) -> bool:
 
 
 def worth_enabling(names: Iterable[str]) -> set[str]:
-    """Of a provider's long list, what people will want: the newest of each line of models, unless the
-    whole line is two major versions behind; no previews, and no dated snapshot beside its plain name."""
+    """Selects the useful models of a long list: the newest of each model line, unless the whole line is two
+    major versions behind; no previews, and no dated snapshot if the plain name is listed too."""
     names = set(names)
     newest_of_line: dict[str, tuple[int, ...]] = {}
     newest_of_family: dict[str, int] = {}
@@ -193,17 +194,19 @@ def worth_enabling(names: Iterable[str]) -> set[str]:
 
 
 def _family(name: str) -> str:
-    """`gpt`, `o`, `claude`, `gemini`: the letters at the front."""
+    """Returns the letters at the front: `gpt`, `o`, `claude`, `gemini`."""
     return re.sub(r"[^a-z].*", "", name.lower())
 
 
 def _line(name: str) -> str:
-    """A family's words without the version: `claude haiku` for claude-3-5-haiku-20241022, `gpt mini`."""
+    """Returns the words of a name without its version: `claude haiku` for claude-3-5-haiku-20241022, `gpt
+    mini`."""
     return " ".join([_family(name), *re.findall(r"(?<=-)[a-z]+(?![^-])", name.lower())])
 
 
 def _version(name: str) -> tuple[int, ...]:
-    """(4, 5) for claude-opus-4-5-20251101, (5, 1) for gpt-5.1-mini, () without one."""
+    """Returns (4, 5) for claude-opus-4-5-20251101, (5, 1) for gpt-5.1-mini, () for a name without a
+    version."""
     found = re.search(r"\d+(?:[.-]\d+)*", _without_date(name))
     return tuple(int(number) for number in re.findall(r"\d+", found[0])) if found else ()
 
@@ -227,13 +230,14 @@ def _fill(model: ChatModel, info: ModelInfo) -> None:
 
 
 def _known(info: ModelInfo, field: str) -> object:
-    """None where the list does not say: of an ability it only says "yes"."""
+    """Returns the listed value, or None if the list does not say. For an ability a list only ever says
+    "yes"."""
     value: object = getattr(info, field)
     return value or None if field in _ABILITIES else value
 
 
 def _new(endpoint: Endpoint) -> dict[str, object]:
-    """What the row of a provider begins with."""
+    """Returns the first values of a provider's row."""
     return {"name": endpoint.name, **({"position": _DEMO_POSITION} if endpoint.kind == "demo" else {})}
 
 
@@ -249,7 +253,8 @@ def _store_error(endpoint: Endpoint, error: ProviderError) -> SyncResult:
 
 
 def _refusal(endpoint: Endpoint, error: ProviderError) -> SyncResult:
-    from chat.providers.failures import redact  # Only what failed has loaded it: it costs half a second.
+    # Imported late: it costs half a second, and a failure has imported it already.
+    from chat.providers.failures import redact
 
     detail = redact(error.detail, endpoint.api_key)
     storable = "".join(character if character.isprintable() else " " for character in detail)

@@ -1,5 +1,5 @@
-"""What those who run Steady are told when a provider cannot be asked for its models: they have nobody else to
-ask. Stored in English, translated where it is shown."""
+"""Error messages for operators, for a provider that cannot be asked for its models. Operators have nobody
+else to ask. The messages are stored in English and translated where they are shown."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ _OTHERWISE = _("The provider did not give its list of models. Its answer says mo
 
 
 def words_for_operators(error: ProviderError) -> str:
-    """A sentence with what to do, which is in the environment (`docs/settings.md`) or with the provider."""
+    """Returns what happened and what to do, in the environment (`docs/settings.md`) or at the provider."""
     return _WORDS.get(error.code, _OTHERWISE)

@@ -1,4 +1,4 @@
-"""What can be done with a conversation as a whole."""
+"""Actions on a whole conversation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
 
 
 def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None:
-    """Keeps it at the top of the list, or no longer. Raises `NotFoundError`."""
+    """Pins the conversation to the top of the list, or unpins it. Raises `NotFoundError`."""
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.pinned_at = timezone.now() if pinned else None
@@ -41,7 +41,7 @@ def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None
 
 
 def archive_conversation(user: User, conversation_id: UUID, *, archived: bool) -> None:
-    """Takes it out of the list and keeps it, or brings it back. Raises `NotFoundError`."""
+    """Removes the conversation from the list without deleting it, or puts it back. Raises `NotFoundError`."""
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.archived_at = timezone.now() if archived else None
@@ -49,8 +49,7 @@ def archive_conversation(user: User, conversation_id: UUID, *, archived: bool) -
 
 
 def delete_conversation(user: User, conversation_id: UUID) -> None:
-    """Takes the conversation from the person's sight and stops its running replies. Raises
-    `NotFoundError`."""
+    """Marks the conversation as deleted and stops its running replies. Raises `NotFoundError`."""
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.deleted_at = timezone.now()
@@ -63,8 +62,8 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
 
 
 def restore_conversation(user: User, conversation_id: UUID) -> None:
-    """Undoes the deletion. Raises `NotFoundError`, as long as it is not deleted too, for one that was
-    deleted too long ago, and for one that an administrator erased: that has no position any more."""
+    """Undoes the deletion. Raises `NotFoundError` if the conversation is not deleted, if it was deleted too
+    long ago, and if an administrator erased it: an erased conversation has no position."""
     with transaction.atomic():
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
         if not deleted.filter(last_position__gt=0).update(deleted_at=None, revision=F("revision") + 1):
@@ -73,8 +72,8 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
 
 
 def see_conversation(user: User, conversation_id: UUID, revision: int) -> None:
-    """The person has seen it up to this revision; what comes later is news. One that it has not reached
-    changes nothing."""
+    """Marks the conversation as seen up to `revision`; later changes are unread. Does nothing for a revision
+    that the conversation has not reached."""
     unseen = Conversation.objects.filter(owner=user, pk=conversation_id, seen_revision__lt=revision)
     unseen.filter(revision__gte=revision).update(seen_revision=revision)
 

@@ -1,4 +1,4 @@
-"""Erasing conversations for good, as only an administrator can."""
+"""Permanent deletion of conversations, for administrators only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chat.models.audit import add_to_record
 
 
 def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
-    """Deletes the content: messages, replies and title. The empty row stays, so that an open page cannot
-    take the id again. Running replies stop, and write nothing back. The record says by whom."""
+    """Deletes the content: messages, replies and title. The empty row stays, so that an open page cannot use
+    the id again. Running replies stop and write nothing more. The audit record names the administrator."""
     ids = list(conversation_ids)
     with transaction.atomic():
         rows = Conversation.objects.select_for_update().filter(pk__in=ids)
-        list(rows.values_list("pk"))  # Holds the rows, so that no reply is queued meanwhile.
+        list(rows.values_list("pk"))  # locks the rows, so that no reply is queued meanwhile
         live = list(Generation.objects.live().filter(conversation__in=ids).values_list("pk", flat=True))
         rows.update(
             title="",

@@ -1,20 +1,20 @@
-"""Why an action was refused, in words for the person who asked.
+"""Reasons why an action is refused, in words for the user who asked for it.
 
-    ActionError               status  code
-    ├── InvalidInputError     400     invalid_input     empty, wrong type, unknown choice
-    ├── TooLongError          413     too_long          over a limit of length
-    ├── ConflictError         409     conflict          not possible in the present state
-    └── LimitReachedError     429     limit_reached     too many at once
+ActionError               status  code
+├── InvalidInputError     400     invalid_input     empty, wrong type, unknown choice
+├── TooLongError          413     too_long          over a length limit
+├── ConflictError         409     conflict          not possible in the present state
+└── LimitReachedError     429     limit_reached     too many at the same time
 
-What does not exist for this person is `chat.access.NotFoundError` (404).
+An object that does not exist for this user raises `chat.access.NotFoundError` (404).
 """
 
 from __future__ import annotations
 
 
 class ActionError(Exception):
-    """`words` are English, with {names} for `values`; what shows them to a person translates them first.
-    `status` is the HTTP status that programs get."""
+    """`words` are English, with {names} for `values`. The code that shows them to a user translates them
+    first. `status` is the HTTP status for programs."""
 
     status = 400
     code = "invalid_input"

@@ -1,4 +1,4 @@
-"""A person's verdict on a reply."""
+"""A user's rating of a reply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chat.models.feedback import COMMENT_LENGTH
 def judge_reply(
     user: User, message_id: UUID, *, is_good: bool, reason: str = "", comment: str = ""
 ) -> tuple[Message, Feedback]:
-    """Keeps the verdict in place of an earlier one. Raises `NotFoundError`, `InvalidInputError`,
+    """Stores the rating in place of an earlier one. Raises `NotFoundError`, `InvalidInputError`,
     `TooLongError`."""
     comment = comment.replace("\x00", "").strip()
     if reason and reason not in Feedback.Reason.values:
@@ -46,7 +46,7 @@ def withdraw_verdict(user: User, message_id: UUID) -> Message:
 
 
 def _changed(message: Message) -> None:
-    """The person's other pages show it too. It is neither activity in the conversation nor news."""
+    """Shows the rating on the user's other pages. It counts neither as activity nor as an unread change."""
     conversation = message.conversation
     is_seen = conversation.seen_revision == conversation.revision
     conversation.revision += 1

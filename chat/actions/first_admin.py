@@ -1,7 +1,7 @@
-"""The first administrator: made from the settings, or by whoever has the link that the server printed.
+"""Creates the first administrator, from the settings or with the link that the server printed.
 
-The link belongs to an account without a password. Its token is bound to that account's state, so setting
-the password ends every link that was ever printed, and two people who race get one winner.
+The link belongs to an account without a password. Its token depends on the state of that account, so setting
+the password ends every printed link. If two people use a link at the same time, one succeeds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNCLAIMED_ADDRESS = "administrator@steady.invalid"
 
 
 class FirstAdminError(Exception):
-    """The link was used, has expired, or never was one."""
+    """The link is used, expired or invalid."""
 
 
 class _Token(PasswordResetTokenGenerator):
@@ -35,8 +35,9 @@ _token = _Token()
 
 
 def ensure_first_admin() -> str | None:
-    """Makes sure that an administrator exists. Returns the token of a new log-in link while nobody has
-    become one yet, else None. Raises `ImproperlyConfigured` when STEADY_ADMIN_PASSWORD is too weak."""
+    """Creates an administrator if there is none. Returns the token of a new log-in link while nobody has
+    become administrator yet, else None. Raises `ImproperlyConfigured` if STEADY_ADMIN_PASSWORD is too
+    weak."""
     with transaction.atomic():
         if _admin_exists():
             _unclaimed().delete()
@@ -49,19 +50,20 @@ def ensure_first_admin() -> str | None:
 
 
 def nobody_is_here_yet() -> bool:
-    """Whether this installation has no person, so that the printed link is the only way in."""
+    """Returns whether this installation has no user yet, so that the printed link is the only way to log
+    in."""
     return not User.objects.exclude(email=UNCLAIMED_ADDRESS).exists()
 
 
 def user_of_link(token: str) -> User | None:
-    """The account that `token` opens, None when it opens nothing (any more)."""
+    """Returns the account of `token`, or None if the token is invalid or expired."""
     user = _unclaimed().first()
     return user if user is not None and not _admin_exists() and _token.check_token(user, token) else None
 
 
 def claim(token: str, email: str, password: str) -> User:
-    """Makes the holder of `token` the first administrator. Raises `FirstAdminError` when the token opens
-    nothing, `ValidationError` when the address belongs to someone else."""
+    """Makes the holder of `token` the first administrator. Raises `FirstAdminError` if the token is not
+    valid, `ValidationError` if the address belongs to another user."""
     with transaction.atomic():
         _unclaimed().select_for_update().first()
         user = user_of_link(token)
@@ -79,7 +81,7 @@ def claim(token: str, email: str, password: str) -> User:
 
 
 def _admin_exists() -> bool:
-    """Whether a superuser can log in, or ever has: with a password, or by single sign-on."""
+    """Returns whether a superuser can log in or has logged in, with a password or by single sign-on."""
     superusers = User.objects.filter(is_superuser=True, is_active=True)
     unclaimed = superusers.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX, last_login=None)
     return superusers.exclude(pk__in=unclaimed).exists()
@@ -109,14 +111,14 @@ def _create_from_settings() -> None:
 
 
 def _record(user: User) -> None:
-    """By nobody who is known: the link or the settings made them."""
+    """Adds an audit entry without an actor: the link or the settings created this administrator."""
     rights = [("administrator", False, True)]
     add_to_record(TranscriptRead.of_person(user, None, TranscriptRead.How.RIGHTS, rights))
 
 
 def _promote(user: User, password: str) -> None:
-    """Where everyone may sign up, a stranger may have taken the address first: no way in of theirs stays.
-    The new password ends their sessions."""
+    """Gives the user administrator rights. Where sign-up is open, a stranger may have used the address first.
+    So every other credential is removed, and the new password ends the existing sessions."""
     user.is_staff = user.is_superuser = user.is_active = True
     user.set_password(password)
     user.save(update_fields=["is_staff", "is_superuser", "is_active", "password"])

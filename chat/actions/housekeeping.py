@@ -1,4 +1,4 @@
-"""Clearing away what nobody can reach any more, a little at a time, so that no write waits for it."""
+"""Deletes unreachable data in small batches, so that no other write waits for it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BATCH = 200  # rows in one transaction
 
 
 def is_due() -> bool:
-    """Whether this process is to clear away now."""
+    """Returns whether this process must clean up now."""
     return PeriodicTask.take("housekeeping", every=EVERY)
 
 
 def clear_some() -> int:
-    """Clears away a batch, in one transaction; the answer is how many rows, 0 when nothing is left."""
+    """Deletes one batch in one transaction. Returns the number of rows, 0 if nothing is left."""
     return (
         _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
         or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
@@ -34,7 +34,7 @@ def clear_some() -> int:
 
 
 def undo_limit() -> datetime:
-    """What was deleted before this time cannot be had back."""
+    """Returns the time before which a deletion cannot be undone."""
     return timezone.now() - timedelta(days=settings.CHAT_KEEP_DELETED_DAYS)
 
 
@@ -44,8 +44,8 @@ def _delete_some(rows: models.QuerySet[Any]) -> int:
 
 
 def _empty_deleted_conversation() -> int:
-    """Takes what was said out of a deleted conversation, and its title when all of it is out. The rows of its
-    messages stay, since those of the generations hang on them: what was used and what it cost is kept."""
+    """Deletes the content of a deleted conversation, and finally its title. The rows of its messages stay,
+    because generations refer to them: usage and cost are kept."""
     with transaction.atomic():
         conversation = Conversation.objects.filter(deleted_at__lt=undo_limit(), last_position__gt=0).first()
         if conversation is None:

@@ -1,5 +1,4 @@
-"""Which messages the thread shows: deleting them, having them back, and going from one variant of a reply to
-another."""
+"""Actions that change which messages are shown: delete, restore, and switch between variants of a reply."""
 
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ from chat.models import Conversation, Generation, Message, Role, User
 
 
 def delete_message(user: User, message_id: UUID) -> Message:
-    """Takes the message and all that follows it from the thread, and stops replies among them: a thread
-    has no holes. Raises `NotFoundError`, and `ConflictError` for a message that the thread shows no more:
-    another may have its place."""
+    """Deletes the message and all that follow it, and stops the running replies among them. The shown path
+    has no gaps. Raises `NotFoundError`, and `ConflictError` for a message that is not shown: another one may
+    be in its place."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if not message.shown:
@@ -39,7 +38,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
 
 
 def restore_message(user: User, message_id: UUID) -> Message:
-    """Undoes the deletion. Raises `NotFoundError`, and `ConflictError` once the thread went on."""
+    """Undoes the deletion. Raises `NotFoundError`, and `ConflictError` after the conversation went on."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
@@ -54,9 +53,9 @@ def restore_message(user: User, message_id: UUID) -> Message:
 
 
 def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
-    """Shows another reply to the same prompt in place of this one, with what was last said after it; what
-    followed this one waits beside it. Raises `NotFoundError`, and `ConflictError` if the thread does not show
-    this one or the other is no variant of it, and while a reply that would go out of sight is running."""
+    """Shows another reply to the same prompt instead of this one, with the last messages below it. The
+    messages below this one are kept. Raises `NotFoundError`, and `ConflictError` if this one is not shown, if
+    the other one is not its variant, or while a reply that would be hidden is running."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
@@ -74,7 +73,7 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
         path = [_with_what_follows(variant_id, parents)[-1]]
         while path[-1] != variant_id:
             path.append(parents[path[-1]])
-        # With those that were asked for side by side with what is on it.
+        # Includes the replies that were asked for side by side with those on the path.
         batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
         beside = Q(parent__in=path, generation__batch__in=batches)
         kept.filter(Q(pk__in=path) | beside).update(shown=True)
@@ -84,8 +83,8 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
 
 
 def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
-    """The message and all below it in the tree; `parents` is in order of position, where a parent comes
-    before its children."""
+    """Returns the message and all messages below it. `parents` is ordered by position, so a parent precedes
+    its children."""
     found = {message_id: None}
     for child, parent in parents.items():
         if parent in found:

@@ -1,4 +1,4 @@
-"""What a person sets for themselves."""
+"""Settings of one user."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chat.models import ChatModel, Preferences, User
 
 
 def set_preferences(user: User, values: Mapping[str, Any]) -> Preferences:
-    """Takes validated values by field name."""
+    """Stores `values`, which are validated already, by field name."""
     preferences, _ = Preferences.objects.update_or_create(user=user, defaults=dict(values))
     return preferences
 
 
 def favour_model(user: User, model_id: int | str, *, favourite: bool) -> ChatModel:
-    """Puts the model at the top of the person's list, or back into its place. Raises `NotFoundError`."""
+    """Adds the model to the user's favourites, or removes it. Raises `NotFoundError`."""
     with transaction.atomic():
         model = model_for(user, model_id)
         preferences, _ = Preferences.objects.get_or_create(user=user)

@@ -1,4 +1,4 @@
-"""Queueing a reply: what send, retry and continue have in common."""
+"""Queueing a reply, the common part of send, retry and continue."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def queue_replies(
     new: Iterable[Message] = (),
     continues: Message | None = None,
 ) -> list[Message]:
-    """Adds an empty reply to `prompt` for each model with its generation, the last as the conversation's
-    head, after the messages that are `new` too. They start when the transaction commits: here at once, where
-    this process serves and no reply before them runs. The caller holds the conversation's lock and saves it.
-    """
+    """Adds an empty reply to `prompt` with its generation for each model, after the messages that are `new`
+    too. The last reply becomes the conversation's head. The replies start after the commit: in this process
+    at once if it serves requests and no earlier reply runs. The caller holds the conversation's lock and
+    saves it."""
     lease = taken() if runner.accepting and not _waits(prompt) else {}
     replies, generations, batch = [], [], uuid4()
     for model in models:
@@ -64,15 +64,15 @@ def queue_replies(
 
 
 def _waits(prompt: Message) -> bool:
-    """Whether the reply that this prompt follows still runs."""
+    """Returns whether the reply before this prompt still runs."""
     before = prompt.parent_id
     return before is not None and Generation.objects.filter(message=before, status__in=LIVE).exists()
 
 
 def check_running_limit(user: User, more: int) -> None:
-    """Raises `LimitReachedError` if this person may not have so many `more` replies under way. The caller is
-    in the transaction that adds them: the person's row stays locked until its end, so that of many prompts
-    at the same time each counts those before it. (NO KEY: rows that refer to the person do not wait.)"""
+    """Raises `LimitReachedError` if the user may not have `more` additional running replies. The caller is in
+    the transaction that adds them. The user's row is locked until its end, so that each of many simultaneous
+    prompts counts the others. (NO KEY: rows that refer to the user do not wait.)"""
     User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
     if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(

@@ -1,4 +1,4 @@
-"""What can be done with a reply: stop it, ask for another one, go on where it ended."""
+"""Actions on a reply: stop, retry, continue."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
 
 
 def stop_reply(user: User, message_id: UUID) -> Message:
-    """Asks the reply to end, wherever it is produced; before its first token too. Stopping one that has
-    ended is no error: the click came late. Raises `NotFoundError`, `InvalidInputError`."""
+    """Requests the end of the reply, in any process and also before its first token. Does nothing if the
+    reply has ended already: the click came late. Raises `NotFoundError`, `InvalidInputError`."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         generation = _generation(message)
@@ -35,8 +35,8 @@ def stop_reply(user: User, message_id: UUID) -> Message:
 
 
 class Wish(NamedTuple):
-    """Which model is to answer: `model_id`, else the one that did, and `otherwise` where that cannot be used
-    any more."""
+    """The requested model: `model_id`, else the model of the last reply, or `otherwise` if that one cannot be
+    used any more."""
 
     model_id: int | str | None = None
     otherwise: int | str | None = None
@@ -54,8 +54,8 @@ class Wish(NamedTuple):
 def retry_reply(
     user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
 ) -> Message:
-    """Asks for another reply to the same prompt, by the same model or another (see `Wish`); the old one is
-    kept beside it. `message_id` may be the prompt whose reply was deleted too. Raises `NotFoundError`,
+    """Queues another reply to the same prompt, by the same model or another (see `Wish`). The old reply is
+    kept as a variant. `message_id` may also be the prompt of a deleted reply. Raises `NotFoundError`,
     `InvalidInputError`, `ConflictError` while the reply runs."""
     return _again(user, message_id, Wish(model_id, otherwise), continues=False)
 
@@ -63,20 +63,20 @@ def retry_reply(
 def continue_reply(
     user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
 ) -> Message:
-    """Goes on where the reply ended: a new reply that begins with its text. Raises as `retry_reply`, and
-    `ConflictError` if it is complete."""
+    """Queues a new reply that begins with the text of this one. Raises the same errors as `retry_reply`, and
+    `ConflictError` if the reply is complete."""
     return _again(user, message_id, Wish(model_id, otherwise), continues=True)
 
 
 def continue_by_itself(generation_id: UUID) -> None:
-    """Goes on with a reply that a process's death interrupted, where the settings want that: once, never
-    with a reply that is a continuation already, and only if there is something to go on from."""
+    """Continues a reply that was interrupted when its process ended, if the settings say so. This happens
+    once, never for a reply that is a continuation already, and only if the reply has text."""
     if not settings.CHAT_CONTINUE_INTERRUPTED:
         return
     generation = Generation.objects.select_related("message__conversation__owner").get(pk=generation_id)
     if generation.status != Status.INTERRUPTED or generation.continues_id or not generation.message.text:
         return
-    with suppress(ActionError, NotFoundError):  # the person was quicker
+    with suppress(ActionError, NotFoundError):  # the user was faster
         continue_reply(generation.message.conversation.owner, generation.message_id)
 
 
@@ -107,7 +107,7 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
 
 
 def _replied_anew(user: User, prompt: Message, wish: Wish) -> Message:
-    """A reply to a prompt that has none any more, by the model that answered it last."""
+    """Queues a reply to a prompt without one, by the model that answered it last."""
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
     model = wish.model(user, last.model_id if last else None)

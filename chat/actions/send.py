@@ -1,4 +1,4 @@
-"""Sending a prompt."""
+"""Sends a prompt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from chat.actions.queue import check_running_limit, queue_replies
 from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Message, Role, User
 
-TITLE_CHARS = 60  # of the prompt, as a conversation's first title
+TITLE_CHARS = 60  # characters of the prompt for the first title of a conversation
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The prompt as it stands in the database. `is_new` is false when this client id was sent before."""
+    """The stored prompt. `is_new` is false if this client id was sent before."""
 
     message: Message
     is_new: bool
@@ -28,17 +28,18 @@ class Sent:
 def send_message(
     user: User, conversation_id: UUID, *, client_id: UUID, text: str, model_ids: list[int | str]
 ) -> Sent:
-    """Stores the prompt and queues one reply for each model; the first prompt of an unused id makes the
-    conversation. Sending the same `client_id` again gives the same message and costs nothing.
+    """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
+    conversation. Sending the same `client_id` again returns the same message and costs nothing.
 
-    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `ConflictError`
-    if the id was sent before with another text; then nothing is written. On return everything is
-    committed."""
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `ConflictError` if
+    the id was sent before with another text; then nothing is written. Everything is committed when the
+    function returns.
+    """
     text = _checked_text(text)
     try:
         return _send(user, conversation_id, client_id, text, model_ids)
     except IntegrityError:
-        # Two processes made the same conversation at the same time; the other one won.
+        # Two processes created the same conversation at the same time, and the other one succeeded.
         return _send(user, conversation_id, client_id, text, model_ids)
 
 
@@ -52,7 +53,8 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         is_new = conversation is None
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=_title(text))
         prompt = _prompt(conversation, client_id, text)
-        if prompt.parent and prompt.parent.role == Role.USER:  # its reply was deleted: no more Retry there
+        # Its reply was deleted: Retry is not offered any more.
+        if prompt.parent and prompt.parent.role == Role.USER:
             conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
         queue_replies(conversation, prompt, models, new=[prompt])
         conversation.save(force_insert=is_new)
@@ -99,7 +101,7 @@ def _title(text: str) -> str:
 
 
 def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
-    """Not saved yet."""
+    """Returns an unsaved message."""
     revision = conversation.next_revision()
     return Message(
         conversation=conversation,

@@ -1,4 +1,4 @@
-"""Where a person is logged in, and ending that."""
+"""Lists and ends the sessions of a user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chat.models import User
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """`device` is the browser and the system as it names them."""
+    """`device` is the name of the browser and of the operating system."""
 
     id: int
     address: str
@@ -28,13 +28,14 @@ class LogIn:
 
 
 def log_in(request: HttpRequest, user: User) -> None:
-    """Logs in whoever came by a link, so that the list has it: allauth notes only its own log-ins."""
+    """Logs in a user who came by a link and adds the session to the list. allauth adds only its own
+    log-ins."""
     login(request, user)
     UserSession.objects.create_from_request(request)
 
 
 def log_ins_of(user: User, session_key: str | None) -> list[LogIn]:
-    """The sessions in which this person is logged in now, the newest first."""
+    """Returns the current sessions of this user, the newest first."""
     return [
         LogIn(row.pk, row.ip, _device(row.user_agent), row.created_at, row.session_key == session_key)
         for row in _alive(user)
@@ -42,7 +43,7 @@ def log_ins_of(user: User, session_key: str | None) -> list[LogIn]:
 
 
 def end_log_in(user: User, log_in_id: int) -> None:
-    """Ends one of this person's sessions; open pages of it close within seconds. Raises `NotFoundError`."""
+    """Ends one of this user's sessions. Its open pages close within seconds. Raises `NotFoundError`."""
     row = UserSession.objects.filter(user=user, pk=log_in_id).first()
     if row is None:
         raise NotFoundError("This log-in has ended already.")
@@ -50,7 +51,8 @@ def end_log_in(user: User, log_in_id: int) -> None:
 
 
 def end_other_log_ins(user: User, session_key: str | None) -> int:
-    """Ends all of this person's sessions but this one; returns how many had not ended yet."""
+    """Ends all of this user's sessions except this one. Returns the number of sessions that were still
+    valid."""
     ended = len([row for row in _alive(user) if row.session_key != session_key])
     for row in UserSession.objects.filter(user=user).exclude(session_key=session_key):
         row.end()
@@ -58,7 +60,7 @@ def end_other_log_ins(user: User, session_key: str | None) -> int:
 
 
 def _alive(user: User) -> list[UserSession]:
-    """Rows of sessions that neither time nor a new password has ended."""
+    """Returns the sessions that neither a time limit nor a new password has ended."""
     rows = list(UserSession.objects.filter(user=user).order_by("-created_at"))
     keys = [row.session_key for row in rows]
     sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
@@ -78,11 +80,11 @@ _SYSTEMS = {
     "Windows": "Windows",
     "Mac OS": "macOS",
     "Linux": "Linux",
-}  # in this order: an Android's name holds "Linux", an iPhone's "Mac OS"
+}  # in this order: an Android's name contains "Linux", an iPhone's "Mac OS"
 
 
 def _device(user_agent: str) -> str:
-    """`Firefox, Linux`; what is not known as it is, in at most 60 characters."""
+    """Returns `Firefox, Linux`; the unchanged string if it is unknown, cut to 60 characters."""
     names = [
         next((name for mark, name in known.items() if mark in user_agent), "")
         for known in (_BROWSERS, _SYSTEMS)

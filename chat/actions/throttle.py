@@ -1,16 +1,16 @@
-"""Slows down who guesses passwords or codes, and locks nobody out.
+"""Slows down attempts to guess passwords or codes, and locks nobody out.
 
-Each attempt is counted before it is checked, so that a hundred at once are a hundred. Each of three counts
-allows some failures and then asks for a wait that doubles:
+Each attempt is counted before it is checked, so a hundred parallel attempts count as a hundred. There are
+three counts. Each allows some failures and then requires a wait that doubles:
 
-    account and network   5 failures, up to 15 minutes: somebody guesses one account's password
-    network              50 failures, up to 15 minutes: somebody tries many accounts
-    account              30 failures, up to 10 seconds: many networks guess one account's password. Not for a
-                         network from which this account was logged in to before
+account and network   5 failures, up to 15 minutes: one network guesses the password of one account
+network              50 failures, up to 15 minutes: one network tries many accounts
+account              30 failures, up to 10 seconds: many networks guess the password of one account. Not for a
+                     network from which this account has logged in before
 
-A day forgets as many failures as are allowed, little by little: the mistakes that many people behind one
-address make over the months are none of a guesser. The counts are in the database: they hold for all
-processes, and what one stranger does empties nobody's (a cache would lose them).
+In one day as many failures are forgotten as are allowed, bit by bit. So the mistakes of many people behind
+one address do not add up over months. The counts are in the database. They hold for all processes, and a
+stranger cannot evict the counts of others (as in a cache).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEEP_SUCCESS = timedelta(days=90)
 
 
 class TooManyAttemptsError(ActionError):
-    """`seconds` until the next attempt is taken. Nothing was checked."""
+    """`seconds` is the time until the next attempt is accepted. Nothing was checked."""
 
     status = 429
     code = "too_many_attempts"
@@ -44,7 +44,7 @@ class TooManyAttemptsError(ActionError):
 
 
 class Attempt:
-    """`succeed` is called when the password or code was right."""
+    """`succeed` is called after the password or code was correct."""
 
     def __init__(self) -> None:
         self.succeeded = False
@@ -55,8 +55,8 @@ class Attempt:
 
 @contextmanager
 def attempt(account: str, address: str) -> Iterator[Attempt]:
-    """Counts one attempt at `account` (what was typed, or a person's key) from the IP `address`. One that
-    does not `succeed` stays counted. Raises `TooManyAttemptsError`."""
+    """Counts one attempt at `account` (the typed name or the key of a user) from the IP `address`. An attempt
+    without `succeed` stays counted. Raises `TooManyAttemptsError`."""
     counted = _count(_limits(account, address))
     it = Attempt()
     try:
@@ -67,7 +67,7 @@ def attempt(account: str, address: str) -> Iterator[Attempt]:
 
 
 def forget_old() -> int:
-    """Deletes counts that matter no more; returns how many."""
+    """Deletes expired counts. Returns their number."""
     now = timezone.now()
     old = LogInThrottle.objects.filter(updated_at__lt=now - FORGET, succeeded_at=None)
     older = LogInThrottle.objects.filter(updated_at__lt=now - KEEP_SUCCESS)
@@ -90,7 +90,7 @@ def _limits(account: str, address: str) -> tuple[_Limit, _Limit, _Limit]:
 
 
 def _network(address: str) -> str:
-    """An IPv6 customer has a whole /64."""
+    """Returns the network of an address. An IPv6 customer has a whole /64."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -123,7 +123,7 @@ def _count(limits: tuple[_Limit, ...]) -> dict[str, datetime | None]:
 
 
 def _forget(row: LogInThrottle, limit: _Limit, now: datetime) -> None:
-    """`updated_at` moves on by the time for which failures are forgotten, so that no part of it is lost."""
+    """Moves `updated_at` by the time of the forgotten failures, so that no fraction is lost."""
     each = FORGET / limit.free
     forgotten = max(0, int((now - row.updated_at) / each))
     row.updated_at = now if forgotten >= row.failures else row.updated_at + forgotten * each
@@ -137,8 +137,8 @@ def _retry_at(failures: int, limit: _Limit, now: datetime) -> datetime | None:
 
 @transaction.atomic
 def _take_back(counted: dict[str, datetime | None]) -> None:
-    """A success forgives its account and network together. The other two lose only what this attempt added:
-    else one right password in between would hide a hundred wrong ones."""
+    """Forgives all failures of this account and network together after a success. The other two counts lose
+    only this attempt. Otherwise one correct password would hide a hundred wrong ones."""
     now = timezone.now()
     rows = _locked(counted)
     pair, *others = (rows[key] for key in counted)
@@ -151,7 +151,7 @@ def _take_back(counted: dict[str, datetime | None]) -> None:
 
 
 def _locked(keys: Iterable[str]) -> dict[str, LogInThrottle]:
-    """The rows by key, always locked in one order."""
+    """Returns the rows by key, always locked in the same order."""
     keys = sorted(keys)
     LogInThrottle.objects.bulk_create([LogInThrottle(key=key) for key in keys], ignore_conflicts=True)
     return {

@@ -1,5 +1,5 @@
-"""The nouns, one file each. A model holds what concerns itself; what crosses nouns or tells the
-world about it is an action."""
+"""The models, one file for each noun. A model holds what concerns one noun. Code that spans nouns or
+publishes is an action."""
 
 from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel, ModelProvider

@@ -1,10 +1,10 @@
-"""The record that keeps those who administer honest: who read, searched or erased whose conversations, who
-let whom in, who got which rights. Entries are only added. They outlive everybody who is named in them.
+"""The audit record of administration: who read, searched or erased conversations, who created log-in links,
+whose rights changed. Entries are only added. They outlive the people whom they name.
 
-Each entry's seal is a keyed hash of what it says and of the seal before it, so an entry that was changed,
-removed, added or moved in the database by somebody without the secret key is found by
-`manage.py audit verify`. Entries cut off at the end are found only by a seal that was noted elsewhere; the
-log has each of them."""
+The seal of each entry is a keyed hash of its content and of the previous seal. So `manage.py audit verify`
+finds an entry that was changed, removed, added or moved in the database without the secret key. Entries
+removed at the end are found only with a seal that was noted elsewhere; the log contains each seal.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WORDS_LENGTH = 200
 type Change = tuple[str, Any, Any]  # what, before, after: text, or true or false
 
 logger = logging.getLogger(__name__)
-_LOCK = 0x5374_6561_6479_41  # any number of our own: "SteadyA"
+_LOCK = 0x5374_6561_6479_41  # an arbitrary number of our own: "SteadyA"
 
 
 class TranscriptRead(models.Model):
-    """One entry of the record. What it says about people is copied; an administrator who is named as the one
-    who acted cannot be deleted, only deactivated. `details` is a list of `Change` as JSON. `number` counts
-    the sealed entries from 1, without a gap; entries of a release without seals have none."""
+    """One entry of the audit record. Data about people is copied. An administrator who acted cannot be
+    deleted, only deactivated. `details` is a list of `Change` as JSON. `number` counts the sealed entries
+    from 1, without a gap; entries of releases without seals have none."""
 
     class How(models.TextChoices):
         READ = "read", _("Read")
@@ -75,12 +75,12 @@ class TranscriptRead(models.Model):
 
     @classmethod
     def of(cls, conversation: Conversation, reader: User, how: How) -> TranscriptRead:
-        """An unsaved entry. The caller has selected the conversation's owner with it."""
+        """Returns an unsaved entry. The caller has selected the conversation's owner with it."""
         return cls.of_person(conversation.owner, reader, how, conversation_id=conversation.pk)
 
     @classmethod
     def of_search(cls, words: str, found: int, reader: User) -> TranscriptRead:
-        """An unsaved entry of a search for `words` that found so many conversations."""
+        """Returns an unsaved entry for a search for `words` with `found` results."""
         words = words.replace("\x00", "")[:WORDS_LENGTH]
         return cls.by(reader, cls.How.SEARCHED, words=words, found=found)
 
@@ -88,12 +88,12 @@ class TranscriptRead(models.Model):
     def of_person(
         cls, person: User, by: User | None, how: How, changes: Iterable[Change] = (), **fields: Any
     ) -> TranscriptRead:
-        """An unsaved entry about what somebody did with a person. `by` is None for the settings."""
+        """Returns an unsaved entry for a change of a user. `by` is None for the settings."""
         return cls.by(by, how, changes, owner=person, owner_email=person.email, **fields)
 
     @classmethod
     def by(cls, who: User | None, how: How, changes: Iterable[Change] = (), **fields: Any) -> TranscriptRead:
-        """An unsaved entry."""
+        """Returns an unsaved entry."""
         details = orjson.dumps(list(changes)).decode() if changes else ""
         return cls(reader=who, reader_email=who.email if who else "", how=how, details=details, **fields)
 
@@ -102,7 +102,7 @@ class TranscriptRead(models.Model):
         return orjson.loads(self.details) if self.details else []
 
     def seal_after(self, before: str, secret: str) -> str:
-        """The seal of this entry where the one before it has the seal `before`, as hexadecimal digits."""
+        """Returns the seal of this entry after an entry with the seal `before`, as hexadecimal digits."""
         said = [
             *(before, self.number, self.how, self.at.astimezone(UTC).isoformat()),
             *(self.reader_email, self.owner_email, self.conversation_id),
@@ -113,8 +113,8 @@ class TranscriptRead(models.Model):
 
 
 def add_to_record(*entries: TranscriptRead) -> None:
-    """Seals the entries and stores them. Other writers wait until the transaction around it has ended: so
-    call it last there."""
+    """Seals the entries and stores them. Other writers wait until the surrounding transaction ends, so call
+    this last."""
     with transaction.atomic():
         if connection.vendor == "postgresql":  # SQLite has one writer at a time: transactions are IMMEDIATE
             with connection.cursor() as cursor:
@@ -129,7 +129,7 @@ def add_to_record(*entries: TranscriptRead) -> None:
 
 
 def faults_of_record() -> Iterator[str]:
-    """What is wrong with the record, in words; nothing if it is whole."""
+    """Yields a description of each fault of the record; nothing if the record is intact."""
     before, previous = "", 0
     for entry in _sealed().iterator():
         assert entry.number is not None
@@ -149,13 +149,13 @@ def faults_of_record() -> Iterator[str]:
 
 
 def head_of_record() -> str:
-    """Number and seal of the last entry, as `42:ab12…`; "0:" while there is none."""
+    """Returns number and seal of the last entry, as `42:ab12…`; "0:" if there is none."""
     number, seal = _sealed().values_list("number", "seal").last() or (0, "")
     return f"{number}:{seal}"
 
 
 def has_head(head: str) -> bool:
-    """Whether the entry that a noted head names is there, and is the same."""
+    """Returns whether the entry of a noted head exists unchanged."""
     number, _colon, seal = head.partition(":")
     return number == "0" or (number.isdecimal() and _sealed().filter(number=int(number), seal=seal).exists())
 

@@ -1,7 +1,7 @@
-"""The catalog: which providers and models there are, what they cost and who may use them.
+"""The catalog: providers, models, their prices, and who may use them.
 
-Rows are filled from the providers' own lists and edited in the admin. Keys and addresses are not here:
-they come from the environment (`settings.CHAT_ENDPOINTS`) and never enter the database.
+The rows are filled from the model lists of the providers and edited in the admin. Keys and addresses are not
+stored here. They come from the environment (`settings.CHAT_ENDPOINTS`) and never enter the database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
 class ModelProvider(models.Model):
-    """A configured provider, known by the slug that the environment's settings use."""
+    """A configured provider, identified by its slug in the environment's settings."""
 
     slug = models.SlugField(_("short name"), primary_key=True)
     name = models.CharField(_("name"), max_length=100)
@@ -51,8 +51,8 @@ class ModelProvider(models.Model):
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable_by(self, user: User) -> ChatModelQuerySet:
-        """Models this person may send to now: enabled, still listed by the provider, reachable by a
-        configured endpoint, and open to everyone or to one of the person's groups."""
+        """Returns the models this user may send to now: enabled, still listed by the provider, with a
+        configured endpoint, and open to everyone or to one of the user's groups."""
         return (
             self.filter(enabled=True, available=True)
             .filter(provider__enabled=True, provider__in=list(settings.CHAT_ENDPOINTS))
@@ -146,7 +146,7 @@ class ChatModel(models.Model):
         return self.display_name or self.name
 
     def place_in_list(self) -> tuple[object, ...]:
-        """Sorts models for people: by provider, then as administrators placed them, then by name with its
+        """Returns a sort key for lists: by provider, then by the administrators' order, then by name with
         numbers as numbers (gpt-4, gpt-4.1, gpt-10)."""
         parts = re.split(r"(\d+)", self.label.casefold())
         natural = [int(part) if number % 2 else part for number, part in enumerate(parts)]
@@ -155,8 +155,8 @@ class ChatModel(models.Model):
     def cost(
         self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0
     ) -> Decimal | None:
-        """US dollars for these tokens at the current prices; None while a price is unknown. `input_tokens`
-        includes `cached_input_tokens`."""
+        """Returns the cost of these tokens at the current prices in US dollars; None while a price is
+        unknown. `input_tokens` includes `cached_input_tokens`."""
         if self.input_price is None or self.output_price is None:
             return None
         cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price

@@ -1,4 +1,4 @@
-"""A conversation: one person's thread of messages, and the revision that everything live hangs on."""
+"""A conversation: the tree of messages of one owner, and the revision that live updates depend on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ TITLE_LENGTH = 200
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def kept(self) -> ConversationQuerySet:
-        """Without the deleted ones."""
+        """Returns the conversations that are not deleted."""
         return self.filter(deleted_at=None)
 
 
 class Conversation(models.Model):
-    """`revision` rises with every structural change; each message keeps the revision that last changed it,
-    so "what changed since v" is one query. `path_revision` is the revision at which the shown path last
-    changed other than by growing: who is behind it must take the thread anew. `last_position` is the
-    order of the newest message: order is an integer assigned in the transaction that writes, never a
-    clock. `sent_from` is the position of the first message that the last reply's model was sent, 0 if it was
-    sent all. A deleted conversation keeps its row, so that its id cannot be taken again."""
+    """`revision` increases with every structural change. Each message keeps the revision that last changed
+    it, so the changes since a revision are one query. `path_revision` is the revision of the last change of
+    the shown path that was not an addition at its end; a viewer with an older one must load all messages
+    again. `last_position` is the position of the newest message. Order is an integer assigned in the writing
+    transaction, never a clock. `sent_from` is the position of the first message that was sent to the model of
+    the last reply, 0 if all were sent. A deleted conversation keeps its row, so that its id cannot be used
+    again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -69,12 +70,12 @@ class Conversation(models.Model):
         return self.title or gettext("New chat")
 
     def next_revision(self) -> int:
-        """Raises `revision` by one. The caller holds the row's lock and saves."""
+        """Increases `revision` by one. The caller holds the row's lock and saves."""
         self.revision += 1
         self.updated_at = timezone.now()
         return self.revision
 
     def next_position(self) -> int:
-        """The place of the next message. The caller holds the row's lock and saves."""
+        """Returns the position of the next message. The caller holds the row's lock and saves."""
         self.last_position += 1
         return self.last_position

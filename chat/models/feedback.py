@@ -1,4 +1,4 @@
-"""What a person thought of a reply."""
+"""Ratings of replies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMENT_LENGTH = 2000
 
 
 class Feedback(models.Model):
-    """One verdict of one person on one reply; judging again replaces it."""
+    """One rating of one reply by one user. A new rating replaces it."""
 
     class Reason(models.TextChoices):
         INCORRECT = "incorrect", _("Not correct")
@@ -39,5 +39,5 @@ class Feedback(models.Model):
 
     @property
     def asks(self) -> bool:
-        """Whether the person is to be asked what was wrong."""
+        """Returns whether to ask the user for the reason."""
         return not (self.is_good or self.reason)

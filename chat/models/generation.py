@@ -1,4 +1,4 @@
-"""One reply being produced: its state, its lease, its timings, what it used and what it cost."""
+"""The production of one reply: its state, lease, timings, usage and cost."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
 
 class Generation(models.Model):
-    """`owner` names the process that holds the lease, which `heartbeat_at` (database time) keeps alive.
-    Every write of the owner is conditional on still being the owner: a late writer changes nothing.
+    """`owner` names the process that holds the lease, and `heartbeat_at` (database time) keeps the lease
+    valid. Every write of the owner is conditional on still being the owner, so a late write changes nothing.
 
-    `batch` is the same for the replies that one prompt asked for together. `sent_from` is the position of the
-    first message that the model was sent, `input_estimate` our estimate of the tokens of all that was; both
-    are None until that is known."""
+    `batch` is the same for all replies that one prompt asked for together. `sent_from` is the position of the
+    first message that was sent to the model. `input_estimate` is our estimate of the tokens of all that were
+    sent. Both are None until they are known.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="generations")
@@ -88,7 +89,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["status", "heartbeat_at"]),
             models.Index(fields=["conversation", "status"]),
-            # Few: what a provider's page in the administration shows.
+            # Few rows: shown on a provider's page in the admin.
             models.Index(
                 fields=["model", "-finished_at"],
                 condition=~models.Q(error_detail=""),
@@ -105,7 +106,7 @@ class Generation(models.Model):
 
     @property
     def written_so_far(self) -> str:
-        """The visible text of a running reply, as far as the journal has it."""
+        """Returns the visible text of a running reply, as far as the journal has it."""
         return "".join(
             text for entry in self.journal.all() for kind, text in entry.segments if kind == "text"
         )
@@ -124,14 +125,15 @@ class Generation(models.Model):
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it ended; None while it runs, and where its process died: the sweep that finds it later knows
-        neither that nor when the first token came."""
+        """Returns the end time. None while the generation runs, and if its process ended early: recovery
+        knows neither the end nor the time of the first token."""
         was_swept = self.error_code == "server_stopped" and self.first_token_at is None
         return None if was_swept else self.finished_at
 
     @property
     def seconds_of_thought(self) -> float | None:
-        """From the start to the first word of the answer, or to the end if there was none."""
+        """Returns the time from the start to the first word of the answer, or to the end if there was
+        none."""
         until = self.first_text_at or self.ended_at
         if until is None or self.started_at is None:
             return None
@@ -139,14 +141,15 @@ class Generation(models.Model):
 
     @property
     def seconds(self) -> float | None:
-        """From the start to the end; None while it runs, if it never started, or if its end is not known."""
+        """Returns the time from the start to the end; None while it runs, if it never started, or if its end
+        is unknown."""
         if self.ended_at is None or self.started_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Output tokens over the time from the first token to the end."""
+        """Returns output tokens per second, from the first token to the end."""
         if not self.output_tokens or self.first_token_at is None or self.ended_at is None:
             return None
         seconds = (self.ended_at - self.first_token_at).total_seconds()

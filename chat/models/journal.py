@@ -8,9 +8,9 @@ from chat.models.generation import Generation
 
 
 class JournalEntry(models.Model):
-    """The output of one generation from character `start` on. Entries of a generation touch: each starts
-    where the one before ended, so a gap or an overlap cannot hide. Deleted in the transaction that
-    writes the finished message."""
+    """The output of one generation from character `start` on. Entries of a generation are contiguous, so a
+    gap or an overlap is always noticed. They are deleted in the transaction that writes the finished
+    message."""
 
     generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="journal")
     start = models.PositiveBigIntegerField(help_text="Characters of output before this entry.")

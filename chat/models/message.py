@@ -1,7 +1,7 @@
-"""One message. Messages form a tree by `parent`; the thread shows the path to the conversation's head.
+"""One message. Messages form a tree by `parent`; the page shows the path to the conversation's head.
 
-Positions rise along every path, so the shown messages in order of position *are* the path: opening a
-thread costs what it shows, not what exists.
+Positions increase along every path, so the shown messages in order of position *are* the path. Opening a
+conversation costs what it shows, not what exists.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self) -> MessageQuerySet:
-        """What the thread shows, in its order: the path to the head (with side-by-side replies). Each comes
-        with the conversation as it was in the very same moment: its revision is the one they show."""
+        """Returns the messages shown to the user, in order: the path to the head, with side-by-side replies.
+        Each comes with its conversation from the same query, so its revision matches the messages."""
         return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
 
 
 def shown_with() -> list[str | models.Prefetch[Any]]:
-    """What a finished message is shown with, for `prefetch_related`: its verdict and its variants."""
+    """Returns the `prefetch_related` arguments for showing finished messages: their ratings and variants."""
     siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
     parents = models.Prefetch("parent", Message.objects.only("pk"))
     return ["feedback", parents, models.Prefetch("parent__children", siblings)]
@@ -37,7 +37,8 @@ def shown_with() -> list[str | models.Prefetch[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Which of the replies to one prompt this is, counted from 1, and what stands before and after it."""
+    """The number of this reply among the replies to one prompt, from 1, and the replies before and after
+    it."""
 
     number: int
     count: int
@@ -51,13 +52,14 @@ class Role(models.TextChoices):
 
 
 class Message(models.Model):
-    """`parts` is the ordered content: `{"type": "text" | "reasoning" | "tool_call" | "opaque", ...}`;
-    `text` is its visible text, which is what search reads. Both are empty while the reply runs: until it
-    ends the journal is its record.
+    """`parts` is the ordered content: `{"type": "text" | "reasoning" | "tool_call" | "opaque", ...}`. `text`
+    is its visible text, which search reads. Both are empty while the reply runs: until its end the journal is
+    the record.
 
-    `client_id` is the sender's own id of a prompt: sending it again gives the same message (unique per
-    conversation). `position` orders the messages of a conversation. `deletion` is the same for what was
-    deleted together."""
+    `client_id` is the sender's own id of a prompt: sending it again returns the same message (unique per
+    conversation). `position` orders the messages of a conversation. `deletion` is the same for all messages
+    that were deleted together.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
@@ -98,7 +100,7 @@ class Message(models.Model):
 
     @property
     def reply(self) -> Generation | None:
-        """How it was produced, if it is a reply."""
+        """Returns the generation that produced this message, if it is a reply."""
         return getattr(self, "generation", None)
 
     @property
@@ -107,29 +109,29 @@ class Message(models.Model):
 
     @property
     def verdict(self) -> Feedback | None:
-        """What its reader thought of it."""
+        """Returns the user's rating."""
         return next(iter(self.feedback.all()), None)
 
     @property
     def variant_of_reply(self) -> Variant | None:
-        """Its place among the replies to one prompt that were tried one after the other. None if it is the
-        only one, and while another one is shown side by side with it: which of the two the others were tried
-        in place of is not known."""
+        """Returns the place of this reply among the replies to one prompt that were made one after the other.
+        None if it is the only one, or while another one is shown side by side: it is not known which of the
+        two the others belong to."""
         if self.parent is None or self.role != Role.ASSISTANT:
             return None
         replies = [it for it in self.parent.children.all() if it.role == Role.ASSISTANT]
         variants = [it for it in replies if it == self or it.deleted_at is None]
         if self not in variants or any(it.shown for it in variants if it != self):
-            return None  # not there: erased since this message was read
+            return None  # erased since this message was read
         at = variants.index(self)
         before, after = variants[at - 1] if at else None, variants[at + 1 : at + 2]
         return Variant(at + 1, len(variants), before, after[0] if after else None) if variants[1:] else None
 
     @property
     def reasoning(self) -> str:
-        """The readable reasoning of a finished reply."""
+        """Returns the readable reasoning of a finished reply."""
         return "".join(part["text"] for part in self.parts if part["type"] == "reasoning")
 
     def part(self, kind: str) -> list[dict[str, Any]]:
-        """The parts of one type, in order."""
+        """Returns the parts of one type, in order."""
         return [part for part in self.parts if part["type"] == kind]

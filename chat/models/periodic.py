@@ -1,4 +1,4 @@
-"""What the processes of an installation do now and then, one of them at a time."""
+"""Periodic tasks, which one process of an installation runs at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 
 
 class PeriodicTask(models.Model):
-    """The process that moves `due_at` on does the task, so one of them does it each time. When it
-    dies, another one does the rest when it is due again."""
+    """The process that advances `due_at` runs the task, so exactly one does each time. If that process ends
+    early, another one continues when the task is due again."""
 
     name = models.SlugField(primary_key=True)
     due_at = models.DateTimeField(db_default=Now())
@@ -20,7 +20,7 @@ class PeriodicTask(models.Model):
 
     @classmethod
     def take(cls, name: str, *, every: timedelta) -> bool:
-        """Whether this process is to do the task now. If so, it is due for nobody until `every` has passed by
-        the database's clock."""
+        """Returns whether this process must run the task now. If so, the task is not due again until `every`
+        has passed by the database's clock."""
         PeriodicTask.objects.bulk_create([PeriodicTask(name=name)], ignore_conflicts=True)
         return bool(PeriodicTask.objects.filter(name=name, due_at__lte=Now()).update(due_at=Now() + every))

@@ -1,4 +1,4 @@
-"""How a person likes the page."""
+"""A user's preferences for the page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chat.models.user import User
 
 
 class Preferences(models.Model):
-    """One row per person, made when they first change something. Most of it reaches the page as `data-*`
-    attributes of its root, where the style sheets and scripts read it."""
+    """One row per user, created with the first change. Most fields reach the page as `data-*` attributes of
+    its root element, where style sheets and scripts read them."""
 
     class Theme(models.TextChoices):
         SYSTEM = "system", _("As the system has it")
@@ -79,7 +79,7 @@ class Preferences(models.Model):
 
     @classmethod
     def of(cls, user: User) -> Preferences:
-        """The person's own, or the defaults, unsaved."""
+        """Returns the user's preferences, or the defaults, unsaved."""
         return cls.objects.filter(user=user).select_related("default_model").first() or cls(user=user)
 
     @property

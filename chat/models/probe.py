@@ -1,4 +1,4 @@
-"""A row that is written to prove that the database takes writes."""
+"""A row that proves that the database accepts writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Probe(models.Model):
-    """One row, written anew by each look at whether a process is ready."""
+    """One row, written again by each readiness check."""
 
     written_at = models.DateTimeField()
 

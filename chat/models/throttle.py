@@ -1,4 +1,4 @@
-"""How often logging in failed, so that guessing becomes slow."""
+"""Counts of failed log-ins, which make guessing slow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from django.db.models.functions import Now
 
 
 class LogInThrottle(models.Model):
-    """The failed attempts of one source at one target. `key` is a keyed hash: no address of a person or a
-    machine is stored. No attempt is taken before `retry_at`."""
+    """The failed attempts of one source at one target. `key` is a keyed hash, so no address of a person or
+    machine is stored. No attempt is accepted before `retry_at`."""
 
     key = models.CharField(primary_key=True, max_length=32)
     failures = models.PositiveIntegerField(default=0, db_default=0)

@@ -1,4 +1,4 @@
-"""A person who logs in, known by an email address."""
+"""A user, identified by an email address."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes people. Addresses are kept in lower case: one address, one person."""
+    """Creates users. Addresses are stored in lower case: one address, one user."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """Raises ValueError without an address. No password means that only a log-in link works."""
+        """Raises ValueError without an address. A user without a password can log in only with a log-in
+        link."""
         if not email:
             raise ValueError("A person needs an email address.")
         user: User = self.model(email=email.strip().lower(), **fields)
@@ -48,5 +49,5 @@ class User(AbstractUser):
 
     @property
     def display_name(self) -> str:
-        """What the page calls this person: the full name, else the address before the @."""
+        """Returns the name shown on the page: the full name, else the part of the address before the @."""
         return self.get_full_name() or self.email.partition("@")[0]
