@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Steady's command line. `manage.py serve` sets everything up and serves it."""
+"""Steady's command line. `manage.py serve` sets everything up and starts the server."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""Steady's one app. Each package below is a room; `docs/architecture.md` draws the house."""
+"""The only app of Steady. `docs/architecture.md` describes its packages."""

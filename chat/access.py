@@ -1,5 +1,5 @@
-"""The only door to a person's objects. Whatever is not theirs does not exist: one answer for "no such
-thing" and "not yours", so that nothing can be learned by asking."""
+"""The only way to a user's objects. An object of another user does not exist: "no such object" and "not
+yours" get the same answer, so that guessing ids reveals nothing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from chat.models.message import MessageQuerySet
 
 
 class NotFoundError(Exception):
-    """There is nothing here for this person."""
+    """The object does not exist for this user."""
 
 
 class NoSuchModelError(NotFoundError):
-    """This person may not use that model, or nobody may."""
+    """This user may not use the model, or nobody may."""
 
 
 class InactiveError(NotFoundError):
-    """This person may not look at anything any more."""
+    """This user is not active any more."""
 
 
 def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) -> Conversation:
-    """The conversation if this person may see it (`write`: change it, with its row locked until the
-    transaction ends). Raises `NotFoundError`."""
+    """Returns the conversation if this user may see it. With `write` the user may change it, and its row is
+    locked until the transaction ends. Raises `NotFoundError`."""
     conversations = conversations_of(user)
     if write:
         conversations = conversations.select_for_update()
@@ -36,8 +36,8 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
 
 
 def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | None:
-    """The conversation that this person's prompt goes to, with its row locked until the transaction ends;
-    None for an id that nobody has used yet, which is a new chat. Raises `NotFoundError`."""
+    """Returns the conversation for this user's prompt, with its row locked until the transaction ends; None
+    for an unused id, which is a new chat. Raises `NotFoundError`."""
     theirs = Conversation.objects.kept().filter(owner=user).select_for_update()
     conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None and not may_open(user, conversation_id):
@@ -46,8 +46,8 @@ def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | N
 
 
 def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:
-    """What the thread shows to this person while they may see it: nothing of what is not theirs, no longer,
-    or not there yet; `conversation_seen_by` tells which."""
+    """Returns the messages shown to this user. Returns none if the conversation belongs to another user, is
+    deleted or does not exist yet; `conversation_seen_by` distinguishes these cases."""
     theirs = Q(conversation__owner_id=user_id, conversation__owner__is_active=True)
     return Message.objects.shown().filter(
         theirs, conversation_id=conversation_id, conversation__deleted_at=None
@@ -55,8 +55,8 @@ def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:
 
 
 def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | None:
-    """What a viewer follows, in one query: their own conversation; None for an id that nobody has used yet.
-    Raises `NotFoundError` for what is not theirs, or no longer, `InactiveError` for who is not active."""
+    """Returns the user's own conversation in one query; None for an unused id. Raises `NotFoundError` for a
+    conversation of another user or a deleted one, `InactiveError` if the user is not active."""
     theirs = Conversation.objects.kept().filter(owner_id=user_id, owner__is_active=True)
     conversation = theirs.filter(pk=conversation_id).first()
     if conversation is None:
@@ -69,13 +69,13 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
 
 
 def conversations_of(user: User) -> QuerySet[Conversation]:
-    """All conversations that this person sees in the list, the newest first."""
+    """Returns the conversations in this user's list, the newest first."""
     return Conversation.objects.kept().filter(owner=user)
 
 
 def may_open(user: User, conversation_id: UUID) -> bool:
-    """Whether this person may open the page of this id: their own conversation, or an id that nobody has
-    used yet, which is a new chat."""
+    """Returns whether this user may open the page of this id: their own conversation, or an unused id, which
+    is a new chat."""
     if not user.is_active:
         return False
     owner = Conversation.objects.filter(pk=conversation_id).values_list("owner_id", "deleted_at").first()
@@ -83,9 +83,9 @@ def may_open(user: User, conversation_id: UUID) -> bool:
 
 
 def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message:
-    """The message if it belongs to a conversation this person may see; with `write` the conversation's
-    row is locked, and the message is read only then: what a second click decides on is what the first one
-    left. Raises `NotFoundError`."""
+    """Returns the message if it belongs to a conversation that this user may see. With `write` the
+    conversation's row is locked before the message is read, so a second click sees the result of the first.
+    Raises `NotFoundError`."""
     found = Message.objects.filter(pk=message_id)
     conversation_id = found.values_list("conversation_id", flat=True).first()
     if conversation_id is None:
@@ -99,7 +99,7 @@ def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message
 
 
 def model_for(user: User, model_id: int | str) -> ChatModel:
-    """The model of the catalog if this person may use it now. Raises `NoSuchModelError`."""
+    """Returns the model of the catalog if this user may use it now. Raises `NoSuchModelError`."""
     model = ChatModel.objects.usable_by(user).filter(pk=_integer(model_id)).first()
     if model is None:
         raise NoSuchModelError("This model cannot be used. Choose another one from the list.")

@@ -1,4 +1,4 @@
-"""allauth's forms, where Steady asks for more."""
+"""allauth's forms with the additional checks of Steady."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from chat.models import User
 
 class AddEmailForm(forms.AddEmailForm):  # type: ignore[misc]
     def clean_email(self) -> str:
-        """An address counts once its owner has answered a mail, so there must be mail."""
+        """Rejects sign-up without a mail server: an address counts only after its owner confirmed it by
+        mail."""
         if settings.MAILERS["default"]["BACKEND"] == "chatproject.mail.Unsent":
             raise ValidationError(
                 gettext(
@@ -38,7 +39,7 @@ class ResetPasswordForm(forms.ResetPasswordForm):  # type: ignore[misc]
     users: list[User]
 
     def clean_email(self) -> str:
-        """Only for the address that an account has, or has confirmed: one that a thief of a session added
+        """Accepts only the address of an account or a confirmed one. An address added by a session thief
         resets nothing."""
         email: str = super().clean_email()
         confirmed = EmailAddress.objects.filter(email__iexact=email, verified=True)
@@ -57,8 +58,9 @@ class ChangePasswordForm(forms.ChangePasswordForm):  # type: ignore[misc]
 
 
 class _Code:
-    """Guesses of codes are counted apart from those of the password: knowing it forgives none of them. A
-    code of an app counts once: allauth notes that in a cache, which each process has for itself."""
+    """Guesses of codes are counted separately from those of the password, so a known password forgives none
+    of them. A code of an authenticator app is valid once. allauth notes used codes in a cache, which each
+    process has for itself."""
 
     user: User
     authenticator: Authenticator
@@ -73,7 +75,8 @@ class _Code:
 
 
 def _is_first_use(authenticator: Authenticator) -> bool:
-    """Whether nothing of the present period was used yet, which has one code; from now on it was."""
+    """Returns whether no code of the present period was used yet, and marks the period as used. A period has
+    one code."""
     now = timezone.now()
     period = now - timedelta(seconds=now.timestamp() % TOTP_PERIOD)
     unused = Authenticator.objects.filter(pk=authenticator.pk).exclude(last_used_at__gte=period)

@@ -1,4 +1,4 @@
-"""What Steady decides about accounts: who may sign up, how mails name it, how secrets are stored."""
+"""Account policy: who may sign up, how mails name the installation, how secrets are stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Site(NamedTuple):
-    """How mails name this installation: by the host of `STEADY_URL`, not by the one that a request names."""
+    """The name of this installation in mails: the host of `STEADY_URL`, not the host of a request."""
 
     name: str
     domain: str
@@ -40,7 +40,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         super().send_mail(template_prefix, email, {"current_site": Site(host, host), **context})
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """Logging in and confirming a password again: both are slowed down when they fail."""
+        """Authenticates a log-in or a repeated password. Both are throttled after failures."""
         with attempted(str(credentials.get("email", "")), request) as attempt:
             user: User | None = super().authenticate(request, **credentials)
             if user is not None:
@@ -53,8 +53,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 @contextmanager
 def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
-    """`throttle.attempt` from this request, for a form. Raises `ValidationError` when it comes too early.
-    What fails is logged without the account: people type passwords into the wrong field."""
+    """Wraps `throttle.attempt` for a form of this request. Raises `ValidationError` if the attempt comes too
+    early. Failures are logged without the account: people type passwords into the wrong field."""
     address = get_adapter().get_client_ip(request)
     try:
         with throttle.attempt(account, address) as attempt:
@@ -71,8 +71,8 @@ def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
 
 
 def notify(template: str, person: User, address: str, **context: Any) -> None:
-    """Tells `address` by mail, once it is stored, that somebody's credentials changed. Mail that cannot be
-    sent is logged and stops nothing."""
+    """Sends a mail to `address` after the commit, about a change of the user's credentials. A mail that
+    cannot be sent is logged and stops nothing."""
     adapter = get_adapter()
     transaction.on_commit(
         lambda: adapter.send_notification_mail(template, person, context, address), robust=True
@@ -92,7 +92,7 @@ def _log_success(user: User, request: HttpRequest, **_signal: Any) -> None:
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Keeps the seeds of second factors and the base of recovery codes encrypted."""
+    """Encrypts the seeds of second factors and the base of recovery codes."""
 
     def encrypt(self, text: str) -> str:
         return encrypt(text)
@@ -105,4 +105,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
                 "A second factor cannot be read with this SECRET_KEY. Set the former key in "
                 "SECRET_KEY_FALLBACKS, or remove the second factor in the administration."
             )
-            return secrets.token_hex(20).upper().translate(str.maketrans("0189", "GHIJ"))  # fits no code
+            return secrets.token_hex(20).upper().translate(str.maketrans("0189", "GHIJ"))  # matches no code

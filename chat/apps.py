@@ -21,7 +21,7 @@ class ChatConfig(AppConfig):
 
 
 def _take_time(signal: Signal, using: str, **_: Any) -> None:
-    """A migration takes as long as it takes: no limit of a query holds for it, here or at the server."""
+    """Removes the time limits of queries for migrations, here and at the server."""
     connection = connections[using]
     if connection.vendor != "postgresql":
         return

@@ -1,4 +1,4 @@
-"""Misconfiguration, told before it hurts: each check has an id and names the fix."""
+"""System checks that report wrong settings early. Each check has an id and names the fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY_CHARACTERS = 5
 
 @register("steady")
 def check_secret_key(**_: Any) -> Iterator[CheckMessage]:
-    """Whoever knows the key can log in as anyone."""
+    """The key allows logging in as any user."""
     key = settings.SECRET_KEY
     weak = len(key) < _KEY_LENGTH or len(set(key)) < _KEY_CHARACTERS or key.startswith("django-insecure-")
     if weak and not settings.DEBUG:
@@ -81,8 +81,8 @@ def check_reach(**_: Any) -> Iterator[CheckMessage]:
 
 @register("catalog")
 def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
-    """Asks the database, so only where that is wanted: `manage.py check` does, and the server once it has
-    asked the providers. A catalog that was not migrated or filled yet is no misconfiguration."""
+    """Queries the database, so it runs only on request: by `manage.py check`, and by the server after the
+    providers were asked. A catalog that is not migrated or filled yet is no error."""
     from chat.models import ChatModel
 
     usable = ChatModel.objects.filter(enabled=True, available=True, provider__enabled=True)

@@ -1,8 +1,8 @@
-"""The edge between asyncio and the ORM: one synchronous function per unit of work, off the event loop.
+"""The boundary between asyncio and the ORM: one synchronous function per unit of work, off the event loop.
 
-Not `sync_to_async`: its thread-sensitive mode queues all calls of all WebSocket consumers on one thread
-(40 calls of 50 ms took 2.04 s against 0.18 s, measured), and its default executor leaves connections
-open. Never hold a unit open across an await of a provider.
+This does not use `sync_to_async`. Its thread-sensitive mode queues all calls of all WebSocket consumers on
+one thread (40 calls of 50 ms took 2.04 s against 0.18 s, measured), and its default executor leaves
+connections open. Never hold a unit open across an await of a provider.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
 
 
 async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Runs `unit` on a database thread and returns what it returns; what it raises is raised here.
+    """Runs `unit` on a database thread and returns its result. Exceptions of `unit` are raised here.
     Cancelling the caller does not undo the unit: it runs to its end."""
     return await run_unit_on(_THREADS, partial(unit, *args, **kwargs))
 
@@ -28,8 +28,8 @@ async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwar
 async def run_unit_on[R](
     executor: Executor, unit: Callable[..., R], *args: Any, keep: bool = False, **kwargs: Any
 ) -> R:
-    """The same on threads of the caller's own. `keep` leaves a healthy connection to the thread for its next
-    unit, which saves the round trip that makes sure of a pooled one."""
+    """The same on threads of the caller. With `keep` the thread keeps a healthy connection for its next unit.
+    This saves the round trip that checks a pooled connection."""
 
     def work() -> R:
         try:
@@ -42,11 +42,13 @@ async def run_unit_on[R](
 
 
 def _release_connections(*, keep: bool = False) -> None:
-    """Gives a pooled connection back; keeps a healthy SQLite one, which belongs to its thread."""
+    """Returns a pooled connection to the pool. Keeps a healthy SQLite connection, which belongs to its
+    thread."""
     for connection in connections.all(initialized_only=True):
         if connection.in_atomic_block:
             continue
         if connection.errors_occurred or not (keep or connection.vendor == "sqlite"):
             if keep and connection.vendor == "postgresql" and connection.connection is not None:
-                connection.connection.close()  # no pool gets one whose session has settings of its own
+                # The pool must not get a connection with changed session settings.
+                connection.connection.close()
             connection.close()

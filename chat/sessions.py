@@ -1,7 +1,8 @@
-"""Sessions that end when nobody uses them, by `STEADY_IDLE_MINUTES`.
+"""Sessions that end without use, after `STEADY_IDLE_MINUTES`.
 
-The row in the database expires; the cookie lasts longer. So a person who only writes over a WebSocket, where
-no cookie can be sent, stays logged in. The session monitor reads the same row: live pages end with it.
+The database row expires, while the cookie lasts longer. So a user who only writes over a WebSocket, where no
+cookie can be sent, stays logged in. The session monitor reads the same row and closes live pages after its
+end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 
 class SessionStore(DatabaseStore):
-    """`expires_at` is when the row that was read expires."""
+    """`expires_at` is the expiry of the row that was read."""
 
     expires_at: datetime | None = None
 
@@ -38,18 +39,19 @@ class SessionStore(DatabaseStore):
 
 
 def idle_time() -> timedelta | None:
-    """After how long without use a session ends; None: only by its age."""
+    """Returns the time without use after which a session ends. None means that only its age ends it."""
     return timedelta(minutes=settings.STEADY_IDLE_MINUTES) if settings.STEADY_IDLE_MINUTES else None
 
 
 def is_worth_extending(expires_at: datetime | None) -> bool:
-    """Whether a tenth of the idle time has passed since the row was written: not each use is a write."""
+    """Returns whether a tenth of the idle time has passed since the last write, so that not every request
+    writes."""
     idle = idle_time()
     return bool(idle and expires_at and expires_at - timezone.now() < idle * 0.9)
 
 
 def extend(session_key: str) -> None:
-    """Somebody uses this session now. A session that has ended stays so."""
+    """Records a use of this session. A session that has ended stays ended."""
     now = timezone.now()
     if idle := idle_time():
         used = Session.objects.filter(session_key=session_key, expire_date__gt=now)

@@ -1,4 +1,4 @@
-"""The pages and fragments of the chat."""
+"""URLs of the chat's pages and fragments."""
 
 from django.urls import path
 

@@ -1,1 +1,1 @@
-"""Django's database backends, with what a server that promises to lose nothing needs on top."""
+"""Django's database backends with the additional safety that Steady's promise requires."""

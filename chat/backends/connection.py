@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that waits for no answer for ever."""
+"""A PostgreSQL connection that waits for each answer only for a limited time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat.backends import patience
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Waits for each answer for `patience.ANSWER_SECONDS`, or until the deadline of `patience.within`."""
+    """Waits for each answer up to `patience.ANSWER_SECONDS`, or until the deadline of `patience.within`."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         until = patience.until()
@@ -34,7 +34,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 def check(connection: PatientConnection) -> None:
-    """Whether a connection of the pool still works: asked on each loan, for after PostgreSQL restarted the
-    pool is full of dead ones."""
+    """Checks that a pooled connection still works. Runs before each use, because after a restart of
+    PostgreSQL the pool is full of closed connections."""
     with patience.within(patience.CHECK_SECONDS):
         ConnectionPool.check_connection(connection)

@@ -1,6 +1,6 @@
-"""The file of the SQLite database that this process serves, and whether it is still the one at its path.
+"""Checks that the SQLite database file of this process is still the file at its path.
 
-An open file that is deleted or replaced takes every write and keeps none of them beyond the process.
+An open file that was deleted or replaced accepts every write, and its content is lost when the process ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ _held: dict[str, tuple[int, int]] = {}  # device and inode, by path
 
 
 def hold(path: str) -> None:
-    """From now on this process knows only the file that is at this path. Raises OSError if there is none."""
+    """Remembers the file at this path as the only valid one for this process. Raises OSError if there is
+    none."""
     _held[str(path)] = _identity(path)
 
 
@@ -22,8 +23,8 @@ def let_go(path: str) -> None:
 
 
 def is_gone(path: str | None = None) -> bool:
-    """Whether the held file (of all held ones, any) is not at its path any more. One call of stat, about
-    2 microseconds; false for a path that is not held."""
+    """Returns whether the held file (or any of all held files) is no longer at its path. Costs one call of
+    stat, about 2 microseconds. Returns false for a path that is not held."""
     paths = [*_held] if path is None else [str(path)]
     return any(each in _held and not _is_there(each) for each in paths)
 

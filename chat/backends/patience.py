@@ -1,10 +1,10 @@
-"""How long Steady waits for PostgreSQL.
+"""Time limits for PostgreSQL.
 
-A network that drops packets without a word leaves a query without an answer for as long as one is willing to
-wait: libpq waits for ever, and TCP for 15 minutes. Here every query has a deadline. When it passes, the
-connection is closed, and with it all that lie unused in its pool: they came by the same way.
+A network that drops packets silently leaves a query without an answer: libpq waits forever, TCP for 15
+minutes. Here every query has a deadline. When it passes, the connection is closed, together with all unused
+ones in its pool, because they use the same network path.
 
-Without Django, so that the settings can name it, and without psycopg, which SQLite does not need.
+Without Django, because the settings import it, and without psycopg, which SQLite does not need.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 STATEMENT_SECONDS = 30
 LOCK_SECONDS = 20
-IDLE_SECONDS = 15  # inside of a transaction: its process is gone or frozen, and its locks hold up others
-ANSWER_SECONDS = STATEMENT_SECONDS + 5.0  # the server itself says sooner what takes too long
+# Inside of a transaction: its process is gone or frozen, and its locks block other processes.
+IDLE_SECONDS = 15
+ANSWER_SECONDS = STATEMENT_SECONDS + 5.0  # the server itself reports slow statements earlier
 CHECK_SECONDS = 1.5
 CONNECT_SECONDS = 5
 
@@ -27,8 +28,8 @@ _thread = threading.local()
 
 
 def options(given: dict[str, Any]) -> dict[str, Any]:
-    """Django's OPTIONS of a PostgreSQL database: limits on both sides, over which `given` ones win. A given
-    `options` replaces the server's limits as a whole, as PgBouncer takes none."""
+    """Returns Django's OPTIONS for a PostgreSQL database: limits on both sides. `given` options override
+    them. A given `options` replaces all limits of the server, because PgBouncer accepts none."""
     limits = {
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
@@ -40,14 +41,14 @@ def options(given: dict[str, Any]) -> dict[str, Any]:
         "keepalives_idle": 10,
         "keepalives_interval": 3,
         "keepalives_count": 3,
-        "tcp_user_timeout": 10_000,  # milliseconds that what was sent may stay unacknowledged
+        "tcp_user_timeout": 10_000,  # milliseconds that sent data may stay unacknowledged
         "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
         **given,
     }
 
 
 def until() -> float | None:
-    """When this thread's next query must be answered, in monotonic time; None: when it will be."""
+    """Returns the deadline of this thread's next query in monotonic time, or None without a limit."""
     if getattr(_thread, "is_unlimited", False):
         return None
     return float(min(time.monotonic() + ANSWER_SECONDS, getattr(_thread, "until", inf)))
@@ -55,7 +56,7 @@ def until() -> float | None:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """All queries of this thread in the block are answered within so many seconds from now, or fail."""
+    """Limits the time of all queries of this thread in the block together to `seconds` from now."""
     before = getattr(_thread, "until", inf)
     _thread.until = min(before, time.monotonic() + seconds)
     try:
@@ -65,7 +66,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def limited[**P, R](seconds: float, unit: Callable[P, R]) -> Callable[P, R]:
-    """`unit`, all of whose queries together may take so many seconds."""
+    """Returns `unit` with a limit in seconds for all its queries together."""
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with within(seconds):
@@ -75,5 +76,5 @@ def limited[**P, R](seconds: float, unit: Callable[P, R]) -> Callable[P, R]:
 
 
 def lift(is_unlimited: bool) -> None:
-    """Whether this thread waits for as long as it takes, as a migration must."""
+    """Removes the limit of this thread, for migrations."""
     _thread.is_unlimited = is_unlimited

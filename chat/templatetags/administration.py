@@ -1,4 +1,4 @@
-"""Tags of the administration's templates."""
+"""Template tags for the admin."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ register.filter("said", translated)
 
 @register.simple_tag
 def failing_providers() -> QuerySet[ModelProvider]:
-    """Those that are set up and could not be asked for their models the last time."""
+    """Returns the configured providers whose model list could not be read the last time."""
     providers = ModelProvider.objects.filter(enabled=True, slug__in=list(settings.CHAT_ENDPOINTS))
     return providers.exclude(sync_error="")
 
 
 @register.simple_tag
 def only_the_demo_answers() -> bool:
-    """Whether real providers are set up, and all of them fail."""
+    """Returns whether real providers are configured and all of them fail."""
     real = [slug for slug, endpoint in settings.CHAT_ENDPOINTS.items() if endpoint.kind != "demo"]
     providers = ModelProvider.objects.filter(enabled=True, slug__in=real)
     return providers.exists() and not providers.filter(sync_error="").exists()

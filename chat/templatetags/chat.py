@@ -1,4 +1,4 @@
-"""Tags of the chat's templates."""
+"""Template tags for the chat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
 from chat.rendering.words import seconds, translated
 
-_LINE = 70  # characters in a line of a prompt, about, on a wide screen
+_LINE = 70  # approximate characters in a line of a prompt on a wide screen
 _MANY_LINES = 20
 
 register = template.Library()
@@ -27,14 +27,15 @@ register.simple_tag(nobody_is_here_yet)
 
 @register.simple_tag
 def dom_id(kind: str, *values: object) -> str:
-    """`{% dom_id "message" message.pk %}`: the id by the function of that name in `rendering.dom`."""
+    """`{% dom_id "message" message.pk %}` returns the id from the function of that name in
+    `rendering.dom`."""
     result: str = getattr(dom, kind)(*values)
     return result
 
 
 @register.filter
 def markdown(source: str, message: Message) -> SafeString:
-    """The text of that message."""
+    """Renders the text of that message as HTML."""
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
         return render_cache.html(source, dom.footnotes(message.pk))
@@ -42,7 +43,7 @@ def markdown(source: str, message: Message) -> SafeString:
 
 @register.simple_tag
 def icon(name: str, size: int = 18) -> SafeString:
-    """An icon of the page's sprite: 60 bytes where the drawing itself has 400, and replies carry many."""
+    """Renders an icon of the page's sprite: 60 bytes instead of 400 for the drawing. Replies contain many."""
     return format_html(
         '<svg class="icon" width="{0}" height="{0}" aria-hidden="true"><use href="#i-{1}"/></svg>', size, name
     )
@@ -51,7 +52,8 @@ def icon(name: str, size: int = 18) -> SafeString:
 @register.simple_tag
 @cache
 def icon_sprite(names: str) -> SafeString:
-    """The drawings that `icon` refers to, once in a page; `names` are Lucide's, separated by spaces."""
+    """Renders the drawings that `icon` refers to, once per page. `names` are Lucide's, separated by
+    spaces."""
     symbols = []
     for name in names.split():
         inner = lucide(name).partition(">")[2].rpartition("</svg>")[0]
@@ -61,13 +63,13 @@ def icon_sprite(names: str) -> SafeString:
 
 @register.filter
 def in_language(words: str) -> str:
-    """Words that were stored in English, such as why a reply failed."""
+    """Translates text that was stored in English, such as the reason of a failed reply."""
     return translated(words)
 
 
 @register.filter
 def thousands(value: int | None) -> str:
-    """Tokens in short: 800, 32k, 1M."""
+    """Formats a number of tokens in short form: 800, 32k, 1M."""
     if value is None:
         return ""
     for size, sign in ((1_000_000, "M"), (1_000, "k")):
@@ -78,7 +80,7 @@ def thousands(value: int | None) -> str:
 
 @register.filter
 def is_long(prompt: str) -> bool:
-    """Whether the page shows only its beginning at first: more than about twenty lines."""
+    """Returns whether the page shows only the start of the prompt at first: more than about twenty lines."""
     return sum(1 + len(line) // _LINE for line in prompt.splitlines()) > _MANY_LINES
 
 

@@ -1,1 +1,1 @@
-"""SQLite for a process that notices when its file is deleted or replaced."""
+"""SQLite for a process that detects a deleted or replaced database file."""

@@ -1,4 +1,4 @@
-"""Django's SQLite backend; each connection, statement and commit makes sure that the file is still there."""
+"""Django's SQLite backend. Each connection, statement and commit checks that the file is still there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chat.backends import held_file
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        self._require_file()  # SQLite would make a new one
+        self._require_file()  # otherwise SQLite creates a new one
         return super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> Any:
@@ -20,7 +20,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> None:
         super()._commit()  # type: ignore[misc]
-        # After the commit: what is acknowledged was in the file while it was at its path.
+        # After the commit: acknowledged data was written while the file was at its path.
         with self.wrap_database_errors:
             self._require_file()
 
