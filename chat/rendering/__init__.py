@@ -1,2 +1,2 @@
-"""HTML: what a message looks like, whole or growing. It knows the live rooms' changes and the templates,
-and nothing of sockets, requests or who looks."""
+"""Renders HTML: whole messages, growing messages and fragments. This package knows the changes of `live` and
+the templates. It must not know sockets, requests or the viewer."""

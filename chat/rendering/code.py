@@ -1,4 +1,4 @@
-"""A code block: its frame, its language and, once it is complete, its colours."""
+"""A code block: its frame, its language and, after it is complete, its syntax colours."""
 
 from functools import cache
 from html import escape
@@ -8,8 +8,8 @@ from pygments.lexers import get_all_lexers
 
 from chat.rendering.colours import colours
 
-# Past these bounds code stays plain: Pygments takes about 2.4 ms for 40 lines, and some of its lexers more
-# than linear time for one endless line.
+# Longer code stays plain: Pygments takes about 2.4 ms for 40 lines, and some of its lexers need more than
+# linear time for one very long line.
 LONGEST_HIGHLIGHTED = 100_000
 _LONGEST_LINE = 5_000
 
@@ -17,10 +17,12 @@ CODE_CLOSE = "</code></pre></div>"
 
 
 def code_open(info: str) -> str:
-    """The start of a code block's HTML up to its first line; `info` is the rest of the fence's first line.
+    """Returns the start of a code block's HTML up to its first line. `info` is the rest of the fence's first
+    line.
 
-    The button's words are an attribute, which the style sheet shows. They are no text of the reply: they are
-    not selected with it, and not read aloud."""
+    The button's label is an attribute, which the style sheet shows. It is not part of the reply's text: it is
+    not selected with it and not read aloud.
+    """
     language = language_of(info)
     label = f'<span class="code-language">{escape(language)}</span>' if language else ""
     return (
@@ -31,16 +33,15 @@ def code_open(info: str) -> str:
 
 
 def language_of(info: str) -> str:
-    """The language of a code block, as its author wrote it, in at most 40 characters."""
+    """Returns the language of a code block as its author wrote it, cut to 40 characters."""
     words = info.replace("{", " ").replace("}", " ").replace(",", " ").split()
     return words[0].lstrip(".")[:40] if words else ""
 
 
 def highlight(code: str, info: str) -> str:
-    """Return the lines of a code block as HTML with Pygments' short classes, or only escaped: then the
-    colours come later (`colours` says how long is waited), or the code is too long, or of no known language.
-    Never raises.
-    """
+    """Returns the lines of a code block as HTML with Pygments' short classes. Returns them escaped only if
+    the colours come later (`colours` defines the wait), or if the code is too long or of no known language.
+    Never raises."""
     language = language_of(info).lower()
     too_long = len(code) > LONGEST_HIGHLIGHTED or any(len(line) > _LONGEST_LINE for line in code.split("\n"))
     html = None if too_long or language not in _languages() else colours.html(language, code)
@@ -49,5 +50,5 @@ def highlight(code: str, info: str) -> str:
 
 @cache
 def _languages() -> frozenset[str]:
-    """The names of Pygments' lexers, of which none is loaded here."""
+    """Returns the names of Pygments' lexers without importing any of them."""
     return frozenset(alias for _, aliases, *_ in get_all_lexers(plugins=False) for alias in aliases)

@@ -1,8 +1,8 @@
-"""Coloured code: asked for from one worker process, kept while it is used, and never waited for by others.
+"""Syntax colours from one worker process, cached while in use. A slow job does not block other users.
 
-Whoever renders gets what is known and shows the rest plain. A job that used its CPU time ends the worker, is
-remembered and stays plain; another worker takes the next one. Each person has a budget of the worker's time:
-nobody's code keeps others' from being coloured for long. The worker starts with the first job.
+Renderers get the known colours and show the rest plain. A job that exceeds its CPU time ends the worker, is
+remembered and stays plain; a new worker does the next job. Each user has a budget of the worker's time, so
+the code of one user does not delay the colours of others for long. The worker starts with the first job.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import NamedTuple
 logger = logging.getLogger(__name__)
 
 PATIENCE = 0.15  # seconds that one page, rendered on a thread of its own, waits in all
-WALL_SECONDS = 10.0  # for one job, whatever keeps the worker: it is stopped, or the machine is busy
-MOST_WAITING = 500  # jobs; what comes on top stays plain for now
-BURST_SECONDS, SECONDS_PER_SECOND = 2.0, 0.05  # of the worker's time for one person
+WALL_SECONDS = 10.0  # for one job, for any reason: the worker is stopped, or the machine is busy
+MOST_WAITING = 500  # jobs; further ones stay plain for now
+BURST_SECONDS, SECONDS_PER_SECOND = 2.0, 0.05  # of the worker's time for one user
 KILL_COST = 0.5
 
 _PROGRAM = Path(__file__).with_name("highlighter.py")
@@ -47,8 +47,8 @@ _missed: ContextVar[list[Answer] | None] = ContextVar("missed", default=None)
 
 @contextmanager
 def rendering_for(person: Hashable, *, waits: bool = True) -> Iterator[None]:
-    """What is coloured in the block is on the budget of `person`, any value that stands for them; None is
-    nobody, without a limit. With `waits` off, a thread that others need never waits."""
+    """Charges the colours in the block to the budget of `person`, any value that identifies a user. None has
+    no limit. With `waits` off, the calling thread never waits, because other tasks need it."""
     tokens = _person.set(person), _waits.set(waits and _waits.get())
     try:
         yield
@@ -59,7 +59,7 @@ def rendering_for(person: Hashable, *, waits: bool = True) -> Iterator[None]:
 
 @contextmanager
 def missing() -> Iterator[list[Answer]]:
-    """Gives the answers that were not there in time for what is coloured in the block."""
+    """Collects the answers that were not available in time for the block."""
     missed: list[Answer] = []
     token = _missed.set(missed)
     try:
@@ -69,13 +69,13 @@ def missing() -> Iterator[list[Answer]]:
 
 
 def pass_on(answers: list[Answer]) -> None:
-    """To whoever asks for what is missing around this."""
+    """Adds the answers to those collected by the surrounding `missing` block."""
     if (missed := _missed.get()) is not None:
         missed += answers
 
 
 async def settled(answers: Collection[Answer], seconds: float) -> bool:
-    """Waits until all are there, at most so long; whether any of them is."""
+    """Waits at most `seconds` until all answers are available. Returns whether any of them is."""
     if seconds and not all(answer.done() for answer in answers):
         await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=seconds)
     return any(answer.done() for answer in answers)
@@ -89,7 +89,7 @@ class _Job(NamedTuple):
 
 
 class Colours:
-    """Up to `size` bytes of coloured code, the last used. For any thread."""
+    """A cache of up to `size` bytes of coloured code, least recently used first out. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -105,14 +105,15 @@ class Colours:
         self._used = 0
         self._asked: dict[Key, Answer] = {}
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._budgets: dict[Hashable, tuple[float, float]] = {}  # by person: seconds left, and when that was
+        # By user: seconds left, and the time of that value.
+        self._budgets: dict[Hashable, tuple[float, float]] = {}
         self._thread: threading.Thread | None = None
         self._waited = threading.local()
         self._ending = False
         self.process: subprocess.Popen[bytes] | None = None
 
     def html(self, language: str, code: str) -> str | None:
-        """The coloured code; None if it is not known yet, or stays plain."""
+        """Returns the coloured code; None if it is not known yet or stays plain."""
         key = (language, hashlib.blake2b(code.encode(), digest_size=16).digest())
         with self._lock:
             if key in self._known:
@@ -132,7 +133,7 @@ class Colours:
         return None
 
     def close(self) -> None:
-        """Ends the worker for good."""
+        """Ends the worker permanently."""
         self._ending = True
         if (process := self.process) is not None:
             process.kill()
@@ -191,7 +192,7 @@ class Colours:
 
     def _coloured(self, job: _Job) -> str | None:
         line = json.dumps({"language": job.key[0], "code": job.code}).encode() + b"\n"
-        for _ in range(2):  # again if the worker ended for a reason of its own
+        for _ in range(2):  # a second time if the worker ended for another reason
             if self._ending:
                 return None
             process = self.process = self.process or self._started()

@@ -1,8 +1,8 @@
-"""One viewer's page, kept up to date: live changes in, the smallest HTML out.
+"""Keeps the page of one viewer up to date. Input: live changes. Output: the smallest HTML.
 
-A message that the viewer saw growing is finished in place (its remaining patches, then the article's
-frame without its body); every other changed message is sent whole. Running replies are rendered for all
-viewers together (`growing`).
+A message that grew in this page is finished in place (its remaining patches, then the article's frame without
+its body). Every other changed message is sent whole. Running replies are rendered once for all viewers
+(`growing`).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ LIGHT = 8 * 1024  # characters that are rendered in a few ms
 
 
 class ConversationView:
-    """`style` is that of `live.pacing`: those of one style share what they see."""
+    """`style` is that of `live.pacing`: viewers with the same style share the rendered texts."""
 
     def __init__(self, style: str = "none") -> None:
         self._style = style
         self._growing: dict[UUID, _Seen] = {}
-        self._ended: list[_Seen] = []  # while colours are missing in it
-        self._plain: list[tuple[Message, list[Answer]]] = []  # stored messages, with what is missing in them
+        self._ended: list[_Seen] = []  # while their code lacks colours
+        self._plain: list[tuple[Message, list[Answer]]] = []  # stored messages, with their missing colours
 
     def takes_long(self, changes: Iterable[Change]) -> bool:
-        """Whether `render` belongs beside the event loop: it is much text."""
+        """Returns whether `render` must run off the event loop, because of much text."""
         weight = 0
         for change in changes:
             match change:
@@ -51,11 +51,12 @@ class ConversationView:
         return weight > LIGHT
 
     def render(self, changes: Iterable[Change]) -> list[str]:
-        """The steps that bring the page from the last call's state to this one; none if nothing shows, and
-        one unless it is very long.
+        """Returns the steps that update the page from the state of the last call: none if nothing visible
+        changed, usually one, and more for very long changes.
 
-        htmx finds the targets of all partials of a text before it swaps the first. So none of a call's
-        may lie inside of what another one brings."""
+        htmx finds the targets of all partials of a text before it swaps the first. So no partial of a call
+        may lie inside of another one's new content.
+        """
         steps = _Steps()
         for change in changes:
             match change:
@@ -71,13 +72,13 @@ class ConversationView:
 
     @property
     def uncoloured(self) -> list[Answer]:
-        """The colours that finished messages are shown without; `recolour` shows those that have come."""
+        """Returns the missing colours of finished messages; `recolour` shows them when they are available."""
         return [answer for seen in self._ended for answer in seen.growing.uncoloured] + [
             answer for _, answers in self._plain for answer in answers
         ]
 
     def recolour(self) -> list[str]:
-        """The steps that colour code which was shown plain."""
+        """Returns the steps that colour code which was shown plain."""
         steps = _Steps()
         plain, self._plain = self._plain, []
         for message, answers in plain:
@@ -143,11 +144,11 @@ class ConversationView:
 
 
 class _Seen:
-    """How much of a growing reply this viewer has."""
+    """The part of a growing reply that this viewer has."""
 
     def __init__(self, message: Message, output: list[Segment], style: str) -> None:
         self.growing = growing(message, style)
-        self.taken = 0  # characters of output that this viewer was given
+        self.taken = 0  # characters of output that were sent to this viewer
         self.take(output)
         self.count = self.growing.count
 
@@ -156,8 +157,8 @@ class _Seen:
         self.taken += sum(len(segment.text) for segment in segments)
 
     def show(self, steps: _Steps) -> None:
-        """What the viewer has not got yet; each text is a step of its own, since it addresses the page as the
-        one before it left it."""
+        """Adds the texts that the viewer does not have yet. Each text is a step of its own, because it
+        addresses the page as the one before it left it."""
         first, *others = self.growing.since(self.count) or [""]
         steps.add(first)
         steps.texts += others
@@ -165,7 +166,7 @@ class _Seen:
 
 
 class _Steps:
-    """Texts to be swapped one after the other, as few as may be."""
+    """Texts to be swapped one after the other, as few as possible."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -180,7 +181,7 @@ class _Steps:
 
 
 def _joined(articles: Iterable[str]) -> list[str]:
-    """The articles in as few texts as may be; one, if empty, for an empty thread."""
+    """Joins the articles into as few texts as possible; one empty text for an empty conversation."""
     texts = [""]
     for article in articles:
         if texts[-1] and len(texts[-1]) + len(article) > STEP:

@@ -1,4 +1,4 @@
-"""Every DOM id comes from here: for templates (by the `chat` tags), fragments and tests alike."""
+"""All DOM ids. Used by templates (with the `chat` tags), fragments and tests."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def reasoning_title(message_id: UUID) -> str:
 
 
 def message_menu(message_id: UUID) -> str:
-    """What else can be done with a message."""
+    """The menu of a message."""
     return f"mm-{message_id}"
 
 
 def footnotes(message_id: UUID) -> str:
-    """What the ids of a message's footnotes begin with, after `fn-`."""
+    """The prefix for the ids of a message's footnotes, after `fn-`."""
     return message_id.hex
 
 
@@ -53,8 +53,8 @@ def feedback(message_id: UUID) -> str:
 
 
 def variant(reply_to: UUID, to: str) -> str:
-    """The button to the previous or next reply to this prompt: the same one whichever is shown, so that the
-    focus stays."""
+    """The button to the previous or next reply to this prompt. The id is the same for each variant, so that
+    the button keeps the focus."""
     return f"{to}-{reply_to}"
 
 
@@ -64,7 +64,7 @@ def conversation(conversation_id: UUID) -> str:
 
 
 def conversation_menu(conversation_id: UUID) -> str:
-    """What can be done with the conversation that the page shows."""
+    """The menu of the conversation on the page."""
     return f"cm-{conversation_id}"
 
 

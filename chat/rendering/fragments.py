@@ -1,7 +1,7 @@
-"""The envelopes: which HTML goes where, as htmx's `<hx-partial>` elements.
+"""Wraps HTML in htmx's `<hx-partial>` elements, which name its target.
 
-Structural fragments come from templates; the envelope of a token is a prepared string (a template per
-frame costs 20 us, a string 2, measured).
+Structural fragments are templates. The wrapper of a token is a prepared string (a template costs 20 us per
+frame, a string 2, measured).
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ NO_DATABASE_FILE = (
 
 
 def no_database() -> str:
-    """Why the database could not be used, for people."""
+    """Returns the message for people that the database cannot be used."""
     return NO_DATABASE_FILE if held_file.is_gone() else NO_DATABASE
 
 
 def partial(target: str, swap: str, html: str) -> str:
-    """`html`, already safe, goes to the CSS selector `target` by htmx's `swap` style."""
+    """Returns the partial that swaps `html`, already safe, into the CSS selector `target` with htmx's `swap`
+    style."""
     return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">{html}</hx-partial>'
 
 
 def revision(number: int) -> str:
-    """The page's own memory of the conversation's revision that it shows."""
+    """Returns the element in which the page keeps the revision that it shows."""
     html = f'<input type="hidden" id="{dom.REVISION}" value="{number}">'
     return partial(f"#{dom.REVISION}", "outerHTML", html)
 
 
 def message(message: Message, *, body: str | None = None, reasoning: str | None = None) -> str:
-    """The whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
+    """Returns the whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
     if body is None and message.reply is not None:
         body = render_cache.html(message.text, dom.footnotes(message.pk))
@@ -63,14 +64,14 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
 
 
 def message_in_place(finished: Message) -> str:
-    """A finished message over what the page has of it. What is typed in its form, the focus, and the answer
-    to a request that comes from it find their elements again."""
+    """Returns a finished message that is morphed over the existing one. Typed text in its form, the focus and
+    pending responses to its requests keep their elements."""
     in_place = partial(f"#{dom.message(finished.pk)}", "outerMorph", message(finished, body=""))
     return body_in_place(finished) + in_place
 
 
 def body_in_place(finished: Message) -> str:
-    """A finished message's text over what the page has of it."""
+    """Returns the text of a finished message, morphed over the existing one."""
     body = (
         escape(finished.text)
         if finished.reply is None
@@ -80,8 +81,8 @@ def body_in_place(finished: Message) -> str:
 
 
 def conversation_state(conversation: Conversation, running: Message | None, *, drops: bool = False) -> str:
-    """What depends on the conversation as a whole: its revision, its title here and in the list, and
-    whether the composer offers Send or Stop. `drops`: the model is sent fewer messages than before."""
+    """Returns all that depends on the whole conversation: its revision, its title here and in the list, and
+    the Send or Stop button. `drops`: the model is sent fewer messages than before."""
     context = {"conversation": conversation, "running": running, "drops": drops}
     return revision(conversation.revision) + render_to_string(
         "chat/streams/conversation_changed.html", context
@@ -89,7 +90,7 @@ def conversation_state(conversation: Conversation, running: Message | None, *, d
 
 
 def reasoning_started(message: Message, text: str, *, ended: bool = False) -> str:
-    """The reasoning that has come so far; with `ended`, the answer has begun too."""
+    """Returns the reasoning so far; with `ended`, the answer has started too."""
     title = _title_of_reasoning(message) if ended else gettext("Thinking…")
     context = {"message_id": message.pk, "reasoning": text, "reasoning_title": title}
     html = render_to_string("chat/_reasoning.html", context)
@@ -101,7 +102,7 @@ def reasoning_grew(message_id: UUID, text: str) -> str:
 
 
 def reasoning_ended(message: Message) -> str:
-    """The title of the reasoning, once the answer itself begins."""
+    """Returns the title of the reasoning after the answer has started."""
     title = escape(_title_of_reasoning(message))
     return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", title)
 
@@ -113,35 +114,35 @@ def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
 
 
 def notice(text: str, *, kind: str = "error", client_id: UUID | None = None) -> str:
-    """A sentence for the person, above the composer. With `client_id` it says why the prompt of that id
-    was refused: the composer keeps its text and sends it no more by itself."""
+    """Returns a notice above the composer. With `client_id` it says why the prompt of that id was refused:
+    the composer keeps its text and does not send it again by itself."""
     html = render_to_string("chat/_notice.html", {"text": text, "kind": kind, "client_id": client_id})
     return partial(f"#{dom.NOTICE}", "outerHTML", html)
 
 
 def receipt(prompt: Message) -> str:
-    """The server has stored the prompt with this client id; the page may forget its text once it shows the
-    revision that has it."""
+    """Confirms that the server has stored the prompt with this client id. The page may remove its copy of the
+    text when it shows the revision of the prompt."""
     data = f'data-client-id="{prompt.client_id}" data-revision="{prompt.added_revision}"'
     html = f'<span id="{dom.RECEIPT}" {data} hidden></span>'
     return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
 
 
 def earlier_url(conversation: Conversation, shown: list[Message]) -> str:
-    """Where the messages before this page of the shown are; "" if there are none."""
+    """Returns the URL of the messages before those on this page; "" if there are none."""
     if len(shown) < PAGE_LENGTH:
         return ""
     return reverse("earlier", args=[conversation.pk, shown[0].position])
 
 
 def earlier(conversation: Conversation, shown: list[Message]) -> str:
-    """The way to what lies before a shown that was sent whole."""
+    """Returns the link to the messages before a page that was sent whole."""
     html = render_to_string("chat/_earlier.html", {"earlier_url": earlier_url(conversation, shown)})
     return partial(f"#{dom.EARLIER}", "outerHTML", html)
 
 
 def conversation_menu(conversation: Conversation) -> str:
-    """What can be done with it now: to pin what is not pinned, and so on."""
+    """Returns the menu of the conversation in its present state: pin if it is not pinned, and so on."""
     html = render_to_string("chat/_conversation_menu.html", {"conversation": conversation})
     return partial(f"#{dom.conversation_menu(conversation.pk)}", "outerHTML", html)
 
@@ -152,7 +153,7 @@ def conversation_list(context: dict[str, Any]) -> str:
 
 
 def toast(text: str, *, undo: str = "") -> str:
-    """A sentence that goes by itself, with a way to take back what was done (the address to POST to)."""
+    """Returns a notice that disappears by itself. `undo` is the URL to POST to for undoing the action."""
     html = render_to_string("chat/_toast.html", {"text": text, "undo": undo})
     return partial(f"#{dom.TOASTS}", "append", html)
 

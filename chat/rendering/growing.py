@@ -1,8 +1,8 @@
-"""A reply that grows, rendered once for all in this process who see it in one language and one style.
+"""A growing reply, rendered once for all viewers in this process with the same language and style.
 
-Each viewer says which output is new to it; the first to have something new renders it, the others are given
-the same texts. So a viewer may be shown a little more than it asked for, and nothing twice. Not thread-safe:
-whoever renders holds the conversation's lock (`transports.feed`).
+Each viewer passes the output that is new to it. The first one with new output renders it, and the others get
+the same texts. So a viewer may get slightly more than it asked for, and nothing twice. Not thread-safe: the
+caller holds the conversation's lock (`transports.feed`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from chat.rendering import dom, fragments
 from chat.rendering.colours import Answer
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
-STEP = 256 * 1024  # characters of a text that has several patches; a socket's frame may have a mebibyte
-MOST_TEXTS = 16  # kept for those who are behind, a frame each; who is further behind gets the whole in one
+STEP = 256 * 1024  # characters of a text with several patches; a frame of a socket may have a mebibyte
+MOST_TEXTS = 16  # kept for slow viewers, one frame each; slower viewers get the whole reply in one
 
 type Key = tuple[UUID, UUID, str | None, str]
 
 
 def growing(message: Message, style: str) -> Growing:
-    """The one of this running reply, in the language that is active."""
+    """Returns the shared renderer of this running reply in the active language."""
     assert message.reply is not None
     key: Key = message.pk, message.reply.pk, get_language(), style
     if (found := _SHARED.get(key)) is None or found.broken or found.ended:
@@ -41,7 +41,8 @@ class _Ended(NamedTuple):
 
 
 class Growing:
-    """`count` is the number of texts made so far; a viewer remembers it, and asks what came `since`."""
+    """`count` is the number of texts made so far. A viewer remembers it and asks for the texts `since`
+    then."""
 
     def __init__(self, message: Message) -> None:
         self.message = message
@@ -54,7 +55,7 @@ class Growing:
         self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
 
     def take(self, position: int, segments: list[Segment]) -> None:
-        """Output from `position` on, in characters; what is known of it is skipped."""
+        """Adds output from `position` on, in characters. Known characters are skipped."""
         if self.ended:
             return
         pieces: list[Segment] = []
@@ -67,8 +68,8 @@ class Growing:
             self._keep(self._grow(pieces))
 
     def finish(self, message: Message) -> bool:
-        """The last texts; false if the stored text is not what was shown so far and more (something was shown
-        that was never committed): then the message is sent whole."""
+        """Adds the last texts. Returns false if the stored text does not begin with the shown text (some
+        shown text was never committed). In this case the message is sent whole."""
         if self.ended is None:
             shown = self.renderer.source
             if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
@@ -82,7 +83,7 @@ class Growing:
         return True
 
     def recolour(self) -> None:
-        """Colours that came after the end."""
+        """Adds colours that became available after the end."""
         self._keep(self._patched(self.renderer.patches()))
 
     @property
@@ -90,7 +91,7 @@ class Growing:
         return self.renderer.uncoloured
 
     def since(self, count: int) -> list[str]:
-        """The texts after the first `count`, to be swapped one after the other."""
+        """Returns the texts after the first `count`, to be swapped one after the other."""
         missing = self.count - count
         if missing <= len(self._texts):
             return list(self._texts)[len(self._texts) - missing :] if missing else []
@@ -115,7 +116,7 @@ class Growing:
         reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
         answers = text != "" and self.renderer.is_empty
         if reasoning and not self.reasoning:
-            ended = answers or not self.renderer.is_empty  # some models think after their first words
+            ended = answers or not self.renderer.is_empty  # some models reason after their first words
             out.append(fragments.reasoning_started(self.message, reasoning, ended=ended))
         else:
             if reasoning:
@@ -138,7 +139,7 @@ class Growing:
 
 
 class _Breaking:
-    """After an error in the block nobody who comes is given this one."""
+    """After an error in the block this renderer is not given to any new viewer."""
 
     def __init__(self, growing: Growing) -> None:
         self.growing = growing

@@ -1,10 +1,11 @@
-"""The program that colours code, a process of its own that may end at any moment (`colours` starts it).
+"""The program that colours code. It runs in its own process and may end at any moment (`colours` starts it).
 
-Pygments' lexers are regular expressions of many hands. Some take exponential time for a few chosen letters,
-and Python's engine lets nothing else of its process run meanwhile. So the kernel ends this process when a job
-has used its CPU time. It knows Pygments alone: no Django, no environment, no database.
+Pygments' lexers are regular expressions by many authors. Some take exponential time for a few chosen letters,
+and Python's engine blocks its whole process meanwhile. So the kernel ends this process when a job has used
+its CPU time. It imports Pygments alone: no Django, no environment, no database.
 
-A line of JSON in, `{"language", "code"}`; a line of JSON out, the HTML, or null for what cannot be coloured.
+Input is one line of JSON, `{"language", "code"}`. Output is one line of JSON: the HTML, or null if the code
+cannot be coloured.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from html import escape
 
 from pygments.token import STANDARD_TYPES, _TokenType
 
-LOADING_SECONDS = 2.0  # of CPU, for the first use of a language: its module is ours, and takes 2 to 300 ms
+LOADING_SECONDS = 2.0  # of CPU, for the first use of a language: importing its module takes 2 to 300 ms
 COLOURING_SECONDS = 0.25  # of CPU; 40 lines take 2.4 ms
 MEMORY_BYTES = 512 * 1024 * 1024
 
-# Pygments' short class names, less those that no style sheet colours: names, punctuation, blanks.
+# Pygments' short class names, except those without a style: names, punctuation, blanks.
 HIGHLIGHT_CLASSES = frozenset(STANDARD_TYPES.values()) - {"", "n", "nx", "p", "w", "x", "l", "ld", "g", "esc"}
 
 
 def coloured(language: str, code: str) -> str | None:
-    """The lines of `code` as HTML with Pygments' short classes; None if Pygments cannot or loses any."""
+    """Returns the lines of `code` as HTML with Pygments' short classes; None if Pygments fails or loses any
+    character."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
@@ -40,7 +42,7 @@ def coloured(language: str, code: str) -> str | None:
     name, run = "", ""  # neighbours of one class
     values: list[str] = []
     for _, token, value in lexer.get_tokens_unprocessed(code + "\n"):
-        if not value:  # at the end it would hide the line's end, which is ours and is taken away again
+        if not value:  # at the end it would hide the line end, which was added here and is removed again
             continue
         values.append(value)
         if (next_name := _CLASS_OF[token]) == name:
@@ -54,7 +56,7 @@ def coloured(language: str, code: str) -> str | None:
 
 
 def _limit(seconds: float) -> None:
-    """The kernel ends the process when it has used so much CPU time from now on; 0: never."""
+    """Lets the kernel end the process after so many seconds of CPU time from now on; 0 removes the limit."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
@@ -77,8 +79,8 @@ _CLASS_OF = _Classes()
 
 
 def main() -> None:
-    """Works until the input ends, which it does with the server, however that dies."""
-    # A service manager and a terminal signal the whole group; the server decides when this ends.
+    """Runs until the input ends, which happens when the server ends, also after a kill."""
+    # Service managers and terminals signal the whole group. The server decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

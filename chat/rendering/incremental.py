@@ -1,12 +1,12 @@
-"""A growing reply as the smallest HTML patches.
+"""Renders a growing reply as the smallest HTML patches.
 
-The source is cut at the last line that starts something still open; what lies before is finished and is never
-parsed again. The rest, the *window*, is mostly one paragraph, one item or one line of code. Where the open
-block lies inside others (an item in a list in a quotation), the window alone would not parse as it does in
-its place, so a *frame* of a few lines goes before it, which opens the same containers again; what it renders
-to is cut off.
+The source is cut at the last line that starts an open block. Everything before the cut is finished and is
+never parsed again. The rest, the *window*, is mostly one paragraph, one item or one line of code. If the open
+block lies inside other blocks (an item in a list in a quotation), the window alone does not parse as in its
+place. So a *frame* of a few lines is put before it, which opens the same containers again. The HTML of the
+frame is cut off.
 
-Finished blocks are not touched until `finish`, which repairs what only the whole can show: reference links
+Finished blocks do not change until `finish`. It corrects what only the whole source shows: reference links
 and footnotes that were defined later.
 """
 
@@ -40,18 +40,18 @@ from chat.rendering.writer import Block, Notes, Written, write
 
 __all__ = ["IncrementalRenderer", "Patch"]
 
-# A window that weighs more than this is rendered again only when it has grown by a part of its weight: so the
-# sum of all renderings stays linear, however long one paragraph is. A mark costs as much as 8 letters.
+# A window that weighs more than this is rendered again only after it has grown by a part of its weight. So
+# the sum of all renderings stays linear, also for one long paragraph. A mark costs as much as 8 letters.
 _LIGHT, _HEAVY = 4_096, 32_768
 _MARKS = ("[", "*", "_", "`", "$", "<", ">", "~", "|", "\\", "!", "- ", "+ ", ". ", ") ")
 _MUCH_TEXT = 24_000  # takes about 10 ms
 
-# What may be spent on one reply: parsed characters, counted where many are parsed at once. Past this the page
-# waits for more text, or for the end. Ordinary replies need a tenth.
+# The limit for one reply: parsed characters, counted where many are parsed at once. Above it the page waits
+# for more text, or for the end. Ordinary replies need a tenth.
 _FREE_WORK, _WORK_PER_CHARACTER = 1_000_000, 64
 
 _MOST_CONTAINERS = 24
-# Letters that no following code point joins, save an accent; and marks that mean nothing inside a line.
+# Letters that no following code point joins, except an accent, and marks without meaning inside a line.
 _PLAIN = re.compile(
     "[A-Za-z0-9\u00c0-\u02ff\u0370-\u0481\u048a-\u052f\u3001-\ud7a3\uff01-\uffef ,;'\"()?%–—’“”.-]*\\Z"
 )
@@ -64,20 +64,19 @@ _ENDED_BY_BLANK = ("Paragraph", "Table")
 
 @dataclass(slots=True)
 class _Container:
-    """An open block around the window: where it starts, in source and HTML, and the line that opens it
-    again."""
+    """An open block around the window: its start in source and HTML, and the line that opens it again."""
 
     kind: str
     levels: int
-    line: int  # where its first line starts, in characters after the start of the top-level block
-    html: int  # where its HTML starts, in characters after the start of the top-level block's
-    lead: str  # its own and its parents' markers on that line; for a table or a fence the whole lines
+    line: int  # start of its first line, in characters after the start of the top-level block
+    html: int  # start of its HTML, in characters after the start of the top-level block's HTML
+    lead: str  # the markers of it and its parents on that line; for a table or a fence the whole lines
     loose: bool = False
 
 
 @dataclass(slots=True)
 class _Frame:
-    """The lines that open the containers again, and the HTML these lines alone give, still open."""
+    """The lines that open the containers again, and the HTML of these lines alone, still open."""
 
     source: str = ""
     html: str = ""
@@ -85,11 +84,11 @@ class _Frame:
 
 
 class IncrementalRenderer:
-    """Renders one reply while it grows. Not thread-safe; one per reply, shared by all who see the same
-    states.
+    """Renders one reply while it grows. Not thread-safe. One renderer per reply, shared by all viewers of the
+    same states.
 
-    `patches` and `finish` change what is shown; `snapshot` is that state for one who joins late. All patches
-    of one call may go in one message. Cost is linear in the length of the reply, in CPU and bytes.
+    `patches` and `finish` change the shown state. `snapshot` returns that state for a new viewer. All patches
+    of one call may go in one message. The cost is linear in the length of the reply, in CPU and bytes.
     """
 
     def __init__(self, *, id_prefix: str = "") -> None:
@@ -100,7 +99,7 @@ class IncrementalRenderer:
         self._notes = Notes(id_prefix)
         self._definitions: dict[str, tuple[str, str]] = {}
         self._colours: dict[tuple[str, str], str] = {}
-        self._late: dict[tuple[str, str, int], Answer] = {}  # by the block from which on the code may be
+        self._late: dict[tuple[str, str, int], Answer] = {}  # by the first block that may contain the code
         self._finished: list[str] = []  # HTML of top-level blocks
         self._past = _Pieces()  # source of the open block before the window
         self._done = _Pieces()  # HTML of the open block before the window
@@ -109,29 +108,29 @@ class IncrementalRenderer:
         self._window = ""
         self._complete = 0  # characters of the window that are parsed for structure
         self._rendered = 0  # characters of the window when it was last rendered
-        self._least_growth = 0  # that it needs before it is rendered again
+        self._least_growth = 0  # required before the window is rendered again
         self._tail = (
             ""  # HTML of the window, with the end tags of the containers unless they are in `_closers`
         )
-        self._closers = ""  # while letters go on plainly: the end tags after them
-        self._end = ""  # and the path to the element they go to
+        self._closers = ""  # while plain letters follow: the end tags after them
+        self._end = ""  # and the path to their element
         self._context = ""  # kind of the block at the end
         self._plain = False
         self._blanks = ""  # at the end of the window, not shown yet
-        self._length = 0  # of all that was fed
-        self._work = 0  # done for it
+        self._length = 0  # of the whole input
+        self._work = 0  # done so far
 
     @property
     def source(self) -> str:
-        """All text that was fed, exactly as it came."""
+        """All fed text, unchanged."""
         return "".join(self._fed)
 
     def takes_long(self, text: str) -> bool:
-        """Whether `patches`, once `text` is fed, may take more than a few milliseconds."""
+        """Returns whether `patches` may take more than a few milliseconds after `text` is fed."""
         return len(self._window) + sum(map(len, self._pending)) + len(text) > _MUCH_TEXT
 
     def feed(self, text: str) -> None:
-        """Take more source text; only stores it."""
+        """Adds source text. Only stores it."""
         self._fed.append(text)
         self._length += len(text)
         text, self._half = split_unfinished(self._half + text)
@@ -139,7 +138,7 @@ class IncrementalRenderer:
             self._pending.append(clean_source(text))
 
     def patches(self) -> list[Patch]:
-        """The smallest patches that bring a viewer from the state of the last call to now."""
+        """Returns the smallest patches from the state of the last call to the present one."""
         late = self._recolour() if self._late else []
         if not self._pending:
             return late
@@ -158,16 +157,16 @@ class IncrementalRenderer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was fed yet."""
+        """Returns whether nothing was fed yet."""
         return not self._length
 
     def snapshot(self) -> str:
-        """The HTML inside the body as the last call of `patches` or `finish` left it."""
+        """Returns the HTML inside the body after the last call of `patches` or `finish`."""
         return "".join([*self._finished, str(self._done), self._tail, self._closers])
 
     def finish(self) -> list[Patch]:
-        """Render the whole once; patches from what is shown to it, for all that was fed. What is finished
-        is only touched where its HTML differs."""
+        """Renders the whole source once and returns the patches from the shown state to it. Finished blocks
+        change only where their HTML differs."""
         self._end_plain()
         shown = [*self._finished, *split_elements(str(self._done) + self._tail)]
         self._late.clear()
@@ -198,13 +197,12 @@ class IncrementalRenderer:
         return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
 
     def _is_plain_code(self) -> bool:
-        """Whether the lines of the open fence mean nothing but themselves: it is indented in nothing."""
+        """Returns whether the lines of the open fence have no other meaning: the fence is not indented."""
         around = self._containers
         return len(around) == 1 and around[0].kind == "Fence" and around[0].lead.startswith(("`", "~"))
 
     def _begin_plain(self) -> None:
-        """Prepare for letters that follow the text last shown, if it is the end of the window, where it
-        stands."""
+        """Prepares for letters after the last shown text, if that is the end of the window."""
         text, closers = split_closers(self._tail)
         if self._context == "Fence":
             self._plain = closers[:1] == ["</code>"]
@@ -218,7 +216,7 @@ class IncrementalRenderer:
         self._tail, self._closers = self._tail + self._closers, ""
 
     def _append_plain(self, new: str) -> list[Patch]:
-        """Letters after letters, and lines of code after lines of code, need no parser."""
+        """Appends letters to letters and lines of code to lines of code, without the parser."""
         text = self._blanks + new
         shown = text.removesuffix("\n") if self._context == "Fence" else text.rstrip(" ")
         self._blanks = text[len(shown) :]
@@ -229,7 +227,7 @@ class IncrementalRenderer:
         return [Patch("append", self._end, html)] if html else []
 
     def _pass_lines(self) -> None:
-        """Move all lines of code but the last complete one out of the window."""
+        """Moves all complete lines of code except the last one out of the window."""
         self._complete = self._window.rfind("\n") + 1
         begin = self._window.rfind("\n", 0, self._complete - 1) + 1
         if lines := self._window.count("\n", 0, begin):
@@ -256,7 +254,7 @@ class IncrementalRenderer:
             self._blanks = self._window[len(self._window.rstrip(" ")) :]
             if self._context == "Fence":
                 self._blanks = "\n" if self._window.endswith("\n") else ""
-        else:  # the partial line meddles with the frame: wait for its end
+        else:  # the partial line changes the frame: wait for its end
             self._tail, goes_on = step.rest, False
         self._rendered, self._least_growth = len(self._window), _least_growth(self._window)
         new = step.moved + self._tail
@@ -287,7 +285,7 @@ class IncrementalRenderer:
 
     @property
     def uncoloured(self) -> list[Answer]:
-        """The colours that code in it waits for; `patches` brings them once they are there."""
+        """Returns the missing colours of its code; `patches` adds them when they are available."""
         return list(self._late.values())
 
     def _colour(self, code: str, info: str) -> str:
@@ -302,7 +300,7 @@ class IncrementalRenderer:
         return html
 
     def _recolour(self) -> list[Patch]:
-        """The finished blocks whose colours have come since."""
+        """Patches the finished blocks whose colours became available."""
         changed: set[int] = set()
         for (info, code, begin), answer in list(self._late.items()):
             if not answer.done() or begin == len(self._finished):
@@ -325,7 +323,7 @@ class IncrementalRenderer:
         ]
 
     def _advance(self, end: int) -> _Step | None:
-        """Parse the complete lines of the window and move what is finished out of it."""
+        """Parses the complete lines of the window and moves the finished part out of it."""
         while True:
             written = self._write(self._window[:end])
             blocks = self._blocks(written)
@@ -347,7 +345,7 @@ class IncrementalRenderer:
         return self._move(cut, text, blocks, written.spine) if cut else None
 
     def _rewind_to(self, written: Written, blocks: list[str]) -> int | None:
-        """The container that must be rendered again as a whole, if any."""
+        """Returns the container that must be rendered again as a whole, if any."""
         containers = self._containers
         if not containers:
             return None
@@ -365,7 +363,7 @@ class IncrementalRenderer:
         return None
 
     def _rewind(self, index: int) -> None:
-        """Take a container, with all in it, back into the window."""
+        """Moves a container and its content back into the window."""
         line = self._containers[index].line
         index = next(i for i, container in enumerate(self._containers) if container.line == line)
         first = self._containers[index]
@@ -381,7 +379,7 @@ class IncrementalRenderer:
         self._frame = frame
 
     def _move(self, cut: _Cut, text: str, blocks: list[str], spine: list[Block]) -> _Step | None:
-        """Move all before `cut` out of the window, and build the frame for the rest."""
+        """Moves everything before `cut` out of the window, and builds the frame for the rest."""
         begin, fixed = len(self._frame.source), len(self._frame.html)
         html = "".join(blocks)
         if cut.source <= begin or cut.html < fixed:
@@ -424,7 +422,7 @@ class IncrementalRenderer:
     def _open_around(
         self, cut: _Cut, text: str, html: str, spine: list[Block], block_line: int, block_html: int
     ) -> list[_Container] | None:
-        """The containers of the new window: those of the old one that are still open, and new ones."""
+        """Returns the containers of the new window: the open ones of the old window, and new ones."""
         containers: list[_Container] = []
         begin = len(self._frame.source)
         starts: list[int] = []
@@ -445,7 +443,7 @@ class IncrementalRenderer:
         return containers
 
     def _learn(self, source: str) -> None:
-        """Remember the reference definitions in finished source."""
+        """Stores the reference definitions in finished source."""
         if "]:" in source and not self._frame.source:
             for label, found in reference_definitions(source).items():
                 self._definitions.setdefault(label.casefold(), (found["dest"], found["title"] or ""))
@@ -468,7 +466,7 @@ class _Pieces:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a move did: the frame and HTML before it, the HTML that left the window, and the HTML that
+    """The result of a move: the frame and HTML before it, the HTML that left the window, and the HTML that
     stayed."""
 
     frame: str
@@ -485,7 +483,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Where the new window starts, in source and HTML, and how many blocks of the spine are around it."""
+    """The start of the new window in source and HTML, and the number of spine blocks around it."""
 
     source: int
     html: int
@@ -493,7 +491,7 @@ class _Cut:
 
 
 def _least_growth(window: str) -> int:
-    """How many characters must come before it is worth rendering `window` again."""
+    """Returns the number of new characters after which `window` is rendered again."""
     if len(window) * 9 <= _LIGHT:
         return 0
     weight = len(window) + 8 * sum(map(window.count, _MARKS))
@@ -501,7 +499,7 @@ def _least_growth(window: str) -> int:
 
 
 def _context(text: str, leaf: Block) -> str:
-    """The kind of block that the next line goes on with, as far as `visible` must know."""
+    """Returns the kind of block that the next line continues, as far as `visible` needs it."""
     if leaf.kind == "Fence":
         return "" if leaf.closed else "Fence"
     if not text[_line_start(text, len(text) - 1) :].strip(" \t>\n"):
@@ -510,7 +508,8 @@ def _context(text: str, leaf: Block) -> str:
 
 
 def _cut(text: str, html: str, spine: list[Block]) -> _Cut | None:
-    """What of complete lines is finished: all before the line that starts the deepest last block, or more."""
+    """Returns the finished part of complete lines: all before the line that starts the deepest last block, or
+    more."""
     leaf = spine[-1]
     last_line = _line_start(text, len(text) - 1)
     if spine[0].kind in _ENDED_BY_BLANK and not text[last_line:].strip():
@@ -541,7 +540,8 @@ def _line_start(text: str, index: int) -> int:
 
 
 def _lead(text: str, block: Block) -> str | None:
-    """The source that opens a container again: its markers, or the first lines of a table or a fence."""
+    """Returns the source that opens a container again: its markers, or the first lines of a table or a
+    fence."""
     line = _line_start(text, block.start)
     if block.kind == "Fence":
         return text[line : text.find("\n", line) + 1]
@@ -564,10 +564,10 @@ def _item_lead(text: str, block: Block) -> str | None:
 
 
 def _frame(containers: list[_Container], item_lead: str | None) -> _Frame | None:
-    """The lines that open `containers` again; an open list whose item is in the window needs that item's
-    lead.
+    """Returns the lines that open `containers` again. An open list whose item is in the window needs that
+    item's lead.
 
-    Each container gets a heading, which leaves tight lists tight, or a table its delimiters as a row.
+    Each container gets a heading, which leaves tight lists tight. A table gets its delimiter row.
     """
     if not containers:
         return _Frame()

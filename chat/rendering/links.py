@@ -1,4 +1,4 @@
-"""Which addresses a reply may point to, and addresses written without any markup."""
+"""Allowed link addresses, and addresses in plain text."""
 
 import re
 from html import escape
@@ -13,27 +13,27 @@ _BARE = re.compile(
     r"|(?P<mail>(?>[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})(?<!-)(?!_)))"
 )
 _TRAILING = frozenset("?!.,:;*_~'\"“”’…")
-_LONGEST_ENTITY = 34  # "&CounterClockwiseContourIntegral;" is the longest name that HTML has
+_LONGEST_ENTITY = 34  # "&CounterClockwiseContourIntegral;" is the longest name in HTML
 
 
 def is_web_address(url: str) -> bool:
-    """Whether a reply may link to `url`: http, https and mailto only."""
+    """Returns whether a reply may link to `url`: http, https and mailto only."""
     return _WEB.match(url) is not None
 
 
 def is_footnote(url: str) -> bool:
-    """Whether `url` leads to a footnote of a reply."""
+    """Returns whether `url` points to a footnote of a reply."""
     return _FOOTNOTE.match(url) is not None
 
 
 def link_open(url: str, title: str = "") -> str:
-    """The start tag of a link that opens beside the chat and tells the other site nothing."""
+    """Returns the start tag of a link that opens in a new tab and sends no referrer."""
     title = f' title="{escape(title)}"' if title else ""
     return f'<a href="{escape(url)}"{title} target="_blank" rel="noopener noreferrer nofollow">'
 
 
 def text_html(text: str) -> str:
-    """Escape text and link the bare addresses in it."""
+    """Escapes text and links the plain addresses in it."""
     if "://" not in text and "www." not in text and "@" not in text:
         return escape(text, quote=False)
     out: list[str] = []
@@ -53,8 +53,8 @@ def text_html(text: str) -> str:
 
 
 def _trim(url: str) -> str:
-    """Drop punctuation that ends the sentence and not the URL, and a bracket opened before it. One pass from
-    the end."""
+    """Removes punctuation that ends the sentence and not the URL, and a bracket opened before it. One pass
+    from the end."""
     end = len(url)
     surplus = url.count(")") - url.count("(")
     while end:

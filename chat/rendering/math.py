@@ -1,9 +1,9 @@
-r"""TeX in Markdown: which parts of a source are formulas, and a formula as MathML.
+r"""TeX in Markdown: finds the formulas of a source and renders a formula as MathML.
 
 Models write `$x$`, `$$x$$`, `\(x\)` and `\[x\]`, also across blank lines, and they write prices. The parser
-knows the dollar forms only and pairs any two dollars. So `mask_math` decides beforehand, and tells the parser
-by stand-ins of the same length in bytes (source ranges stay true): control characters, which
-`source.clean_source` keeps out. `unmask` turns them back wherever text or code is shown.
+knows the dollar forms only and pairs any two dollars. So `mask_math` decides first and marks the result with
+stand-ins of the same length in bytes (source ranges stay valid): control characters, which
+`source.clean_source` removes from input. `unmask` turns them back wherever text or code is shown.
 """
 
 import re
@@ -27,14 +27,14 @@ _STANDINS = {
 _STANDIN = re.compile("\\$[\x02\x04]|[\x03\x05]\\$|[\x01\x06-\x08]")
 _ANY_STANDIN = re.compile("[\x01-\x08]")
 
-# Bounds that keep the search linear; a longer "formula" is text.
+# Limits that keep the search linear; a longer "formula" is text.
 _LONGEST_BLOCK = 8_000
 _LONGEST_INLINE = 1_000
 _MOST_CLOSERS = 8
 _LONGEST_CODE_SPAN = 2_000
 _LONGEST_TEX = _LONGEST_BLOCK
 
-# Short rows are filled up with empty cells: past this width a table would be much larger than its source.
+# Short rows are filled up with empty cells: a wider table would be much larger than its source.
 _MOST_COLUMNS = 128
 _DELIMITER_ROW = re.compile(r"^[-|: \t>]+$", re.MULTILINE)
 
@@ -57,7 +57,7 @@ _CLOSERS = {"$$": "$$", "\\[": "\\]"}
 
 _PLAIN_IN_TEX = " !#$()*+,-./:;=?@[\\]^_`{|}~"
 
-# What math-core says with style attributes, which the page's CSP forbids, said with classes.
+# math-core's style attributes, which the page's CSP forbids, as classes.
 _STYLE = re.compile(r' style="([^"]*)"')
 _STYLE_CLASSES = {
     "text-align: right": "math-right",
@@ -69,8 +69,8 @@ _STYLE_CLASSES = {
 }
 MATH_CLASSES = frozenset(_STYLE_CLASSES.values())
 
-# TeX may move what it shows, and ask for any size. More than this (in em) is no formula, but a way to paint
-# over what others wrote or to make a reply endlessly wide.
+# TeX may move its output anywhere and request any size. Larger values (in em) are not formulas but attempts
+# to cover other messages or to make a reply extremely wide.
 _MOST_EM = {"voffset": 2.0, "linethickness": 0.5}
 _MOST_EM_ELSE = 20.0
 _EM = {"em": 1.0, "rem": 1.0, "ex": 0.45, "px": 1 / 16, "pt": 1 / 12, "": 1.0}
@@ -80,7 +80,7 @@ _LENGTH = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)([a-z]*)\Z")
 
 
 def mask_math(text: str) -> str:
-    """Return `text` with its formulas in forms the parser takes and its other dollars hidden from it."""
+    """Returns `text` with its formulas in the parser's forms and its other dollars hidden from the parser."""
     if "> " in text or ">=" in text:
         text = _COMPARISON.sub(rf"\1{_GREATER}", text)
     if text.count("|") > _MOST_COLUMNS:
@@ -110,9 +110,10 @@ def mask_math(text: str) -> str:
 
 
 def unclosed_formula(text: str) -> int:
-    """Where the line starts that opens a formula on lines of its own which may still be closed, or the end.
+    """Returns the start of the line that opens a formula on lines of its own which may still be closed, or
+    the end.
 
-    Such a formula may hold blank lines and what looks like blocks, so nothing after its start is decided.
+    Such a formula may contain blank lines and apparent blocks, so nothing after its start is decided.
     """
     if "$$" not in text and "\\[" not in text:
         return len(text)
@@ -136,15 +137,15 @@ def unclosed_formula(text: str) -> int:
 
 
 def unmask(text: str) -> str:
-    """Return masked text as it was written."""
+    """Returns masked text as it was written."""
     if not _ANY_STANDIN.search(text):
         return text
     return _ANY_STANDIN.sub("", _STANDIN.sub(lambda m: _STANDINS[m.group()], text))
 
 
 def math_html(masked: str, *, display: bool) -> str:
-    """Render the inside of a formula to MathML. `data-tex` keeps its TeX for copying, percent-encoded, so
-    that no character of it looks like markup. TeX that cannot be converted is shown as its source."""
+    """Renders the inside of a formula to MathML. `data-tex` keeps its TeX for copying, percent-encoded, so
+    that none of its characters look like markup. TeX that cannot be converted is shown as its source."""
     display = display or _OPEN_SQUARE in masked
     tex = unmask(masked).strip()
     try:
@@ -158,8 +159,8 @@ def math_html(masked: str, *, display: bool) -> str:
 
 
 def bounded_length(attribute: str, value: str) -> str | None:
-    """A length of MathML, at most as far as a formula needs; None for one that is not understood. Other
-    attributes are returned as they are."""
+    """Returns a MathML length, limited to the size of formulas; None for an unknown form. Other attributes
+    are returned unchanged."""
     if attribute not in _LENGTHS:
         return value
     found = _LENGTH.match(value)
@@ -174,14 +175,14 @@ _CONVERTER = LatexToMathML(fancy_error=False)
 
 
 class _Closers:
-    """Finds closers from left to right, and looks at no character twice for one that is not there."""
+    """Finds closers from left to right. Reads each character once, also for a closer that does not exist."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.absent_before: dict[str, int] = {}
 
     def find(self, closer: str, start: int, longest: int) -> int:
-        """Where `closer` begins, at most `longest` characters after `start`, or -1."""
+        """Returns the start of `closer`, at most `longest` characters after `start`, or -1."""
         end = self.text.find(closer, max(start, self.absent_before.get(closer, 0)), start + longest)
         if end < 0:
             self.absent_before[closer] = start + longest - len(closer) + 1
@@ -189,16 +190,16 @@ class _Closers:
 
 
 class _Lines:
-    """Tells from left to right what begins a line, and looks at no character twice."""
+    """Checks line beginnings from left to right. Reads each character once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.start = 0  # of the line last asked for
+        self.start = 0  # of the last requested line
         self._lead_end = self._end_of_lead()
         self._seen = 0
 
     def begins(self, index: int) -> bool:
-        """Whether only blanks and the markers of items are before `index` on its line."""
+        """Returns whether only blanks and item markers precede `index` on its line."""
         newline = self.text.rfind("\n", self._seen, index)
         self._seen = max(self._seen, index)
         if newline >= 0:
@@ -228,7 +229,7 @@ def _end_of_code_span(text: str, ticks: str, pos: int) -> int:
 
 
 def _formula(text: str, opener: str, start: int, closers: _Closers, lines: _Lines) -> tuple[str, int] | None:
-    """The masked formula that opens at `start`, and where it ends; None if none does."""
+    """Returns the masked formula that opens at `start`, and its end; None if none does."""
     inside = start + len(opener)
     match opener:
         case "$$":
@@ -261,7 +262,8 @@ def _block(
 
 
 def _inline(text: str, start: int) -> tuple[str, int] | None:
-    """Pandoc's rule (no space inside, no digit after) and, against prices, no word character before."""
+    """Applies Pandoc's rule (no space inside, no digit after) and, because of prices, no word character
+    before."""
     if text[start - 1 : start].isalnum() or text[start + 1 : start + 2].isspace():
         return None
     end = start

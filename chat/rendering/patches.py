@@ -1,11 +1,11 @@
-"""The smallest htmx swaps that turn one sanitised HTML into a later state of it.
+"""Computes the smallest htmx swaps that turn sanitised HTML into a later state of it.
 
-A reply grows at its right edge: inside the last element of the last element of the last block. That chain is
-the spine; in HTML it is the run of end tags at the very end. Most often the new HTML has the old one, less
-these end tags, as its beginning, and then only the rest is sent, to where it belongs on the spine.
+A reply grows at its right edge: inside the last element of the last element of the last block. This chain is
+the spine; in HTML it is the sequence of end tags at the very end. Usually the new HTML begins with the old
+one without these end tags. Then only the rest is sent, to its place on the spine.
 
-All patches of one list address the page as it was before the first of them, and mean the same when they are
-applied one by one: htmx finds all targets of a message before it swaps, other appliers do not.
+All patches of one list address the page before the first of them, and have the same effect if they are
+applied one by one: htmx finds all targets of a message before it swaps, other clients do not.
 """
 
 import re
@@ -18,8 +18,8 @@ from typing import NamedTuple
 class Patch(NamedTuple):
     """One htmx 4 swap inside a message's body.
 
-    `swap` is "append", "outerHTML", "before" or "delete"; `path` a selector relative to the body's element,
-    "" being the body itself; `html` safe HTML, or escaped text alone.
+    `swap` is "append", "outerHTML", "before" or "delete". `path` is a selector relative to the body's
+    element, "" for the body itself. `html` is safe HTML, or escaped text.
     """
 
     swap: str
@@ -28,12 +28,12 @@ class Patch(NamedTuple):
 
 
 def spine_path(depth: int) -> str:
-    """The selector of the element `depth` levels down the spine."""
+    """Returns the selector of the element `depth` levels down the spine."""
     return " ".join(["> :last-child"] * depth)
 
 
 def split_closers(html: str) -> tuple[str, list[str]]:
-    """Take off the end tags that close the spine; a formula counts as closed, however it ends."""
+    """Removes the end tags that close the spine. A formula counts as closed, whatever it ends with."""
     closers: list[str] = []
     end = len(html)
     while html[end - 1 : end] == ">" and (tag := _CLOSER.fullmatch(html, html.rfind("<", 0, end), end)):
@@ -43,16 +43,16 @@ def split_closers(html: str) -> tuple[str, list[str]]:
 
 
 def without_closers(html: str, count: int) -> str:
-    """Take off the last `count` end tags."""
+    """Removes the last `count` end tags."""
     return html[: len(html) - sum(map(len, split_closers(html)[1][-count:]))] if count else html
 
 
 def spine_starts(html: str) -> list[int]:
-    """Where each element of the spine starts in `html`, outermost first."""
+    """Returns the start of each element of the spine in `html`, outermost first."""
     chain: list[int] = []
     depth = end = 0
     for tag in _TAG.finditer(html):
-        if tag.start() > end or not tag["close"]:  # what stands before is not at the edge
+        if tag.start() > end or not tag["close"]:  # text before it is not at the edge
             del chain[depth:]
         end = tag.end()
         if tag["close"]:
@@ -66,7 +66,7 @@ def spine_starts(html: str) -> list[int]:
 
 
 def split_elements(html: str) -> list[str]:
-    """The top-level elements of `html`."""
+    """Returns the top-level elements of `html`."""
     starts: list[int] = []
     depth = 0
     for tag in _TAG.finditer(html):
@@ -80,9 +80,10 @@ def split_elements(html: str) -> list[str]:
 
 
 def grow(old: str, new: str, fixed: int = 0) -> list[Patch] | None:
-    """Patches for the last elements of a body, from `old` to `new`.
+    """Returns patches for the last elements of a body, from `old` to `new`.
 
-    The first `fixed` characters of both only stand for elements around. None if these would have to change.
+    The first `fixed` characters of both only stand for surrounding elements. Returns None if these would have
+    to change.
     """
     if old == new:
         return []
@@ -98,10 +99,10 @@ def grow(old: str, new: str, fixed: int = 0) -> list[Patch] | None:
 
 
 def replace_blocks(old: list[str], new: list[str], *, from_end: bool = False) -> list[Patch]:
-    """Patches from one list of top-level elements to another that touch only what differs.
+    """Returns patches from one list of top-level elements to another that change only the differences.
 
-    With `from_end`, `old` are only the last elements of the body. Paths count from the side that the
-    patches come to last, so that one patch does not move the target of another.
+    With `from_end`, `old` contains only the last elements of the body. Paths count from the side that is
+    patched last, so that one patch does not move the target of another.
     """
     patches: list[Patch] = []
 
@@ -127,9 +128,9 @@ _VOID = frozenset({"br", "hr", "img", "input"})
 
 
 def _swaps(html: str, depth: int, first: str) -> list[Patch]:
-    """Cut `html`, which goes on inside the spine at `depth`, at each end tag that closes a level of it.
+    """Cuts `html`, which continues inside the spine at `depth`, at each end tag that closes a level of it.
 
-    The first piece takes the place of the next element down the spine if `first` is "outerHTML".
+    The first piece replaces the next element down the spine if `first` is "outerHTML".
     """
     patches: list[Patch] = []
     inner = begin = 0
@@ -153,8 +154,8 @@ def _swap(html: str, level: int, swap: str) -> list[Patch]:
 
 
 def _differences(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
-    """What differs, as `difflib` says it, in n log n: blocks that stand in both once, and in the same order,
-    stay; and so do those beside them and at the ends that are equal."""
+    """Returns the differences in `difflib`'s form, in n log n. Blocks that both lists contain once and in the
+    same order stay, as do equal ones beside them and at the ends."""
     found: list[tuple[str, int, int, int, int]] = []
     i = j = 0
     for i_end, j_end in [*_anchors(old, new), (len(old), len(new))]:
@@ -172,13 +173,14 @@ def _differences(old: list[str], new: list[str]) -> list[tuple[str, int, int, in
 
 
 def _anchors(old: list[str], new: list[str]) -> list[tuple[int, int]]:
-    """The longest rising row of places of blocks that both lists have once (patience sorting)."""
+    """Returns the longest increasing sequence of positions of blocks that both lists contain once (patience
+    sorting)."""
     in_old, in_new = Counter(old), Counter(new)
     places = {block: j for j, block in enumerate(new) if in_new[block] == 1 == in_old[block]}
     pairs = [(i, places[block]) for i, block in enumerate(old) if block in places]
-    ends: list[int] = []  # the smallest last place in `new` of a row of each length
-    rows: list[int] = []  # and the pair that it is of
-    before: list[int] = []  # the pair that comes before each pair in its row
+    ends: list[int] = []  # the smallest last position in `new` of a sequence of each length
+    rows: list[int] = []  # and its pair
+    before: list[int] = []  # the pair that precedes each pair in its sequence
     for number, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(rows[length - 1] if length else -1)

@@ -1,5 +1,5 @@
-"""The HTML of finished replies, kept while it is asked for: a thread that is opened again costs its templates
-and no Markdown. The key is the text itself, so nothing kept can be out of date."""
+"""Caches the HTML of finished replies. Opening a conversation again costs its templates and no Markdown. The
+text itself is the key, so no entry can be out of date."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chat.rendering.markdown import render_markdown
 
 
 class RenderCache:
-    """Rendered texts by (language, text, prefix of ids), the last used ones, up to `size` bytes in all. For
-    any thread."""
+    """Rendered texts by (language, text, prefix of ids), least recently used first out, up to `size` bytes in
+    all. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size, self._used = size, 0
@@ -24,7 +24,7 @@ class RenderCache:
         self._lock = Lock()
 
     def html(self, text: str, id_prefix: str) -> SafeString:
-        """What `render_markdown` makes of the two. It is not kept while colours are missing in it."""
+        """Returns the result of `render_markdown`. It is not cached while colours are missing."""
         key = (get_language(), text, id_prefix)
         with self._lock:
             if key in self._kept:

@@ -1,8 +1,8 @@
-"""The end of a growing reply, shown as its reader would expect it to go on.
+"""Shows the end of a growing reply as its probable continuation.
 
-A line that has no end yet may still become anything: `-` an item, a rule or the underline of a heading, `**`
-bold text or nothing. What could change its kind is held back, and what is open inside a paragraph is closed
-for the moment. Only display is decided here; which blocks are finished is decided on complete lines alone.
+An unfinished line may still change its meaning: `-` may become an item, a rule or the underline of a heading,
+`**` bold text or nothing. Text that could change its kind is held back, and open inline marks are closed
+temporarily. This only affects the display; which blocks are finished is decided on complete lines alone.
 """
 
 import re
@@ -36,7 +36,7 @@ _FIRST_CJK = "\u2e80"  # from here on words have no spaces between them
 
 _MOST_OPEN = 16
 
-# Half a formula, link or image longer than this is text that looks like one.
+# Half a formula, link or image longer than this is ordinary text.
 _LONGEST_FORMULA = 8_000
 _LONGEST_INLINE_FORMULA = 160
 _LONGEST_LABEL = 300
@@ -45,14 +45,15 @@ _LONGEST_ADDRESS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Text to show, and whether letters that follow can be appended to the last element as they are."""
+    """Text to show, and whether following letters can be appended to the last element unchanged."""
 
     text: str
     plain: bool = False
 
 
 def visible(text: str, context: str) -> Visible:
-    """What to show of `text`, the source of the open block; `context` is the kind of its last block."""
+    """Returns the visible part of `text`, the source of the open block. `context` is the kind of its last
+    block."""
     begin = text.rfind("\n") + 1
     head, line = text[:begin], hold_grapheme(text[begin:])
     whole = len(line) == len(text) - begin
@@ -80,7 +81,7 @@ def visible(text: str, context: str) -> Visible:
 
 
 def hold_grapheme(text: str) -> str:
-    """Leave off a last user-perceived character that the next code point may still join."""
+    """Removes a last user-perceived character that the next code point may still join."""
     end = len(text)
     if not end or text[-1] < "\u0300" or "\u3000" <= text[-1] <= "\ud7a3":
         return text
@@ -95,7 +96,7 @@ def hold_grapheme(text: str) -> str:
 
 
 def repair_inline(text: str) -> Visible:
-    """Close what is open in the text of one block, or hold it back if it shows nothing yet."""
+    """Closes open marks in the text of one block, or holds the text back if it shows nothing yet."""
     return _Repair(text).run()
 
 
@@ -113,7 +114,7 @@ def _joins(char: str) -> bool:
 
 
 def _hold_header(head: str) -> str:
-    """Hold back a last complete line that the next one may turn into the header of a table."""
+    """Holds back a last complete line that the next one may turn into the header of a table."""
     begin = head.rfind("\n", 0, -1) + 1
     return head[:begin] if _first_pipe(head[begin:]) >= 0 else head
 
@@ -131,10 +132,10 @@ def _first_pipe(line: str) -> int:
 class _Repair:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.open: list[tuple[str, int, int]] = []  # what closes it, where it starts, where its content does
-        self.end = len(text)  # of what is shown
+        self.open: list[tuple[str, int, int]] = []  # its closer, its start, the start of its content
+        self.end = len(text)  # of the visible text
         self.code = ""  # closes an open code span
-        self.absent: set[str] = set()  # closers that do not come any more
+        self.absent: set[str] = set()  # closers that do not occur any more
 
     def run(self) -> Visible:
         pos = 0
@@ -174,7 +175,8 @@ class _Repair:
         return start
 
     def line_start(self, index: int) -> int:
-        """Where the line of `index` starts, or so far before it that it matters no more."""
+        """Returns the start of the line of `index`, or a position so far before it that the difference has no
+        effect."""
         least = max(0, index - _LONGEST_LEAD)
         return max(least, self.text.rfind("\n", least, index) + 1)
 

@@ -1,6 +1,7 @@
-"""The last step before a reply's HTML leaves: an allow-list of elements, attributes and values.
+"""The last step before a reply's HTML is sent: an allow-list of elements, attributes and values.
 
-The writer makes nothing else, so on its output this changes nothing. It is here for the day the writer errs.
+The writer produces nothing else, so this changes nothing in its output. It protects against errors of the
+writer.
 """
 
 import re
@@ -63,8 +64,8 @@ _TEX = re.compile(r"[^<>&\"\xa0]*\Z")
 _FOOTNOTE_ID = re.compile(r"fn-[\w-]{1,80}\Z")
 _START_NUMBER = re.compile(r"\d{1,9}\Z")
 
-# A code block of its own, exactly as `code` makes it: the cleaner would parse each of its thousands of spans
-# and leave all as it is. (It writes a no-break space as an entity, so here there is none.)
+# A code block exactly as `code` makes it: the cleaner would parse each of its thousands of spans and change
+# nothing. (It writes a no-break space as an entity, so this text contains none.)
 _CODE_BLOCK_OPEN = '<div class="code-block">'
 _ESCAPED_LETTER = r"[^<>&\xa0]|&(?:amp|lt|gt);"
 _ESCAPED = f"(?:{_ESCAPED_LETTER})*+"
@@ -78,7 +79,7 @@ _CODE_BLOCK = re.compile(
 
 
 def sanitise(html: str) -> str:
-    """Return `html` with only what a reply may contain; balanced, whatever comes in."""
+    """Returns balanced `html` with only the allowed content of a reply."""
     if html.startswith(_CODE_BLOCK_OPEN) and _CODE_BLOCK.fullmatch(html):
         return html
     return _CLEANER.clean(html)

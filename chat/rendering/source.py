@@ -1,7 +1,7 @@
-"""Model output as Unicode text that every later step may trust.
+"""Model output as Unicode text that is valid for all later steps.
 
-The Markdown parser takes UTF-8 (no lone surrogate), and `math` borrows a few control characters as stand-ins,
-so neither may come in from outside.
+The Markdown parser accepts UTF-8 (no lone surrogate), and `math` uses a few control characters as stand-ins,
+so the input must contain neither.
 """
 
 import re
@@ -11,7 +11,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def clean_source(text: str) -> str:
-    """Return `text` with `\\n` line ends, surrogate pairs joined, and U+FFFD for what cannot be shown."""
+    """Returns `text` with `\n` line ends, surrogate pairs joined, and U+FFFD for characters that cannot be
+    shown."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii() and text.isprintable():
@@ -23,7 +24,7 @@ def clean_source(text: str) -> str:
 
 
 def split_unfinished(text: str) -> tuple[str, str]:
-    """Cut off a last character that the next chunk may complete: half of a CRLF or of a surrogate pair."""
+    """Cuts off a last character that the next chunk may complete: half of a CRLF or of a surrogate pair."""
     if text and (text[-1] == "\r" or _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]):
         return text[:-1], text[-1]
     return text, ""

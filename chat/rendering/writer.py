@@ -1,8 +1,7 @@
-"""Markdown events to HTML, block by block, and the shape of what is still open at the end.
+"""Writes Markdown events as HTML, block by block, and describes the open blocks at the end.
 
-The parser is pulldown-cmark. This owns what each element looks like; `sanitise` has the last word on what may
-leave. Every top-level block becomes one element (a footnote definition none), with nothing between two of
-them.
+The parser is pulldown-cmark. This module defines the HTML of each element; `sanitise` has the last decision.
+Every top-level block becomes one element (a footnote definition none), with nothing between two of them.
 """
 
 import re
@@ -17,7 +16,7 @@ from chat.rendering.code import CODE_CLOSE, code_open, highlight, language_of
 from chat.rendering.links import is_web_address, link_open, text_html
 from chat.rendering.math import mask_math, math_html, unmask
 
-# Past this many elements inside each other, deeper ones are shown without their frame.
+# More deeply nested elements are shown without their frame.
 DEEPEST = 32
 
 type Highlight = Callable[[str, str], str]
@@ -26,32 +25,32 @@ type Definitions = Mapping[str, tuple[str, str]]
 
 @dataclass(slots=True)
 class Block:
-    """A block on the way from the document to its last text: what it is and where in the source it starts."""
+    """A block on the path from the document to its last text: its kind and its start in the source."""
 
     kind: str
     start: int  # characters; bytes while it is written
     levels: int  # of HTML elements
     loose: bool = False  # a list whose items have paragraphs
     info: str = ""  # of a fence
-    closed: bool = False  # a fence that has its closing line
+    closed: bool = False  # a fence with its closing line
 
 
 @dataclass(slots=True)
 class Notes:
-    """Footnotes of one reply: numbered as they are first mentioned, written in the end."""
+    """Footnotes of one reply: numbered by first mention, written at the end."""
 
     prefix: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     def mark(self, label: str) -> str:
-        """The superscript for a mention of `label`."""
+        """Returns the superscript for a mention of `label`."""
         number = self.numbers.setdefault(label.casefold(), len(self.numbers) + 1)
         inner = f'<a href="#fn-{self.prefix}-{number}">{number}</a>' if self.prefix else str(number)
         return f'<sup class="footnote-ref">{inner}</sup>'
 
     def section(self) -> str:
-        """The list of all notes that are mentioned and have a text, or nothing."""
+        """Returns the list of all notes that are mentioned and have a text, or nothing."""
         items = []
         for label, number in self.numbers.items():
             if (text := self.texts.get(label)) is not None:
@@ -62,11 +61,11 @@ class Notes:
 
 @dataclass(slots=True)
 class Written:
-    """What became of a text: the HTML of each top-level block, and the chain of last blocks at its end."""
+    """The result of a text: the HTML of each top-level block, and the chain of last blocks at its end."""
 
     blocks: list[str]
     spine: list[Block]
-    lists: list[Block]  # all of them, as they start
+    lists: list[Block]  # all of them, by start
 
 
 def write(
@@ -78,10 +77,10 @@ def write(
     loose: Iterable[bool] = (),
     definitions: Definitions | None = None,
 ) -> Written:
-    """Render clean source text, one block at a time; linear in its size.
+    """Renders clean source text, one block at a time; linear in its size.
 
-    While a reply grows (`growing`), a fence that is not closed stays plain and a footnote's mention is shown
-    before its text is known. `loose` says of the first lists whether they are loose whatever the text shows;
+    While a reply grows (`growing`), an unclosed fence stays plain and a footnote's mention is shown before
+    its text is known. `loose` says of the first lists whether they are loose, whatever the text shows.
     `definitions` resolves reference links that the text itself does not define, by case-folded label.
     """
     masked = mask_math(text)
@@ -374,7 +373,7 @@ class _Writer:
 
 
 def _loosened(events: Iterator[tuple[Any, Any]], loose: tuple[bool, ...]) -> Iterator[tuple[Any, Any]]:
-    """Put the text of items in paragraphs, in those of the first lists that are known to be loose."""
+    """Puts the text of items in paragraphs, in those of the first lists that are known to be loose."""
     inline = {
         "Text",
         "Code",
