@@ -1,4 +1,4 @@
-"""What the provider's SDK alone costs for the same streams: nothing is stored, rendered or sent on.
+"""The cost of the provider's SDK alone for the same streams, without storing, rendering or sending.
 
 python -m benchmarks.floor URL STREAMS SPREAD        prints a line of JSON
 """

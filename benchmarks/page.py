@@ -1,10 +1,10 @@
-"""How the chat page stands up to much: a chat of 2,000 messages, and one with a message of 200 kB.
+"""The chat page under load: a chat of 2,000 messages, and one with a message of 200 kB.
 
     uv run python -m benchmarks.page [--messages 2000] [--kilobytes 200]
 
-Starts a server of its own and real Chromium, and prints what a person would feel: how long opening and
-sending take, the tasks over 50 ms that keep the page from answering (the browser's PerformanceObserver), and
-the memory of the tab's process.
+Starts its own server and real Chromium, and prints what a person notices: the time for opening and sending,
+the tasks over 50 ms that block the page (from the browser's PerformanceObserver), and the memory of the tab's
+process.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 class Tab:
-    """A page whose long tasks and memory are known."""
+    """A page with its long tasks and memory."""
 
     def __init__(self, chromium: Browser, state: Any) -> None:
         context = chromium.new_context(viewport={"width": 1280, "height": 800}, storage_state=state)
@@ -92,7 +92,7 @@ class Tab:
         self.page.add_init_script(LONG_TASKS)
 
     def measure(self, name: str, act: Any) -> None:
-        """Prints what `act` returns (its time in ms, or None), and what it cost."""
+        """Runs `act` and prints its result (its time in ms, or None) and its cost."""
         took = act()
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 300)))")
         tasks = self.page.evaluate("window.long.splice(0)")
@@ -103,7 +103,7 @@ class Tab:
         )
 
     def open(self, url: str) -> float:
-        """Until the end of the chat is painted and the page can be used."""
+        """Returns the time until the end of the chat is painted and the page can be used."""
         self.page.goto(url)
         self.page.locator("article").last.wait_for()
         return self.page.evaluate(
@@ -111,7 +111,7 @@ class Tab:
         )
 
     def send(self) -> float:
-        """From Enter to the stored prompt in the thread, by the page's own clock."""
+        """Returns the time from Enter to the stored prompt on the page, by the page's own clock."""
         self.page.get_by_role("textbox", name="Message").fill("/demo long And then?")
         return self.page.evaluate(
             "new Promise(done => { const before = document.querySelectorAll('article').length;"
@@ -148,7 +148,7 @@ class Tab:
         self.page.evaluate("document.getElementById('scroller').scrollTop = 1e9")
 
     def memory(self) -> float:
-        """MB of the tab's process that are its own."""
+        """Returns the private memory of the tab's process in MB."""
         self.page.context.new_cdp_session(self.page).send("HeapProfiler.collectGarbage")
         session = self.chromium.new_browser_cdp_session()
         found = session.send("SystemInfo.getProcessInfo")["processInfo"]
@@ -162,7 +162,7 @@ def _private(pid: int) -> float:
 
 
 def _bytes(chromium: Browser, url: str, state: Any) -> float:
-    """Of a new chat, with nothing in the browser's cache."""
+    """Returns the bytes of a new chat with an empty browser cache."""
     context = chromium.new_context(storage_state=state)
     page = context.new_page()
     network = context.new_cdp_session(page)

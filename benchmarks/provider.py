@@ -1,4 +1,4 @@
-"""A provider that costs next to nothing: prebuilt chunks at a fixed pace over raw asyncio.
+"""A provider with minimal cost: prebuilt chunks at a fixed pace over raw asyncio.
 
 python -m benchmarks.provider PORT TOKENS PACE
 """
@@ -69,7 +69,7 @@ class Provider(asyncio.Protocol):
 
 
 async def main(port: int, tokens: int, pace: float) -> None:
-    # Sentences and paragraphs, as replies have them.
+    # Sentences and paragraphs, as in real replies.
     chunks = [delta(f"tok{n}" + (".\n\n" if n % 60 == 59 else " ")) for n in range(tokens)]
     server = await asyncio.get_running_loop().create_server(
         lambda: Provider(chunks, pace), "127.0.0.1", port, backlog=1024

@@ -1,10 +1,10 @@
-"""CPU for each streamed chunk: our adapters, the SDKs' own typed streams, and bare aiohttp with orjson.
+"""CPU for each streamed chunk: our adapters, the SDKs' own typed streams, and plain aiohttp with orjson.
 
     uv run python -m benchmarks.providers [--streams 50] [--tokens 200] [--pace 50] [--rounds 3]
                                           [--only Gemini]
 
-The scripted server runs in another process. All paths of a round run one after the other; the table shows
-the median of the rounds. Compare ratios: milliseconds differ between machines and from minute to minute.
+The scripted server runs in another process. All paths of a round run one after the other; the table shows the
+median of the rounds. Compare ratios: milliseconds differ between machines and from minute to minute.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ KINDS = ("bare", "ours", "in the pipeline", "typed SDK")
 
 
 async def measure(path: Path, origin: str, prompt: str, streams: int) -> float:
-    """Microseconds of this process's CPU for each chunk."""
+    """Returns microseconds of this process's CPU for each chunk."""
     before = time.process_time()
     chunks = sum(await asyncio.gather(*(path(origin, prompt) for _ in range(streams))))
     return (time.process_time() - before) / chunks * 1e6

@@ -1,13 +1,14 @@
-"""CPU and bytes of one streamed reply: patches, the whole rendered at each update, and the raw text.
+"""CPU and bytes of one streamed reply: patches, the whole reply rendered at each update, and the raw text.
 
     uv run python -m benchmarks.rendering [--sizes 2 10 50 200] [--update 8] [--page]
 
-A reply comes in updates of 8 characters (two tokens: 50 tokens a second at a flush of 40 ms). Rendering the
-whole is timed at 24 of its lengths and summed over all updates. For code the comparison of the same output is
-the one with colours: markdown-it-py has none of its own. Bytes are those of HTML, selectors and swap styles.
+A reply arrives in updates of 8 characters (two tokens: 50 tokens a second with a flush every 40 ms).
+Rendering the whole reply is timed at 24 of its lengths and summed over all updates. For code, compare with
+the variant that has colours: markdown-it-py has none of its own. Bytes include HTML, selectors and swap
+styles.
 
-`--page` plays a long answer at 200 tokens a second into Chromium instead, and prints what its
-PerformanceObserver and a trace of its main thread saw.
+`--page` plays a long answer at 200 tokens a second into Chromium instead, and prints the results of its
+PerformanceObserver and a trace of its main thread.
 """
 
 import argparse
@@ -84,7 +85,7 @@ def reply(kind: str, length: int) -> str:
 
 
 def streamed(text: str, update: int) -> tuple[float, float, int]:
-    """CPU seconds of all patches, of the end, and bytes sent."""
+    """Returns the CPU seconds of all patches, of the end, and the bytes sent."""
     renderer, sent = IncrementalRenderer(), 0
     begun = time.process_time()
     for at in range(0, len(text), update):
@@ -99,7 +100,7 @@ def streamed(text: str, update: int) -> tuple[float, float, int]:
 
 
 def rendered_whole(text: str, update: int, render: Callable[[str], str]) -> tuple[float, int]:
-    """CPU seconds and bytes of rendering all that has come, at each update."""
+    """Returns CPU seconds and bytes of rendering the whole text so far at each update."""
     seconds, sent = 0.0, 0
     for sample in range(SAMPLES):
         prefix = text[: int(len(text) * (sample + 0.5) / SAMPLES)]
@@ -111,7 +112,7 @@ def rendered_whole(text: str, update: int, render: Callable[[str], str]) -> tupl
 
 
 def compare(sizes: list[int], update: int) -> None:
-    streamed(reply("one code block", 500), update)  # loads the lexer
+    streamed(reply("one code block", 500), update)  # imports the lexer
     print("| " + " | ".join(COLUMNS) + " |\n|---|" + "---:|" * (len(COLUMNS) - 1))
     for kind, size in itertools.product(KINDS, sizes):
         text = reply(kind, size * 1000)
@@ -130,11 +131,11 @@ def compare(sizes: list[int], update: int) -> None:
 
 
 def play() -> None:
-    """A long answer at 200 tokens a second in real Chromium."""
+    """Plays a long answer at 200 tokens a second in real Chromium."""
     from tests.rendering.chromium import chromium, frames, reply_page, tracing
     from tests.rendering.documents import answers, tokens
 
-    left_out = ("references", "footnotes")  # they change finished blocks, in the end
+    left_out = ("references", "footnotes")  # they change finished blocks at the end
     text = "\n\n".join(text for name, text in answers().items() if name not in left_out)
     pairs = map("".join, itertools.batched(tokens(text), 2, strict=False))
     with chromium() as browser, reply_page(browser) as page:

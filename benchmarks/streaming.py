@@ -1,9 +1,9 @@
-"""Streams through a real server process, beside what the provider's SDK alone costs.
+"""Streams through a real server process, compared with the cost of the provider's SDK alone.
 
     uv run python -m benchmarks.streaming                  everything, about seven minutes
     uv run python -m benchmarks.streaming --only 50        the runs with 50 streams
 
-The server has the first core for itself, the provider and the clients share the second. Compare ratios within
+The server has the first core for itself; the provider and the clients share the second. Compare ratios within
 a run, not milliseconds between runs.
 """
 
@@ -34,15 +34,16 @@ MB = 1024 * 1024
 TICK = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
 PEOPLE = 10
-BURST = 2.0  # seconds over which a burst of prompts is sent; else they come over the length of a reply
+# Seconds in which a burst of prompts is sent; otherwise they are spread over the length of a reply.
+BURST = 2.0
 
 
 @dataclass
 class Stream:
-    """One reply as its reader saw it."""
+    """One reply as its reader received it."""
 
     first: float = 0.0  # seconds from sending to the first text
-    late: float = 0.0  # seconds that its end came after the provider's
+    late: float = 0.0  # seconds between the provider's end and the reader's end
     frames: int = 0
     bytes: int = 0
 
@@ -51,14 +52,14 @@ class Stream:
 class Result:
     name: str
     streams: list[Stream] = field(default_factory=list)
-    cpu: float = 0.0  # seconds a token
+    cpu: float = 0.0  # seconds per token
     rss: int = 0
     idle: int = 0
     note: str = ""
 
 
 class Bench:
-    """A running server, and people on it: one person may have only so many streams of events."""
+    """A running server and its users: one user may have only so many event streams."""
 
     def __init__(
         self, process: ServerProcess, people: list[Person], model: str, tokens: int, pace: float
@@ -71,7 +72,7 @@ class Bench:
         return self.people[0]
 
     def cpu(self) -> float:
-        """Seconds of CPU that the server process has used."""
+        """Returns the CPU seconds of the server process so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
@@ -80,8 +81,8 @@ class Bench:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
     def settled(self) -> int:
-        """Resident bytes now; the peak is counted from here on. (Hashing a password at log-in takes more
-        than all else.)"""
+        """Returns the resident bytes now, and resets the peak. (Hashing a password at log-in needs more than
+        everything else.)"""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", encoding="ascii")
         return self.rss()
 
@@ -97,7 +98,7 @@ class Bench:
         return {"type": "send", "client_id": str(client_id), "text": "Go.", "model": self.model}
 
     async def over_ws(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
-        """One prompt and its reply over a socket; a slow reader pauses after each frame."""
+        """Sends one prompt and reads its reply over a socket; a slow reader pauses after each frame."""
         stream = Stream()
         async with self.socket(uuid4()) as socket:
             await asyncio.sleep(delay)
@@ -139,7 +140,7 @@ class Bench:
         return stream
 
     def _takes(self, stream: Stream, data: str, began: float) -> bool:
-        """Notes what came; true when it was the end."""
+        """Records the received data. Returns true at the end."""
         stream.bytes += len(data)
         if not stream.first and "tok0" in data:
             stream.first = time.monotonic() - began
@@ -149,8 +150,8 @@ class Bench:
         return False
 
     async def measure(self, name: str, count: int, read: Callable[[int], Any]) -> Result:
-        """`count` streams at once; `read` starts the reader of a number."""
-        await self.over_ws(0)  # the SDK is loaded, caches are warm
+        """Runs `count` streams at the same time; `read` starts the reader of a number."""
+        await self.over_ws(0)  # imports the SDK, warms the caches
         result = Result(name, idle=self.settled())
         before = self.cpu()
         result.streams = await asyncio.gather(*(read(number) for number in range(count)))
@@ -183,14 +184,14 @@ async def server(provider_port: int, tokens: int, pace: float) -> AsyncIterator[
 
 
 def pin(pid: int, core: int) -> None:
-    """All threads of a process, and those that they start, run on this core."""
+    """Pins all threads of a process, and those that they start, to this core."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):  # a thread that ended meanwhile
             os.sched_setaffinity(int(task.name), {core})
 
 
 async def _model(person: Person) -> str:
-    """The id of the provider's only model, once the catalog has it."""
+    """Returns the id of the provider's only model as soon as the catalog has it."""
     while True:
         _, html = await person.get(f"/conversations/{uuid4()}/")
         _, found, rest = html.partition('<option value="')
@@ -218,7 +219,7 @@ async def streams(
 
 
 async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
-    """200 readers that read nothing, each twentieth of them of one reply, and one that does."""
+    """Runs 200 readers that read nothing, every twentieth on the same reply, and one that reads."""
     from tests.faults.test_slow_clients import deaf as connect
 
     async with server(port, tokens, pace) as bench:
@@ -242,7 +243,7 @@ async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
 
 
 async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
-    """1,000 idle sockets; then 500 of them come back within 5 s."""
+    """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s."""
     async with server(port, tokens, pace) as bench:
         await bench.over_ws(0)
         idle = Result("1,000 idle sockets", idle=bench.settled())
@@ -289,7 +290,7 @@ async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
 
 
 def floor(port: int, count: int, spread: float) -> Result:
-    """The SDK alone, in a process of its own on the server's core."""
+    """Runs the SDK alone, in a process of its own on the server's core."""
     output = subprocess.run(
         [sys.executable, "-m", "benchmarks.floor", f"http://127.0.0.1:{port}", str(count), str(spread)],
         capture_output=True,

@@ -1,7 +1,7 @@
-"""The ASGI application: pages, sockets, and the life of the process.
+"""The ASGI application: pages, sockets, and start and stop of the process.
 
-`manage.py serve` starts and drains the process itself. Another ASGI server does it through the lifespan
-scope; one that has none (plain `daphne`) starts it with its first connection.
+`manage.py serve` starts and drains the process itself. Another ASGI server uses the lifespan scope. A server
+without lifespan (plain `daphne`) starts the process with its first connection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
 
 from django.core.asgi import get_asgi_application
 
-pages = get_asgi_application()  # before anything that needs models
+pages = get_asgi_application()  # before importing anything that needs models
 
 from django.conf import settings
 
@@ -32,7 +32,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     if not runner.started:
         await _start()
-    log_context.request_id.set(secrets.token_hex(6))  # this task's, which is this request's or socket's
+    log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
     else:
@@ -40,9 +40,9 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def _start() -> None:
-    """Raises `StartError` in a second process on one SQLite database."""
+    """Raises `StartError` in a second process on the same SQLite database."""
     bootstrap.lock_sqlite()
-    with suppress(OSError):  # There is none yet: then nothing is in it, and each page says so.
+    with suppress(OSError):  # There is no file yet. Nothing can be in it, and each page says so.
         bootstrap.hold_sqlite_file()
     await runner.start()
 

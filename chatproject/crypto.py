@@ -1,5 +1,5 @@
-"""Encrypts secrets that the database keeps, with a key derived from `SECRET_KEY`. What was written with a key
-of `SECRET_KEY_FALLBACKS` can still be read."""
+"""Encrypts secrets in the database with a key derived from `SECRET_KEY`. Values written with a key of
+`SECRET_KEY_FALLBACKS` can still be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-_MARK = "fernet:"  # tells an encrypted value from one that an earlier release stored as it was
+_MARK = "fernet:"  # distinguishes an encrypted value from a plain one of an earlier release
 
 
 class UnreadableSecretError(Exception):
@@ -23,7 +23,7 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(stored: str) -> str:
-    """Returns what `encrypt` was given; a value without its mark as it is. Raises `UnreadableSecretError`."""
+    """Returns the decrypted text; a value without the mark unchanged. Raises `UnreadableSecretError`."""
     if not stored.startswith(_MARK):
         return stored
     try:

@@ -1,8 +1,7 @@
-"""The only reader of the environment: typed, strict, with a default that works.
+"""The only reader of the environment: typed and strict. Each variable has a default that works.
 
-A secret may also come from a file: `NAME_FILE` names one, as Docker and Kubernetes mount them. A value
-that cannot be read raises `ImproperlyConfigured` with the variable, the fault and the fix, never the value
-of a secret.
+A secret may also come from a file named by `NAME_FILE`, as Docker and Kubernetes mount them. An invalid value
+raises `ImproperlyConfigured` with the variable, the fault and the fix, never with the value of a secret.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable without surrounding space; `default` where it is unset or empty."""
+    """Returns the variable without surrounding space; `default` if it is unset or empty."""
     return os.environ.get(name, "").strip() or default
 
 
 def secret(name: str, default: str = "") -> str:
-    """The variable, or the content of the file that `NAME_FILE` names. Both at once is an error."""
+    """Returns the variable, or the content of the file named by `NAME_FILE`. Setting both is an error."""
     path = text(f"{name}_FILE")
     if not path:
         return text(name, default)
@@ -46,7 +45,8 @@ def secret(name: str, default: str = "") -> str:
 
 
 def boolean(name: str, default: bool) -> bool:
-    """True or false, in the usual spellings only: a typing error must not switch a guard off."""
+    """Returns true or false. Only the usual spellings are valid: a typing error must not disable a
+    protection."""
     value = text(name).lower()
     if not value:
         return default
@@ -56,7 +56,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def choice(name: str, default: str, among: Collection[str]) -> str:
-    """One of a few words."""
+    """Returns one of a few words."""
     value = text(name, default)
     if value not in among:
         raise ImproperlyConfigured(f"{name}={value!r} must be one of {', '.join(among)}.")
@@ -64,7 +64,7 @@ def choice(name: str, default: str, among: Collection[str]) -> str:
 
 
 def time_zone(name: str, default: str) -> str:
-    """A time zone that this machine knows."""
+    """Returns the name of a time zone that this machine knows."""
     value = text(name, default)
     try:
         ZoneInfo(value)
@@ -74,7 +74,8 @@ def time_zone(name: str, default: str) -> str:
 
 
 def database(name: str, default: str) -> dict[str, Any]:
-    """A SQLite or PostgreSQL database in Django's form, from its address, which may hold a password."""
+    """Returns Django's settings of a SQLite or PostgreSQL database, from its URL, which may contain a
+    password."""
     try:
         config = dict(dj_database_url.parse(secret(name, default), conn_max_age=0))
     except ValueError:
@@ -87,7 +88,7 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 
 def web_address(name: str, default: str = "") -> str:
-    """An address that begins with http:// or https:// and names a host."""
+    """Returns an address that begins with http:// or https:// and names a host."""
     value = text(name, default)
     if value and not _is_address(value, {"http", "https"}):
         raise ImproperlyConfigured(f"{name} is no web address. Write it like https://gateway.example.org/v1.")
@@ -95,7 +96,7 @@ def web_address(name: str, default: str = "") -> str:
 
 
 def redis(name: str) -> str:
-    """The address of a Redis, which may hold a password."""
+    """Returns the URL of a Redis, which may contain a password."""
     value = secret(name)
     if value and not value.startswith("unix:///") and not _is_address(value, {"redis", "rediss"}):
         raise ImproperlyConfigured(
@@ -105,8 +106,9 @@ def redis(name: str) -> str:
 
 
 def mailer(name: str) -> dict[str, Any]:
-    """How mail is sent: `smtp://user:password@host:587` (STARTTLS, which `?starttls=0` leaves out) or
-    `smtps://...` (TLS from the start). Unset, mail is not sent, and the log says so."""
+    """Returns Django's mail settings from `smtp://user:password@host:587` (with STARTTLS, except with
+    `?starttls=0`) or `smtps://...` (TLS from the start). If the variable is unset, mail is not sent, and the
+    log says so."""
     address = secret(name)
     if not address:
         return {"BACKEND": "chatproject.mail.Unsent"}
@@ -132,7 +134,7 @@ def mailer(name: str) -> dict[str, Any]:
 
 
 def number(name: str, default: float, *, least: float = 0, most: float = inf) -> float:
-    """A finite number between `least` and `most`, both included."""
+    """Returns a finite number between `least` and `most`, both included."""
     value = text(name)
     if not value:
         return default
@@ -147,7 +149,7 @@ def number(name: str, default: float, *, least: float = 0, most: float = inf) ->
 
 
 def integer(name: str, default: int, *, least: int = 0, most: int = _UNBOUNDED) -> int:
-    """A whole number between `least` and `most`, both included."""
+    """Returns a whole number between `least` and `most`, both included."""
     result = number(name, default, least=least, most=most)
     if result != int(result):
         raise ImproperlyConfigured(f"{name}={result:g} must be a whole number.")
@@ -155,7 +157,7 @@ def integer(name: str, default: int, *, least: int = 0, most: int = _UNBOUNDED) 
 
 
 def words(name: str, default: str = "") -> list[str]:
-    """A list, separated by commas or spaces."""
+    """Returns a list of words, separated by commas or spaces."""
     return text(name, default).replace(",", " ").split()
 
 
@@ -163,5 +165,5 @@ def _is_address(value: str, schemes: Collection[str]) -> bool:
     try:
         url = urlsplit(value)
         return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # a port that is not a number, or an unclosed bracket
         return False

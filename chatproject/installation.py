@@ -1,5 +1,5 @@
-"""Where an installation keeps what it has, and whether it is here at all: known before the settings, which
-make what is missing."""
+"""The location of an installation's data, and whether it exists. Needed before the settings, which create
+missing files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from chatproject import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# They make a database, or ask none. Any other command is for an installation that stands.
+# These commands create a database or need none. Any other command requires an existing installation.
 _FOR_NOTHING_YET = {
     *("serve", "migrate", "runserver", "test", "testserver", "check", "collectstatic", "findstatic"),
     *("makemigrations", "makemessages", "compilemessages", "diffsettings", "startapp", "help", "version"),
@@ -23,13 +23,13 @@ def data_directory() -> Path:
 
 
 def database() -> dict[str, Any]:
-    """In Django's form. Raises `ImproperlyConfigured` for an address that is none."""
+    """Returns Django's database settings. Raises `ImproperlyConfigured` for an invalid address."""
     return env.database("DATABASE_URL", f"sqlite:///{data_directory() / 'steady.sqlite3'}")
 
 
 def require_for(command: str) -> None:
-    """Raises `ImproperlyConfigured`, and leaves no file behind, where `command` (the first argument of
-    `manage.py`) would look for people and chats in a place that has none."""
+    """Raises `ImproperlyConfigured`, and creates no file, if `command` (the first argument of `manage.py`)
+    needs existing data and this location has none."""
     if command in _FOR_NOTHING_YET or command.startswith("-") or not command:
         return
     config = database()

@@ -1,4 +1,4 @@
-"""The secret key that an install makes for itself, so that the first start needs no setting."""
+"""The generated secret key, so that the first start needs no setting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def stored_secret_key(data_dir: Path) -> str:
-    """The key kept in `data_dir/secret_key` (mode 600), made on first use. Two processes that start at
-    once agree: the file is written whole beside its place, and only the first link to the name holds.
-    Raises `ImproperlyConfigured` when it cannot be made or read."""
+    """Returns the key in `data_dir/secret_key` (mode 600), created on first use. Two processes that start at
+    the same time get the same key: the file is written completely beside its final place, and only the first
+    link to the name succeeds. Raises `ImproperlyConfigured` if it cannot be created or read."""
     path = data_dir / "secret_key"
     try:
         if not path.exists():

@@ -1,5 +1,5 @@
-"""How the log is written: as lines for people or as JSON for programs, with the request and the generation
-that a line belongs to, and without what people write, keys and tokens."""
+"""The format of the log: lines for people or JSON for programs, with the ids of the request and the
+generation, and without user content, keys and tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from chat.log_context import generation_id, request_id
 
-# A link that logs somebody in, or sets a password, is as good as the password.
+# A link that logs a user in, or sets a password, is as good as the password.
 _TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/|/confirm-email/)[^/\s]+")
 
 _OUT_OF_REACH = (
@@ -29,7 +29,7 @@ type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] |
 
 
 class NoTraceOfRefusals(logging.Filter):
-    """A request that was refused (4xx) is one line: nothing went wrong in Steady, and anyone can cause it."""
+    """Logs a refused request (4xx) as one line. It is not an error of Steady, and anyone can cause it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if 400 <= getattr(record, "status_code", 0) < 500:
@@ -38,7 +38,8 @@ class NoTraceOfRefusals(logging.Filter):
 
 
 class NoRefusalsOfProbes(logging.Filter):
-    """While the server starts or stops, `/readyz` says so with a 503, every few seconds. That is no error."""
+    """Drops the error lines of `/readyz`, which returns 503 every few seconds while the server starts or
+    stops."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         path = getattr(getattr(record, "request", None), "path", "")
@@ -46,17 +47,17 @@ class NoRefusalsOfProbes(logging.Filter):
 
 
 class OncePerCause(logging.Filter):
-    """What is out of reach (the database, Redis, a full disk) is told once a minute by each place that tells
-    it, without a traceback, which says nothing of it. Else an outage writes megabytes."""
+    """Logs an unreachable service (database, Redis, a full disk) once a minute for each logger and without a
+    traceback, which does not help. Otherwise an outage writes megabytes."""
 
     SECONDS = 60.0
-    MOST = 1_000  # causes that are remembered: some loggers put what is unique into their words
+    MOST = 1_000  # limit of remembered causes: some loggers write unique messages
 
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[
             tuple[str, str, type], tuple[float, int]
-        ] = {}  # since when, and how many were left out
+        ] = {}  # since when, and the number of dropped lines
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = _cause(record)
@@ -80,8 +81,8 @@ class OncePerCause(logging.Filter):
 
 
 class NoContent(logging.Filter):
-    """Leaves out what an error quotes after its first line, where PostgreSQL adds whole rows, and
-    the tokens in the paths of links."""
+    """Removes the text after the first line of an error, where PostgreSQL adds whole rows, and the tokens in
+    the paths of links."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -90,7 +91,7 @@ class NoContent(logging.Filter):
 
 
 class Context(logging.Filter):
-    """Adds the ids of the request and of the generation, where there are any."""
+    """Adds the ids of the request and of the generation, if there are any."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         for name, variable in (("request_id", request_id), ("generation_id", generation_id)):
@@ -140,14 +141,14 @@ def _first_line(text: str) -> str:
 
 
 def _cause(record: logging.LogRecord) -> BaseException | None:
-    """What is out of reach, if the record tells of that."""
+    """Returns the exception of an unreachable service, if the record has one."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     told = [record.exc_info[1] if record.exc_info else None, *arguments]
     return next((error for error in told if isinstance(error, _OUT_OF_REACH)), None)
 
 
 def _first_lines(text: str, exc_info: ExcInfo) -> str:
-    """The traceback, with each exception's message cut to its first line."""
+    """Returns the traceback with each exception's message cut to its first line."""
     error, seen = exc_info[1], 0
     while error is not None and seen < 10:
         whole = str(error)

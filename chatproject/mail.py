@@ -1,4 +1,4 @@
-"""What happens to mail on an install that has no mail server: it is not sent, and the log says so."""
+"""Mail on an installation without a mail server: it is not sent, and the log says so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger("chat.mail")
 
 
 class Unsent(BaseEmailBackend):
-    """Names subject and number of receivers only: a body may hold a link that logs somebody in."""
+    """Logs the subject and the number of receivers only: a body may contain a link that logs a user in."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:

@@ -1,4 +1,4 @@
-"""What holds for every response, whichever view makes it."""
+"""Middleware for every response of every view."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ type View = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], 
 
 @sync_and_async_middleware
 def links_from_steady_url(get_response: View) -> View:
-    """Makes absolute links of `STEADY_URL`, whatever `Host` a request names: who chooses the host of a link
-    in a mail gets the token behind it. Without `STEADY_URL` only names of this machine are hosts, and the
-    request's own port is the right one."""
+    """Builds absolute links from `STEADY_URL`, whatever `Host` a request has. A client that chooses the host
+    of a link in a mail gets its token. Without `STEADY_URL` only names of this machine are valid hosts, and
+    the request's port is correct."""
 
     def prepare(request: HttpRequest) -> None:
         if settings.STEADY_URL != settings.DEFAULT_URL:
@@ -33,7 +33,8 @@ def links_from_steady_url(get_response: View) -> View:
 
 @sync_and_async_middleware
 def responses_stay_private(get_response: View) -> View:
-    """Lets no browser, proxy or shared computer keep a page. WhiteNoise answers for static files before."""
+    """Prevents browsers, proxies and shared computers from storing a page. WhiteNoise serves static files
+    before."""
 
     def mark(response: HttpResponseBase) -> None:
         if "no-store" not in response.headers.get("Cache-Control", ""):
@@ -43,7 +44,8 @@ def responses_stay_private(get_response: View) -> View:
 
 
 class SessionsLiveWhileUsed(MiddlewareMixin):
-    """With `STEADY_IDLE_MINUTES`: a request extends its session, save for what a page asks for by itself."""
+    """Extends the session with each request if `STEADY_IDLE_MINUTES` is set, except requests that a page
+    sends by itself."""
 
     BY_ITSELF = frozenset({"conversations", "events"})
 

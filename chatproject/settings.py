@@ -16,13 +16,13 @@ from chatproject import env, installation, keys
 BASE_DIR = installation.BASE_DIR
 DATA_DIR = installation.data_directory()
 
-# --- Who we are, and where -----------------------------------------------------------------------
+# --- Name and address ----------------------------------------------------------------------------
 
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY") or keys.stored_secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
-# The address people type. Everything about hosts, origins, HTTPS and cookies follows from it.
+# The address for browsers. Hosts, origins, HTTPS and cookies depend on it.
 DEFAULT_URL = "http://127.0.0.1:8000"
 STEADY_URL = env.text("STEADY_URL", DEFAULT_URL).rstrip("/")
 _url = urlsplit(STEADY_URL)
@@ -31,13 +31,13 @@ if _url.scheme not in {"http", "https"} or not _url.hostname:
 HTTPS = _url.scheme == "https"
 LOCAL = _url.hostname in {"127.0.0.1", "localhost", "::1"}
 
-# The machine's own names are always welcome: health checks come from there.
+# The machine's own names are always allowed, because health checks use them.
 ALLOWED_HOSTS = [
     *(env.words("ALLOWED_HOSTS") or [_url.hostname]),
     *["localhost", "127.0.0.1", "[::1]"],
 ]
-# Whole origins (scheme, host and port): for CSRF and for the WebSocket handshake alike. On a local
-# install the page's own origin is added by `transports.origins`, whatever port it was started on.
+# Complete origins (scheme, host and port), for CSRF and for the WebSocket handshake. On a local installation
+# `transports.origins` adds the page's own origin, whatever its port.
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS") or [STEADY_URL]
 
 # --- The application -----------------------------------------------------------------------------
@@ -109,8 +109,8 @@ _database = DATABASES["default"]
 SQLITE = _database["ENGINE"].endswith("sqlite3")
 if SQLITE:
     _database["ENGINE"] = "chat.backends.sqlite3"
-    # IMMEDIATE: a transaction that will write takes its lock at the start and waits for it, where a
-    # DEFERRED one fails half-way with "database is locked" (1,094 of 1,200, measured).
+    # IMMEDIATE: a writing transaction gets its lock at the start and waits for it, while a DEFERRED one fails
+    # later with "database is locked" (1,094 of 1,200, measured).
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -123,13 +123,13 @@ else:
 
     _database["OPTIONS"] = {
         **patience.options(_database.get("OPTIONS", {})),
-        # A database that is away is said to be so soon: by default a thread would wait for 30 s.
+        # An unreachable database is reported soon: by default a thread would wait for 30 s.
         "pool": {
             "min_size": 2,
             "max_size": env.integer("DATABASE_POOL_SIZE", 16, least=2),
             "timeout": 5,
-            # And one that is back is used at once: else the pool waits twice as long after each attempt, up
-            # to minutes. Having given up, it tries again for the next who asks.
+            # A database that is reachable again is used at once: by default the pool doubles its wait after
+            # each attempt, up to minutes. After it gave up, it tries again for the next caller.
             "reconnect_timeout": 1,
             "connection_class": PatientConnection,
             "check": check,
@@ -148,7 +148,7 @@ CHANNEL_LAYERS = {
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
 
-# --- People --------------------------------------------------------------------------------------
+# --- Users ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "chat.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -169,7 +169,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 STEADY_OPEN_SIGNUP = env.boolean("STEADY_OPEN_SIGNUP", False)
 STEADY_ADMIN_EMAIL = env.text("STEADY_ADMIN_EMAIL")
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; also for the link that makes the first administrator
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; also for the link of the first administrator
 STEADY_ADMIN_PASSWORD = env.secret("STEADY_ADMIN_PASSWORD")
 ACCOUNT_ADAPTER = "chat.accounts.AccountAdapter"
 MFA_ADAPTER = "chat.accounts.SecondFactorAdapter"
@@ -179,12 +179,12 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to addresses that nobody here has
-ACCOUNT_EMAIL_SUBJECT_PREFIX = "Steady: "  # by default the host that the request names
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to unknown addresses
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Steady: "  # by default the host of the request
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_CHANGE_EMAIL = True  # one address each; a new one takes its place once it is verified
+ACCOUNT_CHANGE_EMAIL = True  # one address each; a new one replaces it after it is verified
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # of a new password, address or second factor, to the address from before
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of a new password, address or second factor, to the previous address
 ACCOUNT_FORMS = {
     "add_email": "chat.account_forms.AddEmailForm",
     "change_password": "chat.account_forms.ChangePasswordForm",
@@ -216,7 +216,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"steady@{_url.hostna
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if (
     HTTPS
-):  # `__Host-`: the browser takes it from this host alone, over TLS; no other host of the domain can set it.
+):  # `__Host-`: the browser accepts it from this host alone, over TLS; no other host of the domain can set it
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -224,18 +224,20 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-# What these say follows from STEADY_URL, and `chat/checks.py` says it of that. No preload (W021): a place in
-# the browsers' own list is for the owner of the domain to ask for, since it is hard to get out of.
+# The warnings concern settings that depend on STEADY_URL; `chat/checks.py` checks that variable instead. No
+# preload (W021): the owner of the domain must request the entry in the browsers' list, because it is hard to
+# remove.
 SILENCED_SYSTEM_CHECKS = [f"security.W{number}" for number in ("004", "008", "012", "016", "021")]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Steady speaks no TLS itself: behind an https address there is a proxy, and it says how people came.
+# Steady has no TLS of its own: an https address means a proxy, which sends the scheme of the original
+# request.
 TRUST_PROXY = env.boolean("TRUST_PROXY", HTTPS)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # The last address in X-Forwarded-For, which people cannot forge.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # the last address in X-Forwarded-For, which clients cannot forge
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF, CSP.NONCE],
@@ -285,7 +287,7 @@ CHAT_FIRST_TOKEN_SECONDS = env.number("CHAT_FIRST_TOKEN_SECONDS", 120, least=0.1
 CHAT_SILENCE_SECONDS = env.number("CHAT_SILENCE_SECONDS", 60, least=0.1)
 CHAT_TOTAL_SECONDS = env.number("CHAT_TOTAL_SECONDS", 1800, least=1)
 CHAT_ATTEMPTS = env.integer("CHAT_ATTEMPTS", 3, least=1)
-# Costs a second call that nobody asked for, hence off.
+# Off by default, because it costs a second call that nobody asked for.
 CHAT_CONTINUE_INTERRUPTED = env.boolean("CHAT_CONTINUE_INTERRUPTED", False)
 CHAT_KEEP_DELETED_DAYS = env.integer("CHAT_KEEP_DELETED_DAYS", 30, least=1)
 CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)

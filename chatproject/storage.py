@@ -1,4 +1,4 @@
-"""Static files with the hash of their content in their name, also where one ES module imports another."""
+"""Static files with a content hash in their names, also in imports between ES modules."""
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 

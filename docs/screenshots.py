@@ -1,7 +1,7 @@
-"""Takes the pictures of every state of the page: `uv run python -m docs.screenshots [FOLDER]`.
+"""Takes screenshots of every state of the page: `uv run python -m docs.screenshots [FOLDER]`.
 
-Starts a server of its own with the demo provider, and real Chromium at 1280 and 390 pixels, light and dark.
-Without FOLDER the few that the documentation shows go to docs/images/; with it all of them go there.
+Starts its own server with the demo provider, and real Chromium at 1280 and 390 pixels, light and dark.
+Without FOLDER only the pictures of the documentation are written, to docs/images/; with it all of them are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     for width, size in (("wide", WIDE), ("phone", PHONE))
     for scheme in ("light", "dark")
 }
-SHOWN = {  # in the documentation: state and look
+SHOWN = {  # in the documentation: state and theme
     ("reply", "wide-light"),
     ("reply", "wide-dark"),
     ("running", "phone-light"),
@@ -67,10 +67,10 @@ def _with_server(options: dict[str, Any], take: Take) -> None:
 
 
 def _walk(chromium: Browser, url: str, options: dict[str, Any], take: Take) -> None:
-    """Goes through all states as one person."""
+    """Visits all states as one user."""
     page = chromium.new_context(**options).new_page()
     page.goto(f"{url}/accounts/login/")
-    page.reload()  # the second time the font is there
+    page.reload()  # the second time the font is loaded
     take(page, "log-in")
     _log_in(page, "not this one")
     page.get_by_role("alert").wait_for()
@@ -144,7 +144,7 @@ def _log_in(page: Page, password: str) -> None:
 
 
 def _chat(page: Page, title: str) -> None:
-    """A finished chat with a title and a first prompt without the demo's commands in sight."""
+    """Makes a finished chat with a title and a first prompt without the demo's commands."""
     page.get_by_role("combobox", name="Model").select_option(label="Demo")
     _end_of(page, title)
     page.locator("#conversations:not(:has([data-state]))").wait_for(state="attached")

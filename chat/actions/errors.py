@@ -1,10 +1,10 @@
 """Reasons why an action is refused, in words for the user who asked for it.
 
-ActionError               status  code
-├── InvalidInputError     400     invalid_input     empty, wrong type, unknown choice
-├── TooLongError          413     too_long          over a length limit
-├── ConflictError         409     conflict          not possible in the present state
-└── LimitReachedError     429     limit_reached     too many at the same time
+    ActionError               status  code
+    ├── InvalidInputError     400     invalid_input     empty, wrong type, unknown choice
+    ├── TooLongError          413     too_long          over a length limit
+    ├── ConflictError         409     conflict          not possible in the present state
+    └── LimitReachedError     429     limit_reached     too many at the same time
 
 An object that does not exist for this user raises `chat.access.NotFoundError` (404).
 """

@@ -3,10 +3,10 @@
 Each attempt is counted before it is checked, so a hundred parallel attempts count as a hundred. There are
 three counts. Each allows some failures and then requires a wait that doubles:
 
-account and network   5 failures, up to 15 minutes: one network guesses the password of one account
-network              50 failures, up to 15 minutes: one network tries many accounts
-account              30 failures, up to 10 seconds: many networks guess the password of one account. Not for a
-                     network from which this account has logged in before
+    account and network   5 failures, up to 15 minutes: one network guesses the password of one account
+    network              50 failures, up to 15 minutes: one network tries many accounts
+    account              30 failures, up to 10 seconds: many networks guess the password of one account.
+                         Not for a network from which this account has logged in before
 
 In one day as many failures are forgotten as are allowed, bit by bit. So the mistakes of many people behind
 one address do not add up over months. The counts are in the database. They hold for all processes, and a

@@ -1,6 +1,6 @@
-"""What must stand before the server may serve: the data directory, the database, static files.
+"""Prepares what the server needs: the data directory, the database, static files.
 
-Every step is idempotent and costs next to nothing when there is nothing to do. Must not know of HTTP.
+Every step is idempotent and costs next to nothing if there is nothing to do. Must not know of HTTP.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from django.db.migrations.executor import MigrationExecutor
 from chat.backends import held_file
 from chat.management.errors import StartError
 
-_LOCK = 0x57EAD1  # An arbitrary number that only Steady uses in its database.
+_LOCK = 0x57EAD1  # an arbitrary number that only Steady uses in its database
 _CONNECT_SECONDS = 5
 _OPEN_FILES = 65_536
-_BACKUP_SECONDS = 24 * 3600.0  # older ones are not written any more
+_BACKUP_SECONDS = 24 * 3600.0  # older ones are not being written any more
 
-# The lock of this process on its SQLite database. The operating system lets go of it with the process,
+# The lock of this process on its SQLite database. The operating system releases it when the process ends,
 # also after kill -9.
 _held: IO[str] | None = None
 
 
 def prepare_directories() -> None:
-    """Makes the data directory, and keeps what is made from now on from other people of this machine.
-    Raises `StartError` when it cannot be made or written."""
+    """Creates the data directory, and hides files created from now on from other users of this machine.
+    Raises `StartError` if it cannot be created or written."""
     os.umask(0o077)
     _allow_open_files()
     try:
@@ -54,7 +54,7 @@ def prepare_directories() -> None:
 
 
 def _allow_open_files() -> None:
-    """Each page takes a connection: as many as the system lets this process have."""
+    """Raises the limit of open files to the maximum for this process. Each open page uses a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(
@@ -63,7 +63,7 @@ def _allow_open_files() -> None:
 
 
 def _remove_left_backups(folder: Path) -> None:
-    """What a backup that was killed left behind, in versions that wrote one to a folder of its own."""
+    """Deletes the files of killed backups, from versions that wrote a backup to a folder of its own."""
     for left in folder.glob(".backup-*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _BACKUP_SECONDS:
@@ -71,18 +71,18 @@ def _remove_left_backups(folder: Path) -> None:
 
 
 def _close_to_others(database: Path) -> None:
-    """What everyone on this machine may read is made its owner's alone. A right that was given to the group
-    alone is somebody's wish, and stays."""
+    """Restricts a file that everyone on this machine may read to its owner. A right for the group alone is
+    intended and stays."""
     for suffix in ("", "-wal", "-shm", ".lock"):
-        with suppress(OSError):  # It is not there, or not ours to change.
+        with suppress(OSError):  # The file does not exist or belongs to another user.
             path = Path(f"{database}{suffix}")
             if path.stat().st_mode & 0o007:
                 path.chmod(0o600)
 
 
 def lock_sqlite() -> None:
-    """Holds the database for this process until it ends: SQLite serves exactly one server process, since
-    without Redis two cannot tell each other anything. Raises `StartError` when another one has it."""
+    """Locks the database for this process until it ends. SQLite serves exactly one server process, because
+    two processes cannot communicate without Redis. Raises `StartError` if another process has the lock."""
     global _held
     if not settings.SQLITE or _held is not None:
         return
@@ -108,8 +108,9 @@ def lock_sqlite() -> None:
 
 
 def prepare_database() -> str:
-    """Migrates where needed; returns what was done in words, "" if nothing. Several processes may come here
-    at once. Raises `StartError` when the database is locked, unreachable, or newer than this code."""
+    """Runs the migrations if needed. Returns a description of what was done, "" for nothing. Several
+    processes may call this at the same time. Raises `StartError` if the database is locked, unreachable, or
+    newer than this code."""
     try:
         with alone():
             executor = MigrationExecutor(connection)
@@ -117,7 +118,7 @@ def prepare_database() -> str:
             unknown = sorted(
                 name
                 for app, name in applied - set(executor.loader.disk_migrations or ())
-                if app == "chat"  # A dependency may drop the files of its squashed migrations.
+                if app == "chat"  # a dependency may drop the files of its squashed migrations
             )
             if unknown:
                 raise StartError(
@@ -138,7 +139,7 @@ def prepare_database() -> str:
 
 
 def hold_sqlite_file() -> None:
-    """From now on nothing is written, and so nothing acknowledged, once the file of the SQLite database is
+    """Refuses all writes from now on, and thus all acknowledgements, after the file of the SQLite database is
     deleted or replaced."""
     if settings.SQLITE:
         held_file.hold(connection.settings_dict["NAME"])
@@ -146,11 +147,11 @@ def hold_sqlite_file() -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Proves that the database can be reached and written, soon and by a connection of its own (the pool
+    """Checks that the database can be reached and written, soon and with a connection of its own (the pool
     would try for 30 s), and lets one process at a time prepare it. Raises `DatabaseError`."""
     with _direct_connection() as direct, direct.cursor() as cursor:
         if direct.vendor == "postgresql":
-            # Another one may migrate, for as long as that takes.
+            # Another process may run migrations, which have no time limit.
             cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
             cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         else:
@@ -160,7 +161,7 @@ def alone() -> Iterator[None]:
 
 
 def collect_static() -> bool:
-    """Collects static files if they, or how they are stored, have changed; True if it did."""
+    """Collects static files if they or their storage have changed. Returns True if it did."""
     root = Path(settings.STATIC_ROOT)
     stamp = root / ".fingerprint"
     fingerprint = _static_fingerprint()
@@ -190,8 +191,8 @@ def _direct_connection() -> Iterator[BaseDatabaseWrapper]:
 
 
 def _static_fingerprint() -> str:
-    """Changes with any static file and with the way they are stored. By content: an image's files have
-    other times than those they were collected from."""
+    """Returns a value that changes with any static file and with their storage. Compares content: the files
+    of an image have other times than the originals."""
     digest = hashlib.sha256(repr((settings.STORAGES["staticfiles"], settings.STATIC_URL)).encode())
     for finder in get_finders():
         for name, storage in finder.list(None):

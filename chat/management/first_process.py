@@ -1,4 +1,4 @@
-"""Process 1 of a container, where the server would be it."""
+"""Process 1 of a container, if the server would be that process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sign
 
 
 def step_aside() -> None:
-    """Returns in a child where this is process 1; process 1 itself passes signals on to it, takes leave of
-    orphans, and ends as it does. For the kernel lets nobody inside of a container kill process 1: not the
-    watchdog either."""
+    """Forks if this is process 1, and returns in the child. Process 1 itself forwards signals to the child,
+    reaps orphans, and exits with the child's code. The reason: the kernel does not let any process in a
+    container kill process 1, not even the watchdog."""
     if os.getpid() != 1:
         return
     child = os.fork()

@@ -1,4 +1,4 @@
-"""The loop that clears away, in each server process: once an hour one of them does it."""
+"""The clean-up loop of each server process. One process cleans up once an hour."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from chat.database import run_unit
 from chat.management.search_index import ensure_search_index
 
 LOOK_SECONDS = 300.0
-PAUSE_SECONDS = 0.1  # between two batches: other writes go first
+PAUSE_SECONDS = 0.1  # between two batches: other writes have priority
 
 logger = logging.getLogger(__name__)
 
 
 async def keep_house() -> None:
-    """Until it is cancelled. Nothing ends it."""
+    """Runs until it is cancelled. No error ends it."""
     while True:
         try:
             if await run_unit(housekeeping.is_due):

@@ -1,7 +1,7 @@
-"""The index that makes the search in transcripts quick on PostgreSQL.
+"""The index that speeds up the transcript search on PostgreSQL.
 
-Not a migration: it needs the extension pg_trgm, which not every database may have, and is built without
-keeping anybody from writing, which no transaction can do. Without it the search finds the same, slowly.
+It is not a migration: it needs the extension pg_trgm, which may be missing, and is built without blocking
+writes, which is impossible in a transaction. Without it the search has the same results and is slow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def ensure_search_index() -> bool:
-    """Builds the index where there is none; whether it has. Never inside a transaction."""
+    """Builds the index if it is missing. Returns whether it did. Must not run inside a transaction."""
     if connection.vendor != "postgresql":
         return False
     with connection.cursor() as cursor:
@@ -38,10 +38,10 @@ def ensure_search_index() -> bool:
         cursor.execute("SET statement_timeout = 0")
         patience.lift(True)
         try:
-            if found:  # left half-built by a process that ended
+            if found:  # left unfinished by a process that ended
                 cursor.execute(f"DROP INDEX CONCURRENTLY {NAME}")
             cursor.execute(
-                # As Django writes `icontains`.
+                # The expression of Django's `icontains`.
                 f"CREATE INDEX CONCURRENTLY {NAME} ON {Message._meta.db_table}"
                 " USING gin (UPPER(text::text) gin_trgm_ops)"
             )

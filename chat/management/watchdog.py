@@ -1,10 +1,10 @@
-"""Ends a server that stands still: something holds its event loop, or the whole interpreter.
+"""Ends a server that hangs: something blocks its event loop, or the whole interpreter.
 
-A thread could not: while the regex engine or another piece of C runs, it holds the interpreter, and no Python
-code of this process runs. So a small process of its own (`watching.py`, 9 MB) is told each second that the
-loop runs. After 5 s without it has the stack of each thread written to the log, also while the interpreter is
-held; after 60 s it kills the process, whose supervisor starts it again. `kill -USR1` writes the stacks at any
-time.
+A thread cannot do this. While the regex engine or other C code runs, it holds the interpreter, and no Python
+code of this process runs. So a small separate process (`watching.py`, 9 MB) receives a byte each second while
+the loop runs. After 5 s without one, it has the stack of each thread written to the log, also while the
+interpreter is blocked. After 60 s it kills the process, and the supervisor starts it again. `kill -USR1`
+writes the stacks at any time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """On the loop that is to be watched."""
+        """Starts watching the current event loop."""
         faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
         script = str(Path(__file__).with_name("watching.py"))
         numbers = map(str, (os.getpid(), *self._limits))
@@ -43,7 +43,7 @@ class Watchdog:
         self._beat()
 
     def stop(self) -> None:
-        """The end of the process is another's to see to."""
+        """Stops watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._child is not None and self._child.stdin is not None:
@@ -58,7 +58,7 @@ class Watchdog:
         try:
             os.write(self._child.stdin.fileno(), b".")
         except BlockingIOError:
-            pass  # it is stopped: full of signs of life
+            pass  # it is stopped: the pipe is full
         except OSError:
             logger.warning(
                 "The watchdog process has ended; a server that stands still is not ended any more."

@@ -1,10 +1,10 @@
-"""The child process of `watchdog.py`: run as a file, with nothing but Python's own modules.
+"""The child process of `watchdog.py`. It runs as a file and uses only the standard library.
 
     python -I -S watching.py PARENT TOLD_SECONDS ENDED_SECONDS
 
-Reads a byte from standard input for each sign of life. It counts seconds that it lived through itself, so a
-laptop that slept, or a machine that was paused, adds at most one; a parent that was stopped (SIGSTOP, a
-debugger) starts anew. The end of the input is the end of the parent.
+It reads a byte from standard input for each heartbeat. It counts only seconds during which it was running
+itself, so a suspended laptop or a paused machine adds at most one. If the parent was stopped (SIGSTOP, a
+debugger), the count starts again. The end of the input is the end of the parent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def watch(parent: int, told: int, ended: int) -> None:
         silent = 0 if is_stopped(parent) else silent + 1
         if silent == told:
             say(f"The server has stood still for {told} s. What it does, by thread:")
-            os.kill(parent, signal.SIGUSR1)  # faulthandler writes it, whoever holds the interpreter
+            # Faulthandler writes the stacks, also while the interpreter is blocked.
+            os.kill(parent, signal.SIGUSR1)
         elif silent >= ended:
             say(f"The server has stood still for {ended} s. It is ended, to be started again.")
             os.kill(parent, signal.SIGKILL)
@@ -36,7 +37,8 @@ def watch(parent: int, told: int, ended: int) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped or traced, so that it can give no sign of life. Not known: false."""
+    """Returns whether the process is stopped or traced, so that it cannot send a heartbeat; false if this is
+    unknown."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()[0]
     except OSError:  # macOS
@@ -51,7 +53,8 @@ def say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl+C and a service manager's SIGTERM go to the whole group; the server's own end is ours.
+    # Ctrl+C and a service manager's SIGTERM are sent to the whole group. This process ends only with the
+    # server.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     watch(*map(int, sys.argv[1:4]))

@@ -1,1 +1,1 @@
-"""The doors for live delivery: the WebSocket consumer and the SSE view, on one and the same feed."""
+"""Live delivery to browsers: the WebSocket consumer and the SSE view, both on the same feed."""

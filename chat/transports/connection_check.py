@@ -1,4 +1,4 @@
-"""The two endpoints of the connection check: a socket that echoes, a stream that ticks."""
+"""The two endpoints of the connection check: a socket that echoes, and a stream of ticks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ ECHO_LENGTH = 100
 
 
 class ConnectionCheckConsumer(AsyncWebsocketConsumer):
-    """Says what it is told, if that is short."""
+    """Echoes short messages."""
 
-    channel_layer_alias = "none"  # as the chat's: a Redis that is away has its own finding
+    # As in the chat's consumer: the check reports an unreachable Redis separately.
+    channel_layer_alias = "none"
 
     async def connect(self) -> None:
         self.rate = RateLimit(burst=10, per_second=1)
@@ -38,7 +39,7 @@ class ConnectionCheckConsumer(AsyncWebsocketConsumer):
 
 @require_GET
 async def ticks(request: HttpRequest) -> HttpResponseBase:
-    """A few events, half a second apart, each with the server's time."""
+    """Sends a few events, half a second apart, each with the server's time."""
     if not is_token(request.GET.get("token", "")):
         return HttpResponse("The token has expired. Open the connection-check again.", status=403)
     return StreamingHttpResponse(_ticks(), content_type="text/event-stream", headers=HEADERS)

@@ -1,13 +1,13 @@
-"""The WebSocket of a chat page. Client frames are flat JSON objects as htmx sends forms: `hello {revision}`
+"""The WebSocket of a chat page. Client frames are flat JSON objects in htmx's form format: `hello {revision}`
 first, then `send`, `stop`, `ack {frame}`, where `frame` counts the server's frames on this socket from 1.
 Server frames are HTML.
 
-    4401  not logged in, or no longer            4404  no such conversation for this person
-    4408  no hello for 10 s, no ack for 60 s     4429  too many pages of this person
-    1012  the server restarts: come back         4430  too many frames
+    4401  not logged in (any more)                 4404  no such conversation for this user
+    4408  no hello for 10 s, no ack for 60 s       4429  too many open pages of this user
+    1012  the server restarts: connect again       4430  too many frames
 
-Replies are never made here: Channels gives a consumer one message at a time, so a handler that loops over
-tokens could see neither Stop nor a disconnect. Delivery is a task of its own.
+Replies are never produced here. Channels gives a consumer one message at a time, so a handler that loops over
+tokens could receive neither a stop nor a disconnect. Delivery is a task of its own.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    # No channel of the layer's for each socket: hints reach the process once, and a layer that is away
-    # (Redis restarts) must not keep a socket from opening.
+    # The sockets have no channel in the channel layer. Published changes reach the process once, and sockets
+    # must open while the layer is unreachable (Redis restarts).
     channel_layer_alias = "none"
 
     async def dispatch(self, message: Any) -> None:
-        """As Channels does it, less the hop to the one thread of all consumers that looks after database
-        connections there before each frame, acks included: none is ever opened on it."""
+        """Dispatches as Channels does, without the hop to the single thread that closes old database
+        connections before each frame, acks included. No connection is ever opened on that thread."""
         await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.delivery: asyncio.Task[None] | None = None
-        self.revision: int | None = None  # what the page shows, once it has said hello
+        self.revision: int | None = None  # the revision on the page, after its hello
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
         query = QueryDict(self.scope["query_string"])
@@ -158,7 +158,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _act[**P, T](
         self, action: Callable[Concatenate[User, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Takes the action as who the viewer is by now. Raises `LoggedOutError`."""
+        """Runs the action as the current user. Raises `LoggedOutError`."""
 
         def act() -> T:
             result = action(person_of(self.viewer), *args, **kwargs)
@@ -174,7 +174,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.viewer.listener.wake(structural=True)
 
     async def _drive(self) -> None:
-        """Watches over the socket from its opening on, sends frames from hello on, and closes it with the
+        """Monitors the socket from its opening, sends frames after the hello, and closes the socket with the
         reason."""
         code = 1011
         try:
@@ -183,13 +183,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except DatabaseError as error:
             logger.error("Delivery stopped: %s", error)
         except Disconnected:
-            pass  # the page went while a frame was on its way
+            pass  # the page closed while a frame was being sent
         except Exception:
             logger.exception("Delivery broke; the page will connect again.")
         await self.close(code)
 
     async def _wait_for_hello(self) -> int:
-        """Returns 0, or the code to close with."""
+        """Returns 0, or the close code."""
         until = time.monotonic() + HELLO_SECONDS
         while self.revision is None and not self.viewer.closed:
             if not await self.viewer.listener.wait(max(0.0, until - time.monotonic())):
@@ -210,7 +210,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return 1011
 
     async def _send_html(self, html: str) -> None:
-        """No HTML is a sign of life: JSON without content, which htmx takes in and shows nothing of."""
+        """Sends HTML. Empty HTML is a heartbeat: JSON without content, which htmx accepts and does not
+        show."""
         self.window.sent(len(html.encode()))
         await self.send(text_data=html or "{}")
 
@@ -231,7 +232,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
 
 
 def _number(frame: dict[str, Any], name: str) -> int:
-    """A whole number that is not negative; htmx sends inputs as text."""
+    """Returns a whole number that is not negative; htmx sends inputs as text."""
     value = frame.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)

@@ -1,4 +1,4 @@
-"""What both transports send: one viewer's page as a paced stream of HTML frames."""
+"""One viewer's page as a paced stream of HTML frames, for both transports."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from chat.live.subscription import subscribe
 from chat.rendering.colours import Answer, rendering_for, settled
 from chat.rendering.conversation import ConversationView
 
-# The first change goes at once; then all that came meanwhile, this often, and less often the more replies run
-# here: a frame costs about as much as two tokens, and nobody reads ten times a second.
+# The first change is sent at once. Further changes are collected and sent at this interval, or less often if
+# more replies run here: a frame costs about as much as two tokens, and nobody reads ten times a second.
 FRAME_SECONDS = 0.04
 FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.1
 
-COLOUR_SECONDS = 0.5  # that a viewer's stream waits for the colours of a finished message
+COLOUR_SECONDS = 0.5  # limit of a viewer's stream for the colours of a finished message
 
-# Few, since they take turns with the event loop: each more makes it wait for its turn longer. People whose
-# pages took more than their share wait for each other, and are shown less often.
+# Few threads, because they take turns with the event loop: each additional one makes it wait longer. Users
+# whose pages exceeded their share wait for each other, and are updated less often.
 _RENDERING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
 _RENDERING_LATER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering-later")
-SHARE_SECONDS, SHARE_PER_SECOND = 1.0, 0.1  # of a thread's time for one person: at once, and in the long run
+SHARE_SECONDS, SHARE_PER_SECOND = 1.0, 0.1  # of a thread's time for one user: at once, and in the long run
 OVERDRAWN_FRAME_SECONDS = 0.5
 
-_shares: dict[int, Share] = {}  # by person
-# By conversation: one viewer's page at a time is rendered.
+_shares: dict[int, Share] = {}  # by user
+# By conversation: one viewer's page is rendered at a time.
 _locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`steps` are HTML texts to be swapped one after the other; none is a sign of life. `revision` is where
-    the page is after the last of them, and not before. `closed` says why nothing will follow."""
+    """`steps` are HTML texts to be swapped one after the other; an empty list is a heartbeat. `revision` is
+    the page's revision after the last of them. `closed` is the reason why no further frame follows."""
 
     steps: list[str]
     revision: int
@@ -52,7 +52,7 @@ class Frame:
 
 
 def known_language(code: str) -> str:
-    """The page's language if Steady speaks it, else the default."""
+    """Returns the page's language if Steady has it, else the default."""
     try:
         return get_supported_language_variant(code)
     except LookupError:
@@ -62,8 +62,8 @@ def known_language(code: str) -> str:
 async def frames(
     viewer: Viewer, conversation_id: UUID, revision: int, language: str
 ) -> AsyncGenerator[Frame]:
-    """Frames from the page's `revision` on, in the page's language, until closed. It is pulled: what happens
-    while the client is slow becomes one larger frame."""
+    """Yields frames from the page's `revision` on, in the page's language, until the feed is closed. The
+    client pulls: changes that happen while it is slow become one larger frame."""
     view = ConversationView(STYLES.get(viewer.style, "none"))
     lock = _locks.setdefault(conversation_id, asyncio.Lock())
     share = _share_of(viewer.user_id)
@@ -87,14 +87,15 @@ async def frames(
                     if steps:
                         yield Frame(steps, revision)
             late = _ask_for_when_there(late, view.uncoloured, viewer)
-            # Only growth is paced: the first word after the frames of a new reply goes at once.
+            # Only growth is paced: the first word after the frames of a new reply is sent at once.
             if isinstance(changes[-1], ReplyGrew):
                 period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
                 await asyncio.sleep(_until_beat(time.monotonic(), conversation_id, period))
 
 
 def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewer) -> set[Answer]:
-    """Wakes the viewer's stream when each of the answers that are not `known` is there. Gives them all."""
+    """Wakes the viewer's stream when each of the answers that are not `known` is available. Returns all of
+    them."""
     loop = asyncio.get_running_loop()
 
     def ask(_: object) -> None:  # on the thread of the colours
@@ -108,19 +109,19 @@ def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewe
 
 
 def _until_beat(now: float, conversation_id: UUID, period: float) -> float:
-    """Seconds until the next frame of this conversation is due: all its viewers wake at once, so that one
-    renders for all; other conversations' viewers at other moments."""
+    """Returns the seconds until the next frame of this conversation is due. All its viewers wake at the same
+    time, so that one rendering serves all; viewers of other conversations wake at other times."""
     return period - (now + conversation_id.int % 1_000 / 1_000 * period) % period
 
 
 def frame_seconds() -> float:
-    """How far apart the frames to one viewer are now, in seconds."""
+    """Returns the present interval between the frames to one viewer, in seconds."""
     return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_REPLY * len(hub.logs))
 
 
 def _parts(changes: list[Change]) -> list[list[Change]]:
-    """A change of the thread stands alone: whoever is cut off after the output that follows it must not come
-    back with the revision from before it."""
+    """Splits the changes. A structural change is sent alone: a client that is disconnected after the
+    following output must not reconnect with the revision before the change."""
     parts: list[list[Change]] = []
     for change in changes:
         if (
@@ -134,7 +135,7 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
 
 
 class Share:
-    """One person's part of the time for rendering, in seconds of CPU."""
+    """One user's part of the time for rendering, in seconds of CPU."""
 
     def __init__(self) -> None:
         self._left, self._at = SHARE_SECONDS, time.monotonic()
@@ -158,7 +159,7 @@ def _share_of(person_id: int) -> Share:
 async def _rendered(
     view: ConversationView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
 ) -> list[str]:
-    """On the event loop what is light, beside it what is not."""
+    """Renders light changes on the event loop and heavy ones on a thread."""
     async with lock:
         if not view.takes_long(changes):
             return _render(view, changes, language, person_id)

@@ -1,5 +1,5 @@
-"""Which pages may open a socket. A browser sends cookies with any page's handshake, so the origin, whole
-with scheme and port, is what keeps other sites out. None and "null" are refused."""
+"""Which pages may open a socket. Browsers send cookies with a handshake from any page, so the complete
+origin, with scheme and port, keeps other sites out. A missing origin and "null" are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.http.request import split_domain_port, validate_host
 
 
 class SameOrigin:
-    """ASGI middleware: lets a handshake pass whose origin is the page's own or is trusted by the settings
+    """ASGI middleware: accepts handshakes from the page's own origin or from a trusted one
     (`CSRF_TRUSTED_ORIGINS`)."""
 
     def __init__(self, application: Callable[..., Awaitable[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, by the session cookie."""
+"""The user of a connection, from the session cookie."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from chat.models import Preferences, User
 
 
 class LoggedOutError(Exception):
-    """The viewer's session, password or person is no longer what it was."""
+    """The viewer's session has ended, the password has changed, or the user is not active any more."""
 
 
 def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
-    """Whoever comes with this session cookie to this conversation, or to an id that nobody has used yet.
-    Raises `LoggedOutError`, `NotFoundError`.
+    """Returns the viewer with this session cookie for this conversation, or for an unused id. Raises
+    `LoggedOutError`, `NotFoundError`.
 
-    Not by Django's `get_user`: it moves a session that is of a former secret key to a new id, which no
-    answer here could tell the browser, who would be logged out."""
+    This does not use Django's `get_user`. It moves a session of a former secret key to a new id, which the
+    response here could not send to the browser, so the user would be logged out.
+    """
     session = SessionStore(session_key)
     try:
         viewer = Viewer(int(session[SESSION_KEY]), session_key or "", session[HASH_SESSION_KEY])
@@ -35,7 +36,8 @@ def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
 
 
 def person_of(viewer: Viewer) -> User:
-    """Who the viewer is, as they are now: for the unit that acts. Raises `LoggedOutError`."""
+    """Returns the viewer's user in the present state, for the unit of work that acts. Raises
+    `LoggedOutError`."""
     user = User.objects.filter(pk=viewer.user_id).first()
     if user is None or not allowed_of([viewer.claim], [user]):
         raise LoggedOutError

@@ -1,4 +1,4 @@
-"""Where the sockets are."""
+"""URLs of the WebSockets."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The same live page as server-sent events, for where no WebSocket gets through."""
+"""The live page as server-sent events, for networks that block WebSockets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from chat.transports.feed import Frame, frames
 from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import LoggedOutError, viewer_of
 
-# So that no proxy keeps, holds back or compresses a stream.
+# Prevents proxies from storing, buffering or compressing a stream.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
 
-# The protocol has no acks and the server no backpressure: what a client does not read piles up in memory.
-RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and whoever reads comes again
-RETRY = 200  # ms until the client comes again
+# The protocol has no acks and the server no backpressure: unread data accumulates in memory.
+RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and an active client reconnects
+RETRY = 200  # ms until the client reconnects
 
 pages, openings = OpenPages(), Openings()
 
 
 @require_GET
 async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBase:
-    """From `Last-Event-ID`, else `?revision=`, on. Each event's id is the page's revision with it. It ends
-    with an event named after the reason, `revoked`, `gone` or `restart`, or without one when it has become
-    long: then the client comes again."""
+    """Streams events from `Last-Event-ID`, else from `?revision=`. The id of each event is the page's
+    revision after it. The stream ends with an event named after the reason, `revoked`, `gone` or `restart`,
+    or without one if it has become long: then the client reconnects."""
     revision = request.headers.get("Last-Event-ID") or request.GET.get("revision", "0")
     if not (revision.isascii() and revision.isdigit() and len(revision) < 19):
         return HttpResponse("The revision is not a number.", status=400, content_type="text/plain")
@@ -62,10 +62,10 @@ def _too_many() -> HttpResponse:
 async def _stream(
     viewer: Viewer, conversation_id: UUID, revision: int, language: str
 ) -> AsyncIterator[bytes]:
-    if not pages.enter(viewer.user_id):  # of many that were let in at the same moment
+    if not pages.enter(viewer.user_id):  # many were accepted at the same moment
         return
     try:
-        yield b": connected\n\n"  # so that a buffering proxy shows itself at once
+        yield b": connected\n\n"  # reveals a buffering proxy at once
         async with aclosing(frames(viewer, conversation_id, revision, language)) as stream:
             allowance = None
             async for frame in stream:
@@ -92,8 +92,8 @@ def _events(frame: Frame) -> Iterator[bytes]:
 
 
 def encoded(data: str, *, name: str = "", event_id: int | None = None) -> bytes:
-    """One event. A line break of any kind in `data` starts a new `data:` line, so no content can end the
-    event or begin another."""
+    """Returns one event. Each line break of any kind in `data` starts a new `data:` line, so no content can
+    end the event or begin another."""
     lines = [f"event: {name}"] if name else []
     if event_id is not None:
         lines += [f"id: {event_id}", f"retry: {RETRY}"]

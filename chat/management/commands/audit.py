@@ -1,4 +1,4 @@
-"""`manage.py audit verify`: whether the record of what administrators did is whole."""
+"""`manage.py audit verify` checks that the audit record of administration is intact."""
 
 from __future__ import annotations
 

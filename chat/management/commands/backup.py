@@ -1,4 +1,4 @@
-"""`manage.py backup > file`: a whole copy of the SQLite database, while the server runs."""
+"""`manage.py backup > file` writes a complete copy of the SQLite database, while the server runs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Command(BaseCommand):
         if sys.stdout.isatty():
             raise CommandError("Say where the copy goes: manage.py backup > steady.sqlite3")
         database = Path(connection.settings_dict["NAME"])
-        # Beside the original, where there is room for it, closed to others (mode 600). Its name goes before
-        # it holds anything: killed at any time, this leaves nothing of what people wrote behind.
+        # Beside the original, where there is space for it, readable for its owner only (mode 600). Its name
+        # is deleted before it has content, so a backup killed at any time leaves no user data behind.
         with NamedTemporaryFile(prefix=".backup-", dir=database.parent, delete=False) as copy:
             try:
                 target = sqlite3.connect(copy.name)

@@ -1,4 +1,4 @@
-"""`manage.py doctor`: tries what an installation needs and names the fix of what is wrong."""
+"""`manage.py doctor` checks what an installation needs and names the fix of each fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py serve`: sets everything up and serves it, on a clean clone and at the hundredth start."""
+"""`manage.py serve` prepares everything and starts the server, on a new clone and at every later start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chat.management.errors import StartError
 from chat.management.first_process import step_aside
 
 if TYPE_CHECKING:
-    from chat.actions.catalog import SyncResult  # at run time once the settings are known to be right
+    from chat.actions.catalog import SyncResult  # imported at run time, after the settings were checked
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ SYNC_SECONDS = 600.0
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # Only ours: all of them take long, and ask the database before it stands.
+    # Only our own checks: all of them take long, and query the database before it exists.
+    requires_system_checks = ()
     help = "Prepares the database, the static files and the first administrator, then serves Steady."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,7 +52,7 @@ class Command(BaseCommand):
     def _serve(self, address: str) -> None:
         self._check_settings()
         step_aside()
-        from chat.management import server  # Twisted, once the settings are known to be right
+        from chat.management import server  # imports Twisted, after the settings were checked
 
         host, port = server.parse_address(address)
         listener = server.listen(host, port)
@@ -72,7 +73,7 @@ class Command(BaseCommand):
             from chat.management.housekeeping import keep_house
 
             with suppress(DatabaseError):
-                await sync_catalog({"demo"})  # No network: the first page has a model to offer.
+                await sync_catalog({"demo"})  # without network: the first page has a model to offer
             self._say(_welcome_words(host, bound, welcome))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_catalog_fresh())
@@ -81,7 +82,7 @@ class Command(BaseCommand):
         server.Server(application, listener, beside, self._say).run()
 
     def _check_settings(self) -> None:
-        """Raises `ImproperlyConfigured` for what cannot work, and tells what is doubtful."""
+        """Raises `ImproperlyConfigured` for impossible settings, and prints warnings for doubtful ones."""
         found = run_checks(tags=["steady"])
         wrong = [f"{message.msg} {message.hint} ({message.id})" for message in found if message.is_serious()]
         if wrong:
@@ -94,8 +95,8 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     async def _keep_catalog_fresh(self) -> None:
-        """Asks the providers at the start and every ten minutes, so that one that was down, or an Ollama
-        that was started later, just appears."""
+        """Asks the providers at the start and every ten minutes. So a provider that was down, or an Ollama
+        that was started later, appears without a restart."""
         from chat.actions.catalog import sync_catalog
 
         told = False
@@ -107,13 +108,13 @@ class Command(BaseCommand):
                     self._say(_catalog_words(results))
                     for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
                         self._say(f"{message.msg} {message.hint}")
-            except Exception:  # what works in the background never ends the server
+            except Exception:  # a background task never ends the server
                 logger.exception("Cannot bring the catalog up to date. The next attempt is in ten minutes.")
             await asyncio.sleep(SYNC_SECONDS)
 
 
 def _first_admin() -> str | None:
-    """The path of the link for the first administrator, while there is none."""
+    """Returns the path of the link for the first administrator, while there is none."""
     from chat.actions.first_admin import ensure_first_admin
 
     try:
@@ -141,7 +142,7 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
 
 
 def _catalog_words(results: list[SyncResult]) -> str:
-    """Which providers were found with how many models, and what is wrong with the others."""
+    """Describes which providers were found with how many models, and the faults of the others."""
     names = {endpoint.slug: endpoint.name for endpoint in settings.CHAT_ENDPOINTS.values()}
     found = [f"{names[result.slug]} {result.listed}" for result in results if not result.error]
     failed = [f"{names[result.slug]}: {result.error}" for result in results if result.error]
@@ -149,7 +150,7 @@ def _catalog_words(results: list[SyncResult]) -> str:
 
 
 def _visible_url(host: str, port: int) -> str:
-    """What to type into a browser: STEADY_URL, or where it is not set the address really used."""
+    """Returns the address to type into a browser: STEADY_URL, or the actual address if it is not set."""
     if settings.STEADY_URL != settings.DEFAULT_URL:
         return str(settings.STEADY_URL)
     everywhere = ":" in host or (host[0].isdigit() and ip_address(host).is_unspecified)
