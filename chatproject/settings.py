@@ -370,6 +370,5 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)},
-        "google_genai": {"level": "ERROR"},  # it warns that it uses GOOGLE_API_KEY, and does not
     },
 }

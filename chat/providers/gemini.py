@@ -1,60 +1,61 @@
-"""Gemini through Google's official SDK.
+"""Gemini through its REST API, with aiohttp.
 
-The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
-its typed stream costs several times as much (`benchmarks/providers.py`). It has no call that hands out
-the bytes of a stream, so the transport it is given keeps each answer for the adapter and shows the SDK
-an empty one: whatever the SDK would parse, continue or run by itself, it finds nothing.
-https://ai.google.dev/api/generate-content
+Google's SDK has no call that returns the bytes of a stream, and takes 0.6-1.4 s and 32-40 MB to import. The
+tests use it as the reference for requests and responses.
+https://ai.google.dev/api/generate-content and https://ai.google.dev/api/models
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from contextvars import ContextVar
 from urllib.parse import quote
 
 import aiohttp
 import httpx2
-from google import genai
-from google.genai import types
-from google.genai.client import DebugConfig
-from google.genai.errors import APIError
 
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, Endpoint, ModelInfo
-from chat.providers.errors import ConfigurationError, MalformedStreamError
+from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
 from chat.providers.model_list import Entry, read_models
 from chat.providers.parameter_fallback import Body, Fallback, ParameterFallback, without
-from chat.providers.sse import LIMITS, TRANSPORT_ERRORS, read_json, read_stream
+from chat.providers.sse import LIMITS, REQUEST_ERRORS, TRANSPORT_ERRORS, read_json, read_stream
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 DEFAULT_VERSION = "v1beta"
 
 
 class GeminiProvider:
-    """The adapter for the Gemini API."""
+    """The adapter for the Gemini API and for gateways that speak it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         if not endpoint.api_key:
             raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+        if not (endpoint.api_key.isascii() and endpoint.api_key.isprintable()):
+            raise ConfigurationError(
+                detail=f"The key of endpoint {endpoint.slug!r} has characters that no HTTP header can hold."
+            )
         self.endpoint = endpoint
         self._negotiator = ParameterFallback(_FALLBACKS)
-        self._transport = _Transport(endpoint.connect_seconds)
-        self._models = _client(endpoint, self._transport).aio.models
+        address, headers = reach(endpoint, DEFAULT_BASE_URL)
+        self._models_url = f"{_with_version(address)}/models"
+        self._session = _session({**headers, "x-goog-api-key": endpoint.api_key}, endpoint.connect_seconds)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        url = self._stream_url(request.model)
+
         async def post(body: Body) -> aiohttp.ClientResponse:
-            return await self._answer(self._generate(request.model, body))
+            return await self._request("POST", url, body)
 
         response = await self._negotiator.send(request.model, content_body(request), post)
         decoder = ContentDecoder(request.model, self.endpoint.api_key)
         chunks = response.content.iter_any().__aiter__()
-        async with _closing(response), aclosing(read_stream(chunks, decoder)) as events:
+        async with _releasing(response), aclosing(read_stream(chunks, decoder)) as events:
             yield Notice("waiting")
             try:
                 async for event in events:
@@ -63,7 +64,8 @@ class GeminiProvider:
                 raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def list_models(self) -> list[ModelInfo]:
-        async with _closing(await self._answer(self._models.list(config={"page_size": 1000}))) as response:
+        response = await self._request("GET", f"{self._models_url}?pageSize=1000")
+        async with _releasing(response):
             try:
                 return read_models(read_json(await response.read())["models"], _model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
@@ -72,124 +74,70 @@ class GeminiProvider:
                 raise failures.from_transport(error, secret=self.endpoint.api_key) from None
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._session.close()
 
-    async def _generate(self, model: str, body: Body) -> None:
-        """Lets the SDK send `body` as it is: typed models would write its bytes and signatures anew."""
-        stream = await self._models.generate_content_stream(
-            model=f"models/{quote(model.removeprefix('models/'), safe='')}",
-            contents=" ",  # the body's take its place
-            config={
-                "http_options": {"extra_body": body},
-                "automatic_continuation": False,
-                "automatic_function_calling": {"disable": True},
-            },
-        )
-        async for _ in stream:  # sends the request; there is nothing in it
-            pass
+    def _stream_url(self, model: str) -> str:
+        """Raises `ConfigurationError` for a name that would lead to another path."""
+        name = model.removeprefix("models/")
+        if not {".", ".."}.isdisjoint(name.split("/")):
+            raise ConfigurationError(detail=f"The model name {name!r} cannot be part of an address.")
+        return f"{self._models_url}/{quote(name, safe='')}:streamGenerateContent?alt=sse"
 
-    async def _answer(self, call: Awaitable[object]) -> aiohttp.ClientResponse:
-        """What the SDK's `call` was answered, to be read and closed by the caller. Raises `ProviderError`."""
-        secret = self.endpoint.api_key
-        answers: list[aiohttp.ClientResponse] = []
-        _answers.set(answers)
+    async def _request(self, method: str, url: str, body: Body | None = None) -> aiohttp.ClientResponse:
+        """The response to be read and released by the caller. Raises `ProviderError`."""
         try:
-            await call
-            return answers.pop()
-        except APIError as error:
-            headers = error.response.headers
-            raise failures.from_status(error.code, error.details, secret=secret, headers=headers) from None
-        except TRANSPORT_ERRORS as error:
-            raise failures.from_transport(error, secret=secret) from None
-        except (ValueError, httpx2.InvalidURL) as error:  # no request can be made of that address or model
-            raise ConfigurationError(detail=failures.redact(str(error), secret)) from None
-        finally:
-            for unread in answers:
-                unread.close()
+            data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+            response = await self._session.request(
+                method,
+                url,
+                data=data,
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,  # a redirect would send the key to another host
+            )
+            if response.status == 200:
+                return response
+            async with _releasing(response):
+                text = await response.text(errors="replace")
+        except REQUEST_ERRORS as error:
+            raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+        raise self._status_error(response, text)
 
-
-_answers: ContextVar[list[aiohttp.ClientResponse]] = ContextVar("answers")
-
-
-class _Transport(httpx2.AsyncBaseTransport):
-    """Sends the SDK's requests with aiohttp. A good answer is kept unread in `_answers`, for the SDK there
-    is an empty one; any other goes to the SDK, which makes an error of it."""
-
-    def __init__(self, connect_seconds: float) -> None:
-        self._connect_seconds = connect_seconds
-        self._session: aiohttp.ClientSession | None = None
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self._session = self._session or _session(self._connect_seconds)
-        request.headers.pop("accept-encoding", None)  # aiohttp names what it can decode
-        # A redirect would carry the key's header to another host.
-        response = await self._session.request(
-            request.method,
-            str(request.url),
-            headers=request.headers,
-            data=request.content or None,
-            allow_redirects=False,
+    def _status_error(self, response: aiohttp.ClientResponse, text: str) -> ProviderError:
+        try:
+            body = json.loads(text)
+        except ValueError:
+            body = text
+        return failures.from_status(
+            response.status, body, secret=self.endpoint.api_key, headers=response.headers
         )
-        if response.status == 200:
-            _answers.get().append(response)
-            return httpx2.Response(200)
-        async with _closing(response):
-            text = await response.text(errors="replace")
-        waits = {name: value for name, value in response.headers.items() if "retry-after" in name.lower()}
-        return httpx2.Response(response.status, headers=waits, text=text)
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
 
 
-def _session(connect_seconds: float) -> aiohttp.ClientSession:
+def _session(headers: dict[str, str], connect_seconds: float) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=LIMITS.keepalive_expiry,
-            ssl=httpx2.create_ssl_context(),  # trusts whom the others do
+            ssl=httpx2.create_ssl_context(),  # the same certificate authorities as the other adapters
         ),
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),  # the pipeline's the rest
-        trust_env=True,  # the machine's proxy, as the other SDKs do
-    )
-
-
-def _client(endpoint: Endpoint, transport: _Transport) -> genai.Client:
-    """An SDK client that takes everything from the endpoint and nothing from the environment."""
-    address, headers = reach(endpoint, DEFAULT_BASE_URL)
-    address, version = _without_version(address)
-    options = types.HttpOptions(
-        base_url=address,
-        api_version=version,
         headers=headers,
-        retry_options=types.HttpRetryOptions(attempts=1),  # the pipeline retries
-        httpx_async_client=httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False),
-        # Never used; without them the SDK reads certificates for each, 50 ms on the event loop.
-        httpx_client=httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False),
-        async_client_args={"ssl": True},
+        # "connect" covers the name lookup, TCP and TLS. The pipeline limits the rest.
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
+        trust_env=True,  # the machine's proxy, as in the SDKs of the other adapters
     )
-    debug = DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
-    try:
-        return genai.Client(
-            api_key=endpoint.api_key, enterprise=False, debug_config=debug, http_options=options
-        )
-    except ImportError as error:  # GOOGLE_GENAI_HTTP_CLIENT has no switch of its own
-        raise ConfigurationError(detail=str(error)) from None
 
 
-def _without_version(address: str) -> tuple[str, str]:
-    """An address that ends with a version of the API asks for that one; else it is the SDK's own."""
-    found = re.fullmatch(r"(.*)/(v\d\w*)/?", address)
-    return (found[1], found[2]) if found else (address, DEFAULT_VERSION)
+def _with_version(address: str) -> str:
+    """An address may end with a version of the API. The default version is added to any other."""
+    address = address.rstrip("/")
+    return address if re.search(r"/v\d\w*$", address) else f"{address}/{DEFAULT_VERSION}"
 
 
 @asynccontextmanager
-async def _closing(response: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.ClientResponse]:
+async def _releasing(response: aiohttp.ClientResponse) -> AsyncGenerator[None]:
     try:
-        yield response
+        yield
     finally:
-        response.release()  # to the pool, or closed if there is more to come
+        response.release()  # back to the pool, or closed if the body was not read to its end
 
 
 def _model_info(entry: Entry) -> ModelInfo | None:

@@ -1,4 +1,4 @@
-"""The generateContent wire format of Gemini: what is sent, and what comes back. Knows no SDK.
+"""The generateContent wire format of Gemini: request bodies and response chunks.
 
 https://ai.google.dev/api/generate-content
 """

@@ -1,5 +1,6 @@
-"""The Gemini adapter beside Google's SDK used as it is meant: the same request, and the same reading of
-the same stream. And what the SDK would do by itself, and must not.
+"""The Gemini adapter compared with Google's SDK: the same request, and the same reading of the same stream.
+
+The SDK also shows that the scripted server speaks the real format.
 """
 
 import base64
@@ -8,16 +9,18 @@ from typing import Any
 import pytest
 from google import genai
 from google.genai import types
+from google.genai.errors import APIError
 
-from chat.providers.base import ChatRequest, Endpoint, File, Tool, ToolCall, ToolResult, Turn
+from chat.providers import errors
+from chat.providers.base import ChatRequest, File, Tool, ToolCall, ToolResult, Turn
 from chat.providers.errors import ConfigurationError
 from chat.providers.events import Finished, Outcome, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from chat.providers.gemini_content import ContentDecoder, content_body
-from chat.providers.registry import provider_for
 from tests.providers.conftest import KEY, Connect, ask, collect
+from tests.providers.test_contract import answering
 from tests.providers.wire import Wire
 
-# On its own transport the SDK subclasses what aiohttp does not want subclassed.
+# The SDK subclasses what aiohttp does not want subclassed.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -93,7 +96,7 @@ async def test_the_request_is_what_the_sdk_sends(connect: Connect, wire: Wire) -
     ours, theirs = wire.log
     assert ours.path == theirs.path
     assert ours.body == canonical(theirs.body)
-    for name in ("x-goog-api-key", "x-goog-api-client", "Content-Type"):
+    for name in ("x-goog-api-key", "Content-Type"):
         assert ours.headers[name] == theirs.headers[name]
 
 
@@ -120,8 +123,49 @@ async def test_the_stream_is_read_as_the_sdk_reads_it(connect: Connect, wire: Wi
     assert counted.reasoning_tokens == usage.thoughts_token_count
 
 
-async def test_the_body_goes_as_it_is(connect: Connect, wire: Wire) -> None:
-    """The SDK takes snake_case for its own names, and writes bytes in another alphabet: not in ours."""
+async def test_the_model_list_is_read_as_the_sdk_reads_it(connect: Connect, wire: Wire) -> None:
+    ours = await connect("gemini").list_models()
+    client = sdk(wire)
+    theirs = {model.name: model async for model in await client.aio.models.list()}
+    await client.aio.aclose()
+    assert ours
+    for info in ours:
+        model = theirs[f"models/{info.name}"]
+        assert info.display_name == model.display_name
+        assert info.context_window == model.input_token_limit
+        assert info.max_output_tokens == model.output_token_limit
+
+
+async def test_an_error_is_read_as_the_sdk_reads_it(connect: Connect, wire: Wire) -> None:
+    with pytest.raises(errors.RateLimitError) as ours:
+        await collect(connect("gemini"), ask("/wire fail=429"))
+    client = sdk(wire)
+    stream = await client.aio.models.generate_content_stream(model="wire", contents="/wire fail=429")
+    with pytest.raises(APIError) as theirs:
+        _ = [chunk async for chunk in stream]
+    await client.aio.aclose()
+    assert theirs.value.code == 429
+    assert theirs.value.message is not None and theirs.value.message in ours.value.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"message": "Too fast.", "details": [{"retryDelay": "37s"}]}}', "Too fast."),
+        (b"not JSON", "not JSON"),
+        (b"", "no reason is given."),
+    ],
+)
+async def test_an_error_may_have_any_body(connect: Connect, wire: Wire, body: bytes, words: str) -> None:
+    head = b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with answering(head + body) as (wire.origin, _):
+        with pytest.raises(errors.RateLimitError) as raised:
+            await collect(connect("gemini"), ask("hello"))
+    assert words in raised.value.detail
+    assert raised.value.retry_after == (37 if b"37s" in body else None)
+
+
+async def test_the_body_is_sent_unchanged(connect: Connect, wire: Wire) -> None:
     arguments = {"generation_config": {"top_k": 1}, "thought_signature": "a+/=", "nothing": None}
     signature = base64.b64encode(b"\xfb\xff\xfe").decode()
     kept = [
@@ -147,9 +191,12 @@ async def test_a_models_name_stays_in_its_place(connect: Connect, wire: Wire, mo
     assert wire.log[0].path == f"/v1beta/models/{model.removeprefix('models/')}:streamGenerateContent"
 
 
-async def test_a_name_that_cannot_be_sent_is_a_configuration_error(connect: Connect, wire: Wire) -> None:
+@pytest.mark.parametrize("model", ["../secrets", "..", "models/..", "a/../b", "."])
+async def test_a_name_that_leads_elsewhere_is_a_configuration_error(
+    connect: Connect, wire: Wire, model: str
+) -> None:
     with pytest.raises(ConfigurationError):
-        await collect(connect("gemini"), ask("hello", model="../secrets"))
+        await collect(connect("gemini"), ask("hello", model=model))
     assert wire.log == []
 
 
@@ -164,35 +211,3 @@ def test_an_answer_that_could_go_on_is_paused() -> None:
     decoder = ContentDecoder()
     decoder.decode(b'{"candidates": [{"finishReason": "CONTINUATION", "continuationToken": "eA=="}]}')
     assert decoder.finished == Finished(Outcome.PAUSED, "CONTINUATION")
-
-
-async def test_the_environment_chooses_no_other_service(
-    connect: Connect, wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in (
-        "GOOGLE_GENAI_USE_VERTEXAI",
-        "GOOGLE_GENAI_USE_ENTERPRISE",
-        "GOOGLE_API_USE_CLIENT_CERTIFICATE",
-    ):
-        monkeypatch.setenv(name, "true")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "from-the-environment")
-    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "us")
-    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "beta")
-    monkeypatch.setenv("GOOGLE_GENAI_CLIENT_MODE", "replay")
-    monkeypatch.setenv("GOOGLE_GENAI_REPLAYS_DIRECTORY", "/nowhere")
-    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "http://127.0.0.1:9")
-    provider = connect("gemini")
-    await collect(provider, ask("/wire tokens=1"))
-    assert await provider.list_models()
-    assert wire.log[0].path == "/v1beta/models/wire:streamGenerateContent"
-    assert "from-the-environment" not in str(wire.log[0])
-
-
-async def test_a_client_that_the_machine_asks_for_and_has_not_is_a_configuration_error(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GOOGLE_GENAI_HTTP_CLIENT", "httpx")
-    monkeypatch.setattr("google.genai._api_client.httpx", None)
-    with pytest.raises(ConfigurationError) as raised:
-        provider_for(Endpoint("g", "gemini", "Gemini", wire.origin, KEY))
-    assert "GOOGLE_GENAI_HTTP_CLIENT" in raised.value.detail
