@@ -1,8 +1,8 @@
-"""How fast one reply may come, so that all others come too.
+"""Limits how fast one reply may come, so that the others come too.
 
-A piece of text costs the event loop about 60 us, however short it is. A provider that sends single letters as
-fast as it can would have the loop for itself. So a run that is ahead of its pace waits, and with it, through
-the connection, its provider.
+A piece of text costs the event loop about 60 us, and about as much for each 1,000 characters. A provider that
+sends single letters, or very long texts, as fast as it can would have the loop for itself. So a run that is
+ahead of its pace waits, and with it, through the connection, its provider.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 BURST = 400  # pieces at once
 LEAST_PER_SECOND, MOST_PER_SECOND = 500, 4_000  # of one reply; models write 30 to 2,000
+CHARACTERS = 1_000  # that cost as much as a piece
 
 
 class Flow:
@@ -21,9 +22,9 @@ class Flow:
         self._running = running
         self._left, self._at = float(BURST), asyncio.get_running_loop().time()
 
-    async def piece(self) -> None:
-        """Counts one piece, and waits while the run is ahead."""
-        self._left -= 1
+    async def piece(self, characters: int = 0) -> None:
+        """Counts one piece of that many characters, and waits while the run is ahead."""
+        self._left -= 1 + characters // CHARACTERS
         if self._left > 0:
             return
         loop = asyncio.get_running_loop()

@@ -192,6 +192,7 @@ class Run:
         try:
             async with aclosing(stream) as events:
                 async for event in events:
+                    before = self._log.length
                     match event:
                         case TextDelta(text):
                             self._grow("text", text, result)
@@ -219,7 +220,7 @@ class Run:
                         result.set(Status.LENGTH, "", "")
                         return
                     await self._journal.room(record)
-                    await flow.piece()
+                    await flow.piece(self._log.length - before)
         finally:
             result.usage = meter.usage
 

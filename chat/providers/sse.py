@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -16,10 +17,12 @@ import orjson
 
 from chat.providers import failures
 from chat.providers.errors import MalformedStreamError
-from chat.providers.events import Finished, ProviderEvent
+from chat.providers.events import Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.halves import HalvesJoiner
 
-MAX_EVENT_BYTES = 16 * 1024 * 1024
+# A whole reply of the greatest length fits in one event, and is read in about 10 ms; nothing else runs then.
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+MAX_PIECE = 32 * 1024  # characters of one text event; a longer one is cut, so that no later step is long
 LINGER_SECONDS = 3.0
 
 # An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request that is
@@ -32,6 +35,10 @@ TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, O
 REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx2.InvalidURL, ValueError)
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
+_TOO_LARGE = (
+    "The provider sent too much at once, so the rest of its answer was not read. "
+    "Retry, or choose another model."
+)
 
 
 class SSEDecoder:
@@ -51,7 +58,7 @@ class SSEDecoder:
     def feed(self, chunk: bytes) -> list[bytes]:
         self._size += len(chunk)
         if self._size > MAX_EVENT_BYTES:
-            raise MalformedStreamError(detail=f"An event is larger than {MAX_EVENT_BYTES} bytes.")
+            raise too_large()
         if b"\n" not in chunk and b"\r" not in chunk and not (self._tail and self._tail[-1].endswith(b"\r")):
             self._tail.append(chunk)
             return []
@@ -143,14 +150,29 @@ def read_json(body: bytes) -> Any:
     return orjson.loads(body)
 
 
+def too_large() -> MalformedStreamError:
+    """The error for an event or a body that is not read, because it is larger than `MAX_EVENT_BYTES`."""
+    return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {MAX_EVENT_BYTES} bytes.")
+
+
+def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
+    """The events, with long texts cut into pieces of `MAX_PIECE` characters."""
+    for event in events:
+        if isinstance(event, TextDelta | ReasoningDelta) and len(event.text) > MAX_PIECE:
+            for begin in range(0, len(event.text), MAX_PIECE):
+                yield replace(event, text=event.text[begin : begin + MAX_PIECE])
+        else:
+            yield event
+
+
 async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
     """The events of a body that is one JSON value, from servers that do not stream."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
         if len(body) > MAX_EVENT_BYTES:
-            raise MalformedStreamError(detail=f"An answer is larger than {MAX_EVENT_BYTES} bytes.")
-    for event in (*decoder.decode(bytes(body)), *decoder.close()):
+            raise too_large()
+    for event in in_pieces((*decoder.decode(bytes(body)), *decoder.close())):
         yield event
 
 
@@ -180,10 +202,10 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
             raise failures.web_page()
         is_first = is_first and not chunk.strip()
         for data in sse.feed(chunk):
-            for event in decoder.decode(data):
+            for event in in_pieces(decoder.decode(data)):
                 yield event
     else:
-        for event in decoder.close():
+        for event in in_pieces(decoder.close()):
             yield event
         return
     for data in sse.flush():
@@ -191,7 +213,7 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
             events = decoder.decode(data)
         except MalformedStreamError:
             continue  # half an event: the stream was cut here
-        for event in events:
+        for event in in_pieces(events):
             yield event
-    for event in decoder.close():
+    for event in in_pieces(decoder.close()):
         yield event

@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     | (?<![A-Za-z0-9_/.@-])(?:https?:|www\.)[^\s<>]*""",
     re.VERBOSE,
 )
+# Searched at the end of a text alone, since a search tries every place before it.
 _UNDECIDED_END = re.compile(r"(?:[!<]|&\#?\w{0,10}|(?<!\w)(?:https?|www))\Z")
 _PLAIN_END = re.compile(r"[^\W_][,;.]?[ ]?\Z")
 
@@ -35,6 +36,11 @@ _LONGEST_LEAD = 100  # of blanks before a definition
 _FIRST_CJK = "\u2e80"  # from here on words have no spaces between them
 
 _MOST_OPEN = 16
+
+# Characters that one search for a mark looks at: nothing else runs meanwhile.
+_SEARCHED = 32_768
+_LONGEST_START = 6  # of a mark that is found by more than its first characters: "https:"
+_LONGEST_END = 640  # that the patterns of an end look at; an address of mail is not longer
 
 # Half a formula, link or image longer than this is ordinary text.
 _LONGEST_FORMULA = 8_000
@@ -71,13 +77,22 @@ def visible(text: str, context: str) -> Visible:
     if (pipe := _first_pipe(line)) >= 0:
         whole, line = False, line[:pipe]
     text = head + line
-    start = 0
-    for found in _BLOCK_START.finditer(text, max(0, text.rfind("\n\n"))):
-        start = found.end()
+    start = _last_block_start(text)
     repaired = repair_inline(text[start:])
     if start >= len(head) and not repaired.text.strip("> \t"):
         return Visible(head)  # a marker with nothing after it
     return Visible(text[:start] + repaired.text, whole and bool(line) and repaired.plain)
+
+
+def _last_block_start(text: str) -> int:
+    """Where the text of the last block that starts on a line of its own begins."""
+    start, begin = 0, max(0, text.rfind("\n\n"))
+    while begin < len(text):
+        limit = text.find("\n", begin + _SEARCHED) + 1 or len(text)
+        for found in _BLOCK_START.finditer(text, begin, limit):
+            start = found.end()
+        begin = limit
+    return start
 
 
 def hold_grapheme(text: str) -> str:
@@ -139,20 +154,36 @@ class _Repair:
 
     def run(self) -> Visible:
         pos = 0
-        while pos < self.end and (token := _TOKEN.search(self.text, pos, self.end)):
+        while pos < self.end and (token := self.token(pos)):
             pos = self.step(token)
         shown = self.text[: self.end]
-        if not self.code and (undecided := _UNDECIDED_END.search(shown)):
+        if not self.code and (undecided := _UNDECIDED_END.search(shown, max(0, self.end - _LONGEST_END))):
             self.end = undecided.start()
             shown = shown[: self.end]
         while self.open and not self.text[self.open[-1][2] : self.end].strip():
             self.end = self.open.pop()[1]
             shown = self.text[: self.end]
-        plain = self.end == len(self.text) and _PLAIN_END.search(shown) is not None
-        plain = plain and not (self.code and shown[-1] == " ") and not _HALF_MAIL.search(shown)
+        begin = max(0, self.end - _LONGEST_END)
+        plain = self.end == len(self.text) and _PLAIN_END.search(shown, begin) is not None
+        plain = plain and not (self.code and shown[-1] == " ") and not _HALF_MAIL.search(shown, begin)
         if self.open and not self.code:
             shown = shown.rstrip()
         return Visible(shown + self.code + "".join(closer for closer, *_ in reversed(self.open)), plain)
+
+    def token(self, pos: int) -> re.Match[str] | None:
+        """The first mark from `pos` on."""
+        while pos < self.end:
+            limit = min(self.end, pos + _SEARCHED)
+            found = _TOKEN.search(self.text, pos, limit)
+            if limit == self.end or (found and found.end() < limit):
+                return found
+            if found is None:
+                pos = limit - _LONGEST_START
+            elif whole := _TOKEN.match(self.text, found.start(), self.end):
+                return whole
+            else:  # it is none, seen with what follows
+                pos = found.start() + 1
+        return None
 
     def step(self, token: re.Match[str]) -> int:
         start, end, mark = token.start(), token.end(), token.group()

@@ -91,6 +91,10 @@ KNOWN = (
     _("The connection to the provider failed. Retry; if it stays, ask an administrator."),
     _("The provider did not answer in time. Retry, or choose another model."),
     _("The provider sent an answer that could not be read. Retry, or choose another model."),
+    _(
+        "The provider sent too much at once, so the rest of its answer was not read. "
+        "Retry, or choose another model."
+    ),
     _("The provider's address does not answer as expected. Ask an administrator to check it."),
     _("The provider's content filter refused this prompt. Try to word it differently."),
     _("The server's database does not answer. Nothing was changed; try again."),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chat.generation.flow import BURST, LEAST_PER_SECOND, MOST_PER_SECOND, Flow
+from chat.generation.flow import BURST, CHARACTERS, LEAST_PER_SECOND, MOST_PER_SECOND, Flow
 from tests.pipeline.virtual_time import in_virtual_time
 
 
@@ -28,3 +28,11 @@ async def test_two_hundred_replies_at_the_pace_of_models_never_wait() -> None:
         before = loop.time()
         await flow.piece()
         assert loop.time() == before
+
+
+@in_virtual_time
+async def test_long_pieces_count_by_their_length() -> None:
+    flow, loop = Flow(lambda: 1), asyncio.get_running_loop()
+    for _ in range(60):
+        await flow.piece(32 * CHARACTERS)
+    assert loop.time() >= (60 * 32 - 2 * BURST) / MOST_PER_SECOND

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from html import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chat.rendering import incremental
+from chat.rendering import incremental, repair
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.links import text_html
 from chat.rendering.markdown import render_blocks
@@ -15,7 +19,7 @@ from chat.rendering.math import mask_math, math_html, unclosed_formula
 from chat.rendering.patches import grow, replace_blocks
 from chat.rendering.repair import visible
 from chat.rendering.sanitise import sanitise
-from tests.hostile.inputs import FOUND, LONG, assert_linear, cost, units
+from tests.hostile.inputs import ATOMS, FOUND, LONG, assert_linear, cost, units
 
 
 def plain(code: str, info: str) -> str:
@@ -96,3 +100,43 @@ def test_a_definition_at_the_end_costs_no_more_than_its_text(source: str) -> Non
     streamed(997)(source)
     half = source[: len(source) // 4] + source[-10:]
     assert cost(streamed(997), source) <= 8 * max(cost(streamed(997), half), 0.03)
+
+
+class Looked:
+    """An expression that remembers how many characters it was given at once."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.most = pattern, 0
+
+    def search(self, text: str, begin: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        self.most = max(self.most, min(end, len(text)) - begin)
+        return self.pattern.search(text, begin, end)
+
+    def finditer(self, text: str, begin: int = 0, end: int = sys.maxsize) -> Iterator[re.Match[str]]:
+        self.most = max(self.most, min(end, len(text)) - begin)
+        return self.pattern.finditer(text, begin, end)
+
+    def match(self, text: str, begin: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        return self.pattern.match(text, begin, end)
+
+
+@pytest.mark.parametrize("unit", [" ", "a", "a ", "a\n", "*a ", "<a", "http://a.b/ ", "@", "&<"])
+def test_the_end_of_a_long_paragraph_is_searched_in_short_steps(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step of a search lets nothing else run, on any thread."""
+    names = ["_TOKEN", "_UNDECIDED_END", "_PLAIN_END", "_HALF_MAIL"]
+    names += ["_BLOCK_START"] if "\n" in unit else []  # of one line it looks at the beginning alone
+    spies = {name: Looked(getattr(repair, name)) for name in names}
+    for name, spy in spies.items():
+        monkeypatch.setattr(repair, name, spy)
+    visible("x" + unit * (500_000 // len(unit)), "")
+    assert max(spy.most for spy in spies.values()) < 70_000
+
+
+@given(text=st.lists(st.sampled_from(ATOMS), max_size=40).map("".join), size=st.integers(8, 40))
+def test_where_the_steps_end_changes_nothing(text: str, size: int) -> None:
+    whole = visible(text, "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repair, "_SEARCHED", size)
+        assert visible(text, "") == whole

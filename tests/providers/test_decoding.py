@@ -1,5 +1,6 @@
 """Server-sent events and the four decoders, fed with what no provider should send."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.generation.run import MAX_REPLY_CHARS
 from chat.providers.anthropic_messages import MessagesDecoder
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import TextDelta
@@ -14,7 +16,7 @@ from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_chat import ChatDecoder
 from chat.providers.openai_compatible import CompatibleDecoder
 from chat.providers.openai_responses import ResponsesDecoder
-from chat.providers.sse import Decoder, SSEDecoder, read_stream
+from chat.providers.sse import MAX_EVENT_BYTES, MAX_PIECE, Decoder, SSEDecoder, in_pieces, read_stream
 from tests.pipeline.test_transform import cut
 from tests.providers.wire import (
     ChatFormat,
@@ -81,6 +83,38 @@ def test_an_endless_event_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MalformedStreamError):
         for _ in range(100):
             decoder.feed(b"data: " + b"x" * 100)
+
+
+def test_a_whole_reply_of_the_greatest_length_is_read_in_short_pieces() -> None:
+    text = "".join(chr(97 + n % 26) for n in range(MAX_REPLY_CHARS))
+    chunk = {"choices": [{"delta": {"content": text}}]}
+    [data] = SSEDecoder().feed(b"data: " + orjson.dumps(chunk) + b"\n\n")
+    pieces = [event.text for event in in_pieces(ChatDecoder().decode(data)) if isinstance(event, TextDelta)]
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= MAX_PIECE
+
+
+async def test_an_event_that_is_too_large_is_not_parsed_and_what_came_before_it_is_kept() -> None:
+    parsed = 0
+
+    class Counted(ChatDecoder):
+        def events(self, payload: Any) -> Any:
+            nonlocal parsed
+            parsed += 1
+            return super().events(payload)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'data: {"choices": [{"delta": {"content": "kept"}}]}\n\n'
+        yield b'data: {"choices": [{"delta": {"content": "'
+        for _ in range(MAX_EVENT_BYTES // 65_536):
+            yield b"x" * 65_536
+        raise AssertionError("it is read on")
+
+    events = []
+    with pytest.raises(MalformedStreamError, match="too much at once"):
+        async for event in read_stream(chunks(), Counted()):
+            events.append(event)
+    assert (parsed, events) == (1, [TextDelta("kept")])
 
 
 def test_endless_comments_are_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
