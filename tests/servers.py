@@ -38,13 +38,18 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = data_dir.parent / f"{data_dir.name}-{id(self)}.log"
 
+    root = ROOT
+
+    def command(self) -> list[str]:
+        return [sys.executable, "manage.py", "serve", f"127.0.0.1:{self.port}"]
+
     def start(self, seconds: float = 300) -> ServerProcess:
         """Returns when it answers. Raises RuntimeError with its output if it ends or takes too long."""
         with self._log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", f"127.0.0.1:{self.port}"],
-                cwd=ROOT,
+                self.command(),
+                cwd=self.root,
                 env=self.env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -99,7 +104,7 @@ class ServerProcess:
         """Runs another command of `manage.py` in the same environment."""
         result = subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.env,
             input=stdin,
             capture_output=True,
