@@ -38,7 +38,7 @@ export function onClick(selector, handle) {
   });
 }
 
-// Writes into a field as if it was typed.
+// Writes into a field as if typed.
 export function fill(field, text) {
   field.value = text;
   field.dispatchEvent(new Event("input", { bubbles: true }));

@@ -54,7 +54,7 @@ on("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
-// What the page asks for by itself fails without a toast.
+// The page's own requests fail without a toast.
 on("htmx:error", ({ detail }) => {
   const { sourceElement } = detail.ctx ?? {};
   if (sourceElement?.id === "outbox") lost();

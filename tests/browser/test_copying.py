@@ -163,7 +163,7 @@ def test_a_part_of_a_list_or_a_table_is_one_in_rich_text_too(page: Page) -> None
 def test_a_selection_over_several_messages_has_their_words_alone(page: Page) -> None:
     box: Any = page.get_by_role("textbox", name="Message")
     box.blur()
-    page.evaluate("getSelection().selectAllChildren(document.getElementById('thread'))")
+    page.evaluate("getSelection().selectAllChildren(document.getElementById('messages'))")
     text = copied(page)["text/plain"]
     assert text == f"/demo instant /demo echo {SOURCE}\n\n{SOURCE}"
 
