@@ -1,77 +1,126 @@
-"""Upgrades of databases with something in them."""
+"""The number of the schema: which databases this code accepts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
-from uuid import uuid4
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
 
+import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
+from django.db.migrations.loader import MigrationLoader
 
-from chat.models import ChatModel, Generation, Message
+from chat.models.schema import NUMBER, Schema, record_schema
+from tests.conftest import POSTGRES_URL
+from tests.servers import ROOT
+from tests.services import fresh_database
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def before_abilities() -> Iterator[MigrationExecutor]:
-    """The database as it was before models had abilities, and prices a floor."""
-    executor = MigrationExecutor(connection)
-    executor.migrate([("chat", "0003_page")])
-    yield MigrationExecutor(connection)
-    call_command("migrate", verbosity=0)
-
-
-def test_a_negative_price_of_earlier_days_does_not_stop_an_upgrade(
-    before_abilities: MigrationExecutor,
-) -> None:
-    apps = before_abilities.loader.project_state([("chat", "0003_page")]).apps
-    provider = apps.get_model("chat", "ModelProvider").objects.create(slug="own", name="Own")
-    models = apps.get_model("chat", "ChatModel").objects
-    for name, price in (("free", -1), ("fair", 3)):
-        models.create(provider=provider, name=name, input_price=price, output_price=price)
-    call_command("migrate", verbosity=0)
-    assert dict(ChatModel.objects.values_list("name", "input_price")) == {"free": None, "fair": 3}
-
-
-@pytest.fixture
-def before_batches() -> Iterator[MigrationExecutor]:
-    """The database as it was when what belongs together was known by equal times."""
-    MigrationExecutor(connection).migrate([("chat", "0009_send_key")])
-    yield MigrationExecutor(connection)
-    call_command("migrate", verbosity=0)
+# The migrations of a database from before the first release: the first one has the name of today's.
+_DEVELOPMENT = [
+    "0001_initial",
+    "0002_catalog_audit",
+    "0003_page",
+    "0004_model_abilities",
+    "0005_streaming_styles",
+    "0006_demo_last",
+    "0007_transcript_searches",
+    "0008_provider_answer",
+    "0009_send_key",
+    "0010_batches_and_context",
+    "0011_probe",
+    "0012_housekeeping",
+    "0013_honest_failures",
+    "0014_audit_chain",
+    "0015_log_in_throttle",
+    "0016_revisions",
+]
+_TABLES = (
+    "CREATE TABLE django_migrations (id integer PRIMARY KEY, app varchar(255) NOT NULL,"
+    " name varchar(255) NOT NULL, applied timestamp)",
+    "CREATE TABLE chat_conversation (id char(32) PRIMARY KEY, title varchar(200), version bigint NOT NULL)",
+    "INSERT INTO chat_conversation VALUES ('1', 'Kept', 3)",
+)
 
 
-def test_what_was_asked_for_or_deleted_together_keeps_together_after_an_upgrade(
-    before_batches: MigrationExecutor,
-) -> None:
-    apps = before_batches.loader.project_state([("chat", "0009_send_key")]).apps
-    user = apps.get_model("chat", "User").objects.create(email="person@example.org")
-    conversation = apps.get_model("chat", "Conversation").objects.create(owner=user)
-    messages, generations = apps.get_model("chat", "Message"), apps.get_model("chat", "Generation")
-    now = timezone.now()
+def _statements() -> list[str]:
+    """What makes such a database, with a chat in it."""
+    others = [key for key in MigrationLoader(None).disk_migrations or () if key[0] != "chat"]
+    applied = [*others, *(("chat", name) for name in _DEVELOPMENT)]
+    rows = [f"({n}, '{app}', '{name}', CURRENT_TIMESTAMP)" for n, (app, name) in enumerate(applied)]
+    return [*_TABLES, f"INSERT INTO django_migrations VALUES {', '.join(rows)}"]
 
-    def add(position: int, **fields: object) -> object:
-        return messages.objects.create(
-            pk=uuid4(), conversation=conversation, position=position, added_version=1, version=1, **fields
-        )
 
-    prompt = add(1, role="user")
-    for position, seconds in ((2, 0), (3, 0), (4, 5)):
-        queued_at = now + timedelta(seconds=seconds)
-        reply = add(position, role="assistant", parent=prompt)
-        generations.objects.create(
-            conversation=conversation, message=reply, model_label="m", queued_at=queued_at
-        )
-    for position, seconds in ((5, 0), (6, 0), (7, 5)):
-        add(position, role="user", deleted_at=now + timedelta(seconds=seconds))
-    call_command("migrate", verbosity=0)
-    batches = dict(Generation.objects.values_list("message__position", "batch"))
-    assert batches[2] == batches[3] is not None and batches[4] is None
-    deletions = dict(Message.objects.values_list("position", "deletion"))
-    assert deletions[5] == deletions[6] is not None and deletions[7] not in {None, deletions[5]}
-    assert [deletions[position] for position in (1, 2, 3, 4)] == [None] * 4
+@pytest.mark.django_db
+def test_a_migrated_database_has_the_number_of_the_newest_migration() -> None:
+    newest = [name for app, name in MigrationLoader(connection).graph.leaf_nodes() if app == "chat"]
+    assert [int(name.partition("_")[0]) for name in newest] == [NUMBER]
+    record_schema()
+    assert Schema.objects.get().number == NUMBER
+
+
+@pytest.mark.django_db
+def test_older_code_does_not_lower_the_number_and_migrates_nothing() -> None:
+    record_schema()
+    Schema.objects.update(number=NUMBER + 1)
+    record_schema()
+    assert Schema.objects.get().number == NUMBER + 1
+    with pytest.raises(CommandError, match="newer than this version of Steady"):
+        call_command("migrate", verbosity=0)
+
+
+def _manage(env: dict[str, str], *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "OLLAMA_URL": "off", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def _is_refused(env: dict[str, str]) -> None:
+    code, words = _manage(env, "serve", "127.0.0.1:0")
+    assert code == 2
+    assert "made by a development version of Steady, from before the first release" in words
+    assert "Start with an empty database" in words and "export" in words
+    code, words = _manage(env, "migrate")
+    assert code == 1
+    assert "from before the first release" in words
+
+
+def test_a_database_from_before_the_first_release_is_refused_and_not_changed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "steady.sqlite3")) as database:
+        for statement in _statements():
+            database.execute(statement)
+        database.commit()
+        before = list(database.iterdump())
+        _is_refused({"STEADY_DATA_DIR": str(tmp_path)})
+        assert list(database.iterdump()) == before
+
+
+@pytest.mark.needs_postgres
+def test_postgresql_from_before_the_first_release_is_refused_and_not_changed(tmp_path: Path) -> None:
+    def content() -> list[object]:
+        with psycopg.connect(url) as database:
+            tables = database.execute(
+                "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+                " ORDER BY 1, 2"
+            ).fetchall()
+            chats = database.execute("SELECT * FROM chat_conversation").fetchall()
+            return [tables, chats, database.execute("SELECT * FROM django_migrations").fetchall()]
+
+    with fresh_database(POSTGRES_URL) as url:
+        with psycopg.connect(url) as database:
+            for statement in _statements():
+                database.execute(statement)
+        before = content()
+        _is_refused({"STEADY_DATA_DIR": str(tmp_path), "DATABASE_URL": url})
+        assert content() == before

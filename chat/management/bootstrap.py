@@ -25,6 +25,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from chat.backends import held_file
 from chat.management.errors import StartError
+from chat.models.schema import UnsuitableDatabaseError, check_schema, record_schema
 
 _LOCK = 0x57EAD1  # an arbitrary number that only Steady uses in its database
 _CONNECT_SECONDS = 5
@@ -109,29 +110,22 @@ def lock_sqlite() -> None:
 
 def prepare_database() -> str:
     """Runs the migrations if needed. Returns a description of what was done, "" for nothing. Several
-    processes may call this at the same time. Raises `StartError` if the database is locked, unreachable, or
-    newer than this code."""
+    processes may call this at the same time. Raises `StartError` if the database is locked, unreachable,
+    newer than this code, or older than the first release."""
     try:
         with alone():
             executor = MigrationExecutor(connection)
-            applied = set(executor.loader.applied_migrations or ())
-            unknown = sorted(
-                name
-                for app, name in applied - set(executor.loader.disk_migrations or ())
-                if app == "chat"  # a dependency may drop the files of its squashed migrations
-            )
-            if unknown:
-                raise StartError(
-                    f"The database is newer than this version of Steady: it has had {unknown[-1]}. "
-                    "Go back to the newer version, or restore the backup made before the upgrade "
-                    "(docs/upgrade.md)."
-                )
+            is_new = not executor.loader.applied_migrations
+            check_schema()
             if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                record_schema()  # The process that migrated may have died before it.
                 return ""
             call_command("migrate", interactive=False, verbosity=0)
             return (
-                "The database is up to date." if applied else f"A new database was made {_database_place()}."
+                f"A new database was made {_database_place()}." if is_new else "The database is up to date."
             )
+    except UnsuitableDatabaseError as error:
+        raise StartError(str(error), code=1 if error.is_newer else 2) from error
     except DatabaseError as error:
         raise StartError(database_words(error)) from error
     finally:

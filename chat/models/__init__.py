@@ -11,6 +11,7 @@ from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
+from chat.models.schema import Schema
 from chat.models.throttle import LogInThrottle
 from chat.models.user import User
 
@@ -28,6 +29,7 @@ __all__ = [
     "Preferences",
     "Probe",
     "Role",
+    "Schema",
     "Status",
     "TranscriptRead",
     "User",

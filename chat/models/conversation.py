@@ -34,8 +34,8 @@ class Conversation(models.Model):
         User, on_delete=models.CASCADE, related_name="conversations", verbose_name=_("person")
     )
     title = models.CharField(_("title"), max_length=TITLE_LENGTH, blank=True)
-    revision = models.PositiveBigIntegerField(default=0, db_column="version")
-    path_revision = models.PositiveBigIntegerField(default=0, db_column="path_version")
+    revision = models.PositiveBigIntegerField(default=0)
+    path_revision = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
     sent_from = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     head = models.ForeignKey(
@@ -52,10 +52,7 @@ class Conversation(models.Model):
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     seen_revision = models.PositiveBigIntegerField(
-        db_column="seen_version",
-        default=0,
-        editable=False,
-        help_text="The revision that its owner's page last showed.",
+        default=0, editable=False, help_text="The revision that its owner's page last showed."
     )
 
     objects = ConversationQuerySet.as_manager()

@@ -72,12 +72,8 @@ class Message(models.Model):
     client_id = models.UUIDField(null=True, blank=True)
     text = models.TextField(blank=True)
     parts = models.JSONField(default=list, blank=True)
-    added_revision = models.PositiveBigIntegerField(
-        db_column="added_version", help_text="The conversation's revision that added it."
-    )
-    revision = models.PositiveBigIntegerField(
-        db_column="version", help_text="The conversation's revision that last changed it."
-    )
+    added_revision = models.PositiveBigIntegerField(help_text="The conversation's revision that added it.")
+    revision = models.PositiveBigIntegerField(help_text="The conversation's revision that last changed it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deletion = models.UUIDField(null=True, blank=True, editable=False)

@@ -6,10 +6,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from importlib import import_module
 
 import pytest
-from django.apps import apps
 from django.db import IntegrityError
 from pytest_django.fixtures import Settings
 
@@ -70,14 +68,6 @@ def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> N
     store_models(openai, [ModelInfo("gpt-5")])
     person = User.objects.create_user("a@example.org")
     assert [model.name for model in ChatModel.objects.usable_by(person)] == ["gpt-5", "demo"]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("before", "after"), [(100, 1000), (5, 5)])
-def test_a_demo_from_before_goes_last_unless_someone_placed_it(before: int, after: int) -> None:
-    ModelProvider.objects.create(slug="demo", name="Demo", position=before)
-    import_module("chat.migrations.0006_demo_last").put_demo_last(apps, None)
-    assert ModelProvider.objects.get().position == after
 
 
 @pytest.mark.django_db

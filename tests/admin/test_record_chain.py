@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from threading import Barrier
 
 import pytest
-from django.apps import apps
-from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
-from chat.models import Conversation, TranscriptRead, User
+from chat.models import TranscriptRead, User
 from chat.models.audit import add_to_record, faults_of_record, head_of_record
 
 pytestmark = pytest.mark.django_db
@@ -153,23 +148,3 @@ def test_writers_at_the_same_time_make_one_chain(administrator: User, person: Us
     assert list(faults_of_record()) == []
     numbers = list(TranscriptRead.objects.order_by("number").values_list("number", flat=True))
     assert numbers == list(range(1, 97))
-
-
-def test_an_upgrade_seals_what_is_there_and_forgets_titles(
-    administrator: User, person: User, make_conversation: Callable[..., Conversation]
-) -> None:
-    conversation = make_conversation(person)
-    for words in ("one", "two"):
-        TranscriptRead.of_search(words, 3, administrator).save()
-    LogEntry.objects.create(
-        user=administrator,
-        content_type=ContentType.objects.get_for_model(Conversation),
-        object_id=str(conversation.pk),
-        object_repr="a secret title",
-        action_flag=DELETION,
-    )
-    migration = importlib.import_module("chat.migrations.0014_audit_chain")
-    migration.seal(apps, None)
-    migration.forget_titles(apps, None)
-    assert "2 entries" in _verify()
-    assert LogEntry.objects.get().object_repr == str(conversation.pk)
