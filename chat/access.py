@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from chat.models import ChatModel, Conversation, Message, User
 from chat.models.message import MessageQuerySet
+from chat.translatable import translatable as _
 
 
 class NotFoundError(Exception):
@@ -31,7 +32,7 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
         conversations = conversations.select_for_update()
     conversation = conversations.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None:
-        raise NotFoundError("There is no such conversation.")
+        raise NotFoundError(_("There is no such conversation."))
     return conversation
 
 
@@ -41,7 +42,7 @@ def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | N
     theirs = Conversation.objects.kept().filter(owner=user).select_for_update()
     conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None and not may_open(user, conversation_id):
-        raise NotFoundError("There is no such conversation.")
+        raise NotFoundError(_("There is no such conversation."))
     return conversation
 
 
@@ -62,9 +63,9 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
     if conversation is None:
         user = User.objects.filter(pk=user_id, is_active=True).first()
         if user is None:
-            raise InactiveError("There is no such conversation.")
+            raise InactiveError(_("There is no such conversation."))
         if not may_open(user, conversation_id):
-            raise NotFoundError("There is no such conversation.")
+            raise NotFoundError(_("There is no such conversation."))
     return conversation
 
 
@@ -89,11 +90,11 @@ def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message
     found = Message.objects.filter(pk=message_id)
     conversation_id = found.values_list("conversation_id", flat=True).first()
     if conversation_id is None:
-        raise NotFoundError("There is no such message.")
+        raise NotFoundError(_("There is no such message."))
     conversation = conversation_for(user, conversation_id, write=write)
     message = found.select_related("generation", "parent").first()
     if message is None:
-        raise NotFoundError("There is no such message.")
+        raise NotFoundError(_("There is no such message."))
     message.conversation = conversation
     return message
 
@@ -102,7 +103,7 @@ def model_for(user: User, model_id: int | str) -> ChatModel:
     """Returns the model of the catalog if this user may use it now. Raises `NoSuchModelError`."""
     model = ChatModel.objects.usable_by(user).filter(pk=_integer(model_id)).first()
     if model is None:
-        raise NoSuchModelError("This model cannot be used. Choose another one from the list.")
+        raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     return model
 
 

@@ -14,15 +14,16 @@ from chat.actions.housekeeping import undo_limit
 from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
+from chat.translatable import translatable as _
 
 
 def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conversation:
     """Raises `NotFoundError`, `InvalidInputError`, `TooLongError`."""
     title = " ".join(title.replace("\x00", "").split())
     if not title:
-        raise InvalidInputError("The title is empty. Give the chat a name.")
+        raise InvalidInputError(_("The title is empty. Give the chat a name."))
     if len(title) > TITLE_LENGTH:
-        raise TooLongError("The title may have at most {limit} characters.", limit=TITLE_LENGTH)
+        raise TooLongError(_("The title may have at most {limit} characters."), limit=TITLE_LENGTH)
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.title = title
@@ -67,7 +68,7 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
     with transaction.atomic():
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
         if not deleted.filter(last_position__gt=0).update(deleted_at=None, revision=F("revision") + 1):
-            raise NotFoundError("There is no such conversation.")
+            raise NotFoundError(_("There is no such conversation."))
         transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
 
 

@@ -11,6 +11,7 @@ from chat.actions.errors import InvalidInputError, TooLongError
 from chat.live.pubsub import pubsub
 from chat.models import Feedback, Message, Role, User
 from chat.models.feedback import COMMENT_LENGTH
+from chat.translatable import translatable as _
 
 
 def judge_reply(
@@ -20,13 +21,13 @@ def judge_reply(
     `TooLongError`."""
     comment = comment.replace("\x00", "").strip()
     if reason and reason not in Feedback.Reason.values:
-        raise InvalidInputError("This reason is not one of the list.")
+        raise InvalidInputError(_("This reason is not one of the list."))
     if len(comment) > COMMENT_LENGTH:
-        raise TooLongError("The comment may have at most {limit} characters.", limit=COMMENT_LENGTH)
+        raise TooLongError(_("The comment may have at most {limit} characters."), limit=COMMENT_LENGTH)
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if message.role != Role.ASSISTANT:
-            raise InvalidInputError("This is not a reply.")
+            raise InvalidInputError(_("This is not a reply."))
         feedback, _created = Feedback.objects.update_or_create(
             message=message,
             user=user,

@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 
 from chat.models import TranscriptRead, User
 from chat.models.audit import add_to_record
+from chat.translatable import translatable as _
 
 # Never a real address: RFC 2606 reserves `.invalid`.
 UNCLAIMED_ADDRESS = "administrator@steady.invalid"
@@ -71,7 +72,7 @@ def claim(token: str, email: str, password: str) -> User:
             raise FirstAdminError
         email = email.strip().lower()
         if User.objects.exclude(pk=user.pk).filter(email=email).exists():
-            raise ValidationError("Someone with this address is already here. Use another one.")
+            raise ValidationError(_("Someone with this address is already here. Use another one."))
         user.email = email
         user.set_password(password)
         user.save()

@@ -14,6 +14,7 @@ from chat.access import message_for
 from chat.actions.errors import ConflictError
 from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, Message, Role, User
+from chat.translatable import translatable as _
 
 
 def delete_message(user: User, message_id: UUID) -> Message:
@@ -23,7 +24,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if not message.shown:
-            raise ConflictError("This message is not in the chat any more. Reload the page.")
+            raise ConflictError(_("This message is not in the chat any more. Reload the page."))
         conversation = message.conversation
         gone = conversation.messages.filter(shown=True, position__gte=message.position)
         live = Generation.objects.live().filter(message__in=gone)
@@ -44,7 +45,7 @@ def restore_message(user: User, message_id: UUID) -> Message:
         conversation = message.conversation
         went_on = conversation.messages.filter(shown=True, position__gt=message.position).exists()
         if message.deleted_at is None or went_on or (message.parent and not message.parent.shown):
-            raise ConflictError("The conversation went on since. What was deleted cannot come back.")
+            raise ConflictError(_("The conversation went on since. What was deleted cannot come back."))
         together = Q(pk=message.pk) | Q(deletion=message.deletion, deletion__isnull=False)
         conversation.messages.filter(together).update(shown=True, deleted_at=None, deletion=None)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
@@ -64,11 +65,11 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
         is_beside = others.filter(shown=True).exists()
         is_variant = message.parent is not None and others.filter(pk=variant_id).exists()
         if not message.shown or is_beside or not is_variant:
-            raise ConflictError("This message is not in the chat any more. Reload the page.")
+            raise ConflictError(_("This message is not in the chat any more. Reload the page."))
         parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
         hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
         if Generation.objects.live().filter(message__in=hidden).exists():
-            raise ConflictError("A reply from here on is still running. Stop it first.")
+            raise ConflictError(_("A reply from here on is still running. Stop it first."))
         hidden.update(shown=False)
         path = [_with_what_follows(variant_id, parents)[-1]]
         while path[-1] != variant_id:

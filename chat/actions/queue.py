@@ -14,6 +14,7 @@ from chat.actions.errors import LimitReachedError
 from chat.generation.lease import running_of, taken
 from chat.generation.runner import runner
 from chat.models import LIVE, ChatModel, Conversation, Generation, Message, Role, User
+from chat.translatable import translatable as _
 
 
 def queue_replies(
@@ -76,5 +77,5 @@ def check_running_limit(user: User, more: int) -> None:
     User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
     if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
-            "You have as many replies running as one person may have. Wait for one, or stop one."
+            _("You have as many replies running as one person may have. Wait for one, or stop one.")
         )

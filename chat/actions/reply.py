@@ -16,6 +16,7 @@ from chat.generation.lease import end, waiting_after
 from chat.generation.runner import runner
 from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
+from chat.translatable import translatable as _
 
 CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
 
@@ -91,15 +92,15 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
             return _replied_anew(user, message, wish)
         generation = _generation(message)
         if generation.is_live:
-            raise ConflictError("This reply is still running. Stop it first.")
+            raise ConflictError(_("This reply is still running. Stop it first."))
         if continues and generation.status not in CONTINUABLE:
-            raise ConflictError("This reply is complete. Ask a new question to go on.")
+            raise ConflictError(_("This reply is complete. Ask a new question to go on."))
         later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
         if not message.shown or later.exists():
-            raise ConflictError("The conversation went on after this reply. Use the last one.")
+            raise ConflictError(_("The conversation went on after this reply. Use the last one."))
         check_running_limit(user, 1)
         if message.parent is None:
-            raise InvalidInputError("This reply has no prompt to answer.")
+            raise InvalidInputError(_("This reply has no prompt to answer."))
         model = wish.model(user, generation.model_id)
         message.shown = False
         message.save(update_fields=["shown"])
@@ -126,7 +127,7 @@ def _queued_in_place(
 
 def _generation(message: Message) -> Generation:
     if message.role != Role.ASSISTANT:
-        raise InvalidInputError("This is not a reply.")
+        raise InvalidInputError(_("This is not a reply."))
     return message.generation
 
 

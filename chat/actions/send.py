@@ -13,6 +13,7 @@ from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.queue import check_running_limit, queue_replies
 from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.translatable import translatable as _
 
 TITLE_CHARS = 60  # characters of the prompt for the first title of a conversation
 
@@ -66,7 +67,7 @@ def _sent_before(conversation: Conversation, client_id: UUID, text: str) -> Mess
     message = conversation.messages.filter(client_id=client_id).first()
     if message is not None and message.text != text:
         raise ConflictError(
-            "This message was sent before with another text. Reload the page and send it again."
+            _("This message was sent before with another text. Reload the page and send it again.")
         )
     return message
 
@@ -75,10 +76,13 @@ def _checked_text(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\x00", "").strip()
     text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
     if not text:
-        raise InvalidInputError("The message is empty. Write something first.")
+        raise InvalidInputError(_("The message is empty. Write something first."))
     if len(text) > settings.CHAT_MAX_PROMPT_CHARS:
         raise TooLongError(
-            "The message has {length:,} characters; the limit is {limit:,}. Shorten it or send it in parts.",
+            _(
+                "The message has {length:,} characters; the limit is {limit:,}. "
+                "Shorten it or send it in parts."
+            ),
             length=len(text),
             limit=settings.CHAT_MAX_PROMPT_CHARS,
         )
@@ -87,10 +91,10 @@ def _checked_text(text: str) -> str:
 
 def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
     if not model_ids:
-        raise InvalidInputError("No model is chosen. Choose one from the list.")
+        raise InvalidInputError(_("No model is chosen. Choose one from the list."))
     if len(model_ids) > settings.CHAT_MODELS_AT_ONCE:
         raise InvalidInputError(
-            "At most {limit} models can answer at once.", limit=settings.CHAT_MODELS_AT_ONCE
+            _("At most {limit} models can answer at once."), limit=settings.CHAT_MODELS_AT_ONCE
         )
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
 

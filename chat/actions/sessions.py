@@ -14,6 +14,7 @@ from django.utils import timezone
 from chat.access import NotFoundError
 from chat.live.session_monitor import allowed_of
 from chat.models import User
+from chat.translatable import translatable as _
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def end_log_in(user: User, log_in_id: int) -> None:
     """Ends one of this user's sessions. Its open pages close within seconds. Raises `NotFoundError`."""
     row = UserSession.objects.filter(user=user, pk=log_in_id).first()
     if row is None:
-        raise NotFoundError("This log-in has ended already.")
+        raise NotFoundError(_("This log-in has ended already."))
     row.end()
 
 

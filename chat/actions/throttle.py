@@ -27,6 +27,7 @@ from django.utils.crypto import salted_hmac
 
 from chat.actions.errors import ActionError
 from chat.models import LogInThrottle
+from chat.translatable import translatable as _
 
 FORGET = timedelta(days=1)
 KEEP_SUCCESS = timedelta(days=90)
@@ -39,7 +40,7 @@ class TooManyAttemptsError(ActionError):
     code = "too_many_attempts"
 
     def __init__(self, seconds: int) -> None:
-        super().__init__("Too many failed attempts. Wait {seconds} s, then try again.", seconds=seconds)
+        super().__init__(_("Too many failed attempts. Wait {seconds} s, then try again."), seconds=seconds)
         self.seconds = seconds
 
 

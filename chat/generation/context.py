@@ -26,6 +26,7 @@ from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.pipeline.tokens import request_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Endpoint, Turn
+from chat.translatable import translatable as _
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model whose window the catalog does not know
 PAGE = 50  # messages; a longer conversation is read in larger and larger pages
@@ -85,12 +86,16 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
         if prefix:
             raise TooLongError(
-                "The message and the answer so far are together longer than this model can take. "
-                "Nothing was sent. Ask for the rest in a new message."
+                _(
+                    "The message and the answer so far are together longer than this model can take. "
+                    "Nothing was sent. Ask for the rest in a new message."
+                )
             )
         raise TooLongError(
-            "The message is longer than this model can take. Nothing was sent. "
-            "Shorten it, or choose a model that reads more, and send it again."
+            _(
+                "The message is longer than this model can take. Nothing was sent. "
+                "Shorten it, or choose a model that reads more, and send it again."
+            )
         )
     room = room_for_input(window, most_output) / past.factor
     older = fitted(
@@ -129,11 +134,14 @@ def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:
 def _model_of(generation: Generation) -> tuple[ChatModel, Endpoint]:
     model = generation.model
     if model is None or not (model.enabled and model.provider.enabled):
-        raise ModelGoneError("This model is no longer available. Choose another one and retry.")
+        raise ModelGoneError(_("This model is no longer available. Choose another one and retry."))
     endpoint = settings.CHAT_ENDPOINTS.get(model.provider_id)
     if endpoint is None:
         raise ModelGoneError(
-            "The provider of this model is not set up on this server any more. Choose another one and retry."
+            _(
+                "The provider of this model is not set up on this server any more. "
+                "Choose another one and retry."
+            )
         )
     return model, endpoint
 

@@ -25,6 +25,7 @@ from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
+from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ STALE_QUEUE_SECONDS = 300.0  # a prompt that waited longer is not sent any more 
 
 _MOMENT = timedelta(milliseconds=1)
 
-SERVER_STOPPED = "The server stopped while this reply was being written. What had come is kept."
-NEVER_STARTED = "The server stopped before this reply could begin. Retry to send it now."
+SERVER_STOPPED = _("The server stopped while this reply was being written. What had come is kept.")
+NEVER_STARTED = _("The server stopped before this reply could begin. Retry to send it now.")
 
 
 def taken() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from chat.pipeline.policy import Events, StreamPolicy
 from chat.pipeline.retry import VISIBLE
 from chat.providers.errors import TimeoutExceededError
 from chat.providers.events import Notice, ProviderEvent
+from chat.translatable import translatable as _
 
 
 async def watchdog(events: Events, policy: StreamPolicy) -> Events:
@@ -124,6 +125,6 @@ def _after(since: float, seconds: float | None) -> float:
 
 
 _WORDS = {
-    "silence": "The provider fell silent in the middle of its answer. Continue, or retry.",
-    "total": "The answer took longer than this server allows. Continue, or retry.",
+    "silence": _("The provider fell silent in the middle of its answer. Continue, or retry."),
+    "total": _("The answer took longer than this server allows. Continue, or retry."),
 }

@@ -6,6 +6,7 @@ from base64 import b64encode
 
 from chat.providers.base import File, Turn
 from chat.providers.errors import InvalidRequestError
+from chat.translatable import translatable as _
 
 _TEXT_TYPES = {"application/json", "application/xml", "application/yaml", "application/x-ndjson"}
 
@@ -39,6 +40,6 @@ def text_of(turn: Turn) -> str:
 def unreadable(file: File) -> InvalidRequestError:
     """The error for a file that the provider has no way to take."""
     return InvalidRequestError(
-        "This model cannot read this kind of file. Remove it, or choose another model.",
+        _("This model cannot read this kind of file. Remove it, or choose another model."),
         detail=f"No way to send {file.media_type!r}.",
     )

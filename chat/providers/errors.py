@@ -23,13 +23,15 @@ internals. `detail` is for administrators and the log: the provider's own senten
 
 from __future__ import annotations
 
+from chat.translatable import translatable as _
+
 
 class ProviderError(Exception):
     """The base. `retry_after` is in seconds, None when the provider named no time."""
 
     code = "provider_error"
     retryable = False
-    words = "The model provider reported an error. Try again, or choose another model."
+    words = _("The model provider reported an error. Try again, or choose another model.")
 
     def __init__(
         self,
@@ -48,66 +50,68 @@ class ProviderError(Exception):
 
 class ConfigurationError(ProviderError):
     code = "configuration"
-    words = "This model's provider is not set up. Ask an administrator to set its key."
+    words = _("This model's provider is not set up. Ask an administrator to set its key.")
 
 
 class AuthenticationError(ProviderError):
     code = "authentication"
-    words = "The provider refused Steady's key. Ask an administrator to check it."
+    words = _("The provider refused Steady's key. Ask an administrator to check it.")
 
 
 class PermissionDeniedError(ProviderError):
     code = "permission"
-    words = "Steady's key may not use this model. Choose another one or ask an administrator."
+    words = _("Steady's key may not use this model. Choose another one or ask an administrator.")
 
 
 class BillingError(ProviderError):
     code = "billing"
-    words = "The provider account has no credit left. Ask an administrator to check its billing."
+    words = _("The provider account has no credit left. Ask an administrator to check its billing.")
 
 
 class ModelNotFoundError(ProviderError):
     code = "model_not_found"
-    words = "The provider does not know this model any more. Choose another one."
+    words = _("The provider does not know this model any more. Choose another one.")
 
 
 class InvalidRequestError(ProviderError):
     code = "invalid_request"
-    words = "The provider did not accept this request. Try a different prompt or another model."
+    words = _("The provider did not accept this request. Try a different prompt or another model.")
 
 
 class ContextLengthError(InvalidRequestError):
     code = "context_length"
-    words = "This conversation is longer than the model can take. Start a new chat or choose a larger model."
+    words = _(
+        "This conversation is longer than the model can take. Start a new chat or choose a larger model."
+    )
 
 
 class RateLimitError(ProviderError):
     code = "rate_limited"
     retryable = True
-    words = "The provider is limiting requests right now. Wait a moment, then retry."
+    words = _("The provider is limiting requests right now. Wait a moment, then retry.")
 
 
 class OverloadedError(ProviderError):
     code = "overloaded"
     retryable = True
-    words = "The provider is overloaded right now. Wait a moment, then retry, or choose another model."
+    words = _("The provider is overloaded right now. Wait a moment, then retry, or choose another model.")
 
 
 class UnavailableError(ProviderError):
     code = "unavailable"
-    words = "The provider's server failed. Wait a moment, then retry."
+    words = _("The provider's server failed. Wait a moment, then retry.")
 
 
 class ConnectionFailedError(ProviderError):
     code = "connection"
-    words = "The connection to the provider failed. Retry; if it stays, ask an administrator."
+    words = _("The connection to the provider failed. Retry; if it stays, ask an administrator.")
 
 
 class TimeoutExceededError(ProviderError):
     """`phase` is `connect`, `first_token`, `silence` or `total`; empty when the provider gave up."""
 
     code = "timeout"
-    words = "The provider did not answer in time. Retry, or choose another model."
+    words = _("The provider did not answer in time. Retry, or choose another model.")
 
     def __init__(
         self,
@@ -124,4 +128,4 @@ class TimeoutExceededError(ProviderError):
 
 class MalformedStreamError(ProviderError):
     code = "malformed"
-    words = "The provider sent an answer that could not be read. Retry, or choose another model."
+    words = _("The provider sent an answer that could not be read. Retry, or choose another model.")

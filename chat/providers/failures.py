@@ -16,6 +16,7 @@ import httpx2
 
 from chat.providers import errors
 from chat.providers.errors import ProviderError
+from chat.translatable import translatable as _
 
 _DETAIL_LIMIT = 1_000
 _SECRET_LENGTH = 8
@@ -174,8 +175,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error, seen = error.__cause__ or error.__context__, seen + 1
 
 
-_ADDRESS_WORDS = "The provider's address does not answer as expected. Ask an administrator to check it."
-_FILTER_WORDS = "The provider's content filter refused this prompt. Try to word it differently."
+_ADDRESS_WORDS = _("The provider's address does not answer as expected. Ask an administrator to check it.")
+_FILTER_WORDS = _("The provider's content filter refused this prompt. Try to word it differently.")
 
 _NO_WORDS = "no reason is given."
 

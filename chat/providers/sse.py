@@ -19,6 +19,7 @@ from chat.providers import failures
 from chat.providers.errors import MalformedStreamError
 from chat.providers.events import Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.halves import HalvesJoiner
+from chat.translatable import translatable as _
 
 # A whole reply of the greatest length fits in one event, and is read in about 10 ms; nothing else runs then.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -35,7 +36,7 @@ TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, O
 REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx2.InvalidURL, ValueError)
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
-_TOO_LARGE = (
+_TOO_LARGE = _(
     "The provider sent too much at once, so the rest of its answer was not read. "
     "Retry, or choose another model."
 )

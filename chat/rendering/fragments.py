@@ -23,9 +23,10 @@ from chat.models import Conversation, Message
 from chat.rendering import dom
 from chat.rendering.render_cache import render_cache
 from chat.rendering.words import seconds
+from chat.translatable import translatable as _
 
-NO_DATABASE = "The server's database does not answer. Nothing was changed; try again."
-NO_DATABASE_FILE = (
+NO_DATABASE = _("The server's database does not answer. Nothing was changed; try again.")
+NO_DATABASE_FILE = _(
     "The server's database file was deleted or replaced. Nothing was changed; "
     "an administrator must restart the server."
 )

@@ -42,6 +42,7 @@ from chat.log_context import fresh_context
 from chat.models import User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
+from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, Openings, OpenPages, RateLimit
 from chat.transports.people import LoggedOutError, person_of, viewer_of
@@ -138,12 +139,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case "stop":
                 await self._act(stop_reply, _uuid(frame, "message"))
             case _:
-                raise InvalidInputError("The page sent something unknown. Reload it.")
+                raise InvalidInputError(_("The page sent something unknown. Reload it."))
 
     async def _take_prompt(self, frame: dict[str, Any]) -> None:
         text, models = frame.get("text"), frame.get("model")
         if not isinstance(text, str):
-            raise InvalidInputError("The message is not text.")
+            raise InvalidInputError(_("The message is not text."))
         client_id = _uuid(frame, "client_id")
         chosen: list[int | str] = [
             model
@@ -169,7 +170,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _greeted(self, revision: int) -> None:
         if self.revision is not None:
-            raise InvalidInputError("The page said hello twice. Reload it.")
+            raise InvalidInputError(_("The page said hello twice. Reload it."))
         self.revision = revision
         self.viewer.listener.wake(structural=True)
 
@@ -227,7 +228,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         frame = None
     if not isinstance(frame, dict):
-        raise InvalidInputError("The page sent something that cannot be read. Reload it.")
+        raise InvalidInputError(_("The page sent something that cannot be read. Reload it."))
     return frame
 
 
@@ -237,7 +238,7 @@ def _number(frame: dict[str, Any], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise InvalidInputError("The page sent no valid {name}. Reload it.", name=name)
+        raise InvalidInputError(_("The page sent no valid {name}. Reload it."), name=name)
     return value
 
 
@@ -245,4 +246,4 @@ def _uuid(frame: dict[str, Any], name: str) -> UUID:
     try:
         return UUID(frame[name])
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise InvalidInputError("The page sent no valid {name}. Reload it.", name=name) from None
+        raise InvalidInputError(_("The page sent no valid {name}. Reload it."), name=name) from None

@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from chat.access import NotFoundError, may_open
 from chat.live.session_monitor import Viewer, allowed_of
 from chat.models import Preferences, User
+from chat.translatable import translatable as _
 
 
 class LoggedOutError(Exception):
@@ -29,7 +30,7 @@ def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
     except (KeyError, ValueError):
         raise LoggedOutError from None
     if not may_open(person_of(viewer), conversation_id):
-        raise NotFoundError("There is no such conversation.")
+        raise NotFoundError(_("There is no such conversation."))
     liked = Preferences.objects.filter(user=viewer.user_id).values_list("streaming", flat=True).first()
     viewer.style = liked or Preferences.Streaming.WORDS
     return viewer

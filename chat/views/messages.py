@@ -8,6 +8,7 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -139,4 +140,5 @@ def _uuid(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
-        raise InvalidInputError("The page sent something that cannot be read. Reload it.") from None
+        words = gettext_noop("The page sent something that cannot be read. Reload it.")
+        raise InvalidInputError(words) from None
