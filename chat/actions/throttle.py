@@ -15,7 +15,6 @@ stranger cannot evict the counts of others (as in a cache).
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from django.utils.crypto import salted_hmac
 
 from chat.actions.errors import ActionError
 from chat.models import LogInThrottle
+from chat.rate_limit import network_of
 from chat.translatable import translatable as _
 
 FORGET = timedelta(days=1)
@@ -82,21 +82,12 @@ class _Limit(NamedTuple):
 
 
 def _limits(account: str, address: str) -> tuple[_Limit, _Limit, _Limit]:
-    account, network = account.strip().lower(), _network(address)
+    account, network = account.strip().lower(), network_of(address)
     return (
         _Limit(_key("pair", account, network), 5, 900),
         _Limit(_key("network", network), 50, 900),
         _Limit(_key("account", account), 30, 10),
     )
-
-
-def _network(address: str) -> str:
-    """Returns the network of an address. An IPv6 customer has a whole /64."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
 
 
 def _key(*words: str) -> str:

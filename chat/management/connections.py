@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import daphne.http_protocol
@@ -12,6 +13,14 @@ from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import interfaces
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
+
+from chat.management.handshakes import (
+    RETRY_AFTER,
+    Handshakes,
+    client_network,
+    is_handshake,
+    session_key_in,
+)
 
 WAITING_FRAMES = 8  # that a client may be ahead of the server
 LOOK_SECONDS = 0.1
@@ -24,6 +33,7 @@ _TOO_LARGE = (
     b"HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     b"Content-Length: 27\r\n\r\nThis request is too large.\n"
 )
+_TOO_MANY = b"You have too many pages open. Close some, or wait a moment.\n"
 
 
 class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
@@ -47,7 +57,23 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
 
     def process(self) -> Any:
         self.channel.expect(None)
-        return super().process()
+        if not is_handshake(self.requestHeaders):
+            return super().process()
+        handshakes, transport = self.channel.factory.handshakes, self.transport
+        network = client_network(self.requestHeaders, str(getattr(self.client, "host", "")))
+        if not handshakes.allows(network, session_key_in(self.requestHeaders)):
+            return self._refuse_handshake()
+        result = super().process()
+        protocol = transport.protocol
+        if isinstance(protocol, Socket) and protocol.state == protocol.STATE_CONNECTING:
+            protocol.end_handshake = handshakes.begin(network)
+        return result
+
+    def _refuse_handshake(self) -> None:
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Retry-After": str(RETRY_AFTER)}
+        raw = [(name.encode(), value.encode()) for name, value in {**headers, "Connection": "close"}.items()]
+        self.handle_reply({"type": "http.response.start", "status": 429, "headers": raw})
+        self.handle_reply({"type": "http.response.body", "body": _TOO_MANY})
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
@@ -89,6 +115,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.handshakes = Handshakes()
+
     def buildProtocol(self, addr: Any) -> Channel:  # noqa: N802 - Twisted's name
         channel = Channel()
         channel.factory, channel.timeOut = self, self.timeOut
@@ -97,6 +127,16 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
 
 class Socket(WebSocketProtocol):  # type: ignore[misc]
     """Reads no more from a client that is ahead of the server; the client's own TCP then waits."""
+
+    end_handshake: Callable[[], None] = staticmethod(lambda: None)
+
+    def onOpen(self) -> None:  # noqa: N802 - Autobahn's name
+        self.end_handshake()
+        super().onOpen()
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+        self.end_handshake()
+        super().connectionLost(reason)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - Autobahn's names
         super().onMessage(payload, isBinary)

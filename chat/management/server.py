@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
+# The longest turn of a thread while another one waits. A request changes between the event loop and a thread
+# dozens of times. While three threads render, it takes 250 ms with the default 5 ms, and 40 ms with this
+# (measured).
+TURN_SECONDS = 0.001
 _CLOSE_SECONDS = 3.0
 # A proxy keeps connections open and puts the next request on one: for so long they are used up, each with an
 # answer that asks for its end, before the process ends.
@@ -119,6 +124,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     def run(self) -> None:
         """Returns when the server has stopped."""
+        sys.setswitchinterval(TURN_SECONDS)
         super().run()
         self._watchdog.stop()
         # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, 
 from django.views.decorators.http import require_GET
 
 from chat.diagnosis.network_checks import TICK_SECONDS, TICKS, is_token
-from chat.transports.limits import RateLimit
+from chat.rate_limit import RateLimit
 from chat.transports.sse import HEADERS, encoded
 
 ECHO_LENGTH = 100

@@ -40,11 +40,12 @@ from chat.generation.runner import runner
 from chat.live.session_monitor import session_monitor
 from chat.log_context import fresh_context
 from chat.models import User
+from chat.rate_limit import RateLimit
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import AckWindow, Openings, OpenPages, RateLimit
+from chat.transports.limits import AckWindow, Openings, OpenPages
 from chat.transports.people import LoggedOutError, person_of, viewer_of
 
 logger = logging.getLogger(__name__)

@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from django.conf import settings
 
-
-class RateLimit:
-    """A token bucket: `burst` at once, `per_second` in the long run."""
-
-    def __init__(self, *, burst: int, per_second: float) -> None:
-        self._burst, self._per_second = burst, per_second
-        self._tokens, self._at = float(burst), time.monotonic()
-
-    def allows(self) -> bool:
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+from chat.rate_limit import RateLimit, RateLimits
 
 
 class Openings:
-    """How often one session may open a live page over one transport, asked before anything else: whoever is
-    refused costs no query. Knows the sessions of late only."""
-
-    MOST = 10_000
+    """Limits how often one session may open a live page over one transport. Needs no query."""
 
     def __init__(self) -> None:
-        self._rates: OrderedDict[str, RateLimit] = OrderedDict()
+        self._limits = RateLimits()
 
     def allows(self, session_key: str | None) -> bool:
         if not session_key:
             return True  # refused without a query
-        rate = self._rates.get(session_key)
-        if rate is None:
-            rate = RateLimit(burst=2 * settings.CHAT_PAGES_PER_PERSON, per_second=2)
-            self._rates[session_key] = rate
-            if len(self._rates) > self.MOST:
-                self._rates.popitem(last=False)
-        self._rates.move_to_end(session_key)
-        return rate.allows()
+        burst = 2 * settings.CHAT_PAGES_PER_PERSON
+        return self._limits.allows(session_key, burst=burst, per_second=2)
 
 
 class OpenPages:

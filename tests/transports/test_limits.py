@@ -11,6 +11,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from chat.models import User
+from chat.rate_limit import RateLimits
 from chat.transports import sse
 from chat.transports.limits import Openings
 
@@ -23,11 +24,11 @@ def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
 
 
 def test_sessions_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Openings, "MOST", 10)
+    monkeypatch.setattr(RateLimits, "MOST", 10)
     openings = Openings()
     for number in range(100):
         openings.allows(f"key-{number}")
-    assert len(openings._rates) == 10
+    assert len(openings._limits._limits) == 10
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,71 @@
+"""Refuses WebSocket handshakes that come too fast, before the application is asked.
+
+A handshake that the application refuses costs the event loop several milliseconds: the upgrade of the
+connection, the ASGI application and the look at the session. One that is refused here costs the parsing of
+its request. The limits of a session are those of a person with many tabs. The limits of a network are for all
+people behind one address, also when all of them come back after a restart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http.cookie import parse_cookie
+
+from chat.rate_limit import RateLimits, network_of
+
+NETWORK_BURST, NETWORK_PER_SECOND = 1_000, 100
+MOST_UNDER_WAY = 256  # handshakes of one network that wait for the application
+RETRY_AFTER = 5  # seconds
+
+
+class Handshakes:
+    def __init__(self) -> None:
+        self._sessions, self._networks = RateLimits(), RateLimits()
+        self._under_way: Counter[str] = Counter()  # by network
+
+    def allows(self, network: str, session_key: str | None) -> bool:
+        """Counts a handshake, or returns false. One that its session's limit refuses does not count for its
+        network, which other people share."""
+        if self._under_way[network] >= MOST_UNDER_WAY:
+            return False
+        burst = 2 * settings.CHAT_PAGES_PER_PERSON
+        if session_key and not self._sessions.allows(session_key, burst=burst, per_second=2):
+            return False
+        return self._networks.allows(network, burst=NETWORK_BURST, per_second=NETWORK_PER_SECOND)
+
+    def begin(self, network: str) -> Callable[[], None]:
+        """Counts a handshake as under way until the returned function is called."""
+        self._under_way[network] += 1
+        under_way = True
+
+        def end() -> None:
+            nonlocal under_way
+            if under_way:
+                under_way = False
+                self._under_way[network] -= 1
+                if not self._under_way[network]:
+                    del self._under_way[network]
+
+        return end
+
+
+def is_handshake(headers: Any) -> bool:
+    """Whether a request with these headers (Twisted's) asks for a WebSocket."""
+    return [value.lower() for value in headers.getRawHeaders(b"upgrade", ())][:1] == [b"websocket"]
+
+
+def client_network(headers: Any, peer: str) -> str:
+    """The network of the client. Behind a trusted proxy it is the last one in `X-Forwarded-For`: a client can
+    forge those before it."""
+    forwarded = headers.getRawHeaders(b"x-forwarded-for", ()) if settings.TRUST_PROXY else ()
+    last = forwarded[-1].rpartition(b",")[2].strip().decode("latin-1") if forwarded else ""
+    return network_of(last or peer)
+
+
+def session_key_in(headers: Any) -> str | None:
+    cookies = b"; ".join(headers.getRawHeaders(b"cookie", ()))
+    return parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)

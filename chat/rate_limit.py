@@ -1,0 +1,53 @@
+"""Limits how often something may happen, in the memory of one process."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+
+
+class RateLimit:
+    """A token bucket: `burst` at once, `per_second` in the long run."""
+
+    def __init__(self, *, burst: int, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._tokens, self._at = float(burst), time.monotonic()
+
+    def allows(self) -> bool:
+        """Counts one more, or returns false and counts nothing."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class RateLimits:
+    """One `RateLimit` for each key. Keeps the `MOST` keys that were used last."""
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self._limits: OrderedDict[str, RateLimit] = OrderedDict()
+
+    def allows(self, key: str, *, burst: int, per_second: float) -> bool:
+        """Counts one more for `key`, or returns false and counts nothing."""
+        limit = self._limits.get(key)
+        if limit is None:
+            limit = self._limits[key] = RateLimit(burst=burst, per_second=per_second)
+            if len(self._limits) > self.MOST:
+                self._limits.popitem(last=False)
+        self._limits.move_to_end(key)
+        return limit.allows()
+
+
+def network_of(address: str) -> str:
+    """Returns the network of an IP address. An IPv6 customer has a whole /64."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)

@@ -1,0 +1,155 @@
+"""Handshakes that come too fast are refused before the application is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+from daphne.ws_protocol import WebSocketFactory
+from django.conf import settings as steady
+from pytest_django.fixtures import Settings
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+
+from chat.management import handshakes as module
+from chat.management import server as server_module
+from chat.management.connections import HTTPFactory, Socket
+from chat.management.handshakes import Handshakes, client_network, session_key_in
+from chat.management.server import Server
+
+
+class Transport(StringTransport):
+    protocol: Any = None
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self.disconnecting = True
+
+
+class Daphne:
+    """What connections need of the server; `asked` are the scopes that reached the application."""
+
+    server_name = root_path = ""
+    proxy_forwarded_address_header = None
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.ws_factory = WebSocketFactory(self, server="")
+        self.ws_factory.protocol = Socket
+        self.http_factory = HTTPFactory(self)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Any]:
+        self.asked.append(scope)
+        return asyncio.Queue()
+
+    def protocol_connected(self, protocol: Any) -> None: ...
+    def protocol_disconnected(self, protocol: Any) -> None: ...
+    def log_action(self, *args: Any) -> None: ...
+    def handshake(self, session: str = "", address: str = "198.51.100.1", forwarded: str = "") -> Transport:
+        transport = Transport(peerAddress=IPv4Address("TCP", address, 5000))
+        channel = self.http_factory.buildProtocol(transport.getPeer())
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        lines = [
+            "GET /ws/conversations/x/ HTTP/1.1",
+            "Host: localhost",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        ]
+        if session:
+            lines.append(f"Cookie: theme=dark; {steady.SESSION_COOKIE_NAME}={session}")
+        if forwarded:
+            lines.append(f"X-Forwarded-For: {forwarded}")
+        channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        return transport
+
+
+@pytest.fixture
+async def server() -> Daphne:
+    return Daphne()
+
+
+async def test_a_session_that_comes_again_and_again_is_refused_before_the_application(server: Daphne) -> None:
+    most = 2 * steady.CHAT_PAGES_PER_PERSON
+    answers = [server.handshake("key").value() for _ in range(300)]
+    assert most <= len(server.asked) <= most + 20
+    assert answers[-1].startswith(b"HTTP/1.1 429 ")
+    assert b"Retry-After: 5\r\n" in answers[-1]
+    server.handshake("another")
+    assert server.asked[-1]["headers"]
+    assert not server.handshake("another").value()
+
+
+async def test_handshakes_that_wait_for_the_application_are_limited_by_network(
+    server: Daphne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_UNDER_WAY", 3)
+    transports = [server.handshake() for _ in range(5)]
+    assert [bool(transport.value()) for transport in transports] == [False, False, False, True, True]
+    transports[0].protocol.connectionLost(Failure(ConnectionDone()))
+    transports[0].protocol.connectionLost(Failure(ConnectionDone()))  # counts once
+    assert [bool(server.handshake().value()) for _ in range(2)] == [False, True]
+    assert not server.handshake(address="203.0.113.9").value()
+
+
+async def test_many_sessions_of_one_network_share_a_limit(
+    server: Daphne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NETWORK_BURST", 4)
+    monkeypatch.setattr(module, "NETWORK_PER_SECOND", 0)
+    for number in range(9):
+        server.handshake(f"key-{number}")
+    assert len(server.asked) == 4
+
+
+def test_a_refused_session_takes_nothing_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 2 * steady.CHAT_PAGES_PER_PERSON
+    monkeypatch.setattr(module, "NETWORK_BURST", most + 1)
+    monkeypatch.setattr(module, "NETWORK_PER_SECOND", 0)
+    handshakes = Handshakes()
+    for _ in range(10 * most):
+        handshakes.allows("network", "loud")
+    assert sum(handshakes.allows("network", f"quiet-{n}") for n in range(3)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "network"),
+    [
+        (False, "203.0.113.9", "198.51.100.1"),
+        (True, "10.0.0.1, 203.0.113.9", "203.0.113.9"),
+        (True, "", "198.51.100.1"),
+        (True, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+    ],
+)
+def test_behind_a_trusted_proxy_the_last_forwarded_address_counts(
+    trusted: bool, forwarded: str, network: str, settings: Settings
+) -> None:
+    settings.TRUST_PROXY = trusted
+    headers = Headers({"X-Forwarded-For": [forwarded]} if forwarded else {})
+    assert client_network(headers, "198.51.100.1") == network
+
+
+def test_the_session_is_found_among_several_cookies() -> None:
+    name = steady.SESSION_COOKIE_NAME
+    assert session_key_in(Headers({"Cookie": [f"a=b; {name}=key"]})) == "key"
+    assert session_key_in(Headers({})) is None
+
+
+def test_threads_take_short_turns_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = sys.getswitchinterval(), []
+    server = Server.__new__(Server)
+    monkeypatch.setattr("daphne.server.Server.run", lambda _: during.append(sys.getswitchinterval()))
+    monkeypatch.setattr(server_module, "_leave_soon", lambda: None)
+    monkeypatch.setattr(server_module.signal, "signal", lambda *_: None)
+    server._watchdog, server._failure = server_module.Watchdog(), None
+    try:
+        server.run()
+    finally:
+        sys.setswitchinterval(before)
+    assert during[0] < 0.0015
