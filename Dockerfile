@@ -6,7 +6,7 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PYTHON=
 COPY pyproject.toml uv.lock .python-version ./
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
 COPY . .
-# Collected once here, so that a container starts at once.
+# Static files are collected here, so that a container starts fast.
 RUN DJANGO_SETTINGS_MODULE=chatproject.settings STEADY_DATA_DIR=/tmp/build STATIC_ROOT=/app/staticfiles \
     .venv/bin/python -c "import django; django.setup(); \
 from chat.management.bootstrap import collect_static; collect_static()"
