@@ -18,10 +18,6 @@ def hold(path: str) -> None:
     _held[str(path)] = _identity(path)
 
 
-def let_go(path: str) -> None:
-    _held.pop(str(path), None)
-
-
 def is_gone(path: str | None = None) -> bool:
     """Returns whether the held file (or any of all held files) is no longer at its path. Costs one call of
     stat, about 2 microseconds. Returns false for a path that is not held."""

@@ -8,7 +8,6 @@ fed. A buffer has no clock: whoever feeds it calls `flush` when a piece has wait
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Protocol
 
@@ -71,42 +70,9 @@ class BoundaryBuffer:
         return [text] if text else []
 
 
-class SizeBuffer:
-    """Pieces of `size` characters, or a few more so as not to cut an emoji or an accented letter."""
-
-    def __init__(self, size: int) -> None:
-        self._size = max(1, size)
-        self._held = ""
-
-    def feed(self, text: str) -> list[str]:
-        self._held += text
-        pieces, start, end = [], 0, self._size
-        while end < len(self._held):
-            if _joins(self._held[end - 1], self._held[end]):
-                end += 1
-                continue
-            pieces.append(self._held[start:end])
-            start, end = end, end + self._size
-        self._held = self._held[start:]
-        return pieces
-
-    def flush(self) -> list[str]:
-        text, self._held = self._held, ""
-        return [text] if text else []
-
-
-def buffer_for(strategy: str, *, size: int = 80) -> Buffer:
-    """The buffer of that name: one of `STRATEGIES`. `size` is for `size`. Raises `KeyError`."""
-    return SizeBuffer(size) if strategy == "size" else _MAKERS[strategy]()
-
-
-def _joins(before: str, after: str) -> bool:
-    """Whether both characters belong to one that people see."""
-    if "\u200d" in (before, after) or unicodedata.category(after).startswith("M"):
-        return True
-    if "\U0001f3fb" <= after <= "\U0001f3ff" or (before, after) == ("\r", "\n"):
-        return True  # a skin tone; a line end
-    return all("\U0001f1e6" <= character <= "\U0001f1ff" for character in (before, after))  # a flag
+def buffer_for(strategy: str) -> Buffer:
+    """Returns a new buffer of the strategy, one of `STRATEGIES`. Raises `KeyError`."""
+    return STRATEGIES[strategy]()
 
 
 _LONGEST_BOUNDARY = 64
@@ -118,12 +84,10 @@ _SENTENCE = re.compile(
 )
 _LINE = re.compile(r"\n")
 
-_MAKERS: dict[str, Callable[[], Buffer]] = {
+STRATEGIES: dict[str, Callable[[], Buffer]] = {
     "none": NoBuffer,
     "word": lambda: BoundaryBuffer(_WORD),
     "sentence": lambda: BoundaryBuffer(_SENTENCE),
     "line": lambda: BoundaryBuffer(_LINE),
     "time": TimeBuffer,
 }
-
-STRATEGIES = (*_MAKERS, "size")

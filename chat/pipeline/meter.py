@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +12,6 @@ from chat.providers.base import ChatRequest
 from chat.providers.errors import ProviderError
 from chat.providers.events import (
     Finished,
-    Notice,
     Outcome,
     ProviderEvent,
     ReasoningDelta,
@@ -27,43 +25,21 @@ _LONGEST_COUNTED = 1_000_000  # characters of one piece: nothing else runs while
 
 
 class Meter:
-    """The numbers of one stream, right at any moment: also after a stop, an error or a cut.
-
-    Times are the event loop's, in seconds.
-    """
+    """The usage of one stream, correct at any moment: also after a stop, an error or a lost connection."""
 
     def __init__(self, request: ChatRequest) -> None:
-        self.started: float | None = None
-        self.first_output: float | None = None
-        self.ended: float | None = None
-        self.attempts = 1
-        self.characters = 0
         self.finished: Finished | None = None
         self._request = request
         self._counter = TokenCounter()
         self._reasoning = TokenCounter()
         self._reported: Usage | None = None
+        self._has_output = False
         self._failed = False
 
     @property
     def output_tokens(self) -> int:
         """Estimated, of what came so far."""
         return self._counter.tokens
-
-    @property
-    def time_to_first_token(self) -> float | None:
-        """Seconds from the request to the first text, reasoning or tool call."""
-        if self.started is None or self.first_output is None:
-            return None
-        return self.first_output - self.started
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        """From the first output to the end, or to now."""
-        if self.first_output is None:
-            return None
-        end = self.ended if self.ended is not None else asyncio.get_running_loop().time()
-        return (self.usage.output_tokens or 0) / max(end - self.first_output, 1e-3)
 
     @property
     def usage(self) -> Usage:
@@ -73,7 +49,7 @@ class Meter:
         failed before its first word used what the provider says, and nothing if it says nothing.
         """
         reported = self._reported or Usage()
-        if self._failed and self.first_output is None:
+        if self._failed and not self._has_output:
             return reported
         told = reported.input_tokens is not None and reported.output_tokens is not None
         if told and self.finished and self.finished.raw_reason not in STOPPED_BY_US:
@@ -106,9 +82,6 @@ class Meter:
             case Finished():
                 self.finished = event
                 return False
-            case Notice(kind="retrying"):
-                self.attempts = event.attempt
-                return False
             case Reset():
                 self._reset()
                 return False
@@ -121,13 +94,11 @@ class Meter:
         self._failed = True
 
     def _grow(self, text: str) -> None:
-        if self.first_output is None:
-            self.first_output = asyncio.get_running_loop().time()
-        self.characters += len(text)
+        self._has_output = True
         self._counter.feed(text[:_LONGEST_COUNTED])
 
     def _reset(self) -> None:
-        self.first_output, self.characters, self._reported = None, 0, None
+        self._has_output, self._reported = False, None
         self._counter, self._reasoning = TokenCounter(), TokenCounter()
 
 
@@ -138,8 +109,6 @@ async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
     `Finished(LENGTH, "limit")` when our own count passes `max_output_tokens`, and with
     `Finished(LENGTH, "cost")` when `over_budget` says so: the connection is closed at once.
     """
-    loop = asyncio.get_running_loop()
-    result.started = loop.time()
     try:
         async with aclosing(events):
             async for event in events:
@@ -155,8 +124,6 @@ async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
     except ProviderError:
         result.fail()
         raise
-    finally:
-        result.ended = loop.time()
 
 
 def _limit(policy: StreamPolicy, result: Meter) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
-from chat.providers.events import Notice, ProviderEvent, Usage
+from chat.providers.events import ProviderEvent, Usage
 
 STOPPED_BY_US = frozenset({"limit", "cost", "validator"})  # the raw reasons of ends that we made
 
@@ -26,8 +26,6 @@ class StreamPolicy:
     first_token_seconds: float | None = 300.0  # until text, reasoning or a tool call; models may think
     silence_seconds: float | None = 120.0  # between two events after that
     total_seconds: float | None = 3_600.0  # from the beginning to the end, with all attempts
-    heartbeat_seconds: float = 15.0  # a heartbeat each time nothing came for that long
-    on_silence: Callable[[Notice], None] | None = None  # gets the heartbeats; must not block
 
     max_attempts: int = 3
     base_delay: float = 0.5  # the back-off is random up to base_delay * 2**(attempt - 1)

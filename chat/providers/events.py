@@ -75,7 +75,6 @@ class Notice:
 
     - `waiting`: the provider took the request;
     - `retrying`: attempt number `attempt` follows in `delay` seconds;
-    - `heartbeat`: nothing came for `delay` seconds (given to `StreamPolicy.on_silence`, not to the stream);
     - `rejected`: a validator stops the answer, `message` says why.
     """
 

@@ -37,11 +37,6 @@ class Kept:
             if data["after_calls"] == number and (data["after_text"] or data["after_calls"])
         ]
 
-    @property
-    def after_all(self) -> list[Mapping[str, Any]]:
-        """What stands at the end of a turn without tool calls."""
-        return self.before_call(0)
-
 
 def opaque_of(turn: Turn, kind: str, model: str) -> Kept:
     """What `turn` keeps for this kind of provider and this model."""

@@ -34,19 +34,6 @@ async def run(*script: Step, policy: StreamPolicy = DEFAULT) -> tuple[list[Provi
 
 
 @in_virtual_time
-async def test_times_and_speed_are_measured() -> None:
-    events, meter = compose(
-        ScriptedProvider([2.0, TextDelta("a"), 5.0, TextDelta("b"), Usage(7, 100), DONE]), REQUEST, DEFAULT
-    )
-    async for _ in events:
-        pass
-    assert meter.time_to_first_token == 2
-    assert meter.tokens_per_second == 20
-    assert meter.usage == Usage(7, 100)
-    assert meter.finished == DONE
-
-
-@in_virtual_time
 async def test_a_provider_without_usage_gets_an_estimate_before_the_end() -> None:
     events, _ = await run(ReasoningDelta("Let me think."), *words("Once upon a time", " there was"), DONE)
     usage, end = events[-2:]
@@ -73,7 +60,6 @@ async def test_the_meter_is_right_after_an_error() -> None:
         async for _ in events:
             pass
     assert meter.usage == Usage(5, estimate_tokens("word " * 40), estimated=True)
-    assert meter.ended is not None
 
 
 @in_virtual_time
@@ -82,7 +68,7 @@ async def test_an_abandoned_attempt_is_not_counted() -> None:
     events, meter = compose(provider, REQUEST, DEFAULT)
     async for _ in events:
         pass
-    assert (meter.attempts, meter.usage) == (2, Usage(6, 2))
+    assert meter.usage == Usage(6, 2)
 
 
 @in_virtual_time

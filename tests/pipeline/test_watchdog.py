@@ -1,4 +1,4 @@
-"""The clock: heartbeats, limits for each phase, and the connection closed at the end."""
+"""The limits of each phase, and the connection closed at the end."""
 
 import asyncio
 from contextlib import aclosing
@@ -32,23 +32,6 @@ async def test_events_pass_unchanged_and_in_order() -> None:
 
 
 @in_virtual_time
-async def test_silence_is_told_by_heartbeats() -> None:
-    beats: list[Notice] = []
-    policy = StreamPolicy(heartbeat_seconds=15, on_silence=beats.append)
-    script = [7.0, TextDelta("a"), 50.0, TextDelta("b"), 1.0, TextDelta("c"), 16.0, DONE]
-    assert text_of(await collect(ScriptedProvider(script), policy)) == "abc"
-    assert beats == [Notice("heartbeat", delay=delay) for delay in (15, 30, 45, 15)]
-
-
-@in_virtual_time
-async def test_there_are_no_heartbeats_after_the_end() -> None:
-    beats: list[Notice] = []
-    await collect(ScriptedProvider([DONE]), StreamPolicy(on_silence=beats.append))
-    await asyncio.sleep(1_000)
-    assert beats == []
-
-
-@in_virtual_time
 async def test_a_provider_that_never_speaks_ends_in_the_phase_first_token() -> None:
     script = [Notice("waiting"), 10_000.0]
     policy = StreamPolicy(first_token_seconds=100)
@@ -70,9 +53,7 @@ async def test_a_slow_drip_ends_in_the_phase_total() -> None:
 
 @in_virtual_time
 async def test_without_limits_nothing_ends_a_stream() -> None:
-    policy = StreamPolicy(
-        first_token_seconds=None, silence_seconds=None, total_seconds=None, heartbeat_seconds=1e6
-    )
+    policy = StreamPolicy(first_token_seconds=None, silence_seconds=None, total_seconds=None)
     provider = ScriptedProvider([1e5, TextDelta("a"), 1e5, DONE])
     assert await collect(provider, policy) == [TextDelta("a"), DONE]
 
@@ -108,12 +89,10 @@ async def test_a_reader_that_stops_reading_stops_the_provider() -> None:
 
 @in_virtual_time
 async def test_the_wait_before_another_attempt_is_not_waiting_for_the_first_token() -> None:
-    beats: list[Notice] = []
     provider = ScriptedProvider([errors.RateLimitError(retry_after=50)], [5.0, TextDelta("a"), DONE])
-    policy = StreamPolicy(first_token_seconds=30, heartbeat_seconds=20, on_silence=beats.append)
+    policy = StreamPolicy(first_token_seconds=30)
     events = [event async for event in watchdog(retry(lambda: provider.stream(REQUEST), policy), policy)]
     assert [event.kind for event in events if isinstance(event, Notice)] == ["retrying"]
-    assert len(beats) == 2
     assert text_of(events) == "a"
 
 
@@ -127,7 +106,7 @@ async def test_a_timeout_of_the_reader_is_its_own() -> None:
 
 @in_virtual_time
 async def test_a_reader_that_is_busy_past_the_end_is_told_when_it_asks() -> None:
-    policy = StreamPolicy(total_seconds=20, heartbeat_seconds=15)
+    policy = StreamPolicy(total_seconds=20)
     provider = ScriptedProvider([TextDelta("a"), 1e6])
     with pytest.raises(errors.TimeoutExceededError) as raised:
         async for _ in watchdog(provider.stream(REQUEST), policy):

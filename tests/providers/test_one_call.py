@@ -16,7 +16,7 @@ from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
 from chat.providers import errors
 from chat.providers.base import Provider
-from chat.providers.events import ProviderEvent, TextDelta
+from chat.providers.events import Notice, ProviderEvent, TextDelta
 from tests.providers.conftest import Connect, ask
 from tests.providers.wire import FORMATS, Wire
 
@@ -90,11 +90,15 @@ async def test_a_server_that_refuses_connections_is_tried_again(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     wire.origin = "http://127.0.0.1:9"
-    events, meter = compose(connect(name), ask("hello"), POLICY)
+    events, _ = compose(connect(name), ask("hello"), POLICY)
+    seen = []
     with pytest.raises(errors.ConnectionFailedError) as raised:
-        async for _ in events:
-            pass
-    assert meter.attempts == 3
+        async for event in events:
+            seen.append(event)
+    assert [event.attempt for event in seen if isinstance(event, Notice) and event.kind == "retrying"] == [
+        2,
+        3,
+    ]
     assert "Connect call failed" in raised.value.detail and "timed out" not in raised.value.detail
 
 
