@@ -22,8 +22,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
-from chat.live.session_monitor import session_monitor
 from chat.models import User
+from chat.runtime import Runtime, install
 from tests.services import is_missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -130,10 +130,11 @@ def administrator(make_user: Callable[..., User]) -> User:
 
 
 @pytest.fixture(autouse=True)
-def no_test_is_sent_away_by_the_end_of_another_ones_server() -> Iterator[None]:
-    """A server that drains sends away who comes later; the next test's is another one."""
-    yield
-    session_monitor._dismissing = False
+def runtime() -> Runtime:
+    """Each test has its own. It is not started: a test starts it, or the parts that it needs."""
+    runtime = Runtime()
+    install(runtime)
+    return runtime
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from chat.generation.context import NotSentError, prepare
 from chat.live.process import process_name
-from chat.live.pubsub import pubsub
+from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Conversation, Generation, JournalEntry, Message, Status
 from chat.pipeline.meter import Meter
@@ -56,7 +56,7 @@ def give_back(generation_id: UUID) -> bool:
     return bool(mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None))
 
 
-def claim(generation_id: UUID) -> Generation | None:
+def claim(generation_id: UUID, publish: Publish) -> Generation | None:
     """Takes a queued generation for this process; None if it is not to be had (taken, stopped, or waiting
     for the reply before it). Marks it as running."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
@@ -71,13 +71,15 @@ def claim(generation_id: UUID) -> Generation | None:
             .get(pk=generation_id)
         )
         if conversation is not None:
-            _touch(conversation, generation.message)
+            _touch(conversation, generation.message, publish)
     return generation
 
 
-def finish(generation: Generation, status: Status, segments: Iterable[Segment], **fields: Any) -> list[UUID]:
+def finish(
+    generation: Generation, status: Status, segments: Iterable[Segment], *, publish: Publish, **fields: Any
+) -> list[UUID]:
     """The `end` of what this process holds, then the queued generations that waited for it."""
-    end(generation.pk, process_name(), status, segments, **fields)
+    end(generation.pk, process_name(), status, segments, publish=publish, **fields)
     return waiting_after(generation.message_id)
 
 
@@ -120,6 +122,7 @@ def end(
     status: Status,
     segments: Iterable[Segment],
     *,
+    publish: Publish,
     opaque: Sequence[dict[str, Any]] = (),
     **fields: Any,
 ) -> bool:
@@ -140,7 +143,7 @@ def end(
         message.parts += [{"type": "opaque", **item} for item in opaque]
         message.text = "".join(part["text"] for part in message.parts if part["type"] == "text")
         _keep_what_is_continued(message)
-        _touch(conversation, message)
+        _touch(conversation, message, publish)
         JournalEntry.objects.filter(generation_id=generation_id).delete()
         transaction.on_commit(partial(_log_end, message.generation))
     return True
@@ -190,12 +193,12 @@ def _keep_what_is_continued(message: Message) -> None:
         message.parts = [{"type": "text", "text": continued.text}, *message.parts]
 
 
-def _touch(conversation: Conversation, message: Message) -> None:
+def _touch(conversation: Conversation, message: Message, publish: Publish) -> None:
     """Saves the message as changed by the conversation's next revision; viewers are told on commit."""
     message.revision = conversation.next_revision()
     conversation.save(update_fields=["revision", "updated_at"])
     message.save(update_fields=["parts", "text", "revision"])
-    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: publish(conversation.pk))
 
 
 class Orphan(NamedTuple):
@@ -234,7 +237,7 @@ def could_beat(found: Collection[Orphan]) -> set[Orphan]:
     return set(found) if time.monotonic() - begun < AT_ONCE_SECONDS else set()
 
 
-def end_orphan(orphan: Orphan, *, within: float = AT_ONCE_SECONDS) -> bool:
+def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECONDS) -> bool:
     """Ends it with what the journal has, unless its heart beats again, or this takes its turn only after
     `within` seconds: whoever else waited in that time may live, and comes first. Raises DatabaseError."""
     begun = time.monotonic()
@@ -254,10 +257,10 @@ def end_orphan(orphan: Orphan, *, within: float = AT_ONCE_SECONDS) -> bool:
             return False
         if time.monotonic() - begun > within:
             return False
-        return _end_from_journal(Generation.objects.get(pk=orphan.generation_id))
+        return _end_from_journal(Generation.objects.get(pk=orphan.generation_id), publish)
 
 
-def end_forgotten() -> list[UUID]:
+def end_forgotten(publish: Publish) -> list[UUID]:
     """Ends the queued prompts that waited too long or are to stop; the answer is which. The time that
     the reply before them took does not count."""
     limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
@@ -265,7 +268,7 @@ def end_forgotten() -> list[UUID]:
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
-    return [generation.pk for generation in queued if _end_from_journal(generation)]
+    return [generation.pk for generation in queued if _end_from_journal(generation, publish)]
 
 
 def named(generation_ids: Collection[UUID]) -> str:
@@ -274,16 +277,17 @@ def named(generation_ids: Collection[UUID]) -> str:
     return ", ".join(f"{pk} (process {owner})" if owner else f"{pk} (not begun)" for pk, owner in rows)
 
 
-def _end_from_journal(generation: Generation) -> bool:
+def _end_from_journal(generation: Generation, publish: Publish) -> bool:
     entries = JournalEntry.objects.filter(generation=generation).order_by("start")
     segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
     if generation.stop_requested:
-        return end(generation.pk, generation.owner, Status.STOPPED, segments)
+        return end(generation.pk, generation.owner, Status.STOPPED, segments, publish=publish)
     return end(
         generation.pk,
         generation.owner,
         Status.INTERRUPTED,
         segments,
+        publish=publish,
         error_code="server_stopped",
         error_message=SERVER_STOPPED if segments else NEVER_STARTED,
         **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),

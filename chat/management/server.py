@@ -24,10 +24,11 @@ from django.conf import settings
 from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
-from chat.generation.runner import runner
+from chat.actions.reply import continue_by_itself
 from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
 from chat.management.errors import StartError
 from chat.management.watchdog import Watchdog
+from chat.runtime import Runtime, install
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._draining = False
         self._producers: dict[Any, BackpressureProducer] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
+        self._runtime = Runtime(on_interrupted=continue_by_itself)
         self._failure: BaseException | None = None
         self._watchdog = Watchdog()
 
@@ -205,7 +207,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self.stop()
 
     async def _start(self) -> None:
-        await runner.start()
+        install(self._runtime)
+        self._runtime.start()
         if not settings.DEBUG:  # where somebody may stand still in a debugger
             self._watchdog.start()
         await self._beside()
@@ -225,16 +228,15 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     async def _stop(self) -> None:
         seconds = settings.CHAT_DRAIN_SECONDS
-        if runner.running:
+        if running := len(self._runtime.runner.running):
             self._say(
-                f"Finishing {runner.running} running replies, for up to {seconds:g} s. "
-                "Ctrl+C again stops at once."
+                f"Finishing {running} running replies, for up to {seconds:g} s. Ctrl+C again stops at once."
             )
         self._starting.cancel()
         try:
             try:
                 async with asyncio.timeout(seconds + _END_SECONDS):
-                    await runner.drain(seconds)
+                    await self._runtime.stop(seconds)
             except TimeoutError:
                 logger.error("The database or a provider holds up the end of the server; it ends now.")
             if settings.TRUST_PROXY:

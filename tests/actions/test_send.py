@@ -18,9 +18,9 @@ from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedEr
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
-from chat.generation.runner import runner
 from chat.live.process import process_name
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+from chat.runtime import Runtime
 
 pytestmark = pytest.mark.django_db
 
@@ -60,9 +60,9 @@ def test_the_first_prompt_makes_the_conversation_and_names_it(person: User, mode
 
 
 def test_a_process_that_serves_takes_the_reply_with_the_prompt_unless_it_must_wait(
-    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+    person: User, model: ChatModel, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(runner, "accepting", True)
+    runtime.runner.accepting = True
     first = send(person, model)
     taken = Generation.objects.get()
     assert (taken.status, taken.owner) == (Status.RUNNING, process_name())
@@ -288,7 +288,7 @@ def test_a_stop_that_meets_the_start_is_no_deadlock(
 
         with ThreadPoolExecutor(2) as threads:
             stop = threads.submit(meet, partial(stop_reply, person, reply.pk))
-            start = threads.submit(meet, partial(claim, reply.generation.pk))
+            start = threads.submit(meet, partial(claim, reply.generation.pk, lambda _: None))
             stop.result()
             start.result()
 

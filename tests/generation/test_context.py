@@ -16,12 +16,11 @@ from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.context import _rows, prepare
-from chat.generation.journal import Journal
-from chat.generation.run import Run
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
 from chat.providers.base import CONTINUE_PROMPT
 from chat.providers.errors import ContextLengthError
 from chat.providers.registry import _instances, close_all
+from chat.runtime import Runtime
 from tests.generation.recorded import ACCOUNT, RecordedProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,10 +38,9 @@ def model(db: None, settings: Settings) -> ChatModel:
 class Chat:
     """One conversation, through the real actions and runs."""
 
-    def __init__(self, person: User, model: ChatModel, provider: RecordedProvider) -> None:
-        self.person, self.model, self.provider = person, model, provider
+    def __init__(self, person: User, model: ChatModel, provider: RecordedProvider, runtime: Runtime) -> None:
+        self.person, self.model, self.provider, self.runtime = person, model, provider, runtime
         self.id = uuid4()
-        self.journal = Journal()
 
     async def say(self, text: str) -> Generation:
         ids = {"client_id": uuid4(), "model_ids": [self.model.pk]}
@@ -51,7 +49,7 @@ class Chat:
 
     async def answered(self, reply: Message) -> Generation:
         generation = await Generation.objects.aget(message=reply)
-        await Run(generation.pk, self.journal)()
+        await self.runtime.runner.run_of(generation.pk)()
         return await Generation.objects.select_related("message", "conversation").aget(pk=generation.pk)
 
     @property
@@ -61,19 +59,16 @@ class Chat:
 
 
 @pytest.fixture
-async def start(person: User, model: ChatModel) -> AsyncIterator[Callable[..., Chat]]:
-    chats: list[Chat] = []
+async def start(person: User, model: ChatModel, runtime: Runtime) -> AsyncIterator[Callable[..., Chat]]:
+    runtime.journal.start()
 
     def start(*answers: str | Exception, rate: float = 0.25) -> Chat:
         provider = RecordedProvider(*answers, rate=rate)
         _instances.setdefault(asyncio.get_running_loop(), {})[ACCOUNT] = provider  # type: ignore[assignment]
-        chats.append(Chat(person, model, provider))
-        chats[-1].journal.start()
-        return chats[-1]
+        return Chat(person, model, provider, runtime)
 
     yield start
-    for chat in chats:
-        await chat.journal.stop()
+    await runtime.journal.stop()
     await close_all()
 
 

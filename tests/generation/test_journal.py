@@ -65,7 +65,10 @@ async def test_each_tick_commits_what_is_new(person: User) -> None:
 async def test_nothing_is_written_for_a_reply_that_has_ended(person: User) -> None:
     it = await watched(person)
     await it.says("One ")
-    await run_unit(lease.end, it.generation.pk, process_name(), Status.COMPLETE, [Segment("text", "One ")])
+    segments = [Segment("text", "One ")]
+    await run_unit(
+        lease.end, it.generation.pk, process_name(), Status.COMPLETE, segments, publish=lambda _: None
+    )
     await it.says("two")
     assert await run_unit(journalled, it.generation.pk) == ""
     assert it.told == ["lost"]
