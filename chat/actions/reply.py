@@ -12,7 +12,8 @@ from django.db import transaction
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_replies
-from chat.generation.lease import end, waiting_after
+from chat.generation.finish import end
+from chat.generation.lease import waiting_after
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
 from chat.runtime import current
 from chat.translatable import translatable as _

@@ -13,16 +13,15 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from chat.database import DatabaseThread
-from chat.generation.lease import (
+from chat.generation.lease import LEASE_SECONDS, ready_to_start
+from chat.generation.orphans import (
     AT_ONCE_SECONDS,
-    LEASE_SECONDS,
     Orphan,
     could_beat,
     end_forgotten,
     end_orphan,
     named,
     orphans,
-    ready_to_start,
 )
 from chat.live.pubsub import Publish
 

@@ -16,10 +16,11 @@ from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
 from chat.database import run_unit
-from chat.generation import lease
 from chat.generation.context import NotSentError, Prepared, begin
+from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
+from chat.generation.lease import claim
 from chat.generation.policy import policy_for
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
@@ -140,7 +141,7 @@ class Run:
         self._pubsub.produce(self.id, on_stop=self.stop)
         try:
             publish = self._pubsub.conversation_changed
-            generation = self._claimed or await run_unit(lease.claim, self.id, publish)
+            generation = self._claimed or await run_unit(claim, self.id, publish)
             if generation is None:
                 return
             result = Result()
@@ -273,7 +274,7 @@ class Run:
         if self._reason == "stopped":
             result.set(Status.STOPPED, "", "")
         elif self._reason == "interrupted":
-            result.set(Status.INTERRUPTED, "server_stopped", lease.SERVER_STOPPED)
+            result.set(Status.INTERRUPTED, "server_stopped", SERVER_STOPPED)
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
@@ -298,7 +299,7 @@ class Run:
                 segments: list[Segment] = self._log.since(0)
                 async with self._journal.ending(record):
                     unit = run_unit(
-                        lease.finish,
+                        finish,
                         generation,
                         result.status,
                         segments,

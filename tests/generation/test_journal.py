@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.database import _release_connections, run_unit
-from chat.generation import lease
 from chat.generation.commit import LOCK_SECONDS, commit
+from chat.generation.finish import end
 from chat.generation.journal import Journal, Record
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
@@ -66,9 +66,7 @@ async def test_nothing_is_written_for_a_reply_that_has_ended(person: User) -> No
     it = await watched(person)
     await it.says("One ")
     segments = [Segment("text", "One ")]
-    await run_unit(
-        lease.end, it.generation.pk, process_name(), Status.COMPLETE, segments, publish=lambda _: None
-    )
+    await run_unit(end, it.generation.pk, process_name(), Status.COMPLETE, segments, publish=lambda _: None)
     await it.says("two")
     assert await run_unit(journalled, it.generation.pk) == ""
     assert it.told == ["lost"]

@@ -17,8 +17,11 @@ from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
 from chat.database import DatabaseThread, run_unit
-from chat.generation import lease, recovery
-from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans, ready_to_start
+from chat.generation import orphans as orphans_module
+from chat.generation import recovery
+from chat.generation.finish import end
+from chat.generation.lease import claim, ready_to_start
+from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
@@ -206,13 +209,13 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Something that happens while the end of an orphan waits for its lock."""
-    wait = lease._locked_conversation
+    wait = orphans_module.locked_conversation
 
     def waited(generation_id: UUID) -> Conversation | None:
         change()
         return wait(generation_id)
 
-    monkeypatch.setattr(lease, "_locked_conversation", waited)
+    monkeypatch.setattr(orphans_module, "locked_conversation", waited)
 
 
 def test_a_heartbeat_while_the_end_waits_for_a_lock_keeps_the_reply_alive(

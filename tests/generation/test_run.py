@@ -15,9 +15,10 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation import lease
 from chat.generation import run as run_module
 from chat.generation.journal import Record
+from chat.generation.lease import claim
+from chat.generation.orphans import _end_from_journal
 from chat.generation.runner import Runner
 from chat.live.reply_log import ReplyLog, Waiting
 from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
@@ -153,7 +154,7 @@ async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, r
 async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User, runtime: Runtime) -> None:
     priced = await run_unit(model, "demo", input_price=Decimal(1), output_price=Decimal(1))
     (generation,) = await run_unit(queued, person, "How are you?", priced)
-    await run_unit(lease.claim, generation.pk, runtime.pubsub.conversation_changed)
+    await run_unit(claim, generation.pk, runtime.pubsub.conversation_changed)
     log = ReplyLog()
     log.append("text", "Quite well, thank you. " * 20)
     runtime.journal.open(Record(generation.pk, log, on_stop=lambda: None, on_lost=lambda: None))
@@ -162,7 +163,7 @@ async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User, 
     stale = await Generation.objects.select_related("model__provider", "message__parent").aget(
         pk=generation.pk
     )
-    await run_unit(lease._end_from_journal, stale, runtime.pubsub.conversation_changed)
+    await run_unit(_end_from_journal, stale, runtime.pubsub.conversation_changed)
     done = await again(generation)
     assert (done.status, done.usage_estimated) == (Status.INTERRUPTED, True)
     assert done.output_tokens is not None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chat.database import run_unit
-from chat.generation.lease import end
+from chat.generation.finish import end
 from chat.live import subscription as subscription_module
 from chat.live.changes import Closed, ConversationChanged, ReplyGrew
 from chat.live.process import process_name
