@@ -1,7 +1,7 @@
-"""What every test stands on: quick settings, people, and the services that some tests need.
+"""Common fixtures: fast settings, users, and the services that some tests need.
 
-On a laptop a test whose service is missing is skipped with the reason; with CI=true it fails: nothing that
-should run there is left out.
+Locally a test whose service is missing is skipped with the reason. With CI=true it fails, so that nothing is
+left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NEEDS = {
 
 
 def pytest_configure() -> None:
-    # A deadline measures how busy the machine is.
+    # A deadline measures the load of the machine.
     hypothesis.settings.register_profile("steady", deadline=None)
     hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
@@ -54,7 +54,7 @@ def pytest_configure() -> None:
     }
     # A pool keeps connections open, and a test database with connections cannot be dropped.
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
-    settings.WHITENOISE_AUTOREFRESH = True  # Looks for a file when asked: there is no STATIC_ROOT to scan.
+    settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -65,8 +65,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class ByFile(LoadScopeScheduling):
-    """What a file sets up is set up once. The fault tests, which watch the seconds of whole installations,
-    run one after the other, whatever runs beside them."""
+    """Distributes tests by file, so that a file is set up once. The fault tests, which depend on the timing
+    of whole installations, run one after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -79,8 +79,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fault tests come first, as they take longest. Tests with a browser come last: from its start on
-    Playwright occupies the thread's event loop, and no asyncio test can run beside it."""
+    """Runs the fault tests first, because they take longest. Tests with a browser run last: from its start on
+    Playwright uses the thread's event loop, and no asyncio test can run beside it."""
 
     def place(item: pytest.Item) -> int:
         if "faults" in item.path.parts:
@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The one Chromium of a run."""
+    """Yields the only Chromium of a run."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -102,15 +102,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Asynchronous tests ask the database on a thread of asgiref's, whose connection must go before the
-    test database can."""
+    """Asynchronous tests query the database on a thread of asgiref, whose connection must be closed before
+    the test database can be dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
-    """Makes people: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
+    """Creates users: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
     "correct horse"."""
 
     def make(email: str, **fields: object) -> User:
@@ -144,7 +144,7 @@ def no_test_uses_up_the_next_ones_attempts() -> None:
 
 @pytest.fixture(autouse=True)
 def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
+    """A server keeps SQLite connections for the next units of its threads; threads of a test have none."""
 
     def release(*, keep: bool = False) -> None:
         for connection in connections.all(initialized_only=True):

@@ -1,4 +1,4 @@
-"""Sending a prompt: once, whole or not at all."""
+"""Sending a prompt: exactly once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def send(user: User, model: ChatModel, text: str = "Hello", **ids: uuid.UUID) ->
 
 
 def reply_to(sent: Sent, status: Status = Status.COMPLETE, text: str = "") -> Message:
-    """The reply to a prompt, as if it had ended so."""
+    """Returns the reply to a prompt after ending it with this status and text."""
     reply = sent.message.children.get(shown=True)
     Message.objects.filter(pk=reply.pk).update(text=text)
     Generation.objects.filter(message=reply).update(status=status)

@@ -1,4 +1,4 @@
-"""What a model is sent, from the database to its provider."""
+"""The request to the model, from the database to its provider."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def model(db: None, settings: Settings) -> ChatModel:
-    """With a window of 1,000 tokens."""
+    """Returns a model with a window of 1,000 tokens."""
     settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "recorded": ACCOUNT}
     settings.CHAT_SYSTEM_PROMPT = ""
     provider = ModelProvider.objects.create(slug="recorded", name="Recorded")
@@ -36,7 +36,7 @@ def model(db: None, settings: Settings) -> ChatModel:
 
 
 class Chat:
-    """One conversation, through the real actions and runs."""
+    """One conversation, with the real actions and runs."""
 
     def __init__(self, person: User, model: ChatModel, provider: RecordedProvider, runtime: Runtime) -> None:
         self.person, self.model, self.provider, self.runtime = person, model, provider, runtime
@@ -54,7 +54,7 @@ class Chat:
 
     @property
     def sent(self) -> list[tuple[str, str]]:
-        """The turns of the last request."""
+        """Returns the turns of the last request."""
         return [(turn.role, turn.text) for turn in self.provider.requests[-1].turns]
 
 
@@ -73,7 +73,7 @@ async def start(person: User, model: ChatModel, runtime: Runtime) -> AsyncIterat
 
 
 async def ended(reply: Generation, status: Status, text: str) -> Message:
-    """As if it had ended so."""
+    """Ends the reply with this status and text."""
     await Generation.objects.filter(pk=reply.pk).aupdate(status=status)
     parts = [{"type": "text", "text": text}] if text else []
     await Message.objects.filter(pk=reply.message_id).aupdate(text=text, parts=parts)
@@ -143,7 +143,8 @@ async def test_a_window_that_nobody_knows_refuses_nothing(start: Callable[..., C
 
 
 async def test_the_window_is_filled_by_what_the_provider_counts(start: Callable[..., Chat]) -> None:
-    """Each character is two tokens to it, eight times the estimate of English, and 500 characters are all."""
+    """For this provider each character is two tokens, eight times the estimate of English, so 500 characters
+    are the limit."""
     chat = start("Fine.", rate=1.0)
     for number in range(12):
         await chat.say(f"Prompt number {number} " + "of words " * 15)
@@ -229,7 +230,7 @@ async def test_what_was_deleted_with_the_mark_takes_it_away(start: Callable[...,
 
 
 def branch(conversation: Conversation, parent: Message, start: int, count: int) -> Message:
-    """Hidden messages, one after the other."""
+    """Creates hidden messages, one after the other."""
     for position in range(start, start + count):
         parent = Message.objects.create(
             conversation=conversation,

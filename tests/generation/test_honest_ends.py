@@ -1,4 +1,4 @@
-"""What a reply says of itself when nothing came of it, what administrators are told, and what it cost."""
+"""The states and messages of failed replies, for users and administrators, and their costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 async def wire(settings: Settings) -> AsyncIterator[Wire]:
-    """A scripted provider, set up as `own`."""
+    """A scripted provider, configured as `own`."""
     async with serve() as server:
         settings.CHAT_ENDPOINTS = {
             "own": Endpoint("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
@@ -34,7 +34,7 @@ async def wire(settings: Settings) -> AsyncIterator[Wire]:
 
 
 async def replied(person: User, script: str, **fields: Decimal | int) -> Generation:
-    """The reply to a prompt, once it has ended."""
+    """Returns the reply to a prompt after its end."""
     runtime = current()
     runtime.journal.start()
     own = await ChatModel.objects.filter(provider="own").afirst() or await run_unit(model, "own", **fields)

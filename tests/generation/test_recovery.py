@@ -1,4 +1,4 @@
-"""What dead processes and broken runs left behind."""
+"""The recovery from ended processes and broken runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def swept(*running: UUID, grace: float = 15) -> dict[str, object]:
-    """Sweeps once; the answer is the only generation's state and text."""
+    """Sweeps once and returns the only generation's state and text."""
     for orphan in orphans(running, grace=grace):
         end_orphan(orphan, publish=publish)
     end_forgotten(publish)
@@ -208,7 +208,7 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    """Something that happens while the end of an orphan waits for its lock."""
+    """A change that happens while the end of an orphan waits for its lock."""
     wait = orphans_module.locked_conversation
 
     def waited(generation_id: UUID) -> Conversation | None:
@@ -244,7 +244,7 @@ def test_what_is_journalled_while_the_end_waits_for_a_lock_is_kept(
 
 
 def test_an_end_that_had_to_wait_its_turn_ends_nothing(person: User) -> None:
-    """Its process waited too, and may beat now."""
+    """Its process waited too, and may renew its lease now."""
     reply = a_reply(person, by="alive", seconds_ago=60)
     (orphan,) = orphans()
     assert not end_orphan(orphan, publish=publish, within=0)
@@ -278,7 +278,7 @@ async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_wa
     await recovery.sweep(is_alone=True)
     continuations = await run_unit(continuations_of, reply)
     assert len(continuations) == wanted
-    # A continuation that is interrupted too is left to the person.
+    # A continuation that is interrupted too is left to the user.
     for continuation in continuations:
         await run_unit(dies, continuation.pk)
         await recovery.sweep(is_alone=True)
@@ -378,7 +378,7 @@ async def test_what_is_committed_after_the_drain_began_is_queued_again(
 async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(
     person: User, runtime: Runtime
 ) -> None:
-    """The connection broke between the commit and its answer, so nothing begins here by itself."""
+    """The connection broke between the commit and its answer, so nothing starts here automatically."""
     deaf, started = runtime.runner, list[UUID]()
     sweeps = sweeper(started.append, partial(deaf.give_back, after=0.0))
     generation_id = uuid4()

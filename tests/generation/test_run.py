@@ -109,7 +109,7 @@ async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User
 async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
     person: User, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fifteen megabytes at once were stored whole, and rendered for twenty seconds."""
+    """Before, fifteen megabytes in one piece were stored whole, and rendered for twenty seconds."""
     monkeypatch.setattr(run_module, "MAX_REPLY_CHARS", 1_000)
     (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
 

@@ -1,7 +1,8 @@
-"""Conversations with a stock llama.cpp server whose chat template refuses what does not alternate.
+"""Conversations with a stock llama.cpp server whose chat template refuses turns that do not alternate.
 
-Through the actions, the database and the runs, as people have them. Its window has 512 tokens, and its model
-makes a token of nearly each character: four times what is estimated."""
+They use the actions, the database and the runs. The window has 512 tokens, and the model makes a token of
+nearly each character: four times the estimate.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ class Chat:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def chat(address: str, person: User, runtime: Runtime) -> AsyncIterator[Chat]:
-    """With what the server's own list says of its model."""
+    """A chat with the values of the server's own model list."""
     (info,) = await provider_for(account(address)).list_models()
     provider = await run_unit(ModelProvider.objects.create, slug="stock", name="Stock")
     model = await run_unit(

@@ -1,6 +1,6 @@
-"""N4: whatever people do and whatever gets lost on the way, a page that was kept up to date by changes equals
-one that is loaded afresh. The real actions, runtime and renderer, in one process; the provider, the network
-and the viewers are the machine's."""
+"""N4: after any actions and losses, a page that was kept up to date by changes equals a freshly loaded one.
+The real actions, runner, subscriptions and renderer, in one process; the machine controls the provider, the
+network and the viewers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ PIECES = (
     "$x$ ",
     "ü" * 5,
 )
-PATIENCE = 60.0  # seconds; each look is asked for, so this only stops a test that would never end
+PATIENCE = 60.0  # seconds; each check is requested, so this only stops a test that would never end
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 
 
@@ -69,8 +69,8 @@ def show_another_version(user: User, message_id: UUID) -> None:
 
 
 class Tab:
-    """A page somebody keeps open. `sse` resumes by the id of its last event, a socket by what the page
-    remembers; what was sent and has not arrived is lost when the connection is."""
+    """An open page of a user. `sse` resumes with the id of its last event, a socket with the revision on the
+    page. Data that was sent and has not arrived is lost with the connection."""
 
     def __init__(self, world: World, *, sse: bool) -> None:
         self.world, self.sse = world, sse
@@ -220,13 +220,13 @@ class World(RuleBasedStateMachine):
         if it.task is None:
             if not same and it.sse != sse:
                 it.sse = sse
-                it.last_event = it.revision  # another transport begins at what the page remembers
+                it.last_event = it.revision  # another transport starts with the revision on the page
             it.connect()
             self.settle()
 
     @rule()
     def the_process_forgets_its_replies(self) -> None:
-        """As a crash does: what the journal has is kept, the rest is gone."""
+        """Loses the memory of the process, as a crash does. The journal is kept."""
         self.run(self.runtime.journal.tick())
         for run, _ in self.runtime.runner._runs.values():
             run.abandon()
@@ -241,7 +241,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def all_is_well_again(self) -> None:
-        """Once connected, and with nothing under way, each page equals a fresh one."""
+        """After all are connected and nothing is running, each page equals a fresh one."""
         for tab in self.tabs:
             if tab.task is None:
                 tab.connect()
@@ -301,7 +301,7 @@ class World(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     def settle(self) -> None:
-        """Lets what was begun go as far as it will soon; not a wait for anything."""
+        """Runs all pending work of the event loop; waits for nothing."""
         self.run(asyncio.sleep(0.01))
 
     def _running(self) -> bool:
@@ -334,7 +334,7 @@ async def started(runtime: Runtime) -> None:
 
 @pytest.fixture
 def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The live rooms of this process, on a loop of the test's own."""
+    """The parts of live delivery of this process, on an event loop of the test."""
     monkeypatch.setitem(registry.KINDS, "scripted", "tests.live.scripted.ScriptedProvider")
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"scripted": ACCOUNT})
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)

@@ -1,4 +1,4 @@
-"""What a viewer is told, and when."""
+"""The changes that a viewer receives, and when."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
         await asyncio.to_thread(has_read.wait)
         await run_unit(rename, "second")
         runtime.hub.wake(reply.conversation_id, structural=True)
-        for _ in range(3):  # a reply goes on growing meanwhile
+        for _ in range(3):  # a reply keeps growing meanwhile
             log.append("text", "word ")
             runtime.hub.wake(reply.pk)
             await coming

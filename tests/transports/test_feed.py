@@ -39,7 +39,7 @@ class Scripted(Subscriptions):
 async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_after_it(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else whoever is cut off between the two is sent the new messages a second time."""
+    """Otherwise a client that is disconnected between the two receives the new messages a second time."""
     conversation = Conversation(revision=7)
     grew = ReplyGrew(uuid4(), [Segment("text", "Hello")])
 
@@ -90,7 +90,7 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
 async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The greedy person's page is being rendered all the while that another one's is, and done."""
+    """The page of the user over the limit is rendered while the other one is rendered and finished."""
     goes_on, begun = threading.Event(), threading.Event()
 
     runtime.subscriptions = Scripted(ReplyGrew(uuid4(), [Segment("text", "Hello")]))
@@ -135,7 +135,7 @@ def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind
     assert feed.frame_seconds() == 0.1
 
 
-# A worker of colours that answers each job with the same, once there is a file.
+# A worker that answers each job with the same colours as soon as a file exists.
 COLOURED = '<span class="k">late</span>'
 LATE = f"""
 import json, os, sys, time
@@ -150,7 +150,7 @@ for _ in sys.stdin:
 async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
     person: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The page would differ from a fresh one until somebody writes."""
+    """Otherwise the page differs from a fresh one until the next message."""
     colours = Colours(1_000_000)
     colours.program = (sys.executable, "-c", LATE, str(tmp_path / "now"))
     monkeypatch.setattr(code_module, "colours", colours)

@@ -1,4 +1,4 @@
-"""Liveness asks nothing; readiness says in words what is missing."""
+"""Liveness queries nothing; readiness names what is missing."""
 
 from __future__ import annotations
 
