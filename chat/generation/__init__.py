@@ -1,10 +1,10 @@
-"""Produces a reply: from a queued generation to exactly one terminal state.
+"""The making of a reply: from a queued row to one terminal state, whatever happens on the way.
 
     actions ── queued row ──> runner ── claims it ──> run ── context ──> pipeline ──> provider
                                 │                      │
                                 │                  ReplyLog ──> live.hub ──> viewers in this process
-                                ├── journal: each 250 ms one commit of all logs ──> database
+                                └── journal: each 250 ms one commit of all logs ──> database
                                 └── recovery: each 3 s the orphans of dead processes end as interrupted
 
-It does not know HTML, nor who watches. `chat.runtime` builds the runner, the journal and recovery.
+Knows nothing of HTML or of who watches.
 """

@@ -165,6 +165,9 @@ def collect_static() -> bool:
         root.mkdir(parents=True, exist_ok=True)
         with (root / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # Another process may have collected them meanwhile, and may read them now.
+            if stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint:
+                return False
             call_command("collectstatic", interactive=False, verbosity=0)
             stamp.write_text(fingerprint, encoding="utf-8")
     except OSError as error:

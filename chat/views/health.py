@@ -6,8 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from chat.generation.readiness import OK
-from chat.runtime import current
+from chat.generation.readiness import OK, readiness
 
 
 @never_cache
@@ -21,6 +20,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:
     """200 when new work is welcome, else 503; either way what stands and what is missing, in words."""
-    words = await current().readiness.look()
+    words = await readiness.look()
     ready = all(word == OK for word in words.values())
     return JsonResponse({"ready": ready, **words}, status=200 if ready else 503)
