@@ -1,6 +1,6 @@
 """Starts the stock llama.cpp server of `stock_server.py`.
 
-Its tests are skipped if its environment is not available (no `uv`, no package index); in CI they fail.
+Its tests are skipped where its environment cannot be had (no `uv`, no package index); in CI they fail.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chat.providers.base import Account
+from chat.providers.base import Endpoint
 from tests.services import is_missing
 
 KEY = "sk-stock-canary-1234567890"
@@ -18,13 +18,13 @@ ENVIRONMENT = ["uv", "run", "--isolated", "--frozen", "--only-group", "stock"]
 COMMAND = [*ENVIRONMENT, "python", "tests/integration/stock_server.py", KEY]
 
 
-def account(address: str, key: str = KEY) -> Account:
-    return Account("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
+def endpoint(address: str, key: str = KEY) -> Endpoint:
+    return Endpoint("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
 
 
 @asynccontextmanager
 async def stock_server(template: str = "lenient") -> AsyncIterator[str]:
-    """Yields its address. `template` is one of `stock_server.TEMPLATES`."""
+    """Its address. `template` is one of `stock_server.TEMPLATES`."""
     if shutil.which("uv") is None:
         is_missing("uv is not installed.")
     pipe = asyncio.subprocess.PIPE

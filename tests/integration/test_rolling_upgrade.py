@@ -1,4 +1,6 @@
-"""While processes are replaced one after the other, those of the release before run on the new schema."""
+"""While processes are replaced one after the other, those of the release before run on the new schema.
+
+Slow: real commands and a real server of two releases, on each database."""
 
 from __future__ import annotations
 
@@ -27,8 +29,14 @@ from tests.servers import ROOT
 from tests.services import fresh_database, is_missing
 
 # The release before: its code must go on working on a database that this code has migrated.
-PREVIOUS = "c3493ba62699135864be0ab951514a94d786ab4c"
+PREVIOUS = "7864520be43a424dbf31e3e809f7069902814cc3"
 EMAIL, PASSWORD = "ada@example.org", "a long enough passphrase"
+_CONTENT = f"""
+from django.core.management import call_command
+from chat.models import User
+call_command("sync_models", "demo", verbosity=0)
+User.objects.create_superuser({EMAIL!r}, {PASSWORD!r})
+"""
 _INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
 _REPLY = re.compile(
     r'<article id="m-([0-9a-f-]+)"[^>]*?data-role="assistant"[^>]*?data-status="(\w+)"', re.DOTALL
@@ -37,7 +45,7 @@ _REPLY = re.compile(
 
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code of the release before."""
+    """The code of the release before, with its static files. It runs with the packages of this release."""
     known = ["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"]
     if subprocess.run(known, cwd=ROOT, check=False, capture_output=True).returncode:
         is_missing(
@@ -46,27 +54,28 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("previous")
     archive = subprocess.run(["git", "archive", PREVIOUS], cwd=ROOT, check=True, capture_output=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    manage(folder, _environment(folder, folder), "collectstatic", "--no-input", "--verbosity=0")
     return folder
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.needs_postgres)])
-def databases(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The environments of two installations with empty databases."""
-    common = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {"OLLAMA_URL": "off"}
-    with contextlib.ExitStack() as stack:
-        both = []
-        for name in ("one", "other"):
-            env = common | {
-                "STEADY_DATA_DIR": str(tmp_path / name),
-                "SECRET_KEY": "a key of two releases " * 4,
-            }
-            (tmp_path / name).mkdir()
-            if request.param == "postgres":
-                env["DATABASE_URL"] = stack.enter_context(fresh_database(POSTGRES_URL))
-            both.append(env)
-        yield both[0], both[1]
+def env(request: pytest.FixtureRequest, previous: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of an installation with an empty database."""
+    env = _environment(previous, tmp_path)
+    if request.param == "sqlite":
+        yield env
+        return
+    with fresh_database(POSTGRES_URL) as url:
+        yield {**env, "DATABASE_URL": url}
+
+
+def _environment(previous: Path, data: Path) -> dict[str, str]:
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
+        "OLLAMA_URL": "off",
+        "SECRET_KEY": "a key of two releases " * 4,
+        "STATIC_ROOT": str(previous / "static_root"),
+        "STEADY_DATA_DIR": str(data),
+    }
 
 
 def manage(code: Path, env: dict[str, str], *arguments: str, stdin: str = "") -> None:
@@ -100,13 +109,8 @@ def columns(env: dict[str, str]) -> dict[tuple[str, str], bool]:
     return {(table, column): bool(may) for table, column, may in rows}
 
 
-def test_what_the_release_before_reads_is_there_and_what_it_does_not_write_has_a_default(
-    previous: Path, databases: tuple[dict[str, str], dict[str, str]]
-) -> None:
-    old, new = databases
-    manage(previous, old, "migrate", "--verbosity=0")
-    manage(ROOT, new, "migrate", "--verbosity=0")
-    before, after = columns(old), columns(new)
+def check_columns(before: dict[tuple[str, str], bool], after: dict[tuple[str, str], bool]) -> None:
+    """What the release before reads is there, and what it does not write has a default."""
     assert len(before) > 50
     assert sorted(before.keys() - after.keys()) == []
     tables = {table for table, _ in before}
@@ -183,14 +187,13 @@ def serving(code: Path, env: dict[str, str], log: Path) -> Iterator[str]:
 
 
 def test_a_process_of_the_release_before_goes_on_after_the_migration(
-    previous: Path, databases: tuple[dict[str, str], dict[str, str]], tmp_path: Path
+    previous: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
-    env, _ = databases
+    manage(previous, env, "migrate", "--verbosity=0")
+    before = columns(env)
     manage(ROOT, env, "migrate", "--verbosity=0")
-    manage(ROOT, env, "sync_models", "demo")
-    person = f"from chat.models import User; User.objects.create_superuser({EMAIL!r}, {PASSWORD!r})\n"
-    manage(ROOT, env, "shell", "--verbosity=0", stdin=person)
-    manage(previous, env, "collectstatic", "--no-input", "--verbosity=0")
+    check_columns(before, columns(env))
+    manage(ROOT, env, "shell", "--verbosity=0", stdin=_CONTENT)
     log = tmp_path / "server.log"
     with serving(previous, env, log) as url:
         ada = Somebody(url)
