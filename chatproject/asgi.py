@@ -20,10 +20,9 @@ pages = get_asgi_application()  # before importing anything that needs models
 from django.conf import settings
 
 from chat import log_context
-from chat.actions.reply import continue_by_itself
+from chat.generation.runner import runner
 from chat.management import bootstrap
 from chat.management.errors import StartError
-from chat.runtime import Runtime, current, install
 from chat.transports.routing import websocket
 
 
@@ -31,8 +30,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    if not current().is_started:
-        _start()
+    if not runner.started:
+        await _start()
     log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
@@ -40,14 +39,12 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await pages(scope, receive, send)
 
 
-def _start() -> None:
+async def _start() -> None:
     """Raises `StartError` in a second process on the same SQLite database."""
     bootstrap.lock_sqlite()
     with suppress(OSError):  # There is no file yet. Nothing can be in it, and each page says so.
         bootstrap.hold_sqlite_file()
-    runtime = Runtime(on_interrupted=continue_by_itself)
-    install(runtime)
-    runtime.start()
+    await runner.start()
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
@@ -55,12 +52,12 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                _start()
+                await _start()
             except StartError as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
         else:
-            await current().stop(settings.CHAT_DRAIN_SECONDS)
+            await runner.drain(settings.CHAT_DRAIN_SECONDS)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -1,14 +1,14 @@
-"""Common fixtures: fast settings, users, and the services that some tests need.
+"""What every test stands on: quick settings, people, and the services that some tests need.
 
-Locally a test whose service is missing is skipped with the reason. With CI=true it fails, so that nothing is
-left out.
+On a laptop a test whose service is missing is skipped with the reason; with CI=true it fails: nothing that
+should run there is left out.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -22,8 +22,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
+from chat.live.session_monitor import session_monitor
 from chat.models import User
-from chat.runtime import Runtime, install
 from tests.services import is_missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,8 +42,49 @@ _NEEDS = {
 }
 
 
-def pytest_configure() -> None:
-    # A deadline measures the load of the machine.
+# Suites that start browsers, servers or whole installations, and what each of them proves. `-m "not slow"`
+# leaves them out.
+_SLOW = {
+    "tests/browser": "The page does in a real Chromium what people expect of it.",
+    "tests/diagnosis": "`doctor` finds what is set up wrong, in front of real servers and proxies.",
+    "tests/faults": "No reply is lost or stuck when a process, database, network, proxy or client fails.",
+    "tests/integration": "The commands, servers and configurations work as they are deployed.",
+    "tests/admin/test_record.py": "No answer of the administration gives away a text without an entry.",
+    "tests/admin/test_rights.py": "No right that a manager can hold reaches further than it says.",
+    "tests/live/test_page_machine.py": "After any sequence of changes and losses a page equals a fresh one.",
+    "tests/management/test_watchdog.py": "A process that stands still is ended, and one that lives is not.",
+    "tests/rendering/test_in_chromium.py": "A streamed reply equals the whole one in a real browser.",
+    "tests/rendering/test_incremental.py": "A streamed reply equals the whole one, however it is cut.",
+    "tests/test_checks.py": "Commands refuse wrong settings in words, in processes of their own.",
+    "tests/test_migrations.py": "Commands refuse a database that does not fit, and leave it alone.",
+    "tests/transports": "Real sockets and streams deliver to those who may see, and end for all others.",
+    "tests/views/test_machine_readable.py": "No page holds a number in words that a script cannot read.",
+}
+# The suites of these that take minutes, which `pytest` alone leaves out: `.ci/run` runs them, and `pytest`
+# with their path or a marker.
+_LONG = (
+    "tests/browser/test_access.py",
+    "tests/browser/test_admin.py",
+    "tests/browser/test_copying.py",
+    "tests/browser/test_look.py",
+    "tests/diagnosis",
+    "tests/faults",
+    "tests/integration/test_exposed.py",
+    "tests/integration/test_lost_connections.py",
+    "tests/integration/test_nginx.py",
+    "tests/integration/test_rolling_upgrade.py",
+    "tests/integration/test_stock_gateway.py",
+    "tests/integration/test_stock_server.py",
+    "tests/integration/test_two_processes.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    is_worker = hasattr(config, "workerinput")
+    if not (named or is_worker or config.option.markexpr or os.environ.get("CI") == "true"):
+        config.option.markexpr = "not long"  # xdist passes the options on to its workers
+    # A deadline measures how busy the machine is.
     hypothesis.settings.register_profile("steady", deadline=None)
     hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
@@ -54,7 +95,7 @@ def pytest_configure() -> None:
     }
     # A pool keeps connections open, and a test database with connections cannot be dropped.
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
-    settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
+    settings.WHITENOISE_AUTOREFRESH = True  # Looks for a file when asked: there is no STATIC_ROOT to scan.
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -65,34 +106,63 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class ByFile(LoadScopeScheduling):
-    """Distributes tests by file, so that a file is set up once. The fault tests, which depend on the timing
-    of whole installations, run one after the other."""
+    """What a file sets up is set up once. The fault tests share one installation for each database. Tests
+    with a browser share the server and the browser of their worker, so each goes where there is room."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "tests/faults" if file.startswith("tests/faults/") else file
+        file, _, test = nodeid.partition("::")
+        if file.startswith("tests/faults/"):
+            return "tests/faults on PostgreSQL" if "postgres" in test else "tests/faults on SQLite"
+        if file.startswith("tests/browser/") and file not in _OWN_SERVER:
+            return nodeid
+        return file
+
+
+_OWN_SERVER = ("tests/browser/test_context.py", "tests/browser/test_models.py")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
 
+# Long files first: a file that begins last is waited for by all other workers.
+_FIRST = ("tests/faults", "tests/integration/test_stock_gateway.py", "tests/integration", "tests/diagnosis")
+_FIRST_IN_A_BROWSER = (*_OWN_SERVER, "tests/browser/test_access.py", "tests/browser/test_admin.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _is_in(item, _SLOW):
+        item.add_marker(pytest.mark.slow)
+    if _is_in(item, _LONG):
+        item.add_marker(pytest.mark.long)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the fault tests first, because they take longest. Tests with a browser run last: from its start on
-    Playwright uses the thread's event loop, and no asyncio test can run beside it."""
+    """The long ones come first. Tests with a browser come last: from its start on Playwright occupies the
+    thread's event loop, and no asyncio test can run after it in the same process."""
 
-    def place(item: pytest.Item) -> int:
-        if "faults" in item.path.parts:
-            return 0
-        return 2 if "browser" in (*item.path.parts, *getattr(item, "fixturenames", ())) else 1
+    def place(item: pytest.Item) -> tuple[int, int]:
+        in_browser = "browser" in getattr(item, "fixturenames", ())
+        if "browser" in item.path.parts:
+            return 2, _is_in(item, _FIRST_IN_A_BROWSER) or 99
+        return int(in_browser), _is_in(item, _FIRST) or 99
 
     items.sort(key=place)
 
 
+def _is_in(item: pytest.Item, places: Iterable[str]) -> int:
+    """Which of these files and folders a test is in, counted from 1, or 0."""
+    for number, place in enumerate(places, 1):
+        if item.nodeid.startswith((f"{place}/", f"{place}::")):
+            return number
+    return 0
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Yields the only Chromium of a run."""
+    """The one Chromium of a run."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -102,15 +172,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Asynchronous tests query the database on a thread of asgiref, whose connection must be closed before
-    the test database can be dropped."""
+    """Asynchronous tests ask the database on a thread of asgiref's, whose connection must go before the
+    test database can."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
-    """Creates users: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
+    """Makes people: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
     "correct horse"."""
 
     def make(email: str, **fields: object) -> User:
@@ -130,11 +200,10 @@ def administrator(make_user: Callable[..., User]) -> User:
 
 
 @pytest.fixture(autouse=True)
-def runtime() -> Runtime:
-    """Each test has its own. It is not started: a test starts it, or the parts that it needs."""
-    runtime = Runtime()
-    install(runtime)
-    return runtime
+def no_test_is_sent_away_by_the_end_of_another_ones_server() -> Iterator[None]:
+    """A server that drains sends away who comes later; the next test's is another one."""
+    yield
+    session_monitor._dismissing = False
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +213,7 @@ def no_test_uses_up_the_next_ones_attempts() -> None:
 
 @pytest.fixture(autouse=True)
 def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server keeps SQLite connections for the next units of its threads; threads of a test have none."""
+    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
 
     def release(*, keep: bool = False) -> None:
         for connection in connections.all(initialized_only=True):

@@ -1,4 +1,4 @@
-"""Conversations for the tests of the administration."""
+"""Conversations to look at."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Runs axe-core on every page and state, dark and light, wide and narrow; the Content Security Policy; the
-page size.
+"""axe-core on every page and state, dark and light, wide and narrow; the Content Security Policy; the weight.
 
-axe runs through the debugger, not as a script of the page, so the policy stays unchanged.
-"""
+axe runs by the debugger, not as a script of the page, so the policy stays as it is."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ FIRST_PAGE = 120_000  # bytes over the wire
 
 
 def violations(page: Page) -> list[str]:
-    """Returns the findings of axe, one line each."""
+    """What axe finds, one line each."""
     if not page.evaluate("typeof axe !== 'undefined'"):
         page.evaluate(AXE)
     page.wait_for_function(

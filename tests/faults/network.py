@@ -1,5 +1,5 @@
-"""The network between the servers and their database: a TCP relay that can be slow, and that can silently
-stop forwarding, as a firewall does that forgot its connections."""
+"""The network between the servers and their database: a TCP relay that can be slow, and that can stop to
+forward what flows without a word to anybody, as a firewall does that forgot its connections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 
 class Network:
-    """`delay` is the one-way delay of each byte in seconds. `url` is the database's address through this
-    relay."""
+    """`delay` is the seconds that each byte takes, one way. `url` is the database's by this relay."""
 
     def __init__(self, url: str, delay: float = 0.0) -> None:
         parts = urlsplit(url)
@@ -21,7 +20,7 @@ class Network:
         self._flows: set[Flow] = set()
 
     def drop(self) -> None:
-        """Silently drops the data of existing connections; new connections work."""
+        """What flows is dropped without an end; new connections work."""
         for flow in self._flows:
             flow.is_dropped = True
 
@@ -70,7 +69,7 @@ class Flow:
                 due, data = await queue.get()
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
                 if self.is_dropped:
-                    continue  # the end of a stream is not forwarded either
+                    continue  # the end of a flow is not told either
                 if not data:
                     writer.close()
                     return
@@ -80,7 +79,7 @@ class Flow:
 
 @asynccontextmanager
 async def network(url: str, delay: float = 0.0) -> AsyncIterator[Network]:
-    """A relay to the database at `url` while the block runs."""
+    """Between this process's programs and the database at `url`, while the block runs."""
     it = Network(url, delay)
     tasks: set[asyncio.Task[None]] = set()
 

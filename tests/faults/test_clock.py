@@ -1,5 +1,5 @@
-"""The servers' clock is set back by an hour, then forward by a day, while users chat: order depends on
-integers, leases on the database, and waits on a monotonic clock."""
+"""The servers' clock is set back by an hour, then forward by a day, while people chat: order is by integers,
+leases are the database's affair, and what waits does so by a clock that nobody sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def first(page: Page) -> str:
-    """Returns the text of the first reply."""
+    """The text of the first reply."""
     return page.replies[0].get(".message-body").text
 
 

@@ -1,4 +1,4 @@
-"""Redis only carries notifications: whatever happens to it, replies continue and pages become up to date."""
+"""Redis carries hints only: whatever becomes of it, replies go on and pages come to show what is so."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_redis(steady: Installation) -> Iterator[None]:
 
 
 async def watched_from_elsewhere(steady: Installation, person: Person, tokens: int, disturb: object) -> None:
-    """Watches a reply of one process on the other over both transports, during a fault."""
+    """A reply made by one process, watched on the other over both transports, while something happens."""
     maker, other = steady.processes
     async with (
         person.page(url=maker.url) as page,
@@ -60,7 +60,7 @@ async def watched_from_elsewhere(steady: Installation, person: Person, tokens: i
             await viewer.equals_fresh()
         assert time.monotonic() - ended < at_ease(5)
         assert page.text == "".join(Script(tokens=tokens).words).strip()
-        # A stop on one process also stops the replies of the other.
+        # And who stops on one process stops what the other makes.
         await page.ask("to be stopped /wire tokens=1000 pace=50")
         for viewer in (page, *viewers):
             await viewer.until(

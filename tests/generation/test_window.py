@@ -1,4 +1,4 @@
-"""The turns that are sent to a model."""
+"""Which turns a model is sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every regular expression of the project that processes untrusted text takes linear time.
+"""Every regular expression of ours that sees foreign text takes linear time.
 
-They are found in the modules' values, and in the source of functions. How an expression is used decides how
-it is tried: an expression that is only matched at a position is not searched for.
+They are found by the modules' values, and by the source where they are written in functions. How one is used
+decides how it is tried: what is only matched at a place is not searched for.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tests.hostile.inputs import ATOMS, LONG, assert_linear
 ROOT = Path(chat.__file__).parent
 SIZE = 12_000
 
-# The maximum input of an expression, in characters, if it is less than a page of text.
+# What an expression is given at most, in characters, where that is less than a page of text.
 BOUNDED: dict[str, int] = {}
 
-# Processes only output of the sanitiser, where each `<` begins a tag that ends: tried by `test_rendering`.
+# Sees only what the sanitiser made, where each `<` begins a tag that ends: tried by `test_rendering`.
 OURS = {patches._TAG.pattern}
 
-MATCHED: set[str] = set()  # written where they are used, at a given position
+MATCHED: set[str] = set()  # written where they are used, at a given place
 
-# Built from untrusted text at the place of use, where they are tried by `test_rendering`.
+# Made of foreign text at the place of use, where they are tried by `test_rendering`.
 MADE_THERE = {"chat/rendering/repair.py", "chat/rendering/math.py"}
 
 
@@ -89,7 +89,7 @@ def names_of(pattern: re.Pattern[str]) -> list[str]:
 
 
 def is_only_matched(pattern: re.Pattern[str]) -> bool:
-    """Returns whether every use of it begins at a given position."""
+    """Whether every use of it begins at a given place."""
     if pattern.pattern in MATCHED:
         return True
     names = names_of(pattern)
@@ -105,7 +105,7 @@ def runs(pattern: re.Pattern[str]) -> list[Callable[[str], object]]:
 
 
 def units(pattern: re.Pattern[str]) -> list[str]:
-    """Returns the characters and runs of text in the expression itself, and those in others."""
+    """The characters and runs of text that the expression itself speaks of, and what others look for."""
     plain = re.sub(r"\\[bBdDsSwWzZA]|[()\[\]{}?*+^$|]", " ", pattern.pattern)
     words = {word.replace("\\", "") for word in plain.split()}
     letters = {letter for word in words for letter in word}

@@ -1,4 +1,4 @@
-"""The name of a process."""
+"""What a process is called."""
 
 from __future__ import annotations
 

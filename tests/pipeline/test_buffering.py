@@ -1,4 +1,4 @@
-"""Buffers lose nothing, and produce the same pieces for any division of the text."""
+"""Buffers: nothing lost, and the same pieces however the text was fed."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The tests that docs/security.md names exist."""
+"""docs/security.md says what holds, and by which test: so the tests that it names must be there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vendored scripts equal the downloaded ones."""
+"""Scripts of others are what was downloaded once."""
 
 from __future__ import annotations
 

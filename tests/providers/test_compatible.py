@@ -1,4 +1,4 @@
-"""The deviations of servers with a Chat Completions API."""
+"""The habits of servers that speak Chat Completions in their own accent."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The demo model without a key, and the registry of adapters."""
+"""The model that needs no key, and the registry that hands out adapters."""
 
 import asyncio
 import gc

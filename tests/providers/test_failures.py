@@ -1,4 +1,4 @@
-"""Errors of providers, and their effects."""
+"""What providers report, and what becomes of it."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Model lists of gateways, and addresses as users type them."""
+"""Lists of models as gateways write them, and addresses as people write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests: files, tools, reasoning effort, and metadata that is sent back unchanged."""
+"""What is sent: files, tools, reasoning effort, and metadata that goes back as it came."""
 
 import base64
 from itertools import product

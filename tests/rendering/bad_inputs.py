@@ -1,4 +1,4 @@
-"""Output that a user might make a model write."""
+"""What somebody might make a model say."""
 
 # ruff: noqa: E501
 
@@ -58,7 +58,7 @@ HOSTILE = [
     "   \n\t\n ",
 ]
 
-# Markdown that is expensive for a careless parser; each takes linear time and shows its text.
+# Markdown that is dear for a careless parser; each takes linear time and shows its text.
 DEAR = {
     "brackets": "[" * 100_000,
     "images": "![" * 50_000,

@@ -1,4 +1,4 @@
-"""Waits for colours, on a busy machine too."""
+"""Colours are waited for here, however busy the machine is."""
 
 from collections.abc import Iterator
 

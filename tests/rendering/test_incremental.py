@@ -1,4 +1,4 @@
-"""A streamed reply equals the whole one, for any content and any division."""
+"""A streamed reply equals the whole one, whatever it says and however it is cut."""
 
 import random
 import re
@@ -23,7 +23,7 @@ UNFINISHED = ("unclosed-fence",)
 
 
 def stream(chunks: Iterable[str], *, targets: Literal["first", "in turn"] = "first") -> Page:
-    """Feeds `chunks` and compares page and snapshot at every step, up to the end."""
+    """Feed `chunks` and hold page and snapshot together at every step, up to the end."""
     renderer, page = IncrementalRenderer(), Page(targets)
     for chunk in chunks:
         renderer.feed(chunk)
@@ -70,7 +70,7 @@ def test_any_text_streamed_equals_the_whole(text: str, seed: int) -> None:
 
 
 def test_no_finished_block_of_an_answer_is_touched_before_the_end() -> None:
-    """At the end, a block changes only if something was defined after its use."""
+    """And at the end only where something was defined after it was used."""
     assert len(answers()) >= 50
     for name, text in answers().items():
         renderer, page = IncrementalRenderer(), Page()
@@ -259,7 +259,7 @@ LONG = {
 
 @pytest.mark.parametrize("kind", LONG)
 def test_the_work_is_linear_in_the_length(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts parsed characters and sent bytes, not seconds."""
+    """Counted in characters that are parsed and bytes that are sent, not in seconds."""
     start = {"table": "| a | b |\n|---|---|\n", "code": "```py\n", "raw": "<!--\n"}.get(kind, "")
 
     def work(length: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The limits of one session, checked before any database query."""
+"""What one session may open, before anything is asked of the database for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading changes nothing."""
+"""Looking at something changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @contextmanager
 def writes() -> Any:
-    """Records each statement that takes a write lock."""
+    """Notes each statement that takes a write lock."""
     noted: list[str] = []
 
     def note(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
