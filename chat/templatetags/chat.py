@@ -6,6 +6,9 @@ from functools import cache
 
 from django import template
 from django.conf import settings
+from django.forms.utils import flatatt
+from django.template import Context
+from django.template.defaulttags import CsrfTokenNode
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
@@ -19,6 +22,13 @@ from chat.rendering.words import seconds, translated
 
 _LINE = 70  # approximate characters in a line of a prompt on a wide screen
 _MANY_LINES = 20
+
+# Lucide's names of the icons in the page's sprite.
+_ICONS = (
+    "archive archive-restore arrow-down arrow-up chevron-left chevron-right copy ellipsis file-down keyboard "
+    "log-out panel-left pencil pin pin-off rotate-ccw search settings shield square square-pen star "
+    "thumbs-down thumbs-up trash-2 x"
+)
 
 register = template.Library()
 register.filter("seconds", seconds)
@@ -41,6 +51,35 @@ def markdown(source: str, message: Message) -> SafeString:
         return render_cache.html(source, dom.footnotes(message.pk))
 
 
+@register.simple_block_tag(takes_context=True)
+def htmx_form(
+    context: Context,
+    content: SafeString,
+    method: str,
+    url: str,
+    *,
+    swap: str = "none",
+    target: str = "",
+    include: str = "",
+    css_class: str = "",
+) -> SafeString:
+    """Renders `{% htmx_form "delete" url %}<button ...>{% endhtmx_form %}`: a form that htmx sends, or the
+    browser without scripts. `method` is "get", "post", or "delete": a POST with the field `_method`."""
+    verb = "get" if method == "get" else "post"
+    attributes = {"class": css_class, "hx-target": target, "hx-swap": swap, "hx-include": include}
+    fields = CsrfTokenNode().render(context) if verb == "post" else ""
+    if method == "delete":
+        fields += mark_safe('<input type="hidden" name="_method" value="delete">')  # (our own)
+    return format_html(
+        '<form method="{0}" action="{1}" hx-{0}="{1}"{2}>{3}{4}</form>',
+        verb,
+        url,
+        flatatt({name: value for name, value in attributes.items() if value}),
+        fields,
+        content,
+    )
+
+
 @register.simple_tag
 def icon(name: str, size: int = 18) -> SafeString:
     """Renders an icon of the page's sprite: 60 bytes instead of 400 for the drawing. Replies contain many."""
@@ -51,11 +90,10 @@ def icon(name: str, size: int = 18) -> SafeString:
 
 @register.simple_tag
 @cache
-def icon_sprite(names: str) -> SafeString:
-    """Renders the drawings that `icon` refers to, once per page. `names` are Lucide's, separated by
-    spaces."""
+def icon_sprite() -> SafeString:
+    """Renders the drawings that `icon` refers to, once per page."""
     symbols = []
-    for name in names.split():
+    for name in _ICONS.split():
         inner = lucide(name).partition(">")[2].rpartition("</svg>")[0]
         symbols.append(f'<symbol id="i-{name}" viewBox="0 0 24 24">{inner}</symbol>')
     return mark_safe(f'<svg width="0" height="0" hidden>{"".join(symbols)}</svg>')  # noqa: S308  (our own)

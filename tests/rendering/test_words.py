@@ -147,7 +147,8 @@ def known_in_german() -> set[str]:
 
 
 def template_texts(source: str) -> list[str]:
-    blocks = re.findall(r"{% blocktranslate.*?%}(.*?){% endblocktranslate %}", source, re.DOTALL)
+    found = re.findall(r"{% blocktranslate( trimmed)?.*?%}(.*?){% endblocktranslate %}", source, re.DOTALL)
+    blocks = [" ".join(text.split()) if trimmed else text for trimmed, text in found]
     return [
         *re.findall(r"{% translate [\"'](.+?)[\"'](?: context \"\w+\")?(?: as \w+)? %}", source),
         *(re.sub(r"{{ (\w+) }}", r"%(\1)s", block) for block in blocks),

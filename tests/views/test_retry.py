@@ -87,7 +87,7 @@ def test_each_form_of_the_page_sends_along_what_the_composer_shows(
 ) -> None:
     client.force_login(person)
     page = client.get(reverse("conversation", args=[reply.conversation_id])).content.decode()
-    forms = re.findall(r'<form[^>]*class="(?:retry|continue)">.*?</form>', page, re.DOTALL)
+    forms = re.findall(r'<form[^>]*class="(?:retry|continue)"[^>]*>.*?</form>', page, re.DOTALL)
     assert len(forms) == 2
     for form in forms:
         assert 'hx-include="#model"' in form and 'name="keep"' in form
