@@ -144,7 +144,7 @@ def test_what_the_owner_may_do(name: str, method: str, world: dict[str, Client],
 
 @pytest.mark.parametrize("name", OWNER)
 @pytest.mark.parametrize("viewer", ["teammate", "administrator", "anonymous", "deactivated"])
-def test_everybody_else_learns_and_changes_nothing(
+def test_everybody_else_reads_and_changes_nothing(
     viewer: str, name: str, world: dict[str, Client], model: ChatModel
 ) -> None:
     conversation, reply = conversation_of("owner@example.org", model)

@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.1  # between two batches: other writes have priority
 logger = logging.getLogger(__name__)
 
 
-async def keep_house() -> None:
+async def clean_up() -> None:
     """Runs until it is cancelled. No error ends it."""
     while True:
         try:

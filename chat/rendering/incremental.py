@@ -402,7 +402,7 @@ class IncrementalRenderer:
         frame = _frame(containers, lead) if containers is not None else None
         if containers is None or frame is None:
             return None
-        self._learn(text[begin : cut.source])
+        self._store_definitions(text[begin : cut.source])
         if is_new:
             done = [step.done + blocks[0][fixed:], *blocks[1:-1]]
             self._finished += filter(None, done)
@@ -442,7 +442,7 @@ class IncrementalRenderer:
             level += block.levels
         return containers
 
-    def _learn(self, source: str) -> None:
+    def _store_definitions(self, source: str) -> None:
         """Stores the reference definitions in finished source."""
         if "]:" in source and not self._frame.source:
             for label, found in reference_definitions(source).items():

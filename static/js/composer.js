@@ -4,7 +4,7 @@ import { send, withdraw } from "./outbox.js";
 
 const drafts = `draft:${document.body.dataset.user}:`;
 
-forget((name) => !name.startsWith(drafts)); // somebody else's
+forget((name) => !name.startsWith(drafts)); // another user's
 
 onChat(() => {
   $("prompt").value ||= localStorage.getItem(draft()) ?? ofNewChat();
@@ -41,7 +41,7 @@ on("submit", (event) => {
   fill($("prompt"), "");
 }, true);
 
-// What was written for a chat that is gone goes on in a new one.
+// The draft of a deleted chat continues in a new one.
 on("chat:gone", () => {
   const text = [...withdraw(), $("prompt").value].filter((one) => one.trim()).join("\n\n");
   if (text) localStorage.setItem(draft(true), text);
@@ -72,7 +72,7 @@ function draft(isNew = $("revision").value === "0" && !$("messages").children.le
   return drafts + (isNew ? "new:" : "") + here();
 }
 
-// So does what was begun in a new chat that was left.
+// So does the draft of a new chat that was left.
 function ofNewChat() {
   const begun = draft().includes(":new:") && Object.keys(localStorage).find((name) => name.startsWith(`${drafts}new:`));
   const text = begun ? localStorage.getItem(begun) : "";

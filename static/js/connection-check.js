@@ -1,5 +1,5 @@
-// Tries the way from this browser to the server: a socket that echoes and outlives a silence, a stream of
-// events that come one by one, and the clocks at both ends.
+// Checks the connection to the server: a socket that echoes and survives a pause, a stream of
+// events that arrive one by one, and the clocks at both ends.
 const way = document.getElementById("way");
 const { token, silence, leastSpread } = way.dataset;
 const CLOCKS_APART = 60_000; // ms

@@ -1,4 +1,4 @@
-// A growing reply: its time and speed beside "Answering…", and what is read aloud of it.
+// A growing reply: its time and speed beside "Answering…", and its part for screen readers.
 import { $, announce, root, words } from "./page.js";
 
 const CHARS_PER_TOKEN = 4;
@@ -20,7 +20,7 @@ function tell(line) {
     return;
   }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;
-  line.from ??= [now, chars]; // What had come all at once has no speed.
+  line.from ??= [now, chars]; // The first output has no speed.
   const [since, before] = line.from;
   const passed = (now - since) / 1000;
   const elapsed = Math.max(0, Math.floor(line.dataset.now - line.dataset.since + (now - line.seen) / 1000));

@@ -1,4 +1,4 @@
-// What is selected of a reply: as the Markdown it was written in, and as plain HTML.
+// The selection of a reply: as its Markdown source, and as plain HTML.
 const BLOCKS = "p, div, section, ul, ol, pre, blockquote, table, hr, h1, h2, h3, h4, h5, h6";
 const MARKS = { strong: "**", em: "*", del: "~~" };
 const ALIGN = { "align-left": ":---", "align-right": "---:", "align-center": ":---:" };

@@ -1,5 +1,5 @@
-// Prompts on their way: each is shown at once, kept over reloads, and goes under one id until it is stored
-// or refused, by the socket, else and again by POST.
+// Unsent prompts: each is shown at once, kept over reloads, and sent with one id until it is stored or
+// refused, over the socket, or repeatedly by POST.
 import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
 import { open, tell } from "./transport.js";
 
@@ -7,20 +7,20 @@ const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
 let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the revision that has it
-const known = new Set(list.map(({ id }) => id)); // The rest is another tab's.
-let flight = null; // { id, timer, late } of the one under way
+const known = new Set(list.map(({ id }) => id)); // Others belong to other tabs.
+let flight = null; // { id, timer, late } of the one being sent
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
-const watch = new MutationObserver(heard);
+const watch = new MutationObserver(check);
 
 onChat(() => {
   watch.disconnect();
   watch.observe($("messages"), { childList: true });
   watch.observe($("receipt").parentNode, { childList: true });
-  heard();
+  check();
 });
 
 export function send(text) {
@@ -40,8 +40,8 @@ function save() {
   next();
 }
 
-// A receipt or its message says that it is stored, a notice that it is not.
-function heard() {
+// A receipt or its message means that it is stored, a notice that it is not.
+function check() {
   const receipt = $("receipt").dataset;
   const notice = $("notice");
   for (const entry of list) {

@@ -1,4 +1,4 @@
-// Follows a growing reply while the reader is at the end; comes back to the place a chat was left at.
+// Follows a growing reply while the reader is at the end; restores a chat's position.
 import { $, here, htmx, on, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that still count as "at the end"

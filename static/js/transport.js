@@ -77,7 +77,7 @@ function fallBack() {
   source.hidden = true;
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?revision=${$("revision").value}`);
   const own = source;
-  const heard = {
+  const react = {
     "htmx:sse:after:connection": () => { streams = true; found(); },
     "htmx:sse:error": broken,
     // The extension repeats only a request that was once answered.
@@ -90,7 +90,7 @@ function fallBack() {
     gone,
     restart: broken,
   };
-  for (const name in heard) source.addEventListener(name, heard[name]);
+  for (const name in react) source.addEventListener(name, react[name]);
   chat.append(source);
   htmx.process(source);
 }
@@ -124,7 +124,7 @@ function stop() {
   found();
 }
 
-// Nothing more comes. What was written goes on elsewhere.
+// No more updates. A draft continues elsewhere.
 function gone() {
   const chat = $("chat");
   stop();

@@ -37,7 +37,7 @@ def test_the_link_logs_in_once(client: Client, person: User) -> None:
 
 
 @pytest.mark.django_db
-def test_somebody_without_a_password_is_let_in(client: Client) -> None:
+def test_a_user_without_a_password_is_let_in(client: Client) -> None:
     person = User.objects.create_user("new@example.org")
     assert client.post(_link(person), FORM).status_code == 302
     assert Client().login(email="new@example.org", password=PASSWORD)

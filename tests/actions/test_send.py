@@ -239,7 +239,7 @@ def test_a_reply_beside_others_cannot_be_retried_once_the_thread_went_on(
         retry_reply(person, first.pk)
 
 
-def test_somebody_who_is_gone_cannot_send(person: User, model: ChatModel) -> None:
+def test_a_deleted_user_cannot_send(person: User, model: ChatModel) -> None:
     ghost = User.objects.get(pk=person.pk)
     User.objects.filter(pk=person.pk).delete()
     with pytest.raises(IntegrityError), transaction.atomic():

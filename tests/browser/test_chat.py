@@ -112,7 +112,7 @@ def test_continue_goes_on_from_what_had_come(person: Person) -> None:
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
 
 
-def test_a_reload_in_the_middle_shows_what_has_come_and_goes_on(person: Person) -> None:
+def test_a_reload_in_the_middle_shows_the_text_so_far_and_continues(person: Person) -> None:
     page = person.page
     seen = wait_for_text(send(page, "Reload me"), 60)
     page.reload()

@@ -517,7 +517,7 @@ def test_the_keyboard_alone_is_enough(person: Person) -> None:
     expect(box(page)).to_be_focused()
 
 
-def test_a_listener_hears_each_sentence_and_focus_stays(person: Person) -> None:
+def test_a_screen_reader_gets_each_sentence_and_focus_stays(person: Person) -> None:
     page = person.page
     page.evaluate("document.documentElement.dataset.announce = 'sentences'")
     reply = send(page, "Read to me")

@@ -290,7 +290,7 @@ class Page:
             except LOST as error:
                 self._note(f"lost: {type(error).__name__}")
                 done = False
-            except Exception as error:  # noqa: BLE001  (told to whoever waits)
+            except Exception as error:  # noqa: BLE001  (raised in the waiting test)
                 async with self._changed:
                     self.error = error
                     self._changed.notify_all()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from tests.faults.client import Page, Person
-from tests.faults.proxy import Proxy, door
+from tests.faults.proxy import Proxy, proxied
 from tests.faults.stack import Stack, stack
 
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # the tests that take minutes too
@@ -26,11 +26,11 @@ QUICK = {  # what hangs is given up while a test waits, and what is slow on a bu
 class Installation(Stack):
     """A stack with a door before it, and people."""
 
-    door: Proxy = None  # type: ignore[assignment]
+    proxy: Proxy = None  # type: ignore[assignment]
 
     @property
     def url(self) -> str:
-        return self.door.url
+        return self.proxy.url
 
     async def newcomer(self) -> Person:
         """Somebody new with the administrator's password and rights, logged in."""
@@ -64,9 +64,9 @@ async def installation(backend: str, **env: str) -> AsyncIterator[Installation]:
     count = 1 if backend == "sqlite" else 2
     async with (
         stack(backend, processes=count, **{**QUICK, **env}) as steady,
-        door(steady.processes) as entrance,
+        proxied(steady.processes) as entrance,
     ):
-        yield Installation(**steady.__dict__, door=entrance)
+        yield Installation(**steady.__dict__, proxy=entrance)
 
 
 async def started(page: Page, script: str, words: int = 3) -> str:

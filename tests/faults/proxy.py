@@ -60,7 +60,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def door(processes: list[ServerProcess]) -> AsyncIterator[Proxy]:
+async def proxied(processes: list[ServerProcess]) -> AsyncIterator[Proxy]:
     """Open while the block runs."""
     it = Proxy(processes)
     server = await asyncio.start_server(it._enter, "127.0.0.1", 0)

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.faults.client import TERMINAL, Page, Person
-from tests.faults.proxy import Proxy, door
+from tests.faults.proxy import Proxy, proxied
 from tests.faults.stack import BACKENDS, Stack, at_ease, stack
 from tests.providers.wire import Script
 
@@ -210,7 +210,7 @@ async def series(
     """So many runs of one fault on one backend, in batches."""
     done: list[Run] = []
     async with stack(backend, processes=1 if backend == "sqlite" else 2) as steady:
-        async with door(steady.processes) as entrance:
+        async with proxied(steady.processes) as entrance:
             while len(done) < runs:
                 done += await batch(steady, entrance, fault, min(size, runs - len(done)), chance)
                 if say:

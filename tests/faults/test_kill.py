@@ -17,7 +17,7 @@ SEED = 20
 @pytest.mark.parametrize("fault", ["kill", "cut"])
 async def test_nothing_is_lost_in_any_phase(steady: Installation, fault: str) -> None:
     size = len(PHASES) * len(TRANSPORTS)
-    runs = await batch(steady, steady.door, fault, size, random.Random(SEED))
+    runs = await batch(steady, steady.proxy, fault, size, random.Random(SEED))
     assert {(run.phase, run.transport) for run in runs} == {(p, t) for p in PHASES for t in TRANSPORTS}
     assert [run for run in runs if run.broken] == []
     assert any(run.acknowledged for run in runs)

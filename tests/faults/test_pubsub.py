@@ -102,7 +102,7 @@ async def test_redis_stands_still(steady: Installation, person: Person) -> None:
 
 
 @pytest.mark.parametrize("share", ["0.1", "1"])
-async def test_hints_are_dropped(share: str) -> None:
+async def test_published_messages_are_dropped(share: str) -> None:
     async with (
         installation("postgres", DJANGO_SETTINGS_MODULE="tests.faults.lossy", LOSSY_SHARE=share) as steady,
         await steady.newcomer() as person,

@@ -135,13 +135,13 @@ async def test_a_half_open_socket_is_found_within_a_minute(steady: Installation,
         await started(page, "tokens=10000 pace=50")
         process = steady.processes[0]
         connections = count_connections(steady)
-        steady.door.freeze()
+        steady.proxy.freeze()
         begun = time.monotonic()
         while count_connections(steady) >= connections:
             assert time.monotonic() - begun < 65
             await asyncio.sleep(0.5)
-        steady.door.thaw()
-        steady.door.cut()
+        steady.proxy.thaw()
+        steady.proxy.cut()
         assert process.is_running
         await page.until(lambda: page.connections > 1)
         await page.stop()

@@ -101,7 +101,7 @@ def test_a_signal_to_the_whole_group_does_not_end_the_worker(
     assert colours.process.pid == pid
 
 
-def test_the_worker_ends_with_its_server_however_that_dies() -> None:
+def test_the_worker_ends_with_its_server_however_that_ends() -> None:
     program = (
         "import os, signal\n"
         "from chat.rendering.colours import colours\n"

@@ -15,7 +15,7 @@ from tests.services import fresh_database
 pytestmark = pytest.mark.needs_postgres
 
 
-def test_after_all_connections_died_the_next_page_is_served(tmp_path: Path) -> None:
+def test_after_all_connections_are_lost_the_next_page_is_served(tmp_path: Path) -> None:
     with fresh_database(POSTGRES_URL) as database:
         server = ServerProcess(tmp_path / "data", {"DATABASE_URL": database}).start()
         try:

@@ -118,7 +118,7 @@ def check_columns(before: dict[tuple[str, str], bool], after: dict[tuple[str, st
     assert [key for key, may_be_left_out in added.items() if not may_be_left_out] == []
 
 
-class Somebody:
+class Visitor:
     """A person with a browser of those days: cookies, forms and pages."""
 
     def __init__(self, url: str) -> None:
@@ -196,7 +196,7 @@ def test_a_process_of_the_release_before_goes_on_after_the_migration(
     manage(ROOT, env, "shell", "--verbosity=0", stdin=_CONTENT)
     log = tmp_path / "server.log"
     with serving(previous, env, log) as url:
-        ada = Somebody(url)
+        ada = Visitor(url)
         try:
             ada.get("/accounts/login/")
             page = ada.post("/accounts/login/", login=EMAIL, password=PASSWORD)

@@ -63,7 +63,7 @@ def test_a_signal_ends_it_with_zero(server: ServerProcess, number: signal.Signal
         urllib.request.urlopen(f"{server.url}/healthz", timeout=5)
 
 
-def test_a_signal_that_is_heard_again_until_the_end_is_one_wish(server: ServerProcess) -> None:
+def test_a_repeated_signal_during_the_end_counts_once(server: ServerProcess) -> None:
     server.start()
     while server.is_running:
         server.terminate()

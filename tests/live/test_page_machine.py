@@ -126,7 +126,7 @@ class World(RuleBasedStateMachine):
     def begin(self) -> None:
         self.conversation_id = uuid4()
         self.moved = asyncio.Event()
-        self.loses_hints = False
+        self.loses_messages = False
         self.session_hash = self.client.session[HASH_SESSION_KEY]
         self.tabs = [Tab(self, sse=False), Tab(self, sse=True)]
         for tab in self.tabs:
@@ -201,8 +201,8 @@ class World(RuleBasedStateMachine):
     # --- What goes wrong ----------
 
     @rule(loses=st.booleans())
-    def hints_are_lost(self, loses: bool) -> None:
-        World.loses_hints = loses
+    def messages_are_lost(self, loses: bool) -> None:
+        World.loses_messages = loses
 
     @rule(tab=st.integers(0, 1), count=st.integers(1, 5))
     def arrives(self, tab: int, count: int) -> None:
@@ -273,7 +273,7 @@ class World(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "tabs"):
-            World.loses_hints = False
+            World.loses_messages = False
             self.all_is_well_again()
             for tab in self.tabs:
                 tab.cut()
@@ -318,12 +318,12 @@ def _shown(page: Node) -> str:
     return "\n".join(node.canonical() for name in names for node in page.select(name))
 
 
-World.loses_hints = False
+World.loses_messages = False
 
 
 @pytest.fixture
 def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The live rooms of this process, on a loop of the test's own."""
+    """The parts of live delivery of this process, on an event loop of the test."""
     monkeypatch.setitem(registry.KINDS, "scripted", "tests.live.scripted.ScriptedProvider")
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"scripted": ACCOUNT})
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1000)
@@ -333,7 +333,7 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     told = pubsub.conversation_changed
 
     def tell(conversation_id: Any) -> None:
-        if not World.loses_hints or random.random() < 0.5:
+        if not World.loses_messages or random.random() < 0.5:
             told(conversation_id)
 
     monkeypatch.setattr(pubsub, "conversation_changed", tell)

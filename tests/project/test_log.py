@@ -40,7 +40,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
         logger.removeHandler(handler)
 
 
-def test_somebody_who_may_not_administer_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
+def test_a_user_who_may_not_administer_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
     client.force_login(person)
     log.truncate(log.seek(0))  # that somebody logged in
     assert client.get("/admin/login/").status_code == 403

@@ -70,14 +70,14 @@ class Command(BaseCommand):
 
         async def beside() -> None:
             from chat.actions.catalog import sync_catalog
-            from chat.management.housekeeping import keep_house
+            from chat.management.housekeeping import clean_up
 
             with suppress(DatabaseError):
                 await sync_catalog({"demo"})  # without network: the first page has a model to offer
             self._say(_welcome_words(host, bound, welcome))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_catalog_fresh())
-                group.create_task(keep_house())
+                group.create_task(clean_up())
 
         server.Server(application, listener, beside, self._say).run()
 
