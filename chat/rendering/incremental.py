@@ -315,7 +315,7 @@ class IncrementalRenderer:
             for index in found:
                 self._finished[index] = self._finished[index].replace(plain, coloured)
             changed.update(found)
-            if not found:  # it is in the open block
+            if not found and plain in str(self._done) + self._tail:  # not in code that has changed since
                 self._late[info, code, len(self._finished)] = answer
         return [
             Patch("outerHTML", f"> :nth-child({index + 1})", self._finished[index])

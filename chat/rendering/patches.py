@@ -122,7 +122,10 @@ def replace_blocks(old: list[str], new: list[str], *, from_end: bool = False) ->
     return patches[::-1] if from_end else patches
 
 
-_TAG = re.compile(r"<math\b.*?</math>|<(?P<close>/?)(?P<name>[a-z][a-z0-9]*)[^>]*>", re.DOTALL)
+# The sanitiser writes `<` and `>` in attributes as entities.
+_TAG = re.compile(
+    r"<math\b[^<]*+(?:<(?!/?math\b)[^<]*+)*+</math>|<(?P<close>/?)(?P<name>[a-z][a-z0-9]*)[^<>]*>"
+)
 _CLOSER = re.compile(r"</(?!math>)[a-z][a-z0-9]*>")
 _VOID = frozenset({"br", "hr", "img", "input"})
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 import chat
-from chat.rendering import patches
 from tests.hostile.inputs import ATOMS, LONG, assert_linear
 
 ROOT = Path(chat.__file__).parent
@@ -25,9 +24,6 @@ SIZE = 12_000
 
 # What an expression is given at most, in characters, where that is less than a page of text.
 BOUNDED: dict[str, int] = {}
-
-# Sees only what the sanitiser made, where each `<` begins a tag that ends: tried by `test_rendering`.
-OURS = {patches._TAG.pattern}
 
 MATCHED: set[str] = set()  # written where they are used, at a given place
 
@@ -72,7 +68,7 @@ def collected() -> dict[str, re.Pattern[str]]:
                 found.setdefault(pattern.value, re.compile(pattern.value, flags))
                 if node.func.attr in {"match", "fullmatch"}:
                     MATCHED.add(pattern.value)
-    return {source: pattern for source, pattern in found.items() if source not in OURS}
+    return found
 
 
 SOURCES = "\n".join(path.read_text() for path in sorted(ROOT.rglob("*.py")))

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Literal
 
 import pytest
@@ -43,6 +44,17 @@ def test_specification_examples_streamed_equal_the_whole(targets: Literal["first
     for number, text in enumerate(examples()):
         for chunks in cuts(text, number):
             assert_equals_whole(chunks, targets)
+
+
+def test_colours_of_code_that_is_shown_no_more_are_forgotten() -> None:
+    renderer = IncrementalRenderer()
+    answer: Future[str | None] = Future()
+    answer.set_result("<b></b>")
+    renderer._late["py", "gone", 0] = answer
+    renderer.feed("one\n\ntwo\n\nthree\n\n")
+    renderer.patches()
+    renderer.patches()
+    assert renderer.uncoloured == []
 
 
 def test_answers_streamed_equal_the_whole() -> None:
