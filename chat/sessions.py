@@ -1,4 +1,5 @@
-"""Sessions that end without use, after `STEADY_IDLE_MINUTES`.
+"""Sessions that end without use, after `STEADY_IDLE_MINUTES`, and in any case at the age of
+`SESSION_COOKIE_AGE`.
 
 The database row expires, while the cookie lasts longer. So a user who only writes over a WebSocket, where no
 cookie can be sent, stays logged in. The session monitor reads the same row and closes live pages after its
@@ -7,7 +8,7 @@ end.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+
+_BEGAN = "_began"  # seconds since 1970, in the data of a session
 
 
 class SessionStore(DatabaseStore):
@@ -27,7 +30,9 @@ class SessionStore(DatabaseStore):
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
+        data.setdefault(_BEGAN, timezone.now().timestamp())
         row = super().create_model_instance(data)
+        row.expire_date = min(row.expire_date, _absolute_end(data))
         if idle := idle_time():
             row.expire_date = min(row.expire_date, timezone.now() + idle)
         return row
@@ -55,4 +60,12 @@ def extend(session_key: str) -> None:
     now = timezone.now()
     if idle := idle_time():
         used = Session.objects.filter(session_key=session_key, expire_date__gt=now)
-        used.filter(expire_date__lt=now + idle * 0.9).update(expire_date=now + idle)
+        for row in used.filter(expire_date__lt=now + idle * 0.9):
+            end = _absolute_end(SessionStore().decode(row.session_data))
+            used.update(expire_date=min(now + idle, end))
+
+
+def _absolute_end(data: dict[str, Any]) -> datetime:
+    """Returns the end of a session with this data, however much it is used."""
+    began = data.get(_BEGAN, timezone.now().timestamp())
+    return datetime.fromtimestamp(began, UTC) + timedelta(seconds=settings.SESSION_COOKIE_AGE)

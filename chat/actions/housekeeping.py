@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.actions.throttle import forget_old
-from chat.models import LIVE, Conversation, Feedback, JournalEntry, Message, PeriodicTask
+from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask
 
 EVERY = timedelta(hours=1)
 BATCH = 200  # rows in one transaction
@@ -50,10 +50,14 @@ def _empty_deleted_conversation() -> int:
         conversation = Conversation.objects.filter(deleted_at__lt=undo_limit(), last_position__gt=0).first()
         if conversation is None:
             return 0
-        filled = Message.objects.filter(~Q(text="") | ~Q(parts=[]), conversation=conversation)
+        is_filled = (
+            ~Q(text="") | ~Q(parts=[]) | (Q(generation__isnull=False) & ~Q(generation__error_detail=""))
+        )
+        filled = Message.objects.filter(is_filled, conversation=conversation)
         ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
         Feedback.objects.filter(message__in=ids).delete()
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
+        Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt
         if len(ids) < BATCH:
             conversation.title, conversation.head, conversation.last_position = "", None, 0
             conversation.save(update_fields=["title", "head", "last_position"])

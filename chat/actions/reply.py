@@ -13,6 +13,7 @@ from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_replies
 from chat.generation.lease import end, waiting_after
+from chat.generation.run import MAX_REPLY_CHARS
 from chat.generation.runner import runner
 from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
@@ -95,6 +96,8 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
             raise ConflictError(_("This reply is still running. Stop it first."))
         if continues and generation.status not in CONTINUABLE:
             raise ConflictError(_("This reply is complete. Ask a new question to go on."))
+        if continues and len(message.text) >= MAX_REPLY_CHARS:
+            raise ConflictError(_("This reply has the greatest length that is kept. Ask a new question."))
         later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
         if not message.shown or later.exists():
             raise ConflictError(_("The conversation went on after this reply. Use the last one."))

@@ -60,6 +60,20 @@ def test_a_chat_deleted_long_ago_is_emptied_and_what_it_cost_is_kept(person: Use
 
 
 @pytest.mark.django_db
+def test_what_the_provider_said_of_a_deleted_chat_goes_with_it(person: User) -> None:
+    old, kept = deleted(person, LONG_AGO), a_reply(person)
+    failed = a_reply(person, status=Status.FAILED)
+    delete_conversation(person, failed.conversation_id)
+    Conversation.objects.filter(pk=failed.conversation_id).update(deleted_at=timezone.now() - LONG_AGO)
+    Message.objects.filter(pk=failed.message_id).update(text="", parts=[])
+    Generation.objects.update(error_detail="Your prompt 'Why?' was refused.")
+    clear()
+    details = dict(Generation.objects.values_list("pk", "error_detail"))
+    assert (details[old.pk], details[failed.pk]) == ("", "")
+    assert details[kept.pk]
+
+
+@pytest.mark.django_db
 def test_a_deletion_can_not_be_undone_when_its_time_is_over(person: User) -> None:
     """Also before it is cleared away: nothing half empty comes back."""
     old = deleted(person, LONG_AGO)

@@ -13,6 +13,7 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django.fixtures import Settings
 
 from chat.access import NotFoundError
+from chat.actions import reply as reply_module
 from chat.actions.conversation import delete_conversation, rename_conversation
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError, TooLongError
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
@@ -177,6 +178,16 @@ def test_continue_begins_with_what_had_come(person: User, model: ChatModel) -> N
     assert new.generation.continues == old
     with pytest.raises(ConflictError):
         continue_reply(person, old.pk)  # it is not the last one any more
+
+
+def test_a_reply_of_the_greatest_length_is_not_paid_for_once_more(
+    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply_module, "MAX_REPLY_CHARS", 7)
+    full = reply_to(send(person, model), Status.LENGTH, "Half of")
+    with pytest.raises(ConflictError, match="greatest length"):
+        continue_reply(person, full.pk)
+    assert full.conversation.messages.count() == 2
 
 
 def test_a_complete_reply_cannot_be_continued(person: User, model: ChatModel) -> None:

@@ -101,6 +101,27 @@ def test_without_the_setting_a_session_lasts_two_weeks(person: User) -> None:
     assert Session.objects.get().expire_date == before
 
 
+@pytest.mark.parametrize("minutes", [0, 30])
+def test_a_session_in_use_ends_two_weeks_after_its_beginning(
+    person: User, settings: Settings, minutes: int
+) -> None:
+    settings.STEADY_IDLE_MINUTES = minutes
+    client = logged_in(person)
+    session = client.session
+    session["_began"] -= settings.SESSION_COOKIE_AGE - 120
+    session.save()
+    soon = timezone.now() + timedelta(minutes=2)
+    assert Session.objects.get().expire_date <= soon
+    session["changed"] = 1
+    session.save()
+    sessions.extend(session.session_key)
+    client.get(reverse("settings"))
+    assert Session.objects.get().expire_date <= soon
+    session["_began"] -= 120
+    session.save()
+    assert not is_logged_in(client)
+
+
 @pytest.fixture
 def with_mail(settings: Settings) -> None:
     settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
