@@ -1,2 +1,2 @@
-"""The connection check for who installs Steady: what works, what does not, what to change. From the inside
-(database, Redis, clock, providers) and along the way that people's browsers take (proxies)."""
+"""The connection check for operators: what works, what does not, and what to change. Server checks cover the
+database, Redis, the clock and the providers; network checks cover the proxies between browsers and Steady."""

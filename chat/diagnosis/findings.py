@@ -1,16 +1,16 @@
-"""What a test found, and what mends it."""
+"""The result of a check, and the fix."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# What each common proxy needs, by the way that does not work. Names of directives are the proxies' own.
+# The settings of common proxies, by the kind of fault. The names of directives are the proxies' own.
 PROXY_FIXES: dict[str, dict[str, str]] = {
     "websocket": {
         "nginx": "In the location: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
         'proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;',
-        "Caddy": "reverse_proxy passes WebSockets by itself: look for another proxy before or behind it.",
-        "Traefik": "Passes WebSockets by itself: look for a middleware that removes the Upgrade header, and "
+        "Caddy": "reverse_proxy passes WebSockets by default: look for another proxy before or behind it.",
+        "Traefik": "Passes WebSockets by default: look for a middleware that removes the Upgrade header, and "
         "for another proxy before it.",
     },
     "buffering": {
@@ -36,8 +36,8 @@ PROXY_FIXES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried. `words` says how it stands, `fix` what to do, `proxies` the same for each
-    proxy, by its name; both are empty when it is well."""
+    """The result of one check. `words` is the result, `fix` what to do, `proxies` the same for each proxy by
+    its name; both are empty if the check passes."""
 
     name: str
     ok: bool

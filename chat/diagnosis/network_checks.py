@@ -1,4 +1,4 @@
-"""The way that people's browsers take, tried as a program: through whatever proxies stand before Steady."""
+"""Checks the connection that browsers use, through all proxies in front of Steady."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from django.core import signing
 from chat.diagnosis.findings import Finding, proxy_fault
 
 TOKEN_SECONDS = 300
-TICKS, TICK_SECONDS = 4, 0.5  # the stream of events: so many, so far apart
-SILENCE_SECONDS = 20.0  # longer than the heartbeat's 15 s: who survives this survives any pause in a reply
+TICKS, TICK_SECONDS = 4, 0.5  # the number of events, and the seconds between them
+SILENCE_SECONDS = 20.0  # longer than the 15 s between heartbeats, so longer than any silence in a reply
 _SALT = "chat.diagnosis.network_checks"
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def new_token() -> str:
-    """Opens the connection-check's two endpoints for some minutes; they tell nothing and change nothing."""
+    """Returns a token that opens the two endpoints of the connection check for some minutes. They reveal
+    nothing and change nothing."""
     return signing.dumps("connection-check", salt=_SALT)
 
 
@@ -30,7 +31,7 @@ def is_token(token: str) -> bool:
 
 
 async def walk(url: str, *, silence: float = SILENCE_SECONDS) -> list[Finding]:
-    """Tries the server at `url` as people reach it."""
+    """Checks the server at `url` as browsers reach it."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=silence + 30)) as http:
         reached = await _reached(http, url)
         if not reached.ok:
@@ -50,12 +51,12 @@ async def _reached(http: aiohttp.ClientSession, url: str) -> Finding:
 
 
 async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list[Finding]:
-    """A socket opens, echoes, and outlives a silence."""
+    """Checks that a socket opens, echoes, and stays open during silence."""
     address = f"{url.replace('http', 'ws', 1)}/ws/connection-check/?token={new_token()}"
     try:
         socket = await http.ws_connect(address, headers={"Origin": url}, autoping=False)
     except _LOST as error:
-        words = f"No WebSocket opens ({error}). Steady works over the fallback, less well."
+        words = f"A WebSocket cannot be opened ({error}). Steady uses the slower fallback."
         return [proxy_fault("WebSocket", words, "websocket")]
     async with socket:
         try:
@@ -63,7 +64,7 @@ async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list
             if await socket.receive_str(timeout=5) != "echo":
                 raise TimeoutError
         except (*_LOST, TypeError):
-            words = "A WebSocket opens, but nothing passes through it."
+            words = "A WebSocket opens, but no message passes through it."
             return [proxy_fault("WebSocket", words, "websocket")]
         opens = Finding("WebSocket", True, "Opens, and passes messages both ways.")
         begun = time.monotonic()
@@ -72,13 +73,13 @@ async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list
                 while (await socket.receive()).type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
                     pass
         except TimeoutError:
-            return [opens, Finding("Idle time", True, f"A silent connection lives for {silence:g} s.")]
-    words = f"A silent connection is cut after {time.monotonic() - begun:.0f} s."
+            return [opens, Finding("Idle time", True, f"A silent connection stays open for {silence:g} s.")]
+    words = f"A silent connection is closed after {time.monotonic() - begun:.0f} s."
     return [opens, proxy_fault("Idle time", words, "idle")]
 
 
 async def _events(http: aiohttp.ClientSession, url: str) -> Finding:
-    """Events come one by one, not all at the end."""
+    """Checks that events arrive one by one, not all at the end."""
     came: list[float] = []
     try:
         async with http.get(f"{url}/connection-check/events/?token={new_token()}") as answer:
@@ -86,9 +87,9 @@ async def _events(http: aiohttp.ClientSession, url: str) -> Finding:
                 if line.startswith(b"data:"):
                     came.append(time.monotonic())
     except _LOST as error:
-        words = f"A stream of events breaks off ({type(error).__name__})."
+        words = f"A stream of events ends early ({type(error).__name__})."
         return proxy_fault("Fallback (SSE)", words, "buffering")
     if len(came) < TICKS or came[-1] - came[0] < (TICKS - 1) * TICK_SECONDS / 2:
-        words = "Events are held back and come all at once: replies would not stream."
+        words = "Events are held back and arrive all at once: replies would not stream."
         return proxy_fault("Fallback (SSE)", words, "buffering")
-    return Finding("Fallback (SSE)", True, "Events come one by one.")
+    return Finding("Fallback (SSE)", True, "Events arrive one by one.")

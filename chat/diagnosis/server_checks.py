@@ -1,4 +1,4 @@
-"""What the process itself can try."""
+"""Checks from inside the server process."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ CLOCK_SECONDS = 5.0
 
 
 async def look_inside() -> list[Finding]:
-    """All findings, side by side; takes some seconds at most. Asks each provider for its list of models,
-    which costs nothing."""
+    """Runs all checks at the same time; takes some seconds at most. Asks each provider for its list of
+    models, which is free."""
     database, redis, providers = await asyncio.gather(run_unit(_database), _redis(), _providers())
     return [*database, redis, *providers]
 
 
 def _database() -> list[Finding]:
-    """That it answers and takes writes, how fast, and that its clock agrees with this machine's."""
+    """Checks that the database accepts writes, how fast, and that its clock agrees with this machine's."""
     name = "SQLite" if settings.SQLITE else "PostgreSQL"
     begun = time.monotonic()
     try:
         with transaction.atomic():
-            # A write that changes nothing, and is taken back.
+            # A write that changes nothing, and is rolled back.
             ModelProvider.objects.filter(pk="").update(name="")
             transaction.set_rollback(True)
         seconds = time.monotonic() - begun
         there = _clock()
     except DatabaseError as error:
         return [Finding("Database", False, f"{name} does not answer: {error}", _database_fix())]
-    words = f"{name} takes writes; one took {seconds * 1000:.0f} ms."
+    words = f"{name} accepts writes; one took {seconds * 1000:.0f} ms."
     slow = seconds > SLOW_DATABASE_SECONDS
     found = [Finding("Database", not slow, words, _database_fix() if slow else "")]
     apart = abs((datetime.now(UTC) - there).total_seconds())
     late = apart > CLOCK_SECONDS
-    clock_fix = "Let both machines keep time: timedatectl set-ntp true." if late else ""
+    clock_fix = "Synchronize the clocks of both machines: timedatectl set-ntp true." if late else ""
     return [*found, Finding("Clock", not late, f"The database's clock is {apart:.1f} s apart.", clock_fix)]
 
 
@@ -62,8 +62,8 @@ def _clock() -> datetime:
 
 def _database_fix() -> str:
     if settings.SQLITE:
-        return "Put the data directory (STEADY_DATA_DIR) on a local disk with room: never on a network share."
-    return "Check DATABASE_URL, the server's load, and the way to it; Steady wants it within 10 ms."
+        return "Put STEADY_DATA_DIR on a local disk with free space, not on a network share."
+    return "Check DATABASE_URL, the server's load, and the network to it; Steady needs answers within 10 ms."
 
 
 async def _redis() -> Finding:
@@ -74,7 +74,7 @@ async def _redis() -> Finding:
         return Finding(
             "Redis",
             False,
-            "REDIS_URL is not set. One process works; of several, each learns what the others do late.",
+            "REDIS_URL is not set. One process works; several exchange updates with a delay.",
             "Set REDIS_URL for all server processes.",
         )
     begun = time.monotonic()
@@ -83,8 +83,8 @@ async def _redis() -> Finding:
             channel = await layer.new_channel()
             await layer.send(channel, {"type": "self.test"})
             await layer.receive(channel)
-    except Exception as error:  # noqa: BLE001  (whatever redis-py raises is what is to be told)
-        fix = "Check REDIS_URL, and that Redis runs and can be reached from here."
+    except Exception as error:  # noqa: BLE001  (any exception of redis-py is a finding)
+        fix = "Check REDIS_URL, and that Redis runs and is reachable from here."
         return Finding("Redis", False, f"Redis does not answer ({type(error).__name__}).", fix)
     return Finding(
         "Redis", True, f"A message there and back took {(time.monotonic() - begun) * 1000:.0f} ms."
@@ -104,7 +104,7 @@ async def _providers() -> list[Finding]:
             f"{result.error} {result.detail}".strip()
             if result.error
             else f"Lists {result.listed} models. {result.remark}".strip(),
-            "Check its key and address in the settings, and the way out of this machine."
+            "Check its key and address in the settings, and the network of this machine."
             if result.error
             else "",
         )

@@ -1,8 +1,7 @@
-"""How text is cut into chunks for a reader who does not want each token.
+"""Splits text into larger pieces than tokens, for readers who prefer that.
 
-Pure text in, pieces out. The pieces joined are the text; where it is cut does not depend on how it was
-fed. A buffer has no clock: whoever feeds it calls `flush` when a piece has waited long enough, as
-`chat.live.pacing` does.
+The joined pieces are the text. The pieces do not depend on how the text was fed. A buffer has no clock: its
+caller calls `flush` when text was held back long enough, as `chat.live.pacing` does.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Protocol
 
 
 class Buffer(Protocol):
-    """`feed` returns the pieces that are complete, `flush` what is left, as a list of one or none."""
+    """`feed` returns the complete pieces; `flush` returns the rest as a list of one piece or none."""
 
     def feed(self, text: str) -> list[str]: ...
 
@@ -21,7 +20,7 @@ class Buffer(Protocol):
 
 
 class NoBuffer:
-    """Each piece as it comes."""
+    """Returns each piece at once."""
 
     def feed(self, text: str) -> list[str]:
         return [text] if text else []
@@ -31,7 +30,7 @@ class NoBuffer:
 
 
 class TimeBuffer:
-    """All that came between two calls of `flush`."""
+    """Holds all text until `flush`."""
 
     def __init__(self) -> None:
         self._held: list[str] = []
@@ -47,7 +46,7 @@ class TimeBuffer:
 
 
 class BoundaryBuffer:
-    """Pieces that end where `boundary` matches."""
+    """Returns pieces that end where `boundary` matches."""
 
     def __init__(self, boundary: re.Pattern[str]) -> None:
         self._boundary = boundary
@@ -61,7 +60,7 @@ class BoundaryBuffer:
             pieces.append(self._held[start : match.end()])
             start = match.end()
         self._held = self._held[start:]
-        # A boundary that has begun is searched again from its beginning, a long word is not.
+        # The start of a boundary is searched again with the next text, a long word is not.
         self._seen = len(self._held) - _LONGEST_BOUNDARY
         return pieces
 
@@ -77,7 +76,7 @@ def buffer_for(strategy: str) -> Buffer:
 
 _LONGEST_BOUNDARY = 64
 
-# Every boundary ends before a character that is known, so pieces do not depend on the feeding.
+# Every boundary ends before a known character, so the pieces do not depend on how text is fed.
 _WORD = re.compile(r"(?<=\s)(?=\S)|[\u3040-\u30ff\u3400-\u9fff](?=.)", re.DOTALL)
 _SENTENCE = re.compile(
     r"[.!?…]{1,10}+[\"'”’»)\]*_]{0,10}+\s{1,40}+(?=\S)|[。！？]{1,10}[」』）]{0,5}(?=[^。！？」』）])|(?<=\n)(?=[^\n])"

@@ -1,4 +1,4 @@
-"""The whole chain for one stream."""
+"""Builds the chain of stages for one stream."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chat.providers.base import ChatRequest, Provider
 
 
 def compose(provider: Provider, request: ChatRequest, policy: StreamPolicy) -> tuple[Events, Meter]:
-    """The events of one answer, and the meter that counts them. Nothing is sent before the first event
-    is asked for.
+    """Returns the events of one answer, and the meter that counts them. The request is sent when the first
+    event is read.
 
-    The events end with `Finished`, or without it if the provider's connection ended cleanly in the
+    The events end with `Finished`, or without it if the provider's connection ends cleanly in the
     middle. Raises `ProviderError`. Read them under `contextlib.aclosing`.
     """
     result = Meter(request)

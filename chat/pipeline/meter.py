@@ -1,4 +1,4 @@
-"""Counts what is delivered, and stops at limits on tokens and cost."""
+"""Counts the delivered output, and stops at limits on tokens and cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chat.providers.events import (
     Usage,
 )
 
-_LONGEST_COUNTED = 1_000_000  # characters of one piece: nothing else runs while they are counted
+_LONGEST_COUNTED = 1_000_000  # characters of one piece, because nothing else runs during the count
 
 
 class Meter:
@@ -38,15 +38,15 @@ class Meter:
 
     @property
     def output_tokens(self) -> int:
-        """Estimated, of what came so far."""
+        """The estimated tokens of the output so far."""
         return self._counter.tokens
 
     @property
     def usage(self) -> Usage:
-        """What the provider reported, completed by estimates where it did not.
+        """The usage that the provider reported, completed by estimates.
 
-        An answer that did not end was never reported in full: then the larger number is taken. One that
-        failed before its first word used what the provider says, and nothing if it says nothing.
+        For an answer that did not end, the report is incomplete: the larger of report and estimate counts. An
+        answer that failed before its first output has the reported usage, or none.
         """
         reported = self._reported or Usage()
         if self._failed and not self._has_output:
@@ -67,7 +67,7 @@ class Meter:
         return request_tokens(self._request)
 
     def count(self, event: ProviderEvent) -> bool:
-        """Takes note of `event`; True if it grew the answer."""
+        """Counts `event`. Returns True if it extends the answer."""
         match event:
             case TextDelta(text):
                 self._grow(text)
@@ -90,7 +90,7 @@ class Meter:
         return True
 
     def fail(self) -> None:
-        """Takes note that the answer failed."""
+        """Records that the answer failed."""
         self._failed = True
 
     def _grow(self, text: str) -> None:
@@ -103,11 +103,11 @@ class Meter:
 
 
 async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
-    """`events`, counted into `result`.
+    """Yields `events` and counts them in `result`.
 
-    A provider that reported no usage gets an estimated `Usage` before `Finished`. The answer ends with
-    `Finished(LENGTH, "limit")` when our own count passes `max_output_tokens`, and with
-    `Finished(LENGTH, "cost")` when `over_budget` says so: the connection is closed at once.
+    If the provider reports no usage, an estimated `Usage` precedes `Finished`. The answer ends with
+    `Finished(LENGTH, "limit")` if our own count passes `max_output_tokens`, and with
+    `Finished(LENGTH, "cost")` if `over_budget` returns true. The connection is then closed at once.
     """
     try:
         async with aclosing(events):
@@ -127,7 +127,7 @@ async def meter(events: Events, policy: StreamPolicy, result: Meter) -> Events:
 
 
 def _limit(policy: StreamPolicy, result: Meter) -> str:
-    """The limit that was passed, if any."""
+    """Returns the limit that was passed, if any."""
     if policy.max_output_tokens is not None and result.output_tokens >= policy.max_output_tokens:
         return "limit"
     if policy.over_budget is not None and policy.over_budget(result.usage):

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from chat.providers.events import ProviderEvent, Usage
 
-STOPPED_BY_US = frozenset({"limit", "cost", "validator"})  # the raw reasons of ends that we made
+STOPPED_BY_US = frozenset({"limit", "cost", "validator"})  # the raw reasons of ends that the pipeline made
 
 type Events = AsyncGenerator[ProviderEvent]
 
-# A stage that changes text. Correct across chunk borders; closes what it reads.
+# A stage that changes text. It must be correct across chunk borders, and close the events it reads.
 type Transformer = Callable[[Events], Events]
 
-# Called with each next piece of visible text; says why the answer must stop, or None. Made anew for each
-# stream by its factory, so it may remember what it has seen.
+# Called with each piece of visible text. Returns the reason why the answer must stop, or None. A factory
+# creates one for each attempt, so it may keep state.
 type Validator = Callable[[str], str | None]
 
 
@@ -25,15 +25,15 @@ class StreamPolicy:
 
     first_token_seconds: float | None = 300.0  # until text, reasoning or a tool call; models may think
     silence_seconds: float | None = 120.0  # between two events after that
-    total_seconds: float | None = 3_600.0  # from the beginning to the end, with all attempts
+    total_seconds: float | None = 3_600.0  # for the whole answer, with all attempts
 
     max_attempts: int = 3
     base_delay: float = 0.5  # the back-off is random up to base_delay * 2**(attempt - 1)
-    max_delay: float = 20.0  # and up to this
-    max_retry_after: float = 60.0  # a provider that asks for a longer wait is not waited for
+    max_delay: float = 20.0  # and at most this
+    max_retry_after: float = 60.0  # a longer wait that a provider asks for ends the attempts
 
-    max_output_tokens: int | None = None  # cut off by our own count, whatever the provider does
-    over_budget: Callable[[Usage], bool] | None = None  # asked as the answer grows, with usage so far
+    max_output_tokens: int | None = None  # by our own count
+    over_budget: Callable[[Usage], bool] | None = None  # called with the usage so far as the answer grows
 
     transformers: Sequence[Transformer] = ()
     validators: Sequence[Callable[[], Validator]] = ()

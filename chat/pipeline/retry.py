@@ -1,4 +1,4 @@
-"""Another attempt when one fails before its first visible output."""
+"""Repeats an attempt that failed before its first visible output."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta)
 
 
 async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:
-    """The events of `connect()`, called again as long as nothing was visible and the provider did not take
-    the request (`ProviderError.retryable`): a call that it may have taken may be paid, and is not repeated.
+    """Yields the events of `connect()`. Calls it again while no output was visible and the provider did not
+    accept the request (`ProviderError.retryable`). Any other request may be billed, so it is never repeated.
 
-    Each further attempt is told: a `Reset` if the failed one had said anything, then a `Notice` with the
-    wait. The wait is random up to an exponential bound ("full jitter"), and at least as long as the
-    provider asked. A stream that ends having said nothing is a failed connection, and not tried again.
-    Raises the last attempt's error.
+    Before each further attempt there is a `Reset` if the failed one yielded other events than notices, then
+    a `Notice` with the wait. The wait is random up to an exponential bound ("full jitter"), and at least as
+    long as the provider asked for. A stream that ends without output is a failed connection, and is not
+    repeated. Raises the error of the last attempt.
     """
     attempt = 1
     while True:
@@ -35,7 +35,7 @@ async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:
                     yield event
             if visible or ended:
                 return
-            raise ConnectionFailedError(detail="The stream ended before it said anything.")
+            raise ConnectionFailedError(detail="The stream ended without any output.")
         except ProviderError as error:
             if visible or not error.retryable or attempt >= policy.max_attempts:
                 raise

@@ -1,11 +1,11 @@
-"""A cheap estimate of tokens, for what fits a model, for live counts and for providers that report no usage.
+"""Estimates tokens cheaply: for context windows, live counts and providers that report no usage.
 
-Each character has a weight in thousandths of a token, by its script, so counting piece by piece gives exactly
-what counting at once gives. The weights are fitted to the geometric mean of three tokenizers (cl100k, o200k
+Each character has a weight in thousandths of a token, by its script, so counting in pieces gives the same
+result as counting at once. The weights are fitted to the geometric mean of three tokenizers (cl100k, o200k
 and Llama 3) on a page of each script: `tests/pipeline/data/token_counts.json`. For one of them the estimate
 of English or code is off by a tenth, of Chinese by a third, and of Hindi or Thai by a factor of two: these
-tokenizers differ by that much among themselves. Where it matters, the caller corrects it by what the
-provider counted before (`generation.window`).
+tokenizers differ by that much among themselves. Where it matters, the caller corrects it by earlier counts
+of the provider (`generation.window`).
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from bisect import bisect
 
 from chat.providers.base import ChatRequest, Turn
 
-FILE_TOKENS = 1_000  # a picture of middling size
-TURN_TOKENS = 4  # the wrapping of each message
+FILE_TOKENS = 1_000  # an image of medium size
+TURN_TOKENS = 4  # the overhead of each message
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens `text` is. At least one if there is any text."""
+    """Returns about how many tokens `text` has; at least one if it is not empty."""
     return -(-_thousandths(text) // 1000)
 
 
 def turn_tokens(turn: Turn) -> int:
-    """About how many tokens this turn is, with its wrapping."""
+    """Returns about how many tokens this turn has, with its overhead."""
     texts = [turn.text, *(result.text for result in turn.tool_results)]
     texts += [call.arguments for call in turn.tool_calls]
     return sum(map(estimate_tokens, texts)) + len(turn.files) * FILE_TOKENS + TURN_TOKENS
 
 
 def request_tokens(request: ChatRequest) -> int:
-    """About how many tokens of input the request is."""
+    """Returns about how many input tokens the request has."""
     return estimate_tokens(request.system) + sum(map(turn_tokens, request.turns))
 
 
 class TokenCounter:
-    """`estimate_tokens` of all that was fed so far."""
+    """`estimate_tokens` of all text fed so far."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -109,12 +109,12 @@ _ALIKE = {
 }
 
 
-_SHORT = 64  # characters; a streamed piece is looked up three times as fast as it is counted
+_SHORT = 64  # characters; below it, the lookup is three times as fast
 
 
 def _thousandths(text: str) -> int:
     if len(text) < _SHORT or not text.isascii():
         return sum(map(_WEIGHTS.__getitem__, text))
-    # Several times as fast, and most long text is this.
+    # Several times as fast, and most long text is ASCII.
     coded = text.encode()
     return sum(weight * (len(coded) - len(coded.translate(None, alike))) for weight, alike in _ALIKE.items())

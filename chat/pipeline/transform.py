@@ -1,4 +1,4 @@
-"""Changes to text while it streams, correct wherever the chunks are cut."""
+"""Changes text while it streams, independent of the chunk borders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chat.providers.events import Notice, ProviderEvent, ReasoningDelta, Reset, 
 
 
 def transform(events: Events, policy: StreamPolicy) -> Events:
-    """`events` through each of the policy's transformers, the first one first."""
+    """Returns `events` after each of the policy's transformers, in their order."""
     for transformer in policy.transformers:
         events = transformer(events)
     return events
@@ -28,10 +28,10 @@ class TextFilter(Protocol):
 
 
 def text_transformer(make_filter: Callable[[], TextFilter]) -> Transformer:
-    """A transformer that sends the answer and the reasoning through filters of their own.
+    """Returns a transformer with one filter for the answer and one for the reasoning.
 
-    What a filter holds back comes out when the other kind of event follows, at the end, and before an
-    error. It is lost when the stream is stopped by its reader.
+    Text that a filter holds back is released before an event of another kind, at the end, and before an
+    error. It is lost if the reader stops the stream.
     """
 
     async def transformed(events: Events) -> Events:
@@ -55,8 +55,8 @@ class RegexRedaction:
     """Replaces what matches `pattern`, as `pattern.sub(replacement, whole_text)` would.
 
     A match is decided when `longest` characters after its start are known, so that many are held back. A
-    pattern that needs more than `longest` characters to match is not found where a chunk ends inside it;
-    one that may match more (`sk-\\w+`) is waited for until it ends, up to four times as long.
+    pattern that needs more than `longest` characters is not found if a chunk ends inside the match. A
+    match that may become longer (`sk-\\w+`) is held back until it ends, up to four times `longest`.
     """
 
     def __init__(self, pattern: str | re.Pattern[str], replacement: str = "█", *, longest: int = 64) -> None:
@@ -64,7 +64,7 @@ class RegexRedaction:
         self._replacement = replacement
         self._longest = longest
         self._buffer = ""
-        self._start = 0  # what is before it was decided; it stays for look-behind and word borders
+        self._start = 0  # text before it is decided, and stays for look-behind and word borders
 
     def feed(self, text: str) -> str:
         self._buffer += text
@@ -76,7 +76,7 @@ class RegexRedaction:
         return out
 
     def _decide(self, limit: int, *, final: bool) -> str:
-        """Decides about all matches that start before `limit`."""
+        """Decides all matches that start before `limit`."""
         if limit <= self._start:
             return ""
         out = []
@@ -85,7 +85,7 @@ class RegexRedaction:
             if start >= limit or start == end:
                 continue
             if not final and end == len(self._buffer) and end - start < 4 * self._longest:
-                limit = start  # it may still grow
+                limit = start  # it may become longer
                 break
             out.append(self._buffer[self._start : start])
             out.append(self._replacement)
@@ -109,7 +109,7 @@ class _Lane:
 
     def feed(self, event: ProviderEvent) -> list[ProviderEvent]:
         if isinstance(event, Notice):
-            return [event]  # may overtake text: it is about now
+            return [event]  # may overtake text, because it describes the present
         if isinstance(event, Reset):
             self._filter = self._make_filter()
             return [event]

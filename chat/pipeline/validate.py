@@ -1,4 +1,4 @@
-"""Stops an answer that must not go on."""
+"""Stops an answer that a validator rejects."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from chat.providers.events import Finished, Notice, Outcome, Reset, TextDelta
 
 
 async def validate(events: Events, policy: StreamPolicy) -> Events:
-    """`events` up to the piece of text that a validator rejects.
+    """Yields `events` up to the piece of text that a validator rejects.
 
-    That piece is withheld, what was shown stays. A `rejected` notice says why, and the answer ends as
-    refused: an end like any other, not an error, so the text before it is stored and can be built upon.
+    That piece is withheld; earlier text stays. A `rejected` notice has the reason, and the answer ends as
+    refused. This is not an error, so the text is stored and the conversation can continue.
     The provider's connection is closed at once.
     """
     validators = [make() for make in policy.validators]

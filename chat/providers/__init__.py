@@ -1,4 +1,4 @@
-"""The outside world: model providers behind one protocol.
+"""Model providers behind one protocol.
 
-A leaf: it knows the providers' SDKs and wire formats, and nothing of Django, the database or HTML.
+A leaf package: it uses the providers' SDKs and wire formats, but no Django, database or HTML.
 """

@@ -1,4 +1,4 @@
-"""A provider's address as people write it: some put a name and a password before the host."""
+"""Reads a provider's address, which may hold a name and a password before the host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chat.providers.errors import ConfigurationError
 
 
 def reach(endpoint: Endpoint, default: str) -> tuple[str, dict[str, str]]:
-    """The address without the name and the password in it, and the header that carries them. Raises
-    `ConfigurationError` for what is no address."""
+    """Returns the address without name and password, and the header that carries them. Raises
+    `ConfigurationError` for an invalid address."""
     try:
         parts = urlsplit(endpoint.base_url or default)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Anthropic through its official SDK: the Messages API.
 
-The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
-its typed stream costs several times as much (`benchmarks/providers.py`).
+The SDK makes the request, authenticates and reports errors. The bytes of the response are decoded here,
+because the SDK's typed stream costs several times as much CPU (`benchmarks/providers.py`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class AnthropicProvider:
         await self._client.close()
 
     async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
-        """The response to be read and closed by the caller. Raises `ProviderError`."""
+        """Returns the response, which the caller reads and closes. Raises `ProviderError`."""
         call = self._client.post if method == "post" else self._client.get
         options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True}
         options |= {"stream_cls": anthropic.AsyncStream[Any]} | ({"body": body} if body is not None else {})
@@ -83,20 +83,21 @@ class AnthropicProvider:
 
 
 def _client(endpoint: Endpoint) -> anthropic.AsyncAnthropic:
-    """An SDK client that takes everything from the endpoint and nothing from the environment."""
+    """Returns an SDK client configured by the endpoint alone, never by the environment."""
     address, headers = reach(endpoint, DEFAULT_BASE_URL)
     client = anthropic.AsyncAnthropic(
-        # Not None, or the SDK reads its own variables and files.
+        # With None, the SDK reads its own variables and files.
         api_key=endpoint.api_key,
         webhook_key="",
         base_url=address,
         open_telemetry=False,
         max_retries=0,  # the pipeline retries
-        # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
+        # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
+        # lookup.
         timeout=anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
         http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
-    # ANTHROPIC_CUSTOM_HEADERS has no switch of its own. Gateways may know the key's older header only.
+    # ANTHROPIC_CUSTOM_HEADERS has no other switch. Some gateways accept only the key's older header.
     client._custom_headers = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
     return client
 
@@ -118,7 +119,7 @@ def _model_info(entry: Entry) -> ModelInfo:
 
 
 def _think_with_a_budget(body: Body) -> Body:
-    """Models before adaptive thinking take a number of tokens instead of an effort."""
+    """Older models, without adaptive thinking, take a number of tokens instead of an effort."""
     if body.get("thinking", {}).get("type") != "adaptive":
         return body
     effort = body.get("output_config", {}).get("effort", "medium")

@@ -1,4 +1,4 @@
-"""The Messages wire format of Anthropic: what is sent, and what comes back. Knows no SDK.
+"""The Messages wire format of Anthropic: request bodies and response events.
 
 https://platform.claude.com/docs/en/api/messages-streaming
 """
@@ -32,7 +32,7 @@ KIND = "anthropic"
 
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
-    """The JSON body. A temperature is not sent: current models refuse it."""
+    """Returns the JSON body, without a temperature: current models refuse it."""
     turns = request.turns[:-1] if _goes_on(request) else request.turns
     messages = [message for turn in turns if (message := _message(turn, request.model))]
     body: dict[str, Any] = {
@@ -57,8 +57,8 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
 
 
 def _goes_on(request: ChatRequest) -> bool:
-    """Whether the model goes on with the beginning of an answer by itself. Those since 4.6 do not; none does
-    while it thinks, or where the beginning ends with a space.
+    """Returns whether the model can continue the beginning of an answer without a prompt. Models since 4.6
+    cannot; no model can while it thinks, or if the beginning ends with a space.
     https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-6"""
     return (
         request.continues
@@ -75,8 +75,8 @@ class MessagesDecoder(Decoder):
         super().__init__(secret)
         self._model = model
         self._usage: dict[str, Any] = {}
-        self._calls: dict[int, int] = {}  # block index -> ours
-        self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block as it grows
+        self._calls: dict[int, int] = {}  # block index -> call index
+        self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block so far
         self._has_text = False
         self._stop_reason = ""
 
@@ -100,7 +100,7 @@ class MessagesDecoder(Decoder):
                 self.done = True
             case "error":
                 raise failures.from_stream(payload, secret=self.secret)
-        return ()  # ping, and what is not known yet
+        return ()  # ping and unknown events
 
     def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
         match block.get("type"):
@@ -141,7 +141,7 @@ class MessagesDecoder(Decoder):
         return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
 
     def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
-        """Each report replaces the numbers that it names."""
+        """Each report replaces the numbers it contains."""
         if not usage:
             return ()
         self._usage |= {name: value for name, value in usage.items() if value is not None}
@@ -158,7 +158,7 @@ class MessagesDecoder(Decoder):
 
 
 def _message(turn: Turn, model: str) -> dict[str, Any] | None:
-    """None for a turn that says nothing: the API refuses empty content."""
+    """Returns None for an empty turn: the API refuses empty content."""
     content = _user_content(turn) if turn.role == "user" else _assistant_content(turn, model)
     return {"role": turn.role, "content": content} if content else None
 
@@ -200,11 +200,13 @@ def _arguments(call: ToolCall) -> Any:
     try:
         return orjson.loads(call.arguments or "{}")
     except orjson.JSONDecodeError:
-        raise InvalidRequestError(detail=f"The arguments of tool call {call.id!r} are no JSON.") from None
+        raise InvalidRequestError(
+            detail=f"The arguments of tool call {call.id!r} are not valid JSON."
+        ) from None
 
 
 def _default_limit(model: str) -> int:
-    """Anthropic demands a limit. This one each model of the family takes, and few answers need."""
+    """Anthropic requires a limit. Each model of the family accepts this one, and few answers reach it."""
     if re.match(r"claude-3-(haiku|opus|sonnet)", model):
         return 4_096
     return 8_192 if model.startswith("claude-3-5") else 32_000

@@ -1,4 +1,4 @@
-"""Files on their way to a model: as a data URL, or as text where a text will do."""
+"""Encodes files for a request: as base64, as a data URL, or as text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_text(file: File) -> bool:
 
 
 def text_of(turn: Turn) -> str:
-    """The turn's text, with its text files before it: every provider reads those."""
+    """Returns the turn's text after its text files, which every provider can read."""
     documents = (
         f'<document name="{file.name}">\n{file.data.decode("utf-8", "replace")}\n</document>'
         for file in turn.files
@@ -38,8 +38,8 @@ def text_of(turn: Turn) -> str:
 
 
 def unreadable(file: File) -> InvalidRequestError:
-    """The error for a file that the provider has no way to take."""
+    """Returns the error for a type of file that cannot be sent to the provider."""
     return InvalidRequestError(
         _("This model cannot read this kind of file. Remove it, or choose another model."),
-        detail=f"No way to send {file.media_type!r}.",
+        detail=f"Files of type {file.media_type!r} cannot be sent.",
     )

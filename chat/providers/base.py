@@ -16,14 +16,14 @@ CONTINUE_PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a provider is reached and with what key. Never stored, never logged: `repr` hides the key."""
+    """A provider's address and key. Never stored and never logged: `repr` hides the key."""
 
-    slug: str  # "openai", "ollama", ...: names the endpoint in the catalog
+    slug: str  # "openai", "ollama", ...: the endpoint's name in the catalog
     kind: str  # an adapter's name in `registry`
     name: str  # for people
-    base_url: str | None = None  # None: the SDK's own default
+    base_url: str | None = None  # None: the adapter's default
     api_key: str = field(default="", repr=False)
-    connect_seconds: float = 10.0  # for a connection: its name looked up, TCP and TLS; not for an answer
+    connect_seconds: float = 10.0  # the limit for name lookup, TCP and TLS; not for a response
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answered, as text."""
+    """The result of a tool call, as text."""
 
     call_id: str
     text: str
@@ -55,7 +55,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the conversation as a model is told it."""
+    """One message of the conversation, as it is sent to a model."""
 
     role: Literal["user", "assistant"]
     text: str = ""
@@ -76,11 +76,11 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """All a provider is sent. `model` is the provider's own id; `max_output_tokens` of None leaves
-    the limit to the provider (or the adapter, where the provider demands one).
+    """A request to a provider. `model` is the provider's own id. If `max_output_tokens` is None, the provider
+    sets the limit (or the adapter, if the provider requires one).
 
-    With `continues` the last two turns are the beginning of an answer, and `CONTINUE_PROMPT`. An adapter
-    whose provider goes on with such a beginning by itself leaves that prompt out."""
+    With `continues`, the last two turns are the beginning of an answer and `CONTINUE_PROMPT`. An adapter
+    leaves that prompt out if its provider can continue the beginning without it."""
 
     model: str
     turns: Sequence[Turn]
@@ -94,8 +94,8 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One entry of a provider's model list. Prices are US dollars per million tokens. `remark` says in
-    English what of the entry cannot be used; one that cannot be used at all has no name."""
+    """One entry of a provider's model list. Prices are in US dollars per million tokens. `remark` says in
+    English which part of the entry is unusable; an entry without a name is unusable as a whole."""
 
     name: str
     display_name: str = ""
@@ -110,23 +110,23 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """An adapter for one endpoint. Constructed with an `Endpoint`; one instance per endpoint and process,
-    used from one event loop; safe for concurrent streams."""
+    """An adapter for one endpoint, constructed with an `Endpoint`. There is one instance for each endpoint
+    and event loop. Streams may run concurrently."""
 
     endpoint: Endpoint
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         """Yields the answer's events, `Finished` last.
 
-        Raises `ProviderError` before or in the middle of the stream, never an SDK's own exception. Ends
-        without `Finished` when the connection ended cleanly in mid-answer. Does not retry by itself, and
-        limits the time for connecting only: headers may come with the first token.
-        Cancelling the consumer or closing the iterator closes the upstream connection.
+        Raises `ProviderError` before or during the stream, never an SDK's own exception. Ends without
+        `Finished` if the connection ends cleanly in the middle of the answer. Never retries, and limits only
+        the time to connect: headers may arrive with the first token. Cancelling the consumer or closing the
+        iterator closes the upstream connection.
         """
         ...
 
     async def list_models(self) -> list[ModelInfo]:
-        """The models that can chat, and what could not be read. Raises `ProviderError`."""
+        """Returns the models that can chat, and unreadable entries as remarks. Raises `ProviderError`."""
         ...
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
-"""A model that needs no key and no network: for a first look, for tests and for trying what goes wrong.
+"""A model without a key and network, for a first look, for tests and for simulated failures.
 
 Models: `demo` answers at a readable pace, `demo-fast` answers ten times as long and seven times as fast.
-A prompt that contains one of these provokes a behaviour:
+A prompt can contain commands:
 
     /demo echo TEXT    answers with TEXT and nothing else (the rest of the prompt, verbatim)
     /demo long         about 1,500 words
@@ -14,11 +14,11 @@ A prompt that contains one of these provokes a behaviour:
     /demo cut          the stream ends in the middle without an end marker
     /demo break        the connection fails in the middle
     /demo flaky        every other attempt fails before the first token
-    /demo hang         never says a word
-    /demo stall        falls silent in the middle
+    /demo hang         never sends anything
+    /demo stall        stops sending in the middle
     /demo fail [CODE]  fails before the first token; CODE is a code of `errors`, else `unavailable`
 
-Several may stand in one prompt, such as `/demo instant /demo cut`.
+A prompt can contain several commands, such as `/demo instant /demo cut`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ MODELS = [
 
 
 class DemoProvider:
-    """The demo adapter. See the module for what a prompt can ask for."""
+    """The demo adapter. The module's docstring lists the commands."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -109,7 +109,7 @@ class DemoProvider:
         return list(MODELS)
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: there is no connection."""
 
     async def _fail_early(self, commands: set[str], prompt: str) -> None:
         if "hang" in commands:
@@ -127,7 +127,7 @@ def _commands(prompt: str) -> set[str]:
 
 
 def _rest(request: ChatRequest) -> str:
-    """What is left of the answer before, where the last turn asks to continue it; else nothing."""
+    """Returns the rest of the previous answer if the last turn asks to continue it; else nothing."""
     if len(request.turns) < 3 or not _CONTINUE.search(request.turns[-1].text):
         return ""
     asked, said = request.turns[-3].text, request.turns[-2].text
@@ -136,7 +136,7 @@ def _rest(request: ChatRequest) -> str:
 
 
 class _Pace:
-    """Spreads tokens over time by a schedule, so that what the consumer takes is not added to it."""
+    """Spreads tokens over time by a schedule, so that the time the consumer takes is not added."""
 
     def __init__(self, tokens_per_second: float | None) -> None:
         self._interval = 1 / tokens_per_second if tokens_per_second else 0.0
@@ -170,7 +170,7 @@ def _answer(model: str, commands: set[str], prompt: str) -> str:
     if "refuse" in commands:
         return "I cannot help with that."
     quoted = " ".join(_COMMAND.sub("", prompt).split())[:200] or "nothing at all"
-    # Escaped, so that a half-open marker in the prompt cannot swallow the rest of the answer.
+    # Escaped, so that an unclosed Markdown marker in the prompt does not change the rest of the answer.
     answer = _ANSWER.replace("PROMPT", re.sub(r"([\\`*_{}\[\]<>()#+!|$~-])", r"\\\1", quoted))
     if "long" in commands or model == "demo-fast":
         parts = (_PART.replace("NUMBER", str(number)) for number in range(1, 10))
@@ -179,7 +179,7 @@ def _answer(model: str, commands: set[str], prompt: str) -> str:
 
 
 def _tokens(text: str) -> list[str]:
-    """Pieces of the size that a model's tokens have. Joined they are the text."""
+    """Splits text into pieces the size of a model's tokens."""
     return re.findall(r"\s*(?:\w{1,7}|[^\w\s])|\s+", text)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a provider, and what to tell a person about it.
+"""The errors of providers, with their messages for people.
 
     ProviderError
     ├── ConfigurationError      configuration     no key, unknown kind, unusable address
@@ -10,15 +10,15 @@
     │   └── ContextLengthError  context_length    the conversation is longer than the model takes
     ├── RateLimitError          rate_limited      too many requests          retryable
     ├── OverloadedError         overloaded        the provider is busy       retryable
-    ├── UnavailableError        unavailable       its server failed
-    ├── ConnectionFailedError   connection        no connection, or cut      retryable if it never stood
-    ├── TimeoutExceededError    timeout           a time limit passed        retryable if it never stood
-    └── MalformedStreamError    malformed         an answer we cannot read
+    ├── UnavailableError        unavailable       the provider's server failed
+    ├── ConnectionFailedError   connection        no connection, or lost     retryable if never connected
+    ├── TimeoutExceededError    timeout           a time limit passed        retryable if never connected
+    └── MalformedStreamError    malformed         an unreadable response
 
-`retryable` says that the provider did not take the request: it said so, or the request was never sent. Only
-then may the pipeline send it again by itself; any other call may be paid although nothing came of it.
-`str(error)` is a sentence for people: what happened and what to do, with no key, address or provider
-internals. `detail` is for administrators and the log: the provider's own sentence, without keys.
+`retryable` means that the provider did not accept the request: it said so, or the request was never sent.
+Only then may the pipeline repeat the request; any other request may be billed even if it failed.
+`str(error)` is a message for people: what happened and what to do, without keys, addresses or provider
+internals. `detail` is for administrators and the log: the provider's own message, without keys.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from chat.translatable import translatable as _
 
 
 class ProviderError(Exception):
-    """The base. `retry_after` is in seconds, None when the provider named no time."""
+    """The base class. `retry_after` is in seconds, None if the provider named no time."""
 
     code = "provider_error"
     retryable = False
@@ -104,11 +104,11 @@ class UnavailableError(ProviderError):
 
 class ConnectionFailedError(ProviderError):
     code = "connection"
-    words = _("The connection to the provider failed. Retry; if it stays, ask an administrator.")
+    words = _("The connection to the provider failed. Retry. If it fails again, ask an administrator.")
 
 
 class TimeoutExceededError(ProviderError):
-    """`phase` is `connect`, `first_token`, `silence` or `total`; empty when the provider gave up."""
+    """`phase` is `connect`, `first_token`, `silence` or `total`; empty if the provider timed out."""
 
     code = "timeout"
     words = _("The provider did not answer in time. Retry, or choose another model.")

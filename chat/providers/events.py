@@ -1,8 +1,8 @@
-"""What a provider says while it answers, in one neutral vocabulary.
+"""The events of a response, the same for all providers.
 
 Frozen values without behaviour. A stream is any number of deltas, `Usage`, `Notice` and `Opaque`
-events, and ends with exactly one `Finished`. A stream that ends without `Finished` was cut: all
-three SDKs end silently on a clean end of file (measured), so the end marker is the only proof.
+events, and ends with exactly one `Finished`. A stream that ends without `Finished` is incomplete:
+a connection can end cleanly in the middle of an answer (measured), so only the end marker proves the end.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """How the provider ended its answer, in our words."""
+    """How the provider ended its answer."""
 
-    COMPLETE = "complete"  # it said all it wanted to say
+    COMPLETE = "complete"  # the model finished its answer
     LENGTH = "length"  # cut at the output limit or the context window
-    REFUSED = "refused"  # the model declined, or a content filter stepped in
-    TOOL_CALLS = "tool_calls"  # it waits for the results of its tool calls
-    PAUSED = "paused"  # the provider paused a long turn; sending it back goes on
+    REFUSED = "refused"  # the model declined, or a content filter stopped it
+    TOOL_CALLS = "tool_calls"  # the model waits for the results of its tool calls
+    PAUSED = "paused"  # the provider paused a long turn; the next request continues it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of the tool call number `index`: `id` and `name` come with its first piece, `arguments`
-    is the next fragment of a JSON text that is whole only at the end."""
+    """A piece of the tool call number `index`: the first piece has `id` and `name`, `arguments`
+    is the next fragment of a JSON text, complete only at the end."""
 
     index: int
     arguments: str = ""
@@ -50,7 +50,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Provider metadata to be kept byte-exact and sent back only to the same provider and model:
+    """Provider metadata, kept byte for byte and sent back only to the same provider and model:
     signatures, encrypted reasoning, item ids. `data` is JSON (bytes as base64 text)."""
 
     kind: str
@@ -71,9 +71,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a viewer may want to know while nothing else happens. `kind` is one of
+    """The state of the stream between other events. `kind` is one of
 
-    - `waiting`: the provider took the request;
+    - `waiting`: the provider accepted the request;
     - `retrying`: attempt number `attempt` follows in `delay` seconds;
     - `rejected`: a validator stops the answer, `message` says why.
     """
@@ -86,14 +86,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """What came before is void: a new attempt starts from nothing."""
+    """The events so far are void: a new attempt starts from the beginning."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The provider's own end marker. `raw_reason` is its word for it, for the record."""
+    """The provider's own end marker. `raw_reason` is the reason in the provider's words."""
 
     outcome: Outcome
     raw_reason: str = ""

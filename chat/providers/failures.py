@@ -1,6 +1,6 @@
-"""Turns what providers, SDKs and transports report into the exception tree of `errors`.
+"""Converts the errors of providers, SDKs and transports to the exceptions of `errors`.
 
-One table serves all providers: their codes do not contradict each other, and compatible servers mix them.
+One table covers all providers: their codes do not conflict, and compatible servers mix them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _SECRET_LENGTH = 8
 def from_status(
     status: int, body: object, *, secret: str, headers: Mapping[str, str] | None = None
 ) -> ProviderError:
-    """The error for an HTTP answer of `status`. `body` is its JSON or text."""
+    """Returns the error for an HTTP response with `status`. `body` is its JSON or text."""
     return _error(status, body, f"HTTP {status}", secret, retry_after(headers or {}))
 
 
 def from_stream(body: object, *, secret: str) -> ProviderError:
-    """The error for an error object in the middle of a stream. Its status, if any, is inside it."""
+    """Returns the error for an error object in the middle of a stream. The object may contain a status."""
     numbers = [int(mark) for mark in _marks(body) if re.fullmatch(r"[45]\d\d", mark)]
     return _error(numbers[0] if numbers else 500, body, "In its answer", secret, None)
 
 
 def from_transport(error: BaseException, *, secret: str) -> ProviderError:
-    """The error for a connection that failed or broke, from an SDK's or a transport's exception. A ValueError
-    is an address or a key of which no request can be made."""
-    # aiohttp's own word, if there is one: OpenAI's transport calls a refused connection a ConnectTimeout, and
-    # its SDK says "Request timed out" of that.
+    """Returns the error for an exception of an SDK or a transport: a connection failed or was lost. A
+    ValueError means that the address or the key cannot be part of a request."""
+    # Prefer aiohttp's own exception: OpenAI's transport turns a refused connection into a ConnectTimeout,
+    # which the SDK reports as "Request timed out".
     causes = list(_causes(error))
     link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
     detail = redact(f"{type(link).__name__}: {link}", secret)
@@ -48,7 +48,7 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
             return errors.TimeoutExceededError(detail=detail, phase="connect", retryable=True)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return errors.ConnectionFailedError(detail=detail, retryable=True)
-        # After it, as a certificate that is not trusted is a ValueError too.
+        # After the connector errors, because an untrusted certificate is a ValueError too.
         case aiohttp.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL() | ValueError():
             return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
         case aiohttp.ServerTimeoutError() | httpx2.TimeoutException() | TimeoutError():
@@ -57,22 +57,23 @@ def from_transport(error: BaseException, *, secret: str) -> ProviderError:
 
 
 def web_page() -> ProviderError:
-    """The error for a page for people with status 200, where an API's answer should be."""
-    detail = "HTTP 200: a web page, not an answer of the API. Is a path such as /v1 missing in the address?"
+    """Returns the error for an HTML page with status 200 instead of an API response."""
+    detail = "HTTP 200: a web page, not an API response. Is a path such as /v1 missing in the address?"
     return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
 
 
 def redact(text: str, secret: str) -> str:
-    """`text` for administrators and the log: without the key, anything that looks like a secret, and cut to a
-    sane length. A short key is a placeholder for a server that wants none, and its letters are in every
-    other word."""
+    """Returns `text` for administrators and the log, shortened, without the key and anything that looks like
+    a secret. A short key is not replaced: it is a placeholder for a server without keys, and occurs in other
+    words."""
     if len(secret) >= _SECRET_LENGTH:
         text = text.replace(secret, "[key]")
     return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `Retry-After` (a number or a date, RFC 9110 section 10.2.3) or `retry-after-ms`."""
+    """Returns the seconds from `Retry-After` (a number or a date, RFC 9110 section 10.2.3) or
+    `retry-after-ms`."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
@@ -91,7 +92,7 @@ def _error(status: int, body: object, where: str, secret: str, wait: float | Non
     detail = redact(f"{where}: {_sentence(body)}", secret)
     wait = wait if wait is not None else _retry_info(body)
     for pattern, kind, words in _MESSAGES:
-        # Rate limits speak of tokens and maxima too.
+        # Messages about rate limits mention tokens and maxima too.
         if pattern.search(message) and (status != 429 or kind is errors.BillingError):
             return kind(words, detail=detail)
     for mark in _marks(body):
@@ -122,17 +123,17 @@ def _message(body: object) -> str:
     error = _error_object(body)
     if isinstance(error, Mapping):
         detail = error.get("detail")
-        if isinstance(detail, list):  # FastAPI's way; each repeats what it was sent as `input`
+        if isinstance(detail, list):  # FastAPI's format; `input` repeats the request
             detail = "; ".join(f"{it.get('msg')} {it.get('loc')}" for it in detail if isinstance(it, Mapping))
         return str(error.get("message") or detail or "")
     return str(error or "")
 
 
 def _sentence(body: object) -> str:
-    """What the provider says, in its own words, with its codes and the option that it complains about. No
-    more of the body: it may repeat what was asked."""
+    """Returns the provider's own message with its codes and the rejected option. The rest of the body is left
+    out: it may repeat the prompt."""
     message = _message(body)
-    if "<" in message:  # a proxy's page
+    if "<" in message:  # an HTML page of a proxy
         message = " ".join(_TAG.sub(" ", message).split())
     error = _error_object(body)
     named = [mark for mark in dict.fromkeys(_marks(body)) if mark]
@@ -143,7 +144,7 @@ def _sentence(body: object) -> str:
 
 
 def _marks(body: object) -> Iterator[str]:
-    """The machine-readable words of an error, the most exact first."""
+    """Yields the machine-readable codes of an error, the most specific first."""
     error = _error_object(body)
     if isinstance(error, Mapping):
         for detail in _details(error):
@@ -159,7 +160,7 @@ def _details(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _retry_info(body: object) -> float | None:
-    """Gemini's `google.rpc.RetryInfo`, such as `{"retryDelay": "37s"}`."""
+    """Returns the seconds from Gemini's `google.rpc.RetryInfo`, such as `{"retryDelay": "37s"}`."""
     error = _error_object(body)
     if isinstance(error, Mapping):
         for detail in _details(error):
@@ -188,7 +189,7 @@ _KEY_LIKE = re.compile(
     r"|(?<=//)[^/\s?#\"'<>]+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password)=[^&\s\"']+"
 )
 
-# Where a provider has no code of its own for a case, its message is the only sign.
+# Cases for which some providers have no code, only a message.
 _MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [
     (
         re.compile(

@@ -84,7 +84,7 @@ class GeminiProvider:
         return f"{self._models_url}/{quote(name, safe='')}:streamGenerateContent?alt=sse"
 
     async def _request(self, method: str, url: str, body: Body | None = None) -> aiohttp.ClientResponse:
-        """The response to be read and released by the caller. Raises `ProviderError`."""
+        """Returns the response, which the caller reads and releases. Raises `ProviderError`."""
         try:
             data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
             response = await self._session.request(
@@ -156,7 +156,7 @@ def _model_info(entry: Entry) -> ModelInfo | None:
 
 
 def _system_as_a_turn(body: Body) -> Body:
-    """Gemma takes no system instruction."""
+    """Moves the system instruction into a turn, for Gemma."""
     if "systemInstruction" not in body:
         return body
     body = dict(body)

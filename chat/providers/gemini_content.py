@@ -30,11 +30,11 @@ from chat.providers.opaque import opaque_of, place
 from chat.providers.sse import Decoder, string
 
 KIND = "gemini"
-_OUR_ID = "steady-"  # Gemini may leave out a call's id; ours do not go back
+_OUR_ID = "steady-"  # Gemini may leave out a call's id; generated ids are not sent back
 
 
 def content_body(request: ChatRequest) -> dict[str, Any]:
-    """The JSON body."""
+    """Returns the JSON body."""
     names = {call.id: call.name for turn in request.turns for call in turn.tool_calls}
     contents = [content for turn in request.turns if (content := _content(turn, request.model, names))]
     body: dict[str, Any] = {"contents": contents}
@@ -63,7 +63,7 @@ def content_body(request: ChatRequest) -> dict[str, Any]:
 
 
 class ContentDecoder(Decoder):
-    """Reads `GenerateContentResponse` values. Only the first candidate is read: one is asked for."""
+    """Reads `GenerateContentResponse` values. Only the first candidate is read: only one is requested."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
         super().__init__(secret)
@@ -117,7 +117,7 @@ class ContentDecoder(Decoder):
 
 
 def _content(turn: Turn, model: str, names: Mapping[str, str]) -> dict[str, Any] | None:
-    """None for a turn that says nothing: the API refuses empty parts."""
+    """Returns None for an empty turn: the API refuses empty parts."""
     parts = _model_parts(turn, model) if turn.role == "assistant" else _user_parts(turn, names)
     return {"role": "model" if turn.role == "assistant" else "user", "parts": parts} if parts else None
 
@@ -143,7 +143,7 @@ def _model_parts(turn: Turn, model: str) -> list[dict[str, Any]]:
     kept = opaque_of(turn, KIND, model)
     signed = {data["after_calls"]: data["signature"] for data in kept.all if data["on"] == "call"}
     parts: list[dict[str, Any]] = [{"text": turn.text}] if turn.text else []
-    # A text's signature may stand on an empty part of its own; it comes so in streams, too.
+    # The signature of a text may be sent in an empty part; streams contain it in that form, too.
     texts = [data for data in kept.all if data["on"] == "text"]
     parts.extend({"text": "", "thoughtSignature": data["signature"]} for data in texts)
     for number, call in enumerate(turn.tool_calls):
@@ -163,11 +163,13 @@ def _arguments(call: ToolCall) -> Any:
     try:
         return orjson.loads(call.arguments or "{}")
     except orjson.JSONDecodeError:
-        raise InvalidRequestError(detail=f"The arguments of tool call {call.id!r} are no JSON.") from None
+        raise InvalidRequestError(
+            detail=f"The arguments of tool call {call.id!r} are not valid JSON."
+        ) from None
 
 
 def _thinking(request: ChatRequest) -> dict[str, Any]:
-    """Gemini 2.5 takes a budget in tokens, later models a level, earlier ones and Gemma nothing."""
+    """Gemini 2.5 takes a budget in tokens, later models a level, earlier models and Gemma neither."""
     version = re.match(r"(?:models/)?gemini-(\d+(?:\.\d+)?)", request.model)
     if not version or float(version[1]) < 2.5:
         return {}

@@ -1,4 +1,4 @@
-"""Characters whose two halves (UTF-16 surrogates, as JSON escapes them) came in two pieces of a stream."""
+"""Joins characters whose halves (UTF-16 surrogates, as JSON escapes them) are in two events of a stream."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chat.providers.events import Opaque, ProviderEvent, ReasoningDelta, TextDel
 
 
 class HalvesJoiner:
-    """Holds a first half back until the next piece of the same kind. A half that stays alone is U+FFFD: no
-    database and no UTF-8 takes it."""
+    """Holds a first half back until the next event of the same kind. A half without its other half becomes
+    U+FFFD, because UTF-8 and databases cannot hold it."""
 
     def __init__(self) -> None:
         self._held: dict[str | int, str] = {}
@@ -35,7 +35,7 @@ class HalvesJoiner:
                     yield event
 
     def rest(self) -> Iterator[ProviderEvent]:
-        """What was held back when the stream ended."""
+        """Returns the halves held back until the end of the stream."""
         for kind in self._held:
             if kind == "text":
                 yield TextDelta("\ufffd")

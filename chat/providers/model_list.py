@@ -1,6 +1,6 @@
-"""A provider's list of models, read entry by entry: what is odd about one costs no other.
+"""Reads a provider's list of models entry by entry: an invalid entry does not affect the others.
 
-What cannot be used is left out and remarked on in English, for the administration.
+Unusable values are left out, with a remark in English for the administration.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 from chat.providers.base import ModelInfo
 
-MOST_TOKENS = 2**31 - 1  # what the catalog's columns hold
+MOST_TOKENS = 2**31 - 1  # the maximum of the catalog's columns
 NAME_LENGTH = 200
 
 
 class Entry:
-    """One entry of a list. Raises `TypeError` for what is no JSON object."""
+    """One entry of a list. Raises `TypeError` if it is not a JSON object."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, Mapping):
@@ -26,7 +26,7 @@ class Entry:
         self.remarks: list[str] = []
 
     def name(self, key: str) -> str:
-        """The model's own id. Raises `ValueError` when there is none that can be used."""
+        """Returns the model's id. Raises `ValueError` if it is missing or unusable."""
         value = self.value.get(key)
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"it has no {key}")
@@ -35,19 +35,19 @@ class Entry:
         return value
 
     def text(self, key: str) -> str:
-        """A text for people; "" where there is none."""
+        """Returns a text for people; "" if it is missing."""
         value = self.value.get(key)
         if not isinstance(value, str):
             return ""
         return "".join(character for character in value if character.isprintable())[:NAME_LENGTH]
 
     def object(self, key: str) -> Mapping[str, Any]:
-        """The object of this name; an empty one where there is none."""
+        """Returns the object of this name; an empty one if it is missing."""
         value = self.value.get(key)
         return value if isinstance(value, Mapping) else {}
 
     def tokens(self, *keys: str) -> int | None:
-        """The first of these that is a number of tokens. None where the list does not say, or says 0."""
+        """Returns the first of these that is a number of tokens; None if all are missing or 0."""
         for key in keys:
             value = self.value.get(key)
             if value is None or value == "" or value is False or value == 0:
@@ -60,9 +60,9 @@ class Entry:
 
 
 def read_models(entries: object, read: Callable[[Entry], ModelInfo | None]) -> list[ModelInfo]:
-    """What `read` makes of each entry; it returns None for a model that does not chat. An entry that cannot
-    be read gives a `ModelInfo` without a name, with the remark that says so. Raises `TypeError` for what is
-    no list."""
+    """Returns the result of `read` for each entry; `read` returns None for a model that cannot chat. An
+    unreadable entry becomes a `ModelInfo` without a name, with a remark. Raises `TypeError` if `entries` is
+    not a list."""
     if not isinstance(entries, list):
         raise TypeError("the models are no list")
     models = []

@@ -1,8 +1,8 @@
-"""Provider metadata that must go back as it came: signatures, encrypted reasoning.
+"""Provider metadata that must be sent back unchanged: signatures, encrypted reasoning.
 
-A turn keeps its text in one piece and its tool calls in a list, so a piece of metadata remembers where
-it stood: whether text came before it, and how many calls. It goes back to the same kind of provider and
-the same model only; another one would reject it or, worse, believe it.
+A turn has its text in one piece and its tool calls in a list, so each piece of metadata has a position:
+whether text came before it, and how many calls. It is sent back only to the same kind of provider and the
+same model; another one would reject it or, worse, accept it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from chat.providers.base import Turn
 
 
 def place(*, has_text: bool, calls: int) -> dict[str, Any]:
-    """Where a piece of metadata stands in its turn, to be kept in its `data`."""
+    """Returns the position of a piece of metadata in its turn, to be stored in its `data`."""
     return {"after_text": has_text, "after_calls": calls}
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A turn's metadata for one provider and model, in the order it came."""
+    """A turn's metadata for one provider and model, in the order of the stream."""
 
     all: Sequence[Mapping[str, Any]]
 
@@ -30,7 +30,7 @@ class Kept:
         return [data for data in self.all if not data["after_text"] and not data["after_calls"]]
 
     def before_call(self, number: int) -> list[Mapping[str, Any]]:
-        """What stands between the text or call `number - 1`, and call `number`."""
+        """Returns the metadata between the text or call `number - 1` and call `number`."""
         return [
             data
             for data in self.all
@@ -39,5 +39,5 @@ class Kept:
 
 
 def opaque_of(turn: Turn, kind: str, model: str) -> Kept:
-    """What `turn` keeps for this kind of provider and this model."""
+    """Returns the metadata of `turn` for this kind of provider and this model."""
     return Kept([data for data in turn.opaque if data.get("kind") == kind and data.get("model") == model])

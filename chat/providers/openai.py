@@ -1,7 +1,7 @@
 """OpenAI through its official SDK: the Responses API, and Chat Completions for other addresses.
 
-The SDK makes the request, authenticates and reports errors; the answer's bytes are decoded here, since
-its typed stream costs several times as much (`benchmarks/providers.py`).
+The SDK makes the request, authenticates and reports errors. The bytes of the response are decoded here,
+because the SDK's typed stream costs several times as much CPU (`benchmarks/providers.py`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
 class OpenAIProvider:
-    """The adapter for api.openai.com, and for servers that are the same in all but the address."""
+    """The adapter for api.openai.com, and for servers that differ only in the address."""
 
     needs_key = True
 
@@ -54,10 +54,10 @@ class OpenAIProvider:
             )
         self._client = _client(endpoint, address)
         self._negotiator = ParameterFallback(_FALLBACKS)
-        # Without a key the SDK wants to be told that none is meant.
+        # Without a key, the SDK requires an explicit omission.
         no_key: dict[str, Any] = {"headers": headers or {"Authorization": openai.omit}}
         self._options = {"security": {"bearer_auth": True}} if endpoint.api_key else no_key
-        # Also in a region of its own, such as eu.api.openai.com. Any other address is a gateway's.
+        # Includes regional hosts such as eu.api.openai.com. Any other address is a gateway's.
         host = urlsplit(address).hostname or ""
         self._speaks_responses = f".{host}".endswith(".api.openai.com")
 
@@ -91,7 +91,7 @@ class OpenAIProvider:
         await self._client.close()
 
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
-        """The path, the body and the decoder for one request."""
+        """Returns the path, the body and the decoder for one request."""
         if self._speaks_responses:
             decoder = ResponsesDecoder(request.model, self.endpoint.api_key)
             return "/responses", responses_body(request), decoder
@@ -99,7 +99,8 @@ class OpenAIProvider:
         return "/chat/completions", body, ChatDecoder(self.endpoint.api_key)
 
     def model_info(self, entry: Entry) -> ModelInfo | None:
-        """One entry of the model list; None for a model that does not chat. A gateway's names say nothing."""
+        """Returns one entry of the model list; None for a model that cannot chat. The names on a gateway are
+        arbitrary."""
         name = entry.name("id")
         if not self._speaks_responses:
             return gateways_model(entry)
@@ -116,7 +117,7 @@ class OpenAIProvider:
         )
 
     async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
-        """The response to be read and closed by the caller. Raises `ProviderError`."""
+        """Returns the response, which the caller reads and closes. Raises `ProviderError`."""
         call = self._client.post if method == "post" else self._client.get
         options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "options": self._options}
         options |= {"stream_cls": openai.AsyncStream[Any]} | ({"body": body} if body is not None else {})
@@ -135,8 +136,8 @@ class OpenAIProvider:
 
 
 def gateways_model(entry: Entry) -> ModelInfo | None:
-    """An entry as LiteLLM, OpenRouter, vLLM, llama.cpp and others write it; None for a model that says of
-    itself that it does not chat."""
+    """Returns an entry as LiteLLM, OpenRouter, vLLM, llama.cpp and others write it; None for a model listed
+    with another purpose than chat."""
     kind, mode = entry.text("type").lower(), entry.text("mode").lower()
     if kind in _OTHER_TYPES or (mode and mode not in _CHAT_MODES):
         return None
@@ -157,8 +158,8 @@ def gateways_model(entry: Entry) -> ModelInfo | None:
 
 
 def _price(entry: Entry, name: str) -> float | None:
-    """Of a million tokens, where the list tells that of one (OpenRouter's way). None where it does not, and
-    for a negative one, which is its word for "it depends"."""
+    """Returns the price of a million tokens from the price of one token (OpenRouter's format); None if it is
+    missing or negative. A negative price means "it depends"."""
     try:
         price = float(entry.object("pricing")[name]) * 1_000_000
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -167,9 +168,9 @@ def _price(entry: Entry, name: str) -> float | None:
 
 
 def _client(endpoint: Endpoint, address: str) -> openai.AsyncOpenAI:
-    """An SDK client that takes everything from the endpoint and nothing from the environment."""
+    """Returns an SDK client configured by the endpoint alone, never by the environment."""
     client = openai.AsyncOpenAI(
-        # Not None, or the SDK reads its own variables.
+        # With None, the SDK reads its own variables.
         api_key=endpoint.api_key,
         admin_api_key="",
         organization="",
@@ -177,12 +178,13 @@ def _client(endpoint: Endpoint, address: str) -> openai.AsyncOpenAI:
         webhook_secret="",
         base_url=address,
         max_retries=0,  # the pipeline retries
-        # The pipeline watches the clock. On aiohttp "pool" is all until a connection stands, names included.
+        # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
+        # lookup.
         timeout=openai.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
         http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
     )
     client.organization = client.project = None
-    client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no switch of its own
+    client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no other switch
     return client
 
 
@@ -196,7 +198,7 @@ _FALLBACKS = (
     Fallback(re.compile(r"temperature"), without("temperature")),
 )
 
-# Of lists that say what a model is for; "mode" is LiteLLM's.
+# Values in lists that name a model's purpose; "mode" is LiteLLM's.
 _OTHER_TYPES = {"embedding", "embeddings", "image", "audio", "rerank", "moderation"}
 _CHAT_MODES = {"chat", "completion", "responses"}
 _WINDOW_NAMES = (

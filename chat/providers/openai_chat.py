@@ -1,6 +1,6 @@
-"""The Chat Completions wire format: what is sent, and what comes back.
+"""The Chat Completions wire format: request bodies and response chunks.
 
-Spoken by OpenAI and, with habits of their own, by most other servers. Knows no SDK.
+Used by OpenAI and, with variations, by most other servers.
 https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -26,7 +26,7 @@ from chat.providers.sse import Decoder, string
 
 
 def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
-    """The JSON body. `limit_name` is `max_completion_tokens`, or the older `max_tokens`."""
+    """Returns the JSON body. `limit_name` is `max_completion_tokens`, or the older `max_tokens`."""
     messages: list[dict[str, Any]] = []
     if request.system:
         messages.append({"role": "system", "content": request.system})
@@ -60,7 +60,7 @@ def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
 
 
 class ChatDecoder(Decoder):
-    """Reads `chat.completion.chunk` values. Only the first choice is read: one is asked for."""
+    """Reads `chat.completion.chunk` values. Only the first choice is read: only one is requested."""
 
     def __init__(self, secret: str = "") -> None:
         super().__init__(secret)
@@ -79,7 +79,7 @@ class ChatDecoder(Decoder):
         return events
 
     def read_text(self, content: Any, events: list[ProviderEvent]) -> None:
-        """Appends what a delta's `content` says. Here: plain text."""
+        """Appends the events of a delta's `content`, here plain text."""
         if content:
             events.append(TextDelta(string(content)))
 
@@ -97,7 +97,7 @@ class ChatDecoder(Decoder):
             self._finish(string(reason))
 
     def _tool_call(self, call: Any) -> ToolCallDelta:
-        """`id` and `name` are told once; some servers repeat them, or leave out the index."""
+        """`id` and `name` are sent once; some servers repeat them, or leave out the index."""
         call_id, function = call.get("id") or "", call.get("function") or {}
         index = call.get("index")
         if index is None:
@@ -117,7 +117,7 @@ class ChatDecoder(Decoder):
         if word in {"error", "internal_error"}:
             raise UnavailableError(detail=f"finish_reason {reason!r}")
         if word in {"abort", "aborted", "cancelled", "canceled"}:
-            return  # the server gave up: not an end that the model chose
+            return  # the server stopped the answer, not the model
         if self._refused or word in {"content_filter", "refusal", "safety"}:
             outcome = Outcome.REFUSED
         elif word in {"length", "max_tokens", "model_length"}:

@@ -1,8 +1,8 @@
-"""Servers that speak Chat Completions in their own accent: Ollama, vLLM, llama.cpp, LM Studio, OpenRouter ...
+"""Servers with their own variants of Chat Completions: Ollama, vLLM, llama.cpp, LM Studio, OpenRouter ...
 
-What they do differently, and what is done about it: no key; `max_tokens`; reasoning in `reasoning_content`
+Differences that are handled: no key; `max_tokens`; reasoning in `reasoning_content`
 or `reasoning`, or between `<think>` tags in the text; content in typed parts; no usage (the pipeline
-estimates it); finish reasons of their own; no `[DONE]`; a whole message although a stream was asked for;
+estimates it); other finish reasons; no `[DONE]`; a whole message instead of the requested stream;
 model lists with the context window under various names, and with prices of one token.
 """
 
@@ -26,7 +26,7 @@ class OpenAICompatibleProvider(OpenAIProvider):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self._servers: dict[str, str] = {}  # what serves a model, as its list says
+        self._servers: dict[str, str] = {}  # the server software by model, from `owned_by` in the model list
 
     def model_info(self, entry: Entry) -> ModelInfo | None:
         self._servers[entry.name("id")] = entry.text("owned_by")
@@ -40,12 +40,12 @@ class OpenAICompatibleProvider(OpenAIProvider):
         return "/chat/completions", body, CompatibleDecoder(self.endpoint.api_key)
 
 
-# How these are asked to go on with the beginning of an answer. Of others it is not known: some begin anew.
+# How to ask these servers to continue the beginning of an answer. Other servers may start a new one.
 _GOING_ON: dict[str, dict[str, bool]] = {"vllm": GO_ON, "llamacpp": {}}
 
 
 class CompatibleDecoder(ChatDecoder):
-    """Chat Completions with the habits named above."""
+    """Reads Chat Completions with the differences named above."""
 
     def __init__(self, secret: str = "") -> None:
         super().__init__(secret)
@@ -67,11 +67,11 @@ class CompatibleDecoder(ChatDecoder):
 
 
 class ThinkSplitter:
-    """Takes the reasoning out of a text that begins with `<think> ... </think>`.
+    """Separates the reasoning from a text that begins with `<think> ... </think>`.
 
-    Only at the very beginning: later on, a model may well write about the tag. What could be the start
-    of a tag is held back until it is decided; that is never more than eight characters. White space
-    around the tags is dropped, and so is reasoning that is nothing but white space.
+    Only at the very beginning: later, a model may write about the tag. A possible start of a tag is held
+    back until more text decides, at most eight characters. White space around the tags is dropped, and so is
+    reasoning that is only white space.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class ThinkSplitter:
         return events if self._state != "text" else [*events, *self._release()]
 
     def flush(self) -> list[ProviderEvent]:
-        """What was held back when the stream ended."""
+        """Returns the text held back until the end of the stream."""
         held = self._release()
         return [ReasoningDelta(delta.text) for delta in held] if self._state == "thinking" else [*held]
 

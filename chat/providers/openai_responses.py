@@ -1,6 +1,6 @@
-"""The Responses wire format of OpenAI: what is sent, and what comes back. Knows no SDK.
+"""The Responses wire format of OpenAI: request bodies and response events.
 
-Nothing is stored at OpenAI (`store` is false), so reasoning comes encrypted and goes back as it came.
+Nothing is stored at OpenAI (`store` is false), so reasoning arrives encrypted and is sent back unchanged.
 https://platform.openai.com/docs/api-reference/responses
 """
 
@@ -30,7 +30,7 @@ KIND = "openai"
 
 
 def responses_body(request: ChatRequest) -> dict[str, Any]:
-    """The JSON body. Reasoning is asked for where the model's name says that it reasons."""
+    """Returns the JSON body. Reasoning is requested for models with the name of a reasoning model."""
     body: dict[str, Any] = {
         "model": request.model,
         "input": [item for turn in request.turns for item in _items(turn, request.model)],
@@ -64,18 +64,19 @@ def responses_body(request: ChatRequest) -> dict[str, Any]:
 
 
 def reasons(model: str) -> bool:
-    """Whether the name is that of a reasoning model: the o series, and GPT from 5 on but its chat models."""
+    """Returns whether this is the name of a reasoning model: the o series, and GPT from 5 on without its chat
+    models."""
     return bool(re.match(r"o\d|gpt-([5-9]|\d\d)", model)) and "-chat" not in model
 
 
 class ResponsesDecoder(Decoder):
-    """Reads the events of a response. Numbered events that come twice are read once."""
+    """Reads the events of a response. Numbered events that arrive twice are read once."""
 
     def __init__(self, model: str = "", secret: str = "") -> None:
         super().__init__(secret)
         self._model = model
         self._last_number = -1
-        self._call_indexes: dict[int, int] = {}  # output_index -> ours
+        self._call_indexes: dict[int, int] = {}  # output_index -> call index
         self._has_text = False
         self._refused = False
 
@@ -108,7 +109,7 @@ class ResponsesDecoder(Decoder):
             case "response.failed":
                 raise failures.from_stream(payload["response"].get("error"), secret=self.secret)
             case "error":
-                # `type` is the event's own here; the error's words stand beside it or inside it.
+                # `type` is the event's own here; the error's fields are beside it or inside it.
                 error = payload.get("error") or {
                     "code": payload.get("code"),
                     "message": payload.get("message"),

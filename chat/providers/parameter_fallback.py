@@ -1,8 +1,8 @@
-"""Giving up options that a model or server does not know, one at a time.
+"""Removes options that a model or server does not support, one at a time.
 
 Models of one provider differ in what they accept (a temperature, an effort, a reasoning summary), and no
-model list says so reliably. A request that is refused *because of such an option* has not been answered
-and costs nothing: it is sent again without the option, and the model is remembered.
+model list says so reliably. A request that is refused *because of such an option* costs
+nothing: it is sent again without the option, and later requests to the model leave it out.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ type Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """`complaint` is searched for in the provider's words; `reduce` takes a body and returns one that
-    asks for less, or the same body when there is nothing to give up."""
+    """`complaint` is searched for in the provider's message. `reduce` takes a body and returns one without
+    the option, or the same body if the option is not in it."""
 
     complaint: re.Pattern[str]
     reduce: Callable[[Body], Body]
 
 
 def without(*path: str) -> Callable[[Body], Body]:
-    """A fallback that drops the option at `path`, such as `without("reasoning", "summary")`."""
+    """Returns a `reduce` that removes the option at `path`, such as `without("reasoning", "summary")`."""
 
     def drop(body: Body, path: Sequence[str] = path) -> Body:
         name, *rest = path
@@ -43,8 +43,8 @@ def without(*path: str) -> Callable[[Body], Body]:
 
 
 def ask_to_continue(body: Body) -> Body:
-    """Asks for the rest of the answer in a prompt, in place of leaving its beginning for the provider to go
-    on with."""
+    """Asks for the rest of the answer with a prompt, if the provider cannot continue its beginning without
+    one."""
     messages = body.get("messages", [])
     if not messages or messages[-1]["role"] != "assistant":
         return body
@@ -59,14 +59,14 @@ CANNOT_GO_ON = Fallback(
 
 
 class ParameterFallback:
-    """The fallbacks made to each model of one endpoint so far."""
+    """Remembers which fallbacks the models of one endpoint need."""
 
     def __init__(self, offered: Sequence[Fallback]) -> None:
         self._offered = offered
         self._made: defaultdict[str, list[Fallback]] = defaultdict(list)
 
     async def send[T](self, model: str, body: Body, post: Callable[[Body], Awaitable[T]]) -> T:
-        """`post(body)`, again with less as long as the provider complains about an option."""
+        """Returns `post(body)`, repeated with fewer options while the provider rejects one."""
         for fallback in self._made[model]:
             body = fallback.reduce(body)
         while True:

@@ -1,6 +1,6 @@
-"""Which adapter serves an endpoint, and one instance of it for each endpoint and event loop.
+"""Finds the adapter of an endpoint, and keeps one instance for each endpoint and event loop.
 
-An adapter's module is imported on first use: the SDKs cost 0.6-1.5 s and 50-70 MB each.
+An adapter's module is imported on first use: an SDK takes 0.6-1.5 s and 50-70 MB.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ KINDS: dict[str, str] = {
     "demo": "chat.providers.demo.DemoProvider",
 }
 
-# A connection pool belongs to the loop it was made in, and dies with it.
+# A connection pool belongs to the event loop in which it was created.
 _instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Provider]] = WeakKeyDictionary()
 
 
 def provider_for(endpoint: Endpoint) -> Provider:
-    """The adapter of `endpoint` in the running event loop, made on first use. An endpoint whose key or
-    address changed is another endpoint. Raises `ConfigurationError` for an unknown kind."""
+    """Returns the adapter of `endpoint` in the running event loop, created on first use. An endpoint with
+    another key or address is another endpoint. Raises `ConfigurationError` for an unknown kind."""
     providers = _instances.setdefault(asyncio.get_running_loop(), {})
     if endpoint not in providers:
         providers[endpoint] = adapter(endpoint.kind)(endpoint)
@@ -35,22 +35,22 @@ def provider_for(endpoint: Endpoint) -> Provider:
 
 
 async def ready_provider(endpoint: Endpoint) -> Provider:
-    """`provider_for`, with the adapter's module imported off the event loop first: an SDK's import takes up
-    to some seconds, in which no other reply could move."""
+    """Returns `provider_for(endpoint)` after importing the adapter's module on a thread: the import of an
+    SDK takes up to some seconds and would block all other replies."""
     await asyncio.to_thread(adapter, endpoint.kind)
     return provider_for(endpoint)
 
 
 async def close_all() -> None:
-    """Closes every adapter of the running event loop. Later calls of `provider_for` make new ones."""
+    """Closes every adapter of the running event loop. Later calls of `provider_for` create new ones."""
     providers = _instances.pop(asyncio.get_running_loop(), {})
     for provider in providers.values():
         await provider.aclose()
 
 
 def adapter(kind: str) -> Callable[[Endpoint], Provider]:
-    """The adapter of a kind. The first call imports its SDK: off the event loop where people wait. Raises
-    `ConfigurationError` for an unknown kind."""
+    """Returns the adapter of a kind. The first call imports its SDK, so call it outside the event loop.
+    Raises `ConfigurationError` for an unknown kind."""
     try:
         module, _, name = KINDS[kind].rpartition(".")
     except KeyError:

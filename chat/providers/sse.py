@@ -1,6 +1,7 @@
-"""From a response's bytes to provider events: server-sent events, JSON, and a decoder for each wire format.
+"""Reads provider events from a response's bytes: server-sent events, JSON, and a decoder for each wire
+format.
 
-A decoder is pure: bytes in, events out, no input or output of its own. `read_stream` drives one.
+A decoder does no I/O: it takes bytes and returns events. `read_stream` calls it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from chat.providers.events import Finished, ProviderEvent, ReasoningDelta, TextD
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
 
-# A whole reply of the greatest length fits in one event, and is read in about 10 ms; nothing else runs then.
+# The longest reply fits in one event and is read in about 10 ms, during which nothing else runs.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-MAX_PIECE = 32 * 1024  # characters of one text event; a longer one is cut, so that no later step is long
+MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
 LINGER_SECONDS = 3.0
 
-# An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request that is
-# sent at that moment fails, may have been read, and is not sent again.
+# An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request sent at
+# that moment would fail, and could not be repeated, because the server may have read it.
 LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=4.0)
 
-# What a broken transport raises, in whichever layer it is noticed.
+# The exceptions of a lost connection, in any layer.
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
-# And what making a request of an odd address or key raises.
+# And those of a request with an invalid address or key.
 REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx2.InvalidURL, ValueError)
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
@@ -43,15 +44,15 @@ _TOO_LARGE = _(
 
 
 class SSEDecoder:
-    """Cuts a byte stream, split anywhere, into the `data` of its server-sent events.
+    """Splits a byte stream, cut at any byte, into the `data` of its server-sent events.
 
-    As the HTML standard says (section 9.2.6): lines end with LF, CRLF or CR; several data lines are one
+    Follows the HTML standard (section 9.2.6): lines end with LF, CRLF or CR; several data lines are one
     event; comments and unknown fields are skipped. Event names are not kept: each wire format repeats
     them inside its JSON. Raises `MalformedStreamError` for an event larger than `MAX_EVENT_BYTES`.
     """
 
     def __init__(self) -> None:
-        self._tail: list[bytes] = []  # an unfinished line, in pieces: a long one stays linear
+        self._tail: list[bytes] = []  # an unfinished line, in pieces: a long line takes linear time
         self._data: list[bytes] = []
         self._size = 0
         self._first = True
@@ -69,7 +70,7 @@ class SSEDecoder:
         return self._take(lines)
 
     def flush(self) -> list[bytes]:
-        """The event that a stream without a last blank line left behind, if any."""
+        """Returns the last event of a stream without a final blank line, if any."""
         lines, self._tail = [b"".join(self._tail), b"\n"], []
         return self._take(lines)
 
@@ -90,28 +91,30 @@ class SSEDecoder:
 
 
 def string(value: object) -> str:
-    """`value`, which wire formats promise to be a text. Raises `TypeError` when it is not."""
+    """Returns `value` if it is a text, as the wire format requires. Raises `TypeError` if not."""
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where a text should be")
+        raise TypeError(f"{type(value).__name__} instead of a text")
     return value
 
 
 class Decoder:
-    """What the decoders of all wire formats share. A subclass gives `events`, and `rest` if it holds back."""
+    """The base of the decoders of all wire formats. A subclass implements `events`, and `rest` if it holds
+    text back."""
 
     def __init__(self, secret: str = "") -> None:
         self.secret = secret  # kept out of errors
-        self.finished: Finished | None = None  # the end marker came; the stream may still tell usage
-        self.done = False  # nothing more is to come
-        self._joiner: HalvesJoiner | None = None  # from the first half of a character on
+        self.finished: Finished | None = None  # the end marker arrived; usage may follow
+        self.done = False  # nothing more will follow
+        self._joiner: HalvesJoiner | None = None  # created at the first half of a character
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
-        """What one JSON value of the stream means. Raises `ProviderError` for an error object. May raise
-        what indexing and calling wrongly shaped JSON raises: that is a malformed stream."""
+        """Returns the events of one JSON value. Raises `ProviderError` for an error object. May raise
+        TypeError, LookupError, AttributeError or ValueError for JSON of an unexpected shape: the stream is
+        malformed."""
         raise NotImplementedError
 
     def decode(self, data: bytes) -> Sequence[ProviderEvent]:
-        """The events of one event's data. Raises `ProviderError`, no other."""
+        """Returns the events of one server-sent event's data. Raises only `ProviderError`."""
         if data == b"[DONE]":
             self.done = True
             return _NOTHING
@@ -123,11 +126,12 @@ class Decoder:
             raise MalformedStreamError(detail=failures.redact(detail, self.secret)) from None
 
     def rest(self) -> Sequence[ProviderEvent]:
-        """What was held back when the stream ended."""
+        """Returns the events held back until the end of the stream."""
         return _NOTHING
 
     def close(self) -> Sequence[ProviderEvent]:
-        """What is left to say when the stream ended, and `Finished`, if the end marker came."""
+        """Returns the remaining events at the end of the stream, with `Finished` if the end marker
+        arrived."""
         rest = self.rest()
         if self._joiner is not None:
             rest = (*self._joiner.join(rest), *self._joiner.rest())
@@ -139,25 +143,25 @@ class Decoder:
         except orjson.JSONDecodeError:
             if rb"\u" not in data:
                 raise
-            value = json.loads(data)  # takes half a character, which orjson does not
+            value = json.loads(data)  # accepts half a character, unlike orjson
             self._joiner = self._joiner or HalvesJoiner()
             return value
 
 
 def read_json(body: bytes) -> Any:
-    """A body that is one JSON value. Raises `ConfigurationError` for a web page, else ValueError."""
+    """Returns the JSON value of a body. Raises `ConfigurationError` for a web page, else ValueError."""
     if body.lstrip()[:1] == b"<":
         raise failures.web_page()
     return orjson.loads(body)
 
 
 def too_large() -> MalformedStreamError:
-    """The error for an event or a body that is not read, because it is larger than `MAX_EVENT_BYTES`."""
+    """Returns the error for an event or a body that is larger than `MAX_EVENT_BYTES`."""
     return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {MAX_EVENT_BYTES} bytes.")
 
 
 def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
-    """The events, with long texts cut into pieces of `MAX_PIECE` characters."""
+    """Returns the events, with long texts split into pieces of `MAX_PIECE` characters."""
     for event in events:
         if isinstance(event, TextDelta | ReasoningDelta) and len(event.text) > MAX_PIECE:
             for begin in range(0, len(event.text), MAX_PIECE):
@@ -167,7 +171,7 @@ def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
 
 
 async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
-    """The events of a body that is one JSON value, from servers that do not stream."""
+    """Yields the events of a body with one JSON value, from servers that do not stream."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
@@ -178,11 +182,11 @@ async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGen
 
 
 async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
-    """The events of a response's body, `Finished` last if the provider sent its end marker.
+    """Yields the events of a response's body, `Finished` last if the provider sent its end marker.
 
-    Some servers keep the connection open after the end marker, others cut it: after the marker nothing
-    but usage can come, so it is waited for `LINGER_SECONDS` at most, and a broken transport is no error.
-    Raises what `chunks` raises, and `ProviderError`.
+    Some servers keep the connection open after the end marker, others reset it. Only usage can follow the
+    marker, so the stream is read for `LINGER_SECONDS` more at most, and a lost connection is no error then.
+    Raises the exceptions of `chunks`, and `ProviderError`.
     """
     sse = SSEDecoder()
     is_first = True
@@ -199,7 +203,7 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
             if decoder.finished is None:
                 raise
             break
-        if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins so
+        if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
             raise failures.web_page()
         is_first = is_first and not chunk.strip()
         for data in sse.feed(chunk):
@@ -213,7 +217,7 @@ async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGe
         try:
             events = decoder.decode(data)
         except MalformedStreamError:
-            continue  # half an event: the stream was cut here
+            continue  # half an event: the stream ended here
         for event in in_pieces(events):
             yield event
     for event in in_pieces(decoder.close()):
