@@ -109,7 +109,7 @@ def test_enter_that_confirms_a_candidate_of_an_input_method_sends_nothing(person
 
 def test_the_keys_of_an_input_method_choose_no_model_and_end_no_renaming(person: Person) -> None:
     page = person.page
-    ask(page, "/demo instant An old name")
+    ask(page, "/demo instant A name to be kept")
     model = page.get_by_role("combobox", name="Model")
     before = model.input_value()
     model.focus()
@@ -124,8 +124,8 @@ def test_the_keys_of_an_input_method_choose_no_model_and_end_no_renaming(person:
     expect(search).to_be_visible()
     assert model.input_value() == before
     page.keyboard.press("Escape")
-    page.locator(".entry").filter(has_text="An old name").hover()
-    page.locator(".entry").filter(has_text="An old name").get_by_role("button", name="Options").click()
+    page.locator(".entry").filter(has_text="A name to be kept").hover()
+    page.locator(".entry").filter(has_text="A name to be kept").get_by_role("button", name="Options").click()
     page.locator("#entry-menu").get_by_role("button", name="Rename").click()
     title = page.locator(".entry input")
     title.evaluate(composing, "Escape")

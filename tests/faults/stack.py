@@ -244,7 +244,7 @@ def wait_for_port(port: int) -> None:
 def at_ease(seconds: float) -> float:
     """What takes so long on a machine that has a core for each process takes longer on one that has not: a
     limit of this machine, now. The promises in seconds are those of the first."""
-    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    return seconds * max(1.0, 2 * max(os.getloadavg()[:2]) / (os.cpu_count() or 1))
 
 
 def memory(pid: int) -> int:

@@ -100,14 +100,14 @@ class Visitor:
 
     def get(self, url: str) -> str:
         """Where it ended up, redirects followed."""
-        with self._opener.open(urllib.parse.urljoin(self.url, url), timeout=30) as answer:
+        with self._opener.open(urllib.parse.urljoin(self.url, url), timeout=60) as answer:
             self.page = answer.read().decode()
             return str(answer.geturl())
 
     def post(self, url: str, **form: str) -> str:
         token = self.find(r'name="csrfmiddlewaretoken" value="([^"]+)"')
         body = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
-        with self._opener.open(urllib.request.Request(url, body), timeout=30) as answer:
+        with self._opener.open(urllib.request.Request(url, body), timeout=60) as answer:
             self.page = answer.read().decode()
             return str(answer.geturl())
 
@@ -141,7 +141,7 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
         model = ada.find(r'<option value="(\d+)"')
         socket_url = ada.url.replace("http", "ws") + "/ws" + urllib.parse.urlsplit(conversation).path
         with connect(
-            socket_url, origin=ada.url, additional_headers={"Cookie": ada.cookie_header()}, open_timeout=30
+            socket_url, origin=ada.url, additional_headers={"Cookie": ada.cookie_header()}, open_timeout=60
         ) as socket:
             prompt = {
                 "type": "send",
@@ -154,14 +154,14 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
             received = ""
             number = 0
             while not FINISHED.search(received):
-                received += str(socket.recv(timeout=30))
+                received += str(socket.recv(timeout=60))
                 number += 1
                 socket.send(orjson.dumps({"type": "ack", "frame": number}).decode())
             assert "built-in demo" in received
             assert server.stop() == 0, server.output
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
-                    socket.recv(timeout=30)
+                    socket.recv(timeout=60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
 

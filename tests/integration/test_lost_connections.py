@@ -25,9 +25,9 @@ def test_after_all_connections_are_lost_the_next_page_is_served(tmp_path: Path) 
                     [database.rsplit("/", 1)[1]],
                 )
             for _ in range(6):
-                with urllib.request.urlopen(f"{server.url}/accounts/login/", timeout=20) as page:
+                with urllib.request.urlopen(f"{server.url}/accounts/login/", timeout=60) as page:
                     assert page.status == 200
-                with urllib.request.urlopen(f"{server.url}/readyz", timeout=20) as page:
+                with urllib.request.urlopen(f"{server.url}/readyz", timeout=60) as page:
                     assert page.status == 200
         finally:
             server.stop()

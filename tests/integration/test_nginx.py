@@ -47,7 +47,7 @@ def _free_port() -> int:
 
 
 def _wait_until_it_listens(port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
             return
@@ -91,7 +91,7 @@ def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_pa
         for port in ports.values():
             _wait_until_it_listens(port)
             for path in paths:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 headers = {"Referer": f"http://127.0.0.1:{port}/welcome/SECRET/"}
                 connection.request("GET", path.replace("%s", "SECRET"), headers=headers)
                 connection.getresponse().read()
@@ -140,6 +140,6 @@ def test_a_reply_streams_through_it(proxied: str) -> None:
         for frame in ({"type": "hello", "revision": 0}, prompt):
             page.send(orjson.dumps(frame).decode())
         for number in range(1, 8):  # Frame by frame, while the reply still runs.
-            frame_html = str(page.recv(timeout=20))
+            frame_html = str(page.recv(timeout=60))
             assert not FINISHED.search(frame_html)
             page.send(orjson.dumps({"type": "ack", "frame": number}).decode())

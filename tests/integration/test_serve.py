@@ -60,7 +60,7 @@ def test_a_signal_ends_it_with_zero(server: ServerProcess, number: signal.Signal
     assert server._signal(number) == 0
     assert "Traceback" not in server.log()
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"{server.url}/healthz", timeout=5)
+        urllib.request.urlopen(f"{server.url}/healthz", timeout=60)
 
 
 def test_a_repeated_signal_during_the_end_counts_once(server: ServerProcess) -> None:

@@ -94,7 +94,7 @@ async def answers(url: str, server: asyncio.subprocess.Process) -> bool:
 
 def endpoint(address: str, kind: str) -> Endpoint:
     base_url = f"{address}/v1" if kind.startswith("openai") else address
-    return Endpoint("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=0.5)
+    return Endpoint("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=1.5)
 
 
 @pytest.mark.parametrize("kind", ["openai", "openai_compatible", "anthropic", "gemini"])
@@ -103,7 +103,7 @@ async def test_a_first_token_later_than_the_limit_for_connecting_is_one_call(
 ) -> None:
     before = len(upstream.log)
     events, _ = compose(
-        provider_for(endpoint(address, kind)), ask("/wire first=2 tokens=3", model="late"), StreamPolicy()
+        provider_for(endpoint(address, kind)), ask("/wire first=3 tokens=3", model="late"), StreamPolicy()
     )
     seen = [event async for event in events]
     await close_all()

@@ -61,7 +61,7 @@ async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
 
     watching = asyncio.create_task(watch())
     async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
-        frame = await asyncio.wait_for(anext(stream), 30)
+        frame = await asyncio.wait_for(anext(stream), 60)
     done.set()
     await watching
     return worst, sum(map(len, frame.steps))
@@ -98,7 +98,7 @@ def test_what_is_kept_of_finished_replies_is_bounded() -> None:
 async def test_a_long_thread_comes_in_steps_that_fit_into_a_frame(person: User) -> None:
     conversation_id = await run_unit(long_thread, person)
     async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
-        frame = await asyncio.wait_for(anext(stream), 30)
+        frame = await asyncio.wait_for(anext(stream), 60)
     assert max(len(step.encode()) for step in frame.steps) < 512 * 1024
     assert sum(step.count("<article") for step in frame.steps) == 50
     assert "".join(frame.steps).count('hx-target="#messages" hx-swap="innerHTML"') == 1

@@ -51,7 +51,7 @@ async def test_a_server_that_keeps_the_line_open_after_the_end_is_not_waited_for
 ) -> None:
     monkeypatch.setattr("chat.providers.sse.LINGER_SECONDS", 0.05)
     provider = connect("openai_compatible")
-    events = await asyncio.wait_for(collect(provider, ask("/wire tokens=1 done=0 linger=1")), 5)
+    events = await asyncio.wait_for(collect(provider, ask("/wire tokens=1 done=0 linger=1")), 60)
     assert isinstance(events[-1], Finished)
 
 

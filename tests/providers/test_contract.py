@@ -246,18 +246,18 @@ async def test_closing_the_stream_closes_the_connection(connect: Connect, wire: 
         async for event in events:
             if isinstance(event, TextDelta):
                 break
-    await asyncio.wait_for(wire.settled(), 5)
+    await asyncio.wait_for(wire.settled(), 60)
     assert wire.log[-1].end == "closed by client"
 
 
 @pytest.mark.parametrize("script", ["hang=-1", "hang=0", "hang=2"])
 async def test_cancelling_closes_the_connection(connect: Connect, wire: Wire, name: str, script: str) -> None:
     reader = asyncio.create_task(collect(connect(name), ask(f"/wire {script}")))
-    await asyncio.wait_for(wire.asked(), 5)
+    await asyncio.wait_for(wire.asked(), 60)
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    await asyncio.wait_for(wire.settled(), 5)
+    await asyncio.wait_for(wire.settled(), 60)
     assert wire.log[-1].end == "closed by client"
 
 

@@ -51,17 +51,17 @@ async def silent() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
 async def test_headers_that_come_with_the_first_token_are_waited_for_in_one_call(
     connect: Connect, wire: Wire, name: str
 ) -> None:
-    provider = connect(name, connect_seconds=0.2)
-    assert text_of(await answer(provider, "/wire first=1 tokens=2")) == "word0 word1 "
+    provider = connect(name, connect_seconds=1)
+    assert text_of(await answer(provider, "/wire first=1.5 tokens=2")) == "word0 word1 "
     assert len(wire.log) == 1
 
 
 async def test_headers_that_never_come_end_at_the_first_tokens_limit_in_one_call(
     connect: Connect, wire: Wire, name: str
 ) -> None:
-    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=0.5)
+    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=1)
     with pytest.raises(errors.TimeoutExceededError) as raised:
-        await answer(connect(name, connect_seconds=0.1), "/wire hang=-1", policy)
+        await answer(connect(name, connect_seconds=0.5), "/wire hang=-1", policy)
     assert raised.value.phase == "first_token"
     assert len(wire.log) == 1
 
@@ -72,7 +72,7 @@ async def test_headers_that_never_come_end_at_the_first_tokens_limit_in_one_call
 async def test_what_the_provider_may_have_taken_is_not_sent_again(
     connect: Connect, wire: Wire, name: str, script: str
 ) -> None:
-    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=0.5)
+    policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=1)
     with pytest.raises(errors.ProviderError):
         await answer(connect(name), f"/wire {script}", policy)
     assert len(wire.log) == 1

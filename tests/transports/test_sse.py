@@ -46,7 +46,7 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
         await connection.send('{"type": "hello", "revision": 0}')
         await connection.send(prompt(server, "/demo fail"))
         await until(connection, 'data-status="failed"')
-    with closing(sqlite3.connect(server.data_dir / "steady.sqlite3", timeout=20)) as database, database:
+    with closing(sqlite3.connect(server.data_dir / "steady.sqlite3", timeout=60)) as database, database:
         database.execute("UPDATE chat_message SET text = ? WHERE role = 'user'", ("word " * 400_000,))
     before = peak_mb(server)
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
