@@ -16,24 +16,35 @@ from typing import Any
 
 from django.db import connections
 
+from chat.backends.patience import limited
+
 _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
 
 
 async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Runs `unit` on a database thread and returns its result. Exceptions of `unit` are raised here.
     Cancelling the caller does not undo the unit: it runs to its end."""
-    return await run_unit_on(_THREADS, partial(unit, *args, **kwargs))
+    return await _run_on(_THREADS, partial(unit, *args, **kwargs))
 
 
-async def run_unit_on[R](
-    executor: Executor, unit: Callable[..., R], *args: Any, keep: bool = False, **kwargs: Any
-) -> R:
-    """The same on threads of the caller. With `keep` the thread keeps a healthy connection for its next unit.
-    This saves the round trip that checks a pooled connection."""
+class DatabaseThread:
+    """A thread of its own for the units of one background loop, because the shared threads may all be waiting
+    for a database that does not answer. PostgreSQL may take `seconds` for all queries of one unit."""
 
+    def __init__(self, name: str, seconds: float) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._seconds = seconds
+
+    async def run[R](self, unit: Callable[..., R], *args: Any, keep: bool = False, **kwargs: Any) -> R:
+        """As `run_unit`. `keep` leaves a healthy connection to the thread for its next unit, which saves the
+        round trip that checks a pooled one."""
+        return await _run_on(self._executor, partial(limited(self._seconds, unit), *args, **kwargs), keep)
+
+
+async def _run_on[R](executor: Executor, unit: Callable[[], R], keep: bool = False) -> R:
     def work() -> R:
         try:
-            return unit(*args, **kwargs)
+            return unit()
         finally:
             _release_connections(keep=keep)
 

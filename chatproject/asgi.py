@@ -20,9 +20,10 @@ pages = get_asgi_application()  # before importing anything that needs models
 from django.conf import settings
 
 from chat import log_context
-from chat.generation.runner import runner
+from chat.actions.reply import continue_by_itself
 from chat.management import bootstrap
 from chat.management.errors import StartError
+from chat.runtime import Runtime, current, install
 from chat.transports.routing import websocket
 
 
@@ -30,8 +31,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    if not runner.started:
-        await _start()
+    if not current().is_started:
+        _start()
     log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
@@ -39,12 +40,14 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await pages(scope, receive, send)
 
 
-async def _start() -> None:
+def _start() -> None:
     """Raises `StartError` in a second process on the same SQLite database."""
     bootstrap.lock_sqlite()
     with suppress(OSError):  # There is no file yet. Nothing can be in it, and each page says so.
         bootstrap.hold_sqlite_file()
-    await runner.start()
+    runtime = Runtime(on_interrupted=continue_by_itself)
+    install(runtime)
+    runtime.start()
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
@@ -52,12 +55,12 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                await _start()
+                _start()
             except StartError as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
         else:
-            await runner.drain(settings.CHAT_DRAIN_SECONDS)
+            await current().stop(settings.CHAT_DRAIN_SECONDS)
             await send({"type": "lifespan.shutdown.complete"})
             return

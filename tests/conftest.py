@@ -1,7 +1,7 @@
-"""What every test stands on: quick settings, people, and the services that some tests need.
+"""Common fixtures: fast settings, users, and the services that some tests need.
 
-On a laptop a test whose service is missing is skipped with the reason; with CI=true it fails: nothing that
-should run there is left out.
+Locally a test whose service is missing is skipped with the reason. With CI=true it fails, so that nothing is
+left out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
-from chat.live.session_monitor import session_monitor
 from chat.models import User
+from chat.runtime import Runtime, install
 from tests.services import is_missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if not (named or is_worker or config.option.markexpr or os.environ.get("CI") == "true"):
         config.option.markexpr = "not long"  # xdist passes the options on to its workers
-    # A deadline measures how busy the machine is.
+    # A deadline measures the load of the machine.
     hypothesis.settings.register_profile("steady", deadline=None)
     hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
@@ -95,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     # A pool keeps connections open, and a test database with connections cannot be dropped.
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
-    settings.WHITENOISE_AUTOREFRESH = True  # Looks for a file when asked: there is no STATIC_ROOT to scan.
+    settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -106,8 +106,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class ByFile(LoadScopeScheduling):
-    """What a file sets up is set up once. The fault tests share one installation for each database. Tests
-    with a browser share the server and the browser of their worker, so each goes where there is room."""
+    """Distributes tests by file, so that a file is set up once. The fault tests share one installation for
+    each database. Tests with a browser share the server and the browser of their worker, so each is
+    distributed alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
@@ -140,8 +141,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones come first. Tests with a browser come last: from its start on Playwright occupies the
-    thread's event loop, and no asyncio test can run after it in the same process."""
+    """Runs long files first. Tests with a browser run last: from its start on Playwright uses the thread's
+    event loop, and no asyncio test can run after it in the same process."""
 
     def place(item: pytest.Item) -> tuple[int, int]:
         in_browser = "browser" in getattr(item, "fixturenames", ())
@@ -162,7 +163,7 @@ def _is_in(item: pytest.Item, places: Iterable[str]) -> int:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The one Chromium of a run."""
+    """Yields the only Chromium of a run."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -172,15 +173,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Asynchronous tests ask the database on a thread of asgiref's, whose connection must go before the
-    test database can."""
+    """Asynchronous tests query the database on a thread of asgiref, whose connection must be closed before
+    the test database can be dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
-    """Makes people: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
+    """Creates users: `make_user("ada@example.org")`, `make_user(email, is_superuser=True)`. The password is
     "correct horse"."""
 
     def make(email: str, **fields: object) -> User:
@@ -200,10 +201,11 @@ def administrator(make_user: Callable[..., User]) -> User:
 
 
 @pytest.fixture(autouse=True)
-def no_test_is_sent_away_by_the_end_of_another_ones_server() -> Iterator[None]:
-    """A server that drains sends away who comes later; the next test's is another one."""
-    yield
-    session_monitor._dismissing = False
+def runtime() -> Runtime:
+    """Each test has its own. It is not started: a test starts it, or the parts that it needs."""
+    runtime = Runtime()
+    install(runtime)
+    return runtime
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +215,7 @@ def no_test_uses_up_the_next_ones_attempts() -> None:
 
 @pytest.fixture(autouse=True)
 def no_connection_outlives_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server keeps SQLite connections for its threads' next units; a test's threads have none."""
+    """A server keeps SQLite connections for the next units of its threads; threads of a test have none."""
 
     def release(*, keep: bool = False) -> None:
         for connection in connections.all(initialized_only=True):

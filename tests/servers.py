@@ -1,4 +1,5 @@
-"""Real server processes for tests: started by the command people use, stopped and killed as they are."""
+"""Real server processes for tests: started with the documented command, and stopped and killed like real
+ones."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class ServerProcess:
         self.env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self.env |= {
             "STEADY_DATA_DIR": str(data_dir),
-            "STATIC_ROOT": str(ROOT / ".pytest_cache" / "static"),  # Collected once for all servers.
+            "STATIC_ROOT": str(ROOT / ".pytest_cache" / "static"),  # collected once for all servers
             "STEADY_ADMIN_EMAIL": ADMIN,
             "STEADY_ADMIN_PASSWORD": PASSWORD,
             "OLLAMA_URL": "off",
@@ -44,7 +45,8 @@ class ServerProcess:
         return [sys.executable, "manage.py", "serve", f"127.0.0.1:{self.port}"]
 
     def start(self, seconds: float = 300) -> ServerProcess:
-        """Returns when it answers. Raises RuntimeError with its output if it ends or takes too long."""
+        """Returns when the server answers. Raises RuntimeError with its output if it ends or takes too
+        long."""
         with self._log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
@@ -75,15 +77,15 @@ class ServerProcess:
         return self._process.pid
 
     def kill(self) -> None:
-        """As the out-of-memory killer does it."""
+        """Kills it, as the out-of-memory killer does."""
         self._signal(signal.SIGKILL)
 
     def stop(self) -> int:
-        """As a service manager does it; the answer is the exit code."""
+        """Stops it, as a service manager does. Returns the exit code."""
         return self._signal(signal.SIGTERM)
 
     def terminate(self) -> None:
-        """Asks it to stop, and does not wait."""
+        """Requests the stop without waiting."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 

@@ -1,5 +1,5 @@
-"""What tests get from outside: a database of their own on the PostgreSQL that they may use; and what is said
-where something is missing."""
+"""External services for tests: a database on the available PostgreSQL; and the message about a missing
+service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from psycopg import sql
 
 
 def is_missing(reason: str) -> NoReturn:
-    """Skips the test; with CI=true it fails: nothing that should run there is left out."""
+    """Skips the test. With CI=true it fails, so that nothing is left out."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -24,7 +24,7 @@ def is_missing(reason: str) -> NoReturn:
 
 @contextmanager
 def fresh_database(server_url: str, *, like: str = "") -> Iterator[str]:
-    """The URL of a new database on this server, empty or a copy of the one with the URL `like`; it is
+    """Yields the URL of a new database on this server, empty or a copy of the one with the URL `like`. It is
     dropped at the end."""
     name = f"steady_test_{secrets.token_hex(4)}"
     template = sql.Identifier(urlsplit(like).path[1:] or "template1")

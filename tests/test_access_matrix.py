@@ -1,8 +1,7 @@
-"""Every address, every method, everybody: who may do what.
+"""Every address with every method for every kind of user.
 
-The table names each route once and fails when a route is missing from it, so none can be forgotten. What is
-not one's own is a 404 for everyone, an administrator included: transcripts are read in the admin, where
-reading leaves a trace.
+The table names each route once, and the test fails for a missing route. An object of another user is a 404
+for everyone, including administrators: transcripts are read in the admin, where reading adds an audit entry.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
-# Route -> what the owner gets by method; 405 for the rest. "public" routes answer everybody alike.
+# Route -> the owner's response by method; 405 for the rest. "public" routes give everybody the same response.
 OWNER = {
     "home": {"get": 302, "head": 302},
     "conversation": {"get": 200, "head": 200, "post": 302, "delete": 302},
@@ -33,10 +32,10 @@ OWNER = {
     "earlier": {"get": 302, "head": 302},
     "generation": {"post": 302, "delete": 302},
     "generations": {"post": 302},
-    "restoration": {"post": 404},  # what is not deleted cannot be restored
+    "restoration": {"post": 404},  # only a deleted message can be restored
     "message": {"get": 200, "head": 200, "delete": 302},
     "message_restoration": {"post": 409},
-    "variant": {"post": 409},  # there is no other one
+    "variant": {"post": 409},  # there is no other variant
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
@@ -50,7 +49,7 @@ PERSONAL = {
     "settings",
     "sessions",
     "favourite",
-}  # about nobody's object: whoever is logged in gets their own
+}  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
     "healthz",
     "readyz",
@@ -58,7 +57,7 @@ ELSEWHERE = {
     "login_link",
     "connection_check",
     "connection_check_events",
-}  # public by purpose, with tests of their own
+}  # public on purpose, with tests of their own
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each misconfiguration has a check that finds it, and a good configuration is silent."""
+"""Each wrong setting is found by a check, and a correct configuration gives no message."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 from chat.access import NotFoundError, conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
-from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 
@@ -29,7 +29,7 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
         conversation.title = title
         conversation.revision += 1
         conversation.save(update_fields=["title", "revision"])
-        transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
+        transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))
     return conversation
 
 
@@ -69,7 +69,7 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
         if not deleted.filter(last_position__gt=0).update(deleted_at=None, revision=F("revision") + 1):
             raise NotFoundError(_("There is no such conversation."))
-        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
+        transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))
 
 
 def see_conversation(user: User, conversation_id: UUID, revision: int) -> None:
@@ -80,6 +80,6 @@ def see_conversation(user: User, conversation_id: UUID, revision: int) -> None:
 
 
 def _tell(conversation_id: UUID, replies: list[UUID]) -> None:
-    pubsub.conversation_changed(conversation_id)
+    current().pubsub.conversation_changed(conversation_id)
     for reply_id in replies:
-        pubsub.stop_requested(reply_id)
+        current().pubsub.stop_requested(reply_id)

@@ -9,9 +9,9 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, Message, TranscriptRead, User
 from chat.models.audit import add_to_record
+from chat.runtime import current
 
 
 def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
@@ -38,6 +38,6 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
 
 def _tell(conversation_ids: list[UUID], replies: list[UUID]) -> None:
     for reply_id in replies:
-        pubsub.stop_requested(reply_id)
+        current().pubsub.stop_requested(reply_id)
     for conversation_id in conversation_ids:
-        pubsub.conversation_changed(conversation_id)
+        current().pubsub.conversation_changed(conversation_id)

@@ -8,9 +8,9 @@ from django.db import transaction
 
 from chat.access import message_for
 from chat.actions.errors import InvalidInputError, TooLongError
-from chat.live.pubsub import pubsub
 from chat.models import Feedback, Message, Role, User
 from chat.models.feedback import COMMENT_LENGTH
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 
@@ -56,4 +56,4 @@ def _changed(message: Message) -> None:
     conversation.save(update_fields=["revision", "seen_revision"])
     message.revision = conversation.revision
     message.save(update_fields=["revision"])
-    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from chat.access import message_for
 from chat.actions.errors import ConflictError
-from chat.live.pubsub import pubsub
 from chat.models import Conversation, Generation, Message, Role, User
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 
@@ -34,7 +34,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
         _path_changed(conversation)
         for reply in replies:
-            transaction.on_commit(partial(pubsub.stop_requested, reply))
+            transaction.on_commit(partial(current().pubsub.stop_requested, reply))
     return message
 
 
@@ -99,4 +99,4 @@ def _path_changed(conversation: Conversation) -> None:
     sent_from = sent.order_by("-message__position").values_list("sent_from", flat=True).first()
     conversation.sent_from = sent_from or 0
     conversation.save()
-    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))

@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 
 from chat.actions.errors import LimitReachedError
 from chat.generation.lease import running_of, taken
-from chat.generation.runner import runner
 from chat.models import LIVE, ChatModel, Conversation, Generation, Message, Role, User
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 
@@ -29,6 +29,7 @@ def queue_replies(
     too. The last reply becomes the conversation's head. The replies start after the commit: in this process
     at once if it serves requests and no earlier reply runs. The caller holds the conversation's lock and
     saves it."""
+    runner = current().runner
     lease = taken() if runner.accepting and not _waits(prompt) else {}
     replies, generations, batch = [], [], uuid4()
     for model in models:

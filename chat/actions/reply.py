@@ -12,11 +12,11 @@ from django.db import transaction
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, queue_replies
-from chat.generation.lease import end, waiting_after
+from chat.generation.finish import end
+from chat.generation.lease import waiting_after
 from chat.generation.run import MAX_REPLY_CHARS
-from chat.generation.runner import runner
-from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 CONTINUABLE = (Status.STOPPED, Status.INTERRUPTED, Status.LENGTH, Status.FAILED)
@@ -30,9 +30,10 @@ def stop_reply(user: User, message_id: UUID) -> Message:
         generation = _generation(message)
         if generation.is_live:
             Generation.objects.filter(pk=generation.pk).update(stop_requested=True)
-            if not generation.owner and end(generation.pk, "", Status.STOPPED, []):
+            publish = current().pubsub.conversation_changed
+            if not generation.owner and end(generation.pk, "", Status.STOPPED, [], publish=publish):
                 transaction.on_commit(lambda: _start_waiting(message))
-            transaction.on_commit(lambda: pubsub.stop_requested(generation.pk))
+            transaction.on_commit(lambda: current().pubsub.stop_requested(generation.pk))
     return message
 
 
@@ -82,9 +83,6 @@ def continue_by_itself(generation_id: UUID) -> None:
         continue_reply(generation.message.conversation.owner, generation.message_id)
 
 
-runner.recovery.on_interrupted = continue_by_itself
-
-
 def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Message:
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
@@ -124,7 +122,7 @@ def _queued_in_place(
     (reply,) = queue_replies(conversation, prompt, [model], continues=continues)
     conversation.path_revision = conversation.revision
     conversation.save()
-    transaction.on_commit(lambda: pubsub.conversation_changed(conversation.pk))
+    transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))
     return reply
 
 
@@ -136,4 +134,4 @@ def _generation(message: Message) -> Generation:
 
 def _start_waiting(message: Message) -> None:
     for generation_id in waiting_after(message.pk):
-        runner.start_generation(generation_id)
+        current().runner.start_generation(generation_id)

@@ -11,8 +11,8 @@ from django.db import IntegrityError, transaction
 from chat.access import conversation_to_write, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.queue import check_running_limit, queue_replies
-from chat.live.pubsub import pubsub
 from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 TITLE_CHARS = 60  # characters of the prompt for the first title of a conversation
@@ -59,7 +59,7 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
             conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
         queue_replies(conversation, prompt, models, new=[prompt])
         conversation.save(force_insert=is_new)
-        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
+        transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))
     return Sent(prompt, is_new=True)
 
 

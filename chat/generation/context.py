@@ -22,7 +22,7 @@ from chat.generation.window import (
     room_for_input,
     tokens_of,
 )
-from chat.live.pubsub import pubsub
+from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.pipeline.tokens import request_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Endpoint, Turn
@@ -119,15 +119,15 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     return Prepared(request, endpoint, prefix, model, older.sent_from, estimate)
 
 
-def begin(generation: Generation, *, at_most: float | None = None) -> Prepared:
-    """`prepare` for a request that is sent now: people who look are told if it begins with another message
-    than the one before. One unit of work."""
+def begin(generation: Generation, *, publish: Publish, at_most: float | None = None) -> Prepared:
+    """`prepare` for a request that is sent now: viewers are told if it begins with another message than the
+    request before. One unit of work."""
     prepared = prepare(generation, at_most=at_most)
     if prepared.sent_from != generation.conversation.sent_from:
         try:
-            _tell(generation.conversation_id, prepared.sent_from)
-        except DatabaseError as error:  # the reply is worth more; the next one tells
-            logger.warning("What a model is not sent could not be told: %s", error)
+            _mark_sent_from(generation.conversation_id, prepared.sent_from, publish)
+        except DatabaseError as error:  # the reply is worth more; the next one marks it
+            logger.warning("The first message that a model is sent could not be marked: %s", error)
     return prepared
 
 
@@ -209,8 +209,8 @@ def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
         position, length = rows[-1]["position"], 4 * length
 
 
-def _tell(conversation_id: UUID, sent_from: int) -> None:
-    """Marks the message from which on the model is sent the conversation, and tells viewers."""
+def _mark_sent_from(conversation_id: UUID, sent_from: int, publish: Publish) -> None:
+    """Marks the first message of the conversation that the model is sent."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
         if conversation is None or conversation.sent_from == sent_from:
@@ -220,4 +220,4 @@ def _tell(conversation_id: UUID, sent_from: int) -> None:
         revision = conversation.next_revision()
         conversation.save(update_fields=["sent_from", "revision", "updated_at"])
         conversation.messages.filter(position__in=changed).update(revision=revision)
-        transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
+        transaction.on_commit(lambda: publish(conversation_id))

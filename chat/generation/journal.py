@@ -13,15 +13,13 @@ import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError
 
-from chat.backends.patience import limited
-from chat.database import run_unit_on
+from chat.database import DatabaseThread
 from chat.generation.commit import commit
 from chat.generation.lease import HEARTBEAT_SECONDS
 from chat.live.reply_log import ReplyLog
@@ -49,7 +47,7 @@ class Record:
 class Journal:
     def __init__(self) -> None:
         self._records: dict[UUID, Record] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._thread = DatabaseThread("journal", TICK_SECONDS)
         self._task: asyncio.Task[None] | None = None
         self._ticked = asyncio.Condition()
         self._ticking = asyncio.Lock()
@@ -67,7 +65,7 @@ class Journal:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = self.alive_at = None
-            await run_unit_on(self._thread, lambda: None)  # gives the kept connection back
+            await self._thread.run(lambda: None)  # gives the kept connection back
 
     def open(self, record: Record) -> None:
         self._records[record.generation_id] = record
@@ -123,9 +121,7 @@ class Journal:
         entries = [(record.generation_id, start, news) for record, start, _, news in batch if news]
         running = [record.generation_id for record in records]
         try:
-            done = await run_unit_on(
-                self._thread, limited(TICK_SECONDS, commit), entries, running, renew=is_beat, keep=True
-            )
+            done = await self._thread.run(commit, entries, running, renew=is_beat, keep=True)
         except IntegrityError as error:
             logger.warning("A journal entry belongs to no generation any more: %s", error)
             self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it

@@ -12,17 +12,17 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 
 from chat.backends import held_file
-from chat.backends.patience import limited
-from chat.database import run_unit_on
-from chat.generation.runner import Runner, runner
-from chat.live.session_monitor import session_monitor
+from chat.database import DatabaseThread
+from chat.generation.journal import Journal
+from chat.generation.recovery import Recovery
+from chat.generation.runner import Runner
+from chat.live.session_monitor import SessionMonitor
 from chat.models import Conversation, Generation, JournalEntry, Message, Probe
 
 logger = logging.getLogger(__name__)
@@ -40,9 +40,11 @@ JOURNAL_SECONDS, SESSIONS_SECONDS, RECOVERY_SECONDS = 10.0, 10.0, 20.0
 class Readiness:
     """`checks` are named functions that return "ok" or what is wrong, without secrets, at once."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(
+        self, runner: Runner, journal: Journal, recovery: Recovery, session_monitor: SessionMonitor
+    ) -> None:
         self._runner = runner
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readiness")
+        self._thread = DatabaseThread("readiness", PROBE_SECONDS)
         self._probing: asyncio.Future[tuple[str, str]] | None = None
         self._probed_at = float("-inf")
         self._database, self._migrations = "", ""
@@ -52,10 +54,10 @@ class Readiness:
             "database": lambda: self._database,
             "migrations": lambda: self._migrations,
             "replies": self._replies,
-            "journal": lambda: _age_words(runner.journal.alive_at, JOURNAL_SECONDS, _JOURNAL_STANDS),
+            "journal": lambda: _age_words(journal.alive_at, JOURNAL_SECONDS, _JOURNAL_STANDS),
             "sessions": lambda: _age_words(session_monitor.alive_at, SESSIONS_SECONDS, _SESSIONS_STAND),
             "files": _open_files,
-            "recovery": lambda: _age_words(runner.recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
+            "recovery": lambda: _age_words(recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
         }
 
     async def look(self) -> dict[str, str]:
@@ -84,9 +86,7 @@ class Readiness:
             if now - self._probed_at < SHARED_SECONDS:
                 return
             self._probed_at = now
-            self._probing = asyncio.ensure_future(
-                run_unit_on(self._thread, limited(PROBE_SECONDS, self._try_database))
-            )
+            self._probing = asyncio.ensure_future(self._thread.run(self._try_database))
         try:
             async with asyncio.timeout(max(0.0, self._probed_at + WRITE_SECONDS - now)):
                 self._database, self._migrations = await asyncio.shield(self._probing)
@@ -112,10 +112,7 @@ class Readiness:
             logger.debug("The database takes no write: %s", error)
             words = "The database takes no writes." if reached else "The database cannot be reached."
             return words, OK if self._migrated else "unknown"
-        return (
-            OK,
-            OK if self._migrated else "Migrations are missing: run manage.py migrate or restart Steady.",
-        )
+        return OK, OK if self._migrated else _MIGRATIONS_MISSING
 
 
 _MIGRATIONS_MISSING = "Migrations are missing: run manage.py migrate or restart Steady."
@@ -160,6 +157,3 @@ def _write() -> None:
         Probe.objects.bulk_create(
             [row], update_conflicts=True, unique_fields=["id"], update_fields=["written_at"]
         )
-
-
-readiness = Readiness(runner)

@@ -16,13 +16,14 @@ from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
 from chat.database import run_unit
-from chat.generation import lease
 from chat.generation.context import NotSentError, Prepared, begin
+from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
+from chat.generation.lease import claim
 from chat.generation.policy import policy_for
-from chat.live.hub import hub
-from chat.live.pubsub import pubsub
+from chat.live.hub import Hub
+from chat.live.pubsub import PubSub
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
 from chat.pipeline.compose import compose
@@ -99,8 +100,16 @@ class Run:
     """Owned by the runner as one task. `stop` ends it as stopped, `interrupt` as interrupted (the server
     shuts down), `abandon` without a write (the lease was lost)."""
 
-    def __init__(self, generation_id: UUID, journal: Journal, claimed: Generation | None = None) -> None:
+    def __init__(
+        self,
+        generation_id: UUID,
+        hub: Hub,
+        pubsub: PubSub,
+        journal: Journal,
+        claimed: Generation | None = None,
+    ) -> None:
         self.id = generation_id
+        self._hub, self._pubsub = hub, pubsub
         self.waiting: list[UUID] = []  # after the end: the queued generations that waited for it
         self._claimed = claimed
         self._journal = journal
@@ -127,10 +136,12 @@ class Run:
 
     async def __call__(self) -> None:
         """Runs to the end. Returns at once if the generation is not to be had."""
-        hub.logs.setdefault(self.id, self._log)  # what another process makes may be watched here
-        pubsub.produce(self.id)
+        # Viewers here may be reading a copy already, of what another process produces.
+        self._hub.logs.setdefault(self.id, self._log)
+        self._pubsub.produce(self.id, on_stop=self.stop)
         try:
-            generation = self._claimed or await run_unit(lease.claim, self.id)
+            publish = self._pubsub.conversation_changed
+            generation = self._claimed or await run_unit(claim, self.id, publish)
             if generation is None:
                 return
             result = Result()
@@ -149,14 +160,14 @@ class Run:
                     self._producing.cancel()
                 self._journal.close(self.id)
         finally:
-            pubsub.forget(self.id)
-            if hub.logs.get(self.id) is self._log:
-                del hub.logs[self.id]
+            self._pubsub.forget(self.id)
+            if self._hub.logs.get(self.id) is self._log:
+                del self._hub.logs[self.id]
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
         """Drives the provider's stream into the log. Whatever happens is told by `result`."""
         try:
-            result.sent = await run_unit(begin, generation)
+            result.sent = await run_unit(begin, generation, publish=self._pubsub.conversation_changed)
         except NotSentError as error:
             result.set(Status.FAILED, error.code, str(error))
             return
@@ -180,7 +191,9 @@ class Run:
         refused = result.sent
         if refused is None or result.first_token_at is not None:
             return False
-        shorter = await run_unit(begin, generation, at_most=refused.estimate * LESS)
+        shorter = await run_unit(
+            begin, generation, publish=self._pubsub.conversation_changed, at_most=refused.estimate * LESS
+        )
         if shorter.sent_from == refused.sent_from:
             return False
         logger.info("The request was too long for its model; it is sent once more with less.")
@@ -191,7 +204,7 @@ class Run:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
         provider = await ready_provider(prepared.endpoint)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
-        flow = Flow(lambda: len(hub.logs))
+        flow = Flow(lambda: len(self._hub.logs))
         try:
             async with aclosing(stream) as events:
                 async for event in events:
@@ -214,7 +227,7 @@ class Run:
                             return
                         case Notice("retrying", _, attempt, delay):
                             self._log.waiting = Waiting(attempt, delay)
-                            hub.wake(self.id)
+                            self._hub.wake(self.id)
                         case Notice("rejected", reason):
                             result.rejection = reason
                         case Reset():
@@ -233,7 +246,7 @@ class Run:
         if result.first_text_at is None and text and kind == "text":
             result.first_text_at = timezone.now()
         self._append(kind, text)
-        if pubsub.is_shared(self.id):
+        if self._pubsub.is_shared(self.id):
             self._share()
         else:
             self._shared = self._log.length
@@ -241,7 +254,7 @@ class Run:
     def _append(self, kind: str, text: str) -> None:
         """Takes the text up to the limit of a reply, before anything else is done with it."""
         self._log.append(kind, _storable(text[: MAX_REPLY_CHARS - self._log.length]))
-        hub.wake(self.id)
+        self._hub.wake(self.id)
 
     def _share(self) -> None:
         """Sends what is new to the processes that watch, at most each 50 ms."""
@@ -252,7 +265,7 @@ class Run:
 
     def _share_now(self) -> None:
         self._share_is_due = False
-        pubsub.share_output(self.id, self._shared, self._log.since(self._shared))
+        self._pubsub.share_output(self.id, self._shared, self._log.since(self._shared))
         self._shared = self._log.length
 
     def _conclude(self, result: Result) -> None:
@@ -261,7 +274,7 @@ class Run:
         if self._reason == "stopped":
             result.set(Status.STOPPED, "", "")
         elif self._reason == "interrupted":
-            result.set(Status.INTERRUPTED, "server_stopped", lease.SERVER_STOPPED)
+            result.set(Status.INTERRUPTED, "server_stopped", SERVER_STOPPED)
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
@@ -286,7 +299,13 @@ class Run:
                 segments: list[Segment] = self._log.since(0)
                 async with self._journal.ending(record):
                     unit = run_unit(
-                        lease.finish, generation, result.status, segments, opaque=result.opaque, **fields
+                        finish,
+                        generation,
+                        result.status,
+                        segments,
+                        publish=self._pubsub.conversation_changed,
+                        opaque=result.opaque,
+                        **fields,
                     )
                     self.waiting = await asyncio.shield(unit)
             except (DataError, IntegrityError, ArithmeticError) as error:  # the last is SQLite's

@@ -1,2 +1,2 @@
-"""Delivery: what is happening now, to those who may see it. Knows nothing of HTML, and nothing of how a
-reply is made. Everything here may be lost at any time: the database is the record."""
+"""Delivers what happens to the viewers that may see it. It does not know HTML, nor how a reply is produced.
+Everything here may be lost at any time: the database is the record."""

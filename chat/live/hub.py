@@ -1,23 +1,22 @@
-"""What this process knows of running replies, and who waits for news: in memory, one event loop.
+"""The running replies of this process, and the listeners that wait for news: in memory, on one event loop.
 
-A topic is a conversation or a reply, named by its id. Waking is all the hub does: a listener that wakes
-looks for itself, so a wake too many costs a look and a lost one is made up by the next.
+A topic is a conversation or a generation, named by its id. The hub only wakes listeners: a woken listener
+looks for itself, so one wake too many costs a look, and a lost one is made up by the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from uuid import UUID
 
 from chat.live.reply_log import ReplyLog
 
 
 class Listener:
-    """One viewer's bell. `structural` says that the conversation itself changed, not only a reply grew;
-    `asked` that whoever shows the page has something of its own to show."""
+    """Wakes one viewer. `structural` says that the conversation itself changed, not only a reply grew;
+    `asked` that the transport has something of its own to show."""
 
     def __init__(self) -> None:
         self.structural = True
@@ -29,7 +28,7 @@ class Listener:
         self._event.set()
 
     def ask(self) -> None:
-        """Wakes for a sign of life, as if nothing had happened for a while."""
+        """Asks for a heartbeat now."""
         self.asked = True
         self._event.set()
 
@@ -46,37 +45,46 @@ class Listener:
 
 
 class Hub:
-    """`logs` holds the running replies of this process, and copies of others' that are watched here."""
+    """`logs` holds the running replies of this process, and copies of other processes' replies that are
+    watched here. All methods but `call_soon` are for the event loop."""
 
     def __init__(self) -> None:
         self.logs: dict[UUID, ReplyLog] = {}
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: defaultdict[UUID, set[Listener]] = defaultdict(set)
-        # Told when the first listener of a topic comes and the last one goes.
-        self.on_first: Callable[[UUID], None] | None = None
-        self.on_last: Callable[[UUID], None] | None = None
 
-    @contextmanager
-    def listening(self, topic: UUID, listener: Listener) -> Iterator[None]:
-        self.listen(topic, listener)
+    def start(self) -> None:
+        """Binds the hub to the running loop."""
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_on_this_loop(self) -> bool:
+        return self._loop is asyncio.get_running_loop()
+
+    def call_soon[*Ts](self, callback: Callable[[*Ts], object], *args: *Ts) -> bool:
+        """From any thread: calls `callback` on the event loop. Returns false, and does nothing, where no loop
+        runs, as in a management command."""
+        if self._loop is None:
+            return False
         try:
-            yield
-        finally:
-            self.stop_listening(topic, listener)
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
 
-    def listen(self, topic: UUID, listener: Listener) -> None:
+    def listen(self, topic: UUID, listener: Listener) -> bool:
+        """Returns whether this is the topic's first listener."""
         listeners = self._listeners[topic]
         listeners.add(listener)
-        if len(listeners) == 1 and self.on_first:
-            self.on_first(topic)
+        return len(listeners) == 1
 
-    def stop_listening(self, topic: UUID, listener: Listener) -> None:
+    def stop_listening(self, topic: UUID, listener: Listener) -> bool:
+        """Returns whether it was the topic's last listener."""
         listeners = self._listeners[topic]
         listeners.discard(listener)
         if not listeners:
             del self._listeners[topic]
-            if self.on_last:
-                self.on_last(topic)
+        return not listeners
 
     def has_listeners(self, topic: UUID) -> bool:
         return topic in self._listeners
@@ -86,14 +94,5 @@ class Hub:
         return list(self._listeners)
 
     def wake(self, topic: UUID, *, structural: bool = False) -> None:
-        """On the event loop only."""
         for listener in self._listeners.get(topic, ()):
             listener.wake(structural=structural)
-
-    def wake_from_thread(self, topic: UUID, *, structural: bool = False) -> None:
-        """From anywhere: a database thread, a synchronous view. Does nothing where no loop serves."""
-        if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(lambda: self.wake(topic, structural=structural))
-
-
-hub = Hub()

@@ -1,9 +1,9 @@
-"""News between processes, over the Channels layer: "this conversation changed", "somebody watches this
-reply", "this reply went on". Only hints: each may be lost, doubled or late, and a look at the database
-heals it. With the in-memory layer there is one process and nothing to tell.
+"""Messages between processes, over the Channels layer: "this conversation changed", "this reply is watched",
+"this reply grew", "stop this reply". Each may be lost, doubled or late: the database is the record, and the
+next look at it makes up for the loss. With the in-memory layer there is one process and nothing is sent.
 
-One channel per process, joined to a group per topic that is watched or produced here; never a message
-per token and never one per viewer.
+One channel per process, joined to one group per topic that is watched or produced here; never one message
+per token and never one channel per viewer.
 """
 
 from __future__ import annotations
@@ -12,89 +12,98 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from chat.live.hub import hub
+from chat.live.hub import Hub, Listener
 from chat.live.reply_log import Segment
 
 logger = logging.getLogger(__name__)
 
-QUEUE_LENGTH = 1000  # outgoing hints; more are dropped, as a slow Redis would have them arrive too late
+QUEUE_LENGTH = 1000  # outgoing messages; more are dropped, as a slow Redis would deliver them too late
 INTEREST_SECONDS = 10.0  # how long a process goes on sharing a reply's output after being asked
+
+# Takes a conversation's id and tells its viewers in all processes that it changed. From any thread, after the
+# commit. `PubSub.conversation_changed` is the one that does it.
+type Publish = Callable[[UUID], None]
 
 
 class PubSub:
-    def __init__(self) -> None:
-        self.on_stop: Callable[[UUID], None] | None = None  # a reply of ours is to stop
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._outbox: asyncio.Queue[tuple[str, str, dict[str, Any]]] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self._interest: dict[UUID, float] = {}
-        self._produced: set[UUID] = set()  # replies made here: their topics are joined, watched or not
+        # The replies that are produced here, with what stops them. Their topics are joined, watched or not.
+        self._produced: dict[UUID, Callable[[], None]] = {}
 
     def start(self) -> None:
-        """On the serving loop; does nothing where there is only one process."""
+        """On the event loop. Does nothing where there is only one process."""
         if isinstance(get_channel_layer(), InMemoryChannelLayer):
             return
         self._outbox = asyncio.Queue(QUEUE_LENGTH)
-        hub.on_first = lambda topic: self._put("join", topic, {})
-        hub.on_last = self._last_listener_left
-        self._tasks = [
-            asyncio.create_task(work(), context=contextvars.Context(), name=f"pubsub-{work.__name__}")
-            for work in (self._run,)
-        ]
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="pubsub")
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks, self._outbox = [], None
-        hub.on_first = hub.on_last = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._task = self._outbox = None
 
-    # --- Telling -----------------------------------------------------------------------------------
+    # --- From any thread, after the commit ------------------------------------------------------------
 
     def conversation_changed(self, conversation_id: UUID) -> None:
-        """From any thread, after the commit."""
-        hub.wake_from_thread(conversation_id, structural=True)
-        self._tell_from_thread(conversation_id, {"what": "changed"})
+        """Wakes the conversation's viewers, in this process and the others."""
+        self._hub.call_soon(lambda: self._hub.wake(conversation_id, structural=True))
+        self._send_from_thread(conversation_id, {"what": "changed"})
 
     def stop_requested(self, generation_id: UUID) -> None:
-        """From any thread, after the commit: whoever produces this reply need not wait for its tick."""
-        if hub.loop is not None and not hub.loop.is_closed():
-            hub.loop.call_soon_threadsafe(self._heard_stop, generation_id)
-        self._tell_from_thread(generation_id, {"what": "stop"})
+        """Stops the reply at once, in whichever process produces it; without this the journal's next tick
+        reads the request."""
+        self._hub.call_soon(self._stop_produced, generation_id)
+        self._send_from_thread(generation_id, {"what": "stop"})
+
+    # --- On the event loop ----------------------------------------------------------------------------
+
+    @contextmanager
+    def listening(self, topic: UUID, listener: Listener) -> Iterator[None]:
+        """Wakes the listener for what happens to the topic, in this process or another."""
+        if self._hub.listen(topic, listener):
+            self._put("join", topic, {})
+        try:
+            yield
+        finally:
+            if self._hub.stop_listening(topic, listener) and topic not in self._produced:
+                self._put("leave", topic, {})
+
+    def produce(self, generation_id: UUID, on_stop: Callable[[], None]) -> None:
+        """This process produces the reply from now on; `on_stop` is called when it is to stop."""
+        self._produced[generation_id] = on_stop
+        self._put("join", generation_id, {})
+
+    def forget(self, generation_id: UUID) -> None:
+        """The reply ended."""
+        self._interest.pop(generation_id, None)
+        self._produced.pop(generation_id, None)
+        if not self._hub.has_listeners(generation_id):
+            self._put("leave", generation_id, {})
 
     def request_output(self, generation_id: UUID) -> None:
-        """On the loop: asks whoever produces this reply to share its output for a while."""
+        """Asks the process that produces this reply to share its output for a while."""
         self._put("send", generation_id, {"what": "interest"})
 
     def is_shared(self, generation_id: UUID) -> bool:
-        """On the loop: whether another process asked for this reply's output lately."""
+        """Whether another process asked for this reply's output lately."""
         return self._interest.get(generation_id, 0.0) > time.monotonic()
 
     def share_output(self, generation_id: UUID, start: int, segments: list[Segment]) -> None:
-        """On the loop: sends output from character `start` on to the processes that watch the reply."""
+        """Sends output from character `start` on to the processes that watch the reply."""
         self._put("send", generation_id, {"what": "output", "start": start, "segments": segments})
-
-    def produce(self, generation_id: UUID) -> None:
-        """On the loop: this process produces the reply from now on, and hears what concerns it."""
-        self._produced.add(generation_id)
-        self._put("join", generation_id, {})
-
-    def _last_listener_left(self, topic: UUID) -> None:
-        if topic not in self._produced:
-            self._put("leave", topic, {})
-
-    def forget(self, generation_id: UUID) -> None:
-        """On the loop: the reply ended."""
-        self._interest.pop(generation_id, None)
-        self._produced.discard(generation_id)
-        if not hub.has_listeners(generation_id):
-            self._put("leave", generation_id, {})
 
     def _put(self, verb: str, topic: UUID, message: dict[str, Any]) -> None:
         if self._outbox is None:
@@ -102,11 +111,10 @@ class PubSub:
         try:
             self._outbox.put_nowait((verb, f"topic.{topic.hex}", message))
         except asyncio.QueueFull:
-            logger.warning("PubSub are dropped: the channel layer is slow or away.")
+            logger.warning("Messages between processes are dropped: the channel layer is slow or away.")
 
-    def _tell_from_thread(self, topic: UUID, message: dict[str, Any]) -> None:
-        if hub.loop is not None and not hub.loop.is_closed():
-            hub.loop.call_soon_threadsafe(self._put, "send", topic, message)
+    def _send_from_thread(self, topic: UUID, message: dict[str, Any]) -> None:
+        if self._hub.call_soon(self._put, "send", topic, message):
             return
         layer = get_channel_layer()
         if layer is not None and not isinstance(layer, InMemoryChannelLayer):  # a management command
@@ -115,7 +123,7 @@ class PubSub:
     # --- The two loops that talk to the layer ---------------------------------------------------------
 
     async def _run(self) -> None:
-        """Keeps a channel open; with it gone (Redis restarted), a new one joins all groups again."""
+        """Keeps a channel open; when it is lost (Redis restarted), a new one joins all groups again."""
         while True:
             try:
                 layer = get_channel_layer()
@@ -132,7 +140,7 @@ class PubSub:
 
     async def _send(self, layer: Any, channel: str) -> None:
         assert self._outbox is not None
-        for topic in {*hub.topics, *self._produced}:
+        for topic in {*self._hub.topics, *self._produced}:
             await layer.group_add(f"topic.{topic.hex}", channel)
         while True:
             verb, group, message = await self._outbox.get()
@@ -145,27 +153,24 @@ class PubSub:
 
     async def _receive(self, layer: Any, channel: str) -> None:
         while True:
-            self._hear(await layer.receive(channel))
+            self._handle(await layer.receive(channel))
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         topic = UUID(message["topic"])
         match message["what"]:
             case "changed":
-                hub.wake(topic, structural=True)
+                self._hub.wake(topic, structural=True)
             case "interest":
                 if topic in self._produced:
                     self._interest[topic] = time.monotonic() + INTEREST_SECONDS
             case "stop":
-                self._heard_stop(topic)
+                self._stop_produced(topic)
             case "output":
-                log = hub.logs.get(topic)
+                log = self._hub.logs.get(topic)
                 segments = [Segment(*segment) for segment in message["segments"]]
                 if log is not None and log.extend_from(message["start"], segments):
-                    hub.wake(topic)
+                    self._hub.wake(topic)
 
-    def _heard_stop(self, generation_id: UUID) -> None:
-        if self.on_stop:
-            self.on_stop(generation_id)
-
-
-pubsub = PubSub()
+    def _stop_produced(self, generation_id: UUID) -> None:
+        if stop := self._produced.get(generation_id):
+            stop()

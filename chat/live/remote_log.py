@@ -1,7 +1,7 @@
-"""Copies of replies that another process produces, one per reply and process whoever watches here.
+"""Copies of replies that another process produces: one per reply, however many viewers it has here.
 
-The producer shares its output over the channel layer while asked to; whatever was lost on the way is read
-from the journal. Without hints the journal alone serves, at the pace of its commits.
+The producer shares its output over the channel layer while it is asked to; what was lost is read from the
+journal. Without the channel layer the journal alone serves, at the pace of its commits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chat.database import run_unit
-from chat.live.hub import hub
-from chat.live.pubsub import pubsub
+from chat.live.hub import Hub
+from chat.live.pubsub import PubSub
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import JournalEntry
 
@@ -27,18 +27,21 @@ PERIOD = 0.3  # seconds between looks at the journal
 
 
 class RemoteLogs:
-    def __init__(self) -> None:
+    def __init__(self, hub: Hub, pubsub: PubSub) -> None:
+        self._hub, self._pubsub = hub, pubsub
         self._listeners: dict[UUID, int] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     @contextmanager
     def watching(self, generation_id: UUID) -> Iterator[ReplyLog]:
         """The copy of this reply's log, kept up to date while anyone watches."""
-        log = hub.logs.setdefault(generation_id, ReplyLog())
+        log = self._hub.logs.setdefault(generation_id, ReplyLog())
         self._listeners[generation_id] = self._listeners.get(generation_id, 0) + 1
         if generation_id not in self._tasks:
             self._tasks[generation_id] = asyncio.create_task(
-                _copy(generation_id, log), context=contextvars.Context(), name=f"remote-log-{generation_id}"
+                self._copy(generation_id, log),
+                context=contextvars.Context(),
+                name=f"remote-log-{generation_id}",
             )
         try:
             yield log
@@ -47,20 +50,19 @@ class RemoteLogs:
             if not self._listeners[generation_id]:
                 del self._listeners[generation_id]
                 self._tasks.pop(generation_id).cancel()
-                hub.logs.pop(generation_id, None)
+                self._hub.logs.pop(generation_id, None)
 
-
-async def _copy(generation_id: UUID, log: ReplyLog) -> None:
-    while True:
-        pubsub.request_output(generation_id)
-        try:
-            start, segments = await run_unit(journal_since, generation_id, log.length)
-        except DatabaseError as error:
-            logger.warning("A reply of another process could not be read: %s", error)
-        else:
-            if segments and log.extend_from(start, segments):
-                hub.wake(generation_id)
-        await asyncio.sleep(PERIOD)
+    async def _copy(self, generation_id: UUID, log: ReplyLog) -> None:
+        while True:
+            self._pubsub.request_output(generation_id)
+            try:
+                start, segments = await run_unit(journal_since, generation_id, log.length)
+            except DatabaseError as error:
+                logger.warning("A reply of another process could not be read: %s", error)
+            else:
+                if segments and log.extend_from(start, segments):
+                    self._hub.wake(generation_id)
+            await asyncio.sleep(PERIOD)
 
 
 def journal_since(generation_id: UUID, position: int) -> tuple[int, list[Segment]]:
@@ -70,6 +72,3 @@ def journal_since(generation_id: UUID, position: int) -> tuple[int, list[Segment
     rows = list(entries.filter(start__gte=before or 0).order_by("start").values_list("start", "segments"))
     segments = [Segment(kind, text) for _, row in rows for kind, text in row]
     return (rows[0][0] if rows else position), segments
-
-
-remote_logs = RemoteLogs()

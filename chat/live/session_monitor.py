@@ -1,8 +1,8 @@
-"""The watch over everything that is open in this process: one look each two seconds, for all at once.
+"""Checks the open pages of this process against the database: every two seconds, for all pages at once.
 
-It holds two promises. Who lost the right to look is cut off within 5 s: a session that ended, a changed
-password, a deactivated person. And who missed a hint is woken all the same: the revisions of all watched
-conversations are compared with the database, so every hint may be lost.
+Viewers without access are disconnected within 5 s: after a log-out, a changed password, a deactivation. And
+the revisions of all watched conversations are compared with the database, which wakes the viewers whose
+message between processes was lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -22,9 +21,8 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError
 from django.utils import timezone
 
-from chat.backends.patience import limited
-from chat.database import run_unit_on
-from chat.live.hub import Listener, hub
+from chat.database import DatabaseThread
+from chat.live.hub import Hub, Listener
 from chat.models import Conversation, User
 
 logger = logging.getLogger(__name__)
@@ -37,10 +35,10 @@ _CHUNK = 500  # ids in one query
 
 @dataclass(eq=False)
 class Viewer:
-    """Somebody who looks on: a person by a session. `session_hash` is the person's password fingerprint
-    that the session was opened with. `closed` is set, for good, with the reason why they are shown no
-    more: "revoked" (the right ended) or "restart" (the server stops). `on_close` is told then. `style` is how
-    they like to see a reply grow, one of `pacing.STYLES`."""
+    """An open page of a person, by a session. `session_hash` is the password fingerprint that the session was
+    opened with. `closed` is set once, with the reason why nothing more is shown: "revoked" (access ended) or
+    "restart" (the server stops); then `on_close` is called. `style` is how the person wants to see a reply
+    grow, one of `pacing.STYLES`."""
 
     user_id: int
     session_key: str
@@ -62,10 +60,10 @@ class Viewer:
 
 
 class SessionMonitor:
-    def __init__(self) -> None:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._viewers: Counter[Viewer] = Counter()
-        # Not the threads of all units, which may all be waiting for a database that does not answer.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session_monitor")
+        self._thread = DatabaseThread("session_monitor", LOOK_SECONDS)
         self._revisions: dict[UUID, int] = {}
         self._dismissing = False
         self._task: asyncio.Task[None] | None = None
@@ -84,7 +82,7 @@ class SessionMonitor:
 
     @contextmanager
     def guarding(self, viewer: Viewer) -> Iterator[None]:
-        """May be entered more than once for the same viewer. Who comes after `dismiss` is sent away too."""
+        """May be entered more than once for one viewer. After `dismiss` a new viewer is closed at once."""
         self._viewers[viewer] += 1
         if self._dismissing:
             viewer.close("restart")
@@ -100,7 +98,7 @@ class SessionMonitor:
         return len(self._viewers)
 
     async def dismiss(self, seconds: float) -> None:
-        """Sends everyone away because the server stops; returns when they went, or after `seconds`."""
+        """Closes all viewers because the server stops; returns when they are gone, or after `seconds`."""
         self._dismissing = True
         for viewer in list(self._viewers):
             viewer.close("restart")
@@ -117,28 +115,28 @@ class SessionMonitor:
                 await self.look()
                 self.alive_at = time.monotonic()
             except DatabaseError as error:
-                # Where nobody reaches the database, nobody can lose a right either; the next look, at once
-                # and by a fresh connection, decides.
+                # While the database is away nobody can lose access either. The next look follows at once, on
+                # a fresh connection.
                 pause = AGAIN_SECONDS
-                logger.warning("The watch over open pages could not look: %s", error)
+                logger.warning("Open pages could not be checked: %s", error)
             except Exception:
-                logger.exception("The watch over open pages stumbled; it goes on.")
+                logger.exception("The check of open pages failed; trying again.")
 
     async def look(self) -> None:
-        """One look at everything. Raises DatabaseError."""
+        """Checks all open pages once. Raises DatabaseError."""
         viewers = list(self._viewers)
         if viewers:
             claims = [viewer.claim for viewer in viewers]
-            allowed = await run_unit_on(self._thread, limited(LOOK_SECONDS, allowed_of), claims)
+            allowed = await self._thread.run(allowed_of, claims)
             for viewer in viewers:
                 if viewer.claim not in allowed:
                     viewer.close("revoked")
-        topics = hub.topics
+        topics = self._hub.topics
         if topics:
-            revisions = await run_unit_on(self._thread, limited(LOOK_SECONDS, _revisions), topics)
+            revisions = await self._thread.run(_revisions, topics)
             for topic in topics:
                 if self._revisions.get(topic) != revisions.get(topic):
-                    hub.wake(topic, structural=True)
+                    self._hub.wake(topic, structural=True)
             self._revisions = revisions
 
 
@@ -178,6 +176,3 @@ def _chunks[T](values: Collection[T]) -> Iterator[list[T]]:
     unique = list(dict.fromkeys(values))
     for first in range(0, len(unique), _CHUNK):
         yield unique[first : first + _CHUNK]
-
-
-session_monitor = SessionMonitor()

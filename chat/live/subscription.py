@@ -1,9 +1,9 @@
-"""One viewer's way through a conversation: a snapshot, then what changed, without a gap and nothing twice.
+"""What one viewer of a conversation is sent: a snapshot, then what changed, without a gap and nothing twice.
 
-The viewer says which revision its page shows. Every look takes what changed since from the database and
-the output of running replies from their logs, each from the character where the viewer is. First
-connect, reconnect, another tab and another process are the same path. Pulled, not pushed: what happens
-while the viewer is busy is one larger change afterwards, and no queue can grow.
+The viewer says which revision its page shows. Every look reads what changed since then from the database, and
+the output of running replies from their logs, each from the character where the viewer is. First connect,
+reconnect, another tab and another process take the same path. Viewers pull: what happens while one is busy
+becomes one larger change, and no queue can grow.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from django.db.models import Q, prefetch_related_objects
 from chat.access import InactiveError, NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew, ReplyWaits
-from chat.live.hub import hub
+from chat.live.hub import Hub
 from chat.live.pacing import Pacer
 from chat.live.process import process_name
-from chat.live.remote_log import remote_logs
+from chat.live.pubsub import PubSub
+from chat.live.remote_log import RemoteLogs
 from chat.live.reply_log import ReplyLog, Segment, Waiting
-from chat.live.session_monitor import Viewer, session_monitor
+from chat.live.session_monitor import SessionMonitor, Viewer
 from chat.models import LIVE, Conversation, Message
 from chat.models.message import shown_with
 
@@ -40,35 +41,46 @@ UNTIMELY_SECONDS, UNTIMELY_LOOKS = 0.05, 20
 logger = logging.getLogger(__name__)
 
 
-async def subscribe(viewer: Viewer, conversation_id: UUID, revision: int) -> AsyncGenerator[list[Change]]:
-    """Yields what changed, at least each 15 s, with growing replies in pieces of the viewer's style; ends
-    after `Closed`. An id that nobody has used yet is waited for. Close it (`aclosing`) to stop watching."""
-    with ExitStack() as stack:
-        stack.enter_context(session_monitor.guarding(viewer))
-        stack.enter_context(hub.listening(conversation_id, viewer.listener))
-        subscription = _Subscription(viewer, conversation_id, revision)
-        stack.callback(subscription.close)
-        spoke_at = time.monotonic()
-        while True:
-            changes = await subscription.changes()
-            if changes:
-                yield changes
-                spoke_at = time.monotonic()
-            if changes and isinstance(changes[-1], Closed):
-                return
-            heartbeat_at = spoke_at + HEARTBEAT_SECONDS
-            until = min((heartbeat_at, *subscription.held_until()))
-            woken = await viewer.listener.wait(until - time.monotonic())
-            if viewer.listener.asked or (not woken and until == heartbeat_at):
-                viewer.listener.asked = False
-                yield [Heartbeat()]
-                spoke_at = time.monotonic()
+class Subscriptions:
+    def __init__(
+        self, hub: Hub, pubsub: PubSub, remote_logs: RemoteLogs, session_monitor: SessionMonitor
+    ) -> None:
+        self.hub, self.pubsub = hub, pubsub
+        self.remote_logs, self.session_monitor = remote_logs, session_monitor
+
+    async def subscribe(
+        self, viewer: Viewer, conversation_id: UUID, revision: int
+    ) -> AsyncGenerator[list[Change]]:
+        """Yields what changed, at least every 15 s, with growing replies in pieces of the viewer's style;
+        ends after `Closed`. An id that nobody has used yet is waited for. Close it (`aclosing`) to
+        unsubscribe."""
+        with ExitStack() as stack:
+            stack.enter_context(self.session_monitor.guarding(viewer))
+            stack.enter_context(self.pubsub.listening(conversation_id, viewer.listener))
+            subscription = _Subscription(self, viewer, conversation_id, revision)
+            stack.callback(subscription.close)
+            sent_at = time.monotonic()
+            while True:
+                changes = await subscription.changes()
+                if changes:
+                    yield changes
+                    sent_at = time.monotonic()
+                if changes and isinstance(changes[-1], Closed):
+                    return
+                heartbeat_at = sent_at + HEARTBEAT_SECONDS
+                until = min((heartbeat_at, *subscription.held_until()))
+                woken = await viewer.listener.wait(until - time.monotonic())
+                if viewer.listener.asked or (not woken and until == heartbeat_at):
+                    viewer.listener.asked = False
+                    yield [Heartbeat()]
+                    sent_at = time.monotonic()
 
 
 class _Subscription:
     """Where one viewer is: the revision, and the position in each running reply."""
 
-    def __init__(self, viewer: Viewer, conversation_id: UUID, revision: int) -> None:
+    def __init__(self, live: Subscriptions, viewer: Viewer, conversation_id: UUID, revision: int) -> None:
+        self.live = live
         self.viewer, self.conversation_id, self.revision = viewer, conversation_id, revision
         self.first = True
         self.seen = False
@@ -116,7 +128,7 @@ class _Subscription:
         if not self.looking.done():
             return None
         looking, self.looking = self.looking, None
-        if listener.structural:  # rung during the look, which may have been too early to see why
+        if listener.structural:  # woken during the look, which may have been too early to see why
             listener.wake()
         try:
             found = looking.result()
@@ -132,10 +144,11 @@ class _Subscription:
         return found
 
     def _is_untimely(self, look: _Look) -> bool:
-        """Whether a reply that this process makes is not here: committed and not begun yet, or ended since.
-        Then another look tells which."""
+        """Whether a reply that this process produces is not here: committed and not begun yet, or ended
+        since. Another look finds out which."""
         generations = [message.reply for message in look.messages if message.reply]
-        if all(it.owner != process_name() or not it.is_live or it.pk in hub.logs for it in generations):
+        logs = self.live.hub.logs
+        if all(it.owner != process_name() or not it.is_live or it.pk in logs for it in generations):
             self.untimely = 0
             return False
         self.untimely += 1
@@ -175,12 +188,12 @@ class _Subscription:
             return None
         stack = ExitStack()  # closed with the reply
         if owner == process_name():
-            log = hub.logs.get(generation_id)
+            log = self.live.hub.logs.get(generation_id)
         else:
-            log = stack.enter_context(remote_logs.watching(generation_id))
+            log = stack.enter_context(self.live.remote_logs.watching(generation_id))
         if log is None:
             return None
-        stack.enter_context(hub.listening(generation_id, self.viewer.listener))
+        stack.enter_context(self.live.pubsub.listening(generation_id, self.viewer.listener))
         return _Reply(log, stack, Pacer(self.viewer.style))
 
     def _drop(self, message_ids: list[UUID]) -> None:

@@ -36,13 +36,12 @@ from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.runner import runner
-from chat.live.session_monitor import session_monitor
 from chat.log_context import fresh_context
 from chat.models import User
 from chat.rate_limit import RateLimit
 from chat.rendering import fragments
 from chat.rendering.words import in_words
+from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, Openings, OpenPages
@@ -77,7 +76,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         query = QueryDict(self.scope["query_string"])
         self.language = known_language(query.get("language", ""))
         session_key = _session_key(self.scope["headers"])
-        if not runner.accepting or not openings.allows(session_key):
+        if not current().runner.accepting or not openings.allows(session_key):
             await self.close()
             return
         await self.accept()
@@ -180,7 +179,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         reason."""
         code = 1011
         try:
-            with session_monitor.guarding(self.viewer):
+            with current().session_monitor.guarding(self.viewer):
                 code = await self._wait_for_hello() or await self._send_frames(self.revision or 0)
         except DatabaseError as error:
             logger.error("Delivery stopped: %s", error)

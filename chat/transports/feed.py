@@ -15,12 +15,11 @@ from django.conf import settings
 from django.utils.translation import get_supported_language_variant, override
 
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew
-from chat.live.hub import hub
 from chat.live.pacing import STYLES
 from chat.live.session_monitor import Viewer
-from chat.live.subscription import subscribe
 from chat.rendering.colours import Answer, rendering_for, settled
 from chat.rendering.conversation import ConversationView
+from chat.runtime import current
 
 # The first change is sent at once. Further changes are collected and sent at this interval, or less often if
 # more replies run here: a frame costs about as much as two tokens, and nobody reads ten times a second.
@@ -68,7 +67,8 @@ async def frames(
     lock = _locks.setdefault(conversation_id, asyncio.Lock())
     share = _share_of(viewer.user_id)
     late: set[Answer] = set()
-    async with aclosing(subscribe(viewer, conversation_id, revision)) as stream:
+    changes_of = current().subscriptions.subscribe
+    async with aclosing(changes_of(viewer, conversation_id, revision)) as stream:
         async for changes in stream:
             for part in _parts(changes):
                 if isinstance(part[0], ConversationChanged):
@@ -116,7 +116,7 @@ def _until_beat(now: float, conversation_id: UUID, period: float) -> float:
 
 def frame_seconds() -> float:
     """Returns the present interval between the frames to one viewer, in seconds."""
-    return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_REPLY * len(hub.logs))
+    return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_REPLY * len(current().hub.logs))
 
 
 def _parts(changes: list[Change]) -> list[list[Change]]:

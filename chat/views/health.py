@@ -6,7 +6,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from chat.generation.readiness import OK, readiness
+from chat.generation.readiness import OK
+from chat.runtime import current
 
 
 @never_cache
@@ -20,6 +21,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:
     """200 when new work is welcome, else 503; either way what stands and what is missing, in words."""
-    words = await readiness.look()
+    words = await current().readiness.look()
     ready = all(word == OK for word in words.values())
     return JsonResponse({"ready": ready, **words}, status=200 if ready else 503)

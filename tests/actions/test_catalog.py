@@ -1,4 +1,4 @@
-"""The catalog follows the providers' lists, and never overrules an administrator."""
+"""The catalog is filled from the providers' lists, and never overrides an administrator."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ async def test_no_provider_ends_the_process_whatever_it_raises(
     settings.CHAT_ENDPOINTS = {"odd": odd, "huge": huge, "own": OWN}
     providers = {
         odd: Scripted(fault),
-        huge: Scripted([ModelInfo("vast", context_window=10**30)]),  # no column takes it
+        huge: Scripted([ModelInfo("vast", context_window=10**30)]),  # no column can store it
         OWN: Scripted([ModelInfo("small")]),
     }
     monkeypatch.setattr(catalog, "ready_provider", returning(providers.__getitem__))

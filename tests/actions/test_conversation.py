@@ -1,4 +1,4 @@
-"""Pinning, archiving, deleting and restoring; what is seen and what is new; verdicts and favourites."""
+"""Pinning, archiving, deleting and restoring; seen and unread changes; ratings and favourites."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stranger(make_user: Callable[..., User]) -> User:
 
 
 def ask(user: User, model: ChatModel, conversation_id: uuid.UUID | None = None) -> tuple[Message, Message]:
-    """A prompt and its finished reply."""
+    """Returns a prompt and its finished reply."""
     sent = send_message(
         user,
         conversation_id or uuid.uuid4(),

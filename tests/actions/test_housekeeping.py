@@ -1,4 +1,4 @@
-"""What nobody can reach any more goes, by one process, a little at a time; what is counted stays."""
+"""Unreachable data is deleted by one process in small batches; usage is kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONG_AGO = timedelta(days=settings.CHAT_KEEP_DELETED_DAYS, minutes=1)
 
 
 def clear() -> int:
-    """Until nothing is left; the answer is how many transactions that took."""
+    """Clears until nothing is left. Returns the number of transactions."""
     batches = 0
     while housekeeping.clear_some():
         batches += 1
@@ -33,7 +33,7 @@ def clear() -> int:
 
 
 def deleted(person: User, ago: timedelta) -> Generation:
-    """A chat that its owner deleted so long ago."""
+    """Returns a generation in a chat that its owner deleted `ago`."""
     generation = a_reply(person, status=Status.COMPLETE)
     Message.objects.filter(pk=generation.message_id).update(
         text="Because", parts=[{"type": "text", "text": "B"}]
@@ -75,7 +75,7 @@ def test_what_the_provider_said_of_a_deleted_chat_goes_with_it(person: User) -> 
 
 @pytest.mark.django_db
 def test_a_deletion_can_not_be_undone_when_its_time_is_over(person: User) -> None:
-    """Also before it is cleared away: nothing half empty comes back."""
+    """Also before it is cleared: no half-empty chat is restored."""
     old = deleted(person, LONG_AGO)
     with pytest.raises(NotFoundError):
         restore_conversation(person, old.conversation_id)
@@ -139,7 +139,7 @@ def test_the_search_in_transcripts_has_an_index_on_postgresql(person: User) -> N
 
 @pytest.mark.django_db(transaction=True)
 def test_the_index_of_a_large_table_may_take_its_time() -> None:
-    """A query has a deadline, after which its connection is closed, with all others of the pool."""
+    """A query has a deadline. When it passes, its connection is closed, with all others of the pool."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no such index.")
     deadlines: list[float | None] = []

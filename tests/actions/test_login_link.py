@@ -1,4 +1,4 @@
-"""A log-in link lets one person in, once, and only while they may come in at all."""
+"""A log-in link logs one user in, once, and only while the user is active."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending a prompt: once, whole or not at all."""
+"""Sending a prompt: exactly once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedEr
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
-from chat.generation.runner import runner
 from chat.live.process import process_name
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+from chat.runtime import Runtime
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def send(user: User, model: ChatModel, text: str = "Hello", **ids: uuid.UUID) ->
 
 
 def reply_to(sent: Sent, status: Status = Status.COMPLETE, text: str = "") -> Message:
-    """The reply to a prompt, as if it had ended so."""
+    """Returns the reply to a prompt after ending it with this status and text."""
     reply = sent.message.children.get(shown=True)
     Message.objects.filter(pk=reply.pk).update(text=text)
     Generation.objects.filter(message=reply).update(status=status)
@@ -61,9 +61,9 @@ def test_the_first_prompt_makes_the_conversation_and_names_it(person: User, mode
 
 
 def test_a_process_that_serves_takes_the_reply_with_the_prompt_unless_it_must_wait(
-    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+    person: User, model: ChatModel, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(runner, "accepting", True)
+    runtime.runner.accepting = True
     first = send(person, model)
     taken = Generation.objects.get()
     assert (taken.status, taken.owner) == (Status.RUNNING, process_name())
@@ -299,7 +299,7 @@ def test_a_stop_that_meets_the_start_is_no_deadlock(
 
         with ThreadPoolExecutor(2) as threads:
             stop = threads.submit(meet, partial(stop_reply, person, reply.pk))
-            start = threads.submit(meet, partial(claim, reply.generation.pk))
+            start = threads.submit(meet, partial(claim, reply.generation.pk, lambda _: None))
             stop.result()
             start.result()
 

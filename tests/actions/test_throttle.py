@@ -1,4 +1,4 @@
-"""Guessing becomes slow, and nobody is locked out by a stranger."""
+"""Guessing becomes slow, and a stranger cannot lock a user out."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_logging_in_and_changing_the_password_and_the_code_are_all_slowed_down(p
     for _ in range(6):
         answer = client.post(reverse("account_login"), {"login": person.email, "password": "wrong"})
     assert "Too many failed attempts." in answer.content.decode()
-    # The right password is not even looked at.
+    # The correct password is not checked.
     answer = client.post(reverse("account_login"), {"login": person.email, "password": "correct horse"})
     assert "Too many failed attempts." in answer.content.decode()
 
@@ -182,7 +182,7 @@ def test_a_code_logs_in_once_whatever_process_is_asked(person: User) -> None:
 
 @pytest.mark.django_db
 def test_nobody_gets_more_attempts_by_an_address_that_they_claim(person: User, settings: Settings) -> None:
-    """The proxy adds the address that it saw at the end."""
+    """The proxy adds the address that it received at the end."""
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
     for number in range(6):
         answer = Client().post(

@@ -1,4 +1,4 @@
-"""Conversations to look at."""
+"""Conversations for the tests of the administration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog and people: what an administrator changes stays, keys are nowhere, power is guarded."""
+"""The catalog and users: changes by an administrator persist, keys are not shown, rights are protected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def admin(client: Client, administrator: User) -> Client:
 
 @pytest.fixture
 def clerk(client: Client, make_user: Callable[..., User]) -> Client:
-    """Staff who may change people, but is no superuser."""
+    """Staff who may change users, without being a superuser."""
     user = make_user("clerk@example.org", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__in=["change_user", "view_user", "delete_user"])

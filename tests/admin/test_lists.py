@@ -1,4 +1,4 @@
-"""The lists of the administration: each field says what it is, and the models fit on the page."""
+"""The lists of the administration: each field has a name, and the models fit on the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 class _Fields(HTMLParser):
-    """Collects what can be filled in, and the ids that a `<label>` names."""
+    """Collects the form fields, and the ids that a `<label>` names."""
 
     def __init__(self) -> None:
         super().__init__()

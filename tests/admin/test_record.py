@@ -1,4 +1,4 @@
-"""The record cannot be avoided: whatever depends on a text, whoever acts, leaves an entry."""
+"""The audit record cannot be avoided: every access to a text, by any user, adds an entry."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def admin(client: Client, administrator: User) -> Client:
 
 @pytest.fixture
 def conversation(person: User, make_conversation: MakeConversation) -> Conversation:
-    """With a text in every place that can have one."""
+    """Returns a conversation with a text in every place that can have one."""
     make_conversation(person)
     conversation = make_conversation(person, status=Status.RUNNING)
     running = Generation.objects.get(status=Status.RUNNING)
@@ -63,7 +63,7 @@ def _say(word: str) -> None:
 
 
 def _addresses() -> Iterator[str]:
-    """Every address of the administration, with a real object in each place for one."""
+    """Yields every address of the administration, with a real object in each place for one."""
     objects = {
         f"{model._meta.app_label}_{model._meta.model_name}": model._default_manager.first()
         for model in django_admin.site._registry
@@ -108,7 +108,7 @@ def _name(pattern: tuple[str, str]) -> str:
 
 
 def _seen(ask: Callable[[], Any]) -> tuple[str, int]:
-    """What the answer shows, without what differs each time, and how many entries were left."""
+    """Returns the content of the response without its changing parts, and the number of new entries."""
     TranscriptRead.objects.all()._raw_delete(TranscriptRead.objects.db)
     answer = ask()
     body = b"" if answer.streaming else answer.content
@@ -165,7 +165,7 @@ def test_no_answer_of_the_administration_depends_on_a_text_without_an_entry(
                 _say(word)
                 shown[word], entries = _seen(ask)
                 if shown[word].startswith("302"):
-                    client.get("/admin/")  # which says what would else be said in the next answer
+                    client.get("/admin/")  # it shows the notices that the next response would show
                 if shown[word] != shown.get(WORD) or OTHER_WORD in shown[word]:
                     dependent.add(url)
                     assert entries, f"{url}: an answer depends on a text, and nothing was recorded"
@@ -234,7 +234,7 @@ def test_the_title_of_an_erased_chat_is_kept_nowhere(admin: Client, conversation
     assert not TranscriptRead.objects.filter(details__contains=WORD).exists()
 
 
-# --- Nobody writes an entry in somebody else's name ------------------------------------------------------
+# --- Nobody causes an entry in another user's name -------------------------------------------------------
 
 NOT_BY_ITSELF: list[dict[str, str]] = [
     {"Sec-Fetch-Dest": "image", "Sec-Fetch-Site": "same-origin"},
@@ -284,7 +284,7 @@ def test_who_comes_from_another_site_is_asked_first(admin: Client, conversation:
     assert f'<a href="{url.replace("&", "&amp;")}">Open it</a>' in page
 
 
-# --- What is done to people ------------------------------------------------------------------------------
+# --- Changes of users ------------------------------------------------------------------------------------
 
 
 def _last(how: str) -> TranscriptRead:

@@ -1,4 +1,4 @@
-"""The record shows by itself that it was changed."""
+"""The audit record reveals its own changes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_is_cut_off_at_the_end_is_found_by_a_noted_head(ten: None) -> None:
     TranscriptRead.objects.filter(number__gt=7).delete()
     assert "The record is whole: 7 entries." in _verify()
     assert head in _refusal("--head", head)
-    for number in range(5):  # and what is written after it does not hide it
+    for number in range(5):  # and later entries do not hide it
         add_to_record(TranscriptRead.by(None, TranscriptRead.How.GROUP, [("group", "", str(number))]))
     assert head in _refusal("--head", head)
     assert "whole" in _verify("--head", head_of_record())

@@ -1,4 +1,4 @@
-"""Nobody gains rights by the rights that they have: each right of a manager against each kind of person."""
+"""Rights give no further rights: each right of a manager against each kind of user."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _with(person: User, *codenames: str) -> User:
 
 
 def _targets(make_user: Callable[..., User]) -> dict[str, User]:
-    """Everybody whose rights would be worth having."""
+    """Returns all users whose rights an attacker would want."""
     group = Group.objects.create(name="Reviewers")
     group.permissions.add(Permission.objects.get(codename="view_conversation"))
     by_group = make_user("by-group@example.org")
@@ -116,7 +116,7 @@ def test_a_person_whom_a_manager_adds_or_changes_gets_no_rights(
 
 
 def test_a_log_in_link_ends_when_its_person_gets_other_rights(person: User) -> None:
-    """Else whoever made it could come in with rights that were given later."""
+    """Otherwise its creator could log in with rights that were given later."""
     group = Group.objects.create(name="Reviewers")
     group.permissions.add(Permission.objects.get(codename="view_conversation"))
 
@@ -165,7 +165,7 @@ def test_no_app_brings_a_list_of_its_own_along() -> None:
 
 
 def test_the_key_of_a_session_is_shown_to_nobody(client: Client, administrator: User) -> None:
-    """Whoever has it is that person, rights included."""
+    """A reader of the key can act as that user, including the rights."""
     key = "k" * 32
     row = UserSession.objects.create(user=administrator, ip="192.0.2.1", session_key=key, user_agent="-")
     client.force_login(administrator)
@@ -193,7 +193,7 @@ def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
 def test_who_may_not_look_is_not_told_what_there_is(
     client: Client, make_user: Callable[..., User], make_conversation: Callable[..., Conversation]
 ) -> None:
-    """One answer for what is not there and what is there for others."""
+    """Missing and hidden objects get the same answer."""
     person = make_user("person@example.org")
     make_conversation(person)
     Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={})

@@ -1,4 +1,4 @@
-"""Transcripts can be found, read and exported by those who may, and each reading is recorded."""
+"""Authorised users can find, read and export transcripts, and each reading is recorded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def admin(client: Client, administrator: User) -> Client:
 
 @pytest.fixture
 def reviewer(make_user: Callable[..., User]) -> User:
-    """Staff who may look at conversations and nothing else."""
+    """Staff who may read conversations, without other rights."""
     user = make_user("reviewer@example.org", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_conversation"))
     return user
@@ -240,7 +240,7 @@ def test_the_number_of_queries_does_not_grow_with_the_thread(
 def test_a_late_page_of_a_transcript_reads_what_it_shows_and_not_what_is_before_it(
     admin: Client, person: User, make_conversation: MakeConversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a cold disk each message that is only counted over costs a read, and each with a reply two."""
+    """On a cold disk each message that is only counted costs a read, and each with a reply two."""
     monkeypatch.setattr(transcripts, "MESSAGES_PER_PAGE", 1)
     conversation = make_conversation(person, prompt="first words", reply="last words")
     with CaptureQueriesContext(connection) as queries:

@@ -1,6 +1,7 @@
-"""A real server and real Chromium. Any error on the console of a page fails its test.
+"""A real server and real Chromium. Any error on a page's console fails its test.
 
-`STEADY_TEST_SLOWER=6` makes its pages so many times slower, to find what only a fast machine passes."""
+`STEADY_TEST_SLOWER=6` makes the pages so many times slower, to find tests that pass only on a fast machine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.servers import ADMIN, PASSWORD, ServerProcess
 
 SLOWER = float(os.environ.get("STEADY_TEST_SLOWER", "1"))
-PATIENCE_MS = 60_000  # for what is waited for: a busy machine fails no test
+PATIENCE_MS = 60_000  # limit for each wait: a busy machine fails no test
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -34,14 +35,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server that a test may kill."""
+    """Starts a server that a test may kill."""
     process = ServerProcess(tmp_path / "data").start()
     yield process
     process.stop()
 
 
 class Person:
-    """Somebody with a browser of their own, logged in."""
+    """A logged-in user with a browser of their own."""
 
     def __init__(self, context: BrowserContext, url: str, email: str) -> None:
         self.context, self.url = context, url
@@ -71,8 +72,8 @@ class Person:
 
 @pytest.fixture
 def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Person]]:
-    """`people()` logs the administrator in, `people("other@example.org")` somebody else, `server=` says
-    where; other keyword arguments go to the browser context."""
+    """`people()` logs the administrator in, `people("other@example.org")` another user. `server=` chooses the
+    server; other keyword arguments are passed to the browser context."""
     made: list[Person] = []
 
     def make(email: str = ADMIN, server: ServerProcess = server, **options: object) -> Person:
@@ -84,7 +85,7 @@ def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Pe
     yield make
     errors = [error for person in made for error in person.unexpected_errors()]
     for person in made:
-        person.context.close()  # A socket that is being opened now says so on the console.
+        person.context.close()  # A socket that is being opened at this moment causes a console message.
     assert errors == []
 
 

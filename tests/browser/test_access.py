@@ -1,6 +1,8 @@
-"""axe-core on every page and state, dark and light, wide and narrow; the Content Security Policy; the weight.
+"""Runs axe-core on every page and state, dark and light, wide and narrow; the Content Security Policy; the
+page size.
 
-axe runs by the debugger, not as a script of the page, so the policy stays as it is."""
+axe runs through the debugger, not as a script of the page, so the policy stays unchanged.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ FIRST_PAGE = 120_000  # bytes over the wire
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, one line each."""
+    """Returns the findings of axe, one line each."""
     if not page.evaluate("typeof axe !== 'undefined'"):
         page.evaluate(AXE)
     page.wait_for_function(

@@ -33,7 +33,7 @@ def test_every_page_of_the_administration_obeys_the_policy(person: Person) -> No
         answer = page.goto(f"{person.url}/admin/{path}")
         assert answer is not None
         assert answer.status == 200, path
-        expect(page.locator("#header")).to_have_css("display", "flex")  # Its style sheet was let in,
+        expect(page.locator("#header")).to_have_css("display", "flex")  # Its style sheet was allowed,
         expect(page.locator("body")).to_have_css("background-color", "rgb(253, 252, 250)")  # and so was ours,
     page.goto(f"{person.url}/admin/auth/group/add/")
     expect(page.locator(".selector-available")).to_be_visible()  # and its scripts were.
@@ -93,7 +93,7 @@ if not Conversation.objects.filter(title="{LONG}").exists():
         TranscriptRead.of_person(person, reader, "changed", changes, conversation_id=uuid4()),
     )
 """
-# Django's script for two lists side by side gives a name to elements that may have none.
+# Django's script for two lists side by side labels elements that must not have a label.
 OF_DJANGO = "help-tooltip"
 
 

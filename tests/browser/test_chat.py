@@ -1,4 +1,4 @@
-"""The main job in real Chromium, as a person tells it."""
+"""The main features in real Chromium, from the user's point of view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHOLE_REPLY = 90_000  # ms; the demo takes 12 s for its answer, the rest is for 
 
 
 def send(page: Page, text: str) -> Locator:
-    """Sends a prompt; the answer is the reply's article."""
+    """Sends a prompt and returns the article of its reply."""
     before = replies(page).count()
     page.get_by_role("textbox", name="Message").fill(text)
     if page.evaluate("matchMedia('(pointer: coarse)').matches"):
@@ -35,7 +35,7 @@ def text_of(reply: Locator) -> str:
 
 
 def wait_for_text(reply: Locator, longer_than: int = 0) -> str:
-    """Waits until the reply shows more than so many characters."""
+    """Waits until the reply shows more than so many characters, and returns its text."""
     reply.page.wait_for_function(
         "([id, length]) =>"
         " document.getElementById(id).querySelector('.message-body').innerText.length > length",
@@ -227,7 +227,7 @@ def test_a_deleted_chat_is_gone_from_the_list_and_its_address(person: Person) ->
 
 def test_log_out_ends_the_live_page(person: Person) -> None:
     page = person.page
-    person.allowed_errors.append("401")  # the list of chats may be asked for in between
+    person.allowed_errors.append("401")  # the list of chats may be requested in between
     wait_for_text(send(page, "Log out"), 10)
     other = person.tab()
     other.goto(page.url)

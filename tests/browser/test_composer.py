@@ -1,4 +1,4 @@
-"""What becomes of a prompt that is not stored at once, in real Chromium."""
+"""Prompts that are not stored at once, in real Chromium."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def prompts(page: Page) -> list[str]:
 
 
 def losing(page: Page, is_lost: Callable[[str], bool]) -> list[str]:
-    """Opens a new chat whose socket loses the first frame from the server that `is_lost` says; the answer
-    grows by the prompts that the page sends over it."""
+    """Opens a new chat whose socket loses the first frame from the server for which `is_lost` is true.
+    Returns the list of prompts that the page sends over it."""
     sent: list[str] = []
     lost: list[str] = []
 
@@ -64,7 +64,7 @@ def test_what_is_typed_while_a_receipt_is_missing_goes_as_a_prompt_of_its_own(pe
 
 
 def unsent(page: Page) -> Locator:
-    """The prompts in the thread that wait, or were refused."""
+    """Returns the prompts on the page that wait or were refused."""
     return page.locator("article[data-status=sending], article[data-status=unsent]")
 
 
@@ -116,7 +116,7 @@ def test_a_log_out_elsewhere_ends_a_page_that_lives_by_server_sent_events(
 def test_while_the_database_is_away_a_prompt_by_post_is_refused_in_words(
     people: Callable[..., Person],
 ) -> None:
-    """The answer of the server is the one that `tests/views/test_answers.py` gets."""
+    """The response of the server is the one of `tests/views/test_answers.py`."""
     person = people()
     person.allowed_errors = ["503", "WebSocket"]
     page = person.page
@@ -137,7 +137,7 @@ def test_while_the_database_is_away_a_prompt_by_post_is_refused_in_words(
 
 
 def send_one_after_the_other(page: Page, *texts: str) -> None:
-    """Sends each once the one before is stored."""
+    """Sends each text after the previous one is stored."""
     for text in texts:
         box(page).fill(text)
         box(page).press("Enter")
@@ -229,7 +229,7 @@ def test_a_post_that_hangs_does_not_hold_up_the_next(people: Callable[..., Perso
 def test_a_prompt_that_the_server_will_never_take_stays_and_goes_no_more_by_itself(
     people: Callable[..., Person],
 ) -> None:
-    """A proxy's refusal names no prompt."""
+    """A refusal by a proxy names no prompt."""
     person = people()
     person.allowed_errors = ["WebSocket", "413"]
     page = person.page

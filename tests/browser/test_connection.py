@@ -1,4 +1,4 @@
-"""What the page says of its connection, of a chat that is gone, and what it asks for by itself."""
+"""The page's messages about its connection and about a deleted chat, and its own requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.servers import ServerProcess
 
 SSE = "() => document.querySelector('[hx-sse\\\\:connect]')?._htmx?.sse"
 
-# The caret at the end of what has come so far.
+# The caret at the end of the output so far.
 CARETS = """reply => [...reply.querySelectorAll('.message-body, .message-body *')]
     .filter(it => getComputedStyle(it, '::after').animationName === 'breathe').length"""
 
@@ -40,7 +40,7 @@ http {
 
 @pytest.fixture
 def without_upgrade(server: ServerProcess, tmp_path: Path) -> Iterator[str]:
-    """The address of an nginx that passes everything on but `Upgrade`."""
+    """Yields the address of an nginx that forwards everything except `Upgrade`."""
     port = free_port()
     config = tmp_path / "nginx.conf"
     config.write_text(NGINX % {"folder": tmp_path, "port": port, "upstream": server.url})
@@ -175,7 +175,7 @@ def carets(reply: Locator) -> int:
 
 
 def watch_for_doubles(page: Page) -> None:
-    """From now on notes each moment at which the page shows one prompt twice."""
+    """Records each later moment at which the page shows one prompt twice."""
     page.evaluate(
         "() => { window.doubles = []; const look = () => {"
         " const all = [...document.querySelectorAll('article[data-role=user] .message-body')]"

@@ -1,4 +1,4 @@
-"""A chat that grows longer than its model can take, and replies whose model is gone, in real Chromium."""
+"""Chats longer than the model's window, and replies whose model is gone, in real Chromium."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CUT_IN_GERMAN = "Die Nachrichten darüber werden dem Modell nicht mehr gesendet"
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Its models are small: 260 tokens."""
+    """Starts a server with small models: 260 tokens."""
     process = ServerProcess(tmp_path_factory.mktemp("small") / "data").start()
     change(process, "update(context_window=260)")
     yield process

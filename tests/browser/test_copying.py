@@ -1,4 +1,4 @@
-"""What is on the clipboard afterwards, in real Chromium."""
+"""The content of the clipboard after copying, in real Chromium."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def page(person: Person) -> Page:
 
 
 def clipboard(page: Page) -> dict[str, str]:
-    """Each type that is there with its text."""
+    """Returns the text of each type on the clipboard."""
     return page.evaluate(
         "async () => { const [item] = await navigator.clipboard.read();"
         " const one = async type => [type, await (await item.getType(type)).text()];"
@@ -54,7 +54,7 @@ def clipboard(page: Page) -> dict[str, str]:
 
 
 def select(page: Page, start: str, end: str) -> None:
-    """Selects in the reply from the beginning of one text to the end of another."""
+    """Selects in the reply from the start of one text to the end of another."""
     page.evaluate(
         """([start, end]) => {
           const find = text => {

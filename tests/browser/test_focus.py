@@ -1,4 +1,4 @@
-"""Where the focus goes when what has it leaves the page, and what the next key does, in real Chromium."""
+"""The focus after its element is removed, and the effect of the next key, in real Chromium."""
 
 from __future__ import annotations
 

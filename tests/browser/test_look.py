@@ -1,5 +1,5 @@
-"""What the page looks like: the hidden list of chats, long prompts, the greeting, paper, and TeX that stays
-in its place."""
+"""The appearance of the page: the hidden chat list, long prompts, the greeting, print, and TeX within its
+box."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_long_prompt_shows_its_beginning_until_i_want_more(
     assert prompt.evaluate(height) > 1
     ask(page, "/demo instant Short")
     expect(page.get_by_role("button", name="Show more")).to_have_count(0)
-    expect(less).to_be_visible()  # though the message was sent again meanwhile
+    expect(less).to_be_visible()  # although the message was sent again meanwhile
     less.focus()
     page.keyboard.press("Enter")
     expect(more).to_be_focused()

@@ -45,7 +45,7 @@ def chosen(page: Page) -> str:
 
 
 def in_view(entry: Locator) -> bool:
-    """Whether all of it is between the heading and the end of the list."""
+    """Returns whether the whole entry is between the heading and the end of the list."""
     return bool(
         entry.evaluate(
             "it => { const [list, own] = [it.closest('.models-list'), it]"

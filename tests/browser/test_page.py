@@ -1,4 +1,4 @@
-"""What the page does around the main job, in real Chromium, as a person tells it."""
+"""The other features of the page, in real Chromium, from the user's point of view."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def box(page: Page) -> Locator:
 
 
 def open_list(page: Page) -> Locator:
-    """The list of chats; on a phone it is a drawer."""
+    """Returns the list of chats; on a phone it is a drawer."""
     toggle = page.get_by_role("button", name="Chats")
     if toggle.get_attribute("aria-expanded") == "false":
         toggle.click()
@@ -373,7 +373,7 @@ def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
 
 
 def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Person) -> None:
-    """The live page shows the effect of both requests before their answers are there."""
+    """The live page shows the effect of both requests before their responses arrive."""
     page = person.page
     reply = ask(page, "/demo instant Judge me slowly")
     held: list[tuple[Route, APIResponse]] = []
@@ -479,7 +479,7 @@ def test_the_whole_page_speaks_german_live_parts_included(people: Callable[..., 
 
 
 def german(people: Callable[..., Person]) -> Page:
-    """A page of somebody who chose German."""
+    """Returns a page of a user who chose German."""
     person = people("other@example.org")
     page = person.page
     page.goto(f"{person.url}/settings/")

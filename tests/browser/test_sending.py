@@ -1,4 +1,4 @@
-"""A prompt from Enter to its place in the thread, also when the server takes its time, in real Chromium."""
+"""A prompt from Enter to its place on the page, also with a slow server, in real Chromium."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frozen(server: ServerProcess) -> Iterator[None]:
 
 
 def stored(page: Page) -> list[str]:
-    """The prompts that a fresh page shows, once nothing waits to be sent."""
+    """Returns the prompts on a fresh page, after all are sent."""
     expect(unsent(page)).to_have_count(0, timeout=LATE)
     page.reload()
     return prompts(page)
@@ -152,7 +152,7 @@ def test_what_is_refused_says_why_and_can_be_tried_again_or_discarded(person: Pe
 def test_while_the_database_is_locked_a_prompt_waits_and_says_what_to_do(
     people: Callable[..., Person], mortal: ServerProcess
 ) -> None:
-    """The server waits 20 s for the lock; after that it refuses the prompt in words."""
+    """The server waits 20 s for the lock, and then refuses the prompt with a message."""
     person = people(server=mortal)
     person.allowed_errors = ["503"]
     page = person.page
@@ -166,7 +166,7 @@ def test_while_the_database_is_locked_a_prompt_waits_and_says_what_to_do(
         expect(unsent(page).get_by_role("button", name="Try again")).to_be_visible(timeout=LATE)
         expect(unsent(page)).to_contain_text("Not sent.", timeout=LATE)
         database.execute("ROLLBACK")
-    with suppress(PlaywrightError):  # its repetition waits at the server too, and may be quicker
+    with suppress(PlaywrightError):  # its repetition waits at the server too, and may be faster
         unsent(page).get_by_role("button", name="Try again").click(timeout=5000)
     expect(unsent(page)).to_have_count(0, timeout=LATE)
     expect(replies(page)).to_have_count(2)

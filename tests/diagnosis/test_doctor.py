@@ -1,4 +1,4 @@
-"""The connection-check finds what is wrong and names its fix."""
+"""The connection check finds faults and names their fixes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def doctor(server: ServerProcess, url: str = "", silence: str = "1.5") -> dict[str, str]:
-    """What `manage.py doctor` says of each thing it tried."""
+    """Returns the finding of `manage.py doctor` for each check."""
     try:
         said = server.manage("doctor", "--no-color", "--url", url or server.url, "--silence", silence)
-    except RuntimeError:  # it found something, and its exit code says so
+    except RuntimeError:  # it found a fault, and its exit code says so
         said = subprocess.run(
             [
                 sys.executable,

@@ -1,5 +1,5 @@
-"""A person at a page, without a browser: logs in, keeps the page live over WebSocket or SSE as the page's own
-scripts do, and shows what a browser would show."""
+"""A user at a page, without a browser: logs in, keeps the page live over WebSocket or SSE as the page's own
+scripts do, and shows the same content as a browser."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LOST = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class RefusedError(Exception):
-    """The server would not take it; the text is what it said."""
+    """The server refused the request; the text is its message."""
 
 
 class Person:
-    """Somebody who is logged in, by one cookie jar."""
+    """A logged-in user with one cookie jar."""
 
     def __init__(self, url: str, email: str = ADMIN, trust: ssl.SSLContext | bool = True) -> None:
         self.url, self.email = url, email
@@ -56,7 +56,7 @@ class Person:
         await self.http.close()
 
     async def log_in(self) -> None:
-        """Raises AssertionError with the page that came instead."""
+        """Raises AssertionError with the returned page."""
         await self.http.get(f"{self.url}/accounts/login/")
         form = {"login": self.email, "password": PASSWORD}
         async with self.http.post(f"{self.url}/accounts/login/", data=form, headers=self.headers()) as answer:
@@ -73,7 +73,7 @@ class Person:
     async def send(
         self, method: str, path: str, data: Any = None, *, htmx: bool = True, url: str = ""
     ) -> tuple[int, str]:
-        """A changing request, as htmx sends it."""
+        """Sends a changing request, as htmx sends it."""
         headers = {**self.headers(), "Origin": url or self.url, **({"HX-Request": "true"} if htmx else {})}
         async with self.http.request(
             method, (url or self.url) + path, data=data, headers=headers, allow_redirects=False
@@ -81,7 +81,7 @@ class Person:
             return answer.status, await answer.text()
 
     async def model(self) -> str:
-        """The id of the scripted model, once the catalog has it."""
+        """Returns the id of the scripted model as soon as the catalog has it."""
         while True:
             _, html = await self.get(f"/conversations/{uuid4()}/")
             for option in parse(html).select("option"):
@@ -93,7 +93,7 @@ class Person:
     async def page(
         self, conversation_id: UUID | None = None, transport: str = "ws", *, url: str = "", dead: bool = False
     ) -> AsyncIterator[Page]:
-        """An open page, live unless it is `dead`."""
+        """Opens a page, live unless it is `dead`."""
         page = Page(self, conversation_id or uuid4(), transport, url or self.url)
         await page.load()
         if not dead:
@@ -105,7 +105,7 @@ class Person:
 
 
 class Page:
-    """One tab. `dom` is what it shows; `events` is what happened to its connections."""
+    """One tab. `dom` is its content; `events` lists the events of its connections."""
 
     def __init__(self, person: Person, conversation_id: UUID, transport: str, url: str) -> None:
         self.person, self.id, self.transport, self.url = person, conversation_id, transport, url
@@ -114,7 +114,7 @@ class Page:
         self.frames = self.bytes = 0
         self.connections = 0
         self.connected_at = 0.0
-        self.reads = True  # false: takes nothing from its connection any more
+        self.reads = True  # false: reads nothing from its connection any more
         self.error: BaseException | None = None
         self._changed = asyncio.Condition()
         self._living: asyncio.Task[None] | None = None
@@ -123,7 +123,7 @@ class Page:
         self._last_event = ""
         self._numbered = 0
 
-    # --- What a person sees ----------------------------------------------------------------------
+    # --- What the user sees ----------------------------------------------------------------------
 
     @property
     def replies(self) -> list[Node]:
@@ -151,8 +151,8 @@ class Page:
         return self.dom.get("#receipt").attributes.get("data-client-id") == str(client_id)
 
     async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
-        """Waits until it holds, whether this page changes or something else. Raises TimeoutError with what
-        the page shows."""
+        """Waits until the condition holds, whether this page changes or something else. Raises TimeoutError
+        with the content of the page."""
         until = time.monotonic() + seconds
         async with self._changed:
             while not (self.error or holds()):
@@ -164,12 +164,12 @@ class Page:
             raise self.error
 
     async def ended(self, seconds: float = 90) -> str:
-        """Waits for the end of the last reply; the answer is how it ended."""
+        """Waits for the end of the last reply and returns its state."""
         await self.until(lambda: self.status in TERMINAL, seconds)
         return self.status
 
     async def equals_fresh(self, seconds: float = 5) -> None:
-        """Waits until the page equals what a fresh page load shows, for at most this long (N4)."""
+        """Waits up to `seconds` until the page equals a fresh page load (N4)."""
         until = time.monotonic() + at_ease(seconds)
         while True:
             fresh = Page(self.person, self.id, "", self.url)
@@ -185,14 +185,14 @@ class Page:
             await asyncio.sleep(0.1)
 
     def shown(self) -> str:
-        """What counts of the page, in a form to compare."""
+        """The relevant content of the page, in a form for comparison."""
         names = ("#messages", "#revision", "#conversation-title", "#composer-action", "#live-status")
         return "\n".join(node.canonical() for name in names for node in self.dom.select(name))
 
     def __repr__(self) -> str:
         return f"<Page {self.transport} {self.status!r} {self.text[-80:]!r} {self.events}>"
 
-    # --- What a person does ------------------------------------------------------------------------
+    # --- What the user does ------------------------------------------------------------------------
 
     async def load(self) -> None:
         status, html = await self.person.get(f"/conversations/{self.id}/", self.url)
@@ -203,7 +203,7 @@ class Page:
     async def ask(
         self, text: str, client_id: UUID | None = None, seconds: float = 90, model: str = ""
     ) -> UUID:
-        """Sends a prompt as the page does: over the socket, else by POST, again with the same id until the
+        """Sends a prompt as the page does: over the socket, else by POST, repeated with the same id until the
         server has it, and at once on a new connection. Raises `RefusedError`, TimeoutError."""
         client_id = client_id or uuid4()
         model = model or await self.person.model()
@@ -224,7 +224,7 @@ class Page:
         return client_id
 
     async def offer(self, text: str, client_id: UUID, model: str) -> None:
-        """One attempt to send a prompt."""
+        """Makes one attempt to send a prompt."""
         if self._socket is not None and not self._socket.closed:
             await self.tell({"type": "send", "client_id": str(client_id), "text": text, "model": model})
             return
@@ -238,18 +238,18 @@ class Page:
         await self._apply(html)
 
     async def stop(self) -> int:
-        """Stops the last reply; the answer is the HTTP status."""
+        """Stops the last reply and returns the HTTP status."""
         path = f"/messages/{self.replies[-1].id[2:]}/generation/"
         return (await self.person.send("DELETE", path, url=self.url))[0]
 
     async def again(self, *, goes_on: bool = False) -> int:
-        """Retry, or Continue, of the last reply."""
+        """Sends Retry, or Continue, for the last reply."""
         form = {"continue": "1"} if goes_on else {}
         path = f"/messages/{self.replies[-1].id[2:]}/generations/"
         return (await self.person.send("POST", path, form, url=self.url))[0]
 
     async def tell(self, frame: dict[str, Any]) -> None:
-        """A frame over the socket."""
+        """Sends a frame over the socket."""
         if self._socket is None or self._socket.closed:
             raise ConnectionResetError("No socket is open.")
         await self._socket.send_str(json.dumps(frame))
@@ -266,7 +266,7 @@ class Page:
         self.cut()
 
     def cut(self) -> None:
-        """The connection is reset, as by a network that went away."""
+        """Resets the connection, as a lost network does."""
         for response in (self._stream, self._socket and self._socket._response):
             transport = response and response.connection and response.connection.transport
             if transport:
@@ -275,13 +275,13 @@ class Page:
         self._note("cut")
 
     def switch(self) -> None:
-        """Goes over to the other transport."""
+        """Switches to the other transport."""
         self.transport = "sse" if self.transport == "ws" else "ws"
         self._last_event = ""
         self.cut()
 
     async def _live(self) -> None:
-        """Connects, and connects again, until it is sent away for good."""
+        """Connects, and reconnects until it is disconnected permanently."""
         delay = 0.1
         while True:
             begun = time.monotonic()
@@ -301,7 +301,7 @@ class Page:
             await asyncio.sleep(random.uniform(0.5, 1) * delay)
 
     async def _over_socket(self) -> bool:
-        """Until the socket closes; true if for good."""
+        """Runs until the socket closes. Returns true if this is permanent."""
         url = f"{self.url.replace('http', 'ws', 1)}/ws/conversations/{self.id}/"
         headers = {"Origin": self.url}
         async with self.person.http.ws_connect(url, headers=headers, max_msg_size=0) as socket:
@@ -330,7 +330,7 @@ class Page:
                 self._socket = None
 
     async def _over_events(self) -> bool:
-        """Until the stream ends; true if for good."""
+        """Runs until the stream ends. Returns true if this is permanent."""
         revision = self.dom.get("#revision").attributes["value"]
         headers = {"Last-Event-ID": self._last_event} if self._last_event else {}
         url = f"{self.url}/conversations/{self.id}/events/?revision={revision}"

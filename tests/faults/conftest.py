@@ -1,4 +1,4 @@
-"""The installations that the fault tests share, one for each database."""
+"""The installations of the fault tests, one for each database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKENDS = [
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Shows what the servers said last beside what failed."""
+    """Adds the last log lines of the servers to a failed report."""
     report = yield
     steady = getattr(item, "funcargs", {}).get("steady")
     if report.failed and isinstance(steady, Installation):
@@ -34,7 +34,7 @@ async def shared(request: pytest.FixtureRequest) -> AsyncIterator[Installation]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def steady(shared: Installation) -> AsyncIterator[Installation]:
-    """A running installation; what a test ends is started again after it."""
+    """A running installation. Processes ended by a test are started again afterwards."""
     yield shared
     await shared.repair()
 

@@ -1,5 +1,5 @@
-"""A page as a tree, changed by `<hx-partial>` swaps as htmx changes it: enough of HTML and CSS for what the
-server sends, and a loud error for anything more."""
+"""A page as a tree, changed by `<hx-partial>` swaps as in htmx: enough of HTML and CSS for the server's
+output. Anything else raises an error."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-DIFFERS = {"data-now"}  # by the second in which the page was made
+DIFFERS = {"data-now"}  # depends on the second in which the page was made
 _STEP = re.compile(r"(?P<tag>[a-z][\w-]*|\*)?(?P<rest>(?:#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?)*)")
 _SIMPLE = re.compile(r"#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?")
 
 
 class SwapError(AssertionError):
-    """The server sent a swap that this page cannot do: no such target, or an unknown style."""
+    """The server sent an impossible swap: no such target, or an unknown style."""
 
 
 class Node:
@@ -51,7 +51,8 @@ class Node:
         return found
 
     def select(self, selector: str) -> list[Node]:
-        """The elements below this one that match a selector of tags, ids, classes, places and `>`."""
+        """Returns the elements below this one that match a selector of tags, ids, classes, positions and
+        `>`."""
         found = [self]
         deep = True
         for token in selector.replace(">", " > ").split():
@@ -65,7 +66,7 @@ class Node:
         return found
 
     def add(self, children: list[Node | str], at: int | None = None) -> None:
-        """Puts children in; neighbouring texts become one, as in a freshly parsed page."""
+        """Inserts children. Neighbouring texts become one, as in a freshly parsed page."""
         at = len(self.children) if at is None else at
         self.children[at:at] = children
         for child in children:
@@ -96,8 +97,8 @@ class Node:
         raise SwapError("The target was taken out of the page by an earlier swap of the same text.")
 
     def canonical(self) -> str:
-        """Its HTML in a form to compare: attributes sorted, without the space between elements (but for
-        what is inside of a message) and the tokens that differ with each answer."""
+        """Returns its HTML in a form for comparison: attributes sorted, without the space between elements
+        (except inside of a message) and the tokens that differ with each response."""
         if self.attributes.get("name") == "csrfmiddlewaretoken":
             return ""
         if self.attributes.get("class") == "message-body":
@@ -127,7 +128,7 @@ def parse(html: str) -> Node:
 
 
 def swap(page: Node, html: str) -> None:
-    """Applies one text of partials. As htmx does, all targets are found before the first swap."""
+    """Applies one text of partials. As in htmx, all targets are found before the first swap."""
     planned = []
     for partial in parse(html).elements:
         if partial.tag != "hx-partial":
@@ -155,7 +156,7 @@ def _text(target: Node, partial: Node) -> None:
 
 
 def _outer_morph(target: Node, partial: Node) -> None:
-    """The new element, but an element that is marked so keeps the children that the page has."""
+    """Replaces the element; an element marked for it keeps its present children."""
     kept = {node.id: node.children for node in [target, *target.walk()] if _keeps(node)}
     for node in partial.walk():
         if _keeps(node) and node.id in kept:

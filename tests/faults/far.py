@@ -1,9 +1,9 @@
-"""What a kill loses when PostgreSQL is far away.
+"""The output that a kill loses with a distant PostgreSQL.
 
     uv run python -m tests.faults.far --kills 4        prints a table
 
-One server process reaches its database by a relay that delays every byte. Ten replies run when it is killed,
-at a random moment; then it is started again, and what the provider had sent is compared with what is kept.
+One server process reaches its database through a relay that delays every byte. It is killed at a random
+moment while ten replies run. Then it is started again, and the stored output is compared with the provider's.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.faults.installation import started
 from tests.faults.network import network
 from tests.faults.stack import stack
 
-PACE = 50  # words a second
+PACE = 50  # words per second
 REPLIES = 10
 
 
 async def lost(round_trip: float, kills: int, chance: random.Random) -> list[float]:
-    """Seconds of output that each killed reply lacks; `round_trip` in seconds."""
+    """Returns the seconds of output that each killed reply lacks. `round_trip` is in seconds."""
     missing = []
     async with stack("postgres", processes=0) as steady, network(steady.database_url, round_trip / 2) as far:
         process = await steady.add_process(DATABASE_URL=far.url, CHAT_FIRST_TOKEN_SECONDS="60")

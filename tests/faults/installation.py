@@ -1,4 +1,4 @@
-"""One installation for many tests: each leaves it as it found it."""
+"""One installation for many tests. Each test leaves it in its original state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.faults.client import Page, Person
 from tests.faults.proxy import Proxy, proxied
 from tests.faults.stack import Stack, stack
 
-LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # the tests that take minutes too
-QUICK = {  # what hangs is given up while a test waits, and what is slow on a busy machine is not
+LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # includes the tests that take minutes
+QUICK = {  # Short limits for faults, which still allow for a busy machine.
     "CHAT_CONNECT_SECONDS": "2",
     "CHAT_FIRST_TOKEN_SECONDS": "15",
     "CHAT_SILENCE_SECONDS": "10",
@@ -24,7 +24,7 @@ QUICK = {  # what hangs is given up while a test waits, and what is slow on a bu
 
 @dataclass
 class Installation(Stack):
-    """A stack with a door before it, and people."""
+    """A stack behind a relay, with users."""
 
     proxy: Proxy = None  # type: ignore[assignment]
 
@@ -33,7 +33,7 @@ class Installation(Stack):
         return self.proxy.url
 
     async def newcomer(self) -> Person:
-        """Somebody new with the administrator's password and rights, logged in."""
+        """Returns a new logged-in user with the administrator's password and rights."""
         email = f"{uuid4().hex}@example.org"
         self.execute(
             "INSERT INTO chat_user (password, is_superuser, first_name, last_name, is_staff, is_active,"
@@ -51,7 +51,7 @@ class Installation(Stack):
         return person
 
     async def repair(self) -> None:
-        """Starts what a test has ended."""
+        """Starts the processes that a test has ended."""
         if self.redis is not None and self.redis.process is None:
             self.redis.start()
         for process in self.processes:
@@ -70,7 +70,7 @@ async def installation(backend: str, **env: str) -> AsyncIterator[Installation]:
 
 
 async def started(page: Page, script: str, words: int = 3) -> str:
-    """Sends a prompt and waits until so many words are shown; the answer is the prompt's mark."""
+    """Sends a prompt and waits until so many words are shown. Returns the prompt's mark."""
     mark = f"mark-{uuid4().hex}"
     await page.ask(f"{mark} /wire {script}")
     await page.until(lambda: len(page.text.split()) >= words)

@@ -1,5 +1,5 @@
-"""Settings of a server whose channel layer loses messages: `DJANGO_SETTINGS_MODULE=tests.faults.lossy`, with
-the share that is lost in `LOSSY_SHARE` (0 to 1)."""
+"""Settings for a server whose channel layer loses messages: `DJANGO_SETTINGS_MODULE=tests.faults.lossy`.
+`LOSSY_SHARE` is the share of lost messages (0 to 1)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The network between the servers and their database: a TCP relay that can be slow, and that can stop to
-forward what flows without a word to anybody, as a firewall does that forgot its connections."""
+"""The network between the servers and their database: a TCP relay that can be slow, and that can silently
+stop forwarding, as a firewall does that forgot its connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 
 class Network:
-    """`delay` is the seconds that each byte takes, one way. `url` is the database's by this relay."""
+    """`delay` is the one-way delay of each byte in seconds. `url` is the database's address through this
+    relay."""
 
     def __init__(self, url: str, delay: float = 0.0) -> None:
         parts = urlsplit(url)
@@ -20,7 +21,7 @@ class Network:
         self._flows: set[Flow] = set()
 
     def drop(self) -> None:
-        """What flows is dropped without an end; new connections work."""
+        """Silently drops the data of existing connections; new connections work."""
         for flow in self._flows:
             flow.is_dropped = True
 
@@ -69,7 +70,7 @@ class Flow:
                 due, data = await queue.get()
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
                 if self.is_dropped:
-                    continue  # the end of a flow is not told either
+                    continue  # the end of a stream is not forwarded either
                 if not data:
                     writer.close()
                     return
@@ -79,7 +80,7 @@ class Flow:
 
 @asynccontextmanager
 async def network(url: str, delay: float = 0.0) -> AsyncIterator[Network]:
-    """Between this process's programs and the database at `url`, while the block runs."""
+    """A relay to the database at `url` while the block runs."""
     it = Network(url, delay)
     tasks: set[asyncio.Task[None]] = set()
 

@@ -1,5 +1,5 @@
-"""The network between people and the server processes: a TCP relay that knows no stickiness, and whose
-connections can be reset or go silent."""
+"""The network between browsers and the server processes: a TCP relay without sticky sessions, whose
+connections can be reset or become silent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.servers import ServerProcess
 
 
 class Proxy:
-    """Each connection goes to a random process that listens. `freeze` lets nothing through any more and
-    tells nobody, as a laptop that was closed."""
+    """Each connection goes to a random listening process. `freeze` silently stops all forwarding, as a closed
+    laptop does."""
 
     def __init__(self, processes: list[ServerProcess]) -> None:
         self.processes = processes

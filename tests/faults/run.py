@@ -1,10 +1,10 @@
-"""Randomised kills and cuts, and what came of them.
+"""Randomised kills and cuts, and their results.
 
     uv run python -m tests.faults.run --runs 200 --seed 1        prints a table, fails if a promise broke
 
-One run is one prompt in a conversation of its own, hit by one fault at a random moment of a chosen phase.
-Runs of a batch share the fault's instant, so each kill meets replies in all phases at once. What is judged
-is seen from outside: what the person's page showed, what the database holds, what the provider sent.
+One run is one prompt in a conversation of its own, with one fault at a random moment of a chosen phase. Runs
+of a batch share the moment of the fault, so each kill affects replies in all phases. The results are measured
+from outside: the user's page, the database, and the provider's log.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tests.providers.wire import Script
 PHASES = ("before ack", "before first token", "in the middle", "during the final save", "after the end")
 TRANSPORTS = ("ws", "sse")
 FAULTS = ("kill", "cut")
-PACE = 50  # words a second
+PACE = 50  # words per second
 LEAD = 3.0  # seconds from the first prompt to the fault
 LOST_SECONDS = 0.5  # of output, at most, when a process is killed (N3)
 
 
 @dataclass
 class Run:
-    """One prompt and what became of it. `broken` holds the promises that were not kept."""
+    """One prompt and its result. `broken` lists the broken promises."""
 
     backend: str
     fault: str
@@ -57,7 +57,7 @@ class Run:
 
 
 class Moment:
-    """The instant of a batch's fault: known before, told when it has happened."""
+    """The moment of a batch's fault: planned before, set when it has happened."""
 
     def __init__(self) -> None:
         self.at = time.monotonic() + LEAD
@@ -68,7 +68,7 @@ class Moment:
 
 
 async def batch(steady: Stack, entrance: Proxy, fault: str, size: int, chance: random.Random) -> list[Run]:
-    """Some runs that share one fault."""
+    """Runs several prompts that share one fault."""
     runs = [
         Run(steady.backend, fault, TRANSPORTS[number % 2], PHASES[number // 2 % len(PHASES)])
         for number in range(size)
@@ -130,7 +130,7 @@ async def _play(
 
 
 def _plan(phase: str, chance: random.Random) -> tuple[str, float]:
-    """The provider's script, and how long before the fault the prompt is sent."""
+    """Returns the provider's script, and how long before the fault the prompt is sent."""
     match phase:
         case "before ack":
             return f"tokens=40 pace={PACE}", chance.uniform(0, 0.03)
@@ -186,7 +186,7 @@ def _judge(steady: Stack, run: Run, page: Page, text: str, sent: list[tuple[Any,
 
 
 async def _go_on(steady: Stack, run: Run, page: Page) -> None:
-    """Continue, from the partial."""
+    """Continues the reply from its partial text."""
     partial = page.text
     before = page.replies[-1].id
     wanted = "Continue" if partial else "Retry"
@@ -207,7 +207,7 @@ async def _go_on(steady: Stack, run: Run, page: Page) -> None:
 async def series(
     backend: str, fault: str, runs: int, size: int, chance: random.Random, *, say: Any = None
 ) -> list[Run]:
-    """So many runs of one fault on one backend, in batches."""
+    """Runs one fault on one backend so many times, in batches."""
     done: list[Run] = []
     async with stack(backend, processes=1 if backend == "sqlite" else 2) as steady:
         async with proxied(steady.processes) as entrance:
@@ -221,7 +221,7 @@ async def series(
 
 
 def table(runs: list[Run]) -> str:
-    """The figures in Markdown."""
+    """Returns the figures as a Markdown table."""
     lines = [
         "| database | fault | over | phase | runs | acknowledged before it | prompts lost | duplicates"
         " | interrupted | characters missing, max | as seconds of output, max | recovery p50 / p95 / max (s)"

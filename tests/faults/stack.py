@@ -1,5 +1,5 @@
 """A whole installation for the fault tests: real server processes, their database and Redis, a scripted
-provider, and a look at the database past Django."""
+provider, and direct access to the database."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stack:
     processes: list[ServerProcess] = field(default_factory=list)
 
     async def add_process(self, port: int = 0, **env: str) -> ServerProcess:
-        """Starts one more server process; port 0 takes a free one."""
+        """Starts one more server process; port 0 chooses a free one."""
         name = "data" if self.backend == "sqlite" else f"data{len(self.processes)}"
         process = ServerProcess(self.folder / name, {**self.env, **env}, port)
         self.processes.append(process)
@@ -60,7 +60,7 @@ class Stack:
         return self.processes[0].url
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """What the database holds, read past Django; `?` stands for a value."""
+        """Returns rows of the database without Django; `?` stands for a value."""
         if self.backend == "postgres":
             with psycopg.connect(self.database_url, row_factory=dict_row) as postgres:
                 return list(postgres.execute(query.replace("?", "%s"), values))  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ class Stack:
             return [dict(row) for row in sqlite.execute(query, bound)]
 
     def execute(self, query: str, *values: Any) -> None:
-        """Changes the database past Django."""
+        """Changes the database without Django."""
         if self.backend == "postgres":
             with psycopg.connect(self.database_url) as postgres:
                 postgres.execute(query.replace("?", "%s"), values)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ class Stack:
         return self.rows("SELECT * FROM chat_message WHERE client_id = ?", client_id)
 
     def replies(self, conversation_id: UUID) -> list[dict[str, Any]]:
-        """The replies of a conversation with their generations, in order."""
+        """Returns the replies of a conversation with their generations, in order."""
         return self.rows(
             "SELECT g.*, m.text, m.parts, m.position, m.id AS message FROM chat_generation g"
             " JOIN chat_message m ON m.id = g.message_id WHERE g.conversation_id = ? ORDER BY m.position",
@@ -91,7 +91,7 @@ class Stack:
         )
 
     def calls(self, mark: str) -> list[Entry]:
-        """The requests that the provider got for the prompt that carries this mark."""
+        """Returns the provider's requests for the prompt with this mark."""
         return [entry for entry in self.wire.log if mark in str(entry.body)]
 
     def logs(self) -> str:
@@ -99,7 +99,7 @@ class Stack:
 
 
 class Redis:
-    """A Redis of one's own, to be stopped and emptied at will."""
+    """A separate Redis that can be stopped and emptied."""
 
     def __init__(self, folder: Path) -> None:
         self.port, self._folder = free_port(), folder
@@ -123,7 +123,7 @@ class Redis:
 
 @asynccontextmanager
 async def stack(backend: str, *, processes: int = 1, **env: str) -> AsyncIterator[Stack]:
-    """A running installation; everything of it is gone afterwards."""
+    """A running installation, which is removed afterwards."""
     async with AsyncExitStack() as cleanup:
         folder = Path(tempfile.mkdtemp(prefix="steady-faults-"))
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -157,7 +157,7 @@ class _Seed:
 
 @cache
 def _seed(backend: str) -> _Seed:
-    """A data directory and database that are set up already, to be copied; made once, gone at exit."""
+    """Returns a prepared data directory and database for copying; made once, removed at exit."""
     cleanup = ExitStack()
     atexit.register(cleanup.close)
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="steady-seed-")))
@@ -183,8 +183,8 @@ def _env(wire: Wire) -> Mapping[str, str]:
 
 @contextmanager
 def nginx(folder: Path, port: int, *upstreams: int, file: str = "nginx.conf") -> Iterator[ssl.SSLContext]:
-    """An nginx on `port` with a configuration that we hand out, before these processes: of it, only names,
-    addresses and ports are replaced. Gives what a client trusts it by."""
+    """Runs an nginx on `port` with a configuration file of the project in front of these processes. Only
+    names, addresses and ports in it are replaced. Yields the TLS context of a client that trusts it."""
     config = (ROOT / "deploy" / file).read_text(encoding="utf-8")
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", "chat.example.org")
@@ -242,12 +242,12 @@ def wait_for_port(port: int) -> None:
 
 
 def at_ease(seconds: float) -> float:
-    """What takes so long on a machine that has a core for each process takes longer on one that has not: a
-    limit of this machine, now. The promises in seconds are those of the first."""
+    """Returns a time limit for this machine under its present load. The promises in seconds assume one core
+    per process."""
     return seconds * max(1.0, 2 * max(os.getloadavg()[:2]) / (os.cpu_count() or 1))
 
 
 def memory(pid: int) -> int:
-    """Resident bytes of a process."""
+    """Returns the resident bytes of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096

@@ -1,4 +1,4 @@
-"""N5: whoever lost the right to look is cut off within 5 s, in the middle of a reply too."""
+"""N5: viewers without access are disconnected within 5 s, also in the middle of a reply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 5.0
 
 
 async def lose(steady: Installation, person: Person, page: Page, how: str) -> None:
-    """The right to look ends."""
+    """Ends the access."""
     match how:
         case "log-out":
             assert (await person.send("POST", "/accounts/logout/", htmx=False))[0] == 302
@@ -51,7 +51,7 @@ async def test_a_live_stream_closes_within_five_seconds(
 
 
 async def page_is_settled(steady: Installation, page: Page) -> None:
-    """The reply was ended, once, and a deleted conversation stays deleted."""
+    """Checks that the reply ended once, and that a deleted conversation stays deleted."""
     async with asyncio.timeout(60):
         while (reply := steady.replies(page.id)[0])["status"] == "running":
             await asyncio.sleep(0.1)

@@ -1,5 +1,5 @@
-"""The servers' clock is set back by an hour, then forward by a day, while people chat: order is by integers,
-leases are the database's affair, and what waits does so by a clock that nobody sets."""
+"""The servers' clock is set back by an hour, then forward by a day, while users chat: order depends on
+integers, leases on the database, and waits on a monotonic clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def first(page: Page) -> str:
-    """The text of the first reply."""
+    """Returns the text of the first reply."""
     return page.replies[0].get(".message-body").text
 
 

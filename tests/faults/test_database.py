@@ -1,5 +1,5 @@
-"""A database that is locked, away or full: replies go on in memory, nothing is acknowledged that is not
-committed, and people are told."""
+"""A locked, unreachable or full database: replies continue in memory, nothing uncommitted is acknowledged,
+and pages say so."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.servers import ADMIN, PASSWORD
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOCKED = 15.0
-OUTLASTING = 22.0  # seconds: a lease, the sweeps that notice, and SQLite's own patience
-AWAY = 60.0 if LONG else 10.0  # longer than a pool's first attempts to connect anew
-BACK = 8.0  # seconds; 1 to 3 where nothing else takes the cores
+OUTLASTING = 22.0  # seconds: longer than a lease, the next sweep, and SQLite's own wait
+AWAY = 60.0 if LONG else 10.0  # longer than a pool's first attempts to reconnect
+BACK = 8.0  # seconds; 1 to 3 on an idle machine
 
 
 @contextmanager
 def locked(steady: Stack) -> Iterator[None]:
-    """Nobody else can write (SQLite) or even read (PostgreSQL)."""
+    """Prevents all others from writing (SQLite) or even reading (PostgreSQL)."""
     if steady.backend == "sqlite":
         path = steady.folder / "data" / "steady.sqlite3"
         with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
@@ -50,7 +50,7 @@ def locked(steady: Stack) -> Iterator[None]:
 
 @contextmanager
 def away(steady: Stack) -> Iterator[None]:
-    """The database takes no connection, and has ended those it had."""
+    """The database accepts no connection and has ended the existing ones."""
     name = steady.database_url.rsplit("/", 1)[1]
     with psycopg.connect(POSTGRES_URL, autocommit=True) as server:
         change = "ALTER DATABASE {} ALLOW_CONNECTIONS {}"
@@ -66,8 +66,8 @@ def away(steady: Stack) -> Iterator[None]:
 
 @contextmanager
 def full(steady: Stack, size: int = 64 * 1024) -> Iterator[None]:
-    """The server process can write to no file beyond its first 64 KiB, as on a full disk: SQLite's log may
-    have room that it can use again, but none for a prompt of 150 kB."""
+    """The server process cannot write beyond the first 64 KiB of a file, as on a full disk. SQLite's log may
+    have reusable space, but not enough for a prompt of 150 kB."""
     pid = steady.processes[0].pid
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
@@ -91,7 +91,8 @@ async def is_whole(steady: Installation, page: Page, tokens: int) -> None:
 
 
 async def test_a_locked_database_delays_and_loses_nothing(steady: Installation, person: Person) -> None:
-    """Two replies, one of which ends meanwhile; a prompt sent meanwhile is acknowledged after, not before."""
+    """Two replies, one of which ends meanwhile. A prompt sent meanwhile is acknowledged after the lock, not
+    before."""
     sizes = [memory(process.pid) for process in steady.processes]
     async with person.page() as over_ws, person.page(transport="sse") as over_sse, person.page() as third:
         await started(over_ws, "tokens=900 pace=50")
@@ -115,7 +116,7 @@ async def test_a_locked_database_delays_and_loses_nothing(steady: Installation, 
 
 @contextmanager
 def locked_for_writers(steady: Stack) -> Iterator[None]:
-    """Nobody else can write to the SQLite database; everybody can read, and see what is stale."""
+    """Prevents all others from writing to the SQLite database; they can read."""
     path = steady.folder / "data" / "steady.sqlite3"
     with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -124,7 +125,7 @@ def locked_for_writers(steady: Stack) -> Iterator[None]:
 
 
 async def test_a_lock_longer_than_a_lease_ends_no_living_reply(steady: Installation, person: Person) -> None:
-    """Replies of every process, each shown by every process: nothing that was shown vanishes."""
+    """Replies of every process, each shown by every process: no shown output disappears."""
     lock = locked_for_writers if steady.backend == "sqlite" else locked
     async with AsyncExitStack() as stack:
         pages = [
@@ -150,7 +151,7 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
 ) -> None:
     if steady.backend == "sqlite":
         pytest.skip("A file is away only with its disk; a full disk is tried instead.")
-    # People on the very process that writes their replies, which needs no database to show them.
+    # Pages on the very process that writes their replies, which needs no database to show them.
     process = steady.processes[0]
     async with person.page(url=process.url) as page, person.page(url=process.url) as other:
         tokens = int(50 * (AWAY + 4))
@@ -191,7 +192,7 @@ async def test_a_log_in_on_a_full_disk_is_answered_in_words(steady: Installation
 
 
 async def test_an_outage_is_a_few_lines_of_the_log(steady: Installation, person: Person) -> None:
-    """Its causes, each once by whoever meets it: not a traceback for each request."""
+    """Each cause is logged once by each part, without a traceback for each request."""
     if steady.backend == "sqlite":
         pytest.skip("A file is away only with its disk.")
     process = steady.processes[0]
@@ -208,7 +209,7 @@ async def test_an_outage_is_a_few_lines_of_the_log(steady: Installation, person:
         await is_whole(steady, page, 400)
     log = process.log()[before:]
     assert "Traceback" not in log
-    # psycopg's pool tells of each try, one a second; ours must not grow with the requests or the time.
+    # psycopg's pool logs each attempt, one per second; our lines must not grow with the requests or the time.
     ours = [line for line in log.splitlines() if " psycopg.pool: " not in line]
     assert len(ours) < 30, log
     assert "could not be answered" in log
@@ -252,7 +253,7 @@ async def test_readiness_tells_of_a_database_that_takes_no_writes(
     await until(200)
     said = len(steady.processes[0].log())
     with fault(steady):
-        if fault is full:  # SQLite's log may have room that it can use again
+        if fault is full:  # SQLite's log may have reusable space
             resource.prlimit(steady.processes[0].pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         assert "The database" in await until(503)
         assert (await person.get("/healthz", url))[0] == 200

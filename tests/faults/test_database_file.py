@@ -1,5 +1,5 @@
-"""A SQLite file that is deleted or replaced under the server: nothing is acknowledged into it, and people
-are told."""
+"""A SQLite file that is deleted or replaced under the server: nothing written to it is acknowledged, and
+pages say so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def alone() -> AsyncIterator[Stack]:
-    """An installation of one's own: what happens to it cannot be mended."""
+    """A separate installation, because the fault cannot be repaired."""
     async with stack("sqlite") as it:
         yield it
 

@@ -1,4 +1,4 @@
-"""The log of a server process, as somebody reads it after an incident."""
+"""The log of a server process, as an operator reads it after an incident."""
 
 from __future__ import annotations
 

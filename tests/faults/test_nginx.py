@@ -1,4 +1,4 @@
-"""The nginx configurations that we hand out, before processes that are replaced while people click."""
+"""The project's nginx configurations, in front of processes that are replaced while users click."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 
 @asynccontextmanager
 async def behind(file: str, processes: int, scheme: str) -> AsyncIterator[tuple[Stack, Person]]:
-    """An installation behind one of our files, and somebody who has logged in."""
+    """An installation behind one of the configuration files, and a logged-in user."""
     port, ports = free_port(), [free_port() for _ in range(processes)]
     url = f"{scheme}://127.0.0.1:{port}"
     backend = "postgres" if processes > 1 else "sqlite"
@@ -38,13 +38,13 @@ async def behind(file: str, processes: int, scheme: str) -> AsyncIterator[tuple[
 
 
 class Clicks:
-    """What somebody does again and again, and the statuses that came back."""
+    """Repeated clicks of a user, and the returned statuses."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
         self.statuses: Counter[str] = Counter()
-        self.bare: list[str] = []  # what nginx itself said in place of Steady
-        self.sent: list[str] = []  # client ids of the prompts that were taken
+        self.bare: list[str] = []  # responses of nginx itself
+        self.sent: list[str] = []  # client ids of the accepted prompts
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, page: Page, model: str) -> None:
@@ -79,7 +79,7 @@ class Clicks:
             await asyncio.sleep(0.03)
 
     async def more(self, clicks: int = 30) -> None:
-        """Returns when there were so many more of them."""
+        """Waits for so many further clicks."""
         until = self.statuses.total() + clicks
         while self.statuses.total() < until:
             await asyncio.sleep(0.02)
@@ -109,7 +109,7 @@ async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_
         assert clicks.bare == []
         assert {key.split()[1] for key in clicks.statuses} == {"200"}
         assert len({key.split()[0] for key in clicks.statuses}) == 3
-        for client_id in clicks.sent:  # taken once, also where nginx asked a second process
+        for client_id in clicks.sent:  # accepted once, also where nginx tried a second process
             (stored,) = steady.rows("SELECT count(*) AS n FROM chat_message WHERE client_id = ?", client_id)
             assert stored["n"] == 1
 
@@ -117,7 +117,7 @@ async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_
 @pytest.mark.needs_postgres
 @pytest.mark.needs_redis
 async def test_a_rolling_restart_behind_nginx_loses_nothing() -> None:
-    """Two processes, no stickiness, each restarted in turn while people chat and send."""
+    """Two processes without sticky sessions, each restarted in turn while users chat and send."""
     async with behind("nginx.conf", 2, "https") as (steady, person), AsyncExitStack() as open_pages:
         pages = await streaming(open_pages, person, "tokens=500 pace=50")
         reconnects: list[float] = []
@@ -128,7 +128,7 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing() -> None:
             assert await asyncio.to_thread(process.wait) == 0
             gone = time.monotonic()
             fresh = await open_pages.enter_async_context(person.page())
-            await fresh.ask("asked during the restart /wire tokens=5")  # the other one takes it
+            await fresh.ask("asked during the restart /wire tokens=5")  # the other process accepts it
             await asyncio.to_thread(process.start)
             for page in pages:
                 if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
@@ -146,7 +146,7 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing() -> None:
 
 
 async def test_who_clicks_while_the_only_process_is_replaced_reads_that_it_restarts() -> None:
-    """In compose there is one process: while it is away, a page in words asks again by itself."""
+    """In compose there is one process: while it is away, a page explains it and reloads by itself."""
     async with behind("nginx.compose.conf", 1, "http") as (steady, person), person.page() as page:
         await started(page, "tokens=3")
         assert await page.ended() == "complete"

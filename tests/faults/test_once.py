@@ -30,7 +30,7 @@ async def test_a_prompt_sent_many_times_by_every_way_is_answered_once(
         await asyncio.gather(*(tab.offer(text, client_id, model) for tab in tabs * 5))
         await asyncio.gather(*(tab.until(lambda tab=tab: tab.has_receipt(client_id)) for tab in tabs))
         assert {await tab.ended() for tab in tabs} == {"complete"}
-        await tabs[2].offer(text, client_id, model)  # and once more when all is over
+        await tabs[2].offer(text, client_id, model)  # and once more after the end
         await tabs[0].offer(text, client_id, model)
         for tab in tabs:
             await tab.equals_fresh()

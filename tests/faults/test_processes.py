@@ -1,4 +1,4 @@
-"""Server processes that stop, are replaced while people chat, or fall asleep past their lease."""
+"""Server processes that stop, are replaced while users chat, or are suspended past their lease."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STREAMS = 10
 
 
 async def streaming(stack: AsyncExitStack, person: Person, script: str) -> list[Page]:
-    """Pages over both transports with replies in the middle."""
+    """Opens pages over both transports with replies in the middle."""
     pages = [
         await stack.enter_async_context(person.page(transport=("ws", "sse")[number % 2]))
         for number in range(STREAMS)
@@ -31,7 +31,7 @@ async def streaming(stack: AsyncExitStack, person: Person, script: str) -> list[
 async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
     steady: Installation, person: Person
 ) -> None:
-    """The short ones end within the drain's two seconds; the long ones are kept as interrupted."""
+    """Short replies end within the drain's two seconds; long ones are stored as interrupted."""
     async with AsyncExitStack() as stack:
         short = await streaming(stack, person, "tokens=60 pace=50")
         long = await streaming(stack, person, "tokens=600 pace=50")
@@ -46,13 +46,14 @@ async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
             assert await page.ended() in ("interrupted", "complete")
         for page in (*short, *long):
             await page.equals_fresh()
-        # The others were on the other process, or their ack crossed the close, which is a reset to them.
+        # The others were on the other process, or their ack crossed the close, which is a reset for them.
         told = [page for page in (*short, *long) if {"closed 1012", "restart"} & set(page.events)]
         assert len(told) >= STREAMS // 2 // len(steady.processes)
 
 
 async def test_a_worker_that_slept_past_its_lease_is_fenced_off(steady: Installation) -> None:
-    """The other process ends its reply; when it wakes it writes nothing, and stops paying."""
+    """The other process ends its reply. The resumed process writes nothing and closes its connection to the
+    provider."""
     if steady.backend == "sqlite":
         pytest.skip("With SQLite there is no other process to take over.")
     sleeper, other = steady.processes

@@ -1,4 +1,4 @@
-"""What a provider does wrong ends the reply in plain words, keeps what had come, and hides the key."""
+"""A fault of the provider ends the reply with a plain message, keeps the output so far, and hides the key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fault:
     script: str
     status: str
     words: int = 0  # of the reply that are kept
-    says: str = ""  # in what the page shows
+    says: str = ""  # in the text of the page
 
 
 FAULTS = {

@@ -1,4 +1,4 @@
-"""Redis carries hints only: whatever becomes of it, replies go on and pages come to show what is so."""
+"""Redis only carries notifications: whatever happens to it, replies continue and pages become up to date."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_redis(steady: Installation) -> Iterator[None]:
 
 
 async def watched_from_elsewhere(steady: Installation, person: Person, tokens: int, disturb: object) -> None:
-    """A reply made by one process, watched on the other over both transports, while something happens."""
+    """Watches a reply of one process on the other over both transports, during a fault."""
     maker, other = steady.processes
     async with (
         person.page(url=maker.url) as page,
@@ -60,7 +60,7 @@ async def watched_from_elsewhere(steady: Installation, person: Person, tokens: i
             await viewer.equals_fresh()
         assert time.monotonic() - ended < at_ease(5)
         assert page.text == "".join(Script(tokens=tokens).words).strip()
-        # And who stops on one process stops what the other makes.
+        # A stop on one process also stops the replies of the other.
         await page.ask("to be stopped /wire tokens=1000 pace=50")
         for viewer in (page, *viewers):
             await viewer.until(

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that go silent: the network drops what flows and tells neither end."""
+"""Connections to PostgreSQL that become silent: the network drops the data and notifies neither end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that read nothing, send too much or vanish: memory stays bounded and others are served."""
+"""Clients that read nothing, send too much or disappear: memory stays bounded and others are served."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.faults.client import Person
 from tests.faults.installation import LONG, Installation, started
 from tests.faults.stack import at_ease, memory
 
-QUICK = 3.0  # seconds, on a machine that does other things too
+QUICK = 3.0  # seconds, on a busy machine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GROUPS = 10 if LONG else 1
-READERS = 20 if LONG else 6  # of one reply: no person may have more than 20 streams of events
-PACE = 8000 if LONG else 3000  # words a second
-CHARACTERS = 40_000 * READERS // 2  # of one reply, which each of them is owed
+READERS = 20 if LONG else 6  # of one reply: a user may have at most 20 event streams
+PACE = 8000 if LONG else 3000  # words per second
+CHARACTERS = 40_000 * READERS // 2  # of one reply, due to each of them
 MB = 1024 * 1024
 
 
 async def health(steady: Installation, count: int = 20) -> float:
-    """Seconds in which the process says that it lives, at the 95th percentile."""
+    """Returns the 95th percentile of the response time of `/healthz`, in seconds."""
     seconds = []
     async with aiohttp.ClientSession() as http:
         for _ in range(count):
@@ -42,7 +42,7 @@ async def health(steady: Installation, count: int = 20) -> float:
 
 
 async def deaf(person: Person, port: int, conversation_id: UUID, transport: str) -> socket.socket:
-    """A connection to a live page that takes nothing from it."""
+    """Opens a connection to a live page that reads nothing."""
     cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in person.http.cookie_jar)
     path, more = f"/conversations/{conversation_id}/events/?revision=0", ""
     if transport == "ws":
@@ -88,7 +88,7 @@ async def test_readers_that_read_nothing_cost_little_memory(steady: Installation
             await page.equals_fresh()
     count = GROUPS * READERS
     print(f"{count} deaf readers over {transport}: {grown / MB:.1f} MB")
-    assert grown < count * MB + GROUPS * 24 * MB  # replies, and pages that do read, have their share
+    assert grown < count * MB + GROUPS * 24 * MB  # replies, and pages that do read, need memory too
 
 
 async def test_a_flood_of_large_frames_is_bounded(steady: Installation, person: Person) -> None:
@@ -130,7 +130,7 @@ async def test_a_connection_that_flaps_each_second_loses_nothing(
 
 @pytest.mark.skipif(not LONG, reason="Waits for a minute (STEADY_LONG_FAULTS=1).")
 async def test_a_half_open_socket_is_found_within_a_minute(steady: Installation, person: Person) -> None:
-    """The network swallows everything: no ping is answered, so the server lets go of the socket."""
+    """The network drops everything: no ping is answered, so the server closes the socket."""
     async with person.page() as page:
         await started(page, "tokens=10000 pace=50")
         process = steady.processes[0]
@@ -148,7 +148,7 @@ async def test_a_half_open_socket_is_found_within_a_minute(steady: Installation,
 
 
 def count_connections(steady: Installation) -> int:
-    """Open TCP connections of the server processes."""
+    """Returns the number of open TCP connections of the server processes."""
     count = 0
     for process in steady.processes:
         for file in Path(f"/proc/{process.pid}/fd").iterdir():

@@ -1,4 +1,4 @@
-"""Stop: in every phase, from anywhere, and in a race with the end."""
+"""Stop: in every phase, from anywhere, and at the same time as the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def closed(steady: Installation, entry: Entry, seconds: float) -> None:
-    """Waits until the provider saw its connection closed. Raises TimeoutError."""
+    """Waits until the provider sees its connection closed. Raises TimeoutError."""
     async with asyncio.timeout(at_ease(seconds)), steady.wire.changed:
         await steady.wire.changed.wait_for(lambda: entry.end != "open")
     assert entry.end == "closed by client"
@@ -59,7 +59,7 @@ async def test_another_tab_can_stop_and_both_see_it(
 async def test_stop_before_anybody_took_the_prompt_costs_nothing(
     steady: Installation, person: Person
 ) -> None:
-    """The second prompt waits for the first reply; stopped meanwhile it is never sent."""
+    """The second prompt waits for the first reply. If it is stopped meanwhile, it is never sent."""
     async with person.page() as page:
         await started(page, "tokens=400 pace=50")
         waiting = f"mark-{uuid4().hex}"

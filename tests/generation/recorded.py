@@ -1,4 +1,4 @@
-"""A provider that keeps what it was sent."""
+"""A provider that records its requests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from chat.providers.base import ChatRequest, Endpoint, ModelInfo
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 
-ACCOUNT = Endpoint("recorded", "demo", "Recorded")  # a kind that is imported quickly
+ACCOUNT = Endpoint("recorded", "demo", "Recorded")  # a kind that is imported fast
 
 
 class RecordedProvider:
-    """Each answer is a text, or an error to raise before any; the last one is given again and again. Counts
-    `rate` tokens for each character of a request."""
+    """Each answer is a text, or an error to raise before any; the last one is repeated. Counts `rate` tokens
+    for each character of a request."""
 
     def __init__(self, *answers: str | Exception, rate: float = 0.25) -> None:
         self.endpoint = ACCOUNT

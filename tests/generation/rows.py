@@ -1,4 +1,4 @@
-"""Conversations with replies under way, written straight into the database."""
+"""Conversations with running replies, written directly to the database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def a_reply(
     by: str = process_name(),
     seconds_ago: float = 0,
 ) -> Generation:
-    """A prompt and its reply in a new conversation; the process `by` renewed its lease so long ago."""
+    """Creates a prompt and its reply in a new conversation. The process `by` renewed its lease so long
+    ago."""
     then = timezone.now() - timedelta(seconds=seconds_ago)
     conversation = Conversation.objects.create(owner=owner, revision=2, last_position=2)
     provider, _ = ModelProvider.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
@@ -69,6 +70,6 @@ def a_reply(
 
 
 def journalled(generation_id: UUID) -> str:
-    """The text that the journal holds of a reply."""
+    """Returns the text of a reply in the journal."""
     entries = JournalEntry.objects.filter(generation_id=generation_id).order_by("start")
     return "".join(text for entry in entries for _, text in entry.segments)

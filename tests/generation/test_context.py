@@ -1,4 +1,4 @@
-"""What a model is sent, from the database to its provider."""
+"""The request to the model, from the database to its provider."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.context import _rows, prepare
-from chat.generation.journal import Journal
-from chat.generation.run import Run
 from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
 from chat.providers.base import CONTINUE_PROMPT
 from chat.providers.errors import ContextLengthError
 from chat.providers.registry import _instances, close_all
+from chat.runtime import Runtime
 from tests.generation.recorded import ACCOUNT, RecordedProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def model(db: None, settings: Settings) -> ChatModel:
-    """With a window of 1,000 tokens."""
+    """Returns a model with a window of 1,000 tokens."""
     settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "recorded": ACCOUNT}
     settings.CHAT_SYSTEM_PROMPT = ""
     provider = ModelProvider.objects.create(slug="recorded", name="Recorded")
@@ -37,12 +36,11 @@ def model(db: None, settings: Settings) -> ChatModel:
 
 
 class Chat:
-    """One conversation, through the real actions and runs."""
+    """One conversation, with the real actions and runs."""
 
-    def __init__(self, person: User, model: ChatModel, provider: RecordedProvider) -> None:
-        self.person, self.model, self.provider = person, model, provider
+    def __init__(self, person: User, model: ChatModel, provider: RecordedProvider, runtime: Runtime) -> None:
+        self.person, self.model, self.provider, self.runtime = person, model, provider, runtime
         self.id = uuid4()
-        self.journal = Journal()
 
     async def say(self, text: str) -> Generation:
         ids = {"client_id": uuid4(), "model_ids": [self.model.pk]}
@@ -51,34 +49,31 @@ class Chat:
 
     async def answered(self, reply: Message) -> Generation:
         generation = await Generation.objects.aget(message=reply)
-        await Run(generation.pk, self.journal)()
+        await self.runtime.runner.run_of(generation.pk)()
         return await Generation.objects.select_related("message", "conversation").aget(pk=generation.pk)
 
     @property
     def sent(self) -> list[tuple[str, str]]:
-        """The turns of the last request."""
+        """Returns the turns of the last request."""
         return [(turn.role, turn.text) for turn in self.provider.requests[-1].turns]
 
 
 @pytest.fixture
-async def start(person: User, model: ChatModel) -> AsyncIterator[Callable[..., Chat]]:
-    chats: list[Chat] = []
+async def start(person: User, model: ChatModel, runtime: Runtime) -> AsyncIterator[Callable[..., Chat]]:
+    runtime.journal.start()
 
     def start(*answers: str | Exception, rate: float = 0.25) -> Chat:
         provider = RecordedProvider(*answers, rate=rate)
         _instances.setdefault(asyncio.get_running_loop(), {})[ACCOUNT] = provider  # type: ignore[assignment]
-        chats.append(Chat(person, model, provider))
-        chats[-1].journal.start()
-        return chats[-1]
+        return Chat(person, model, provider, runtime)
 
     yield start
-    for chat in chats:
-        await chat.journal.stop()
+    await runtime.journal.stop()
     await close_all()
 
 
 async def ended(reply: Generation, status: Status, text: str) -> Message:
-    """As if it had ended so."""
+    """Ends the reply with this status and text."""
     await Generation.objects.filter(pk=reply.pk).aupdate(status=status)
     parts = [{"type": "text", "text": text}] if text else []
     await Message.objects.filter(pk=reply.message_id).aupdate(text=text, parts=parts)
@@ -148,7 +143,8 @@ async def test_a_window_that_nobody_knows_refuses_nothing(start: Callable[..., C
 
 
 async def test_the_window_is_filled_by_what_the_provider_counts(start: Callable[..., Chat]) -> None:
-    """Each character is two tokens to it, eight times the estimate of English, and 500 characters are all."""
+    """For this provider each character is two tokens, eight times the estimate of English, so 500 characters
+    are the limit."""
     chat = start("Fine.", rate=1.0)
     for number in range(12):
         await chat.say(f"Prompt number {number} " + "of words " * 15)
@@ -234,7 +230,7 @@ async def test_what_was_deleted_with_the_mark_takes_it_away(start: Callable[...,
 
 
 def branch(conversation: Conversation, parent: Message, start: int, count: int) -> Message:
-    """Hidden messages, one after the other."""
+    """Creates hidden messages, one after the other."""
     for position in range(start, start + count):
         parent = Message.objects.create(
             conversation=conversation,

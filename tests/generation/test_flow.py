@@ -1,4 +1,4 @@
-"""A reply that comes too fast waits; one that comes as models write never does."""
+"""A reply that arrives too fast waits; a reply at the speed of models never does."""
 
 from __future__ import annotations
 

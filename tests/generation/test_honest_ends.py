@@ -1,4 +1,4 @@
-"""What a reply says of itself when nothing came of it, what administrators are told, and what it cost."""
+"""The states and messages of failed replies, for users and administrators, and their costs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from chat.database import run_unit
-from chat.generation.journal import Journal
-from chat.generation.run import Run
 from chat.models import ChatModel, Generation, Status, User
 from chat.providers.base import Endpoint
 from chat.providers.registry import close_all
+from chat.runtime import current
 from tests.generation.test_run import again, model, queued
 from tests.providers.conftest import KEY
 from tests.providers.wire import Wire, serve
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 async def wire(settings: Settings) -> AsyncIterator[Wire]:
-    """A scripted provider, set up as `own`."""
+    """A scripted provider, configured as `own`."""
     async with serve() as server:
         settings.CHAT_ENDPOINTS = {
             "own": Endpoint("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
@@ -35,13 +34,13 @@ async def wire(settings: Settings) -> AsyncIterator[Wire]:
 
 
 async def replied(person: User, script: str, **fields: Decimal | int) -> Generation:
-    """The reply to a prompt, once it has ended."""
-    journal = Journal()
-    journal.start()
+    """Returns the reply to a prompt after its end."""
+    runtime = current()
+    runtime.journal.start()
     own = await ChatModel.objects.filter(provider="own").afirst() or await run_unit(model, "own", **fields)
     (generation,) = await run_unit(queued, person, f"/wire {script}", own)
-    await Run(generation.pk, journal)()
-    await journal.stop()
+    await runtime.runner.run_of(generation.pk)()
+    await runtime.journal.stop()
     return await again(generation)
 
 

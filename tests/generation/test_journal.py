@@ -1,4 +1,4 @@
-"""The group commit: what it writes, for whom, and what it tells the runs."""
+"""The group commit: what it writes, for which replies, and what the runs receive."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.database import _release_connections, run_unit
-from chat.generation import lease
 from chat.generation.commit import LOCK_SECONDS, commit
+from chat.generation.finish import end
 from chat.generation.journal import Journal, Record
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @dataclass
 class Watched:
-    """A reply in a journal, and what the journal told its run."""
+    """A reply in a journal, and the notifications to its run."""
 
     generation: Generation
     journal: Journal = field(default_factory=Journal)
@@ -65,7 +65,8 @@ async def test_each_tick_commits_what_is_new(person: User) -> None:
 async def test_nothing_is_written_for_a_reply_that_has_ended(person: User) -> None:
     it = await watched(person)
     await it.says("One ")
-    await run_unit(lease.end, it.generation.pk, process_name(), Status.COMPLETE, [Segment("text", "One ")])
+    segments = [Segment("text", "One ")]
+    await run_unit(end, it.generation.pk, process_name(), Status.COMPLETE, segments, publish=lambda _: None)
     await it.says("two")
     assert await run_unit(journalled, it.generation.pk) == ""
     assert it.told == ["lost"]
@@ -115,7 +116,7 @@ async def test_a_reply_that_is_to_stop_hears_it_with_the_next_tick(person: User,
 async def test_a_commit_whose_answer_was_lost_is_written_again(person: User) -> None:
     it = await watched(person)
     await it.says("One ")
-    it.record.committed = 0  # the database has it; we never heard
+    it.record.committed = 0  # the database has it, and the confirmation was lost
     await it.says("two")
     assert await run_unit(journalled, it.generation.pk) == "One two"
     await it.says(" three")
@@ -123,7 +124,7 @@ async def test_a_commit_whose_answer_was_lost_is_written_again(person: User) -> 
 
 
 async def test_a_tick_is_one_round_trip_to_postgresql(person: User) -> None:
-    """So what a kill loses hardly grows with the distance of the database."""
+    """So the output lost by a kill hardly depends on the distance of the database."""
     if not is_postgresql():
         pytest.skip("SQLite is a file: there is no way to it.")
     it = await watched(person)
@@ -132,7 +133,7 @@ async def test_a_tick_is_one_round_trip_to_postgresql(person: User) -> None:
 
 
 def queries_of(generation_id: UUID) -> list[str]:
-    """All that one tick asks of the database, heartbeat included."""
+    """Returns all queries of one tick, heartbeat included."""
     commit([], [generation_id], renew=False)
     with CaptureQueriesContext(connection) as captured:
         commit([(generation_id, 0, [Segment("text", "One")])], [generation_id], renew=True)
@@ -187,7 +188,7 @@ async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting
 
 
 def test_the_short_patience_of_the_journal_is_not_passed_on_with_its_connection() -> None:
-    """Other units wait longer for a lock; a connection that had an error goes back to the pool of all."""
+    """Other units wait longer for a lock. A connection that had an error is returned to the common pool."""
     if not is_postgresql():
         pytest.skip("SQLite has no pool.")
     connection.close()

@@ -1,9 +1,9 @@
-"""What dead processes and broken runs left behind."""
+"""The recovery from ended processes and broken runs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -16,33 +16,51 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.actions.reply import continue_by_itself
-from chat.database import run_unit
-from chat.generation import lease, recovery
-from chat.generation.journal import Journal
-from chat.generation.lease import claim, end, end_forgotten, end_orphan, orphans, ready_to_start
+from chat.database import DatabaseThread, run_unit
+from chat.generation import orphans as orphans_module
+from chat.generation import recovery
+from chat.generation.finish import end
+from chat.generation.lease import claim, ready_to_start
+from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
-from chat.generation.run import Run
-from chat.generation.runner import Runner, runner
-from chat.live.hub import hub
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
 from chat.providers.base import Endpoint
+from chat.runtime import Runtime
 from tests.generation.rows import a_reply, journalled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def swept(*running: UUID, grace: float = 15) -> dict[str, object]:
-    """Sweeps once; the answer is the only generation's state and text."""
+    """Sweeps once and returns the only generation's state and text."""
     for orphan in orphans(running, grace=grace):
-        end_orphan(orphan)
-    end_forgotten()
+        end_orphan(orphan, publish=publish)
+    end_forgotten(publish)
     generation = Generation.objects.select_related("message").get()
     return {"status": generation.status, "text": generation.message.text, "why": generation.error_code}
 
 
+def publish(conversation_id: UUID) -> None:
+    """Nobody looks."""
+
+
 async def nothing_to_give_back() -> None:
     pass
+
+
+def sweeper(
+    begin: Callable[[UUID], None] = publish, give_back: Callable[[], Awaitable[None]] = nothing_to_give_back
+) -> Recovery:
+    """A recovery that begins and gives back as the test wants, and where nothing runs."""
+    return Recovery(
+        DatabaseThread("recovery", 60),
+        publish,
+        running=list,
+        begin=begin,
+        give_back=give_back,
+        on_interrupted=publish,
+    )
 
 
 def test_the_reply_of_a_dead_process_keeps_what_the_journal_has(person: User) -> None:
@@ -76,23 +94,23 @@ def test_a_prompt_that_waited_too_long_is_not_sent_unasked(person: User) -> None
 async def test_after_a_restart_a_prompt_just_acknowledged_starts_at_once(person: User) -> None:
     reply = await run_unit(a_reply, person, status=Status.QUEUED, by="")
     started: list[UUID] = []
-    await Recovery(list, started.append, nothing_to_give_back).sweep(is_alone=True)
+    await sweeper(started.append).sweep(is_alone=True)
     assert started == [reply.pk]
 
 
 async def test_beside_others_a_fresh_prompt_is_left_to_its_own_process(person: User) -> None:
     await run_unit(a_reply, person, status=Status.QUEUED, by="")
     started: list[UUID] = []
-    await Recovery(list, started.append, nothing_to_give_back).sweep()
+    await sweeper(started.append).sweep()
     assert started == []
 
 
 async def test_an_orphan_is_ended_by_the_second_sweep_that_sees_it(person: User) -> None:
     reply = await run_unit(a_reply, person, by="dead", seconds_ago=16)
-    sweeper = Recovery(list, lambda _: None, nothing_to_give_back)
-    await sweeper.sweep()
+    sweeps = sweeper()
+    await sweeps.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
-    await sweeper.sweep()
+    await sweeps.sweep()
     assert await run_unit(status, reply.pk) == Status.INTERRUPTED
 
 
@@ -119,18 +137,18 @@ async def test_a_row_that_another_transaction_holds_keeps_no_other_orphan_waitin
     holding = asyncio.create_task(run_unit(hold))
     await asyncio.to_thread(holds.wait, 60)
     started: list[UUID] = []
-    sweeper = Recovery(list, started.append, nothing_to_give_back)
+    sweeps = sweeper(started.append)
     try:
-        await sweeper.sweep()
-        await sweeper.sweep()
+        await sweeps.sweep()
+        await sweeps.sweep()
         assert {await run_unit(status, each.pk) for each in others} == {Status.INTERRUPTED}
         assert set(started) == {waiting.pk}
     finally:
         let_go.set()
         await holding
     assert await run_unit(status, held.pk) == Status.RUNNING
-    await sweeper.sweep()
-    await sweeper.sweep()
+    await sweeps.sweep()
+    await sweeps.sweep()
     assert await run_unit(status, held.pk) == Status.INTERRUPTED
 
 
@@ -140,21 +158,22 @@ async def test_an_orphan_that_cannot_be_ended_keeps_no_other_one_waiting(person:
     others = [await run_unit(a_reply, person, by="dead", seconds_ago=16) for _ in range(3)]
     waiting = await run_unit(a_reply, person, status=Status.QUEUED, by="", seconds_ago=10)
     started: list[UUID] = []
-    await Recovery(list, started.append, nothing_to_give_back).sweep(is_alone=True)
+    await sweeper(started.append).sweep(is_alone=True)
     assert {await run_unit(status, each.pk) for each in others} == {Status.INTERRUPTED}
     assert started == [waiting.pk]
 
 
-async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database(person: User) -> None:
-    waiter = Runner()
+async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database(
+    person: User, runtime: Runtime
+) -> None:
     reply = await run_unit(a_reply, person)
-    waiter.taking([reply.pk])
+    runtime.runner.taking([reply.pk])
     stuck = Event()
     units = [asyncio.create_task(run_unit(stuck.wait, 120)) for _ in range(8)]
     await asyncio.sleep(0)  # each has its thread
     try:
         async with asyncio.timeout(60):
-            await Recovery(list, lambda _: None, partial(waiter.give_back, after=0.0)).sweep()
+            await sweeper(give_back=partial(runtime.runner.give_back, after=0.0)).sweep()
     finally:
         stuck.set()
         await asyncio.gather(*units)
@@ -163,20 +182,20 @@ async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database
 
 async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
-    sweeper = Recovery(list, lambda _: None, nothing_to_give_back)
-    await sweeper.sweep()
+    sweeps = sweeper()
+    await sweeps.sweep()
     await run_unit(Generation.objects.filter(pk=reply.pk).update, heartbeat_at=timezone.now())
-    await sweeper.sweep()
+    await sweeps.sweep()
     assert await run_unit(status, reply.pk) == Status.RUNNING
 
 
 def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
     reply = a_reply(person, status=Status.QUEUED, by="")
-    claim(reply.pk)
+    claim(reply.pk, publish)
     assert not orphans(grace=0), "what this very process has just claimed is nobody's orphan"
     Generation.objects.filter(pk=reply.pk).update(owner="dead")
     (orphan,) = orphans(grace=0)
-    assert end_orphan(orphan)
+    assert end_orphan(orphan, publish=publish)
     assert status(reply.pk) == Status.INTERRUPTED
 
 
@@ -184,19 +203,19 @@ def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> No
     reply = a_reply(person, by="alive", seconds_ago=60)
     (orphan,) = orphans()
     Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
-    assert not end_orphan(orphan)
+    assert not end_orphan(orphan, publish=publish)
     assert status(reply.pk) == Status.RUNNING
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    """Something that happens while the end of an orphan waits for its lock."""
-    wait = lease._locked_conversation
+    """A change that happens while the end of an orphan waits for its lock."""
+    wait = orphans_module.locked_conversation
 
     def waited(generation_id: UUID) -> Conversation | None:
         change()
         return wait(generation_id)
 
-    monkeypatch.setattr(lease, "_locked_conversation", waited)
+    monkeypatch.setattr(orphans_module, "locked_conversation", waited)
 
 
 def test_a_heartbeat_while_the_end_waits_for_a_lock_keeps_the_reply_alive(
@@ -206,7 +225,7 @@ def test_a_heartbeat_while_the_end_waits_for_a_lock_keeps_the_reply_alive(
     (orphan,) = orphans()
     same = Generation.objects.filter(pk=reply.pk)
     meanwhile(monkeypatch, lambda: same.update(heartbeat_at=timezone.now()))
-    assert not end_orphan(orphan)
+    assert not end_orphan(orphan, publish=publish)
     assert status(reply.pk) == Status.RUNNING
 
 
@@ -220,15 +239,15 @@ def test_what_is_journalled_while_the_end_waits_for_a_lock_is_kept(
         monkeypatch,
         lambda: JournalEntry.objects.get_or_create(generation=reply, start=0, segments=segments),
     )
-    assert end_orphan(orphan)
+    assert end_orphan(orphan, publish=publish)
     assert Message.objects.get(pk=reply.message_id).text == "Because"
 
 
 def test_an_end_that_had_to_wait_its_turn_ends_nothing(person: User) -> None:
-    """Its process waited too, and may beat now."""
+    """Its process waited too, and may renew its lease now."""
     reply = a_reply(person, by="alive", seconds_ago=60)
     (orphan,) = orphans()
-    assert not end_orphan(orphan, within=0)
+    assert not end_orphan(orphan, publish=publish, within=0)
     assert status(reply.pk) == Status.RUNNING
 
 
@@ -236,7 +255,7 @@ async def test_a_sweep_that_could_not_write_suspects_nobody(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
-    sweeps = Recovery(list, lambda _: None, nothing_to_give_back)
+    sweeps = sweeper()
     await sweeps.sweep()
     with monkeypatch.context() as locked:
         locked.setattr(recovery, "could_beat", lambda _: set())
@@ -255,14 +274,14 @@ async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_wa
     monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"demo": Endpoint("demo", "demo", "Demo")})
     reply = await run_unit(an_orphan_with_text, person)
-    assert runner.recovery.on_interrupted is continue_by_itself
-    await runner.recovery.sweep(is_alone=True)
+    recovery = Runtime(on_interrupted=continue_by_itself).recovery
+    await recovery.sweep(is_alone=True)
     continuations = await run_unit(continuations_of, reply)
     assert len(continuations) == wanted
-    # A continuation that is interrupted too is left to the person.
+    # A continuation that is interrupted too is left to the user.
     for continuation in continuations:
         await run_unit(dies, continuation.pk)
-        await runner.recovery.sweep(is_alone=True)
+        await recovery.sweep(is_alone=True)
         assert await run_unit(continuations_of, continuation) == []
 
 
@@ -292,27 +311,27 @@ def test_a_prompt_that_waits_behind_a_long_reply_is_not_forgotten(person: User) 
     second = a_reply(person, status=Status.QUEUED, by="", seconds_ago=3600)
     second.message.parent.parent = first.message
     second.message.parent.save()
-    assert end_forgotten() == []
+    assert end_forgotten(publish) == []
     first.refresh_from_db()
-    end(first.pk, "alive", Status.COMPLETE, [])
-    assert end_forgotten() == [], "its turn has only just come"
+    end(first.pk, "alive", Status.COMPLETE, [], publish=publish)
+    assert end_forgotten(publish) == [], "its turn has only just come"
     Generation.objects.filter(pk=first.pk).update(finished_at=timezone.now() - timedelta(hours=1))
-    assert end_forgotten() == [second.pk]
+    assert end_forgotten(publish) == [second.pk]
 
 
 @pytest.mark.parametrize("how", ["stopped while queued", "its process died"])
 def test_a_continuation_never_has_less_than_what_it_continues(person: User, how: str) -> None:
     half = a_reply(person, by="alive")
-    end(half.pk, "alive", Status.INTERRUPTED, [Segment("text", "Half of the answer")])
+    end(half.pk, "alive", Status.INTERRUPTED, [Segment("text", "Half of the answer")], publish=publish)
     reply = a_reply(person, status=Status.QUEUED, by="")
     Generation.objects.filter(pk=reply.pk).update(continues=half.message)
     if how == "stopped while queued":
-        end(reply.pk, "", Status.STOPPED, [])
+        end(reply.pk, "", Status.STOPPED, [], publish=publish)
     else:
-        claim(reply.pk)
+        claim(reply.pk, publish)
         Generation.objects.filter(pk=reply.pk).update(owner="dead")
         (orphan,) = orphans(grace=0)
-        assert end_orphan(orphan)
+        assert end_orphan(orphan, publish=publish)
     assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
 
 
@@ -324,7 +343,7 @@ def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
         def take(generation_id: UUID = reply.pk, together: Barrier = together) -> bool:
             together.wait()
             try:
-                return claim(generation_id) is not None
+                return claim(generation_id, publish) is not None
             finally:
                 connection.close()
 
@@ -333,22 +352,22 @@ def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
         assert sorted(taken) == [False, False, False, True]
 
 
-async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User) -> None:
+async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
-    stopping = Runner()
-    stopping.taking([reply.pk])
-    stopping._begin(reply.pk, reply)
-    await stopping.drain(0)
+    runtime.runner.taking([reply.pk])
+    runtime.runner.begin(reply.pk, reply)
+    await runtime.stop(0)
     again = await Generation.objects.aget(pk=reply.pk)
     assert (again.status, again.owner, again.started_at) == (Status.QUEUED, "", None)
     assert await run_unit(ready_to_start, after=0.0) == [reply.pk]
 
 
-async def test_what_is_committed_after_the_drain_began_is_queued_again(person: User) -> None:
-    stopping = Runner()
+async def test_what_is_committed_after_the_drain_began_is_queued_again(
+    person: User, runtime: Runtime
+) -> None:
     generation_id = uuid4()
-    stopping.taking([generation_id])
-    draining = asyncio.create_task(stopping.drain(0))
+    runtime.runner.taking([generation_id])
+    draining = asyncio.create_task(runtime.stop(0))
     await asyncio.wait([draining], timeout=0.2)
     reply = await run_unit(a_reply, person, pk=generation_id)
     await draining
@@ -356,26 +375,28 @@ async def test_what_is_committed_after_the_drain_began_is_queued_again(person: U
     assert (again.status, again.owner) == (Status.QUEUED, "")
 
 
-async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(person: User) -> None:
-    """The connection broke between the commit and its answer, so nothing begins here by itself."""
-    deaf, started = Runner(), list[UUID]()
-    sweeper = Recovery(list, started.append, partial(deaf.give_back, after=0.0))
+async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(
+    person: User, runtime: Runtime
+) -> None:
+    """The connection broke between the commit and its answer, so nothing starts here automatically."""
+    deaf, started = runtime.runner, list[UUID]()
+    sweeps = sweeper(started.append, partial(deaf.give_back, after=0.0))
     generation_id = uuid4()
     deaf.taking([generation_id])
-    await sweeper.sweep()
+    await sweeps.sweep()
     assert not started, "it is not committed yet"
     await run_unit(a_reply, person, pk=generation_id, seconds_ago=3)
-    await sweeper.sweep()
+    await sweeps.sweep()
     assert started == [generation_id]
     again = await Generation.objects.aget(pk=generation_id)
     assert (again.status, again.owner, again.error_code) == (Status.QUEUED, "", "")
 
 
 async def test_a_run_that_is_not_to_be_had_leaves_the_watched_copy_of_it_alone(
-    person: User, monkeypatch: pytest.MonkeyPatch
+    person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person, by="another")
     copy = ReplyLog([Segment("text", "Theirs")])
-    monkeypatch.setitem(hub.logs, reply.pk, copy)
-    await Run(reply.pk, Journal())()
-    assert hub.logs[reply.pk] is copy
+    runtime.hub.logs[reply.pk] = copy
+    await runtime.runner.run_of(reply.pk)()
+    assert runtime.hub.logs[reply.pk] is copy

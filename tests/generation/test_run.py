@@ -15,26 +15,27 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation import lease
 from chat.generation import run as run_module
-from chat.generation.journal import Journal, Record
-from chat.generation.run import Run
-from chat.live.hub import hub
+from chat.generation.journal import Record
+from chat.generation.lease import claim
+from chat.generation.orphans import _end_from_journal
+from chat.generation.runner import Runner
 from chat.live.reply_log import ReplyLog, Waiting
 from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
 from chat.providers.base import ChatRequest, Endpoint
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 from chat.providers.registry import _instances, close_all
+from chat.runtime import Runtime, current
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-async def journal() -> AsyncIterator[Journal]:
-    journal = Journal()
-    journal.start()
-    yield journal
-    await journal.stop()
+async def runner(runtime: Runtime) -> AsyncIterator[Runner]:
+    """Whose replies are journalled."""
+    runtime.journal.start()
+    yield runtime.runner
+    await runtime.journal.stop()
     await close_all()
 
 
@@ -66,12 +67,12 @@ async def again(generation: Generation) -> Generation:
 
 
 async def test_models_that_answer_side_by_side_end_each_for_itself(
-    person: User, journal: Journal, unreachable: str, settings: Settings
+    person: User, runner: Runner, unreachable: str, settings: Settings
 ) -> None:
     settings.CHAT_ATTEMPTS = 1
     models = [await run_unit(model, slug) for slug in ("demo", unreachable)]
     good, bad = await run_unit(queued, person, "/demo instant", *models)
-    await asyncio.gather(*(Run(generation.pk, journal)() for generation in (good, bad)))
+    await asyncio.gather(*(runner.run_of(generation.pk)() for generation in (good, bad)))
     good, bad = await again(good), await again(bad)
     assert (good.status, bad.status) == (Status.COMPLETE, Status.FAILED)
     assert "fibonacci" in good.message.text
@@ -81,23 +82,23 @@ async def test_models_that_answer_side_by_side_end_each_for_itself(
 
 
 async def test_each_further_attempt_is_told_to_whoever_looks(
-    person: User, journal: Journal, unreachable: str, settings: Settings
+    person: User, runner: Runner, unreachable: str, settings: Settings
 ) -> None:
     settings.CHAT_ATTEMPTS = 2
     (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, unreachable))
-    run = asyncio.create_task(Run(generation.pk, journal)())
+    run = asyncio.create_task(runner.run_of(generation.pk)())
     told: set[Waiting | None] = set()
     while not run.done():
-        if log := hub.logs.get(generation.pk):
+        if log := current().hub.logs.get(generation.pk):
             told.add(log.waiting)
         await asyncio.sleep(0)
     assert [waiting.attempt for waiting in told if waiting] == [2]
 
 
-async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User, journal: Journal) -> None:
+async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User, runner: Runner) -> None:
     priced = await run_unit(model, "demo", input_price=Decimal(1000), output_price=Decimal(2000))
     (generation,) = await run_unit(queued, person, "/demo instant", priced)
-    await Run(generation.pk, journal)()
+    await runner.run_of(generation.pk)()
     await ChatModel.objects.aupdate(output_price=Decimal(9999))
     done = await again(generation)
     assert done.input_tokens and done.output_tokens
@@ -106,9 +107,9 @@ async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User
 
 
 async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
-    person: User, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    person: User, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fifteen megabytes at once were stored whole, and rendered for twenty seconds."""
+    """Before, fifteen megabytes in one piece were stored whole, and rendered for twenty seconds."""
     monkeypatch.setattr(run_module, "MAX_REPLY_CHARS", 1_000)
     (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
 
@@ -127,17 +128,17 @@ async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
         append(self, kind, text)
 
     monkeypatch.setattr(ReplyLog, "append", watched)
-    await Run(generation.pk, journal)()
+    await runner.run_of(generation.pk)()
     done = await again(generation)
     assert (done.status, len(done.message.text)) == (Status.LENGTH, 1_000)
     assert longest <= 1_000
 
 
-async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, journal: Journal) -> None:
+async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, runner: Runner) -> None:
     (generation,) = await run_unit(queued, person, "Tell me", await run_unit(model, "demo"))
-    run = Run(generation.pk, journal)
+    run = runner.run_of(generation.pk)
     task = asyncio.create_task(run())
-    while not ((log := hub.logs.get(generation.pk)) and len(log.text()) > 20):
+    while not ((log := current().hub.logs.get(generation.pk)) and len(log.text()) > 20):
         await asyncio.sleep(0.01)
     shown = log.text()
     run.stop()
@@ -150,20 +151,19 @@ async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, j
     assert not await JournalEntry.objects.aexists()
 
 
-async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User) -> None:
+async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User, runtime: Runtime) -> None:
     priced = await run_unit(model, "demo", input_price=Decimal(1), output_price=Decimal(1))
     (generation,) = await run_unit(queued, person, "How are you?", priced)
-    await run_unit(lease.claim, generation.pk)
+    await run_unit(claim, generation.pk, runtime.pubsub.conversation_changed)
     log = ReplyLog()
     log.append("text", "Quite well, thank you. " * 20)
-    journal = Journal()
-    journal.open(Record(generation.pk, log, on_stop=lambda: None, on_lost=lambda: None))
-    await journal.tick()
+    runtime.journal.open(Record(generation.pk, log, on_stop=lambda: None, on_lost=lambda: None))
+    await runtime.journal.tick()
     await Generation.objects.filter(pk=generation.pk).aupdate(owner="a dead process")
     stale = await Generation.objects.select_related("model__provider", "message__parent").aget(
         pk=generation.pk
     )
-    await run_unit(lease._end_from_journal, stale)
+    await run_unit(_end_from_journal, stale, runtime.pubsub.conversation_changed)
     done = await again(generation)
     assert (done.status, done.usage_estimated) == (Status.INTERRUPTED, True)
     assert done.output_tokens is not None
@@ -172,12 +172,12 @@ async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User) 
     assert done.cost
 
 
-async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, journal: Journal) -> None:
+async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, runner: Runner) -> None:
     (generation,) = await run_unit(queued, person, "Never", await run_unit(model, "demo"))
     await Generation.objects.filter(pk=generation.pk).aupdate(stop_requested=True)
-    await Run(generation.pk, journal)()
+    await runner.run_of(generation.pk)()
     assert (await again(generation)).status == Status.QUEUED
-    assert generation.pk not in hub.logs
+    assert generation.pk not in current().hub.logs
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, 
     ids=str,
 )
 async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end(
-    person: User, journal: Journal, odd: dict[str, Any]
+    person: User, runner: Runner, odd: dict[str, Any]
 ) -> None:
     class Odd:
         def __init__(self, endpoint: Endpoint) -> None:
@@ -209,7 +209,7 @@ async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end
     (generation,) = await run_unit(queued, person, "Hello", chosen)
     provider: Any = Odd(settings_of_django.CHAT_ENDPOINTS["demo"])
     _instances.setdefault(asyncio.get_running_loop(), {})[provider.endpoint] = provider
-    await Run(generation.pk, journal)()
+    await runner.run_of(generation.pk)()
     done = await again(generation)
     assert (done.status, done.message.text) == (Status.COMPLETE, "All is well")
     _instances.pop(asyncio.get_running_loop())

@@ -1,4 +1,4 @@
-"""Which turns a model is sent."""
+"""The turns that are sent to a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is dear for careless code, as units to be repeated, and how its cost is measured."""
+"""Expensive text for careless code, as units to be repeated, and the measurement of its cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))  # everything, at full length; minutes
 
-# What some rule of ours or of the parser's looks for, and what ends it early or late.
+# Text that some rule of ours or of the parser searches for, and text that ends the search early or late.
 # ruff: noqa: SIM905
 ATOMS = [
     *"a|1|[|]|(|)|![|`|```|~~~|$|$$|*|**|_|~~|#|:|.|;|<|=|{|}|^|!|/|'|@|+|&|,|…".split("|"),
@@ -36,7 +36,7 @@ ATOMS = [
     *("> ```\n\n", "- ```\n\n", "\x00"),
 ]
 
-# What was found once.
+# Found by earlier runs.
 FOUND = {
     "an address with trailing dots": ("http://a.b/c", "."),
     "an address with trailing entities": ("http://a.b/c", "&amp;"),
@@ -59,7 +59,7 @@ def grown(unit: str, size: int, before: str = "") -> str:
 
 
 def units(seed: int, count: int) -> Iterator[str]:
-    """Each atom, then combinations; in a short run every tenth of each, and others for each seed."""
+    """Yields each atom, then combinations; in a short run every tenth of each, and others for each seed."""
     step = 1 if LONG else 10
     yield from ATOMS[seed % step :: step]
     source = random.Random(seed)
@@ -68,20 +68,20 @@ def units(seed: int, count: int) -> Iterator[str]:
 
 
 def once(work: Callable[[str], object], text: str) -> float:
-    """Seconds of this thread's CPU, whatever else the machine does."""
+    """Returns the CPU seconds of this thread, independent of the load of the machine."""
     began = time.thread_time()
     work(text)
     return time.thread_time() - began
 
 
 def cost(work: Callable[[str], object], text: str) -> float:
-    """The least of three runs: a cold cache and a new page of memory cost too."""
+    """Returns the least of three runs: a cold cache and a new page of memory cost too."""
     return min(once(work, text) for _ in range(3))
 
 
 def assert_linear(work: Callable[[str], object], unit: str, size: int, before: str = "") -> None:
-    """Four times the input may take eight times as long: linear work takes four, quadratic sixteen. What
-    costs next to nothing says nothing."""
+    """Allows eight times the time for four times the input: linear work takes four, quadratic sixteen. Very
+    cheap work is ignored."""
     text, longer = grown(unit, size, before), grown(unit, 4 * size, before)
     if once(work, longer) < 0.03:
         return

@@ -1,9 +1,9 @@
-"""How long one person can keep another waiting: `python -m tests.hostile.stall [attack ...]`.
+"""How long one user can make another wait: `python -m tests.hostile.stall [attack ...]`.
 
-A real server on SQLite with the demo models and, for floods, the scripted provider of the tests. One person
-attacks with text, over and over; another one loads a page every 50 ms and reads a reply that is being
-written. The table says the longest that the other one waited for a page, for `/healthz` and for the next
-piece of the reply. Only an idle machine says something: compare them with the line of no attack.
+A real server on SQLite with the demo models and, for floods, the scripted provider of the tests. One user
+attacks with text, again and again. Another one loads a page every 50 ms and reads a growing reply. The table
+shows the longest wait of the other user for a page, for `/healthz` and for the next piece of the reply.
+Results are meaningful on an idle machine only: compare them with the line without an attack.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SOCKETS = {"300 sockets on one long reply": 300}
 
 @dataclass
 class Waits:
-    """What the other person met, in seconds."""
+    """The waits of the other user, in seconds."""
 
     page: list[float] = field(default_factory=list)
     health: list[float] = field(default_factory=list)
@@ -78,11 +78,11 @@ class Chat:
         self.gaps: list[float] = []
 
     async def reply(self, prompt: str, seconds: float) -> None:
-        """Asks and reads until the reply has ended, or for so long."""
+        """Sends a prompt and reads until the reply has ended, or for so long."""
         path = f"/ws/conversations/{self.id}/?language=en"
         url = self.person.url.replace("http", "ws", 1) + path
         client_id, origin = str(uuid4()), {"Origin": self.person.url}
-        with suppress(TimeoutError, aiohttp.WSServerHandshakeError):  # whoever asks too often is refused
+        with suppress(TimeoutError, aiohttp.WSServerHandshakeError):  # too many requests are refused
             async with (
                 asyncio.timeout(seconds),
                 self.person.http.ws_connect(url, headers=origin, max_msg_size=0) as socket,
@@ -111,7 +111,7 @@ async def loads(person: Person, path: str, waits: list[float], until: float) -> 
 
 
 async def opens(person: Person, path: str) -> None:
-    """As a page of its own: the administration shows transcripts to nothing else."""
+    """Opens a page as a navigation: the administration shows transcripts to nothing else."""
     headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
     async with person.http.get(person.url + path, headers=headers) as answer:
         assert answer.status == 200, answer.status
@@ -119,7 +119,7 @@ async def opens(person: Person, path: str) -> None:
 
 
 async def attacks(chats: list[Chat], text: str, administrator: Person, until: float) -> None:
-    """Replies that say the text, then pages and transcripts that show it, until the time is over."""
+    """Runs replies with the text, then opens pages and transcripts that show it, until the time is over."""
     while time.monotonic() < until:
         left = until - time.monotonic()
         prompt = text if text.startswith("/wire") else f"/demo instant /demo echo {text}"
@@ -132,11 +132,11 @@ async def attacks(chats: list[Chat], text: str, administrator: Person, until: fl
 
 
 async def crowds(chat: Chat, text: str, count: int, until: float) -> None:
-    """One reply, and so many sockets that want to see it; what is refused comes again."""
+    """One reply, and so many sockets for it; refused ones connect again."""
     url = f"{chat.person.url.replace('http', 'ws', 1)}/ws/conversations/{chat.id}/?language=en"
 
     async def watch() -> None:
-        await asyncio.sleep(1)  # the reply begins first
+        await asyncio.sleep(1)  # the reply starts first
         while time.monotonic() < until:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with (

@@ -72,7 +72,7 @@ EXPONENTIAL_LEXERS = (
 
 @pytest.mark.parametrize("part", range(8) if LONG else [0])
 def test_every_lexer_answers_or_is_ended_and_changes_no_letter(colours: Colours, part: int) -> None:
-    """In a short run every sixteenth, and three that take exponential time."""
+    """A short run tries every sixteenth, and three that take exponential time."""
     languages = sorted({aliases[0] for _, aliases, *_ in get_all_lexers(plugins=False) if aliases})
     short = [*EXPONENTIAL_LEXERS.split()[::7], "c", *languages[::16]]
     for language in languages[part::8] if LONG else short:

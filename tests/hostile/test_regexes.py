@@ -1,7 +1,7 @@
-"""Every regular expression of ours that sees foreign text takes linear time.
+"""Every regular expression of the project that processes untrusted text takes linear time.
 
-They are found by the modules' values, and by the source where they are written in functions. How one is used
-decides how it is tried: what is only matched at a place is not searched for.
+They are found in the modules' values, and in the source of functions. How an expression is used decides how
+it is tried: an expression that is only matched at a position is not searched for.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tests.hostile.inputs import ATOMS, LONG, assert_linear
 ROOT = Path(chat.__file__).parent
 SIZE = 12_000
 
-# What an expression is given at most, in characters, where that is less than a page of text.
+# The maximum input of an expression, in characters, if it is less than a page of text.
 BOUNDED: dict[str, int] = {}
 
-MATCHED: set[str] = set()  # written where they are used, at a given place
+MATCHED: set[str] = set()  # written where they are used, at a given position
 
-# Made of foreign text at the place of use, where they are tried by `test_rendering`.
+# Built from untrusted text at the place of use, where they are tried by `test_rendering`.
 MADE_THERE = {"chat/rendering/repair.py", "chat/rendering/math.py"}
 
 
@@ -85,7 +85,7 @@ def names_of(pattern: re.Pattern[str]) -> list[str]:
 
 
 def is_only_matched(pattern: re.Pattern[str]) -> bool:
-    """Whether every use of it begins at a given place."""
+    """Returns whether every use of it begins at a given position."""
     if pattern.pattern in MATCHED:
         return True
     names = names_of(pattern)
@@ -101,7 +101,7 @@ def runs(pattern: re.Pattern[str]) -> list[Callable[[str], object]]:
 
 
 def units(pattern: re.Pattern[str]) -> list[str]:
-    """The characters and runs of text that the expression itself speaks of, and what others look for."""
+    """Returns the characters and runs of text in the expression itself, and those in others."""
     plain = re.sub(r"\\[bBdDsSwWzZA]|[()\[\]{}?*+^$|]", " ", pattern.pattern)
     words = {word.replace("\\", "") for word in plain.split()}
     letters = {letter for word in words for letter in word}

@@ -1,4 +1,4 @@
-"""No text takes more than linear time on its way to the page."""
+"""No text takes more than linear time until it is on the page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def streamed(step: int) -> Callable[[str], None]:
 
 SHORTER = 1 if LONG else 4
 
-# By name: the work, how much text is the smaller input, and how many combinations are tried.
+# By name: the work, the length of the smaller input, and the number of combinations.
 WORK: dict[str, tuple[Callable[[str], object], int, int]] = {
     "links": (text_html, 50_000, 100),
     "half a paragraph": (lambda text: visible(text, "Paragraph"), 25_000, 50),
@@ -81,7 +81,7 @@ def test_time_grows_with_the_text_and_not_with_its_square(name: str) -> None:
 
 
 def test_a_reply_in_which_every_block_changes_is_compared_in_linear_time() -> None:
-    """As when the last line defines what all the lines before it refer to."""
+    """For example, when the last line defines what all lines before it refer to."""
 
     def compare(count: int) -> float:
         old = [f"<p>[a] {n}</p>" for n in range(count)]

@@ -1,6 +1,6 @@
 """Starts the stock llama.cpp server of `stock_server.py`.
 
-Its tests are skipped where its environment cannot be had (no `uv`, no package index); in CI they fail.
+Its tests are skipped if its environment is not available (no `uv`, no package index); in CI they fail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def endpoint(address: str, key: str = KEY) -> Endpoint:
 
 @asynccontextmanager
 async def stock_server(template: str = "lenient") -> AsyncIterator[str]:
-    """Its address. `template` is one of `stock_server.TEMPLATES`."""
+    """Yields its address. `template` is one of `stock_server.TEMPLATES`."""
     if shutil.which("uv") is None:
         is_missing("uv is not installed.")
     pipe = asyncio.subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A server without a proxy before it: what is slow or huge ends early, and costs neither memory nor disk."""
+"""A server without a proxy: slow or huge requests end early, and cost neither memory nor disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def connection(server: ServerProcess) -> Iterator[socket.socket]:
 
 
 def flood(connection: socket.socket, chunk: bytes) -> int:
-    """Sends `chunk` until the other end has enough, at most 300 MB; returns the bytes that were taken."""
+    """Sends `chunk` until the other end closes, at most 300 MB. Returns the number of accepted bytes."""
     taken = 0
     try:
         while taken < 300 * 1024 * 1024:
@@ -48,13 +48,13 @@ def test_a_body_that_says_how_huge_it_is_is_refused_before_it_comes(connection: 
 def test_a_body_that_grows_beyond_the_limit_is_cut_off(connection: socket.socket) -> None:
     connection.sendall(START + b"Transfer-Encoding: chunked\r\n\r\n")
     taken = flood(connection, b"10000\r\n" + b"x" * 65_536 + b"\r\n")
-    assert taken < MOST_BODY_BYTES + 50 * 1024 * 1024  # what lies in the system's buffers
+    assert taken < MOST_BODY_BYTES + 50 * 1024 * 1024  # data in the system's buffers
 
 
 def test_a_body_within_the_limit_is_read_whole(connection: socket.socket) -> None:
     body = b"x" * (1024 * 1024)
     connection.sendall(START + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    assert connection.recv(100).startswith(b"HTTP/1.1 403 ")  # no token of a page
+    assert connection.recv(100).startswith(b"HTTP/1.1 403 ")  # no CSRF token
 
 
 def test_headers_that_drip_end_in_time_and_a_quick_request_on_the_same_line_does_not(

@@ -1,4 +1,4 @@
-"""What a newcomer does: a clean clone, the README's command, the printed link, the first reply."""
+"""The steps of a new operator: a clean clone, the README's command, the printed link, the first reply."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FINISHED = re.compile(r'<article[^>]*data-role="assistant"[^>]*data-status="comp
 
 
 class Started:
-    """The README's command at work."""
+    """The README's command while it runs."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -44,7 +44,7 @@ class Started:
         raise AssertionError(f"The server did not get ready:\n{self.output}")
 
     def wait_for(self, line: str) -> None:
-        """Until the server says it."""
+        """Waits until the server prints it."""
         assert self._process.stdout is not None
         while line not in self.output:
             said = self._process.stdout.readline()
@@ -90,7 +90,7 @@ def started(clone: Path) -> Iterator[Started]:
 
 
 class Visitor:
-    """A person's browser, as far as HTTP goes."""
+    """A browser without scripts."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -99,7 +99,7 @@ class Visitor:
         self.page = ""
 
     def get(self, url: str) -> str:
-        """Where it ended up, redirects followed."""
+        """Returns the page after all redirects."""
         with self._opener.open(urllib.parse.urljoin(self.url, url), timeout=60) as answer:
             self.page = answer.read().decode()
             return str(answer.geturl())
@@ -122,7 +122,7 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is committed, and nothing else."""
+    """A clone with the committed files only."""
     path = tmp_path_factory.mktemp("newcomer") / "steady"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, path], check=True)
     return path

@@ -1,4 +1,4 @@
-"""A PostgreSQL that restarts under a running server costs nobody a page."""
+"""A restart of PostgreSQL under a running server causes no failed page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nginx configurations that we hand out, in a real nginx: sockets pass and replies stream."""
+"""The project's nginx configurations, in a real nginx: sockets are forwarded and replies stream."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.needs_nginx
 
 
 def _main(folder: Path, ours: str) -> Path:
-    """A whole configuration around one of ours, for a user without rights. As those of the distributions it
-    writes an access log of everything unless ours says otherwise."""
+    """Returns a whole configuration around one of the files, for a user without rights. Like those of the
+    distributions it writes an access log of everything, unless the file says otherwise."""
     included = folder / "steady.conf"
     included.write_text(ours.replace("/var/log/nginx", str(folder)))
     temporary = "\n".join(
@@ -79,7 +79,7 @@ def test_the_configuration_with_a_certificate_is_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["nginx.conf", "nginx.compose.conf"])
 def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_path: Path) -> None:
-    """Neither as what is asked for nor as the page that something was asked for from."""
+    """Neither as the requested address nor as the referring page."""
     ours = re.sub(r"\n *ssl_.*;", "", (ROOT / "deploy" / file).read_text())
     ours = re.sub(r"(app|127\.0\.0\.1):8000", "127.0.0.1:1", ours)  # nothing answers there
     ports = {listen: _free_port() for listen in re.findall(r"listen .*;", ours)}
@@ -107,7 +107,7 @@ def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_pa
 
 @pytest.fixture
 def proxied(tmp_path: Path) -> Iterator[str]:
-    """The address of the composed nginx in front of a real server."""
+    """Yields the address of the composed nginx in front of a real server."""
     port, server_port = _free_port(), _free_port()
     url = f"http://127.0.0.1:{port}"
     ours = (ROOT / "deploy" / "nginx.compose.conf").read_text()

@@ -1,4 +1,4 @@
-"""`manage.py serve` in real processes: how it starts, why it does not, and how it ends."""
+"""`manage.py serve` in real processes: its start, the reasons why it does not start, and its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.services import fresh_database
 
 
 def _fails(server: ServerProcess, address: str = "127.0.0.1:0") -> tuple[int, str]:
-    """The exit code and the words of a start that must fail."""
+    """Returns the exit code and the message of a start that must fail."""
     ended = subprocess.run(
         [sys.executable, "manage.py", "serve", address],
         cwd=ROOT,
@@ -151,8 +151,8 @@ def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProc
     assert {"steady.sqlite3", "steady.sqlite3-wal", "steady.sqlite3-shm", "secret_key"} <= made.keys()
     assert set(made.values()) == {0o600}
     assert _mode(server.data_dir) == 0o700
-    (server.data_dir / "steady.sqlite3").chmod(0o644)  # as versions before this one left them
-    (server.data_dir / "steady.sqlite3.lock").chmod(0o640)  # as somebody wants it
+    (server.data_dir / "steady.sqlite3").chmod(0o644)  # as former versions left them
+    (server.data_dir / "steady.sqlite3.lock").chmod(0o640)  # as an operator may want it
     server.start()
     now = [_mode(server.data_dir / f"steady.sqlite3{suffix}") for suffix in ("", ".lock")]
     assert now == [0o600, 0o640]
@@ -180,7 +180,8 @@ def test_a_backup_that_is_killed_leaves_nothing_behind(server: ServerProcess) ->
     command = [sys.executable, "manage.py", "backup"]
     with subprocess.Popen(command, cwd=ROOT, env=server.env, stdout=subprocess.PIPE) as backup:
         assert backup.stdout is not None
-        assert backup.stdout.read(16) == b"SQLite format 3\0"  # the copy is whole, and being written out
+        # The copy is complete, and is being written out.
+        assert backup.stdout.read(16) == b"SQLite format 3\0"
         backup.kill()
     assert not list(server.data_dir.glob(".backup*"))
     assert server.stop() == 0
@@ -333,7 +334,7 @@ assert User.objects.get().is_superuser
 
 @pytest.mark.needs_postgres
 def test_processes_that_start_at_once_make_one_administrator(tmp_path: Path) -> None:
-    """Between looking for an administrator and making one, each waits a moment for the other to look."""
+    """Between checking for an administrator and creating one, each waits a moment for the others."""
     with fresh_database(POSTGRES_URL) as database:
         server = ServerProcess(
             tmp_path, {"DATABASE_URL": database, "SECRET_KEY": "two processes, one key " * 3}

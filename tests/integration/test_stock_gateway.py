@@ -1,7 +1,7 @@
-"""All adapters against a gateway that none of us wrote: LiteLLM's proxy, which sends its headers with the
-first token. Behind it is our scripted provider.
+"""All adapters against an independent gateway: LiteLLM's proxy, which sends its headers with the first token.
+Behind it is our scripted provider.
 
-Skipped where it cannot be had (no `uv`, no package index); in CI that is a failure.
+Skipped if it is not available (no `uv`, no package index); in CI that is a failure.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from tests.providers.wire import Wire, serve
 from tests.services import is_missing
 
 KEY = "sk-stock-canary-1234567890"
-# An environment of its own: what it needs clashes with what Steady needs.
+# An environment of its own: its dependencies conflict with those of Steady.
 COMMAND = ["uv", "tool", "run", "--from", "litellm[proxy]==1.106.2", "litellm"]
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
-START_SECONDS = 300  # the first time it is fetched
+START_SECONDS = 300  # the first time it is downloaded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,7 +77,7 @@ async def address(upstream: Wire, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 async def answers(url: str, server: asyncio.subprocess.Process) -> bool:
-    """Whether it does, before the process ends or the time is over."""
+    """Returns whether the server answers before the process ends or the time is over."""
     loop = asyncio.get_running_loop()
     until = loop.time() + START_SECONDS
     async with aiohttp.ClientSession() as http:

@@ -1,6 +1,6 @@
-"""The adapter for compatible servers against one that none of us wrote: llama.cpp's.
+"""The adapter for compatible servers against an independent one: llama.cpp's.
 
-Skipped where its environment cannot be had (no `uv`, no package index); in CI that is a failure.
+Skipped if its environment is not available (no `uv`, no package index); in CI that is a failure.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""Conversations with a stock llama.cpp server whose chat template refuses what does not alternate.
+"""Conversations with a stock llama.cpp server whose chat template refuses turns that do not alternate.
 
-Through the actions, the database and the runs, as people have them. Its window has 512 tokens, and its model
-makes a token of nearly each character: four times what is estimated."""
+They use the actions, the database and the runs. The window has 512 tokens, and the model makes a token of
+nearly each character: four times the estimate.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,11 @@ from django.test import override_settings
 from chat.actions.reply import continue_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.journal import Journal
-from chat.generation.run import Run
 from chat.models import ChatModel, Generation, Message, ModelProvider, Status, User
 from chat.providers.base import ChatRequest, Turn
 from chat.providers.errors import InvalidRequestError
 from chat.providers.registry import close_all, provider_for
+from chat.runtime import Runtime
 from tests.integration.stock import endpoint, stock_server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.django_db(transaction=True)]
@@ -35,8 +35,8 @@ async def address(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 
 class Chat:
-    def __init__(self, person: User, model: ChatModel, journal: Journal) -> None:
-        self.person, self.model, self.journal = person, model, journal
+    def __init__(self, person: User, model: ChatModel, runtime: Runtime) -> None:
+        self.person, self.model, self.runtime = person, model, runtime
         self.id = uuid4()
 
     async def say(self, text: str, *, stopped: bool = False) -> Generation:
@@ -47,7 +47,8 @@ class Chat:
 
     async def answered(self, reply: Message, *, stopped: bool = False) -> Generation:
         replies = Generation.objects.select_related("message")
-        run = Run((await run_unit(replies.get, message=reply)).pk, self.journal)
+        generation = await run_unit(replies.get, message=reply)
+        run = self.runtime.runner.run_of(generation.pk)
         if stopped:
             run.stop()
         await run()
@@ -55,20 +56,19 @@ class Chat:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def chat(address: str, person: User) -> AsyncIterator[Chat]:
-    """With what the server's own list says of its model."""
+async def chat(address: str, person: User, runtime: Runtime) -> AsyncIterator[Chat]:
+    """A chat with the values of the server's own model list."""
     (info,) = await provider_for(endpoint(address)).list_models()
     provider = await run_unit(ModelProvider.objects.create, slug="stock", name="Stock")
     model = await run_unit(
         ChatModel.objects.create, provider=provider, name=info.name, context_window=info.context_window
     )
-    journal = Journal()
-    journal.start()
+    runtime.journal.start()
     with override_settings(
         CHAT_ENDPOINTS={"stock": endpoint(address)}, CHAT_SYSTEM_PROMPT="", CHAT_MAX_OUTPUT_TOKENS=12
     ):
-        yield Chat(person, model, journal)
-    await journal.stop()
+        yield Chat(person, model, runtime)
+    await runtime.journal.stop()
 
 
 async def test_the_server_refuses_two_prompts_in_a_row(chat: Chat, address: str) -> None:
@@ -111,6 +111,6 @@ async def test_a_conversation_longer_than_its_window_goes_on_and_on(chat: Chat) 
 
 async def test_answers_at_once_wait_for_their_turn(chat: Chat) -> None:
     """The server has one slot, and sends no headers before it is free."""
-    other = Chat(chat.person, chat.model, chat.journal)
+    other = Chat(chat.person, chat.model, chat.runtime)
     replies = await asyncio.gather(chat.say("One"), other.say("Two"))
     assert [reply.status for reply in replies] == [Status.LENGTH] * 2

@@ -1,4 +1,4 @@
-"""The team deployment: PostgreSQL, Redis, and two server processes behind no stickiness at all."""
+"""The team deployment: PostgreSQL, Redis, and two server processes without sticky sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_viewer_on_another_process_sees_the_reply_grow(
     first, second = pair
     context = browser.new_context()
     sender = Person(context, first.url, ADMIN)
-    # Cookies know no ports, so one log-in holds on both processes.
+    # Cookies do not depend on ports, so one log-in is valid on both processes.
     reply = send(sender.page, "Seen from elsewhere")
     wait_for_text(reply, 60)
     viewer = sender.tab()

@@ -1,4 +1,4 @@
-"""A provider inside the test's own process that says what the test tells it, when it tells it."""
+"""A provider inside the test's process whose answers the test controls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ScriptedProvider:
 
 
 class Answer:
-    """One answer under way."""
+    """One running answer."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""What is held back of a reply, and for how long."""
+"""Which output is held back, and for how long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT = "One two three. Four five!\nSix seven"
 
 
 def shown(style: str, *pieces: str, every: float = 0.02) -> list[str]:
-    """What is released after each piece; they come so many seconds after each other."""
+    """Returns the released output after each piece. The pieces follow each other after so many seconds."""
     pacer = Pacer(style)
     released = [
         pacer.release([Segment("text", piece)], number * every) for number, piece in enumerate(pieces)
@@ -49,7 +49,7 @@ def test_the_first_words_go_at_once_and_then_whole_pieces(style: str, expected: 
 )
 def test_nothing_is_lost_changed_or_held_for_long(style: str, output: list[tuple[str, str, float]]) -> None:
     pacer, now, length = Pacer(style), 0.0, 0
-    came: list[tuple[float, int]] = []  # when how many characters had come
+    came: list[tuple[float, int]] = []  # times and total characters of the output
     released: list[Segment] = []
     for kind, text, pause in output:
         now += pause

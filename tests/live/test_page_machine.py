@@ -1,6 +1,6 @@
-"""N4: whatever people do and whatever gets lost on the way, a page that was kept up to date by changes equals
-one that is loaded afresh. The real actions, runner, `follow` and renderer, in one process; the provider, the
-network and the viewers are the machine's."""
+"""N4: after any actions and losses, a page that was kept up to date by changes equals a freshly loaded one.
+The real actions, runner, subscriptions and renderer, in one process; the machine controls the provider, the
+network and the viewers."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.runner import runner
 from chat.live.process import process_name
-from chat.live.pubsub import pubsub
-from chat.live.session_monitor import Viewer, session_monitor
+from chat.live.pubsub import PubSub
+from chat.live.session_monitor import Viewer
 from chat.models import LIVE, ChatModel, Generation, Message, ModelProvider, User
 from chat.providers import registry
 from chat.providers.events import Outcome
+from chat.runtime import Runtime, install
 from chat.transports import feed
 from tests.faults.dom import Node, parse, swap
 from tests.live.scripted import ACCOUNT, ScriptedProvider
@@ -57,7 +57,7 @@ PIECES = (
     "$x$ ",
     "ü" * 5,
 )
-PATIENCE = 60.0  # seconds; each look is asked for, so this only stops a test that would never end
+PATIENCE = 60.0  # seconds; each check is requested, so this only stops a test that would never end
 LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 
 
@@ -69,8 +69,8 @@ def show_another_version(user: User, message_id: UUID) -> None:
 
 
 class Tab:
-    """A page somebody keeps open. `sse` resumes by the id of its last event, a socket by what the page
-    remembers; what was sent and has not arrived is lost when the connection is."""
+    """An open page of a user. `sse` resumes with the id of its last event, a socket with the revision on the
+    page. Data that was sent and has not arrived is lost with the connection."""
 
     def __init__(self, world: World, *, sse: bool) -> None:
         self.world, self.sse = world, sse
@@ -118,6 +118,7 @@ class Tab:
 
 class World(RuleBasedStateMachine):
     loop: asyncio.AbstractEventLoop
+    runtime: Runtime
     user: User
     client: Client
     models: list[ChatModel]
@@ -219,28 +220,28 @@ class World(RuleBasedStateMachine):
         if it.task is None:
             if not same and it.sse != sse:
                 it.sse = sse
-                it.last_event = it.revision  # another transport begins at what the page remembers
+                it.last_event = it.revision  # another transport starts with the revision on the page
             it.connect()
             self.settle()
 
     @rule()
     def the_process_forgets_its_replies(self) -> None:
-        """As a crash does: what the journal has is kept, the rest is gone."""
-        self.run(runner.journal.tick())
-        for run, _ in runner._runs.values():
+        """Loses the memory of the process, as a crash does. The journal is kept."""
+        self.run(self.runtime.journal.tick())
+        for run, _ in self.runtime.runner._runs.values():
             run.abandon()
-        tasks = [task for _, task in runner._runs.values()]
+        tasks = [task for _, task in self.runtime.runner._runs.values()]
         if tasks:
             self.run(asyncio.wait(tasks))
         self.run(run_unit(Generation.objects.filter(owner=process_name()).update, owner="dead"))
-        self.run(runner.recovery.sweep(is_alone=True))
+        self.run(self.runtime.recovery.sweep(is_alone=True))
         self.settle()
 
     # --- What must hold ----------
 
     @rule()
     def all_is_well_again(self) -> None:
-        """Once connected, and with nothing under way, each page equals a fresh one."""
+        """After all are connected and nothing is running, each page equals a fresh one."""
         for tab in self.tabs:
             if tab.task is None:
                 tab.connect()
@@ -254,7 +255,7 @@ class World(RuleBasedStateMachine):
     async def _until_equal(self, tabs: list[Tab]) -> None:
         until = self.loop.time() + PATIENCE
         while True:
-            await session_monitor.look()
+            await self.runtime.session_monitor.look()
             await asyncio.sleep(0.03)
             for tab in tabs:
                 assert tab.task is not None
@@ -277,7 +278,7 @@ class World(RuleBasedStateMachine):
             self.all_is_well_again()
             for tab in self.tabs:
                 tab.cut()
-            while runner.running:
+            while self.runtime.runner.running:
                 for answer in ScriptedProvider.open:
                     answer.ends(Outcome.COMPLETE)
                 self.settle()
@@ -300,7 +301,7 @@ class World(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     def settle(self) -> None:
-        """Lets what was begun go as far as it will soon; not a wait for anything."""
+        """Runs all pending work of the event loop; waits for nothing."""
         self.run(asyncio.sleep(0.01))
 
     def _running(self) -> bool:
@@ -321,6 +322,16 @@ def _shown(page: Node) -> str:
 World.loses_messages = False
 
 
+class LossyPubSub(PubSub):
+    def conversation_changed(self, conversation_id: UUID) -> None:
+        if not World.loses_messages or random.random() < 0.5:
+            super().conversation_changed(conversation_id)
+
+
+async def started(runtime: Runtime) -> None:
+    runtime.start()
+
+
 @pytest.fixture
 def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The parts of live delivery of this process, on an event loop of the test."""
@@ -330,23 +341,17 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
     monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.001)
     monkeypatch.setattr(feed, "COLOUR_SECONDS", 0.0)  # all are late
-    told = pubsub.conversation_changed
-
-    def tell(conversation_id: Any) -> None:
-        if not World.loses_messages or random.random() < 0.5:
-            told(conversation_id)
-
-    monkeypatch.setattr(pubsub, "conversation_changed", tell)
-    monkeypatch.setattr(session_monitor, "_dismissing", False)  # as `drain` leaves it
     provider = ModelProvider.objects.create(slug="scripted", name="Scripted")
     World.models = [ChatModel.objects.create(provider=provider, name=name) for name in ("one", "two")]
     World.user, World.client = person, client
     client.force_login(person)
     loop = asyncio.new_event_loop()
     World.loop = loop
-    loop.run_until_complete(runner.start())
+    World.runtime = Runtime(pubsub=LossyPubSub)
+    install(World.runtime)
+    loop.run_until_complete(started(World.runtime))
     yield
-    loop.run_until_complete(runner.drain(0))
+    loop.run_until_complete(World.runtime.stop(0))
     loop.close()
 
 

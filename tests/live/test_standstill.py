@@ -1,4 +1,4 @@
-"""Large pages are rendered beside the event loop, and finished replies once."""
+"""Large pages are rendered off the event loop, and finished replies once."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def long_thread(owner: User) -> UUID:
 
 
 async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
-    """The longest that the event loop worked without a pause for the first frame (seconds of CPU),
-    and the frame's length."""
+    """Returns the longest time that the event loop worked without a pause for the first frame (seconds of
+    CPU), and the frame's length."""
     worst = 0.0
     done = asyncio.Event()
 

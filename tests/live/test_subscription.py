@@ -1,4 +1,4 @@
-"""What a viewer is told, and when."""
+"""The changes that a viewer receives, and when."""
 
 from __future__ import annotations
 
@@ -10,51 +10,54 @@ from typing import Any
 import pytest
 
 from chat.database import run_unit
-from chat.generation.lease import end
+from chat.generation.finish import end
 from chat.live import subscription as subscription_module
 from chat.live.changes import Closed, ConversationChanged, ReplyGrew
-from chat.live.hub import hub
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
-from chat.live.subscription import subscribe
 from chat.models import Conversation, Status, User
+from chat.runtime import Runtime
 from tests.generation.rows import a_reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
-    person: User, monkeypatch: pytest.MonkeyPatch
+    person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person)
     viewer = Viewer(person.pk, "key", "hash")
-    async with aclosing(subscribe(viewer, reply.conversation_id, 0)) as changes:
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         coming = asyncio.ensure_future(anext(changes))
         await asyncio.wait([coming], timeout=0.2)
         assert not coming.done()
         log = ReplyLog([Segment("text", "Be")])
-        monkeypatch.setitem(hub.logs, reply.pk, log)
+        runtime.hub.logs[reply.pk] = log
         (change,) = await coming
         assert isinstance(change, ConversationChanged)
         assert change.outputs == {reply.message_id: [Segment("text", "Be")]}
         log.append("text", "cause")
-        hub.wake(reply.pk)
+        runtime.hub.wake(reply.pk)
         assert await anext(changes) == [ReplyGrew(reply.message_id, [Segment("text", "cause")])]
 
 
-async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User) -> None:
+async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
-    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    async with aclosing(
+        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+    ) as changes:
         (change,) = await asyncio.wait_for(anext(changes), 60)
     assert isinstance(change, ConversationChanged)
     assert [message.pk for message in change.messages][-1] == reply.message_id
 
 
-async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_is_gone(person: User) -> None:
+async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_is_gone(
+    person: User, runtime: Runtime
+) -> None:
     reply = await run_unit(a_reply, person)
     viewer = Viewer(person.pk, "key", "hash")
-    async with aclosing(subscribe(viewer, reply.conversation_id, 0)) as changes:
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         await asyncio.wait_for(anext(changes), 60)
         person.is_active = False
         await run_unit(person.save)
@@ -63,11 +66,11 @@ async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_i
 
 
 async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
-    person: User, monkeypatch: pytest.MonkeyPatch
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = await run_unit(a_reply, person)
     log = ReplyLog()
-    monkeypatch.setitem(hub.logs, reply.pk, log)
+    runtime.hub.logs[reply.pk] = log
     has_read, may_return = threading.Event(), threading.Event()
     look = subscription_module._look
 
@@ -83,18 +86,20 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
         chat.next_revision()
         chat.save()
 
-    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    async with aclosing(
+        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+    ) as changes:
         await anext(changes)
         monkeypatch.setattr(subscription_module, "_look", slow_look)
         await run_unit(rename, "first")
-        hub.wake(reply.conversation_id, structural=True)
+        runtime.hub.wake(reply.conversation_id, structural=True)
         coming = asyncio.ensure_future(anext(changes))
         await asyncio.to_thread(has_read.wait)
         await run_unit(rename, "second")
-        hub.wake(reply.conversation_id, structural=True)
-        for _ in range(3):  # a reply goes on growing meanwhile
+        runtime.hub.wake(reply.conversation_id, structural=True)
+        for _ in range(3):  # a reply keeps growing meanwhile
             log.append("text", "word ")
-            hub.wake(reply.pk)
+            runtime.hub.wake(reply.pk)
             await coming
             coming = asyncio.ensure_future(anext(changes))
         may_return.set()
@@ -104,16 +109,17 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
     assert (first.conversation.title, second.conversation.title) == ("first", "second")
 
 
-async def test_a_reply_leaves_nothing_behind_in_who_watched_it(
-    person: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_leaves_nothing_behind_in_who_watched_it(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
-    monkeypatch.setitem(hub.logs, reply.pk, ReplyLog())
-    async with aclosing(subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)) as changes:
+    runtime.hub.logs[reply.pk] = ReplyLog()
+    async with aclosing(
+        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+    ) as changes:
         await anext(changes)
-        assert hub.has_listeners(reply.pk)
-        await run_unit(end, reply.pk, process_name(), Status.COMPLETE, [])
-        hub.wake(reply.conversation_id, structural=True)
+        assert runtime.hub.has_listeners(reply.pk)
+        publish = runtime.pubsub.conversation_changed
+        await run_unit(end, reply.pk, process_name(), Status.COMPLETE, [], publish=publish)
+        runtime.hub.wake(reply.conversation_id, structural=True)
         await anext(changes)
-        assert not hub.has_listeners(reply.pk)
-    assert not hub.has_listeners(reply.conversation_id)
+        assert not runtime.hub.has_listeners(reply.pk)
+    assert not runtime.hub.has_listeners(reply.conversation_id)

@@ -1,4 +1,4 @@
-"""A process with an event loop and a watchdog, which does what its argument says."""
+"""A process with an event loop and a watchdog. Its argument chooses what it does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat.management.watchdog import Watchdog
 
 
 def hold_the_interpreter() -> None:
-    """A regular expression that needs longer than anybody waits; it lets no other thread run."""
+    """Runs a regular expression that takes very long; it lets no other thread run."""
     re.match(r"(a+)+$", "a" * 64 + "b")
 
 

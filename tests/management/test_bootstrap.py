@@ -1,4 +1,4 @@
-"""What a start waits for, and what it does not give up."""
+"""Which errors a start waits for, and which end it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 import pytest
@@ -17,10 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from chat.management import handshakes as module
-from chat.management import server as server_module
 from chat.management.connections import HTTPFactory, Socket
 from chat.management.handshakes import Handshakes, client_network, session_key_in
-from chat.management.server import Server
 
 
 class Transport(StringTransport):
@@ -139,17 +136,3 @@ def test_the_session_is_found_among_several_cookies() -> None:
     name = steady.SESSION_COOKIE_NAME
     assert session_key_in(Headers({"Cookie": [f"a=b; {name}=key"]})) == "key"
     assert session_key_in(Headers({})) is None
-
-
-def test_threads_take_short_turns_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, during = sys.getswitchinterval(), []
-    server = Server.__new__(Server)
-    monkeypatch.setattr("daphne.server.Server.run", lambda _: during.append(sys.getswitchinterval()))
-    monkeypatch.setattr(server_module, "_leave_soon", lambda: None)
-    monkeypatch.setattr(server_module.signal, "signal", lambda *_: None)
-    server._watchdog, server._failure = server_module.Watchdog(), None
-    try:
-        server.run()
-    finally:
-        sys.setswitchinterval(before)
-    assert during[0] < 0.0015

@@ -1,4 +1,4 @@
-"""A process that stands still is told of and ended; one that was stopped or that lives is not."""
+"""A process that hangs is reported and ended; a stopped or a working process is not."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_process_that_was_stopped_for_longer_lives_on(start: Start) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     os.kill(process.pid, signal.SIGSTOP)
-    time.sleep(13)  # longer than a process may stand still
+    time.sleep(13)  # longer than a process may hang
     os.kill(process.pid, signal.SIGCONT)
     for _ in range(60):
         assert process.stdout.readline() == "alive\n"
@@ -85,7 +85,7 @@ async def test_a_watchdog_that_is_stopped_itself_keeps_no_server_from_its_end() 
 
 
 def test_the_first_process_of_a_container_is_ended_too(tmp_path: Path) -> None:
-    """Nobody inside can kill that one itself."""
+    """No process inside the container can kill it."""
     if not shutil.which("unshare"):
         is_missing("unshare is not installed (apt install util-linux).")
     inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]

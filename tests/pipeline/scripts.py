@@ -16,7 +16,7 @@ type Step = ProviderEvent | float | Exception
 
 
 class ScriptedProvider:
-    """Plays one script for each attempt. A number is a wait in seconds, an exception is raised."""
+    """Plays one script for each attempt. A number is a wait in seconds; an exception is raised."""
 
     def __init__(self, *scripts: Iterable[Step]) -> None:
         self.endpoint = Endpoint("scripted", "scripted", "Scripted")

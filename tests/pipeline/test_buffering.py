@@ -1,4 +1,4 @@
-"""Buffers: nothing lost, and the same pieces however the text was fed."""
+"""Buffers lose nothing, and produce the same pieces for any division of the text."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Attempts: when there is another one, when not, and what is told."""
+"""Attempts: when there is another one, when not, and what is reported."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Transformers: the same result wherever the text is cut, and nothing lost or out of order."""
+"""Transformers: the same result for any division of the text, and nothing lost or out of order."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer: hours pass in a test without anybody sleeping."""
+"""An event loop whose clock jumps to the next timer: hours pass in a test without sleeping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets in the database are of no use without the secret key."""
+"""Secrets in the database are useless without the secret key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_seed_of_a_second_factor_is_not_in_the_database(settings: Settings) 
         assert seed not in str(cursor.fetchall())
     row = Authenticator.objects.get(user=person, type=Authenticator.Type.TOTP)
     assert get_adapter().decrypt(row.data["secret"]) == seed
-    # A database restored beside another key: the second factor cannot be checked, and nothing breaks.
+    # A database restored with another key: the second factor cannot be checked, and nothing else fails.
     settings.SECRET_KEY = "n" * 60
     assert TOTP(row).validate_code("000000") is False
 

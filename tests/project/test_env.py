@@ -1,4 +1,4 @@
-"""The environment is read strictly: what cannot be meant is refused, in words and without secrets."""
+"""The environment is read strictly: invalid values are refused with a message and without secrets."""
 
 from __future__ import annotations
 

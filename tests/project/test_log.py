@@ -1,4 +1,4 @@
-"""The log says what happened, at the length it deserves."""
+"""The log reports events in an appropriate length."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chatproject.log import OncePerCause
 
 @pytest.fixture(params=["text"])
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What goes to standard error with our settings."""
+    """Returns the output to standard error with the project's settings."""
     config = settings.LOGGING
     handler = logging.StreamHandler(written := io.StringIO())
     formatter = {**config["formatters"][request.param]}
@@ -42,7 +42,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 
 def test_a_user_who_may_not_administer_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
     client.force_login(person)
-    log.truncate(log.seek(0))  # that somebody logged in
+    log.truncate(log.seek(0))  # the line of the log-in
     assert client.get("/admin/login/").status_code == 403
     assert log.getvalue() == "WARNING Forbidden (Permission denied): /admin/login/\n"
 

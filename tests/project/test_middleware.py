@@ -1,4 +1,4 @@
-"""What holds for every response: links of our own address, nothing kept by browsers."""
+"""Rules for every response: links with our own address, nothing stored by browsers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_over_https_cookies_belong_to_this_host_alone(url: str, prefix: str) -> 
 def test_over_https_every_answer_has_the_headers_that_browsers_need(
     client: Client, settings: Settings
 ) -> None:
-    """Pages, errors and what programs ask for alike."""
+    """The same for pages, errors and responses for programs."""
     settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 31_536_000
     settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     for path in ("/accounts/login/", "/nowhere/", "/admin/", "/readyz", "/connection-check/events/"):

@@ -1,4 +1,4 @@
-"""docs/security.md says what holds, and by which test: so the tests that it names must be there."""
+"""The tests that docs/security.md names exist."""
 
 from __future__ import annotations
 

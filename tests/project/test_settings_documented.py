@@ -24,7 +24,7 @@ def _sources() -> Iterator[ast.AST]:
 
 
 def _read() -> dict[str, str]:
-    """Each variable that is read through `env`, with the name of the reader."""
+    """Returns each variable that is read through `env`, with the name of its reader."""
     found = {}
     for source in _sources():
         for node in ast.walk(source):
@@ -37,7 +37,7 @@ def _read() -> dict[str, str]:
 
 
 def _documented() -> dict[str, str]:
-    """Each variable of the page's tables, with its line."""
+    """Returns each variable of the page's tables, with its line."""
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in re.finditer(r"^\| `([A-Z_]+)` \|.*$", page, re.MULTILINE)}
 
@@ -58,7 +58,7 @@ def test_what_may_come_from_a_file_is_marked_secret() -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    """Other modules may hand the environment on (`os.environ.setdefault` of the settings' module)."""
+    """Other modules may pass the environment on (`os.environ.setdefault` of the settings' module)."""
     readers = set()
     for room in ("chat", "chatproject"):
         for path in (ROOT / room).rglob("*.py"):

@@ -1,4 +1,4 @@
-"""Scripts of others are what was downloaded once."""
+"""Vendored scripts equal the downloaded ones."""
 
 from __future__ import annotations
 

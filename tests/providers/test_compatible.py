@@ -1,4 +1,4 @@
-"""The habits of servers that speak Chat Completions in their own accent."""
+"""The deviations of servers with a Chat Completions API."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the beginning of an answer is sent back to be gone on with."""
+"""How the start of an answer is sent back for continuation."""
 
 from __future__ import annotations
 

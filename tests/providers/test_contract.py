@@ -1,4 +1,4 @@
-"""One contract for all adapters, tried with the real SDKs against a scripted server on a real socket."""
+"""One contract for all adapters, tested with the real SDKs against a scripted server on a real socket."""
 
 import asyncio
 import re
@@ -45,7 +45,8 @@ async def failure_of(connect: Connect, name: str, script: str) -> errors.Provide
 
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that answers whatever comes with these bytes and hangs up: its address, and what came."""
+    """A server that answers every request with these bytes and closes: its address, and the received
+    requests."""
     asked = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,7 +154,7 @@ async def test_each_status_has_its_error(
     error = await failure_of(connect, name, f"/wire fail={status}")
     assert type(error) is kind
     assert str(error) == kind.words
-    assert len(wire.log) == 1  # no SDK tries again by itself
+    assert len(wire.log) == 1  # no SDK repeats the request by itself
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5)])

@@ -1,4 +1,4 @@
-"""Server-sent events and the four decoders, fed with what no provider should send."""
+"""Server-sent events and the four decoders with invalid input."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The model that needs no key, and the registry that hands out adapters."""
+"""The demo model without a key, and the registry of adapters."""
 
 import asyncio
 import gc

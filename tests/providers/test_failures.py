@@ -1,4 +1,4 @@
-"""What providers report, and what becomes of it."""
+"""Errors of providers, and their effects."""
 
 import asyncio
 import socket

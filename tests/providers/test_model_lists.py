@@ -1,4 +1,4 @@
-"""Lists of models as gateways write them, and addresses as people write them."""
+"""Model lists of gateways, and addresses as users type them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How often a provider is called for one answer: the whole chain and the real SDKs, at a server that counts.
+"""The number of calls for one answer: the whole chain and the real SDKs, with a counting server.
 
-A call may be paid once the provider has taken it. So there is another one only where it said that it did not
-take the first, or where the first was never sent.
+A call may be paid after the provider has accepted it. So there is another one only if the provider refused
+the first, or if the first was never sent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def text_of(events: list[ProviderEvent]) -> str:
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
-    """A server that takes connections and never says a word: its address, and the connections."""
+    """A server that accepts connections and sends nothing: its address, and the connections."""
     connections: list[asyncio.StreamWriter] = []
 
     async def keep(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

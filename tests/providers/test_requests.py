@@ -1,4 +1,4 @@
-"""What is sent: files, tools, reasoning effort, and metadata that goes back as it came."""
+"""The requests: files, tools, reasoning effort, and metadata that is sent back unchanged."""
 
 import base64
 from itertools import product

@@ -1,4 +1,4 @@
-"""Providers behind TLS, as all real ones are."""
+"""Providers with TLS, as all real ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADAPTERS = ["openai", "openai_compatible", "anthropic", "gemini"]
 
 @pytest.fixture
 async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
-    """Its certificate is that of an authority which only this test trusts."""
+    """A server with a certificate of an authority that only this test trusts."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))

@@ -1,4 +1,4 @@
-"""What somebody might make a model say."""
+"""Output that a user might make a model write."""
 
 # ruff: noqa: E501
 
@@ -58,7 +58,7 @@ HOSTILE = [
     "   \n\t\n ",
 ]
 
-# Markdown that is dear for a careless parser; each takes linear time and shows its text.
+# Markdown that is expensive for a careless parser; each takes linear time and shows its text.
 DEAR = {
     "brackets": "[" * 100_000,
     "images": "![" * 50_000,

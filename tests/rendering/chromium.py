@@ -1,4 +1,4 @@
-"""A page in real Chromium whose only moving part is htmx, as it is shipped."""
+"""A page in real Chromium with the vendored htmx and no other script."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A re
 <link rel="stylesheet" href="/css/message.css"><link rel="stylesheet" href="/css/markdown.css">
 <script type="module" src="/harness.js"></script></head><body><main id="messages"></main></body></html>"""
 
-# `swap` is what hx-ws does with a message's text.
+# `swap` does the same as hx-ws with the text of a message.
 HARNESS = """
 import htmx from "/vendor/htmx.esm.min.js";
 const swap = (text) => htmx.swap({
@@ -96,7 +96,7 @@ window.ready = true;
 
 
 def envelope(identifier: str, patches: Iterable[Patch]) -> str:
-    """All patches of one call in one message, as they go over the wire."""
+    """Returns all patches of one call in one message, as they are sent."""
     return "".join(
         f'<hx-partial hx-target="#{identifier} {patch.path}" hx-swap="{patch.swap}">{patch.html}</hx-partial>'
         for patch in patches
@@ -104,7 +104,7 @@ def envelope(identifier: str, patches: Iterable[Patch]) -> str:
 
 
 def frames(identifier: str, chunks: Iterable[str]) -> list[str]:
-    """The messages of a streamed reply, its end included; empty ones are not sent."""
+    """Returns the messages of a streamed reply, including its end; empty ones are not sent."""
     renderer = IncrementalRenderer()
     made = []
     for chunk in chunks:
@@ -115,7 +115,7 @@ def frames(identifier: str, chunks: Iterable[str]) -> list[str]:
 
 
 class ReplyPage:
-    """The page, with all that it asked the network for and all that it complained about."""
+    """The page, with all its network requests and console messages."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -161,7 +161,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def reply_page(browser: Browser) -> Iterator[ReplyPage]:
-    """A page that nothing has been done with."""
+    """Yields an unused page."""
     page = browser.new_page(viewport={"width": 900, "height": 700})
     try:
         yield ReplyPage(page)
@@ -171,7 +171,8 @@ def reply_page(browser: Browser) -> Iterator[ReplyPage]:
 
 @contextmanager
 def tracing(page: Page) -> Iterator[list[tuple[float, float]]]:
-    """Milliseconds of each task of the page's main thread, by CPU time and by the clock; known in the end."""
+    """Yields the milliseconds of each task of the page's main thread, by CPU time and by the clock; filled at
+    the end."""
     tasks: list[tuple[float, float]] = []
     browser = page.context.browser
     assert browser

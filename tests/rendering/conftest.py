@@ -1,4 +1,4 @@
-"""Colours are waited for here, however busy the machine is."""
+"""Waits for colours, on a busy machine too."""
 
 from collections.abc import Iterator
 

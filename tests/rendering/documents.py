@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 CORPUS = sorted((HERE / "corpus").glob("*.md"))
 SPECIFICATIONS = sorted((HERE / "data").glob("*.json"))
 
-# Roughly what models' tokenizers do: a word with the space before it, a run of blanks or of marks.
+# Roughly as the tokenizers of models: a word with the space before it, a run of blanks or of marks.
 _TOKEN = re.compile(r" ?[^\W\d_]{1,8}| ?\d{1,3}|\s+| ?[^\w\s]{1,3}|.", re.DOTALL)
 
 # fmt: off

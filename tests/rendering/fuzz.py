@@ -1,7 +1,7 @@
-"""Streams made-up documents for a while: `python -m tests.rendering.fuzz --seconds 600`.
+"""Streams generated documents for a while: `python -m tests.rendering.fuzz --seconds 600`.
 
-Each document is cut at random and must equal the whole at its end, must equal the snapshot at each step, and
-must hold nothing but harmless elements. Stops at the first failure and prints the document and its cut.
+Each document is cut at random. It must equal the whole at its end, must equal the snapshot at each step, and
+must contain only harmless elements. Stops at the first failure and prints the document and its cut.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def made_up(source: random.Random) -> str:
-    """A document: markup thrown together, or answers, examples and hostile text spliced and damaged."""
+    """Returns a document: random markup, or answers, examples and hostile text, spliced and damaged."""
     kind = source.random()
     if kind < 0.4:
         return random_document(source, EXAMPLES)

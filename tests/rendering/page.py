@@ -58,7 +58,7 @@ def parse(html: str) -> list[Node]:
 
 
 class Page:
-    """A message's body that patches are applied to, as htmx does, or one after the other."""
+    """A message's body to which patches are applied, as htmx does, or one after the other."""
 
     def __init__(self, targets: Literal["first", "in turn"] = "first") -> None:
         self.body = Node("div")

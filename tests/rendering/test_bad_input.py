@@ -1,4 +1,4 @@
-"""Hostile and dear input: only text reaches the page, and in linear time."""
+"""Hostile and expensive input: only text reaches the page, and in linear time."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Code is coloured as Pygments would do it, and only what the cleaner would leave alone goes past it."""
+"""Code is coloured as by Pygments, and only output that the cleaner would not change bypasses the cleaner."""
 
 import random
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.rendering.documents import tokens as cut_tokens
 
 
 def samples(seed: int) -> list[str]:
-    """Python, nonsense of its words and marks, and what somebody might try."""
+    """Returns Python, random combinations of its words and marks, and hostile attempts."""
     source, python = random.Random(seed), Path(__file__).read_text(encoding="utf-8")
     words = [*cut_tokens(python), "/*", "*/", "//", "--", "$x", "${", "<!--", "é", "0x1f", "=>"]
     return [python, "".join(source.choice(words) for _ in range(1_500)), *HOSTILE[:20]]

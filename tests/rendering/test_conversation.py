@@ -1,4 +1,4 @@
-"""One viewer's page: what a call makes can be swapped as one text, and ends as a fresh page shows it."""
+"""One viewer's page: the output of a call can be swapped as one text, and the result equals a fresh page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rendering.documents import answers
 
 pytestmark = pytest.mark.django_db
 
-# Each is what came between two frames.
+# Each entry is the output between two frames.
 FLUSHES = [
     [Segment("reasoning", "I wonder"), Segment("text", "# Title\n\n- one\n- t")],
     [Segment("text", "wo\n\n  more\n\n```py\nx = 1")],
@@ -38,7 +38,7 @@ PLACES = "".join(
 
 @dataclass
 class Talk:
-    """A conversation whose replies are under way, as one viewer's view of it is told."""
+    """A conversation with running replies, as one viewer's view receives it."""
 
     conversation: Conversation
     view: ConversationView
@@ -129,7 +129,7 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
 
 
 def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None:
-    """As a page says that is opened then."""
+    """As on a page that is opened at that time."""
     message = talk.reply()
     talk.opens(message)
     talk.grows(message, [Segment("text", "So")])
@@ -172,7 +172,8 @@ def test_a_wait_for_another_attempt_says_how_many_there_are_and_no_empty_seconds
 def test_a_reply_that_a_sweep_ended_says_nothing_of_its_times(
     talk: Talk, first_token_after: int | None
 ) -> None:
-    """A sweep knows only when it found it; a process that was told to stop knows when it stopped."""
+    """A sweep only has the time at which it found the reply; a process that was asked to stop has the time of
+    the stop."""
     message, begun = talk.reply(), timezone.now() - timedelta(seconds=17)
     message.text, message.parts = "So far", [{"type": "reasoning", "text": "hm"}]
     Generation.objects.filter(message=message).update(
@@ -271,7 +272,7 @@ def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(ta
 def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also who joins late, and who is given its output in other pieces."""
+    """Also for late viewers, and for those who receive the output in other pieces."""
     made: list[IncrementalRenderer] = []
 
     class Counted(IncrementalRenderer):
@@ -292,7 +293,7 @@ def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(
         for view, page in zip(views[number:], pages[number:], strict=True):
             for text in view.render([ReplyGrew(message.pk, flush)]):
                 swap(page, text)
-    for late in range(1, len(FLUSHES)):  # who was left out is given what it missed in one piece
+    for late in range(1, len(FLUSHES)):  # the one that was left out receives the missing output in one piece
         missed = [segment for flush in FLUSHES[late:] for segment in flush]
         for text in views[late - 1].render([ReplyGrew(message.pk, missed)]):
             swap(pages[late - 1], text)

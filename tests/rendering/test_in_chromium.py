@@ -1,4 +1,4 @@
-"""The same promises through the real htmx in real Chromium."""
+"""The same rules with the real htmx in real Chromium."""
 
 import random
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def assert_streams(replies: ReplyPage, documents: list[tuple[str, list[str]]]) -
     assert replies.alarms == []
 
 
-# Playwright's event loop runs on the test's thread, and whoever renders on a loop waits for no colours.
+# Playwright's event loop runs on the test's thread, and rendering on a loop waits for no colours.
 off_the_loop = ThreadPoolExecutor(1)
 
 
@@ -107,7 +107,7 @@ def test_no_finished_block_moves_no_task_is_long_and_no_attribute_stays(replies:
     assert figures["frames"] > 300
     assert figures["finished"] == 0
     assert len(tasks) > figures["frames"]
-    assert max(cpu for cpu, _ in tasks) < 50  # the clock counts what else the machine does
+    assert max(cpu for cpu, _ in tasks) < 50  # the clock also counts the load of the machine
     leftovers = "[class*=htmx], [class=''], [data-htmx-powered]"
     left = replies.page.evaluate("(css) => document.querySelectorAll(css).length", leftovers)
     assert left == 0

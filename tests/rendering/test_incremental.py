@@ -1,4 +1,4 @@
-"""A streamed reply equals the whole one, whatever it says and however it is cut."""
+"""A streamed reply equals the whole one, for any content and any division."""
 
 import random
 import re
@@ -24,7 +24,7 @@ UNFINISHED = ("unclosed-fence",)
 
 
 def stream(chunks: Iterable[str], *, targets: Literal["first", "in turn"] = "first") -> Page:
-    """Feed `chunks` and hold page and snapshot together at every step, up to the end."""
+    """Feeds `chunks` and compares page and snapshot at every step, up to the end."""
     renderer, page = IncrementalRenderer(), Page(targets)
     for chunk in chunks:
         renderer.feed(chunk)
@@ -82,7 +82,7 @@ def test_any_text_streamed_equals_the_whole(text: str, seed: int) -> None:
 
 
 def test_no_finished_block_of_an_answer_is_touched_before_the_end() -> None:
-    """And at the end only where something was defined after it was used."""
+    """At the end, a block changes only if something was defined after its use."""
     assert len(answers()) >= 50
     for name, text in answers().items():
         renderer, page = IncrementalRenderer(), Page()
@@ -271,7 +271,7 @@ LONG = {
 
 @pytest.mark.parametrize("kind", LONG)
 def test_the_work_is_linear_in_the_length(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted in characters that are parsed and bytes that are sent, not in seconds."""
+    """Counts parsed characters and sent bytes, not seconds."""
     start = {"table": "| a | b |\n|---|---|\n", "code": "```py\n", "raw": "<!--\n"}.get(kind, "")
 
     def work(length: int) -> tuple[int, int]:

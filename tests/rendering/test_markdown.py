@@ -1,4 +1,4 @@
-"""What a whole reply looks like, case by case."""
+"""The HTML of a whole reply, case by case."""
 
 import pytest
 
@@ -22,7 +22,8 @@ WEB = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("see https://x.org/a_b_c.", f'<p>see <a href="https://x.org/a_b_c" {WEB}>https://x.org/a_b_c</a>.</p>'),
         ("(www.x.org)", f'<p>(<a href="http://www.x.org" {WEB}>www.x.org</a>)</p>'),
         ("m@x.org", f'<p><a href="mailto:m@x.org" {WEB}>m@x.org</a></p>'),
-        ("![a](/files/1.png)", "<p>a</p>"),  # no image of our own site: loading one asks in the reader's name
+        # No image of our own site: loading one is a request in the reader's name.
+        ("![a](/files/1.png)", "<p>a</p>"),
         ("![a](/admin/chat/conversation/?q=x)", "<p>a</p>"),
         ("![a](//evil/x)", "<p>a</p>"),
         ("![a](/\\evil/x)", "<p>a</p>"),

@@ -1,4 +1,4 @@
-"""GitHub's extensions look as their specification says, save where Steady wants something else."""
+"""GitHub's extensions render as in their specification, except for the intended deviations."""
 
 import json
 from html.parser import HTMLParser
@@ -29,7 +29,7 @@ DEVIATIONS = {
     **{(46, block): RAW for block in (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12)},
 }
 
-# What is decoration around the specification's elements, ours and theirs.
+# Decoration around the specification's elements, ours and theirs.
 _FRAMES = {"code-block", "table-scroll"}
 _LEFT_OUT = {"code-header", "footnote-backref"}
 _LEFT_OUT_ATTRIBUTES = {"target", "rel", "aria-label", "loading", "tabindex", "type", "id"}

@@ -16,23 +16,35 @@ import pytest
 from chat.database import run_unit
 from chat.live import subscription as subscription_module
 from chat.live.changes import Change, ConversationChanged, ReplyGrew
-from chat.live.reply_log import Segment
+from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
+from chat.live.subscription import Subscriptions
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import code as code_module
 from chat.rendering.colours import Colours
+from chat.runtime import Runtime
 from chat.transports import feed
 
 
+class Scripted(Subscriptions):
+    """Gives each viewer these changes."""
+
+    def __init__(self, *changes: Change) -> None:
+        self.changes = changes
+
+    async def subscribe(self, *_: object) -> AsyncGenerator[list[Change]]:
+        yield list(self.changes)
+
+
 async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_after_it(
-    monkeypatch: pytest.MonkeyPatch,
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else whoever is cut off between the two is sent the new messages a second time."""
+    """Otherwise a client that is disconnected between the two receives the new messages a second time."""
     conversation = Conversation(revision=7)
     grew = ReplyGrew(uuid4(), [Segment("text", "Hello")])
 
-    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
-        yield [ConversationChanged(conversation, [], {}, 6, whole=False), grew, grew]
+    changed = ConversationChanged(conversation, [], {}, 6, whole=False)
+    runtime.subscriptions = Scripted(changed, grew, grew)
 
     class View:
         uncoloured: list[Any] = []
@@ -45,7 +57,6 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
         def render(self, changes: list[Any]) -> list[str]:
             return [type(change).__name__ for change in changes]
 
-    monkeypatch.setattr(feed, "subscribe", subscribe)
     monkeypatch.setattr(feed, "ConversationView", View)
     stream = feed.frames(Viewer(1, "", ""), conversation.pk, 6, "en")
     assert [(frame.steps, frame.revision) async for frame in stream] == [
@@ -56,10 +67,9 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
 
 @pytest.mark.parametrize("heavy", [True, False])
 async def test_what_takes_long_is_rendered_beside_the_event_loop(
-    heavy: bool, monkeypatch: pytest.MonkeyPatch
+    heavy: bool, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
-        yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
+    runtime.subscriptions = Scripted(ReplyGrew(uuid4(), [Segment("text", "Hello")]))
 
     class View:
         uncoloured: list[Any] = []
@@ -72,18 +82,18 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
         def render(self, changes: list[Any]) -> list[str]:
             return [threading.current_thread().name]
 
-    monkeypatch.setattr(feed, "subscribe", subscribe)
     monkeypatch.setattr(feed, "ConversationView", View)
     (frame,) = [frame async for frame in feed.frames(Viewer(1, "", ""), uuid4(), 6, "en")]
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
 
-async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The greedy person's page is being rendered all the while that another one's is, and done."""
+async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of the user over the limit is rendered while the other one is rendered and finished."""
     goes_on, begun = threading.Event(), threading.Event()
 
-    async def subscribe(*_: object) -> AsyncGenerator[list[Change]]:
-        yield [ReplyGrew(uuid4(), [Segment("text", "Hello")])]
+    runtime.subscriptions = Scripted(ReplyGrew(uuid4(), [Segment("text", "Hello")]))
 
     class View:
         uncoloured: list[Any] = []
@@ -104,7 +114,6 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch:
         async with aclosing(feed.frames(Viewer(person_id, "", ""), uuid4(), 6, "en")) as stream:
             return (await anext(stream)).steps[0]
 
-    monkeypatch.setattr(feed, "subscribe", subscribe)
     monkeypatch.setattr(feed, "ConversationView", View)
     monkeypatch.setattr(feed, "_shares", {})
     feed._share_of(1).spend(1_000)
@@ -119,14 +128,14 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(monkeypatch:
 
 
 def test_however_many_replies_run_a_viewer_is_at_most_a_tenth_of_a_second_behind(
-    monkeypatch: pytest.MonkeyPatch,
+    runtime: Runtime,
 ) -> None:
     assert feed.frame_seconds() < 0.05
-    monkeypatch.setattr(feed.hub, "logs", dict.fromkeys(range(10_000)))
+    runtime.hub.logs = {uuid4(): ReplyLog() for _ in range(300)}
     assert feed.frame_seconds() == 0.1
 
 
-# A worker of colours that answers each job with the same, once there is a file.
+# A worker that answers each job with the same colours as soon as a file exists.
 COLOURED = '<span class="k">late</span>'
 LATE = f"""
 import json, os, sys, time
@@ -141,7 +150,7 @@ for _ in sys.stdin:
 async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
     person: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The page would differ from a fresh one until somebody writes."""
+    """Otherwise the page differs from a fresh one until the next message."""
     colours = Colours(1_000_000)
     colours.program = (sys.executable, "-c", LATE, str(tmp_path / "now"))
     monkeypatch.setattr(code_module, "colours", colours)

@@ -1,4 +1,4 @@
-"""What one session may open, before anything is asked of the database for it."""
+"""The limits of one session, checked before any database query."""
 
 from __future__ import annotations
 

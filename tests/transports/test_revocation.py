@@ -1,4 +1,4 @@
-"""Who lost the right to look is cut off within 5 s, whatever their socket is at."""
+"""Viewers without access are disconnected within 5 s, in any state of their socket."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def deactivate(server: ServerProcess, email: str) -> None:
 
 
 async def is_revoked(connection: ClientConnection) -> None:
-    """By itself; within 5 s on a machine that is not busy (`session_monitor.PERIOD` is 2 s)."""
+    """Waits for the close; within 5 s on an idle machine (`session_monitor.PERIOD` is 2 s)."""
     assert await close_code(connection) == 4401
 
 

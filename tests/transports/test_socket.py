@@ -1,4 +1,4 @@
-"""The socket from outside: a real server, real frames, good and bad."""
+"""The socket from outside: a real server, valid and invalid frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.servers import ADMIN, PASSWORD, ServerProcess
 
 OTHER = "other@example.org"
-PAGES = 60  # whose sockets all tests here open one after the other
+PAGES = 60  # for the sockets of all tests here, one after the other
 COMPLETE = 'data-role="assistant" data-status="complete"'
 
 
@@ -36,7 +36,7 @@ _cookies: dict[tuple[str, str], dict[str, str]] = {}
 
 
 async def log_in(server: ServerProcess, email: str = ADMIN) -> dict[str, str]:
-    """The cookies of somebody who has logged in; once for each person, since log-ins are rate-limited."""
+    """Returns the cookies of a logged-in user; once for each user, because log-ins are rate-limited."""
     if (server.url, email) not in _cookies:
         _cookies[server.url, email] = await _log_in(server, email)
     return _cookies[server.url, email]
@@ -84,7 +84,7 @@ def prompt(server: ServerProcess, words: str, **changes: object) -> str:
 
 
 async def until(connection: ClientConnection, wanted: str, acks: bool = True) -> str:
-    """Reads frames until one contains `wanted`; the answer is all of them."""
+    """Reads frames until one contains `wanted`. Returns all of them."""
     seen, number = "", 0
     async with asyncio.timeout(60):
         while wanted not in seen:
@@ -294,7 +294,7 @@ async def test_one_person_has_a_limited_number_of_sockets_and_nobody_else_notice
         async def open_one() -> int:
             connection = await stack.enter_async_context(socket(server, uuid.uuid4(), cookies))
             try:
-                await connection.send("not JSON")  # which is answered in words
+                await connection.send("not JSON")  # it is answered with a message
                 async with asyncio.timeout(60):
                     await connection.recv()
             except ConnectionClosed as closed:

@@ -1,4 +1,4 @@
-"""Server-sent events from outside: what a client that reads nothing may cost."""
+"""Server-sent events from outside: the cost of a client that reads nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
         answers: list[bytes] = []
         readers: list[socket.socket] = []
         for number in range(60):
-            if number == 20:  # as many as one person may have; those that come later find them there
+            if number == 20:  # the maximum for one user; later ones find these open
                 answers += await asyncio.gather(*map(answered, readers))
             reader = stack.enter_context(socket.socket())
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -67,12 +67,12 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
             await asyncio.get_running_loop().sock_sendall(reader, request.encode())
             readers.append(reader)
         answers += await asyncio.gather(*map(answered, readers[20:]))
-        async with open_socket(server, uuid.uuid4(), cookies) as connection:  # behind all that was asked
+        async with open_socket(server, uuid.uuid4(), cookies) as connection:  # after all requests
             await connection.send('{"type": "hello", "revision": 0}')
             await connection.send(prompt(server, "/demo fail"))
             await until(connection, 'data-status="failed"')
         growth = peak_mb(server) - before
-    # Twenty at once, forty in a row: a stream that was written into the buffers ends and makes room.
+    # Twenty at once, forty in a row: a stream that filled the buffers ends and frees its place.
     assert sum(b"429" in answer for answer in answers) >= 20
     assert growth < 110
 

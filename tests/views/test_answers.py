@@ -1,4 +1,4 @@
-"""What a person hears when a view cannot do its work."""
+"""The messages of a view that cannot do its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chat.views import messages
 
 @pytest.fixture
 def away(client: Client, person: User, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Somebody whose prompts meet a database that does not answer."""
+    """A client whose prompts get no answer from the database."""
 
     def send_message(*_: object, **__: object) -> None:
         raise OperationalError("database is locked")

@@ -1,4 +1,4 @@
-"""The chat page: what it shows without scripts, and that it shows what a live update shows."""
+"""The chat page without scripts, and its equality with a live update."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_earlier_messages_are_a_page_of_their_own_without_scripts(person: User, 
     assert page.templates[0].name == "chat/page.html"
     assert [m.position for m in page.context["shown_messages"]] == list(range(1, 11))
     assert f'href="{reverse("conversation", args=[conversation.pk])}"' in page.content.decode()
-    # A page with scripts takes the thread anew, whatever has changed.
+    # A page with scripts loads all messages again, whatever has changed.
     assert '<input type="hidden" id="revision" value="0">' in page.content.decode()
 
 

@@ -1,8 +1,9 @@
-"""Liveness asks nothing; readiness says in words what is missing."""
+"""Liveness queries nothing; readiness names what is missing."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from django.db import DatabaseError
@@ -11,20 +12,14 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chat.generation import readiness
-from chat.generation.readiness import Readiness
-from chat.generation.runner import runner
-from chat.live.session_monitor import session_monitor
 from chat.models import Probe
-from chat.views import health
+from chat.runtime import Runtime
 
 
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Readiness:
-    """Of a process that takes work, asked for the first time."""
-    monkeypatch.setattr(runner, "accepting", True)
-    it = Readiness(runner)
-    monkeypatch.setattr(health, "readiness", it)
-    return it
+@pytest.fixture(autouse=True)
+def accepting(runtime: Runtime) -> None:
+    """A process that takes work."""
+    runtime.runner.accepting = True
 
 
 @pytest.mark.django_db
@@ -45,7 +40,7 @@ def test_health_is_answered_to_the_machine_itself(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_ready_process_says_so_after_a_real_write(client: Client, fresh: Readiness) -> None:
+def test_a_ready_process_says_so_after_a_real_write(client: Client) -> None:
     assert client.get("/readyz").json() == {
         "ready": True,
         "database": "ok",
@@ -60,9 +55,7 @@ def test_a_ready_process_says_so_after_a_real_write(client: Client, fresh: Readi
 
 
 @pytest.mark.django_db(transaction=True)
-def test_probes_of_one_second_share_one_write(
-    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_probes_of_one_second_share_one_write(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "SHARED_SECONDS", 3600)
     assert client.get("/readyz").status_code == 200
     Probe.objects.all().delete()
@@ -71,17 +64,15 @@ def test_probes_of_one_second_share_one_write(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stopping_process_is_not_ready(
-    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "accepting", False)
+def test_a_stopping_process_is_not_ready(client: Client, runtime: Runtime) -> None:
+    runtime.runner.accepting = False
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "stopping" in answer.json()["replies"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_missing_migration_is_told(client: Client, fresh: Readiness) -> None:
+def test_a_missing_migration_is_told(client: Client) -> None:
     rows = MigrationRecorder.Migration.objects.filter(app="chat")
     last = rows.latest("id")
     rows.filter(pk=last.pk).delete()
@@ -95,7 +86,7 @@ def test_a_missing_migration_is_told(client: Client, fresh: Readiness) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_unreachable_database_is_told_without_its_address(
-    client: Client, fresh: Readiness, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise DatabaseError("connection to postgres://u:hidden@h failed")
@@ -111,19 +102,23 @@ def test_an_unreachable_database_is_told_without_its_address(
 @pytest.mark.parametrize("name", ["journal", "sessions", "recovery"])
 def test_a_loop_that_stands_still_is_told_and_logged_once(
     client: Client,
-    fresh: Readiness,
+    runtime: Runtime,
     name: str,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    loop = {"journal": runner.journal, "sessions": session_monitor, "recovery": runner.recovery}[name]
+    loops = {
+        "journal": runtime.journal,
+        "sessions": runtime.session_monitor,
+        "recovery": runtime.recovery,
+    }
+    loop: Any = loops[name]
     caplog.set_level("INFO")
-    monkeypatch.setattr(loop, "alive_at", time.monotonic() - 61)
+    loop.alive_at = time.monotonic() - 61
     for _ in range(3):
         answer = client.get("/readyz")
         assert answer.status_code == 503
         assert "61 s ago" in answer.json()[name]
-    monkeypatch.setattr(loop, "alive_at", time.monotonic())
+    loop.alive_at = time.monotonic()
     assert client.get("/readyz").status_code == 200
     told = [record.getMessage() for record in caplog.records if record.name == readiness.__name__]
     assert [words.partition(":")[0] for words in told] == ["Not ready for work", "Ready for work again."]

@@ -1,4 +1,4 @@
-"""What somebody sees who comes to a server before its first administrator."""
+"""The pages of a server before its first administrator."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What scripts, style sheets, forms and addresses read is the same in every language: no thousands separator,
-no decimal comma."""
+"""Values for scripts, style sheets, forms and addresses are the same in every language: no thousands
+separator, no decimal comma."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def attributes_of(html: str) -> list[tuple[str, str]]:
 
 
 def variables_in_attributes(path: Path) -> Iterator[str]:
-    """The expressions of `{{ }}` inside of attributes that no person reads."""
+    """Returns the expressions of `{{ }}` inside of attributes that no person reads."""
     expressions: list[str] = []
     html = ""  # without block tags: an attribute may stand in a block, outside of any element
     for token in Lexer(path.read_text(encoding="utf-8")).tokenize():

@@ -1,4 +1,4 @@
-"""The models that a person can choose from: their order, and which one a new chat begins with."""
+"""The models that a user can choose: their order, and the model of a new chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at something changes nothing."""
+"""Reading changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @contextmanager
 def writes() -> Any:
-    """Notes each statement that takes a write lock."""
+    """Records each statement that takes a write lock."""
     noted: list[str] = []
 
     def note(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:

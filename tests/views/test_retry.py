@@ -1,4 +1,4 @@
-"""Retry and Continue where the model that answered is gone, with and without scripts."""
+"""Retry and Continue when the model of the reply is gone, with and without scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def models(db: None) -> list[ChatModel]:
 
 @pytest.fixture
 def reply(person: User, models: list[ChatModel]) -> Message:
-    """Stopped in the middle, by a model that nobody can use any more."""
+    """A reply that was stopped in the middle, by a model that nobody can use any more."""
     ids = {"client_id": uuid.uuid4(), "model_ids": [models[0].pk]}
     sent = send_message(person, uuid.uuid4(), text="Words", **ids)  # type: ignore[arg-type]
     Message.objects.filter(parent=sent.message).update(text="As far as")

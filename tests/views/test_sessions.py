@@ -1,4 +1,4 @@
-"""A person sees where they are logged in and ends what is not theirs; a log-in that nobody uses ends."""
+"""Users see their log-ins and end others; an unused log-in ends."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_session_that_nobody_uses_ends_and_one_in_use_does_not(person: User, s
 
     almost = timezone.now() + timedelta(minutes=2)
     Session.objects.update(expire_date=almost)
-    client.get(reverse("conversations"), headers={"hx-request": "true"})  # the page asks by itself
+    client.get(reverse("conversations"), headers={"hx-request": "true"})  # the page's own request
     assert Session.objects.get().expire_date == almost
     assert is_logged_in(client)
     assert Session.objects.get().expire_date > almost + timedelta(minutes=20)
@@ -231,7 +231,7 @@ def test_what_a_link_and_the_administration_change_is_told_too(
     told = [message.body for message in mail.outbox]
     for body, what in zip(told, ("password", "Authenticator app", "new@example.org"), strict=True):
         assert what.lower() in body.lower()
-    # Where an administrator works is nobody's matter.
+    # The address of an administrator is not sent.
     assert ["IP address: 127.0.0.1" in body for body in told] == [True, False, False]
 
     settings.MAILERS = {
@@ -255,7 +255,7 @@ def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: 
 
 
 def test_a_log_in_gets_a_key_that_nobody_knew_before(person: User) -> None:
-    """Else whoever set a cookie before the log-in would have it after."""
+    """Otherwise an attacker who set a cookie before the log-in would have the session after it."""
     client = Client()
     client.get(reverse("account_login"))
     session = client.session
@@ -299,7 +299,7 @@ def test_the_first_administrator_finds_the_own_log_in_listed() -> None:
 def test_log_ins_that_have_ended_by_themselves_are_neither_listed_nor_counted(person: User) -> None:
     expired, changed, here = (logged_in(person) for _ in range(3))
     Session.objects.filter(session_key=expired.session.session_key).update(expire_date=timezone.now())
-    other_password = changed.session  # as if the password had been changed since
+    other_password = changed.session  # as after a later change of the password
     other_password["_auth_user_hash"] = "another"
     other_password.save()
     assert rows_of(here.get(reverse("sessions"))) == 1

@@ -1,0 +1,101 @@
+"""Writes the end of a generation: the reply's content and its terminal state, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from chat.generation.lease import locked_conversation, touch, waiting_after
+from chat.live.process import process_name
+from chat.live.pubsub import Publish
+from chat.live.reply_log import Segment, joined
+from chat.models import LIVE, Generation, JournalEntry, Message, Status
+from chat.translatable import translatable as _
+
+logger = logging.getLogger(__name__)
+
+SERVER_STOPPED = _("The server stopped while this reply was being written. What had come is kept.")
+
+
+def finish(
+    generation: Generation, status: Status, segments: Iterable[Segment], *, publish: Publish, **fields: Any
+) -> list[UUID]:
+    """Ends a generation that this process holds. Returns the queued generations that waited for it."""
+    end(generation.pk, process_name(), status, segments, publish=publish, **fields)
+    return waiting_after(generation.message_id)
+
+
+def end(
+    generation_id: UUID,
+    owner: str,
+    status: Status,
+    segments: Iterable[Segment],
+    *,
+    publish: Publish,
+    opaque: Sequence[dict[str, Any]] = (),
+    **fields: Any,
+) -> bool:
+    """Writes the message's content and the generation's state, deletes its journal, and publishes the change
+    after the commit. Returns false if the lease was lost: then nothing is written. Raises DatabaseError.
+
+    A continuation never ends with less text than the reply that it continues."""
+    with transaction.atomic():
+        conversation = locked_conversation(generation_id)
+        changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
+            status=status, finished_at=Now(), **fields
+        )
+        if not changed or conversation is None:
+            return False
+        message = Message.objects.select_related("generation__continues").get(generation=generation_id)
+        message.parts = [{"type": kind, "text": text} for kind, text in joined(segments)]
+        message.parts += [{"type": "opaque", **item} for item in opaque]
+        message.text = "".join(part["text"] for part in message.parts if part["type"] == "text")
+        _keep_what_is_continued(message)
+        touch(conversation, message, publish)
+        JournalEntry.objects.filter(generation_id=generation_id).delete()
+        transaction.on_commit(partial(_log_end, message.generation))
+    return True
+
+
+def _log_end(generation: Generation) -> None:
+    """Logs one line for each reply, whatever its outcome."""
+    tokens = [generation.input_tokens, generation.output_tokens]
+    facts = {
+        "generation_id": str(generation.pk),
+        "conversation_id": str(generation.conversation_id),
+        "model": generation.model_label,
+        "outcome": generation.status,
+        "error": generation.error_code,
+        "process_name": generation.owner,
+        "seconds_queued": generation.seconds_queued,
+        "seconds_to_first_token": generation.seconds_to_first_token,
+        "seconds": generation.seconds,
+        "input_tokens": tokens[0],
+        "output_tokens": tokens[1],
+        "tokens_estimated": generation.usage_estimated,
+    }
+    logger.info(
+        "Reply ended: %s, model %s, first token after %s s, %s s in all, %s tokens in, %s out%s",
+        " ".join(filter(None, (generation.status, generation.error_code))),
+        generation.model_label,
+        *(
+            "?" if value is None else f"{value:.2f}"
+            for value in (generation.seconds_to_first_token, generation.seconds)
+        ),
+        *("?" if value is None else value for value in tokens),
+        " (estimated)" if generation.usage_estimated else "",
+        extra=facts,
+    )
+
+
+def _keep_what_is_continued(message: Message) -> None:
+    continued = message.generation.continues
+    if continued is not None and not message.text.startswith(continued.text):
+        message.text = continued.text + message.text
+        message.parts = [{"type": "text", "text": continued.text}, *message.parts]

@@ -1,0 +1,148 @@
+"""Ends the generations that no process will end: those of dead processes, and those that were queued for too
+long. `recovery` says when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from chat.generation.context import NotSentError, prepare
+from chat.generation.finish import SERVER_STOPPED, end
+from chat.generation.lease import LEASE_SECONDS, locked_conversation
+from chat.live.process import process_name
+from chat.live.pubsub import Publish
+from chat.live.reply_log import Segment
+from chat.models import LIVE, Generation, JournalEntry, Status
+from chat.pipeline.meter import Meter
+from chat.pipeline.tokens import estimate_tokens
+from chat.translatable import translatable as _
+
+AT_ONCE_SECONDS = 1.0  # a write that takes longer has waited for a lock
+STALE_QUEUE_SECONDS = 300.0  # a prompt that waited longer is not sent any more without being asked again
+
+_MOMENT = timedelta(milliseconds=1)
+
+NEVER_STARTED = _("The server stopped before this reply could begin. Retry to send it now.")
+
+
+class Orphan(NamedTuple):
+    """A generation whose heartbeat stopped, with the time of the last one and the process that owned it."""
+
+    generation_id: UUID
+    heartbeat_at: datetime
+    owner: str
+
+
+def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> set[Orphan]:
+    """Returns the generations without a heartbeat for `grace` seconds: their process died or their run broke.
+    Those that are `running` here are left out, because their run ends them."""
+    stale = Generation.objects.filter(
+        status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
+    )
+    if not grace:
+        stale = stale.exclude(owner=process_name())  # claimed here since `running` was asked for
+    rows = stale.exclude(pk__in=running).values_list("pk", "heartbeat_at", "owner")
+    return {Orphan(pk, heartbeat_at, owner) for pk, heartbeat_at, owner in rows if heartbeat_at}
+
+
+def could_beat(found: Collection[Orphan]) -> set[Orphan]:
+    """Returns the orphans that can be written at once, hence could have had a heartbeat. A lock or a slow
+    database stops the heartbeats of living processes too; a locked row stops only that of its own reply."""
+    begun = time.monotonic()
+    rows = Generation.objects.filter(pk__in=[orphan.generation_id for orphan in found])
+    with transaction.atomic():
+        if connection.features.has_select_for_update_skip_locked:
+            both = rows.select_related("conversation").only("id", "conversation__id")
+            both = both.select_for_update(skip_locked=True, of=("self", "conversation"), no_key=True)
+            free = {row.pk for row in both}
+            found = [orphan for orphan in found if orphan.generation_id in free]
+            rows = rows.filter(pk__in=free)
+        rows.update(heartbeat_at=F("heartbeat_at"))
+    return set(found) if time.monotonic() - begun < AT_ONCE_SECONDS else set()
+
+
+def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECONDS) -> bool:
+    """Ends it with the content of the journal. Returns false if it has a new heartbeat, or if the lock took
+    more than `within` seconds: its owner may be alive and may have waited too. Raises DatabaseError."""
+    begun = time.monotonic()
+    # A range: SQLite's own clock writes milliseconds, which as text equal no microseconds.
+    last = (orphan.heartbeat_at - _MOMENT, orphan.heartbeat_at + _MOMENT)
+    same = Generation.objects.filter(
+        pk=orphan.generation_id,
+        owner=orphan.owner,
+        status=Status.RUNNING,
+        heartbeat_at__gt=last[0],
+        heartbeat_at__lt=last[1],
+    )
+    with transaction.atomic():
+        locked_conversation(orphan.generation_id)
+        # This write locks the row: its owner can write neither a heartbeat nor the journal any more.
+        if not same.update(heartbeat_at=F("heartbeat_at")):
+            return False
+        if time.monotonic() - begun > within:
+            return False
+        return _end_from_journal(Generation.objects.get(pk=orphan.generation_id), publish)
+
+
+def end_forgotten(publish: Publish) -> list[UUID]:
+    """Ends the queued generations that waited too long or are to stop, and returns them. The time that the
+    reply before them took does not count."""
+    limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
+    before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
+    held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
+    waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
+    queued = Generation.objects.filter(waited, status=Status.QUEUED)
+    return [generation.pk for generation in queued if _end_from_journal(generation, publish)]
+
+
+def named(generation_ids: Collection[UUID]) -> str:
+    """Returns the names of these generations for the log, each with the process that owned it."""
+    rows = Generation.objects.filter(pk__in=generation_ids).values_list("pk", "owner")
+    return ", ".join(f"{pk} (process {owner})" if owner else f"{pk} (not begun)" for pk, owner in rows)
+
+
+def _end_from_journal(generation: Generation, publish: Publish) -> bool:
+    entries = JournalEntry.objects.filter(generation=generation).order_by("start")
+    segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
+    if generation.stop_requested:
+        return end(generation.pk, generation.owner, Status.STOPPED, segments, publish=publish)
+    return end(
+        generation.pk,
+        generation.owner,
+        Status.INTERRUPTED,
+        segments,
+        publish=publish,
+        error_code="server_stopped",
+        error_message=SERVER_STOPPED if segments else NEVER_STARTED,
+        **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),
+    )
+
+
+def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[str, Any]:
+    """Returns the probable usage of a run that died before its provider reported it."""
+    try:
+        prepared = prepare(generation)
+    except NotSentError:
+        return {}
+    texts = {
+        kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", "tool")
+    }
+    texts["text"] = texts["text"][len(prepared.prefix) :]
+    asked = Meter(prepared.request).usage.input_tokens
+    said = sum(map(estimate_tokens, texts.values()))
+    if not said:  # nothing shows that the provider accepted the request
+        return {}
+    return {
+        "input_tokens": asked,
+        "output_tokens": said,
+        "reasoning_tokens": estimate_tokens(texts["reasoning"]),
+        "usage_estimated": True,
+        "cost": prepared.model.cost(asked, said),
+    }

@@ -1,0 +1,111 @@
+"""Builds, starts and stops the parts of a server process that have state. Nothing else wires them.
+
+How a reply reaches its viewers:
+
+    actions ── commit ──> runner.start_generation ──> run ──> hub.logs ──> subscriptions ──> transports
+        │                                              │          │                ^
+        │                                              │          └── journal ──> database
+        └── pubsub.conversation_changed ──> hub.wake ──┼───────────────────────────┤
+                                                       └── pubsub.share_output ──> remote_logs
+                                                           (other processes)       (here)
+
+    recovery         ends the replies of dead processes, and begins the queued ones that no process took
+    session_monitor  disconnects viewers without access, and wakes those whose message was lost
+    readiness        says whether this process should be given work
+
+`current()` is the runtime of this process. In a process that serves nothing (a management command, a test) it
+is not started: it sends messages to other processes and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from chat.database import DatabaseThread
+from chat.generation.journal import Journal
+from chat.generation.readiness import Readiness
+from chat.generation.recovery import UNIT_SECONDS, Recovery
+from chat.generation.runner import Runner
+from chat.live.hub import Hub
+from chat.live.pubsub import PubSub
+from chat.live.remote_log import RemoteLogs
+from chat.live.session_monitor import SessionMonitor
+from chat.live.subscription import Subscriptions
+from chat.providers.registry import close_all
+
+DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
+
+
+def _nothing(generation_id: UUID) -> None:
+    """Does nothing for an interrupted reply: its person may continue it."""
+
+
+class Runtime:
+    """Each part gets its collaborators when it is built. `on_interrupted` is called on a database thread with
+    each generation that was interrupted by the death of its process. Tests give a `pubsub` that loses what
+    they want to be lost."""
+
+    def __init__(
+        self,
+        *,
+        on_interrupted: Callable[[UUID], None] = _nothing,
+        pubsub: Callable[[Hub], PubSub] = PubSub,
+    ) -> None:
+        self.hub = Hub()
+        self.pubsub = pubsub(self.hub)
+        self.remote_logs = RemoteLogs(self.hub, self.pubsub)
+        self.session_monitor = SessionMonitor(self.hub)
+        self.subscriptions = Subscriptions(self.hub, self.pubsub, self.remote_logs, self.session_monitor)
+        self.journal = Journal()
+        recovering = DatabaseThread("recovery", UNIT_SECONDS)
+        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering)
+        self.recovery = Recovery(
+            recovering,
+            self.pubsub.conversation_changed,
+            running=lambda: self.runner.running,
+            begin=self.runner.begin,
+            give_back=self.runner.give_back,
+            on_interrupted=on_interrupted,
+        )
+        self.readiness = Readiness(self.runner, self.journal, self.recovery, self.session_monitor)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it runs on the event loop that runs now."""
+        return self.hub.is_on_this_loop
+
+    def start(self) -> None:
+        """Binds the parts to the running event loop and starts their loops."""
+        self.hub.start()
+        self.pubsub.start()
+        self.session_monitor.start()
+        self.journal.start()
+        self.runner.accepting = True
+        self.recovery.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Takes nothing new, lets running replies go on for `seconds`, interrupts the rest, and stops all
+        parts. Returns when everything is written."""
+        self.runner.accepting = False
+        await self.recovery.stop()
+        await self.runner.drain(seconds)
+        await self.session_monitor.dismiss(DISMISS_SECONDS)
+        await self.journal.stop()
+        await self.session_monitor.stop()
+        await self.pubsub.stop()
+        await close_all()
+
+
+_current = Runtime()
+
+
+def current() -> Runtime:
+    """The runtime of this process."""
+    return _current
+
+
+def install(runtime: Runtime) -> None:
+    """Makes it the runtime of this process, before it is started."""
+    global _current
+    _current = runtime
