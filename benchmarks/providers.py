@@ -27,7 +27,7 @@ from google.genai import types
 
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.base import ChatRequest, Endpoint, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, Turn
 from chat.providers.events import TextDelta
 from chat.providers.openai_responses import responses_body
 from chat.providers.registry import close_all, provider_for
@@ -53,7 +53,7 @@ async def server() -> AsyncIterator[str]:
 def ours(kind: str, *, responses: bool = False, piped: bool = False) -> Path:
     async def run(origin: str, prompt: str) -> int:
         base = f"{origin}/v1" if kind.startswith("openai") else origin
-        provider: Any = provider_for(Endpoint(kind + str(responses), kind, kind, base, KEY))
+        provider: Any = provider_for(EndpointConfig(kind + str(responses), kind, kind, base, KEY))
         if kind == "openai":
             provider._speaks_responses = responses
         request = ChatRequest("wire", [Turn("user", prompt)])

@@ -85,8 +85,8 @@ def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[C
     providers were asked. A catalog that is not migrated or filled yet is no error."""
     from chat.models import ChatModel
 
-    usable = ChatModel.objects.filter(enabled=True, available=True, provider__enabled=True)
-    usable = usable.filter(provider__in=list(settings.CHAT_ENDPOINTS))
+    usable = ChatModel.objects.filter(enabled=True, available=True, endpoint__enabled=True)
+    usable = usable.filter(endpoint__in=list(settings.CHAT_ENDPOINTS))
     wanted = settings.CHAT_DEFAULT_MODEL
     try:
         if not databases or not ChatModel.objects.exists():

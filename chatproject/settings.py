@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chatproject import env, installation, keys
 
 BASE_DIR = installation.BASE_DIR
@@ -302,21 +302,21 @@ CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
 CHAT_ENDPOINTS = {
     endpoint.slug: endpoint
     for endpoint in (
-        Endpoint(
+        EndpointConfig(
             "openai",
             "openai",
             "OpenAI",
             env.web_address("OPENAI_BASE_URL") or None,
             env.secret("OPENAI_API_KEY"),
         ),
-        Endpoint(
+        EndpointConfig(
             "anthropic",
             "anthropic",
             "Anthropic",
             env.web_address("ANTHROPIC_BASE_URL") or None,
             env.secret("ANTHROPIC_API_KEY"),
         ),
-        Endpoint(
+        EndpointConfig(
             "gemini",
             "gemini",
             "Google Gemini",
@@ -328,7 +328,7 @@ CHAT_ENDPOINTS = {
 }
 _compatible = env.web_address("OPENAI_COMPATIBLE_URL")
 if _compatible:
-    CHAT_ENDPOINTS["compatible"] = Endpoint(
+    CHAT_ENDPOINTS["compatible"] = EndpointConfig(
         "compatible",
         "openai_compatible",
         env.text("OPENAI_COMPATIBLE_NAME", "Own server"),
@@ -337,9 +337,9 @@ if _compatible:
     )
 if env.text("OLLAMA_URL") != "off":
     _ollama = env.web_address("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
-    CHAT_ENDPOINTS["ollama"] = Endpoint("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
+    CHAT_ENDPOINTS["ollama"] = EndpointConfig("ollama", "openai_compatible", "Ollama", f"{_ollama}/v1")
 if env.boolean("STEADY_DEMO", True):
-    CHAT_ENDPOINTS["demo"] = Endpoint("demo", "demo", "Demo")
+    CHAT_ENDPOINTS["demo"] = EndpointConfig("demo", "demo", "Demo")
 CHAT_ENDPOINTS = {
     slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ENDPOINTS.items()
 }

@@ -16,7 +16,7 @@ from django.urls import URLPattern, reverse
 
 from chat.access import conversation_for
 from chat.actions.send import send_message
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Status, User
 from chat.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,8 +62,8 @@ ELSEWHERE = {
 
 @pytest.fixture
 def model(db: None) -> ChatModel:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    return ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=provider, name="demo")
 
 
 @pytest.fixture

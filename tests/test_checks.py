@@ -13,11 +13,11 @@ from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
 from chat.actions.catalog import store_models
-from chat.models import ModelProvider
-from chat.providers.base import Endpoint, ModelInfo
+from chat.models import Endpoint
+from chat.providers.base import EndpointConfig, ModelInfo
 from tests.servers import ROOT
 
-DEMO = {"demo": Endpoint("demo", "demo", "Demo")}
+DEMO = {"demo": EndpointConfig("demo", "demo", "Demo")}
 GOOD: dict[str, Any] = {
     "SECRET_KEY": "a mixture of many characters, longer than fifty of them",
     "DEBUG": False,
@@ -95,7 +95,7 @@ def _found_in_catalog() -> list[str]:
 def test_a_catalog_without_a_usable_model_is_found(good: Settings) -> None:
     store_models(DEMO["demo"], [ModelInfo("demo", "Demo")])
     assert _found_in_catalog() == []
-    ModelProvider.objects.update(enabled=False)
+    Endpoint.objects.update(enabled=False)
     assert _found_in_catalog() == ["steady.W002"]
 
 

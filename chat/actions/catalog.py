@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from chat.actions.catalog_words import words_for_operators
 from chat.database import run_unit
-from chat.models import ChatModel, ModelProvider
+from chat.models import ChatModel, Endpoint
 from chat.models.catalog import DETAIL_LENGTH
-from chat.providers.base import Endpoint, ModelInfo
+from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
 from chat.providers.registry import ready_provider
 
@@ -83,7 +83,7 @@ async def ask_providers() -> list[SyncResult]:
     return results
 
 
-async def _sync(endpoint: Endpoint) -> SyncResult | None:
+async def _sync(endpoint: EndpointConfig) -> SyncResult | None:
     answer = await _answer(endpoint)
     if answer is None:
         return None
@@ -98,7 +98,7 @@ async def _sync(endpoint: Endpoint) -> SyncResult | None:
         )
 
 
-async def _answer(endpoint: Endpoint) -> list[ModelInfo] | ProviderError | None:
+async def _answer(endpoint: EndpointConfig) -> list[ModelInfo] | ProviderError | None:
     """Returns the list of one endpoint, or the error; None for an Ollama that does not run."""
     if endpoint.slug == "ollama" and not await _listens(endpoint.base_url or ""):
         return None
@@ -130,18 +130,18 @@ async def _listens(url: str) -> bool:
     return True
 
 
-def store_models(endpoint: Endpoint, infos: Iterable[ModelInfo]) -> SyncResult:
+def store_models(endpoint: EndpointConfig, infos: Iterable[ModelInfo]) -> SyncResult:
     """Updates the catalog from the list of one endpoint, in one transaction."""
     infos = list(infos)
     listed, remark = _by_name(infos), _remarks(infos)
     wanted = worth_enabling(listed) if _lists_all_it_ever_had(endpoint) else set(listed)
     now = timezone.now()
     with transaction.atomic():
-        provider, _ = ModelProvider.objects.get_or_create(slug=endpoint.slug, defaults=_new(endpoint))
-        ModelProvider.objects.filter(pk=provider.pk).update(synced_at=now, sync_error="", sync_detail=remark)
-        known = {model.name: model for model in provider.models.all()}
+        row, _ = Endpoint.objects.get_or_create(slug=endpoint.slug, defaults=_new(endpoint))
+        Endpoint.objects.filter(pk=row.pk).update(synced_at=now, sync_error="", sync_detail=remark)
+        known = {model.name: model for model in row.models.all()}
         added = [
-            ChatModel(provider=provider, enabled=name in wanted, listed_at=now, **_values(info))
+            ChatModel(endpoint=row, enabled=name in wanted, listed_at=now, **_values(info))
             for name, info in listed.items()
             if name not in known
         ]
@@ -167,7 +167,7 @@ def _remarks(infos: Iterable[ModelInfo]) -> str:
     return words if len(words) <= DETAIL_LENGTH else f"{words[: DETAIL_LENGTH - 1]}…"
 
 
-def _lists_all_it_ever_had(endpoint: Endpoint) -> bool:
+def _lists_all_it_ever_had(endpoint: EndpointConfig) -> bool:
     maker = _LONG_LISTS.get(endpoint.kind)
     host = urlsplit(endpoint.base_url or "").hostname
     return maker is not None and (host is None or f".{host}".endswith(f".{maker}"))
@@ -236,15 +236,15 @@ def _known(info: ModelInfo, field: str) -> object:
     return value or None if field in _ABILITIES else value
 
 
-def _new(endpoint: Endpoint) -> dict[str, object]:
-    """Returns the first values of a provider's row."""
+def _new(endpoint: EndpointConfig) -> dict[str, object]:
+    """Returns the first values of an endpoint's row."""
     return {"name": endpoint.name, **({"position": _DEMO_POSITION} if endpoint.kind == "demo" else {})}
 
 
-def _store_error(endpoint: Endpoint, error: ProviderError) -> SyncResult:
+def _store_error(endpoint: EndpointConfig, error: ProviderError) -> SyncResult:
     result = _refusal(endpoint, error)
     values = {"synced_at": timezone.now(), "sync_error": result.error, "sync_detail": result.detail}
-    ModelProvider.objects.update_or_create(
+    Endpoint.objects.update_or_create(
         slug=endpoint.slug,
         defaults=values,
         create_defaults={**_new(endpoint), **values},
@@ -252,7 +252,7 @@ def _store_error(endpoint: Endpoint, error: ProviderError) -> SyncResult:
     return result
 
 
-def _refusal(endpoint: Endpoint, error: ProviderError) -> SyncResult:
+def _refusal(endpoint: EndpointConfig, error: ProviderError) -> SyncResult:
     # Imported late: it costs half a second, and a failure has imported it already.
     from chat.providers.failures import redact
 

@@ -18,16 +18,16 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.actions.catalog import sync_catalog
 from chat.admin.base import SteadyAdmin
-from chat.models import ChatModel, Generation, ModelProvider
+from chat.models import ChatModel, Endpoint, Generation
 from chat.rendering.words import translated
 
 _FAILURES = 5
 
 
-@admin.register(ModelProvider)
-class ModelProviderAdmin(SteadyAdmin):
-    """An endpoint of the environment. A provider whose endpoint is gone can be deleted; no endpoint can be
-    made here."""
+@admin.register(Endpoint)
+class EndpointAdmin(SteadyAdmin):
+    """The endpoints. They are configured in the environment: none can be added here, and one that is not
+    configured any more can be deleted."""
 
     list_display = [
         "name",
@@ -47,37 +47,35 @@ class ModelProviderAdmin(SteadyAdmin):
     readonly_fields = ["slug", "configured", "address", "synced_at", "problem", "sync_detail", "failures"]
     actions = ["sync"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelProvider]:
-        providers: QuerySet[ModelProvider] = super().get_queryset(request)
-        return providers.annotate(_models=Count("models"))
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        endpoints: QuerySet[Endpoint] = super().get_queryset(request)
+        return endpoints.annotate(_models=Count("models"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     @admin.display(boolean=True, description=_("has an endpoint"))
-    def configured(self, provider: ModelProvider) -> bool:
-        return provider.slug in settings.CHAT_ENDPOINTS
+    def configured(self, endpoint: Endpoint) -> bool:
+        return endpoint.slug in settings.CHAT_ENDPOINTS
 
     @admin.display(description=_("address"), empty_value="-")
-    def address(self, provider: ModelProvider) -> str | None:
+    def address(self, endpoint: Endpoint) -> str | None:
         """Without what some write before the host: a name and a password."""
-        endpoint = settings.CHAT_ENDPOINTS.get(provider.slug)
-        if endpoint is None or endpoint.kind == "demo":
+        config = settings.CHAT_ENDPOINTS.get(endpoint.slug)
+        if config is None or config.kind == "demo":
             return None
-        return (
-            sub(r"//[^/]*@", "//", endpoint.base_url) if endpoint.base_url else gettext("the provider's own")
-        )
+        return sub(r"//[^/]*@", "//", config.base_url) if config.base_url else gettext("the provider's own")
 
     @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
-    def problem(self, provider: ModelProvider) -> str | None:
-        if provider.sync_error or not provider.sync_detail:
-            return translated(provider.sync_error) or None
+    def problem(self, endpoint: Endpoint) -> str | None:
+        if endpoint.sync_error or not endpoint.sync_detail:
+            return translated(endpoint.sync_error) or None
         return gettext("Some of what it lists cannot be used. The page of the provider says what.")
 
     @admin.display(description=_("replies that failed last"), empty_value="-")
-    def failures(self, provider: ModelProvider) -> str | None:
+    def failures(self, endpoint: Endpoint) -> str | None:
         """What the provider said of them, in its own words."""
-        replies = Generation.objects.filter(model__provider=provider).exclude(error_detail="")
+        replies = Generation.objects.filter(model__endpoint=endpoint).exclude(error_detail="")
         latest = replies.order_by("-finished_at")[:_FAILURES].values_list(
             "finished_at", "model_label", "error_detail"
         )
@@ -85,12 +83,12 @@ class ModelProviderAdmin(SteadyAdmin):
         return format_html_join(mark_safe("<br>"), "{} · {}: {}", rows) or None
 
     @admin.display(ordering="_models", description=_("models"))
-    def model_count(self, provider: ModelProvider) -> int:
-        return int(provider._models)  # type: ignore[attr-defined]
+    def model_count(self, endpoint: Endpoint) -> int:
+        return int(endpoint._models)  # type: ignore[attr-defined]
 
     @admin.action(description=_("Ask for their models now"), permissions=["change"])
-    def sync(self, request: HttpRequest, providers: QuerySet[ModelProvider]) -> None:
-        results = async_to_sync(sync_catalog)(set(providers.values_list("slug", flat=True)))
+    def sync(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
+        results = async_to_sync(sync_catalog)(set(endpoints.values_list("slug", flat=True)))
         for result in results:
             if result.error:
                 self.message_user(request, f"{result.slug}: {translated(result.error)}", messages.ERROR)
@@ -106,19 +104,19 @@ class ModelProviderAdmin(SteadyAdmin):
 
 @admin.register(ChatModel)
 class ChatModelAdmin(SteadyAdmin):
-    list_display = ["name_and_provider", "enabled", "for_everyone", "input_price", "output_price"]
+    list_display = ["name_and_endpoint", "enabled", "for_everyone", "input_price", "output_price"]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
-    list_filter = ["provider", "enabled", "available", "for_everyone"]
-    list_select_related = ["provider"]
+    list_filter = ["endpoint", "enabled", "available", "for_everyone"]
+    list_select_related = ["endpoint"]
     search_fields = ["name", "display_name"]
     readonly_fields = ["available", "listed_at"]
     actions = ["enable", "disable"]
 
     @admin.display(description=_("model"), ordering="name")
-    def name_and_provider(self, model: ChatModel) -> str:
+    def name_and_endpoint(self, model: ChatModel) -> str:
         """In one column: the list is wide enough with what can be changed in it."""
         gone = "" if model.available else gettext("not listed any more")
-        about = " · ".join(filter(None, [str(model.provider), gone]))
+        about = " · ".join(filter(None, [str(model.endpoint), gone]))
         return format_html('{} <small class="about">{}</small>', model.name, about)
 
     @admin.action(description=_("Enable"), permissions=["change"])

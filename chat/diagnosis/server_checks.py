@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from chat.actions.catalog import ask_providers
 from chat.database import run_unit
 from chat.diagnosis.findings import Finding
-from chat.models import ModelProvider
+from chat.models import Endpoint
 
 SLOW_DATABASE_SECONDS = 0.1
 REDIS_SECONDS = 3.0
@@ -35,7 +35,7 @@ def _database() -> list[Finding]:
     try:
         with transaction.atomic():
             # A write that changes nothing, and is rolled back.
-            ModelProvider.objects.filter(pk="").update(name="")
+            Endpoint.objects.filter(pk="").update(name="")
             transaction.set_rollback(True)
         seconds = time.monotonic() - begun
         there = _clock()
@@ -51,7 +51,7 @@ def _database() -> list[Finding]:
 
 
 def _clock() -> datetime:
-    provider = ModelProvider.objects.annotate(now=Now()).values_list("now", flat=True).first()
+    provider = Endpoint.objects.annotate(now=Now()).values_list("now", flat=True).first()
     if provider is not None:
         return provider
     with connection.cursor() as cursor:  # an empty catalog

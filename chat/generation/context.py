@@ -25,7 +25,7 @@ from chat.generation.window import (
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.pipeline.tokens import request_tokens
-from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Endpoint, Turn
+from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Turn
 from chat.translatable import translatable as _
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model whose window the catalog does not know
@@ -61,7 +61,7 @@ class Prepared:
     are; `estimate` the request's tokens, not corrected."""
 
     request: ChatRequest
-    endpoint: Endpoint
+    endpoint: EndpointConfig
     prefix: str
     model: ChatModel
     sent_from: int
@@ -131,11 +131,11 @@ def begin(generation: Generation, *, publish: Publish, at_most: float | None = N
     return prepared
 
 
-def _model_of(generation: Generation) -> tuple[ChatModel, Endpoint]:
+def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
     model = generation.model
-    if model is None or not (model.enabled and model.provider.enabled):
+    if model is None or not (model.enabled and model.endpoint.enabled):
         raise ModelGoneError(_("This model is no longer available. Choose another one and retry."))
-    endpoint = settings.CHAT_ENDPOINTS.get(model.provider_id)
+    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
     if endpoint is None:
         raise ModelGoneError(
             _(

@@ -49,7 +49,7 @@ def claim(generation_id: UUID, publish: Publish) -> Generation | None:
         if not free.filter(~Exists(before), stop_requested=False).update(**taken()):
             return None
         generation = (
-            Generation.objects.select_related("message__parent", "model__provider", "continues")
+            Generation.objects.select_related("message__parent", "model__endpoint", "continues")
             .select_related("conversation__owner")
             .get(pk=generation_id)
         )

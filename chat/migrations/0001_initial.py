@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="ModelProvider",
+            name="Endpoint",
             fields=[
                 ("slug", models.SlugField(primary_key=True, serialize=False, verbose_name="short name")),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
@@ -146,11 +146,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "provider",
+                    "endpoint",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="models",
-                        to="chat.modelprovider",
+                        to="chat.endpoint",
                         verbose_name="provider",
                     ),
                 ),
@@ -260,9 +260,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "model",
                 "verbose_name_plural": "models",
-                "ordering": ["provider__position", "provider_id", "position", "name"],
+                "ordering": ["endpoint__position", "endpoint_id", "position", "name"],
                 "constraints": [
-                    models.UniqueConstraint(fields=("provider", "name"), name="one_row_per_model"),
+                    models.UniqueConstraint(fields=("endpoint", "name"), name="one_row_per_model"),
                     models.CheckConstraint(
                         condition=models.Q(("input_price__gte", 0)),
                         name="input_price_is_not_negative",

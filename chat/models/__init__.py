@@ -2,7 +2,7 @@
 publishes is an action."""
 
 from chat.models.audit import TranscriptRead
-from chat.models.catalog import ChatModel, ModelProvider
+from chat.models.catalog import ChatModel, Endpoint
 from chat.models.conversation import Conversation
 from chat.models.feedback import Feedback
 from chat.models.generation import LIVE, Generation, Status
@@ -19,12 +19,12 @@ __all__ = [
     "LIVE",
     "ChatModel",
     "Conversation",
+    "Endpoint",
     "Feedback",
     "Generation",
     "JournalEntry",
     "LogInThrottle",
     "Message",
-    "ModelProvider",
     "PeriodicTask",
     "Preferences",
     "Probe",

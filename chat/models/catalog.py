@@ -23,7 +23,7 @@ _MILLION = Decimal(1_000_000)
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
-class ModelProvider(models.Model):
+class Endpoint(models.Model):
     """A configured provider, identified by its slug in the environment's settings."""
 
     slug = models.SlugField(_("short name"), primary_key=True)
@@ -55,9 +55,9 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
         configured endpoint, and open to everyone or to one of the user's groups."""
         return (
             self.filter(enabled=True, available=True)
-            .filter(provider__enabled=True, provider__in=list(settings.CHAT_ENDPOINTS))
+            .filter(endpoint__enabled=True, endpoint__in=list(settings.CHAT_ENDPOINTS))
             .filter(Q(for_everyone=True) | Q(groups__in=user.groups.all()))
-            .select_related("provider")
+            .select_related("endpoint")
             .distinct()
         )
 
@@ -65,8 +65,8 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
 class ChatModel(models.Model):
     """A model that people can chat with."""
 
-    provider = models.ForeignKey(
-        ModelProvider, on_delete=models.CASCADE, related_name="models", verbose_name=_("provider")
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="models", verbose_name=_("provider")
     )
     name = models.CharField(_("name"), max_length=200, help_text=_("The provider's own id of the model."))
     display_name = models.CharField(_("display name"), max_length=200, blank=True)
@@ -123,9 +123,9 @@ class ChatModel(models.Model):
     objects = ChatModelQuerySet.as_manager()
 
     class Meta:
-        ordering = ["provider__position", "provider_id", "position", "name"]
+        ordering = ["endpoint__position", "endpoint_id", "position", "name"]
         constraints = [
-            models.UniqueConstraint(fields=["provider", "name"], name="one_row_per_model"),
+            models.UniqueConstraint(fields=["endpoint", "name"], name="one_row_per_model"),
             *(
                 models.CheckConstraint(
                     condition=Q(**{f"{price}__gte": 0}),
@@ -150,7 +150,7 @@ class ChatModel(models.Model):
         numbers as numbers (gpt-4, gpt-4.1, gpt-10)."""
         parts = re.split(r"(\d+)", self.label.casefold())
         natural = [int(part) if number % 2 else part for number, part in enumerate(parts)]
-        return (self.provider.position, self.provider_id, self.position, natural)
+        return (self.endpoint.position, self.endpoint_id, self.position, natural)
 
     def cost(
         self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0

@@ -6,7 +6,7 @@ The order matters, from the inside out:
 
 - `retry` is innermost, because an attempt that fails before its first visible output must not affect any
   other stage: no text held back, nothing counted. The adapters limit the time to connect
-  (`Endpoint.connect_seconds`): only they know when the request is sent.
+  (`EndpointConfig.connect_seconds`): only they know when the request is sent.
 - `watchdog` is around `retry`, so that the limit on the whole answer covers all attempts.
 - `transform` changes text. It comes after `watchdog`, because text that a transformer holds back is not
   silence of the provider.

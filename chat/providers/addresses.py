@@ -5,11 +5,11 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.errors import ConfigurationError
 
 
-def reach(endpoint: Endpoint, default: str) -> tuple[str, dict[str, str]]:
+def reach(endpoint: EndpointConfig, default: str) -> tuple[str, dict[str, str]]:
     """Returns the address without name and password, and the header that carries them. Raises
     `ConfigurationError` for an invalid address."""
     try:

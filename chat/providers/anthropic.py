@@ -17,7 +17,7 @@ import httpx2
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -30,9 +30,9 @@ DEFAULT_BASE_URL = "https://api.anthropic.com"
 class AnthropicProvider:
     """The adapter for api.anthropic.com and for gateways that speak its Messages API."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         if not endpoint.api_key:
-            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+            raise ConfigurationError(detail=f"EndpointConfig {endpoint.slug!r} has no key.")
         self.endpoint = endpoint
         self._client = _client(endpoint)
         self._negotiator = ParameterFallback(_FALLBACKS)
@@ -82,7 +82,7 @@ class AnthropicProvider:
         return response
 
 
-def _client(endpoint: Endpoint) -> anthropic.AsyncAnthropic:
+def _client(endpoint: EndpointConfig) -> anthropic.AsyncAnthropic:
     """Returns an SDK client configured by the endpoint alone, never by the environment."""
     address, headers = reach(endpoint, DEFAULT_BASE_URL)
     client = anthropic.AsyncAnthropic(

@@ -15,7 +15,7 @@ CONTINUE_PROMPT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointConfig:
     """A provider's address and key. Never stored and never logged: `repr` hides the key."""
 
     slug: str  # "openai", "ollama", ...: the endpoint's name in the catalog
@@ -110,10 +110,10 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """An adapter for one endpoint, constructed with an `Endpoint`. There is one instance for each endpoint
-    and event loop. Streams may run concurrently."""
+    """An adapter for one endpoint, constructed with an `EndpointConfig`. There is one instance for each
+    endpoint and event loop. Streams may run concurrently."""
 
-    endpoint: Endpoint
+    endpoint: EndpointConfig
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         """Yields the answer's events, `Finished` last.

@@ -29,7 +29,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 
 from chat.providers import errors
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import (
     Finished,
     Notice,
@@ -59,7 +59,7 @@ MODELS = [
 class DemoProvider:
     """The demo adapter. The module's docstring lists the commands."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         self.endpoint = endpoint
         self._fails_next = True  # `/demo flaky`
 

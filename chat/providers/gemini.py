@@ -18,7 +18,7 @@ import httpx2
 
 from chat.providers import failures
 from chat.providers.addresses import reach
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
@@ -33,9 +33,9 @@ DEFAULT_VERSION = "v1beta"
 class GeminiProvider:
     """The adapter for the Gemini API and for gateways that speak it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         if not endpoint.api_key:
-            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+            raise ConfigurationError(detail=f"EndpointConfig {endpoint.slug!r} has no key.")
         if not (endpoint.api_key.isascii() and endpoint.api_key.isprintable()):
             raise ConfigurationError(
                 detail=f"The key of endpoint {endpoint.slug!r} has characters that no HTTP header can hold."

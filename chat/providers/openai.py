@@ -17,7 +17,7 @@ import openai
 
 from chat.providers import failures
 from chat.providers.addresses import reach
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -42,9 +42,9 @@ class OpenAIProvider:
 
     needs_key = True
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         if self.needs_key and not endpoint.api_key:
-            raise ConfigurationError(detail=f"Endpoint {endpoint.slug!r} has no key.")
+            raise ConfigurationError(detail=f"EndpointConfig {endpoint.slug!r} has no key.")
         self.endpoint = endpoint
         address, headers = reach(endpoint, DEFAULT_BASE_URL)
         if headers and endpoint.api_key:
@@ -167,7 +167,7 @@ def _price(entry: Entry, name: str) -> float | None:
     return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
-def _client(endpoint: Endpoint, address: str) -> openai.AsyncOpenAI:
+def _client(endpoint: EndpointConfig, address: str) -> openai.AsyncOpenAI:
     """Returns an SDK client configured by the endpoint alone, never by the environment."""
     client = openai.AsyncOpenAI(
         # With None, the SDK reads its own variables.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.model_list import Entry
 from chat.providers.openai import OpenAIProvider
@@ -24,7 +24,7 @@ class OpenAICompatibleProvider(OpenAIProvider):
 
     needs_key = False
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         super().__init__(endpoint)
         self._servers: dict[str, str] = {}  # the server software by model, from `owned_by` in the model list
 

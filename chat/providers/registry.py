@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from weakref import WeakKeyDictionary
 
-from chat.providers.base import Endpoint, Provider
+from chat.providers.base import EndpointConfig, Provider
 from chat.providers.errors import ConfigurationError
 
 KINDS: dict[str, str] = {
@@ -22,10 +22,10 @@ KINDS: dict[str, str] = {
 }
 
 # A connection pool belongs to the event loop in which it was created.
-_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Provider]] = WeakKeyDictionary()
+_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EndpointConfig, Provider]] = WeakKeyDictionary()
 
 
-def provider_for(endpoint: Endpoint) -> Provider:
+def provider_for(endpoint: EndpointConfig) -> Provider:
     """Returns the adapter of `endpoint` in the running event loop, created on first use. An endpoint with
     another key or address is another endpoint. Raises `ConfigurationError` for an unknown kind."""
     providers = _instances.setdefault(asyncio.get_running_loop(), {})
@@ -34,7 +34,7 @@ def provider_for(endpoint: Endpoint) -> Provider:
     return providers[endpoint]
 
 
-async def ready_provider(endpoint: Endpoint) -> Provider:
+async def ready_provider(endpoint: EndpointConfig) -> Provider:
     """Returns `provider_for(endpoint)` after importing the adapter's module on a thread: the import of an
     SDK takes up to some seconds and would block all other replies."""
     await asyncio.to_thread(adapter, endpoint.kind)
@@ -48,12 +48,12 @@ async def close_all() -> None:
         await provider.aclose()
 
 
-def adapter(kind: str) -> Callable[[Endpoint], Provider]:
+def adapter(kind: str) -> Callable[[EndpointConfig], Provider]:
     """Returns the adapter of a kind. The first call imports its SDK, so call it outside the event loop.
     Raises `ConfigurationError` for an unknown kind."""
     try:
         module, _, name = KINDS[kind].rpartition(".")
     except KeyError:
         raise ConfigurationError(detail=f"Unknown provider kind {kind!r}.") from None
-    found: Callable[[Endpoint], Provider] = getattr(import_module(module), name)
+    found: Callable[[EndpointConfig], Provider] = getattr(import_module(module), name)
     return found

@@ -54,7 +54,7 @@ def _chosen(
     if chosen is not None:
         return chosen
     # Who tried the demo while there was nothing else does not stay with it.
-    real = {model.pk for model in models if model.provider_id != "demo"} or usable.keys()
+    real = {model.pk for model in models if model.endpoint_id != "demo"} or usable.keys()
     wanted = [model_id for model_id in _used_last(user) if model_id in real]
     wanted += [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
     wanted += usable
@@ -69,4 +69,4 @@ def _used_last(user: User) -> Iterable[int | None]:
 
 
 def _provider(model: ChatModel) -> object:
-    return model.provider
+    return model.endpoint

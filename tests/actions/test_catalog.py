@@ -14,11 +14,11 @@ from pytest_django.fixtures import Settings
 from chat.actions import catalog
 from chat.actions.catalog import store_models, sync_catalog, worth_enabling
 from chat.actions.catalog_words import words_for_operators
-from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Endpoint, ModelInfo
+from chat.models import ChatModel, Endpoint, User
+from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.errors import AuthenticationError, ProviderError
 
-OWN = Endpoint("own", "openai_compatible", "Own server")
+OWN = EndpointConfig("own", "openai_compatible", "Own server")
 
 
 class Scripted:
@@ -43,26 +43,29 @@ def test_a_first_sync_adds_what_is_listed() -> None:
     small = ChatModel.objects.get(name="small")
     assert (small.label, small.context_window, small.input_price) == ("Small", 8_000, Decimal("0.5"))
     assert small.enabled
-    assert small.provider.name == "Own server"
-    assert small.provider.synced_at is not None
+    assert small.endpoint.name == "Own server"
+    assert small.endpoint.synced_at is not None
 
 
 @pytest.mark.django_db
 def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
     store_models(OWN, [ModelInfo("small", "Small", 8_000, input_price=0.5)])
     ChatModel.objects.update(display_name="Ours", enabled=False, input_price=Decimal(2), context_window=4_000)
-    ModelProvider.objects.update(name="Cellar", enabled=False)
+    Endpoint.objects.update(name="Cellar", enabled=False)
     store_models(OWN, [ModelInfo("small", "Small v2", 16_000, 1_000, input_price=9, output_price=9)])
     small = ChatModel.objects.get()
     assert (small.display_name, small.enabled, small.input_price) == ("Ours", False, Decimal(2))
     assert small.context_window == 4_000
     assert (small.max_output_tokens, small.output_price) == (1_000, Decimal(9)), "what was empty is filled"
-    assert (small.provider.name, small.provider.enabled) == ("Cellar", False)
+    assert (small.endpoint.name, small.endpoint.enabled) == ("Cellar", False)
 
 
 @pytest.mark.django_db
 def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> None:
-    demo, openai = Endpoint("demo", "demo", "Demo"), Endpoint("openai", "openai", "OpenAI", api_key="x")
+    demo, openai = (
+        EndpointConfig("demo", "demo", "Demo"),
+        EndpointConfig("openai", "openai", "OpenAI", api_key="x"),
+    )
     settings.CHAT_ENDPOINTS = {"demo": demo, "openai": openai}
     store_models(demo, [ModelInfo("demo")])
     store_models(openai, [ModelInfo("gpt-5")])
@@ -106,13 +109,13 @@ def test_a_model_that_is_gone_is_kept_but_not_offered(settings: Settings) -> Non
 @pytest.mark.django_db
 def test_a_model_that_was_added_by_hand_stays_though_it_is_never_listed() -> None:
     store_models(OWN, [])
-    ChatModel.objects.create(provider_id="own", name="fine-tuned")
+    ChatModel.objects.create(endpoint_id="own", name="fine-tuned")
     store_models(OWN, [ModelInfo("other")])
     assert ChatModel.objects.get(name="fine-tuned").available
 
 
-def returning[T](find: Callable[[Endpoint], T]) -> Callable[[Endpoint], Awaitable[T]]:
-    async def find_later(endpoint: Endpoint) -> T:
+def returning[T](find: Callable[[EndpointConfig], T]) -> Callable[[EndpointConfig], Awaitable[T]]:
+    async def find_later(endpoint: EndpointConfig) -> T:
         return find(endpoint)
 
     return find_later
@@ -122,7 +125,7 @@ def returning[T](find: Callable[[Endpoint], T]) -> Callable[[Endpoint], Awaitabl
 async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = Endpoint("bad", "openai", "Bad", api_key="sk-canary")
+    bad = EndpointConfig("bad", "openai", "Bad", api_key="sk-canary")
     settings.CHAT_ENDPOINTS = {"bad": bad, "own": OWN}
     providers = {
         bad: Scripted(AuthenticationError(detail="401 for sk-canary")),
@@ -131,7 +134,7 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
     monkeypatch.setattr(catalog, "ready_provider", returning(providers.__getitem__))
     results = {result.slug: result for result in await sync_catalog()}
     assert results["own"].added == 1
-    stored = await ModelProvider.objects.aget(slug="bad")
+    stored = await Endpoint.objects.aget(slug="bad")
     assert stored.sync_error == results["bad"].error == words_for_operators(AuthenticationError())
     assert stored.sync_detail == "401 for [key]"
     assert stored.synced_at is not None, "it was asked"
@@ -148,7 +151,7 @@ async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: py
     monkeypatch.setattr(catalog, "ready_provider", returning(lambda endpoint: Scripted()))
     (result,) = await sync_catalog()
     assert result.error
-    assert (await ModelProvider.objects.aget()).sync_error == result.error
+    assert (await Endpoint.objects.aget()).sync_error == result.error
 
 
 @pytest.mark.django_db(transaction=True)
@@ -158,14 +161,14 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings.CHAT_ENDPOINTS = {
-        "ollama": Endpoint("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
+        "ollama": EndpointConfig("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
     }
     monkeypatch.setattr(catalog, "ready_provider", returning(lambda endpoint: Scripted([ModelInfo("llama")])))
     assert await sync_catalog() == []
-    assert not await ModelProvider.objects.aexists()
+    assert not await Endpoint.objects.aexists()
     with socket.create_server(("127.0.0.1", port)):
         await sync_catalog()
-    assert await ChatModel.objects.filter(provider="ollama", name="llama").aexists()
+    assert await ChatModel.objects.filter(endpoint="ollama", name="llama").aexists()
 
 
 def test_who_runs_it_is_never_told_to_ask_who_runs_it() -> None:
@@ -212,10 +215,10 @@ def test_what_is_odd_about_a_list_is_told_and_harms_no_other_model() -> None:
     result = store_models(OWN, infos)
     assert (result.listed, result.added, result.error) == (2, 2, "")
     assert result.remark.startswith("Entry 1 is left out: it has no id. odd: max_input_tokens")
-    provider = ModelProvider.objects.get()
+    provider = Endpoint.objects.get()
     assert (provider.sync_error, provider.sync_detail) == ("", result.remark)
     store_models(OWN, infos[1:2])
-    assert ModelProvider.objects.get().sync_detail == ""
+    assert Endpoint.objects.get().sync_detail == ""
 
 
 @pytest.mark.django_db(transaction=True)
@@ -223,7 +226,10 @@ def test_what_is_odd_about_a_list_is_told_and_harms_no_other_model() -> None:
 async def test_no_provider_ends_the_process_whatever_it_raises(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    odd, huge = Endpoint("odd", "openai_compatible", "Odd"), Endpoint("huge", "openai_compatible", "Huge")
+    odd, huge = (
+        EndpointConfig("odd", "openai_compatible", "Odd"),
+        EndpointConfig("huge", "openai_compatible", "Huge"),
+    )
     settings.CHAT_ENDPOINTS = {"odd": odd, "huge": huge, "own": OWN}
     providers = {
         odd: Scripted(fault),
@@ -235,14 +241,14 @@ async def test_no_provider_ends_the_process_whatever_it_raises(
     assert results["own"].added == 1
     for slug in ("odd", "huge"):
         assert results[slug].error
-        assert (await ModelProvider.objects.aget(slug=slug)).sync_detail
+        assert (await Endpoint.objects.aget(slug=slug)).sync_detail
 
 
 @pytest.mark.django_db
 def test_a_gateways_models_are_all_enabled_whatever_they_are_called() -> None:
     names = ["gpt-3.5-turbo", "gpt-5.1", "gpt-5.1-preview"]
     for slug, address in (("gateway", "https://gateway.example/v1"), ("own", "https://eu.api.openai.com/v1")):
-        endpoint = Endpoint(slug, "openai", slug, address, "sk-canary-1234")
+        endpoint = EndpointConfig(slug, "openai", slug, address, "sk-canary-1234")
         store_models(endpoint, map(ModelInfo, names))
-    enabled = {(it.provider_id, it.name) for it in ChatModel.objects.filter(enabled=True)}
+    enabled = {(it.endpoint_id, it.name) for it in ChatModel.objects.filter(enabled=True)}
     assert enabled == {*(("gateway", name) for name in names), ("own", "gpt-5.1")}

@@ -25,7 +25,7 @@ from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.preferences import favour_model
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Preferences, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Preferences, Status, User
 from chat.views.sidebar import LISTED, list_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def model(db: None) -> ChatModel:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    return ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=provider, name="demo")
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, 
 
 
 def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model: ChatModel) -> None:
-    other = ChatModel.objects.create(provider=model.provider, name="other")
+    other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     sent = send_message(
         person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk, other.pk]
     )
@@ -279,7 +279,7 @@ def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model:
 def test_replies_side_by_side_come_back_together_with_the_version_before_them(
     person: User, model: ChatModel
 ) -> None:
-    other = ChatModel.objects.create(provider=model.provider, name="other")
+    other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     prompt, first = ask(person, model)
     chat = prompt.conversation_id
     second = retry_reply(person, first.pk)

@@ -20,7 +20,7 @@ from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
 from chat.live.process import process_name
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Status, User
 from chat.runtime import Runtime
 
 pytestmark = pytest.mark.django_db
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def model(db: None) -> ChatModel:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    return ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=provider, name="demo")
 
 
 @pytest.fixture
 def other_model(model: ChatModel) -> ChatModel:
-    return ChatModel.objects.create(provider=model.provider, name="demo-fast")
+    return ChatModel.objects.create(endpoint=model.endpoint, name="demo-fast")
 
 
 def send(user: User, model: ChatModel, text: str = "Hello", **ids: uuid.UUID) -> Sent:
@@ -122,11 +122,11 @@ def test_an_unknown_model_is_refused(person: User, model: ChatModel, model_id: i
 
 
 def test_a_disabled_or_unconfigured_or_foreign_model_is_refused(person: User, model: ChatModel) -> None:
-    hidden = ModelProvider.objects.create(slug="not-configured", name="Elsewhere")
+    hidden = Endpoint.objects.create(slug="not-configured", name="Elsewhere")
     for refused in (
-        ChatModel.objects.create(provider=hidden, name="a"),
-        ChatModel.objects.create(provider=model.provider, name="b", enabled=False),
-        ChatModel.objects.create(provider=model.provider, name="c", for_everyone=False),
+        ChatModel.objects.create(endpoint=hidden, name="a"),
+        ChatModel.objects.create(endpoint=model.endpoint, name="b", enabled=False),
+        ChatModel.objects.create(endpoint=model.endpoint, name="c", for_everyone=False),
     ):
         with pytest.raises(NotFoundError):
             send(person, refused)

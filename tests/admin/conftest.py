@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 
 
 @pytest.fixture
 def model(db: None) -> ChatModel:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    return ChatModel.objects.create(provider=provider, name="demo", display_name="Demo model")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=provider, name="demo", display_name="Demo model")
 
 
 @pytest.fixture

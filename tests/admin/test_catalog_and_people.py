@@ -12,11 +12,11 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
-from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Endpoint
+from chat.models import ChatModel, Endpoint, User
+from chat.providers.base import EndpointConfig
 
 MODELS = "/admin/chat/chatmodel/"
-PROVIDERS = "/admin/chat/modelprovider/"
+PROVIDERS = "/admin/chat/endpoint/"
 PEOPLE = "/admin/chat/user/"
 PASSWORD = "a long enough phrase"
 
@@ -41,7 +41,7 @@ def clerk(client: Client, make_user: Callable[..., User]) -> Client:
 def test_the_list_of_models_is_edited_in_place(
     admin: Client, model: ChatModel, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    ChatModel.objects.bulk_create(ChatModel(provider=model.provider, name=f"m{n}") for n in range(30))
+    ChatModel.objects.bulk_create(ChatModel(endpoint=model.endpoint, name=f"m{n}") for n in range(30))
     with django_assert_max_num_queries(12):
         admin.get(MODELS)
     ChatModel.objects.exclude(pk=model.pk).delete()
@@ -64,7 +64,7 @@ def test_the_list_of_models_is_edited_in_place(
 
 def test_a_negative_price_is_refused_in_words(admin: Client, model: ChatModel) -> None:
     form = {
-        "provider": model.provider_id,
+        "endpoint": model.endpoint_id,
         "name": model.name,
         "position": "1",
         "input_price": "-1",
@@ -87,8 +87,8 @@ def test_models_are_enabled_and_disabled_together(admin: Client, model: ChatMode
 
 @pytest.mark.django_db(transaction=True)
 def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Settings) -> None:
-    settings.CHAT_ENDPOINTS = {"demo": Endpoint("demo", "demo", "Demo")}
-    ModelProvider.objects.create(slug="demo", name="Demo")
+    settings.CHAT_ENDPOINTS = {"demo": EndpointConfig("demo", "demo", "Demo")}
+    Endpoint.objects.create(slug="demo", name="Demo")
     answer = admin.post(PROVIDERS, {"action": "sync", "_selected_action": ["demo"]}, follow=True)
     assert [str(m) for m in answer.context["messages"]] == ["demo: 2 models, 2 of them new."]
     assert ChatModel.objects.count() == 2
@@ -98,14 +98,14 @@ def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
     admin: Client, settings: Settings
 ) -> None:
     settings.CHAT_ENDPOINTS = {
-        "openai": Endpoint("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
-        "demo": Endpoint("demo", "demo", "Demo"),
+        "openai": EndpointConfig("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
+        "demo": EndpointConfig("demo", "demo", "Demo"),
     }
     failed = "The provider refuses the key. Check that it is whole, and not revoked."
-    openai = ModelProvider.objects.create(
+    openai = Endpoint.objects.create(
         slug="openai", name="OpenAI", sync_error=failed, sync_detail="HTTP 401: no"
     )
-    ModelProvider.objects.create(slug="demo", name="Demo")
+    Endpoint.objects.create(slug="demo", name="Demo")
     listed = admin.get(PROVIDERS).content.decode()
     assert "Providers come from environment variables" in listed
     assert "https://gateway.example/v1" in listed
@@ -116,12 +116,12 @@ def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
     front = admin.get("/admin/").content.decode()
     assert "No model provider answers" in front
     assert failed in front
-    ModelProvider.objects.filter(pk=openai.pk).update(sync_error="")
+    Endpoint.objects.filter(pk=openai.pk).update(sync_error="")
     assert "No model provider answers" not in admin.get("/admin/").content.decode()
 
 
 def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
-    settings.CHAT_ENDPOINTS = {"demo": Endpoint("demo", "demo", "Demo", api_key="sk-canary")}
+    settings.CHAT_ENDPOINTS = {"demo": EndpointConfig("demo", "demo", "Demo", api_key="sk-canary")}
     for url in (PROVIDERS, f"{PROVIDERS}demo/change/", MODELS, f"{MODELS}{model.pk}/change/", "/admin/"):
         page = admin.get(url)
         assert page.status_code == 200

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.models import ChatModel, Conversation, ModelProvider, User
+from chat.models import ChatModel, Conversation, Endpoint, User
 
 pytestmark = pytest.mark.django_db
 
@@ -31,13 +31,13 @@ class _Fields(HTMLParser):
             self.fields.append(found)
 
 
-@pytest.mark.parametrize("name", ["chatmodel", "modelprovider"])
+@pytest.mark.parametrize("name", ["chatmodel", "endpoint"])
 def test_each_field_of_a_list_says_what_it_is_and_of_what(
     administrator: User, client: Client, name: str
 ) -> None:
-    provider = ModelProvider.objects.create(slug="own", name="Own server")
+    provider = Endpoint.objects.create(slug="own", name="Own server")
     for number in range(3):
-        ChatModel.objects.create(provider=provider, name=f"model-{number}")
+        ChatModel.objects.create(endpoint=provider, name=f"model-{number}")
     client.force_login(administrator)
     html = client.get(reverse(f"admin:chat_{name}_changelist")).content.decode()
     page = _Fields()
@@ -54,8 +54,8 @@ def test_each_field_of_a_list_says_what_it_is_and_of_what(
 
 
 def test_the_list_of_models_has_the_columns_that_fit(administrator: User, client: Client) -> None:
-    provider = ModelProvider.objects.create(slug="own", name="Own server")
-    ChatModel.objects.create(provider=provider, name="old", available=False)
+    provider = Endpoint.objects.create(slug="own", name="Own server")
+    ChatModel.objects.create(endpoint=provider, name="old", available=False)
     client.force_login(administrator)
     html = client.get(reverse("admin:chat_chatmodel_changelist")).content.decode()
     assert len(re.findall(r'class="[^"]*column-(?!action)\w+', html)) == 5

@@ -197,7 +197,7 @@ def test_filters_narrow_the_list(
 ) -> None:
     make_conversation(person, title="Good")
     bad = make_conversation(administrator, title="Bad", status=Status.FAILED)
-    other = ChatModel.objects.create(provider=model.provider, name="other")
+    other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     Generation.objects.filter(conversation=bad).update(model=other)
     assert _titles(admin, "?state=failed") == {"Bad"}
     assert _titles(admin, f"?model={model.pk}") == {"Good"}

@@ -15,8 +15,8 @@ PAGES = (
     "",
     "chat/conversation/",
     "chat/transcriptread/",
-    "chat/modelprovider/",
-    "chat/modelprovider/demo/change/",
+    "chat/endpoint/",
+    "chat/endpoint/demo/change/",
     "chat/chatmodel/",
     "chat/chatmodel/1/change/",
     "chat/user/",
@@ -80,10 +80,10 @@ if not Conversation.objects.filter(title="{LONG}").exists():
         finish_reason="{LONG[:100]}", error_code="{LONG[:40]}", error_message="{LONG}", error_detail="{LONG}",
     )
     Feedback.objects.create(message=message, user=person, is_good=False, reason="other", comment="{LONG}")
-    provider = ModelProvider.objects.create(
+    provider = Endpoint.objects.create(
         slug="{LONG[:50]}", name="{LONG[:100]}", sync_error="{LONG}", sync_detail="{LONG}",
     )
-    ChatModel.objects.create(provider=provider, name="{LONG}", display_name="{LONG}")
+    ChatModel.objects.create(endpoint=provider, name="{LONG}", display_name="{LONG}")
     Group.objects.create(name="{LONG[:150]}")
     Authenticator.objects.create(user=person, type="totp", data={{}})
     reader = User.objects.get(email="{ADMIN}")

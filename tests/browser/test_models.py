@@ -14,14 +14,14 @@ from tests.browser.test_page import PHONE, WIDTHS, box
 from tests.servers import ServerProcess
 
 MANY = """
-from chat.models import ChatModel, ModelProvider
+from chat.models import ChatModel, Endpoint
 for slug, names in {
     "compatible": [f"gpt-{number}" for number in range(1, 151)],
     "openai": [f"o{number}-mini" for number in range(1, 51)],
 }.items():
-    ModelProvider.objects.filter(slug=slug).delete()
-    provider = ModelProvider.objects.create(slug=slug, name=slug.title(), position=10)
-    ChatModel.objects.bulk_create(ChatModel(provider=provider, name=name) for name in names)
+    Endpoint.objects.filter(slug=slug).delete()
+    provider = Endpoint.objects.create(slug=slug, name=slug.title(), position=10)
+    ChatModel.objects.bulk_create(ChatModel(endpoint=provider, name=name) for name in names)
 """
 
 

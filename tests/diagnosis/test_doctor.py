@@ -16,8 +16,8 @@ from django.test import Client
 from chat.diagnosis import server_checks
 from chat.diagnosis.network_checks import is_token, new_token
 from chat.diagnosis.server_checks import look_inside
-from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Endpoint
+from chat.models import ChatModel, Endpoint, User
+from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all
 from tests.faults.stack import free_port, wait_for_port
 from tests.servers import ServerProcess
@@ -121,7 +121,9 @@ def test_a_proxy_that_is_set_up_wrong_is_found_out(
 async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    endpoint = Endpoint("compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1")
+    endpoint = EndpointConfig(
+        "compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1"
+    )
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"compatible": endpoint})
     found = {finding.name: finding for finding in await look_inside()}
     assert found["Database"].ok
@@ -142,13 +144,16 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
 def test_looking_at_the_connection_check_changes_nothing_in_the_database(
     client: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoints = {"demo": Endpoint("demo", "demo", "Demo"), "openai": Endpoint("openai", "openai", "OpenAI")}
+    endpoints = {
+        "demo": EndpointConfig("demo", "demo", "Demo"),
+        "openai": EndpointConfig("openai", "openai", "OpenAI"),
+    }
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", endpoints)
-    ModelProvider.objects.create(slug="demo", name="Demo", sync_error="as it was")
+    Endpoint.objects.create(slug="demo", name="Demo", sync_error="as it was")
     client.force_login(administrator)
     page = client.get("/connection-check/").content.decode()
     assert "Lists 2 models." in page
-    assert list(ModelProvider.objects.values_list("slug", "sync_error", "synced_at")) == [
+    assert list(Endpoint.objects.values_list("slug", "sync_error", "synced_at")) == [
         ("demo", "as it was", None)
     ]
     assert not ChatModel.objects.exists()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 
-ACCOUNT = Endpoint("recorded", "demo", "Recorded")  # a kind that is imported fast
+ACCOUNT = EndpointConfig("recorded", "demo", "Recorded")  # a kind that is imported fast
 
 
 class RecordedProvider:

@@ -11,10 +11,10 @@ from chat.live.process import process_name
 from chat.models import (
     ChatModel,
     Conversation,
+    Endpoint,
     Generation,
     JournalEntry,
     Message,
-    ModelProvider,
     Role,
     Status,
     User,
@@ -33,8 +33,8 @@ def a_reply(
     ago."""
     then = timezone.now() - timedelta(seconds=seconds_ago)
     conversation = Conversation.objects.create(owner=owner, revision=2, last_position=2)
-    provider, _ = ModelProvider.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
-    model, _ = ChatModel.objects.get_or_create(provider=provider, name="demo")
+    provider, _ = Endpoint.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
+    model, _ = ChatModel.objects.get_or_create(endpoint=provider, name="demo")
     prompt = Message.objects.create(
         conversation=conversation,
         position=1,

@@ -16,7 +16,7 @@ from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.context import _rows, prepare
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.providers.base import CONTINUE_PROMPT
 from chat.providers.errors import ContextLengthError
 from chat.providers.registry import _instances, close_all
@@ -31,8 +31,8 @@ def model(db: None, settings: Settings) -> ChatModel:
     """Returns a model with a window of 1,000 tokens."""
     settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "recorded": ACCOUNT}
     settings.CHAT_SYSTEM_PROMPT = ""
-    provider = ModelProvider.objects.create(slug="recorded", name="Recorded")
-    return ChatModel.objects.create(provider=provider, name="recorded", context_window=1_000)
+    provider = Endpoint.objects.create(slug="recorded", name="Recorded")
+    return ChatModel.objects.create(endpoint=provider, name="recorded", context_window=1_000)
 
 
 class Chat:
@@ -214,7 +214,7 @@ async def test_a_larger_model_is_sent_all_again_and_the_mark_goes(start: Callabl
         reply = await chat.say(f"{number} " + "of words " * 40)
     assert reply.conversation.sent_from
     chat.model = await ChatModel.objects.acreate(
-        provider_id="recorded", name="large", context_window=1_000_000
+        endpoint_id="recorded", name="large", context_window=1_000_000
     )
     reply = await chat.say("And all?")
     assert (reply.sent_from, reply.conversation.sent_from) == (0, 0)
@@ -259,7 +259,7 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
     Conversation.objects.update(last_position=2_000)
     second = ask()
     retry_reply(person, Message.objects.get(parent=second).pk)
-    generation = Generation.objects.select_related("message__parent", "model__provider").latest("queued_at")
+    generation = Generation.objects.select_related("message__parent", "model__endpoint").latest("queued_at")
     assert [row["text"] for row in _rows(second, model)] == ["So.", "Why?"]
     with CaptureQueriesContext(connection) as queries:
         prepared = prepare(generation)
@@ -270,7 +270,7 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
 def test_metadata_of_a_provider_goes_back_to_the_model_that_it_came_from_alone(
     person: User, model: ChatModel
 ) -> None:
-    other = ChatModel.objects.create(provider=model.provider, name="other")
+    other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     chat = uuid4()
 
     def ask(by: ChatModel) -> Generation:

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from chat.database import run_unit
 from chat.models import ChatModel, Generation, Status, User
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all
 from chat.runtime import current
 from tests.generation.test_run import again, model, queued
@@ -27,7 +27,7 @@ async def wire(settings: Settings) -> AsyncIterator[Wire]:
     """A scripted provider, configured as `own`."""
     async with serve() as server:
         settings.CHAT_ENDPOINTS = {
-            "own": Endpoint("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
+            "own": EndpointConfig("own", "openai_compatible", "Own", f"{server.origin}/v1", KEY)
         }
         yield server
         await close_all()
@@ -37,7 +37,7 @@ async def replied(person: User, script: str, **fields: Decimal | int) -> Generat
     """Returns the reply to a prompt after its end."""
     runtime = current()
     runtime.journal.start()
-    own = await ChatModel.objects.filter(provider="own").afirst() or await run_unit(model, "own", **fields)
+    own = await ChatModel.objects.filter(endpoint="own").afirst() or await run_unit(model, "own", **fields)
     (generation,) = await run_unit(queued, person, f"/wire {script}", own)
     await runtime.runner.run_of(generation.pk)()
     await runtime.journal.stop()
@@ -81,7 +81,7 @@ async def test_a_refused_key_costs_nothing_and_its_sentence_is_for_administrator
     own, theirs, providers = (
         f"/conversations/{done.conversation_id}/",
         f"/admin/chat/conversation/{done.conversation_id}/change/",
-        "/admin/chat/modelprovider/own/change/",
+        "/admin/chat/endpoint/own/change/",
     )
     reviewer = await User.objects.acreate(email="reviewer@example.org", is_staff=True)
     await reviewer.user_permissions.aadd(await Permission.objects.aget(codename="view_conversation"))

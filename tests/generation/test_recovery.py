@@ -25,7 +25,7 @@ from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.runtime import Runtime
 from tests.generation.rows import a_reply, journalled
 
@@ -272,7 +272,7 @@ async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_wa
     person: User, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
-    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"demo": Endpoint("demo", "demo", "Demo")})
+    monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"demo": EndpointConfig("demo", "demo", "Demo")})
     reply = await run_unit(an_orphan_with_text, person)
     recovery = Runtime(on_interrupted=continue_by_itself).recovery
     await recovery.sweep(is_alone=True)

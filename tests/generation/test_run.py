@@ -21,8 +21,8 @@ from chat.generation.lease import claim
 from chat.generation.orphans import _end_from_journal
 from chat.generation.runner import Runner
 from chat.live.reply_log import ReplyLog, Waiting
-from chat.models import ChatModel, Generation, JournalEntry, ModelProvider, Status, User
-from chat.providers.base import ChatRequest, Endpoint
+from chat.models import ChatModel, Endpoint, Generation, JournalEntry, Status, User
+from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
 from chat.providers.registry import _instances, close_all
 from chat.runtime import Runtime, current
@@ -44,14 +44,14 @@ def unreachable(settings: Settings) -> str:
     """An endpoint whose server refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    endpoint = Endpoint("away", "openai_compatible", "Away", f"http://127.0.0.1:{port}/v1")
+    endpoint = EndpointConfig("away", "openai_compatible", "Away", f"http://127.0.0.1:{port}/v1")
     settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "away": endpoint}
     return "away"
 
 
 def model(slug: str, **fields: object) -> ChatModel:
-    provider, _ = ModelProvider.objects.get_or_create(slug=slug, defaults={"name": slug})
-    return ChatModel.objects.create(provider=provider, name=slug, **fields)
+    provider, _ = Endpoint.objects.get_or_create(slug=slug, defaults={"name": slug})
+    return ChatModel.objects.create(endpoint=provider, name=slug, **fields)
 
 
 def queued(person: User, text: str, *models: ChatModel) -> list[Generation]:
@@ -160,7 +160,7 @@ async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User, 
     runtime.journal.open(Record(generation.pk, log, on_stop=lambda: None, on_lost=lambda: None))
     await runtime.journal.tick()
     await Generation.objects.filter(pk=generation.pk).aupdate(owner="a dead process")
-    stale = await Generation.objects.select_related("model__provider", "message__parent").aget(
+    stale = await Generation.objects.select_related("model__endpoint", "message__parent").aget(
         pk=generation.pk
     )
     await run_unit(_end_from_journal, stale, runtime.pubsub.conversation_changed)
@@ -194,7 +194,7 @@ async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end
     person: User, runner: Runner, odd: dict[str, Any]
 ) -> None:
     class Odd:
-        def __init__(self, endpoint: Endpoint) -> None:
+        def __init__(self, endpoint: EndpointConfig) -> None:
             self.endpoint = endpoint
 
         async def stream(self, request: ChatRequest) -> AsyncIterator[ProviderEvent]:

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.events import Finished, TextDelta
 from chat.providers.registry import close_all, provider_for
 from tests.faults.stack import free_port
@@ -92,9 +92,9 @@ async def answers(url: str, server: asyncio.subprocess.Process) -> bool:
     return False
 
 
-def endpoint(address: str, kind: str) -> Endpoint:
+def endpoint(address: str, kind: str) -> EndpointConfig:
     base_url = f"{address}/v1" if kind.startswith("openai") else address
-    return Endpoint("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=1.5)
+    return EndpointConfig("stock", kind, "LiteLLM", base_url, KEY, connect_seconds=1.5)
 
 
 @pytest.mark.parametrize("kind", ["openai", "openai_compatible", "anthropic", "gemini"])

@@ -17,7 +17,7 @@ from django.test import override_settings
 from chat.actions.reply import continue_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.models import ChatModel, Generation, Message, ModelProvider, Status, User
+from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
 from chat.providers.base import ChatRequest, Turn
 from chat.providers.errors import InvalidRequestError
 from chat.providers.registry import close_all, provider_for
@@ -59,9 +59,9 @@ class Chat:
 async def chat(address: str, person: User, runtime: Runtime) -> AsyncIterator[Chat]:
     """A chat with the values of the server's own model list."""
     (info,) = await provider_for(endpoint(address)).list_models()
-    provider = await run_unit(ModelProvider.objects.create, slug="stock", name="Stock")
+    provider = await run_unit(Endpoint.objects.create, slug="stock", name="Stock")
     model = await run_unit(
-        ChatModel.objects.create, provider=provider, name=info.name, context_window=info.context_window
+        ChatModel.objects.create, endpoint=provider, name=info.name, context_window=info.context_window
     )
     runtime.journal.start()
     with override_settings(

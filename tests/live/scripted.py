@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.errors import ConnectionFailedError
 from chat.providers.events import Finished, Notice, Outcome, ProviderEvent, ReasoningDelta, TextDelta
 
-ACCOUNT = Endpoint("scripted", "scripted", "Scripted")
+ACCOUNT = EndpointConfig("scripted", "scripted", "Scripted")
 
 
 class ScriptedProvider:
     open: list[Answer] = []
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointConfig) -> None:
         self.endpoint = endpoint
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:

@@ -36,7 +36,7 @@ from chat.database import run_unit
 from chat.live.process import process_name
 from chat.live.pubsub import PubSub
 from chat.live.session_monitor import Viewer
-from chat.models import LIVE, ChatModel, Generation, Message, ModelProvider, User
+from chat.models import LIVE, ChatModel, Endpoint, Generation, Message, User
 from chat.providers import registry
 from chat.providers.events import Outcome
 from chat.runtime import Runtime, install
@@ -341,8 +341,8 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(settings, "CHAT_ATTEMPTS", 1)
     monkeypatch.setattr(feed, "MOST_FRAME_SECONDS", 0.001)
     monkeypatch.setattr(feed, "COLOUR_SECONDS", 0.0)  # all are late
-    provider = ModelProvider.objects.create(slug="scripted", name="Scripted")
-    World.models = [ChatModel.objects.create(provider=provider, name=name) for name in ("one", "two")]
+    provider = Endpoint.objects.create(slug="scripted", name="Scripted")
+    World.models = [ChatModel.objects.create(endpoint=provider, name=name) for name in ("one", "two")]
     World.user, World.client = person, client
     client.force_login(person)
     loop = asyncio.new_event_loop()

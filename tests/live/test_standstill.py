@@ -11,7 +11,7 @@ import pytest
 
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, User
 from chat.rendering import render_cache as render_cache_module
 from chat.rendering.colours import colours
 from chat.rendering.render_cache import RenderCache
@@ -24,8 +24,8 @@ CODE = "\n".join(
 
 def long_thread(owner: User) -> UUID:
     conversation = Conversation.objects.create(owner=owner, revision=9, path_revision=9, last_position=50)
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    model = ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(endpoint=provider, name="demo")
     parent = None
     for position in range(1, 51):
         role = "user" if position % 2 else "assistant"

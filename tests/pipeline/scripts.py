@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from chat.pipeline.policy import Events
-from chat.providers.base import ChatRequest, Endpoint, ModelInfo, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Turn
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta
 
 REQUEST = ChatRequest("scripted", [Turn("user", "Tell me a story.")])
@@ -19,7 +19,7 @@ class ScriptedProvider:
     """Plays one script for each attempt. A number is a wait in seconds; an exception is raised."""
 
     def __init__(self, *scripts: Iterable[Step]) -> None:
-        self.endpoint = Endpoint("scripted", "scripted", "Scripted")
+        self.endpoint = EndpointConfig("scripted", "scripted", "Scripted")
         self.scripts = list(scripts)
         self.started: list[float] = []
         self.closed = 0

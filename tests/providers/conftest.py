@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from chat.providers.base import ChatRequest, Endpoint, Provider, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, Provider, Turn
 from chat.providers.events import ProviderEvent
 from chat.providers.registry import close_all, provider_for
 from tests.providers.wire import Wire, serve
@@ -38,7 +38,7 @@ def connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Connect:
     def connect(name: str, **fields: Any) -> Provider:
         kind = "openai" if name == "openai_chat" else name
         fields = {"base_url": wire.base_url(name), "api_key": KEY, **fields}
-        provider = provider_for(Endpoint(name, kind, name, **fields))
+        provider = provider_for(EndpointConfig(name, kind, name, **fields))
         if name == "openai":
             monkeypatch.setattr(provider, "_speaks_responses", True)
         return provider

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.providers import errors
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.events import Finished, Outcome, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from chat.providers.openai_compatible import CompatibleDecoder, ThinkSplitter
 from chat.providers.registry import provider_for
@@ -29,7 +29,7 @@ def delta(finish: str | None = None, **delta: Any) -> dict[str, Any]:
 
 
 async def test_a_server_without_a_key_gets_no_authorization(wire: Wire) -> None:
-    endpoint = Endpoint("local", "openai_compatible", "Local", base_url=wire.base_url("openai"))
+    endpoint = EndpointConfig("local", "openai_compatible", "Local", base_url=wire.base_url("openai"))
     assert await collect(provider_for(endpoint), ask("hello"))
     assert "Authorization" not in wire.log[-1].headers
 

@@ -6,14 +6,14 @@ import gc
 import pytest
 
 from chat.providers import errors, registry
-from chat.providers.base import ChatRequest, Endpoint, Provider, Tool, ToolResult, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, Provider, Tool, ToolResult, Turn
 from chat.providers.demo import MODELS
 from chat.providers.events import Finished, Notice, Outcome, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from chat.providers.registry import close_all, provider_for
 from tests.pipeline.virtual_time import in_virtual_time
 from tests.providers.conftest import ask, collect
 
-DEMO = Endpoint("demo", "demo", "Demo")
+DEMO = EndpointConfig("demo", "demo", "Demo")
 
 
 def demo() -> Provider:
@@ -146,8 +146,8 @@ async def test_an_unknown_model_is_not_found() -> None:
 
 async def test_an_account_has_one_adapter() -> None:
     assert demo() is demo()
-    assert demo() is not provider_for(Endpoint("demo-2", "demo", "Demo"))
-    assert demo() is not provider_for(Endpoint("demo", "demo", "Demo", api_key="new"))
+    assert demo() is not provider_for(EndpointConfig("demo-2", "demo", "Demo"))
+    assert demo() is not provider_for(EndpointConfig("demo", "demo", "Demo", api_key="new"))
 
 
 async def test_closed_adapters_are_made_anew() -> None:
@@ -167,17 +167,17 @@ def test_each_event_loop_has_its_own_adapters_and_takes_them_with_it() -> None:
 
 async def test_an_unknown_kind_is_a_configuration_error() -> None:
     with pytest.raises(errors.ConfigurationError):
-        provider_for(Endpoint("x", "telepathy", "X"))
+        provider_for(EndpointConfig("x", "telepathy", "X"))
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini"])
 async def test_an_account_without_its_key_is_a_configuration_error(kind: str) -> None:
     with pytest.raises(errors.ConfigurationError):
-        provider_for(Endpoint("x", kind, "X"))
+        provider_for(EndpointConfig("x", kind, "X"))
 
 
 def test_an_account_does_not_show_its_key() -> None:
-    assert "secret" not in repr(Endpoint("x", "openai", "X", api_key="secret"))
+    assert "secret" not in repr(EndpointConfig("x", "openai", "X", api_key="secret"))
 
 
 async def test_a_continuation_goes_on_where_the_answer_stopped() -> None:

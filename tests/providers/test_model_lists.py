@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chat.providers import errors
-from chat.providers.base import Endpoint, ModelInfo
+from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.registry import close_all, provider_for
 from tests.providers.conftest import KEY, Connect, ask, collect
 from tests.providers.wire import FORMATS, Wire
@@ -97,7 +97,7 @@ async def test_an_address_with_a_name_and_a_password_is_used_or_told(
         with pytest.raises(errors.ConfigurationError) as raised:
             await connect(name, base_url=address).list_models()
         assert "ada" not in raised.value.detail and "key" in raised.value.detail
-        provider = provider_for(Endpoint("free", "openai_compatible", "Free", base_url=address))
+        provider = provider_for(EndpointConfig("free", "openai_compatible", "Free", base_url=address))
     else:
         provider = connect(name, base_url=address)
     await provider.list_models()

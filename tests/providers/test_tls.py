@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.errors import ConnectionFailedError
 from chat.providers.events import TextDelta
 from chat.providers.registry import close_all, provider_for
@@ -34,7 +34,7 @@ async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 @pytest.mark.parametrize("kind", ADAPTERS)
 async def test_a_tls_connection_that_is_cut_in_the_middle_keeps_what_had_come(wire: Wire, kind: str) -> None:
-    provider = provider_for(Endpoint(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
+    provider = provider_for(EndpointConfig(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
     text = ""
     with pytest.raises(ConnectionFailedError):
         async for event in provider.stream(ask("/wire tokens=9 drop=3 pace=50")):
@@ -47,7 +47,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     wire: Wire, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    provider = provider_for(Endpoint(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
+    provider = provider_for(EndpointConfig(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
     with pytest.raises(ConnectionFailedError):
         _ = [event async for event in provider.stream(ask("/wire"))]
     assert wire.log == []

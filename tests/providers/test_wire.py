@@ -5,7 +5,7 @@ import sys
 
 import aiohttp
 
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from chat.providers.events import Finished
 from chat.providers.registry import close_all, provider_for
 from tests.providers.conftest import ask, collect
@@ -18,7 +18,7 @@ async def test_the_scripted_server_runs_as_a_process_and_tells_its_log() -> None
     try:
         assert server.stdout is not None
         origin = f"http://127.0.0.1:{int(await server.stdout.readline())}"
-        endpoint = Endpoint("wire", "openai_compatible", "Wire", base_url=f"{origin}/v1")
+        endpoint = EndpointConfig("wire", "openai_compatible", "Wire", base_url=f"{origin}/v1")
         assert isinstance((await collect(provider_for(endpoint), ask("/wire tokens=3")))[-1], Finished)
         async with aiohttp.ClientSession() as session, session.get(f"{origin}/_log?settled=1") as response:
             (entry,) = await response.json()

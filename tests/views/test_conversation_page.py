@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
 from chat.live.subscription import PAGE_LENGTH
-from chat.models import ChatModel, Conversation, Generation, Message, ModelProvider, Role, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.rendering import dom, fragments
 
 pytestmark = pytest.mark.django_db
@@ -55,8 +55,8 @@ def test_a_thread_of_one_page_has_no_earlier_one(person: User, client: Client) -
 
 
 def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User, client: Client) -> None:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    model = ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(endpoint=provider, name="demo")
     sent = send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk])
     reply = sent.message.children.get()
     Generation.objects.update(status=Status.COMPLETE)

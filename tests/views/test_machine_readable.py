@@ -19,7 +19,7 @@ from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
-from chat.models import ChatModel, Generation, Message, ModelProvider, Status, User
+from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
 from chat.rendering import fragments
 from tests.servers import ROOT
 
@@ -38,7 +38,7 @@ TEXTS = {
     "form.email.value", "form.login.id_for_label", "form.login.value", "form.password.id_for_label",
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
-    "name", "model.name", "model.provider", "other.pk", "person.email",
+    "name", "model.name", "model.endpoint", "other.pk", "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
     "thinks_first", "token", "undo", "value",
@@ -103,9 +103,9 @@ def test_the_pages_of_a_german_with_large_numbers_hold_none_that_is_localised(
     settings.USE_THOUSAND_SEPARATOR = True
     settings.LANGUAGE_CODE = "de"
     person = make_user("ada@example.org", pk=1_234_567, is_staff=True, is_superuser=True)
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(
-        pk=7_654_321, provider=provider, name="demo", context_window=128_000, input_price="1250.5"
+        pk=7_654_321, endpoint=provider, name="demo", context_window=128_000, input_price="1250.5"
     )
     sent = send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk])
     running = sent.message.children.get()

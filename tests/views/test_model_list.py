@@ -12,8 +12,8 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.preferences import favour_model, set_preferences
 from chat.actions.send import send_message
-from chat.models import ChatModel, ModelProvider, User
-from chat.providers.base import Endpoint
+from chat.models import ChatModel, Endpoint, User
+from chat.providers.base import EndpointConfig
 
 pytestmark = pytest.mark.django_db
 NAMES = ["gpt-10", "gpt-4.1", "gpt-4", "o3", "GPT-5-mini"]
@@ -22,13 +22,15 @@ NAMES = ["gpt-10", "gpt-4.1", "gpt-4", "o3", "GPT-5-mini"]
 @pytest.fixture
 def models(settings: Settings) -> dict[str, ChatModel]:
     slugs = ("cellar", "attic", "demo")
-    settings.CHAT_ENDPOINTS = {slug: Endpoint(slug, "openai_compatible", slug.title()) for slug in slugs}
+    settings.CHAT_ENDPOINTS = {
+        slug: EndpointConfig(slug, "openai_compatible", slug.title()) for slug in slugs
+    }
     settings.CHAT_DEFAULT_MODEL = ""
-    cellar = ModelProvider.objects.create(slug="cellar", name="Cellar", position=1)
-    attic = ModelProvider.objects.create(slug="attic", name="Attic", position=2)
-    demo = ModelProvider.objects.create(slug="demo", name="Demo", position=1000)
-    made = [ChatModel(provider=attic, name=name) for name in NAMES]
-    made += [ChatModel(provider=cellar, name="llama"), ChatModel(provider=demo, name="demo")]
+    cellar = Endpoint.objects.create(slug="cellar", name="Cellar", position=1)
+    attic = Endpoint.objects.create(slug="attic", name="Attic", position=2)
+    demo = Endpoint.objects.create(slug="demo", name="Demo", position=1000)
+    made = [ChatModel(endpoint=attic, name=name) for name in NAMES]
+    made += [ChatModel(endpoint=cellar, name="llama"), ChatModel(endpoint=demo, name="demo")]
     return {model.name: model for model in ChatModel.objects.bulk_create(made)}
 
 

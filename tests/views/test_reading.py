@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.actions.send import send_message
-from chat.models import ChatModel, Conversation, Generation, ModelProvider, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Status, User
 
 pytestmark = pytest.mark.django_db
 
@@ -35,8 +35,8 @@ def writes() -> Any:
 @pytest.fixture
 def client_and_chat(make_user: Callable[..., User]) -> tuple[Client, Conversation]:
     user = make_user("reader@example.org")
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    model = ChatModel.objects.create(provider=provider, name="demo")
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(endpoint=provider, name="demo")
     prompt = send_message(
         user, uuid.uuid4(), client_id=uuid.uuid4(), text="Look", model_ids=[model.pk]
     ).message

@@ -14,7 +14,7 @@ from chat.access import NotFoundError
 from chat.actions.message import delete_message
 from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
-from chat.models import ChatModel, Generation, Message, ModelProvider, Status, User
+from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
 
 pytestmark = pytest.mark.django_db
 
@@ -23,8 +23,8 @@ NAMES = ("gone", "other", "third")
 
 @pytest.fixture
 def models(db: None) -> list[ChatModel]:
-    provider = ModelProvider.objects.create(slug="demo", name="Demo")
-    return [ChatModel.objects.create(provider=provider, name=name) for name in NAMES]
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return [ChatModel.objects.create(endpoint=provider, name=name) for name in NAMES]
 
 
 @pytest.fixture
