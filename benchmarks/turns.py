@@ -152,9 +152,9 @@ async def run(name: str, tree: Path, port: int, sockets: int, postgres: str, *, 
         "STEADY_DEMO": "false",
         "CHAT_RUNNING_PER_PERSON": "100000",
         "CHAT_PAGES_PER_PERSON": "100000",
-        "STATIC_ROOT": str(tree / ".static"),
     }
     with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
+        env["STATIC_ROOT"] = f"{folder}/static"
         if postgres:
             env["DATABASE_URL"] = fresh_database(postgres)
         server = Server(tree, Path(folder) / "data", env, counts=counts)
