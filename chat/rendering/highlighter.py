@@ -15,8 +15,9 @@ import resource
 import signal
 import sys
 from html import escape
+from typing import Any
 
-from pygments.token import STANDARD_TYPES, _TokenType
+from pygments.token import STANDARD_TYPES
 
 LOADING_SECONDS = 2.0  # of CPU, for the first use of a language: importing its module takes 2 to 300 ms
 COLOURING_SECONDS = 0.25  # of CPU; 40 lines take 2.4 ms
@@ -65,8 +66,8 @@ def _span(name: str, text: str) -> str:
     return f'<span class="{name}">{text}</span>' if name and text else text
 
 
-class _Classes(dict[_TokenType, str]):
-    def __missing__(self, token: _TokenType) -> str:
+class _Classes(dict[Any, str]):  # keys are Pygments' token types, whose class is private
+    def __missing__(self, token: Any) -> str:
         kind = token
         while kind not in STANDARD_TYPES and kind.parent is not None:
             kind = kind.parent
