@@ -30,6 +30,8 @@ _ICONS = (
     "thumbs-down thumbs-up trash-2 x"
 )
 
+_DELETES = SafeString('<input type="hidden" name="_method" value="delete">')
+
 register = template.Library()
 register.filter("seconds", seconds)
 register.simple_tag(nobody_is_here_yet)
@@ -67,15 +69,15 @@ def htmx_form(
     browser without scripts. `method` is "get", "post", or "delete": a POST with the field `_method`."""
     verb = "get" if method == "get" else "post"
     attributes = {"class": css_class, "hx-target": target, "hx-swap": swap, "hx-include": include}
-    fields = CsrfTokenNode().render(context) if verb == "post" else ""
-    if method == "delete":
-        fields += mark_safe('<input type="hidden" name="_method" value="delete">')  # (our own)
+    token = CsrfTokenNode().render(context) if verb == "post" else ""
+    overrides = _DELETES if method == "delete" else ""
     return format_html(
-        '<form method="{0}" action="{1}" hx-{0}="{1}"{2}>{3}{4}</form>',
+        '<form method="{0}" action="{1}" hx-{0}="{1}"{2}>{3}{4}{5}</form>',
         verb,
         url,
         flatatt({name: value for name, value in attributes.items() if value}),
-        fields,
+        token,
+        overrides,
         content,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.template import Context, Template
 
 from chatproject.template_loader import without_layout
 
@@ -80,6 +81,15 @@ def test_each_fragment_says_what_it_is_for() -> None:
 )
 def test_the_layout_of_a_template_is_not_sent(written: str, loaded: str) -> None:
     assert without_layout(written) == loaded
+
+
+@pytest.mark.parametrize("context", [{}, {"csrf_token": "a-token"}], ids=["for all viewers", "in a page"])
+def test_a_form_that_deletes_has_the_field_for_it(context: dict[str, str]) -> None:
+    source = '{% load chat %}{% htmx_form "delete" "/x/" %}<button>Stop</button>{% endhtmx_form %}'
+    html = Template(source).render(Context(context))
+    assert '<form method="post" action="/x/" hx-post="/x/" hx-swap="none">' in html
+    assert '<input type="hidden" name="_method" value="delete"><button>Stop</button></form>' in html
+    assert ("csrfmiddlewaretoken" in html) == bool(context)
 
 
 def test_no_template_breaks_a_line_where_line_breaks_count() -> None:
