@@ -42,17 +42,25 @@ _NEEDS = {
 }
 
 
-# Suites that start browsers, servers or whole installations, and what each of them proves. `-m "not slow"`
-# leaves them out.
+# Suites that start browsers, servers or installations, or repeat one thing very often, and what each of them
+# proves. `-m "not slow"` leaves them out.
 _SLOW = {
+    "tests/actions/test_send.py": "A prompt is one message and one reply, however often it is sent.",
+    "tests/actions/test_throttle.py": "Guessing a password takes years, and a stranger locks nobody out.",
+    "tests/admin": "No right and no page of the administration gives away more than it says.",
     "tests/browser": "The page does in a real Chromium what people expect of it.",
     "tests/diagnosis": "`doctor` finds what is set up wrong, in front of real servers and proxies.",
     "tests/faults": "No reply is lost or stuck when a process, database, network, proxy or client fails.",
+    "tests/generation": "A reply is produced once, is saved while it grows, and ends in one state.",
+    "tests/hostile": "No text, however it is made, takes more than linear time.",
     "tests/integration": "The commands, servers and configurations work as they are deployed.",
-    "tests/admin/test_record.py": "No answer of the administration gives away a text without an entry.",
-    "tests/admin/test_rights.py": "No right that a manager can hold reaches further than it says.",
-    "tests/live/test_page_machine.py": "After any sequence of changes and losses a page equals a fresh one.",
-    "tests/management/test_watchdog.py": "A process that stands still is ended, and one that lives is not.",
+    "tests/live": "A page that is kept up to date equals a fresh one, whatever was lost on the way.",
+    "tests/management": "A process that stands still is ended, and one that lives is not.",
+    "tests/project/test_settings_documented.py": "Every setting that is read is documented.",
+    "tests/providers/test_decoding.py": "No bytes of a provider break the reading of a stream.",
+    "tests/providers/test_failures.py": "Every failure of a provider becomes a known error.",
+    "tests/providers/test_gemini.py": "Requests and streams of Gemini are those of its SDK.",
+    "tests/rendering/test_bad_input.py": "Text that is expensive to render is rendered and streamed.",
     "tests/rendering/test_in_chromium.py": "A streamed reply equals the whole one in a real browser.",
     "tests/rendering/test_incremental.py": "A streamed reply equals the whole one, however it is cut.",
     "tests/test_checks.py": "Commands refuse wrong settings in words, in processes of their own.",
@@ -96,6 +104,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # A pool keeps connections open, and a test database with connections cannot be dropped.
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
     settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Imports no suite that would be left out."""
+    places = {"not slow": tuple(_SLOW), "not long": _LONG}.get(config.option.markexpr, ())
+    return str(collection_path.relative_to(config.rootpath)) in places or None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
