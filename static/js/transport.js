@@ -124,7 +124,7 @@ function stop() {
   found();
 }
 
-// No more updates. A draft continues elsewhere.
+// No more updates.
 function gone() {
   const chat = $("chat");
   stop();
@@ -133,6 +133,7 @@ function gone() {
   for (const one of chat.querySelectorAll("[aria-busy=true]")) one.ariaBusy = false;
   document.dispatchEvent(new Event("chat:gone"));
   $("gone").hidden = false;
+  if (!document.activeElement.checkVisibility()) $("gone").focus();
 }
 
 function endFallback() {
