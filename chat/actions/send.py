@@ -12,6 +12,7 @@ from chat.access import conversation_to_write, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.queue import check_running_limit, queue_replies
 from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.parts import TextPart, stored
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -114,7 +115,7 @@ def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
         role=Role.USER,
         client_id=client_id,
         text=text,
-        parts=[{"type": "text", "text": text}],
+        parts=stored([TextPart(text)]),
         added_revision=revision,
         revision=revision,
     )

@@ -12,6 +12,7 @@ from django.db.models import Prefetch
 
 from chat.database import run_unit
 from chat.models import Conversation, Generation, Message
+from chat.parts import Opaque, loaded, stored
 
 _BATCH = 20
 _CONVERSATION = ("id", "title", "created_at", "updated_at", "deleted_at")
@@ -55,7 +56,7 @@ def _message(message: Message) -> dict[str, Any]:
         **_fields(message, _MESSAGE),
         "parent": message.parent_id,
         # A provider's opaque data (signatures, encrypted reasoning) is of no use to anyone else.
-        "parts": [part for part in message.parts if part["type"] != "opaque"],
+        "parts": stored(part for part in loaded(message.parts) if not isinstance(part, Opaque)),
         "generation": generation and _generation(generation),
     }
 

@@ -24,6 +24,7 @@ from chat.generation.window import (
 )
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
+from chat.parts import Opaque, loaded
 from chat.pipeline.tokens import request_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Turn
 from chat.translatable import translatable as _
@@ -183,7 +184,7 @@ def _before(prompt: Message, model: ChatModel) -> Iterator[Placed]:
             continue
         wanted = row["parent_id"]
         if row["text"].strip():
-            opaque = [part["data"] for part in row["own_parts"] or () if part["type"] == "opaque"]
+            opaque = [part for part in loaded(row["own_parts"] or ()) if isinstance(part, Opaque)]
             role = "user" if row["role"] == Role.USER else "assistant"
             yield Placed(row["position"], Turn(role, row["text"], opaque=opaque))  # type: ignore[arg-type]
         if wanted is None:

@@ -16,6 +16,7 @@ from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Generation, JournalEntry, Message, Status
+from chat.parts import Opaque, Part, ReasoningPart, TextPart, stored, tool_calls
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def end(
     segments: Iterable[Segment],
     *,
     publish: Publish,
-    opaque: Sequence[dict[str, Any]] = (),
+    opaque: Sequence[Opaque] = (),
     **fields: Any,
 ) -> bool:
     """Writes the message's content and the generation's state, deletes its journal, and publishes the change
@@ -53,14 +54,37 @@ def end(
         if not changed or conversation is None:
             return False
         message = Message.objects.select_related("generation__continues").get(generation=generation_id)
-        message.parts = [{"type": kind, "text": text} for kind, text in joined(segments)]
-        message.parts += [{"type": "opaque", **item} for item in opaque]
-        message.text = "".join(part["text"] for part in message.parts if part["type"] == "text")
-        _keep_what_is_continued(message)
+        parts = _with_what_is_continued(message, [*_parts_of(segments), *opaque])
+        message.parts = stored(parts)
+        message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         touch(conversation, message, publish)
         JournalEntry.objects.filter(generation_id=generation_id).delete()
         transaction.on_commit(partial(_log_end, message.generation))
     return True
+
+
+def _parts_of(segments: Iterable[Segment]) -> list[Part]:
+    """Returns the parts in the order of the output; all tool calls stand where the first one began."""
+    runs = joined(segments)
+    parts: list[Part] = []
+    calls = tool_calls("".join(text for kind, text in runs if kind not in ("text", "reasoning")))
+    for kind, text in runs:
+        if kind == "text":
+            parts.append(TextPart(text))
+        elif kind == "reasoning":
+            parts.append(ReasoningPart(text))
+        else:
+            parts += calls
+            calls = []
+    return parts
+
+
+def _with_what_is_continued(message: Message, parts: list[Part]) -> list[Part]:
+    continued = message.generation.continues
+    text = "".join(part.text for part in parts if isinstance(part, TextPart))
+    if continued is None or text.startswith(continued.text):
+        return parts
+    return [TextPart(continued.text), *parts]
 
 
 def _log_end(generation: Generation) -> None:
@@ -92,10 +116,3 @@ def _log_end(generation: Generation) -> None:
         " (estimated)" if generation.usage_estimated else "",
         extra=facts,
     )
-
-
-def _keep_what_is_continued(message: Message) -> None:
-    continued = message.generation.continues
-    if continued is not None and not message.text.startswith(continued.text):
-        message.text = continued.text + message.text
-        message.parts = [{"type": "text", "text": continued.text}, *message.parts]

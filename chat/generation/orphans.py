@@ -18,7 +18,7 @@ from chat.generation.finish import SERVER_STOPPED, end
 from chat.generation.lease import LEASE_SECONDS, locked_conversation
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
-from chat.live.reply_log import Segment
+from chat.live.reply_log import TOOL_CALL, Segment
 from chat.models import LIVE, Generation, JournalEntry, Status
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
@@ -132,7 +132,7 @@ def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[st
     except NotSentError:
         return {}
     texts = {
-        kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", "tool")
+        kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", TOOL_CALL)
     }
     texts["text"] = texts["text"][len(prepared.prefix) :]
     asked = Meter(prepared.request).usage.input_tokens

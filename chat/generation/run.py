@@ -24,8 +24,9 @@ from chat.generation.lease import claim
 from chat.generation.policy import policy_for
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
-from chat.live.reply_log import ReplyLog, Segment, Waiting
+from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
 from chat.models import ChatModel, Generation, Status
+from chat.parts import Opaque, storable
 from chat.pipeline.compose import compose
 from chat.providers.errors import (
     ConnectionFailedError,
@@ -36,7 +37,6 @@ from chat.providers.errors import (
 from chat.providers.events import (
     Finished,
     Notice,
-    Opaque,
     Outcome,
     ReasoningDelta,
     Reset,
@@ -88,12 +88,12 @@ class Result:
     first_token_at: datetime | None = None
     rejection: str = ""  # why a validator of ours stopped the answer
     first_text_at: datetime | None = None
-    opaque: list[dict[str, Any]] = field(default_factory=list)
+    opaque: list[Opaque] = field(default_factory=list)
     sent: Prepared | None = None
 
     def set(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
-        self.error_detail = _storable(detail)[:500]
+        self.error_detail = storable(detail)[:500]
 
 
 class Run:
@@ -216,9 +216,9 @@ class Run:
                             self._grow("reasoning", text, result)
                         case ToolCallDelta(index, arguments, call_id, name):
                             call = {"index": index, "id": call_id, "name": name, "arguments": arguments}
-                            self._grow("tool", json.dumps(call) + "\n", result)
-                        case Opaque(kind, data):
-                            result.opaque.append({"kind": kind, "data": data})
+                            self._grow(TOOL_CALL, json.dumps(call) + "\n", result)
+                        case Opaque():
+                            result.opaque.append(event)
                         case Finished(outcome, raw):
                             result.set(_STATUS[outcome], "", "")
                             result.finish_reason = raw[:100]
@@ -253,7 +253,7 @@ class Run:
 
     def _append(self, kind: str, text: str) -> None:
         """Takes the text up to the limit of a reply, before anything else is done with it."""
-        self._log.append(kind, _storable(text[: MAX_REPLY_CHARS - self._log.length]))
+        self._log.append(kind, storable(text[: MAX_REPLY_CHARS - self._log.length]))
         self._hub.wake(self.id)
 
     def _share(self) -> None:
@@ -285,7 +285,7 @@ class Run:
         """An empty reply looks like one that is still to come: it says what happened."""
         if result.status == Status.LENGTH:
             result.set(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
-        elif any(segment.kind == "tool" for segment in self._log.since(0)):
+        elif any(segment.kind == TOOL_CALL for segment in self._log.since(0)):
             result.set(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
         else:
             result.set(Status.FAILED, "empty", EMPTY)
@@ -333,7 +333,7 @@ def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
     return {
         "first_token_at": result.first_token_at,
         "first_text_at": result.first_text_at,
-        "finish_reason": _storable(result.finish_reason),
+        "finish_reason": storable(result.finish_reason),
         "error_code": result.error_code,
         "error_message": result.error_message,
         "error_detail": result.error_detail,
@@ -355,10 +355,3 @@ def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
 def _count(tokens: int | None) -> int | None:
     """A provider's count, within what a column holds."""
     return None if tokens is None else max(0, min(tokens, 2**31 - 1))
-
-
-def _storable(text: str) -> str:
-    """NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store, become U+FFFD."""
-    if text.isprintable():
-        return text
-    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

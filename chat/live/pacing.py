@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from chat.live.buffering import buffer_for
 from chat.live.reply_log import Segment, joined
-from chat.pipeline.buffering import buffer_for
 
 MUCH_TEXT = 8 * 1024  # characters that came at once: nobody reads them word by word, so they go at once
 LONGEST_HOLD = 0.3  # seconds; the feed's frames come on top, 0.1 s apart at most

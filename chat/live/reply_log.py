@@ -10,9 +10,11 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
+TOOL_CALL = "tool_call"
+
 
 class Segment(NamedTuple):
-    """A run of output. `kind` is "text", "reasoning" or "tool" (lines of JSON)."""
+    """A run of output. `kind` is "text", "reasoning" or "tool_call" (lines for `parts.tool_calls`)."""
 
     kind: str
     text: str

@@ -552,7 +552,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "segments",
-                    models.JSONField(help_text='[[kind, text], ...]; kind is "text", "reasoning" or "tool".'),
+                    models.JSONField(help_text='[[kind, text], ...]; kind is "text", "reasoning" or "tool_call".'),
                 ),
             ],
             options={

@@ -14,7 +14,7 @@ class JournalEntry(models.Model):
 
     generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="journal")
     start = models.PositiveBigIntegerField(help_text="Characters of output before this entry.")
-    segments = models.JSONField(help_text='[[kind, text], ...]; kind is "text", "reasoning" or "tool".')
+    segments = models.JSONField(help_text='[[kind, text], ...]; kind is "text", "reasoning" or "tool_call".')
 
     class Meta:
         ordering = ["start"]

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
+from chat.parts import ReasoningPart, loaded
 
 if TYPE_CHECKING:
     from chat.models.feedback import Feedback
@@ -52,9 +53,8 @@ class Role(models.TextChoices):
 
 
 class Message(models.Model):
-    """`parts` is the ordered content: `{"type": "text" | "reasoning" | "tool_call" | "opaque", ...}`. `text`
-    is its visible text, which search reads. Both are empty while the reply runs: until its end the journal is
-    the record.
+    """`parts` is the ordered content in its stored form (`chat.parts`). `text` is its visible text, which
+    search reads. Both are empty while the reply runs: until its end the journal is the record.
 
     `client_id` is the sender's own id of a prompt: sending it again returns the same message (unique per
     conversation). `position` orders the messages of a conversation. `deletion` is the same for all messages
@@ -126,8 +126,4 @@ class Message(models.Model):
     @property
     def reasoning(self) -> str:
         """Returns the readable reasoning of a finished reply."""
-        return "".join(part["text"] for part in self.parts if part["type"] == "reasoning")
-
-    def part(self, kind: str) -> list[dict[str, Any]]:
-        """Returns the parts of one type, in order."""
-        return [part for part in self.parts if part["type"] == kind]
+        return "".join(part.text for part in loaded(self.parts) if isinstance(part, ReasoningPart))

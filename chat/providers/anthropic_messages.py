@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 
+from chat.parts import Opaque, ToolCall
 from chat.providers import failures
 from chat.providers.attachments import base64_of, is_image, is_text, text_of, unreadable
-from chat.providers.base import ChatRequest, ToolCall, Turn
+from chat.providers.base import ChatRequest, Turn
 from chat.providers.errors import InvalidRequestError
 from chat.providers.events import (
     Finished,
-    Opaque,
     Outcome,
     ProviderEvent,
     ReasoningDelta,

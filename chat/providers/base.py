@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from chat.parts import Opaque, ToolCall, ToolResult
 from chat.providers.events import ProviderEvent
 
 CONTINUE_PROMPT = (
@@ -36,24 +37,6 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A whole tool call of an earlier assistant turn. `arguments` is a JSON text."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """The result of a tool call, as text."""
-
-    call_id: str
-    text: str
-    is_error: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Turn:
     """One message of the conversation, as it is sent to a model."""
 
@@ -62,7 +45,7 @@ class Turn:
     files: Sequence[File] = ()
     tool_calls: Sequence[ToolCall] = ()
     tool_results: Sequence[ToolResult] = ()
-    opaque: Sequence[Mapping[str, Any]] = ()  # `Opaque` data of this turn, same provider and model only
+    opaque: Sequence[Opaque] = ()  # of this turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from chat.parts import Opaque
 
 
 class Outcome(StrEnum):
@@ -46,15 +47,6 @@ class ToolCallDelta:
     arguments: str = ""
     id: str | None = None
     name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """Provider metadata, kept byte for byte and sent back only to the same provider and model:
-    signatures, encrypted reasoning, item ids. `data` is JSON (bytes as base64 text)."""
-
-    kind: str
-    data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

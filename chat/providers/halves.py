@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from chat.providers.events import Opaque, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from chat.parts import Opaque
+from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta
 
 
 class HalvesJoiner:

@@ -40,4 +40,5 @@ class Kept:
 
 def opaque_of(turn: Turn, kind: str, model: str) -> Kept:
     """Returns the metadata of `turn` for this kind of provider and this model."""
-    return Kept([data for data in turn.opaque if data.get("kind") == kind and data.get("model") == model])
+    parts = [part for part in turn.opaque if part.kind == kind]
+    return Kept([part.data for part in parts if part.data.get("model") == model])

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from chat.parts import Opaque
 from chat.providers import failures
 from chat.providers.attachments import data_url, is_image, is_text, text_of, unreadable
 from chat.providers.base import ChatRequest, Turn
 from chat.providers.events import (
     Finished,
-    Opaque,
     Outcome,
     ProviderEvent,
     ReasoningDelta,

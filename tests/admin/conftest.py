@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
+from chat.parts import Opaque, ReasoningPart, stored
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def make_conversation(model: ChatModel) -> Callable[..., Conversation]:
             parent=asked,
             role=Role.ASSISTANT,
             text=reply,
-            parts=[{"type": "reasoning", "text": "hmm"}, {"type": "opaque", "data": "x"}],
+            parts=stored([ReasoningPart("hmm"), Opaque("k", {"signature": "x"})]),
             revision=1,
             added_revision=1,
         )

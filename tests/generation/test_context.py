@@ -17,6 +17,7 @@ from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.context import _rows, prepare
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
+from chat.parts import Opaque
 from chat.providers.base import CONTINUE_PROMPT
 from chat.providers.errors import ContextLengthError
 from chat.providers.registry import _instances, close_all
@@ -281,6 +282,6 @@ def test_metadata_of_a_provider_goes_back_to_the_model_that_it_came_from_alone(
     parts = [{"type": "text", "text": "So."}, {"type": "opaque", "kind": "k", "data": {"signature": "s"}}]
     Message.objects.filter(pk=reply.message_id).update(text="So.", parts=parts)
     Generation.objects.update(status=Status.COMPLETE)
-    assert prepare(ask(model)).request.turns[1].opaque == [{"signature": "s"}]
+    assert prepare(ask(model)).request.turns[1].opaque == [Opaque("k", {"signature": "s"})]
     Generation.objects.update(status=Status.COMPLETE)
     assert prepare(ask(other)).request.turns[1].opaque == []

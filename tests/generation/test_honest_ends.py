@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from chat.database import run_unit
 from chat.models import ChatModel, Generation, Status, User
+from chat.parts import ToolCall, loaded
 from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all
 from chat.runtime import current
@@ -59,6 +60,8 @@ async def test_a_reply_without_a_word_says_so_and_offers_another_attempt(
     person: User, wire: Wire, client: Client, script: str, status: Status, words: str
 ) -> None:
     done = await replied(person, script)
+    calls = [part for part in loaded(done.message.parts) if isinstance(part, ToolCall)]
+    assert len(calls) == script.count("tools=1")
     assert (done.status, bool(done.error_message)) == (status, bool(words))
     assert done.input_tokens == 11, "what the provider reported is what was paid"
     await run_unit(client.force_login, person)

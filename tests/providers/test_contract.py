@@ -8,12 +8,12 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from chat.parts import Opaque
 from chat.providers import errors
 from chat.providers.base import ChatRequest, Tool, Turn
 from chat.providers.events import (
     Finished,
     Notice,
-    Opaque,
     Outcome,
     ProviderEvent,
     ReasoningDelta,

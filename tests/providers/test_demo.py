@@ -5,8 +5,9 @@ import gc
 
 import pytest
 
+from chat.parts import ToolResult
 from chat.providers import errors, registry
-from chat.providers.base import ChatRequest, EndpointConfig, Provider, Tool, ToolResult, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, Provider, Tool, Turn
 from chat.providers.demo import MODELS
 from chat.providers.events import Finished, Notice, Outcome, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from chat.providers.registry import close_all, provider_for

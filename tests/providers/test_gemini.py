@@ -11,8 +11,9 @@ from google import genai
 from google.genai import types
 from google.genai.errors import APIError
 
+from chat.parts import Opaque, ToolCall, ToolResult
 from chat.providers import errors
-from chat.providers.base import ChatRequest, File, Tool, ToolCall, ToolResult, Turn
+from chat.providers.base import ChatRequest, File, Tool, Turn
 from chat.providers.errors import ConfigurationError
 from chat.providers.events import Finished, Outcome, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from chat.providers.gemini_content import ContentDecoder, content_body
@@ -168,13 +169,11 @@ async def test_an_error_may_have_any_body(connect: Connect, wire: Wire, body: by
 async def test_the_body_is_sent_unchanged(connect: Connect, wire: Wire) -> None:
     arguments = {"generation_config": {"top_k": 1}, "thought_signature": "a+/=", "nothing": None}
     signature = base64.b64encode(b"\xfb\xff\xfe").decode()
-    kept = [
-        {"kind": "gemini", "model": "gemini-3-pro", "after_calls": 0, "signature": signature, "on": "call"}
-    ]
+    data = {"kind": "gemini", "model": "gemini-3-pro", "after_calls": 0, "signature": signature, "on": "call"}
     call = ToolCall("id-1", "look", str(arguments).replace("'", '"').replace("None", "null"))
     turns = [
         Turn("user", "Look.", files=[File("image/png", b"\xfb\xff\xfe")]),
-        Turn("assistant", tool_calls=[call], opaque=kept),
+        Turn("assistant", tool_calls=[call], opaque=[Opaque("gemini", data)]),
         Turn("user", "/wire tokens=1", tool_results=[ToolResult("id-1", "Nothing.")]),
     ]
     request = ChatRequest("gemini-3-pro", turns, tools=[Tool("look", "Looks", {"$defs": {"a_b": SCHEMA}})])

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from chat.parts import Opaque, ToolCall, ToolResult
 from chat.providers import errors
-from chat.providers.base import ChatRequest, File, Tool, ToolCall, ToolResult, Turn
-from chat.providers.events import Opaque, ToolCallDelta
+from chat.providers.base import ChatRequest, File, Tool, Turn
+from chat.providers.events import ToolCallDelta
 from tests.providers.conftest import Connect, ask, collect
 from tests.providers.wire import FORMATS, SIGNATURE, Wire
 
@@ -190,7 +191,7 @@ async def conversation_with_metadata(connect: Connect, name: str, model: str) ->
         "assistant",
         "word0 word1 ",
         tool_calls=[ToolCall(call.id or "", call.name or "", '{"city": "Zürich"}')],
-        opaque=[event.data for event in events if isinstance(event, Opaque)],
+        opaque=[event for event in events if isinstance(event, Opaque)],
     )
     assert answer.opaque
     result = Turn("user", "/wire tokens=1", tool_results=[ToolResult(call.id or "", "Sunny.")])
@@ -243,7 +244,7 @@ async def test_metadata_goes_to_no_other_provider(
 
 async def test_a_gemini_signature_without_a_call_has_its_own_part(connect: Connect, wire: Wire) -> None:
     events = await collect(connect("gemini"), ask("/wire signature=1 tokens=2"))
-    kept = [event.data for event in events if isinstance(event, Opaque)]
+    kept = [event for event in events if isinstance(event, Opaque)]
     turns = [
         Turn("user", "Hi"),
         Turn("assistant", "word0 word1 ", opaque=kept),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.pipeline.buffering import STRATEGIES, Buffer, buffer_for
+from chat.live.buffering import STRATEGIES, Buffer, buffer_for
 from tests.pipeline.test_transform import cut
 
 TEXTS = st.text(

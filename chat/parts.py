@@ -1,0 +1,126 @@
+"""The parts of a message: typed values in the order of its content, and their stored form.
+
+Providers, generation, models and rendering use the same types, so this imports no Django.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Visible text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """The model's reasoning or its summary, as far as it is readable."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the model. `arguments` is a JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer of a tool, as text."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A stored file, by the SHA-256 of its content in hexadecimal, with a media type such as `image/png`."""
+
+    sha256: str
+    media_type: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticePart:
+    """A sentence of Steady for people about the content, such as what was left out. Models do not get it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Provider metadata, kept byte-exact and sent back only to the same provider and model: signatures,
+    encrypted reasoning, item ids. `data` is JSON (bytes as base64 text)."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+type Part = TextPart | ReasoningPart | ToolCall | ToolResult | FilePart | NoticePart | Opaque
+
+_CLASSES: dict[str, type[Part]] = {
+    "text": TextPart,
+    "reasoning": ReasoningPart,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
+    "file": FilePart,
+    "notice": NoticePart,
+    "opaque": Opaque,
+}
+_TYPES = {cls: name for name, cls in _CLASSES.items()}
+_FIELDS = {cls: [field.name for field in fields(cls)] for cls in _TYPES}
+
+
+def stored(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """Returns the JSON form of `Message.parts`: `{"type": "text", "text": ...}` and so on."""
+    return [
+        {"type": _TYPES[type(part)], **{name: getattr(part, name) for name in _FIELDS[type(part)]}}
+        for part in parts
+    ]
+
+
+def loaded(items: Iterable[Mapping[str, Any]]) -> list[Part]:
+    """Returns the parts of a stored message. Types of a later release are left out."""
+    return [part for item in items for part in _loaded(item)]
+
+
+def _loaded(item: Mapping[str, Any]) -> Iterator[Part]:
+    if item["type"] == "tool":  # the pieces of calls as the provider sent them: how calls were stored before
+        yield from tool_calls(item["text"])
+    elif cls := _CLASSES.get(item["type"]):
+        yield cls(**{name: item[name] for name in _FIELDS[cls] if name in item})
+
+
+def tool_calls(lines: str) -> list[ToolCall]:
+    """Returns the calls whose pieces these are: one JSON object per line, with `index`, `id`, `name` and the
+    next fragment of `arguments`. A line that was cut by the length limit of a reply is left out."""
+    calls: dict[int, tuple[list[str], list[str], list[str]]] = {}
+    for line in lines.split("\n"):
+        try:
+            piece = json.loads(line)
+        except ValueError:
+            continue
+        ids, names, arguments = calls.setdefault(piece["index"], ([], [], []))
+        ids.append(piece["id"] or "")
+        names.append(piece["name"] or "")
+        arguments.append(piece["arguments"])
+    return [ToolCall(*(storable("".join(pieces)) for pieces in call)) for call in calls.values()]
+
+
+def storable(text: str) -> str:
+    """Returns the text with U+FFFD for NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store."""
+    if text.isprintable():
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
