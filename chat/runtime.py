@@ -38,13 +38,13 @@ DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
 
 
 def _nothing(generation_id: UUID) -> None:
-    """Does nothing for an interrupted reply: its person may continue it."""
+    """Does nothing for an interrupted reply: its user may continue it."""
 
 
 class Runtime:
     """Each part gets its collaborators when it is built. `on_interrupted` is called on a database thread with
-    each generation that was interrupted by the death of its process. Tests give a `pubsub` that loses what
-    they want to be lost."""
+    each generation that was interrupted by the end of its process. Tests pass a `pubsub` that loses
+    messages."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Runtime:
             self.pubsub.conversation_changed,
             running=lambda: self.runner.running,
             begin=self.runner.begin,
-            give_back=self.runner.give_back,
+            requeue=self.runner.requeue,
             on_interrupted=on_interrupted,
         )
         self.readiness = Readiness(self.runner, self.journal, self.recovery, self.session_monitor)

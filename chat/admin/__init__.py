@@ -1,6 +1,6 @@
-"""The administrators' rooms: transcripts and who read them, the catalog, people.
+"""The administration: transcripts, the audit record, the catalog, users.
 
-Built on Django's admin. Keys of providers are never here: they live in the environment.
+Built on Django's admin. It contains no keys of providers, which are only in the environment.
 """
 
 from allauth.account.decorators import secure_admin_login
@@ -15,5 +15,5 @@ __all__ = ["audit", "catalog", "people", "transcripts"]
 admin.site.site_header = admin.site.site_title = "Steady"
 admin.site.index_title = _("Administration")
 apps.get_app_config("mfa").verbose_name = _("Two-factor log-in")
-# One door: the log-in page of the chat, with its rate limits and second factor.
+# The only log-in page is the chat's, with its rate limits and second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

@@ -1,5 +1,5 @@
-"""The record: who read, searched or erased whose conversations, let people in, changed rights. Nobody can
-change it here."""
+"""The audit record: who read, searched or erased conversations, made log-in links, changed rights. It cannot
+be changed here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every list of the administration allows in its address: the filters that it declares, and a short
-search. Django's own rule lets any lookup of a model's own fields pass: `?title__regex=` runs a foreign
-expression in the database or in this process, and asks about texts without a search being recorded."""
+"""Limits of all lists: they accept the filters that they declare, and a short search. Django's own rule
+allows any lookup of a model's own fields: `?title__regex=` runs a foreign expression in the database or in
+this process, and reads texts without an audit entry."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
 SEARCH_CHARS, SEARCH_WORDS = 200, 8
-# What Django's filters of a field ask for, see `expected_parameters` in django/contrib/admin/filters.py.
+# The lookups of Django's field filters, see `expected_parameters` in django/contrib/admin/filters.py.
 _OF_A_FILTER = ("exact", "isnull", "isempty", "gte", "lt")
 _OF_DATES = ("year", "month", "day", "gte", "lt")
 
 
 class _LabelledForm(forms.ModelForm):
-    """The fields of one row of a list: each says to a screen reader what it is, and of what."""
+    """The fields of one row of a list, each with a label for screen readers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,7 +36,7 @@ class SteadyAdmin(admin.ModelAdmin):
         return lookup in self._declared_lookups(request)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Groups are few: boxes to tick, where Django's two lists say little to a screen reader."""
+        """Groups are few: checkboxes, because Django's two lists are hard to use with a screen reader."""
         if db_field.name == "groups":
             kwargs["widget"] = forms.CheckboxSelectMultiple
         return super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -53,7 +53,7 @@ class SteadyAdmin(admin.ModelAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Django looks for the object first, and so tells whoever may not see it whether it is there."""
+        """Django searches the object first, and so reveals to users without access whether it exists."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)

@@ -1,4 +1,4 @@
-"""Which models people may use, and what they cost."""
+"""The models that users may use, and their prices."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class EndpointAdmin(SteadyAdmin):
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, endpoint: Endpoint) -> str | None:
-        """Without what some write before the host: a name and a password."""
+        """Without the name and password before the host."""
         config = settings.CHAT_ENDPOINTS.get(endpoint.slug)
         if config is None or config.kind == "demo":
             return None
@@ -74,7 +74,7 @@ class EndpointAdmin(SteadyAdmin):
 
     @admin.display(description=_("replies that failed last"), empty_value="-")
     def failures(self, endpoint: Endpoint) -> str | None:
-        """What the provider said of them, in its own words."""
+        """The provider's own messages about them."""
         replies = Generation.objects.filter(model__endpoint=endpoint).exclude(error_detail="")
         latest = replies.order_by("-finished_at")[:_FAILURES].values_list(
             "finished_at", "model_label", "error_detail"
@@ -114,7 +114,7 @@ class ChatModelAdmin(SteadyAdmin):
 
     @admin.display(description=_("model"), ordering="name")
     def name_and_endpoint(self, model: ChatModel) -> str:
-        """In one column: the list is wide enough with what can be changed in it."""
+        """One column: the editable fields already make the list wide."""
         gone = "" if model.available else gettext("not listed any more")
         about = " · ".join(filter(None, [str(model.endpoint), gone]))
         return format_html('{} <small class="about">{}</small>', model.name, about)

@@ -1,4 +1,4 @@
-"""Conversations as JSON Lines: one conversation a line, with its messages and replies."""
+"""Conversations as JSON Lines: one conversation per line, with its messages and replies."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _GENERATION = (
 
 
 async def conversations_as_json_lines(conversation_ids: list[UUID]) -> AsyncIterator[bytes]:
-    """Reads a few conversations at a time: memory is bounded by the longest of them. One that was erased
-    meanwhile is left out."""
+    """Reads a few conversations at a time: memory is limited by the longest of them. Omits those that were
+    erased meanwhile."""
     for ids in batched(conversation_ids, _BATCH, strict=False):
         yield await run_unit(_lines, list(ids))
 

@@ -1,9 +1,9 @@
-"""No text of a conversation reaches the administration before the record says who asked for it.
+"""No text of a conversation reaches the administration before the audit record has an entry for it.
 
-A view that shows or searches texts adds its entry by `record` first. What forgets it is refused at the
-database: in a request of the administration each query that names a column with a text raises
-`PermissionDenied` until an entry was added, whatever view, action or template makes it. Asking alone adds the
-entry, so no page may ask in somebody's name: `refusal` lets nothing but a person's own navigation pass.
+A view that shows or searches texts first adds its entry with `record`. Without an entry the database refuses:
+in a request of the administration each query of a text column raises `PermissionDenied`, whatever view,
+action or template makes it. The request alone adds the entry, so no page may cause it in another user's name:
+`refusal` allows only a navigation of the user.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     JournalEntry: ("segments",),
     Feedback: ("comment",),
 }
-# As Django quotes names on both databases. The table may have an alias: a column of that name is enough.
+# In Django's quoting for both databases. The table may have an alias: a column of that name is enough.
 _COLUMNS = {
     f'"{model._meta.db_table}"': re.compile(f'"(?:{"|".join(names)})"') for model, names in _TEXTS.items()
 }
@@ -54,21 +54,22 @@ _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 
 
 def record(*entries: TranscriptRead) -> None:
-    """Adds the entries to the record; from then on this request may read texts."""
+    """Adds the entries to the audit record. From then on this request may read texts."""
     add_to_record(*entries)
     recorded()
 
 
 def recorded() -> None:
-    """The same, where the caller adds the entry itself in any case: one that says what was found."""
+    """The same if the caller adds the entry itself in any case, with the number of results."""
     if watch := _watch.get():
         watch.recorded = True
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """The answer to a GET that is not a person's own navigation: an image, a frame, a script or a prefetch
-    would write an entry in their name. Browsers say it by Sec-Fetch-Dest (over https and on this machine);
-    of others an Accept header is asked for pages. Who comes from another site is asked to confirm it."""
+    """Returns the response to a GET that is not a navigation of the user: an image, a frame, a script or a
+    prefetch would cause an entry in their name. Browsers send Sec-Fetch-Dest (over https and on this
+    machine); from others an Accept header for pages is required. A navigation from another site must be
+    confirmed."""
     if request.method not in {"GET", "HEAD"}:
         return None
     destination = request.headers.get("Sec-Fetch-Dest")
@@ -86,8 +87,7 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
 
 @sync_and_async_middleware
 def watching(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Middleware: what an address of the administration asks the database is watched until its answer is
-    rendered."""
+    """Middleware: watches the queries of an address of the administration until its response is rendered."""
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> Any:

@@ -1,4 +1,4 @@
-"""People: known by their address, let in by a link. Only a superuser hands out power."""
+"""Users: identified by their address, invited with a link. Only a superuser grants rights."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class PersonAdmin(SteadyAdmin):
 
     @admin.display(boolean=True, description=_("May review transcripts"), ordering="_reviewer")
     def reviewer(self, person: User) -> bool:
-        return bool(getattr(person, "_reviewer", False))  # what `get_queryset` adds
+        return bool(getattr(person, "_reviewer", False))  # added by `get_queryset`
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
@@ -121,7 +121,7 @@ class PersonAdmin(SteadyAdmin):
         return readonly if _rules(request) else [*readonly, *_POWERS]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Nobody gains rights by somebody else's log-in link or address."""
+        """A manager must not gain rights through another user's log-in link or address."""
         return super().has_change_permission(request, obj) and not _out_of_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -136,7 +136,7 @@ class PersonAdmin(SteadyAdmin):
         if _rules(request):
             obj.is_superuser = form.cleaned_data["administrator"]
         super().save_model(request, obj, form, change)
-        # An address that was changed here must not go on logging in.
+        # The former address must not log in any more.
         EmailAddress.objects.filter(user=obj).exclude(email=obj.email).delete()
         EmailAddress.objects.update_or_create(
             user=obj, email=obj.email, defaults={"primary": True, "verified": True}
@@ -159,7 +159,7 @@ class PersonAdmin(SteadyAdmin):
             person.user_permissions.add if form.cleaned_data["reviewer"] else person.user_permissions.remove
         )
         give(review)
-        # Django's word for who may open the administration at all: whoever has something to do there.
+        # Django's flag for access to the administration: users with any right there.
         person.is_staff = False
         person.is_staff = _has_rights(person)
         person.save(update_fields=["is_staff"])
@@ -179,8 +179,8 @@ class PersonAdmin(SteadyAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """Counts what goes with a person, where Django would list each of their messages with its text.
-        Who acted as an administrator stays, since the record names them."""
+        """Counts the objects that are deleted with a user, where Django would list each message with its
+        text. Users who acted as administrators stay, because the audit record names them."""
         people: list[User] = list(objs)
         acted = set(TranscriptRead.objects.filter(reader__in=people).values_list("reader", flat=True))
         conversations = Conversation.objects.filter(owner__in=people).count()
@@ -207,7 +207,7 @@ class PersonAdmin(SteadyAdmin):
         return [path("<int:person_id>/login-link/", view, name="chat_user_login_link"), *super().get_urls()]
 
     def login_link_view(self, request: HttpRequest, person_id: int) -> HttpResponse:
-        """Offers to make a link; a POST makes it."""
+        """Offers to create a link; a POST creates it."""
         person = self.get_object(request, str(person_id))
         if not self.has_change_permission(request, person):
             raise PermissionDenied
@@ -243,7 +243,7 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
-    """A group's permissions are rights of its members: superusers alone make and change them."""
+    """A group's permissions are rights of its members, so only superusers create and change groups."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _rules(request)
@@ -273,16 +273,17 @@ class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
                 _record_group(request, facts, {})
 
 
-# Who gives a superuser an address could have a new password sent there. Addresses change with the person.
+# A manager who adds an address to a superuser could have a new password sent there. Addresses change with the
+# user.
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Authenticator)
-# It shows the keys of sessions: with one, anybody is the person whose it is.
+# It shows the keys of sessions, which allow acting as their users.
 admin.site.unregister(UserSession)
 
 
 @admin.register(Authenticator)
 class AuthenticatorAdmin(SteadyAdmin):
-    """To take a lost second factor away. The secret in its data is shown to nobody."""
+    """Removes a lost second factor. The secret in its data is never shown."""
 
     list_display = ["user", "type", "created_at", "last_used_at"]
     list_filter = ["type", "created_at", "last_used_at"]
@@ -318,7 +319,8 @@ class AuthenticatorAdmin(SteadyAdmin):
 
 
 def _facts(person: User) -> dict[str, Any]:
-    """What the record says about a person's changes: by the names of `details` in `chat.admin.audit`."""
+    """Returns the values for audit entries about a user's changes, by the names of `details` in
+    `chat.admin.audit`."""
     return {
         "email": person.email,
         "name": person.get_full_name(),
@@ -335,7 +337,7 @@ _HOW = {"active": TranscriptRead.How.ACTIVE} | dict.fromkeys(
 
 
 def _entries(person: User, by: User, before: dict[str, Any]) -> list[TranscriptRead]:
-    """One for each kind of what changed; for somebody new what they begin with."""
+    """Returns one entry for each kind of change; for a new user the first values."""
     if not before:
         new = [("email", "", person.email)]
         entries = {TranscriptRead.How.ADDED: new}
@@ -361,7 +363,7 @@ def _facts_of_group(group: Group) -> dict[str, str]:
 
 
 def _record_group(request: HttpRequest, before: dict[str, str], after: dict[str, str]) -> None:
-    """With its name, changed or not; its members are named when it goes."""
+    """Adds an entry with the group's name, changed or not; its members are named when it is deleted."""
     names = [name for name in ("group", "permissions", "members") if name != "members" or not after]
     changes = [(name, before.get(name, ""), after.get(name, "")) for name in names]
     if before != after:
@@ -369,7 +371,7 @@ def _record_group(request: HttpRequest, before: dict[str, str], after: dict[str,
 
 
 def _source() -> dict[str, str]:
-    """Of a change, for a mail: where an administrator works is not told."""
+    """Returns the source of a change for a mail, without the location of the administrator."""
     return {"ip": "-", "user_agent": gettext("Administration")}
 
 
@@ -379,7 +381,7 @@ def _actor(request: HttpRequest) -> User:
 
 
 def _out_of_reach(request: HttpRequest, person: User | None) -> bool:
-    """Whoever has any rights is changed by superusers alone: as that person one could use them."""
+    """Users with any right are changed by superusers only: acting as that user would grant the rights."""
     return person is not None and not _rules(request) and _has_rights(person)
 
 

@@ -1,7 +1,7 @@
-"""Conversations as administrators see them: to find, read, export and erase, never to change.
+"""Conversations for administrators: to find, read, export and erase, never to change.
 
-Whoever reads, exports or erases one is recorded, with whose it was; whoever searches, with the words; whoever
-looks at titles too. `chat.admin.guard` refuses each query for a text that no entry of the record precedes.
+Reading, exporting and erasing are recorded with the owner, searches with their words, and views of titles
+too. `chat.admin.guard` refuses each query of a text without an audit entry.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from chat.models.audit import add_to_record
 
 MESSAGES_PER_PAGE = 200
 _EXPORT_LIMIT = 10_000
-_LIST_LIMIT = 5_000  # of what is found, as a list of ids: it is searched once, for the count and for the page
+_LIST_LIMIT = 5_000  # results as a list of ids: one search serves the count and the page
 
 
 class _StateFilter(admin.SimpleListFilter):
@@ -79,7 +79,7 @@ class TranscriptAdmin(SteadyAdmin):
     actions = ["export"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        """Without those that were erased. The annotations are for the page's rows only: subqueries."""
+        """Without erased ones. The annotations are subqueries, for the rows of the page only."""
         replies = Generation.objects.filter(conversation=OuterRef("pk"))
         counts = Message.objects.filter(conversation=OuterRef("pk")).order_by().values("conversation")
         conversations: QuerySet[Conversation] = super().get_queryset(request)
@@ -97,7 +97,7 @@ class TranscriptAdmin(SteadyAdmin):
             messages.error(request, too_long_words())
             return queryset.none(), False
         if request.resolver_match and request.resolver_match.url_name == "autocomplete":
-            raise PermissionDenied  # Nothing here completes a chat, and a script asks for it, not a person.
+            raise PermissionDenied  # No field here completes a chat, and the request comes from a script.
         words = search_term.replace("\x00", "").split()
         if not words:
             return queryset, False
@@ -106,7 +106,7 @@ class TranscriptAdmin(SteadyAdmin):
     def _recorded_search(
         self, request: HttpRequest, conversations: QuerySet[Conversation], words: list[str]
     ) -> QuerySet[Conversation]:
-        """Searches once for a request, however often Django asks for the list in it."""
+        """Searches once per request, however often Django evaluates the list in it."""
         if not hasattr(request, "_searched"):
             guard.recorded()
             found = conversations
@@ -123,8 +123,8 @@ class TranscriptAdmin(SteadyAdmin):
         return request._searched  # type: ignore[attr-defined, no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """A search records itself; a look at the list without one shows titles, which are how first prompts
-        begin."""
+        """A search adds its own entry. The list without a search shows titles, which are the beginnings of
+        first prompts."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if refusal := guard.refusal(request):
@@ -160,8 +160,8 @@ class TranscriptAdmin(SteadyAdmin):
         conversation = self.get_object(request, object_id)
         if conversation is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
-        # Of the pages before this one only the index is read: the last page of a long transcript
-        # would else read all messages with what belongs to them.
+        # Only the index is read for the pages before this one: otherwise the last page of a long transcript
+        # would read all messages and their related rows.
         pages = Paginator(conversation.messages.values_list("pk", flat=True), MESSAGES_PER_PAGE)
         page = pages.get_page(request.GET.get("page"))
         shown = Message.objects.filter(pk__in=list(page.object_list)).order_by("position")
@@ -188,7 +188,7 @@ class TranscriptAdmin(SteadyAdmin):
     def _refused_or_recorded(
         self, request: HttpRequest, object_id: str, how: TranscriptRead.How
     ) -> HttpResponse | None:
-        """Records it before anything is read, or says in the answer why not."""
+        """Adds the entry before anything is read, or returns the response that refuses."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if refusal := guard.refusal(request):
@@ -229,13 +229,13 @@ class TranscriptAdmin(SteadyAdmin):
         erase_conversations(queryset.values_list("pk", flat=True), by=_reader(request))
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> list[LogEntry]:
-        """Not in Django's log, which would keep the title: the record has it."""
+        """Adds nothing to Django's log, which would keep the title: the audit record has the entry."""
         return []
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """What the confirmation says, without loading every message of every conversation."""
+        """Returns the content of the confirmation without loading every message of every conversation."""
         names = [f"{conversation} ({conversation.owner})" for conversation in objs]
         ids: list[UUID] = [conversation.pk for conversation in objs]
         counts = {

@@ -24,8 +24,8 @@ Entry = tuple[UUID, int, list[Segment]]  # a reply's output from a character on
 
 
 class Tick(NamedTuple):
-    """Which generations this process still holds, which of those are to stop, and whose output and lease
-    were written; that of a row which somebody has locked at the moment is left to the next tick."""
+    """The generations that this process still holds, those of them that must stop, and those whose output and
+    lease were written. A row that is locked at the moment is left to the next tick."""
 
     held: set[UUID]
     to_stop: set[UUID]

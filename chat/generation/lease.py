@@ -33,7 +33,7 @@ def taken() -> dict[str, Any]:
     }
 
 
-def give_back(generation_id: UUID) -> bool:
+def requeue(generation_id: UUID) -> bool:
     """Queues a generation again that was claimed and not begun. Returns false if there is none (yet)."""
     mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
     return bool(mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None))

@@ -41,8 +41,8 @@ class Orphan(NamedTuple):
 
 
 def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> set[Orphan]:
-    """Returns the generations without a heartbeat for `grace` seconds: their process died or their run broke.
-    Those that are `running` here are left out, because their run ends them."""
+    """Returns the generations without a heartbeat for `grace` seconds: their process ended or their run
+    broke. Those that are `running` here are left out, because their run ends them."""
     stale = Generation.objects.filter(
         status=Status.RUNNING, heartbeat_at__lte=Now() - timedelta(seconds=grace)
     )
@@ -126,7 +126,7 @@ def _end_from_journal(generation: Generation, publish: Publish) -> bool:
 
 
 def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[str, Any]:
-    """Returns the probable usage of a run that died before its provider reported it."""
+    """Returns the probable usage of a run that ended before its provider reported it."""
     try:
         prepared = prepare(generation)
     except NotSentError:

@@ -108,7 +108,7 @@ class Readiness:
             if self._migrated:
                 _write()
         except DatabaseError as error:
-            # The reason may name the database's address: it is for the log, not for whoever asks.
+            # The reason may name the database's address: it is for the log, not for the response.
             logger.debug("The database takes no write: %s", error)
             words = "The database takes no writes." if reached else "The database cannot be reached."
             return words, OK if self._migrated else "unknown"

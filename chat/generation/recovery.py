@@ -32,9 +32,9 @@ UNIT_SECONDS = 5.0  # that PostgreSQL may take for one step of a sweep
 
 
 class Recovery:
-    """`running` names the generations that run here, `begin` begins one, `give_back` queues again what was
-    taken here and never began. `on_interrupted` is called on `thread` with each reply that was interrupted by
-    the death of its process."""
+    """`running` names the generations that run here, `begin` begins one, `requeue` queues a generation that
+    was claimed here and never started. `on_interrupted` is called on `thread` with each reply that was
+    interrupted by the end of its process."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Recovery:
         *,
         running: Callable[[], list[UUID]],
         begin: Callable[[UUID], None],
-        give_back: Callable[[], Awaitable[None]],
+        requeue: Callable[[], Awaitable[None]],
         on_interrupted: Callable[[UUID], None],
     ) -> None:
         self._thread, self._publish = thread, publish
-        self._running, self._begin, self._give_back = running, begin, give_back
+        self._running, self._begin, self._requeue = running, begin, requeue
         self._on_interrupted = on_interrupted
         self._suspects: set[Orphan] = set()
         self._broken: set[UUID] = set()  # what cannot be ended, and was logged
@@ -85,7 +85,7 @@ class Recovery:
         Otherwise an orphan is ended only when the sweep before saw it too, with the same last heartbeat, and
         both could write it at once: after a lock, or when a database comes back, all heartbeats stood still,
         and living processes send theirs before the next sweep. A locked row delays only its own reply."""
-        await self._give_back()
+        await self._requeue()
         suspects, self._suspects = self._suspects, set()
         begun = time.monotonic()
         found = await self._thread.run(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from chat import log_context
 from chat.database import DatabaseThread
 from chat.generation.journal import Journal
-from chat.generation.lease import give_back
+from chat.generation.lease import requeue
 from chat.generation.run import Run
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
@@ -46,7 +46,7 @@ class Runner:
         lost with the connection, they are given back."""
         self._taken |= dict.fromkeys(generation_ids, time.monotonic())
 
-    async def give_back(self, *, after: float = 5.0) -> None:
+    async def requeue(self, *, after: float = 5.0) -> None:
         """Queues again what was taken `after` seconds ago or more and never began. Raises DatabaseError."""
         now = time.monotonic()
         for generation_id, since in list(self._taken.items()):
@@ -56,7 +56,7 @@ class Runner:
             del self._taken[generation_id]
             is_given = False
             try:
-                is_given = await self._thread.run(give_back, generation_id)
+                is_given = await self._thread.run(requeue, generation_id)
             finally:
                 if not is_given and now - since < FORGET_SECONDS:  # committed later, or never
                     self._taken.setdefault(generation_id, since)
@@ -122,7 +122,7 @@ class Runner:
         until = time.monotonic() + LAST_COMMITS_SECONDS
         while self._taken and time.monotonic() < until:
             try:
-                await self.give_back(after=0.0)
+                await self.requeue(after=0.0)
             except DatabaseError as error:
                 logger.error("What was taken and not begun was left to the next start: %s", error)
                 return

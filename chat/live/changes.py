@@ -40,7 +40,7 @@ class ReplyWaits:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing happened for a while, or `Listener.ask` was called: a sign of life is due."""
+    """Nothing happened for a while, or `Listener.ask` was called: the page needs a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Waiting(NamedTuple):
 
 
 class ReplyLog:
-    """`waiting` is for whoever looks now; it is not part of the output, and output ends it."""
+    """`waiting` is for the viewers of this moment. It is not part of the output, and output ends it."""
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self._segments: list[Segment] = []

@@ -118,7 +118,7 @@ def prepare_database() -> str:
             is_new = not executor.loader.applied_migrations
             check_schema()
             if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                record_schema()  # The process that migrated may have died before it.
+                record_schema()  # The process that migrated may have ended before it.
                 return ""
             call_command("migrate", interactive=False, verbosity=0)
             return (

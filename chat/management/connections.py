@@ -1,5 +1,5 @@
-"""What Daphne's connections lack: bounds in both directions. By itself Daphne takes 210 MB for a client that
-reads nothing and 200 MB from one that sends faster than it is served (measured)."""
+"""Limits for Daphne's connections in both directions. Without them Daphne buffers 210 MB for a client that
+reads nothing and 200 MB from one that sends too fast (measured)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from chat.management.handshakes import (
     session_key_in,
 )
 
-WAITING_FRAMES = 8  # that a client may be ahead of the server
+WAITING_FRAMES = 8  # frames that a client may be ahead of the server
 LOOK_SECONDS = 0.1
-STALLED_SECONDS = 60.0  # that a response may wait for a client that reads nothing
+STALLED_SECONDS = 60.0  # limit for a response to a client that reads nothing
 UNACKNOWLEDGED_MS = 45_000
-HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the connection's start) on
-BODY_SECONDS = 60.0  # for its body, from then on
+HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the start of the connection) on
+BODY_SECONDS = 60.0  # for its body, after that
 MOST_BODY_BYTES = 8 * 1024 * 1024
 _TOO_LARGE = (
     b"HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
@@ -37,8 +37,8 @@ _TOO_MANY = b"You have too many pages open. Close some, or wait a moment.\n"
 
 
 class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
-    """Is refused as soon as it is known to be too large. Daphne writes a body of any size to the disk before
-    the application sees the first byte of it."""
+    """Refuses a request as soon as it is known to be too large. Daphne writes a body of any size to the disk
+    before the application receives its first byte."""
 
     received = 0
 
@@ -77,8 +77,8 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that must bring its request within a time. Twisted's own time-out begins anew with each
-    byte: one byte a minute holds a connection for days."""
+    """A connection whose request must arrive in time. Twisted's own time-out starts again with each byte: one
+    byte a minute holds a connection for days."""
 
     requestFactory = Request  # noqa: N815 - Twisted's name
     _due: asyncio.TimerHandle | None = None
@@ -100,14 +100,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().connectionLost(reason)
 
     def expect(self, seconds: float | None) -> None:
-        """The rest of the request comes within `seconds`, or the connection ends; None: it has come."""
+        """Ends the connection if the rest of the request does not arrive within `seconds`. None: it has
+        arrived."""
         if self._due is not None:
             self._due.cancel()
         wait = asyncio.get_running_loop().call_later
         self._due = None if seconds is None else wait(seconds, self.transport.abortConnection)
 
     def refuse(self) -> None:
-        """Says that the request is too large, and reads no more of it."""
+        """Responds that the request is too large, and reads no more of it."""
         if not self._refused:
             self._refused = True
             self.transport.write(_TOO_LARGE)
@@ -126,7 +127,7 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
 
 
 class Socket(WebSocketProtocol):  # type: ignore[misc]
-    """Reads no more from a client that is ahead of the server; the client's own TCP then waits."""
+    """Stops reading from a client that is ahead of the server; the client's own TCP then waits."""
 
     end_handshake: Callable[[], None] = staticmethod(lambda: None)
 
@@ -151,8 +152,8 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
             asyncio.get_running_loop().call_later(LOOK_SECONDS, self._read_on)
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
-        """Autobahn lets a caller close with 1000 and 3000-4999 only and raises for the rest, though 1011
-        ("internal error") and 1012 are a server's to send."""
+        """Autobahn allows closing with 1000 and 3000-4999 only and raises for other codes, although servers
+        may send 1011 ("internal error") and 1012."""
         self.sendCloseFrame(code=1000 if code is None else code)
 
 
@@ -167,7 +168,7 @@ class BackpressureProducer:
         request.registerProducer(self, True)
 
     async def wait_for_room(self) -> None:
-        """Returns when there is room; cuts off a client that makes none for a minute."""
+        """Returns when there is space. Disconnects a client that reads nothing for a minute."""
         try:
             async with asyncio.timeout(STALLED_SECONDS):
                 await self._open.wait()
@@ -189,7 +190,7 @@ class BackpressureProducer:
 
 
 def notice_silence(listener: socket.socket) -> None:
-    """Connections of this socket end when what was sent is not acknowledged for 45 s: the other end is gone
-    without a word. (Linux; elsewhere the system's own, longer time holds.)"""
+    """Ends connections of this socket if sent data is not acknowledged for 45 s, because the other end is
+    gone silently. (Linux; elsewhere the system's own, longer time applies.)"""
     if option := getattr(socket, "TCP_USER_TIMEOUT", None):
         listener.setsockopt(socket.IPPROTO_TCP, option, UNACKNOWLEDGED_MS)

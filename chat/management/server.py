@@ -1,6 +1,6 @@
-"""Daphne, driven by us: it has no lifespan and stops at once on SIGTERM, so signals and the end are ours.
+"""Runs Daphne with Steady's own signals and shutdown: Daphne has no lifespan and stops at once on SIGTERM.
 
-The end: readiness fails and new sockets are turned away; running replies go on for a while; then open
+The shutdown: readiness fails and new sockets are refused; running replies continue for a while; then open
 sockets close with 1012 ("service restart") and the process exits with 0. A second signal ends it at once.
 """
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
-SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: come back, on a new connection
+SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: connect again
 # The longest turn of a thread while another one waits. A request changes between the event loop and a thread
 # dozens of times. While three threads render, it takes 250 ms with the default 5 ms, and 40 ms with this
 # (measured).
@@ -44,19 +44,20 @@ TURN_SECONDS = 0.001
 # collection that visits it holds the interpreter for 250 ms (measured).
 LOADED_SECONDS = 60.0
 _CLOSE_SECONDS = 3.0
-# A proxy keeps connections open and puts the next request on one: for so long they are used up, each with an
-# answer that asks for its end, before the process ends.
+# A proxy keeps connections open and sends the next request on one. For so long they are answered, each with a
+# response that closes the connection, before the process ends.
 LAST_ANSWERS_SECONDS = 1.0
-_END_SECONDS = 25.0  # for what comes after the drain's own seconds: saving, telling, closing
+_END_SECONDS = 25.0  # for the steps after the drain: saving, notifying, closing
 _LEAVE_SECONDS = 5.0
 _BACKLOG = 1024
-# Signals this close to the first are the same wish, heard twice: a service manager signals the whole
-# group, and `uv run` passes SIGTERM on, on a busy machine a while later.
+# Signals within this time after the first are repetitions of it: a service manager signals the whole group,
+# and `uv run` forwards SIGTERM, later on a busy machine.
 _SAME_WISH_SECONDS = {signal.SIGTERM: 10.0, signal.SIGINT: 1.0}
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """`8000`, `0.0.0.0:8000`, `chat.local:8000` or `[::1]:8000` as host and port. Raises `StartError`."""
+    """Returns host and port of `8000`, `0.0.0.0:8000`, `chat.local:8000` or `[::1]:8000`. Raises
+    `StartError`."""
     host, separator, port = text.rpartition(":")
     host = host if separator else "127.0.0.1"
     bracketed = host.startswith("[") and host.endswith("]")
@@ -69,7 +70,8 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; connections wait in its queue until the server runs. Raises `StartError`."""
+    """Returns a listening socket. Connections wait in its queue until the server runs. Raises
+    `StartError`."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -110,7 +112,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             self._gate(application),
-            endpoints=["-"],  # Daphne wants one, and can name no IPv6 socket that is already open.
+            endpoints=["-"],  # required by Daphne, which cannot name an open IPv6 socket
             signal_handlers=False,
             ready_callable=self._on_start,
             server_name="",
@@ -133,7 +135,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         sys.setswitchinterval(TURN_SECONDS)
         super().run()
         self._watchdog.stop()
-        # The same wish, heard again while the interpreter ends, must not make a failure of an orderly end.
+        # A repeated signal during the interpreter's end must not turn an orderly exit into a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _leave_soon()
@@ -141,11 +143,12 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             raise self._failure
 
     def stop(self) -> None:
-        with suppress(ReactorNotRunning):  # It may have stopped already.
+        with suppress(ReactorNotRunning):  # it may have stopped already
             super().stop()
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Returns when there is room for more: what an application streams is never ahead of its client."""
+        """Returns when there is space for more, so that a streaming application is never ahead of its
+        client."""
         producer = self._producers.get(protocol)
         is_streamed = message["type"] == "http.response.body" and message.get("more_body", False)
         if producer is not None and not is_streamed:
@@ -164,7 +167,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._someone_left.set()
 
     def kill_all_applications(self) -> Any:
-        # Daphne stumbles over connections that have no application: a request that just became a socket.
+        # Daphne fails on connections that have no application: a request that has just become a socket.
         for protocol, details in list(self.connections.items()):
             if "application_instance" not in details:
                 del self.connections[protocol]
@@ -182,8 +185,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return gate
 
     def _last_answer(self, send: Any) -> Any:
-        """Asks the other end to use the connection for nothing more: a request that comes when the process
-        ends would get no answer."""
+        """Asks the other end to close the connection: a request that arrives when the process ends would get
+        no response."""
 
         async def sending(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -199,7 +202,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._port = reactor.adoptStreamPort(
             self._listener.fileno(), self._listener.family, self.http_factory
         )
-        self._listener.close()  # Twisted has its own copy.
+        self._listener.close()  # Twisted has its own copy
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         self._starting = loop.create_task(self._start())
@@ -216,7 +219,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
         asyncio.get_running_loop().call_later(LOADED_SECONDS, gc.freeze)
-        if not settings.DEBUG:  # where somebody may stand still in a debugger
+        if not settings.DEBUG:  # where the process may be stopped in a debugger
             self._watchdog.start()
         await self._beside()
 
@@ -259,13 +262,13 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self.stop()
 
     def _stop_listening(self) -> None:
-        """From now on connections are refused, so a proxy asks the next process; those that wait count."""
+        """Refuses new connections, so that a proxy tries the next process. Waiting connections are served."""
         self._port.doRead()
         self._port.stopListening()
 
     async def _until_all_left(self) -> None:
-        """Until every socket is closed and every request that has no answer yet has one. A stream of
-        events has begun its answer and is cut: the page asks again."""
+        """Returns after every socket is closed and every waiting request has its response. An event stream
+        has started its response and is cut: the page reconnects."""
         while any(
             "disconnected" not in details and (_is_closing(protocol) or _is_unanswered(protocol))
             for protocol, details in self.connections.items()
@@ -275,8 +278,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
 
 def _leave_soon() -> None:
-    """All is written and said. The interpreter waits for its threads, though, and one may still wait for a
-    database that does not answer: then the process ends without it."""
+    """Ends the process soon. All data is written, but the interpreter waits for its threads, and one may
+    still wait for a database that does not answer."""
 
     def leave() -> None:
         time.sleep(_LEAVE_SECONDS)
@@ -287,8 +290,8 @@ def _leave_soon() -> None:
 
 @contextmanager
 def _any_length(protocol: Any) -> Iterator[None]:
-    """Autobahn holds what we send to the limit that is meant for what we take: a long reply would break its
-    socket on every connect."""
+    """Autobahn applies the limit for received messages to sent ones too: a long reply would break its socket
+    on every connect."""
     limit = getattr(protocol, "maxMessagePayloadSize", None)
     if limit is None:
         yield

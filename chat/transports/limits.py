@@ -1,4 +1,4 @@
-"""What one socket may ask of the server."""
+"""Limits for one socket."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Openings:
 
 
 class OpenPages:
-    """How many live pages of each person this process serves over one transport. Each costs a frame for each
-    change, and opening one costs queries: so their number is limited, and how often they are opened."""
+    """Counts the live pages of each user in this process over one transport. Each page costs a frame for each
+    change, and opening one costs queries. So their number is limited, and the rate of opening them."""
 
     def __init__(self) -> None:
         self._open: Counter[int] = Counter()  # by user
         self._opening: dict[int, RateLimit] = {}
 
     def allows(self, user_id: int) -> bool:
-        """Whether this person may open one more now. The newest page is refused: were it the oldest, pages
-        would put each other out by turns."""
+        """Returns whether this user may open one more now. The newest page is refused: if it were the oldest,
+        pages would replace each other in turns."""
         burst = 2 * settings.CHAT_PAGES_PER_PERSON
         rate = self._opening.setdefault(user_id, RateLimit(burst=burst, per_second=2))
         return self._open[user_id] < settings.CHAT_PAGES_PER_PERSON and rate.allows()
 
     def enter(self, user_id: int) -> bool:
-        """Counts one more, which `leave` takes back; false if there are enough."""
+        """Counts one more page until `leave`. Returns false if the limit is reached."""
         if self._open[user_id] >= settings.CHAT_PAGES_PER_PERSON:
             return False
         self._open[user_id] += 1
@@ -53,8 +53,8 @@ class OpenPages:
 
 
 class AckWindow:
-    """Bounds what is under way to one client, in frames and bytes. Daphne has no backpressure (210 MB were
-    taken for a client that read nothing, measured), so the client's acks are what keeps memory flat."""
+    """Limits the unacknowledged frames and bytes to one client. Daphne has no backpressure (it buffered 210
+    MB for a client that read nothing, measured), so the client's acks limit the memory."""
 
     def __init__(self, *, frames: int, size: int) -> None:
         self._frames, self._size = frames, size
@@ -65,25 +65,25 @@ class AckWindow:
         self.number = 0
 
     def sent(self, size: int) -> None:
-        """Frame `number` + 1 goes out. The caller has waited for `room`."""
+        """Counts frame `number` + 1 as sent. The caller has waited for `room`."""
         self.number += 1
         self._under_way[self.number] = size
         self._bytes += size
         self._update()
 
     def acked(self, number: int) -> None:
-        """All frames up to this one arrived. Numbers that were never sent change nothing."""
+        """Counts all frames up to this one as received. Ignores numbers that were never sent."""
         for frame in [n for n in self._under_way if n <= number]:
             self._bytes -= self._under_way.pop(frame)
         self._update()
 
     def end(self) -> None:
-        """Whoever waits for room waits no longer, now and later."""
+        """Ends all waits for `room`, now and later."""
         self._ended = True
         self._update()
 
     async def room(self, seconds: float) -> bool:
-        """Waits until a frame may be sent; false if the client acked nothing for so long."""
+        """Waits until a frame may be sent. Returns false if the client acknowledged nothing for so long."""
         self._update()
         if self._room.is_set():
             return True

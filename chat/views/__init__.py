@@ -1,2 +1,2 @@
-"""Pages and htmx fragments, one file per resource. A view parses, authorises through `access`, calls an
-action and answers; what an action refuses becomes its status and its words."""
+"""Pages and htmx fragments, one file for each resource. A view parses the request, checks access through
+`access`, calls an action and responds. A refused action becomes its status and message."""

@@ -1,4 +1,4 @@
-"""How a view answers: the same fault as a page, as a fragment for htmx, or as JSON for a program."""
+"""Responses of views: the same error as a page, as a fragment for htmx, or as JSON for a program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class PersonRequest(HttpRequest):
-    """A request of somebody who is logged in."""
+    """A request of a logged-in user."""
 
     user: User
     htmx: bool
@@ -38,7 +38,7 @@ type View[**P] = Callable[..., HttpResponseBase]
 
 
 def for_people(view: View[...]) -> View[...]:
-    """A view for those who are logged in; a refused action becomes an answer in words."""
+    """Restricts a view to logged-in users, and turns a refused action into a response with its message."""
 
     @login_required
     def page(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
@@ -52,7 +52,8 @@ def for_people(view: View[...]) -> View[...]:
     @wraps(view)
     def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            if request.htmx and not request.user.is_authenticated:  # htmx would put the log-in into the page
+            # Htmx would insert the log-in page into the page.
+            if request.htmx and not request.user.is_authenticated:
                 return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
             return page(request, *args, **kwargs)
         except DatabaseError:
@@ -74,15 +75,15 @@ def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpR
 
 
 def unavailable(request: HttpRequest) -> HttpResponseBase:
-    """What can be said without the database: no session, no person, no context of theirs."""
+    """Returns a response without database access: no session, no user, no context."""
     answer = _unavailable(request, gettext(fragments.no_database()))
-    # The cause is logged already: Django is not to log each answer as an error of its own.
+    # The cause is logged already: Django must not log each response as an error of its own.
     answer._has_been_logged = True  # type: ignore[attr-defined]
     return answer
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Django's handler of what no view expects: a log-in or a session that cannot be written, too."""
+    """Django's handler for unexpected errors, such as a log-in or a session that cannot be written."""
     if isinstance(sys.exc_info()[1], DatabaseError):
         logger.exception("A request could not be answered.")
         return unavailable(request)
@@ -90,7 +91,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 
 
 def _unavailable(request: HttpRequest, words: str) -> HttpResponseBase:
-    if getattr(request, "htmx", False):  # not there yet where a middleware failed
+    if getattr(request, "htmx", False):  # missing if a middleware failed
         return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=503)
     if request.accepts("text/html"):
         return HttpResponse(render_to_string("500.html", {"words": words}), status=503)
@@ -98,7 +99,7 @@ def _unavailable(request: HttpRequest, words: str) -> HttpResponseBase:
 
 
 def _client_id(request: HttpRequest) -> UUID | None:
-    """Of the prompt that was sent with the request, if one was."""
+    """Returns the client id of the prompt in the request, if there is one."""
     try:
         return UUID(request.POST.get("client_id", ""))
     except ValueError:
@@ -114,12 +115,13 @@ def page_again(request: PersonRequest, status: int) -> HttpResponse:
 
 
 def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
-    """An action was taken: htmx hears of its effect by the live stream, a plain form goes `to` a page."""
+    """Responds after an action: htmx receives its effect by the live stream, a plain form is redirected to
+    `to`."""
     return HttpResponse(status=204) if request.htmx else redirect(to)
 
 
 def wanted_method(request: HttpRequest) -> str:
-    """The method that is meant: a plain form can only POST, and says the other one in `_method`."""
+    """Returns the intended method: a plain form can only POST, and names the other one in `_method`."""
     if request.method == "POST" and request.POST.get("_method") == "delete":
         return "DELETE"
     return request.method or "GET"

@@ -1,4 +1,4 @@
-"""The connection-check's page, for administrators."""
+"""The page of the connection check, for administrators."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from chat.views.answers import PersonRequest, for_people, not_found
 @require_safe
 @for_people
 def connection_check(request: PersonRequest) -> HttpResponseBase:
-    """What the server finds, and a script that tries the way from this very browser to it."""
+    """Shows the findings of the server, and runs a script that checks the connection from this browser."""
     if not request.user.is_superuser:
         return not_found(request, "")
     context = {
         "findings": async_to_sync(look_inside)(),
         "token": new_token(),
         "silence": int(SILENCE_SECONDS),
-        "least_spread": int((TICKS - 1) * TICK_SECONDS * 500),  # milliseconds, half of what is expected
+        "least_spread": int((TICKS - 1) * TICK_SECONDS * 500),  # milliseconds, half of the expected value
         "proxy_fixes": PROXY_FIXES,
     }
     return render(request, "connection_check.html", context)

@@ -1,4 +1,4 @@
-"""The chat page, and what is done with a conversation as a whole."""
+"""The chat page, and actions on a whole conversation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from chat.views.sidebar import list_context, page_of
 @require_safe
 @for_people
 def home(request: PersonRequest) -> HttpResponseBase:
-    """A new chat: a page with an id of its own that the first prompt makes real."""
+    """Shows a new chat: a page with an unused id, which the first prompt creates."""
     return redirect("conversation", uuid.uuid4())
 
 
@@ -97,14 +97,14 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 
 
 def _listed(request: PersonRequest, html: str) -> HttpResponse:
-    """The list anew, and `html`."""
+    """Returns the list again, and `html`."""
     return HttpResponse(fragments.conversation_list(list_context(request.user, page_of(request))) + html)
 
 
 @require_safe
 @for_people
 def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
-    """The page of messages before `position`: a fragment for htmx, else a page of its own."""
+    """Returns the page of messages before `position`: a fragment for htmx, else a whole page."""
     conversation = conversation_for(request.user, conversation_id)
     shown = conversation.messages.shown()
     messages = _last_page(shown.filter(position__lt=position))
@@ -117,7 +117,8 @@ def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> Htt
 
 
 def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
-    """The whole page; for htmx, which switches from one chat to another, only what differs, and `toast`."""
+    """Returns the whole page; for htmx, which switches between chats, only the parts that differ, and
+    `toast`."""
     try:
         conversation = conversation_for(request.user, conversation_id)
     except NotFoundError:
@@ -154,12 +155,12 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
 
 
 def _earlier_context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
-    """For a page of earlier messages without scripts. One that has them says that it shows revision 0, and
-    is sent the latest messages in place of these."""
+    """Returns the context of a page of earlier messages without scripts. A page with scripts reports revision
+    0, and receives the latest messages in place of these."""
     latest_url = reverse("conversation", args=[conversation.pk])
     return {**_context(user, conversation, shown), "revision": 0, "latest_url": latest_url}
 
 
 def _last_page(shown: Any) -> list[Message]:
-    """The last messages, in order."""
+    """Returns the last messages, in order."""
     return list(reversed(shown.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))

@@ -1,4 +1,4 @@
-"""The page behind the link that the server prints at its first start."""
+"""The page of the link that the server prints at its first start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FirstAdminForm(PasswordForm):
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
-        self.person.email = email  # for the password, which must not be like it
+        self.person.email = email  # for the check that the password is not similar
         return email
 
 
@@ -31,8 +31,8 @@ class FirstAdminForm(PasswordForm):
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def first_admin(request: HttpRequest, token: str) -> HttpResponse:
-    """Asks for an address and a password, and logs the new administrator in. Looking at the page uses
-    nothing up: a link preview may."""
+    """Asks for an address and a password, and logs the new administrator in. Opening the page does not use
+    the link, so link previews are harmless."""
     if user_of_link(token) is None:
         return render(request, "account/first_admin.html", status=410)
     form = FirstAdminForm(request.POST if request.method == "POST" else None, person=User())

@@ -1,4 +1,5 @@
-"""For load balancers and supervisors: does the process live, and should it be given work?"""
+"""Health checks for load balancers and supervisors: whether the process runs, and whether it is ready for
+requests."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ from chat.runtime import current
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the process answers. Asks nothing else: restarting Steady mends no database."""
+    """Returns 200 while the process answers. Checks nothing else: restarting Steady repairs no database."""
     return HttpResponse("alive\n", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when new work is welcome, else 503; either way what stands and what is missing, in words."""
+    """Returns 200 if the process is ready for requests, else 503; in both cases with the result of each
+    check."""
     words = await current().readiness.look()
     ready = all(word == OK for word in words.values())
     return JsonResponse({"ready": ready, **words}, status=200 if ready else 503)

@@ -1,4 +1,4 @@
-"""The page behind a log-in link that an administrator has passed on."""
+"""The page of a log-in link that an administrator made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chat.models import User
 
 
 class PasswordForm(forms.Form):
-    """A new password, twice, fit for `person`."""
+    """A new password, twice, valid for `person`."""
 
     password = forms.CharField(
         label=_("Password"), strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
@@ -53,7 +53,8 @@ class PasswordForm(forms.Form):
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def login_link(request: HttpRequest, person_id: int, token: str) -> HttpResponse:
-    """Asks for a password and logs in. Looking at the page uses nothing up: a link preview may."""
+    """Asks for a password and logs in. Opening the page does not use the link, so link previews are
+    harmless."""
     person = person_of_link(person_id, token)
     if person is None:
         return render(request, "account/login_link.html", status=410)

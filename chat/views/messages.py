@@ -1,4 +1,4 @@
-"""Prompts, and the replies to them."""
+"""Prompts and replies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chat.views.answers import PersonRequest, done, for_people, wanted_method
 @require_POST
 @for_people
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Sends a prompt where no socket is open: `text`, one or more `model`, and a `client_id`."""
+    """Sends a prompt without a socket: `text`, one or more `model`, and a `client_id`."""
     sent = send_message(
         request.user,
         conversation_id,
@@ -43,7 +43,7 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
 @for_people
 def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """GET gives its Markdown as plain text; DELETE deletes it and what came after it."""
+    """GET returns its Markdown as plain text; DELETE deletes it and all that follows."""
     if wanted_method(request) == "POST":
         return HttpResponseNotAllowed(["GET", "HEAD", "DELETE"])
     if wanted_method(request) != "DELETE":
@@ -67,7 +67,7 @@ def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_POST
 @for_people
 def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Shows the variant `to` of this reply in its place."""
+    """Shows the variant `to` instead of this reply."""
     message = show_variant(request.user, message_id, _uuid(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
@@ -75,8 +75,7 @@ def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_http_methods(["POST", "DELETE"])
 @for_people
 def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """POST says whether a reply is good (`good`, with `reason` and `comment` if not), DELETE takes that
-    back."""
+    """POST rates a reply (`good`, with `reason` and `comment` if not), DELETE removes the rating."""
     verdict = None
     if wanted_method(request) == "DELETE":
         message = withdraw_verdict(request.user, message_id)
@@ -106,8 +105,8 @@ def generation(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_POST
 @for_people
 def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Asks for another reply in place of this one, or for its continuation (`continue`): by `model`, or with
-    `keep` by the same one, and by `model` only if that cannot be used any more."""
+    """Queues another reply instead of this one, or its continuation (`continue`): by `model`, or with `keep`
+    by the same model, and by `model` only if that one cannot be used any more."""
     again = continue_reply if request.POST.get("continue") else retry_reply
     model_id, otherwise = request.POST.get("model") or None, None
     if request.POST.get("keep"):
@@ -122,7 +121,7 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 
 def _models_to_choose(request: PersonRequest, message_id: UUID) -> HttpResponse:
-    """The list, where no script could send along which model the message box shows."""
+    """Shows the list of models, because without scripts the model of the message box is not sent."""
     context = {
         "message": message_for(request.user, message_id),
         "models": ChatModel.objects.usable_by(request.user),
@@ -132,7 +131,7 @@ def _models_to_choose(request: PersonRequest, message_id: UUID) -> HttpResponse:
 
 
 def _client_id(value: str) -> UUID:
-    """The sender's id of the prompt; a sender that has none gets one, and no protection from doubles."""
+    """Returns the sender's id of the prompt, or a new one, which does not prevent duplicates."""
     return _uuid(value) if value else uuid4()
 
 

@@ -1,4 +1,4 @@
-"""The models that a person can choose from, and the one that the page begins with."""
+"""The models that a user can choose, and the first choice of the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _RECENT_CHATS, _RECENT_REPLIES = 5, 20
 
 @dataclass(frozen=True, slots=True)
 class ModelGroup:
-    """`is_favourites`: chosen by the person, of any provider; else all are of the provider `label`."""
+    """`is_favourites`: the user's favourites, of any provider; otherwise all models are of the provider
+    `label`."""
 
     label: str
     models: list[ChatModel]
@@ -25,8 +26,8 @@ class ModelGroup:
 
 
 def model_context(user: User, preferences: Preferences, shown: list[Message]) -> dict[str, Any]:
-    """What `_model_picker.html` needs. The chosen model is the one that answered last here, else the person's
-    setting, else the one that they used last, else the default of the settings, else the first."""
+    """Returns the context of `_model_picker.html`. The chosen model is the one that answered last here, else
+    the user's setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
     models = sorted(ChatModel.objects.usable_by(user), key=ChatModel.place_in_list)
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
@@ -39,7 +40,7 @@ def model_context(user: User, preferences: Preferences, shown: list[Message]) ->
 
 
 def grouped(models: Iterable[ChatModel]) -> list[ModelGroup]:
-    """By provider, both in the order of the list."""
+    """Groups models by provider, both in the order of the list."""
     in_order = sorted(models, key=ChatModel.place_in_list)
     return [ModelGroup(str(provider), list(group)) for provider, group in groupby(in_order, _provider)]
 
@@ -53,7 +54,7 @@ def _chosen(
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:
         return chosen
-    # Who tried the demo while there was nothing else does not stay with it.
+    # A user who tried the demo before there was a real model does not keep it.
     real = {model.pk for model in models if model.endpoint_id != "demo"} or usable.keys()
     wanted = [model_id for model_id in _used_last(user) if model_id in real]
     wanted += [model.pk for model in models if settings.CHAT_DEFAULT_MODEL in (model.name, model.label)]
@@ -62,7 +63,8 @@ def _chosen(
 
 
 def _used_last(user: User) -> Iterable[int | None]:
-    """Of the latest replies in the latest chats: a look at all of them would cost more with each chat."""
+    """Yields the models of the latest replies in the latest chats: reading all of them would cost more with
+    each chat."""
     chats = Conversation.objects.filter(owner=user).order_by("-updated_at", "-id").values("pk")
     replies = Generation.objects.filter(conversation__in=chats[:_RECENT_CHATS]).order_by("-queued_at")
     return replies.values_list("model_id", flat=True)[:_RECENT_REPLIES]

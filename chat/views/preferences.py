@@ -1,4 +1,4 @@
-"""The settings page, and what else a person sets for themselves."""
+"""The settings page, and other personal settings."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def settings_page(request: PersonRequest) -> HttpResponseBase:
 @require_http_methods(["POST", "DELETE"])
 @for_people
 def favourite(request: PersonRequest, model_id: int) -> HttpResponseBase:
-    """POST makes the model a favourite, DELETE takes that back."""
+    """POST makes the model a favourite, DELETE undoes it."""
     is_favourite = wanted_method(request) == "POST"
     model = favour_model(request.user, model_id, favourite=is_favourite)
     if not request.htmx:

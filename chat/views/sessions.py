@@ -1,4 +1,4 @@
-"""The page of one's own log-ins."""
+"""The page of the user's log-ins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chat.views.answers import PersonRequest, for_people, wanted_method
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
 @for_people
 def sessions(request: PersonRequest) -> HttpResponseBase:
-    """Lists one's own log-ins; DELETE ends all but this one."""
+    """Lists the user's log-ins; DELETE ends all but this one."""
     key = request.session.session_key
     if wanted_method(request) == "DELETE":
         ended = end_other_log_ins(request.user, key)

@@ -1,7 +1,8 @@
-"""The list of a person's chats: grouped by date, with what runs and what is new.
+"""The list of a user's chats: grouped by date, with marks for running and unread replies.
 
-The page asks for it again every few seconds while it is visible, and at once when its own chat changed;
-`stamp` makes the usual answer "nothing new" cheap."""
+The page requests it every few seconds while it is visible, and at once after a change of its own chat.
+`stamp` makes the usual answer "nothing new" cheap.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from chat.actions.conversation import see_conversation
 from chat.models import LIVE, Conversation, Generation, Message, Role, User
 from chat.views.answers import PersonRequest, for_people
 
-LISTED = 60  # chats that the list opens with
+LISTED = 60  # chats in the list at first
 MOST = 2000
 
 _ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
@@ -37,7 +38,7 @@ _ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`state` is "running", "new" (an answer has come since the person last looked) or ""."""
+    """`state` is "running", "new" (a reply since the user's last view) or ""."""
 
     conversation: Conversation
     state: str
@@ -53,7 +54,7 @@ class Group:
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def conversation_list(request: PersonRequest) -> HttpResponseBase:
-    """GET lists and writes nothing. POST first notes that the chat on the page was `seen` up to one."""
+    """GET lists and writes nothing. POST first records up to which revision the chat on the page was seen."""
     current = page_of(request)
     if current and request.method == "POST":
         see_conversation(request.user, current, _version(request.POST.get("seen", "")))
@@ -71,7 +72,7 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
 def list_context(
     user: User, current: UUID | None, *, archived: bool = False, limit: int = LISTED
 ) -> dict[str, Any]:
-    """What `_conversation_list.html` needs. `current` is the chat that the page shows."""
+    """Returns the context of `_conversation_list.html`. `current` is the chat on the page."""
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
     order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
     found = list(_with_state(conversations.order_by(*order)[: limit + 1]))
@@ -88,7 +89,7 @@ def list_context(
 
 
 def page_of(request: PersonRequest) -> UUID | None:
-    """The chat on the page that htmx asks from."""
+    """Returns the chat on the page that htmx requests from."""
     found = _ON_PAGE.search(request.headers.get("HX-Current-URL", ""))
     try:
         return UUID(found[1]) if found else None

@@ -102,7 +102,7 @@ def test_many_old_mistakes_behind_one_address_make_no_right_password_wait() -> N
 
 
 @pytest.mark.django_db
-def test_a_day_forgets_as_many_failures_as_are_free_also_where_somebody_logs_in_every_hour() -> None:
+def test_a_day_forgets_the_free_failures_also_where_a_user_logs_in_every_hour() -> None:
     for number in range(50):
         fail(f"somebody-{number}@example.org", HERE)
         let_waits_pass()

@@ -193,7 +193,7 @@ async def test_a_refused_request_with_nothing_to_leave_out_is_not_repeated(
     assert len(chat.provider.requests) == 1
 
 
-async def test_the_message_from_which_on_the_model_is_sent_the_chat_is_marked_and_viewers_hear_of_it(
+async def test_the_message_from_which_on_the_model_is_sent_the_chat_is_marked_and_viewers_receive_it(
     start: Callable[..., Chat],
 ) -> None:
     chat = start("Fine.")

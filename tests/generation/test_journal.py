@@ -99,7 +99,7 @@ async def test_a_late_writer_changes_nothing(person: User) -> None:
 
 
 @pytest.mark.parametrize("why", ["asked", "deactivated", "deleted"])
-async def test_a_reply_that_is_to_stop_hears_it_with_the_next_tick(person: User, why: str) -> None:
+async def test_a_reply_that_is_to_stop_is_notified_with_the_next_tick(person: User, why: str) -> None:
     it = await watched(person)
     conversation = it.generation.conversation
     if why == "asked":

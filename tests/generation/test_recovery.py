@@ -45,12 +45,12 @@ def publish(conversation_id: UUID) -> None:
     """Nobody looks."""
 
 
-async def nothing_to_give_back() -> None:
+async def nothing_to_requeue() -> None:
     pass
 
 
 def sweeper(
-    begin: Callable[[UUID], None] = publish, give_back: Callable[[], Awaitable[None]] = nothing_to_give_back
+    begin: Callable[[UUID], None] = publish, requeue: Callable[[], Awaitable[None]] = nothing_to_requeue
 ) -> Recovery:
     """A recovery that begins and gives back as the test wants, and where nothing runs."""
     return Recovery(
@@ -58,7 +58,7 @@ def sweeper(
         publish,
         running=list,
         begin=begin,
-        give_back=give_back,
+        requeue=requeue,
         on_interrupted=publish,
     )
 
@@ -173,7 +173,7 @@ async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database
     await asyncio.sleep(0)  # each has its thread
     try:
         async with asyncio.timeout(60):
-            await sweeper(give_back=partial(runtime.runner.give_back, after=0.0)).sweep()
+            await sweeper(requeue=partial(runtime.runner.requeue, after=0.0)).sweep()
     finally:
         stuck.set()
         await asyncio.gather(*units)
@@ -280,7 +280,7 @@ async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_wa
     assert len(continuations) == wanted
     # A continuation that is interrupted too is left to the user.
     for continuation in continuations:
-        await run_unit(dies, continuation.pk)
+        await run_unit(breaks, continuation.pk)
         await recovery.sweep(is_alone=True)
         assert await run_unit(continuations_of, continuation) == []
 
@@ -295,7 +295,7 @@ def continuations_of(reply: Generation) -> list[Generation]:
     return list(Generation.objects.filter(continues=reply.message_id))
 
 
-def dies(generation_id: UUID) -> None:
+def breaks(generation_id: UUID) -> None:
     JournalEntry.objects.create(generation_id=generation_id, start=0, segments=[["text", "Because it"]])
     Generation.objects.filter(pk=generation_id).update(
         status=Status.RUNNING, owner="dead", heartbeat_at=timezone.now()
@@ -375,12 +375,10 @@ async def test_what_is_committed_after_the_drain_began_is_queued_again(
     assert (again.status, again.owner) == (Status.QUEUED, "")
 
 
-async def test_a_reply_whose_commit_was_never_heard_of_starts_all_the_same(
-    person: User, runtime: Runtime
-) -> None:
+async def test_a_reply_whose_commit_was_never_confirmed_starts(person: User, runtime: Runtime) -> None:
     """The connection broke between the commit and its answer, so nothing starts here automatically."""
     deaf, started = runtime.runner, list[UUID]()
-    sweeps = sweeper(started.append, partial(deaf.give_back, after=0.0))
+    sweeps = sweeper(started.append, partial(deaf.requeue, after=0.0))
     generation_id = uuid4()
     deaf.taking([generation_id])
     await sweeps.sweep()

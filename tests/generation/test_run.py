@@ -81,7 +81,7 @@ async def test_models_that_answer_side_by_side_end_each_for_itself(
     assert bad.error_message
 
 
-async def test_each_further_attempt_is_told_to_whoever_looks(
+async def test_each_further_attempt_is_shown_to_viewers(
     person: User, runner: Runner, unreachable: str, settings: Settings
 ) -> None:
     settings.CHAT_ATTEMPTS = 2
@@ -151,7 +151,7 @@ async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, r
     assert not await JournalEntry.objects.aexists()
 
 
-async def test_a_reply_whose_process_died_has_its_usage_estimated(person: User, runtime: Runtime) -> None:
+async def test_a_reply_whose_process_ended_has_its_usage_estimated(person: User, runtime: Runtime) -> None:
     priced = await run_unit(model, "demo", input_price=Decimal(1), output_price=Decimal(1))
     (generation,) = await run_unit(queued, person, "How are you?", priced)
     await run_unit(claim, generation.pk, runtime.pubsub.conversation_changed)
