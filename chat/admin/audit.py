@@ -18,7 +18,7 @@ _FACTS = {
     "name": _("name"),
     "active": _("active"),
     "administrator": _("Administrator"),
-    "reviewer": _("May review transcripts"),
+    "reviewer": _("Can review chats"),
     "groups": _("groups"),
     "factor": _("second factor"),
     "group": _("group"),
@@ -36,11 +36,11 @@ class TranscriptReadAdmin(SteadyAdmin):
     list_filter = ["how", "at"]
     list_display_links = None
     search_fields = ["reader_email", "owner_email", "conversation_id", "words", "details"]
-    search_help_text = _("Search by an address, by the id of a conversation, or by what was searched for.")
+    search_help_text = _("Searches email addresses, chat IDs and search terms.")
     date_hierarchy = "at"
     show_full_result_count = False
 
-    @admin.display(description=_("conversation"), ordering="conversation_id", empty_value="-")
+    @admin.display(description=_("chat"), ordering="conversation_id", empty_value="-")
     def conversation(self, read: TranscriptRead) -> str | None:
         if read.conversation_id is None:
             return None

@@ -54,7 +54,7 @@ class EndpointAdmin(SteadyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    @admin.display(boolean=True, description=_("has an endpoint"))
+    @admin.display(boolean=True, description=_("configured"))
     def configured(self, endpoint: Endpoint) -> bool:
         return endpoint.slug in settings.CHAT_ENDPOINTS
 
@@ -64,15 +64,15 @@ class EndpointAdmin(SteadyAdmin):
         config = settings.CHAT_ENDPOINTS.get(endpoint.slug)
         if config is None or config.kind == "demo":
             return None
-        return sub(r"//[^/]*@", "//", config.base_url) if config.base_url else gettext("the provider's own")
+        return sub(r"//[^/]*@", "//", config.base_url) if config.base_url else gettext("provider default")
 
-    @admin.display(description=_("why that failed"), ordering="sync_error", empty_value="-")
+    @admin.display(description=_("sync error"), ordering="sync_error", empty_value="-")
     def problem(self, endpoint: Endpoint) -> str | None:
         if endpoint.sync_error or not endpoint.sync_detail:
             return translated(endpoint.sync_error) or None
-        return gettext("Some of what it lists cannot be used. The page of the provider says what.")
+        return gettext("Some listed models cannot be used. Open the provider for details.")
 
-    @admin.display(description=_("replies that failed last"), empty_value="-")
+    @admin.display(description=_("recent failed replies"), empty_value="-")
     def failures(self, endpoint: Endpoint) -> str | None:
         """The provider's own messages about them."""
         replies = Generation.objects.filter(model__endpoint=endpoint).exclude(error_detail="")
@@ -86,7 +86,7 @@ class EndpointAdmin(SteadyAdmin):
     def model_count(self, endpoint: Endpoint) -> int:
         return int(endpoint._models)  # type: ignore[attr-defined]
 
-    @admin.action(description=_("Ask for their models now"), permissions=["change"])
+    @admin.action(description=_("Update the list of models"), permissions=["change"])
     def sync(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
         results = async_to_sync(sync_catalog)(set(endpoints.values_list("slug", flat=True)))
         for result in results:
@@ -99,7 +99,9 @@ class EndpointAdmin(SteadyAdmin):
                 if result.remark:
                     self.message_user(request, result.remark, messages.WARNING)
         if not results:
-            self.message_user(request, gettext("No such endpoint is set up and running."), messages.WARNING)
+            self.message_user(
+                request, gettext("None of these providers is configured and available."), messages.WARNING
+            )
 
 
 @admin.register(ChatModel)

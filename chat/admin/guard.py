@@ -79,9 +79,11 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     else:
         is_page = destination == "document" and "prefetch" not in request.headers.get("Sec-Purpose", "")
     if not is_page:
-        return HttpResponse(gettext("Open this page itself: looking at it is recorded."), status=403)
+        return HttpResponse(gettext("Open this page directly. Access to it is recorded."), status=403)
     if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
-        return TemplateResponse(request, "admin/chat/confirm.html", {"title": gettext("Go on?")}, status=403)
+        return TemplateResponse(
+            request, "admin/chat/confirm.html", {"title": gettext("Continue?")}, status=403
+        )
     return None
 
 

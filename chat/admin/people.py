@@ -33,12 +33,14 @@ _REVIEW = Q(content_type__app_label="chat", codename="view_conversation")
 
 class _PersonForm(forms.ModelForm):
     administrator = forms.BooleanField(
-        label=_("Administrator"), required=False, help_text=_("May do everything here, and make others so.")
+        label=_("Administrator"),
+        required=False,
+        help_text=_("Can manage everything, including other administrators."),
     )
     reviewer = forms.BooleanField(
-        label=_("May review transcripts"),
+        label=_("Can review chats"),
         required=False,
-        help_text=_("May read what everybody writes. Each reading is recorded."),
+        help_text=_("Can read everyone's chats. Each access is recorded."),
     )
 
     class Meta:
@@ -60,7 +62,7 @@ class _RoleFilter(admin.SimpleListFilter):
     parameter_name = "rights"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("administrator", _("Administrator")), ("reviewer", _("May review transcripts"))]
+        return [("administrator", _("Administrator")), ("reviewer", _("Can review chats"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         match self.value():
@@ -99,7 +101,7 @@ class PersonAdmin(SteadyAdmin):
     def administrator(self, person: User) -> bool:
         return person.is_superuser
 
-    @admin.display(boolean=True, description=_("May review transcripts"), ordering="_reviewer")
+    @admin.display(boolean=True, description=_("Can review chats"), ordering="_reviewer")
     def reviewer(self, person: User) -> bool:
         return bool(getattr(person, "_reviewer", False))  # added by `get_queryset`
 
@@ -190,7 +192,9 @@ class PersonAdmin(SteadyAdmin):
         if conversations and not request.user.has_perm("chat.delete_conversation"):
             needed.add(str(Conversation._meta.verbose_name))
         if acted:
-            words = gettext("The record names who acted as an administrator, so they cannot be deleted. ")
+            words = gettext(
+                "The audit log names people who acted as administrators, so they cannot be deleted. "
+            )
             messages.error(request, words + gettext("Deactivate them instead."))
         counts = {
             str(self.opts.verbose_name_plural): len(people),

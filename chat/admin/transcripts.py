@@ -74,7 +74,7 @@ class TranscriptAdmin(SteadyAdmin):
     list_select_related = ["owner"]
     list_per_page = 50
     search_fields = ["title"]
-    search_help_text = _("Search in titles, in what was written, and in people's addresses.")
+    search_help_text = _("Searches titles, messages and email addresses.")
     show_full_result_count = False
     actions = ["export"]
 
@@ -206,7 +206,7 @@ class TranscriptAdmin(SteadyAdmin):
     def export(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> HttpResponseBase | None:
         conversations = list(queryset.select_related("owner").defer("head")[: _EXPORT_LIMIT + 1])
         if len(conversations) > _EXPORT_LIMIT:
-            words = gettext("At most {limit} conversations go into one file. Narrow the selection.")
+            words = gettext("One file can hold at most {limit} chats. Select fewer.")
             self.message_user(request, words.format(limit=_EXPORT_LIMIT), messages.ERROR)
             return None
         how = TranscriptRead.How.EXPORTED
@@ -239,7 +239,7 @@ class TranscriptAdmin(SteadyAdmin):
         names = [f"{conversation} ({conversation.owner})" for conversation in objs]
         ids: list[UUID] = [conversation.pk for conversation in objs]
         counts = {
-            gettext("conversations"): len(ids),
+            gettext("chats"): len(ids),
             gettext("messages"): Message.objects.filter(conversation__in=ids).count(),
         }
         return names, counts, set(), []

@@ -108,25 +108,25 @@ class Migration(migrations.Migration):
                 (
                     "position",
                     models.PositiveIntegerField(
-                        default=100, help_text="Lower comes first in the model list.", verbose_name="position"
+                        default=100, help_text="Lower numbers come first in the model list.", verbose_name="position"
                     ),
                 ),
                 (
                     "synced_at",
                     models.DateTimeField(
-                        blank=True, editable=False, null=True, verbose_name="asked for its models"
+                        blank=True, editable=False, null=True, verbose_name="last synced"
                     ),
                 ),
                 (
                     "sync_error",
                     models.CharField(
-                        blank=True, editable=False, max_length=300, verbose_name="why that failed"
+                        blank=True, editable=False, max_length=300, verbose_name="sync error"
                     ),
                 ),
                 (
                     "sync_detail",
                     models.CharField(
-                        blank=True, editable=False, max_length=300, verbose_name="what it answered"
+                        blank=True, editable=False, max_length=300, verbose_name="provider's response"
                     ),
                 ),
             ],
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="The provider's own id of the model.", max_length=200, verbose_name="name"
+                        help_text="The provider's ID of the model.", max_length=200, verbose_name="name"
                     ),
                 ),
                 ("display_name", models.CharField(blank=True, max_length=200, verbose_name="display name")),
@@ -197,7 +197,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_output_tokens",
-                    models.PositiveIntegerField(blank=True, null=True, verbose_name="most output tokens"),
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="maximum output tokens"),
                 ),
                 ("takes_images", models.BooleanField(blank=True, null=True, verbose_name="takes images")),
                 (
@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         blank=True,
                         decimal_places=4,
-                        help_text="US dollars per million tokens in.",
+                        help_text="US dollars per million input tokens.",
                         max_digits=12,
                         null=True,
                         validators=[
@@ -243,7 +243,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         blank=True,
                         decimal_places=4,
-                        help_text="US dollars per million tokens out.",
+                        help_text="US dollars per million output tokens.",
                         max_digits=12,
                         null=True,
                         validators=[
@@ -330,8 +330,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "conversation",
-                "verbose_name_plural": "conversations",
+                "verbose_name": "chat",
+                "verbose_name_plural": "chats",
                 "ordering": ["-updated_at", "-id"],
                 "indexes": [
                     models.Index(fields=["owner", "-updated_at"], name="chat_conver_owner_i_77b144_idx")
@@ -470,7 +470,7 @@ class Migration(migrations.Migration):
                             ("queued", "Waiting to start"),
                             ("running", "Answering"),
                             ("complete", "Complete"),
-                            ("length", "Cut at the length limit"),
+                            ("length", "Cut off at the length limit"),
                             ("stopped", "Stopped"),
                             ("interrupted", "Interrupted"),
                             ("failed", "Failed"),
@@ -596,8 +596,8 @@ class Migration(migrations.Migration):
                         choices=[
                             ("incorrect", "Not correct"),
                             ("unhelpful", "Not helpful"),
-                            ("instructions", "Did not follow the request"),
-                            ("style", "Tone, length or form"),
+                            ("instructions", "Did not follow the instructions"),
+                            ("style", "Tone, length or format"),
                             ("unsafe", "Harmful or offensive"),
                             ("other", "Something else"),
                         ],
@@ -635,7 +635,7 @@ class Migration(migrations.Migration):
                 (
                     "theme",
                     models.CharField(
-                        choices=[("system", "As the system has it"), ("light", "Light"), ("dark", "Dark")],
+                        choices=[("system", "Match system"), ("light", "Light"), ("dark", "Dark")],
                         default="system",
                         max_length=8,
                         verbose_name="Theme",
@@ -668,17 +668,17 @@ class Migration(migrations.Migration):
                     "streaming",
                     models.CharField(
                         choices=[
-                            ("instant", "As it comes"),
+                            ("instant", "Immediately"),
                             ("words", "Word by word"),
                             ("sentences", "Sentence by sentence"),
                             ("lines", "Line by line"),
-                            ("calm", "Calmly, a few times a second"),
+                            ("calm", "A few times per second"),
                             ("paragraphs", "Paragraph by paragraph"),
-                            ("whole", "All at once, when it is done"),
+                            ("whole", "When it is complete"),
                         ],
                         default="words",
                         max_length=12,
-                        verbose_name="Show a reply",
+                        verbose_name="Show replies",
                     ),
                 ),
                 (
@@ -686,33 +686,33 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("auto", "Enter sends, except on touch screens"),
-                            ("enter", "Enter sends, Shift+Enter breaks the line"),
-                            ("mod-enter", "Ctrl+Enter (⌘+Enter) sends, Enter breaks the line"),
+                            ("enter", "Enter sends, Shift+Enter adds a new line"),
+                            ("mod-enter", "Ctrl+Enter (⌘+Enter) sends, Enter adds a new line"),
                         ],
                         default="auto",
                         max_length=10,
-                        verbose_name="Sending",
+                        verbose_name="Enter key",
                     ),
                 ),
                 (
                     "single_keys",
                     models.BooleanField(
                         default=True,
-                        help_text="Such as ? for help. Turn off for voice input.",
-                        verbose_name="Shortcuts of one key",
+                        help_text="For example, ? for help. Turn off if you use voice input.",
+                        verbose_name="Single-key shortcuts",
                     ),
                 ),
                 (
                     "announcements",
                     models.CharField(
                         choices=[
-                            ("state", "Only that a reply has begun and ended"),
-                            ("sentences", "Each sentence as it comes"),
-                            ("end", "The whole reply, when it is done"),
+                            ("state", "When a reply starts and ends"),
+                            ("sentences", "Each sentence as it arrives"),
+                            ("end", "The whole reply when it is complete"),
                         ],
                         default="state",
                         max_length=10,
-                        verbose_name="Screen readers hear",
+                        verbose_name="Screen reader announcements",
                     ),
                 ),
                 (
@@ -766,8 +766,8 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("owner_email", models.EmailField(blank=True, max_length=254, verbose_name="whose")),
-                ("conversation_id", models.UUIDField(db_index=True, null=True, verbose_name="conversation")),
+                ("owner_email", models.EmailField(blank=True, max_length=254, verbose_name="person affected")),
+                ("conversation_id", models.UUIDField(db_index=True, null=True, verbose_name="chat")),
                 ("words", models.CharField(blank=True, max_length=200, verbose_name="searched for")),
                 ("found", models.PositiveIntegerField(null=True, verbose_name="found")),
                 (
@@ -777,7 +777,7 @@ class Migration(migrations.Migration):
                             ("read", "Read"),
                             ("exported", "Exported"),
                             ("searched", "Searched"),
-                            ("titles", "Saw titles"),
+                            ("titles", "Viewed titles"),
                             ("erased", "Erased"),
                             ("link", "Made a log-in link"),
                             ("used", "Used a log-in link"),
@@ -785,7 +785,7 @@ class Migration(migrations.Migration):
                             ("changed", "Changed a person"),
                             ("active", "Activated or deactivated a person"),
                             ("rights", "Changed rights"),
-                            ("factor", "Took away a second factor"),
+                            ("factor", "Removed a second factor"),
                             ("deleted", "Deleted a person"),
                             ("group", "Changed a group"),
                         ],

@@ -32,12 +32,12 @@ class Endpoint(models.Model):
         _("enabled"), default=True, help_text=_("Off: none of its models can be used.")
     )
     position = models.PositiveIntegerField(
-        _("position"), default=100, help_text=_("Lower comes first in the model list.")
+        _("position"), default=100, help_text=_("Lower numbers come first in the model list.")
     )
-    synced_at = models.DateTimeField(_("asked for its models"), null=True, blank=True, editable=False)
-    sync_error = models.CharField(_("why that failed"), max_length=300, blank=True, editable=False)
+    synced_at = models.DateTimeField(_("last synced"), null=True, blank=True, editable=False)
+    sync_error = models.CharField(_("sync error"), max_length=300, blank=True, editable=False)
     sync_detail = models.CharField(
-        _("what it answered"), max_length=DETAIL_LENGTH, blank=True, editable=False
+        _("provider's response"), max_length=DETAIL_LENGTH, blank=True, editable=False
     )
 
     class Meta:
@@ -68,7 +68,7 @@ class ChatModel(models.Model):
     endpoint = models.ForeignKey(
         Endpoint, on_delete=models.CASCADE, related_name="models", verbose_name=_("provider")
     )
-    name = models.CharField(_("name"), max_length=200, help_text=_("The provider's own id of the model."))
+    name = models.CharField(_("name"), max_length=200, help_text=_("The provider's ID of the model."))
     display_name = models.CharField(_("display name"), max_length=200, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     available = models.BooleanField(
@@ -84,7 +84,7 @@ class ChatModel(models.Model):
     context_window = models.PositiveIntegerField(
         _("context window"), null=True, blank=True, help_text=_("In tokens.")
     )
-    max_output_tokens = models.PositiveIntegerField(_("most output tokens"), null=True, blank=True)
+    max_output_tokens = models.PositiveIntegerField(_("maximum output tokens"), null=True, blank=True)
     takes_images = models.BooleanField(_("takes images"), null=True, blank=True)
     reasons = models.BooleanField(
         _("reasons"), null=True, blank=True, help_text=_("Thinks before it answers.")
@@ -96,7 +96,7 @@ class ChatModel(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(0, _NEGATIVE)],
-        help_text=_("US dollars per million tokens in."),
+        help_text=_("US dollars per million input tokens."),
     )
     cached_input_price = models.DecimalField(
         _("price of cached input"),
@@ -116,7 +116,7 @@ class ChatModel(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(0, _NEGATIVE)],
-        help_text=_("US dollars per million tokens out."),
+        help_text=_("US dollars per million output tokens."),
     )
     position = models.PositiveIntegerField(_("position"), default=100)
 

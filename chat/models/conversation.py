@@ -59,8 +59,8 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ["-updated_at", "-id"]
-        verbose_name = _("conversation")
-        verbose_name_plural = _("conversations")
+        verbose_name = _("chat")
+        verbose_name_plural = _("chats")
         indexes = [models.Index(fields=["owner", "-updated_at"])]
 
     def __str__(self) -> str:

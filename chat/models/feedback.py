@@ -18,8 +18,8 @@ class Feedback(models.Model):
     class Reason(models.TextChoices):
         INCORRECT = "incorrect", _("Not correct")
         UNHELPFUL = "unhelpful", _("Not helpful")
-        INSTRUCTIONS = "instructions", _("Did not follow the request")
-        STYLE = "style", _("Tone, length or form")
+        INSTRUCTIONS = "instructions", _("Did not follow the instructions")
+        STYLE = "style", _("Tone, length or format")
         UNSAFE = "unsafe", _("Harmful or offensive")
         OTHER = "other", _("Something else")
 

@@ -18,7 +18,7 @@ class Status(models.TextChoices):
     QUEUED = "queued", _("Waiting to start")
     RUNNING = "running", _("Answering")
     COMPLETE = "complete", _("Complete")
-    LENGTH = "length", _("Cut at the length limit")
+    LENGTH = "length", _("Cut off at the length limit")
     STOPPED = "stopped", _("Stopped")
     INTERRUPTED = "interrupted", _("Interrupted")
     FAILED = "failed", _("Failed")

@@ -15,7 +15,7 @@ class Preferences(models.Model):
     its root element, where style sheets and scripts read them."""
 
     class Theme(models.TextChoices):
-        SYSTEM = "system", _("As the system has it")
+        SYSTEM = "system", _("Match system")
         LIGHT = "light", _("Light")
         DARK = "dark", _("Dark")
 
@@ -30,36 +30,38 @@ class Preferences(models.Model):
         LARGER = "larger", _("Larger")
 
     class Streaming(models.TextChoices):
-        INSTANT = "instant", _("As it comes")
+        INSTANT = "instant", _("Immediately")
         WORDS = "words", _("Word by word")
         SENTENCES = "sentences", _("Sentence by sentence")
         LINES = "lines", _("Line by line")
-        CALM = "calm", _("Calmly, a few times a second")
+        CALM = "calm", _("A few times per second")
         PARAGRAPHS = "paragraphs", _("Paragraph by paragraph")
-        WHOLE = "whole", _("All at once, when it is done")
+        WHOLE = "whole", _("When it is complete")
 
     class SendKey(models.TextChoices):
         AUTO = "auto", _("Enter sends, except on touch screens")
-        ENTER = "enter", _("Enter sends, Shift+Enter breaks the line")
-        MOD_ENTER = "mod-enter", _("Ctrl+Enter (⌘+Enter) sends, Enter breaks the line")
+        ENTER = "enter", _("Enter sends, Shift+Enter adds a new line")
+        MOD_ENTER = "mod-enter", _("Ctrl+Enter (⌘+Enter) sends, Enter adds a new line")
 
     class Announcements(models.TextChoices):
-        STATE = "state", _("Only that a reply has begun and ended")
-        SENTENCES = "sentences", _("Each sentence as it comes")
-        END = "end", _("The whole reply, when it is done")
+        STATE = "state", _("When a reply starts and ends")
+        SENTENCES = "sentences", _("Each sentence as it arrives")
+        END = "end", _("The whole reply when it is complete")
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
     language = models.CharField(_("Language"), max_length=10, blank=True)
     theme = models.CharField(_("Theme"), max_length=8, choices=Theme, default=Theme.SYSTEM)
     density = models.CharField(_("Density"), max_length=12, choices=Density, default=Density.COMFORTABLE)
     text_size = models.CharField(_("Text size"), max_length=8, choices=TextSize, default=TextSize.MEDIUM)
-    streaming = models.CharField(_("Show a reply"), max_length=12, choices=Streaming, default=Streaming.WORDS)
-    send_key = models.CharField(_("Sending"), max_length=10, choices=SendKey, default=SendKey.AUTO)
+    streaming = models.CharField(_("Show replies"), max_length=12, choices=Streaming, default=Streaming.WORDS)
+    send_key = models.CharField(_("Enter key"), max_length=10, choices=SendKey, default=SendKey.AUTO)
     single_keys = models.BooleanField(
-        _("Shortcuts of one key"), default=True, help_text=_("Such as ? for help. Turn off for voice input.")
+        _("Single-key shortcuts"),
+        default=True,
+        help_text=_("For example, ? for help. Turn off if you use voice input."),
     )
     announcements = models.CharField(
-        _("Screen readers hear"), max_length=10, choices=Announcements, default=Announcements.STATE
+        _("Screen reader announcements"), max_length=10, choices=Announcements, default=Announcements.STATE
     )
     default_model = models.ForeignKey(
         ChatModel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cache
 
 from django import template
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.forms.utils import flatatt
 from django.template import Context
 from django.template.defaulttags import CsrfTokenNode
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
@@ -116,6 +118,13 @@ def thousands(value: int | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{sign}"
     return str(value)
+
+
+@register.filter
+def price(dollars: Decimal) -> str:
+    """Formats a price with two decimals, or more if it has more: 3.70, 0.075."""
+    _, _, exponent = dollars.normalize().as_tuple()
+    return number_format(dollars, max(2, -int(exponent)))
 
 
 @register.filter

@@ -51,11 +51,11 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
         case "DELETE":
             delete_conversation(request.user, conversation_id)
             if not request.htmx:
-                notes.success(request, _("The chat is deleted."))
+                notes.success(request, _("Chat deleted."))
                 return redirect("home")
             is_shown = page_of(request) == conversation_id
             undo = reverse("restoration", args=[conversation_id]) + ("?open=1" if is_shown else "")
-            html = fragments.toast(_("The chat is deleted."), undo=undo)
+            html = fragments.toast(_("Chat deleted."), undo=undo)
             return _page(request, uuid.uuid4(), html) if is_shown else _listed(request, html)
         case _:
             return _page(request, conversation_id)
@@ -75,7 +75,7 @@ def restoration(request: PersonRequest, conversation_id: UUID) -> HttpResponseBa
             "swap": "outerHTML",
         }
         return HttpResponse(headers={"HX-Location": json.dumps(where)})
-    return _listed(request, fragments.toast(_("The chat is back.")))
+    return _listed(request, fragments.toast(_("Chat restored.")))
 
 
 def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
@@ -87,7 +87,7 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     if "archived" in request.POST:
         archived = bool(request.POST["archived"])
         archive_conversation(request.user, conversation_id, archived=archived)
-        words = _("The chat is in the archive.") if archived else _("The chat is back in the list.")
+        words = _("Chat archived.") if archived else _("Chat unarchived.")
     if not request.htmx:
         return redirect("conversation", conversation_id)
     html = fragments.toast(words) if words else ""

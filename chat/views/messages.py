@@ -53,7 +53,7 @@ def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     if not request.htmx:
         return redirect("conversation", deleted.conversation_id)
     undo = reverse("message_restoration", args=[message_id])
-    return HttpResponse(fragments.toast(_("Deleted from here on."), undo=undo))
+    return HttpResponse(fragments.toast(_("Messages deleted."), undo=undo))
 
 
 @require_POST
@@ -90,7 +90,7 @@ def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     if not request.htmx:
         return redirect("conversation", message.conversation_id)
     context = {"message": message, "verdict": verdict}
-    thanks = "" if verdict is None or verdict.asks else fragments.toast(_("Thank you. It is noted."))
+    thanks = "" if verdict is None or verdict.asks else fragments.toast(_("Thank you for your feedback."))
     return HttpResponse(render(request, "chat/_feedback.html", context).content + thanks.encode())
 
 

@@ -44,7 +44,7 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
         assert isinstance(model, forms.ModelChoiceField)
         model.queryset = ChatModel.objects.usable_by(user)
         model.choices = [
-            ("", gettext("The one that I used last")),
+            ("", gettext("Last used")),
             *((group.label, [(m.pk, m.label) for m in group.models]) for group in grouped(model.queryset)),
         ]
 

@@ -21,7 +21,7 @@ def sessions(request: PersonRequest) -> HttpResponseBase:
     key = request.session.session_key
     if wanted_method(request) == "DELETE":
         ended = end_other_log_ins(request.user, key)
-        words = ngettext("Logged out in %(count)d place.", "Logged out in %(count)d places.", ended)
+        words = ngettext("Logged out of %(count)d session.", "Logged out of %(count)d sessions.", ended)
         messages.success(request, words % {"count": ended})
         return redirect("sessions")
     if request.method == "POST":
@@ -34,5 +34,5 @@ def sessions(request: PersonRequest) -> HttpResponseBase:
 def session(request: PersonRequest, log_in_id: int) -> HttpResponseBase:
     """Ends one log-in."""
     end_log_in(request.user, log_in_id)
-    messages.success(request, gettext("Logged out there."))
+    messages.success(request, gettext("Session logged out."))
     return redirect("sessions")

@@ -33,7 +33,7 @@ def test_the_link_logs_in_once(client: Client, person: User) -> None:
     assert Client().login(email=person.email, password=PASSWORD)
     for again in (Client().get(url), Client().post(url, FORM)):
         assert again.status_code == 410
-        assert "This link opens nothing any more" in again.content.decode()
+        assert "This link is no longer valid" in again.content.decode()
 
 
 @pytest.mark.django_db

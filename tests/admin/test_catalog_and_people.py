@@ -107,17 +107,17 @@ def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
     )
     Endpoint.objects.create(slug="demo", name="Demo")
     listed = admin.get(PROVIDERS).content.decode()
-    assert "Providers come from environment variables" in listed
+    assert "Providers are configured by environment variables" in listed
     assert "https://gateway.example/v1" in listed
     assert "canary" not in listed
     page = admin.get(f"{PROVIDERS}openai/change/").content.decode()
     assert failed in page
     assert "HTTP 401: no" in page
     front = admin.get("/admin/").content.decode()
-    assert "No model provider answers" in front
+    assert "No model provider is available" in front
     assert failed in front
     Endpoint.objects.filter(pk=openai.pk).update(sync_error="")
-    assert "No model provider answers" not in admin.get("/admin/").content.decode()
+    assert "No model provider is available" not in admin.get("/admin/").content.decode()
 
 
 def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatModel) -> None:
@@ -159,7 +159,7 @@ def test_a_persons_page_speaks_of_what_they_may_do(admin: Client, person: User) 
     for path in ("add/", f"{person.pk}/change/"):
         page = admin.get(PEOPLE + path).content.decode()
         assert "Administrator" in page
-        assert "May review transcripts" in page
+        assert "Can review chats" in page
         for strange in ("Single Sign-On", "LDAP", "uperuser", "ser permissions", "Password-based"):
             assert strange not in page
 

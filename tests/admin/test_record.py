@@ -280,8 +280,8 @@ def test_who_comes_from_another_site_is_asked_first(admin: Client, conversation:
     url = f"{CHATS}?q=x&state=complete"
     headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"}
     page = admin.get(url, headers=headers).content.decode()
-    assert "You come from another site." in page
-    assert f'<a href="{url.replace("&", "&amp;")}">Open it</a>' in page
+    assert "You followed a link from another site." in page
+    assert f'<a href="{url.replace("&", "&amp;")}">Open the page</a>' in page
 
 
 # --- Changes of users ------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_what_is_done_to_a_person_is_recorded(admin: Client, administrator: User
     assert _last("active").changes == [["active", True, False]]
     assert _last("rights").changes == [["reviewer", True, False], ["groups", "", "Editors"]]
     page = admin.get("/admin/chat/transcriptread/").content.decode()
-    assert "May review transcripts: yes → no; groups: - → Editors" in page
+    assert "Can review chats: yes → no; groups: - → Editors" in page
     assert list(faults_of_record()) == []
 
 
@@ -340,7 +340,7 @@ def test_an_administrator_who_acted_is_deactivated_and_not_deleted(
     acting = Client()
     acting.force_login(other)
     acting.get(f"{CHATS}{conversation.pk}/change/")
-    words = "The record names who acted as an administrator, so they cannot be deleted."
+    words = "The audit log names people who acted as administrators, so they cannot be deleted."
     url = f"{PEOPLE}{other.pk}/delete/"
     assert words in admin.get(url).content.decode()
     assert words in admin.post(url, {"post": "yes"}).content.decode()

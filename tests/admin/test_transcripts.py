@@ -87,7 +87,7 @@ def test_reading_shows_the_thread_and_is_recorded(
     for fact in (
         "queued 0.25 s",
         "first token after 0.50 s",
-        "2.50 s in all",
+        "2.50 s in total",
         "7 tokens in, 100 out",
         "50.0 tokens/s",
     ):

@@ -60,7 +60,7 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     assert violations(page) == [], "running"
     send(page, "And then?").wait_for()
     assert violations(page) == [], "queued"
-    replies(page).nth(1).get_by_role("button", name="Withdraw").click()
+    replies(page).nth(1).get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Stop").click()
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
     assert violations(page) == [], "stopped"
@@ -70,7 +70,7 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     page.get_by_role("group", name="Variant 2 of 2").wait_for()
     assert violations(page) == [], "variants"
     box(page).fill("word " * 30_000)
-    page.get_by_text("Longer than this model can take").wait_for()
+    page.get_by_text("Too long for this model").wait_for()
     assert violations(page) == [], "too long"
     for command in ("instant", "fail", "instant /demo cut", "instant /demo length", "instant /demo refuse"):
         reply = ask(page, f"/demo {command}")

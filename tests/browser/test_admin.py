@@ -48,7 +48,7 @@ def test_a_transcript_is_found_and_read(person: Person) -> None:
     page.get_by_role("link", name="Which transcript is this?").first.click()
     expect(page.get_by_role("article").first).to_contain_text("Which transcript is this?")
     expect(page.get_by_role("article").nth(1)).to_contain_text("Demo")
-    expect(page.get_by_text("That you have read this is recorded.")).to_be_visible()
+    expect(page.get_by_text("Your access to this chat is recorded.")).to_be_visible()
     page.goto(f"{person.url}/admin/chat/transcriptread/")
     expect(page.locator("#result_list")).to_contain_text("Read")
 

@@ -197,7 +197,7 @@ def test_a_prompt_whose_post_fails_goes_again_by_itself(people: Callable[..., Pe
                 box(page).press("Enter")
             page.clock.run_for(8_000)
     expect(unsent(page)).to_contain_text("/demo fail patience")
-    expect(unsent(page)).to_contain_text("goes again by itself")
+    expect(unsent(page)).to_contain_text("sent again automatically")
     expect(page.locator(".toast")).to_have_count(0)
     page.unroute("**/messages/")
     page.clock.run_for(8_000)
@@ -245,7 +245,7 @@ def test_a_prompt_that_the_server_will_never_take_stays_and_goes_no_more_by_itse
     page.route("**/messages/", refuse)
     box(page).fill("Too large for the proxy")
     box(page).press("Enter")
-    expect(unsent(page)).to_contain_text("Not sent. That did not reach the server. Try again.")
+    expect(unsent(page)).to_contain_text("Not sent. The request did not reach the server. Try again.")
     page.clock.run_for(30_000)
     expect(unsent(page)).to_contain_text("Too large for the proxy")
     assert len(posts) == 1

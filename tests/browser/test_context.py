@@ -12,8 +12,8 @@ from tests.browser.conftest import Person
 from tests.browser.test_chat import choose_model, replies, send
 from tests.servers import ServerProcess
 
-CUT = "The messages above are not sent to the model any more"
-CUT_IN_GERMAN = "Die Nachrichten darüber werden dem Modell nicht mehr gesendet"
+CUT = "The messages above are no longer sent to the model"
+CUT_IN_GERMAN = "Die Nachrichten oberhalb werden dem Modell nicht mehr gesendet"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_where_the_model_is_sent_the_chat_from_on_is_said_at_that_place(
             break
     expect(note).to_have_count(1)
     expect(note).to_contain_text(CUT)
-    assert any("Older messages are not sent" in text for text in page.evaluate("window.heard"))
+    assert any("Older messages are no longer sent" in text for text in page.evaluate("window.heard"))
     article = page.locator("article", has=note)
     expect(article).to_have_attribute("data-role", "user")
     place = article.get_attribute("id")

@@ -241,8 +241,8 @@ def test_a_prompt_waits_in_line_and_can_be_withdrawn(person: Person) -> None:
     page = person.page
     wait_for_text(send(page, "First in line"))
     second = send(page, "Second in line")
-    expect(second).to_contain_text("Queued. It starts when the reply before it has ended.")
-    second.get_by_role("button", name="Withdraw").click()
+    expect(second).to_contain_text("Queued. It starts when the previous reply ends.")
+    second.get_by_role("button", name="Cancel").click()
     expect(second).to_have_attribute("data-status", "stopped")
     expect(replies(page).first).to_have_attribute("data-status", "running")
     page.get_by_role("button", name="Stop").click()
@@ -261,10 +261,10 @@ def test_rename_pin_archive_and_delete_from_the_list_with_undo(person: Person) -
     pinned = page.locator("#conversations section").filter(has=page.get_by_role("heading", name="Pinned"))
     expect(pinned).to_contain_text("A better name")
     options_of(page, "A better name").get_by_role("button", name="Archive").click()
-    expect(page.get_by_text("The chat is in the archive.")).to_be_visible()
+    expect(page.get_by_text("Chat archived.")).to_be_visible()
     expect(entry(page, "A better name")).to_have_count(0)
     page.get_by_role("navigation", name="Chats").get_by_role("link", name="Archive").click()
-    options_of(page, "A better name").get_by_role("button", name="Back to the list").click()
+    options_of(page, "A better name").get_by_role("button", name="Unarchive").click()
     expect(entry(page, "A better name")).to_be_visible()
     url = page.url
     options_of(page, "A better name").get_by_role("button", name="Delete").click()
@@ -298,7 +298,7 @@ def test_choosing_a_model_by_search_with_the_keyboard(
     panel = page.get_by_role("dialog", name="Choose a model")
     expect(panel.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("no such model")
-    expect(panel.get_by_text("No model has this name.")).to_be_visible()
+    expect(panel.get_by_text("No models found.")).to_be_visible()
     panel.get_by_role("searchbox").fill("fast")
     page.keyboard.press("Enter")
     expect(panel).to_be_hidden()
@@ -310,10 +310,10 @@ def test_the_model_list_says_and_finds_what_each_model_can(person: Person) -> No
     page = person.page
     page.get_by_role("combobox", name="Model").click()
     panel = page.get_by_role("dialog", name="Choose a model")
-    expect(panel.locator(".model-entry").first).to_contain_text("reads 32k tokens")
-    page.keyboard.type("thinks first")
+    expect(panel.locator(".model-entry").first).to_contain_text("32k context")
+    page.keyboard.type("reasoning")
     expect(panel.locator(".model-entry:visible")).not_to_have_count(0)
-    expect(panel.locator(".model-entry:visible").first).to_contain_text("thinks first")
+    expect(panel.locator(".model-entry:visible").first).to_contain_text("reasoning")
 
 
 def test_a_prompt_that_is_longer_than_the_model_can_take_is_told_before_it_is_sent(person: Person) -> None:
@@ -321,7 +321,7 @@ def test_a_prompt_that_is_longer_than_the_model_can_take_is_told_before_it_is_se
     box(page).fill("word " * 2_000)
     expect(page.locator("#estimate")).to_have_text("about 2,500 tokens")
     box(page).fill("word " * 30_000)
-    expect(page.locator("#estimate")).to_have_text("Longer than this model can take: 32,000 tokens.")
+    expect(page.locator("#estimate")).to_have_text("Too long for this model: 32,000 tokens.")
     box(page).fill("")
     expect(page.locator("#estimate")).to_be_hidden()
 
@@ -364,7 +364,7 @@ def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
     reply.get_by_label("Not helpful").check()
     reply.get_by_label("Comment").fill("It says nothing.")
     reply.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("Thank you. It is noted.")).to_be_visible()
+    expect(page.get_by_text("Thank you for your feedback.")).to_be_visible()
     page.reload()
     bad = replies(page).first.get_by_role("button", name="Bad reply")
     expect(bad).to_have_attribute("aria-pressed", "true")
@@ -390,7 +390,7 @@ def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Pe
     reply.get_by_role("button", name="Submit").click()
     expect(page.locator(".feedback-form")).to_have_count(0)
     _answer(held)
-    expect(page.get_by_text("Thank you. It is noted.")).to_be_visible()
+    expect(page.get_by_text("Thank you for your feedback.")).to_be_visible()
 
 
 def _answer(held: list[tuple[Route, APIResponse]]) -> None:
@@ -441,7 +441,7 @@ def test_settings_reach_the_page_and_stay(person: Person) -> None:
     page.get_by_role("link", name="Settings").click()
     page.get_by_label("Theme").select_option("Dark")
     page.get_by_label("Text size").select_option("Large")
-    page.get_by_label("Sending").select_option(value="mod-enter")
+    page.get_by_label("Enter key").select_option(value="mod-enter")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
     page.get_by_role("link", name="Chats").click()
@@ -455,7 +455,7 @@ def test_settings_reach_the_page_and_stay(person: Person) -> None:
     page.goto(f"{person.url}/settings/")
     page.get_by_label("Theme").select_option(value="system")
     page.get_by_label("Text size").select_option(value="medium")
-    page.get_by_label("Sending").select_option(value="auto")
+    page.get_by_label("Enter key").select_option(value="auto")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
 
@@ -467,7 +467,7 @@ def test_the_whole_page_speaks_german_live_parts_included(people: Callable[..., 
     page.get_by_role("button", name="Senden").click()
     reply = replies(page).first
     expect(reply).to_have_attribute("data-status", "failed")
-    expect(reply).to_contain_text("Der Server des Anbieters fiel aus.")
+    expect(reply).to_contain_text("Beim Server des Anbieters ist ein Fehler aufgetreten.")
     expect(reply.get_by_role("button", name="Erneut versuchen")).to_be_visible()
     page.get_by_role("button", name="Neuer Chat").click()
     expect(page.get_by_role("heading", name="Was möchten Sie wissen?")).to_be_visible()
@@ -568,7 +568,7 @@ def test_while_i_am_offline_a_running_reply_says_what_is_kept_and_nothing_pops_u
     with page.expect_event("requestfailed", lambda request: "/conversations/?" in request.url):
         person.context.set_offline(True)
         page.evaluate("window.sockets.forEach(socket => socket.close())")
-        expect(reply.locator(".live-line")).to_have_text("Reconnecting. What has come is kept.")
+        expect(reply.locator(".live-line")).to_have_text("Reconnecting. The text so far is kept.")
     expect(page.locator("#connection")).to_contain_text("You are offline.")
     expect(page.locator(".toast")).to_have_count(0)
     person.context.set_offline(False)
@@ -584,7 +584,7 @@ def test_a_chat_deleted_elsewhere_says_so(person: Person) -> None:
     other = person.tab()
     other.goto(page.url)
     other.get_by_label("Chat options").click()
-    other.get_by_role("button", name="Delete this chat").click()
+    other.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("This chat was deleted.")).to_be_visible()
 
 
@@ -640,7 +640,7 @@ def test_on_a_touch_screen_enter_breaks_the_line_unless_i_chose_otherwise(
 
 def test_the_demo_suggests_what_it_can_show(person: Person) -> None:
     page = person.page
-    suggestion = page.get_by_role("button", name="Failure")
+    suggestion = page.get_by_role("button", name="Failed reply")
     suggestion.click()
     expect(box(page)).to_be_focused()
     expect(box(page)).to_have_value("/demo fail ")

@@ -133,7 +133,7 @@ def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> 
         server.wait_until_ready()
         ada = Visitor(server.find(r"Steady is ready: (\S+)"))
         assert "/accounts/login/" in ada.get("/")
-        assert "Open the link that it printed when it started" in ada.page
+        assert "open the link that the server printed when it started" in ada.page
         server.wait_for("Models: Demo 2.\n")
         link = ada.get(server.find(r"(http\S+/welcome/\S+)"))
         conversation = ada.post(link, email="ada@example.org", password=PASSWORD, repeated=PASSWORD)

@@ -265,8 +265,8 @@ def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(ta
     assert opened.count('role="note"') == 1
     second = opened.index(dom.message(messages[1].pk))
     assert second < opened.index('role="note"') < opened.index(dom.message(messages[2].pk))
-    assert "Older messages are not sent" in news, "read out, once"
-    assert "Older messages are not sent" not in opened
+    assert "Older messages are no longer sent" in news, "read out, once"
+    assert "Older messages are no longer sent" not in opened
 
 
 def test_viewers_of_one_reply_share_one_renderer_and_see_the_same(

@@ -73,7 +73,7 @@ def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User,
 def test_the_page_of_a_forgotten_password_promises_no_mail_that_is_not_sent(
     client: Client, settings: Settings
 ) -> None:
-    words = "This server sends no email. Ask the person who runs it for a log-in link."
+    words = "This server sends no email. Ask an administrator for a log-in link."
     settings.MAILERS = {"default": {"BACKEND": "chatproject.mail.Unsent"}}
     for name in ("account_reset_password", "account_reset_password_done"):
         assert words in client.get(reverse(name)).content.decode()

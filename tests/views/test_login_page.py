@@ -11,7 +11,7 @@ from chat.actions.first_admin import ensure_first_admin
 from chat.models import User
 
 pytestmark = pytest.mark.django_db
-WORDS = "This server has no administrator yet. Open the link that it printed when it started"
+WORDS = "This server has no administrator yet. To become the administrator, open the link"
 
 
 @pytest.mark.parametrize("url", ["/", "/settings/", "/accounts/login/"])

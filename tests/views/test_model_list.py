@@ -118,5 +118,5 @@ def test_the_list_does_not_say_that_a_model_takes_images(
     """As long as the page cannot send any."""
     ChatModel.objects.update(takes_images=True, reasons=True)
     html = new_chat(client, person)
-    assert "thinks first" in html
+    assert "reasoning" in html
     assert "images" not in html

@@ -304,4 +304,4 @@ def test_log_ins_that_have_ended_by_themselves_are_neither_listed_nor_counted(pe
     other_password.save()
     assert rows_of(here.get(reverse("sessions"))) == 1
     answer = here.post(reverse("sessions"), {"_method": "delete"}, follow=True)
-    assert "Logged out in 0 places." in answer.content.decode()
+    assert "Logged out of 0 sessions." in answer.content.decode()
