@@ -9,7 +9,7 @@ How a reply reaches its viewers:
                                                        └── pubsub.share_output ──> remote_logs
                                                            (other processes)       (here)
 
-    recovery         ends the replies of dead processes, and begins the queued ones that no process took
+    recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
 

@@ -121,7 +121,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
 
 
 def begin(generation: Generation, *, publish: Publish, at_most: float | None = None) -> Prepared:
-    """`prepare` for a request that is sent now: viewers are told if it begins with another message than the
+    """`prepare` for a request sent now: viewers are notified if it starts with another message than the
     request before. One unit of work."""
     prepared = prepare(generation, at_most=at_most)
     if prepared.sent_from != generation.conversation.sent_from:

@@ -1,4 +1,4 @@
-"""Ends the generations that no process will end: those of dead processes, and those that were queued for too
+"""Ends the generations that no process will end: those of ended processes, and those that were queued for too
 long. `recovery` says when."""
 
 from __future__ import annotations

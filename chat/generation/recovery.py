@@ -1,4 +1,4 @@
-"""Ends the replies of dead processes as interrupted: a look at the database every 3 s."""
+"""Ends the replies of ended processes as interrupted: a database query every 3 s."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Recovery:
             self._task = self.alive_at = None
 
     async def _run(self) -> None:
-        # On SQLite there is exactly one server process, so at its start every other lease is dead.
+        # On SQLite there is exactly one server process, so at its start every other lease is expired.
         is_alone = settings.SQLITE
         while True:
             try:

@@ -165,7 +165,7 @@ class Run:
                 del self._hub.logs[self.id]
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
-        """Drives the provider's stream into the log. Whatever happens is told by `result`."""
+        """Drives the provider's stream into the log. `result` describes the outcome."""
         try:
             result.sent = await run_unit(begin, generation, publish=self._pubsub.conversation_changed)
         except NotSentError as error:

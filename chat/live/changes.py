@@ -1,4 +1,4 @@
-"""What a viewer is told, as values."""
+"""The changes that a viewer receives, as values."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 QUEUE_LENGTH = 1000  # outgoing messages; more are dropped, as a slow Redis would deliver them too late
 INTEREST_SECONDS = 10.0  # how long a process goes on sharing a reply's output after being asked
 
-# Takes a conversation's id and tells its viewers in all processes that it changed. From any thread, after the
+# Takes a conversation's id and notifies its viewers in all processes of a change. From any thread, after the
 # commit. `PubSub.conversation_changed` is the one that does it.
 type Publish = Callable[[UUID], None]
 

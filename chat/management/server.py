@@ -101,7 +101,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(daphne.server.Server):  # type: ignore[misc]
     """Serves `application` on `listener` until a signal comes. `beside` runs in the event loop beside it,
     from when the runner works until the server stops; what it raises ends the server and comes out of
-    `run`. `say` tells the person at the terminal."""
+    `run`. `say` prints to the terminal."""
 
     def __init__(
         self,
