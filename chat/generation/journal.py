@@ -1,4 +1,4 @@
-"""The durable log of all running replies of this process: each 250 ms one transaction with everything new.
+"""The durable log of the running replies of this process: every 250 ms one transaction with the new output.
 
 It runs on a thread and connection of its own, so that no slow query elsewhere delays it; on PostgreSQL a
 tick is one round trip. When the database is slow, locked or gone, nothing is lost and nothing is claimed:
@@ -74,7 +74,7 @@ class Journal:
         self._records.pop(generation_id, None)
 
     async def room(self, record: Record) -> None:
-        """Waits until the reply's backlog is small enough to take more."""
+        """Waits until the backlog of the reply has room for more."""
         if record.log.length - record.committed < BACKLOG_CHARS:
             return
         async with self._ticked:
@@ -98,8 +98,8 @@ class Journal:
             if self._records:
                 try:
                     await self.tick()
-                except Exception:  # the journal of all replies: nothing may end it
-                    logger.exception("The journal stumbled; trying again.")
+                except Exception:  # nothing may end the journal of all replies
+                    logger.exception("The journal failed; trying again.")
                     self.healthy = False
             else:
                 self.alive_at = time.monotonic()

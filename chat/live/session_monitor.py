@@ -93,10 +93,6 @@ class SessionMonitor:
             if not self._viewers[viewer]:
                 del self._viewers[viewer]
 
-    @property
-    def viewers(self) -> int:
-        return len(self._viewers)
-
     async def dismiss(self, seconds: float) -> None:
         """Closes all viewers because the server stops; returns when they are gone, or after `seconds`."""
         self._dismissing = True
