@@ -32,7 +32,7 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
         conversations = conversations.select_for_update()
     conversation = conversations.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None:
-        raise NotFoundError(_("There is no such conversation."))
+        raise NotFoundError(_("There is no such chat."))
     return conversation
 
 
@@ -42,7 +42,7 @@ def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | N
     theirs = Conversation.objects.kept().filter(owner=user).select_for_update()
     conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None and not may_open(user, conversation_id):
-        raise NotFoundError(_("There is no such conversation."))
+        raise NotFoundError(_("There is no such chat."))
     return conversation
 
 
@@ -63,9 +63,9 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
     if conversation is None:
         user = User.objects.filter(pk=user_id, is_active=True).first()
         if user is None:
-            raise InactiveError(_("There is no such conversation."))
+            raise InactiveError(_("There is no such chat."))
         if not may_open(user, conversation_id):
-            raise NotFoundError(_("There is no such conversation."))
+            raise NotFoundError(_("There is no such chat."))
     return conversation
 
 

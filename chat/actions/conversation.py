@@ -68,7 +68,7 @@ def restore_conversation(user: User, conversation_id: UUID) -> None:
     with transaction.atomic():
         deleted = Conversation.objects.filter(owner=user, pk=conversation_id, deleted_at__gte=undo_limit())
         if not deleted.filter(last_position__gt=0).update(deleted_at=None, revision=F("revision") + 1):
-            raise NotFoundError(_("There is no such conversation."))
+            raise NotFoundError(_("There is no such chat."))
         transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))
 
 

@@ -45,7 +45,7 @@ def restore_message(user: User, message_id: UUID) -> Message:
         conversation = message.conversation
         went_on = conversation.messages.filter(shown=True, position__gt=message.position).exists()
         if message.deleted_at is None or went_on or (message.parent and not message.parent.shown):
-            raise ConflictError(_("The conversation went on since. What was deleted cannot come back."))
+            raise ConflictError(_("The chat has gone on since. The deleted message cannot be restored."))
         together = Q(pk=message.pk) | Q(deletion=message.deletion, deletion__isnull=False)
         conversation.messages.filter(together).update(shown=True, deleted_at=None, deletion=None)
         conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()

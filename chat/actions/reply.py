@@ -98,7 +98,7 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
             raise ConflictError(_("This reply has the greatest length that is kept. Ask a new question."))
         later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
         if not message.shown or later.exists():
-            raise ConflictError(_("The conversation went on after this reply. Use the last one."))
+            raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
         check_running_limit(user, 1)
         if message.parent is None:
             raise InvalidInputError(_("This reply has no prompt to answer."))

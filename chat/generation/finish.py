@@ -21,7 +21,7 @@ from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
-SERVER_STOPPED = _("The server stopped while this reply was being written. What had come is kept.")
+SERVER_STOPPED = _("The server stopped while this reply was being written. The text so far is kept.")
 
 
 def finish(

@@ -54,7 +54,7 @@ LESS = 0.6  # of a request that was too long, at most, for the one attempt with 
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
-CUT = _("The connection to the provider ended in the middle of the answer. What had come is kept.")
+CUT = _("The connection to the provider ended in the middle of the answer. The text so far is kept.")
 EMPTY = _("The model ended its answer without a word. Retry, or choose another model.")
 ONLY_A_TOOL = _(
     "The model called a tool instead of answering, and it has none here. Retry, or choose another model."
@@ -63,7 +63,7 @@ EMPTY_AT_LIMIT = _(
     "The length limit was reached before the first word of the answer. Retry, or choose another model."
 )
 BROKEN = _(
-    "Something went wrong in Steady while this reply was being written. What had come is kept. Retry it."
+    "Something went wrong in Steady while this reply was being written. The text so far is kept. Retry it."
 )
 
 _STATUS = {

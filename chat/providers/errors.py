@@ -80,9 +80,7 @@ class InvalidRequestError(ProviderError):
 
 class ContextLengthError(InvalidRequestError):
     code = "context_length"
-    words = _(
-        "This conversation is longer than the model can take. Start a new chat or choose a larger model."
-    )
+    words = _("This chat is longer than the model can take. Start a new chat or choose a larger model.")
 
 
 class RateLimitError(ProviderError):

@@ -30,7 +30,7 @@ def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
     except (KeyError, ValueError):
         raise LoggedOutError from None
     if not may_open(person_of(viewer), conversation_id):
-        raise NotFoundError(_("There is no such conversation."))
+        raise NotFoundError(_("There is no such chat."))
     liked = Preferences.objects.filter(user=viewer.user_id).values_list("streaming", flat=True).first()
     viewer.style = liked or Preferences.Streaming.WORDS
     return viewer
