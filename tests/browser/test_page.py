@@ -383,19 +383,21 @@ def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Pe
     reply.get_by_label("Not helpful").check()
     expect(bad).to_have_attribute("aria-pressed", "true")
     reply.get_by_label("Comment").fill("It says nothing.")
-    _answer(held)
+    _answer(page, held)
     expect(page.locator(".feedback-form")).to_be_visible()
     assert reply.get_by_label("Not helpful").is_checked()
     expect(reply.get_by_label("Comment")).to_have_value("It says nothing.")
     reply.get_by_role("button", name="Submit").click()
     expect(page.locator(".feedback-form")).to_have_count(0)
-    _answer(held)
+    _answer(page, held)
     expect(page.get_by_text("Thank you for your feedback.")).to_be_visible()
 
 
-def _answer(held: list[tuple[Route, APIResponse]]) -> None:
+def _answer(page: Page, held: list[tuple[Route, APIResponse]]) -> None:
+    while not held:  # The request is on its way.
+        page.wait_for_timeout(20)
     route, response = held.pop()
-    with route.request.frame.page.expect_event("requestfinished"):
+    with page.expect_event("requestfinished"):
         route.fulfill(response=response)
 
 
