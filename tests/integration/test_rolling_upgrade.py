@@ -29,7 +29,7 @@ from tests.servers import ROOT
 from tests.services import fresh_database, is_missing
 
 # The release before: its code must go on working on a database that this code has migrated.
-PREVIOUS = "84814b7ecfdaf599b93451cdb2c7e16a0a2e046e"
+PREVIOUS = "c5da80a667c87e2304251a794029ed41589942c8"
 EMAIL, PASSWORD = "ada@example.org", "a long enough passphrase"
 _CONTENT = f"""
 from django.core.management import call_command
