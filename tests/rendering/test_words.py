@@ -1,4 +1,4 @@
-"""Two languages: everything that is said to people is in the catalog, and the catalog is whole."""
+"""Languages: everything that is said to people is in the catalog, and the catalog is whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.utils.translation import override, trans_real
 
 from chat.actions.errors import TooLongError
@@ -15,7 +16,7 @@ from chat.providers.errors import ContextLengthError
 from chat.rendering.words import in_words, seconds, translated
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOG = ROOT / "locale/de/LC_MESSAGES/django"
+LANGUAGES = pytest.mark.parametrize("language", [code for code, _ in settings.LANGUAGES if code != "en"])
 SENTENCE = re.compile(r"[A-Z{].* .*[.!?]", re.DOTALL)
 MARKERS = {"_", "gettext", "gettext_noop", "ngettext"}
 # What is written here in sentences, and is not for people: a model's text, and the log and operators.
@@ -54,9 +55,13 @@ def _text(node: ast.AST) -> str:
     return ""
 
 
-def entries() -> dict[str, str]:
-    """The German catalog's texts by the English ones, without those of a context."""
-    text = CATALOG.with_suffix(".po").read_text(encoding="utf-8")
+def catalog(language: str) -> Path:
+    return ROOT / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def entries(language: str) -> dict[str, str]:
+    """The catalog's texts by the English ones, without those of a context."""
+    text = catalog(language).read_text(encoding="utf-8")
     pairs = re.findall(r'^(msgctxt .*\n)?msgid ((?:".*"\n)+)msgstr ((?:".*"\n?)+)', text, re.MULTILINE)
     return {_joined(source): _joined(translation) for context, source, translation in pairs if not context}
 
@@ -125,12 +130,14 @@ def test_no_refusal_is_put_together_before_it_is_translated() -> None:
     assert [call for _, call in made if not call.startswith("ImproperlyConfigured")] == []  # for a terminal
 
 
-def test_the_german_catalog_leaves_nothing_out() -> None:
-    assert [source for source, translation in entries().items() if not translation] == []
+@LANGUAGES
+def test_a_catalog_leaves_nothing_out(language: str) -> None:
+    assert [source for source, translation in entries(language).items() if not translation] == []
 
 
-def test_every_text_of_the_templates_is_in_the_catalog() -> None:
-    known = known_in_german()
+@LANGUAGES
+def test_every_text_of_the_templates_is_in_the_catalog(language: str) -> None:
+    known = known_in(language)
     missing = [
         (path.name, text)
         for path in (ROOT / "templates").rglob("*.html")
@@ -140,9 +147,9 @@ def test_every_text_of_the_templates_is_in_the_catalog() -> None:
     assert missing == []
 
 
-def known_in_german() -> set[str]:
+def known_in(language: str) -> set[str]:
     """Our own texts, and those of Django and its apps that we use as they are."""
-    keys = trans_real.translation("de")._catalog.keys()
+    keys = trans_real.translation(language)._catalog.keys()
     return {key if isinstance(key, str) else key[0] for key in keys}
 
 
@@ -155,8 +162,9 @@ def template_texts(source: str) -> list[str]:
     ]
 
 
-def test_every_text_of_the_code_is_in_the_catalog() -> None:
-    known = known_in_german()
+@LANGUAGES
+def test_every_text_of_the_code_is_in_the_catalog(language: str) -> None:
+    known = known_in(language)
     missing = [
         (path.name, argument.value)
         for path in (ROOT / "chat").rglob("*.py")
@@ -168,10 +176,12 @@ def test_every_text_of_the_code_is_in_the_catalog() -> None:
     assert missing == []
 
 
-def test_the_compiled_catalog_is_the_written_one() -> None:
-    with CATALOG.with_suffix(".mo").open("rb") as file:
+@LANGUAGES
+def test_the_compiled_catalog_is_the_written_one(language: str) -> None:
+    with catalog(language).with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
-    assert {source: compiled.gettext(source) for source in entries()} == entries()
+    written = entries(language)
+    assert {source: compiled.gettext(source) for source in written} == written
 
 
 def test_words_with_values_are_translated_before_they_are_filled() -> None:
