@@ -1,6 +1,6 @@
 """The chat page under load: a chat of 2,000 messages, and one with a message of 200 kB.
 
-    uv run python -m benchmarks.page [--messages 2000] [--kilobytes 200]
+    uv run --group dev python -m benchmarks.page [--messages 2000] [--kilobytes 200]
 
 Starts its own server and real Chromium, and prints what a person notices: the time for opening and sending,
 the tasks over 50 ms that block the page (from the browser's PerformanceObserver), and the memory of the tab's

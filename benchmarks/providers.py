@@ -1,6 +1,6 @@
 """CPU for each streamed chunk: our adapters, the SDKs' own typed streams, and plain aiohttp with orjson.
 
-    uv run python -m benchmarks.providers [--streams 50] [--tokens 200] [--pace 50] [--rounds 3]
+    uv run --group dev python -m benchmarks.providers [--streams 50] [--tokens 200] [--pace 50] [--rounds 3]
                                           [--only Gemini]
 
 The scripted server runs in another process. All paths of a round run one after the other; the table shows the

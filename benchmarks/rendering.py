@@ -1,6 +1,6 @@
 """CPU and bytes of one streamed reply: patches, the whole reply rendered at each update, and the raw text.
 
-    uv run python -m benchmarks.rendering [--sizes 2 10 50 200] [--update 8] [--page]
+    uv run --group dev python -m benchmarks.rendering [--sizes 2 10 50 200] [--update 8] [--page]
 
 A reply arrives in updates of 8 characters (two tokens: 50 tokens a second with a flush every 40 ms).
 Rendering the whole reply is timed at 24 of its lengths and summed over all updates. For code, compare with

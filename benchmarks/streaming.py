@@ -1,7 +1,7 @@
 """Streams through a real server process, compared with the cost of the provider's SDK alone.
 
-    uv run python -m benchmarks.streaming                  everything, about seven minutes
-    uv run python -m benchmarks.streaming --only 50        the runs with 50 streams
+    uv run --group dev python -m benchmarks.streaming                  everything, about seven minutes
+    uv run --group dev python -m benchmarks.streaming --only 50        the runs with 50 streams
 
 The server has the first core for itself; the provider and the clients share the second. Compare ratios within
 a run, not milliseconds between runs.

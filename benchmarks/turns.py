@@ -1,8 +1,8 @@
 """Turns: a prompt is sent, and the next one when the final fragment of its reply is there.
 
-    uv run python -m benchmarks.turns                       1, 10 and 50 sockets on SQLite
-    uv run python -m benchmarks.turns --postgres URL        the same on PostgreSQL
-    uv run python -m benchmarks.turns --against REF         first the server of that commit, then this one
+    uv run --group dev python -m benchmarks.turns   1, 10 and 50 sockets on SQLite
+    uv run --group dev python -m benchmarks.turns --postgres URL   the same on PostgreSQL
+    uv run --group dev python -m benchmarks.turns --against REF   first that commit, then this one
 
 The server has the first core for itself, the provider and the clients share the second. The provider answers
 20 tokens as fast as it can. The CPU time is the server process's, so a busy machine changes it little; the

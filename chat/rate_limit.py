@@ -29,12 +29,14 @@ class RateLimits:
     """One `RateLimit` for each key. Keeps the `MOST` keys that were used last."""
 
     MOST = 10_000
+    KEY_LENGTH = 64  # more of a key is not looked at: some come from cookies, and are kept
 
     def __init__(self) -> None:
         self._limits: OrderedDict[str, RateLimit] = OrderedDict()
 
     def allows(self, key: str, *, burst: int, per_second: float) -> bool:
         """Counts one more for `key`, or returns false and counts nothing."""
+        key = key[: self.KEY_LENGTH]
         limit = self._limits.get(key)
         if limit is None:
             limit = self._limits[key] = RateLimit(burst=burst, per_second=per_second)
@@ -45,9 +47,12 @@ class RateLimits:
 
 
 def network_of(address: str) -> str:
-    """Returns the network of an IP address. An IPv6 customer has a whole /64."""
+    """Returns the network of an IP address. An IPv6 customer has a whole /64. A server that listens on `[::]`
+    sees an IPv4 address mapped into IPv6, where all of them share one /64."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)

@@ -29,6 +29,11 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls) -> type[Session]:
         return Session
 
+    def cycle_key(self) -> None:
+        """Begins anew at a log-in or a new password: the session before it may be old."""
+        self.pop(_BEGAN, None)
+        super().cycle_key()
+
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         data.setdefault(_BEGAN, timezone.now().timestamp())
         row = super().create_model_instance(data)

@@ -1,4 +1,4 @@
-"""Takes screenshots of every state of the page: `uv run python -m docs.screenshots [FOLDER]`.
+"""Takes screenshots of every state of the page: `uv run --group dev python -m docs.screenshots [FOLDER]`.
 
 Starts its own server with the demo provider, and real Chromium at 1280 and 390 pixels, light and dark.
 Without FOLDER only the pictures of the documentation are written, to docs/images/; with it all of them are.

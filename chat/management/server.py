@@ -41,7 +41,8 @@ SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: connect again
 # (measured).
 TURN_SECONDS = 0.001
 # After this, what is imported by the first requests is there too. What is loaded is never garbage, and a full
-# collection that visits it holds the interpreter for 250 ms (measured).
+# collection that visits it holds the interpreter for 250 ms (measured). The second freeze collects nothing
+# first, for the same reason: what happens to be garbage then is kept, once.
 LOADED_SECONDS = 60.0
 _CLOSE_SECONDS = 3.0
 # A proxy keeps connections open and sends the next request on one. For so long they are answered, each with a

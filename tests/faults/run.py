@@ -1,6 +1,6 @@
 """Randomised kills and cuts, and their results.
 
-    uv run python -m tests.faults.run --runs 200 --seed 1        prints a table, fails if a promise broke
+    uv run --group dev python -m tests.faults.run --runs 200 --seed 1   a table; fails if a promise broke
 
 One run is one prompt in a conversation of its own, with one fault at a random moment of a chosen phase. Runs
 of a batch share the moment of the fault, so each kill affects replies in all phases. The results are measured

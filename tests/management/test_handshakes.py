@@ -18,6 +18,7 @@ from twisted.web.http_headers import Headers
 from chat.management import handshakes as module
 from chat.management.connections import HTTPFactory, Socket
 from chat.management.handshakes import Handshakes, client_network, session_key_in
+from chat.rate_limit import RateLimits, network_of
 
 
 class Transport(StringTransport):
@@ -136,3 +137,16 @@ def test_the_session_is_found_among_several_cookies() -> None:
     name = steady.SESSION_COOKIE_NAME
     assert session_key_in(Headers({"Cookie": [f"a=b; {name}=key"]})) == "key"
     assert session_key_in(Headers({})) is None
+
+
+def test_ipv4_addresses_on_an_ipv6_socket_are_networks_of_their_own() -> None:
+    assert network_of("::ffff:192.0.2.7") == network_of("192.0.2.7") == "192.0.2.7"
+    assert network_of("::ffff:192.0.2.7") != network_of("::ffff:198.51.100.9")
+    assert network_of("2001:db8::1") == network_of("2001:db8::2") == "2001:db8::/64"
+
+
+def test_long_keys_from_cookies_are_not_kept() -> None:
+    limits = RateLimits()
+    for number in range(100):
+        limits.allows(f"{number:064}" + "x" * 15_000, burst=1, per_second=1)
+    assert sum(map(len, limits._limits)) == 100 * RateLimits.KEY_LENGTH

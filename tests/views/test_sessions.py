@@ -122,6 +122,19 @@ def test_a_session_in_use_ends_two_weeks_after_its_beginning(
     assert not is_logged_in(client)
 
 
+def test_a_log_in_on_an_old_anonymous_session_has_its_whole_time(person: User, client: Client) -> None:
+    session = sessions.SessionStore()
+    session["language"] = "de"
+    session.save()
+    session["_began"] -= settings.SESSION_COOKIE_AGE - 120
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    client.force_login(person)
+    row = Session.objects.get(session_key=client.session.session_key)
+    assert row.expire_date > timezone.now() + timedelta(days=13)
+    assert client.session["language"] == "de"
+
+
 @pytest.fixture
 def with_mail(settings: Settings) -> None:
     settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
