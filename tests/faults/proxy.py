@@ -46,6 +46,8 @@ class Proxy:
             await asyncio.gather(self._relay(reader, inner_writer), self._relay(inner_reader, writer))
         finally:
             self._writers -= {writer, inner_writer}
+            writer.close()
+            inner_writer.close()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chat.providers.base import Endpoint
+from chat.providers.base import EndpointConfig
 from tests.services import is_missing
 
 KEY = "sk-stock-canary-1234567890"
@@ -18,8 +18,8 @@ ENVIRONMENT = ["uv", "run", "--isolated", "--frozen", "--only-group", "stock"]
 COMMAND = [*ENVIRONMENT, "python", "tests/integration/stock_server.py", KEY]
 
 
-def endpoint(address: str, key: str = KEY) -> Endpoint:
-    return Endpoint("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
+def endpoint(address: str, key: str = KEY) -> EndpointConfig:
+    return EndpointConfig("stock", "openai_compatible", "llama.cpp", base_url=f"{address}/v1", api_key=key)
 
 
 @asynccontextmanager
