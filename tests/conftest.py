@@ -57,16 +57,17 @@ _SLOW = {
     "tests/live": "A page that is kept up to date equals a fresh one, whatever was lost on the way.",
     "tests/management": "A process that stands still is ended, and one that lives is not.",
     "tests/project/test_settings_documented.py": "Every setting that is read is documented.",
-    "tests/providers/test_decoding.py": "No bytes of a provider break the reading of a stream.",
-    "tests/providers/test_failures.py": "Every failure of a provider becomes a known error.",
-    "tests/providers/test_gemini.py": "Requests and streams of Gemini are those of its SDK.",
+    "tests/project/test_middleware.py": "Each answer has the headers that browsers need.",
+    "tests/providers": "Each adapter sends, reads and fails as its provider's own SDK does.",
     "tests/rendering/test_bad_input.py": "Text that is expensive to render is rendered and streamed.",
+    "tests/rendering/test_conversation.py": "Each change makes the fresh page of the one shown.",
     "tests/rendering/test_in_chromium.py": "A streamed reply equals the whole one in a real browser.",
     "tests/rendering/test_incremental.py": "A streamed reply equals the whole one, however it is cut.",
+    "tests/test_access_matrix.py": "Each route answers owner, teammate, outsider and anonymous as it should.",
     "tests/test_checks.py": "Commands refuse wrong settings in words, in processes of their own.",
     "tests/test_migrations.py": "Commands refuse a database that does not fit, and leave it alone.",
     "tests/transports": "Real sockets and streams deliver to those who may see, and end for all others.",
-    "tests/views/test_machine_readable.py": "No page holds a number in words that a script cannot read.",
+    "tests/views": "Each page and fragment shows what it should, to those who may see it.",
 }
 # The suites of these that take minutes, which `pytest` alone leaves out: `.ci/run` runs them, and `pytest`
 # with their path or a marker.

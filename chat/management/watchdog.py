@@ -4,7 +4,8 @@ A thread cannot do this. While the regex engine or other C code runs, it holds t
 code of this process runs. So a small separate process (`watching.py`, 9 MB) receives a byte each second while
 the loop runs. After 5 s without one, it has the stack of each thread written to the log, also while the
 interpreter is blocked. After 60 s it kills the process, and the supervisor starts it again. `kill -USR1`
-writes the stacks at any time.
+writes the stacks at once. Use it on a process that hangs: CPython reads the stacks of running threads, and in
+rare cases ends with a segmentation fault.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_loop_that_stands_still_is_told_and_logged_once(
     for _ in range(3):
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert "61 s ago" in answer.json()[name]
+        assert re.search(r" \d\d s ago", answer.json()[name])
     loop.alive_at = time.monotonic()
     assert client.get("/readyz").status_code == 200
     told = [record.getMessage() for record in caplog.records if record.name == readiness.__name__]
