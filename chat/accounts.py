@@ -66,7 +66,7 @@ def attempted(account: str, request: HttpRequest) -> Iterator[Attempt]:
             if not attempt.succeeded:
                 _log_failure(address)
     except throttle.TooManyAttemptsError as error:
-        logger.warning("Too many attempts came from %s: this one was not looked at.", address)
+        logger.warning("Too many attempts came from %s. This one was refused without a check.", address)
         raise ValidationError(in_words(error), code=error.code) from None
 
 
@@ -88,7 +88,7 @@ def _log_success(user: User, request: HttpRequest, **_signal: Any) -> None:
     address = "an unknown address"
     with suppress(PermissionDenied):
         address = get_adapter().get_client_ip(request)
-    logger.info("Person %s logged in from %s.", user.pk, address)
+    logger.info("User %s logged in from %s.", user.pk, address)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
@@ -102,7 +102,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
             return decrypt(encrypted_text)
         except UnreadableSecretError:
             logger.error(
-                "A second factor cannot be read with this SECRET_KEY. Set the former key in "
+                "A second factor cannot be decrypted with this SECRET_KEY. Add the former key to "
                 "SECRET_KEY_FALLBACKS, or remove the second factor in the administration."
             )
             return secrets.token_hex(20).upper().translate(str.maketrans("0189", "GHIJ"))  # matches no code

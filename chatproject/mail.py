@@ -17,7 +17,7 @@ class Unsent(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
             logger.warning(
-                "Mail to %d receivers was not sent, since EMAIL_URL is not set: %s",
+                "Mail to %d receivers was not sent, because EMAIL_URL is not set: %s",
                 len(message.recipients()),
                 message.subject,
             )

@@ -92,7 +92,7 @@ async def _sync(endpoint: EndpointConfig) -> SyncResult | None:
     try:
         return await run_unit(store_models, endpoint, answer)
     except (DataError, IntegrityError, ValueError, OverflowError) as error:
-        logger.exception("The models of %s cannot be stored.", endpoint.name)
+        logger.exception("The models of %s could not be stored.", endpoint.name)
         return await run_unit(
             _store_error, endpoint, ProviderError(detail=f"Its list cannot be stored: {error}")
         )
@@ -109,10 +109,10 @@ async def _answer(endpoint: EndpointConfig) -> list[ModelInfo] | ProviderError |
     except TimeoutError:
         return TimeoutExceededError(detail=f"No answer in {LIST_SECONDS:g} s.")
     except ProviderError as error:
-        logger.warning("Cannot list the models of %s: %s (%s)", endpoint.name, error, error.detail)
+        logger.warning("The models of %s could not be listed: %s (%s)", endpoint.name, error, error.detail)
         return error
     except Exception as error:  # a defect in one adapter must not end the loop for all
-        logger.exception("Asking %s for its models broke.", endpoint.name)
+        logger.exception("The request for the models of %s failed unexpectedly.", endpoint.name)
         return ProviderError(detail=f"{type(error).__name__}: {error}")
 
 

@@ -118,7 +118,7 @@ def _watch_of(request: HttpRequest) -> _Watch | None:
 def _guarded(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
     watch = _watch.get()
     if watch is not None and not watch.recorded and _names_a_text(sql):
-        logger.error("%s asked for the text of a chat without an entry in the record.", watch.path)
+        logger.error("%s tried to read the text of a chat without an audit entry.", watch.path)
         raise PermissionDenied
     return execute(sql, params, many, context)
 

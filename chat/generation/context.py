@@ -128,7 +128,7 @@ def begin(generation: Generation, *, publish: Publish, at_most: float | None = N
         try:
             _mark_sent_from(generation.conversation_id, prepared.sent_from, publish)
         except DatabaseError as error:  # the reply is worth more; the next one marks it
-            logger.warning("The first message that a model is sent could not be marked: %s", error)
+            logger.warning("The position of the first sent message could not be stored: %s", error)
     return prepared
 
 

@@ -99,7 +99,7 @@ class Journal:
                 try:
                     await self.tick()
                 except Exception:  # nothing may end the journal of all replies
-                    logger.exception("The journal failed; trying again.")
+                    logger.exception("The journal failed unexpectedly. It tries again.")
                     self.healthy = False
             else:
                 self.alive_at = time.monotonic()
@@ -123,12 +123,14 @@ class Journal:
         try:
             done = await self._thread.run(commit, entries, running, renew=is_beat, keep=True)
         except IntegrityError as error:
-            logger.warning("A journal entry belongs to no generation any more: %s", error)
+            logger.warning("A journal entry refers to a deleted generation: %s", error)
             self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it
             return
         except DatabaseError as error:
             if self.healthy:
-                logger.error("The journal cannot write (%s). Replies go on in memory; trying again.", error)
+                logger.error(
+                    "The journal cannot write (%s). Replies continue in memory. It tries again.", error
+                )
             self.healthy = False
             return
         if not self.healthy:

@@ -72,9 +72,12 @@ class Readiness:
         if self._wrong == before:
             return
         if not wrong:
-            logger.info("Ready for work again.")
+            logger.info("The process is ready for requests again.")
         elif self._runner.accepting:
-            logger.warning("Not ready for work: %s", " ".join(f"{name}: {wrong[name]}" for name in wrong))
+            logger.warning(
+                "The process is not ready for requests: %s",
+                " ".join(f"{name}: {wrong[name]}" for name in wrong),
+            )
 
     def _replies(self) -> str:
         return OK if self._runner.accepting else "No new replies: the server is starting or stopping."
@@ -109,7 +112,7 @@ class Readiness:
                 _write()
         except DatabaseError as error:
             # The reason may name the database's address: it is for the log, not for the response.
-            logger.debug("The database takes no write: %s", error)
+            logger.debug("The test write to the database failed: %s", error)
             words = "The database takes no writes." if reached else "The database cannot be reached."
             return words, OK if self._migrated else "unknown"
         return OK, OK if self._migrated else _MIGRATIONS_MISSING

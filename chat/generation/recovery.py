@@ -73,9 +73,9 @@ class Recovery:
                 is_alone = False
                 self.alive_at = time.monotonic()
             except DatabaseError as error:
-                logger.warning("Interrupted replies could not be looked for: %s", error)
+                logger.warning("The search for interrupted replies failed: %s", error)
             except Exception:
-                logger.exception("The search for interrupted replies failed; trying again.")
+                logger.exception("The search for interrupted replies failed unexpectedly. It is repeated.")
             await asyncio.sleep(PERIOD)
 
     async def sweep(self, *, is_alone: bool = False) -> None:
@@ -116,6 +116,6 @@ class Recovery:
             raise
         except Exception:  # of this one alone: the others come to their end all the same
             if orphan.generation_id not in self._broken:
-                logger.exception("The interrupted reply %s could not be ended.", orphan.generation_id)
+                logger.exception("The interrupted generation %s could not be ended.", orphan.generation_id)
             self._broken.add(orphan.generation_id)
             return False

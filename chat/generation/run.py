@@ -196,7 +196,7 @@ class Run:
         )
         if shorter.sent_from == refused.sent_from:
             return False
-        logger.info("The request was too long for its model; it is sent once more with less.")
+        logger.info("The request was too long for the model. It is sent once more with fewer messages.")
         result.sent = shorter
         return True
 
@@ -276,7 +276,7 @@ class Run:
         elif self._reason == "interrupted":
             result.set(Status.INTERRUPTED, "server_stopped", SERVER_STOPPED)
         elif not self._producing.cancelled() and (error := self._producing.exception()):
-            logger.error("Generation %s failed", self.id, exc_info=error)
+            logger.error("Generation %s failed unexpectedly.", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
         elif result.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
             self._conclude_empty(result)

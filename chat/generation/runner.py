@@ -93,9 +93,9 @@ class Runner:
             for waiting in run.waiting:
                 self.begin(waiting)
         except DatabaseError as error:
-            logger.error("Generation %s was left to the sweep: %s", run.id, error)
+            logger.error("Generation %s could not be ended (%s). Recovery will end it.", run.id, error)
         except Exception:
-            logger.exception("Generation %s broke; the sweep will end it.", run.id)
+            logger.exception("Generation %s failed unexpectedly. Recovery will end it.", run.id)
         finally:
             self._runs.pop(run.id, None)
 
@@ -111,7 +111,8 @@ class Runner:
             tasks.append(task)
         if tasks and (late := (await asyncio.wait(tasks, timeout=SAVE_SECONDS))[1]):
             logger.error(
-                "%d replies could not be saved; the next start ends them from the journal.", len(late)
+                "%d replies could not be saved. The next start ends them with the text in the journal.",
+                len(late),
             )
             for task in late:
                 task.cancel()
@@ -124,6 +125,8 @@ class Runner:
             try:
                 await self.requeue(after=0.0)
             except DatabaseError as error:
-                logger.error("What was taken and not begun was left to the next start: %s", error)
+                logger.error(
+                    "Claimed replies that had not begun could not be returned to the queue: %s", error
+                )
                 return
             await asyncio.sleep(0.02)

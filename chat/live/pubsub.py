@@ -111,7 +111,9 @@ class PubSub:
         try:
             self._outbox.put_nowait((verb, f"topic.{topic.hex}", message))
         except asyncio.QueueFull:
-            logger.warning("Messages between processes are dropped: the channel layer is slow or away.")
+            logger.warning(
+                "Messages between processes are dropped. The channel layer is slow or unreachable."
+            )
 
     def _send_from_thread(self, topic: UUID, message: dict[str, Any]) -> None:
         if self._hub.call_soon(self._put, "send", topic, message):
@@ -133,9 +135,13 @@ class PubSub:
                     group.create_task(self._send(layer, channel))
                     group.create_task(self._receive(layer, channel))
             except* (OSError, RuntimeError, ConnectionError) as errors:
-                logger.warning("The channel layer is away (%s); trying again.", errors.exceptions[0])
+                logger.warning(
+                    "The channel layer is unreachable (%s). The connection is retried.", errors.exceptions[0]
+                )
             except* Exception as errors:  # noqa: BLE001  (a task boundary: redis-py's own tree of errors)
-                logger.warning("The channel layer failed (%s); trying again.", errors.exceptions[0])
+                logger.warning(
+                    "The channel layer failed (%s). The connection is retried.", errors.exceptions[0]
+                )
             await asyncio.sleep(1)
 
     async def _send(self, layer: Any, channel: str) -> None:

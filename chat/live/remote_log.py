@@ -58,7 +58,7 @@ class RemoteLogs:
             try:
                 start, segments = await run_unit(journal_since, generation_id, log.length)
             except DatabaseError as error:
-                logger.warning("A reply of another process could not be read: %s", error)
+                logger.warning("The journal of another process could not be read: %s", error)
             else:
                 if segments and log.extend_from(start, segments):
                     self._hub.wake(generation_id)

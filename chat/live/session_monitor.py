@@ -114,9 +114,9 @@ class SessionMonitor:
                 # While the database is away nobody can lose access either. The next look follows at once, on
                 # a fresh connection.
                 pause = AGAIN_SECONDS
-                logger.warning("Open pages could not be checked: %s", error)
+                logger.warning("The sessions of open pages could not be checked: %s", error)
             except Exception:
-                logger.exception("The check of open pages failed; trying again.")
+                logger.exception("The check of open pages failed unexpectedly. It is repeated.")
 
     async def look(self) -> None:
         """Checks all open pages once. Raises DatabaseError."""

@@ -23,7 +23,7 @@ async def clean_up() -> None:
                 await _clear_away()
                 await run_unit(ensure_search_index)
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
-            logger.warning("What is left over could not be cleared away: %s", error)
+            logger.warning("The clean-up failed: %s", error)
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -33,4 +33,6 @@ async def _clear_away() -> None:
         cleared += rows
         await asyncio.sleep(PAUSE_SECONDS)
     if cleared:
-        logger.info("Cleared away %d rows: expired sessions and chats that were deleted long ago.", cleared)
+        logger.info(
+            "The clean-up deleted %d rows of expired sessions and of chats deleted long ago.", cleared
+        )

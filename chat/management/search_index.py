@@ -33,7 +33,9 @@ def ensure_search_index() -> bool:
         try:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         except DatabaseError as error:
-            logger.info("The search in transcripts has no index: this database has no pg_trgm (%s).", error)
+            logger.info(
+                "The transcript search has no index, because the database has no pg_trgm (%s).", error
+            )
             return False
         cursor.execute("SET statement_timeout = 0")
         patience.lift(True)
@@ -48,5 +50,5 @@ def ensure_search_index() -> bool:
         finally:
             patience.lift(False)
             cursor.execute("RESET statement_timeout")
-    logger.info("The search in transcripts has an index now.")
+    logger.info("The transcript search has an index now.")
     return True

@@ -249,7 +249,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
                 async with asyncio.timeout(seconds + _END_SECONDS):
                     await self._runtime.stop(seconds)
             except TimeoutError:
-                logger.error("The database or a provider holds up the end of the server; it ends now.")
+                logger.error(
+                    "The database or a provider does not answer. The server stops without waiting for it."
+                )
             if settings.TRUST_PROXY:
                 await asyncio.sleep(max(0.0, self._signalled_at + LAST_ANSWERS_SECONDS - time.monotonic()))
             self._stop_listening()

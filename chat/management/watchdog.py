@@ -61,8 +61,6 @@ class Watchdog:
         except BlockingIOError:
             pass  # it is stopped: the pipe is full
         except OSError:
-            logger.warning(
-                "The watchdog process has ended; a server that stands still is not ended any more."
-            )
+            logger.warning("The watchdog process has ended. A server that hangs is not killed any more.")
             return
         self._timer = asyncio.get_running_loop().call_later(PERIOD, self._beat)

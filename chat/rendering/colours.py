@@ -181,7 +181,7 @@ class Colours:
             except Exception:  # of the machine: no process, no memory
                 if self._ending:
                     return
-                logger.exception("Code could not be coloured.")
+                logger.exception("A code block could not be highlighted.")
                 self._discard()
             with self._lock:
                 self._spend(job.person, time.monotonic() - began + (0 if html is not None else KILL_COST))
@@ -215,7 +215,9 @@ class Colours:
             if self._ending:
                 return None
             if process.returncode == -SIGPROF:
-                logger.warning("A code block in %r took too long to colour: it stays plain.", job.key[0][:40])
+                logger.warning(
+                    "Highlighting a code block in %r took too long. The block stays plain.", job.key[0][:40]
+                )
                 return None
         return None
 

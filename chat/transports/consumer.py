@@ -116,7 +116,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except (ActionError, NotFoundError) as error:
             await self._send_notice(error, frame)
         except DatabaseError as error:
-            logger.error("A frame could not be handled: %s", error)
+            logger.error("A frame of a page could not be handled: %s", error)
             await self._send_notice(ActionError(fragments.no_database()), frame)
 
     async def _send_notice(self, error: Exception, frame: dict[str, Any]) -> None:
@@ -182,11 +182,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             with current().session_monitor.guarding(self.viewer):
                 code = await self._wait_for_hello() or await self._send_frames(self.revision or 0)
         except DatabaseError as error:
-            logger.error("Delivery stopped: %s", error)
+            logger.error("Delivery to a page stopped: %s", error)
         except Disconnected:
             pass  # the page closed while a frame was being sent
         except Exception:
-            logger.exception("Delivery broke; the page will connect again.")
+            logger.exception("Delivery to a page failed unexpectedly. The page will reconnect.")
         await self.close(code)
 
     async def _wait_for_hello(self) -> int:

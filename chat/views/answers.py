@@ -57,7 +57,7 @@ def for_people(view: View[...]) -> View[...]:
                 return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
             return page(request, *args, **kwargs)
         except DatabaseError:
-            logger.exception("A request could not be answered.")
+            logger.exception("A request failed because of the database.")
             return unavailable(request)
 
     return answer
@@ -85,7 +85,7 @@ def unavailable(request: HttpRequest) -> HttpResponseBase:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Django's handler for unexpected errors, such as a log-in or a session that cannot be written."""
     if isinstance(sys.exc_info()[1], DatabaseError):
-        logger.exception("A request could not be answered.")
+        logger.exception("A request failed because of the database.")
         return unavailable(request)
     return defaults.server_error(request)
 

@@ -212,7 +212,7 @@ async def test_an_outage_is_a_few_lines_of_the_log(steady: Installation, person:
     # psycopg's pool logs each attempt, one per second; our lines must not grow with the requests or the time.
     ours = [line for line in log.splitlines() if " psycopg.pool: " not in line]
     assert len(ours) < 30, log
-    assert "could not be answered" in log
+    assert "A request failed because of the database." in log
 
 
 async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_memory(
@@ -260,6 +260,6 @@ async def test_readiness_tells_of_a_database_that_takes_no_writes(
     await until(200)
     lines = steady.processes[0].log()[said:].splitlines()
     told = [line.partition("readiness: ")[2].partition(" [")[0] for line in lines if "readiness: " in line]
-    assert told[0].startswith("Not ready for work: database: ")
-    assert told[-1] == "Ready for work again."
+    assert told[0].startswith("The process is not ready for requests: database: ")
+    assert told[-1] == "The process is ready for requests again."
     assert all(one != other for one, other in pairwise(told)), told  # once for each change

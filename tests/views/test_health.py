@@ -122,4 +122,7 @@ def test_a_loop_that_stands_still_is_told_and_logged_once(
     loop.alive_at = time.monotonic()
     assert client.get("/readyz").status_code == 200
     told = [record.getMessage() for record in caplog.records if record.name == readiness.__name__]
-    assert [words.partition(":")[0] for words in told] == ["Not ready for work", "Ready for work again."]
+    assert [words.partition(":")[0] for words in told] == [
+        "The process is not ready for requests",
+        "The process is ready for requests again.",
+    ]

@@ -109,7 +109,7 @@ class Command(BaseCommand):
                     for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
                         self._say(f"{message.msg} {message.hint}")
             except Exception:  # a background task never ends the server
-                logger.exception("Cannot bring the catalog up to date. The next attempt is in ten minutes.")
+                logger.exception("The catalog could not be updated. The next attempt is in ten minutes.")
             await asyncio.sleep(SYNC_SECONDS)
 
 
