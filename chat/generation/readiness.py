@@ -1,7 +1,8 @@
-"""Whether this process should be given work: a list of checks, each of which says in words what is wrong.
+"""Decides whether this process is ready for requests. Each check describes its fault in words.
 
-Answers come from memory, but for a real write to the database, whose result serves all who ask within a
-second. It runs on a thread of its own and has a deadline: a database that is away holds up nobody.
+The checks read values in memory. Only the database check makes a real write. All requests within one second
+share the result of that write. The write has its own thread and a deadline, so an unreachable database does
+not delay other work.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ from chat.models import Conversation, Generation, JournalEntry, Message, Probe
 logger = logging.getLogger(__name__)
 
 OK = "ok"
-SHARED_SECONDS = 1.0  # that one write's result is good for
-WRITE_SECONDS = 5.0  # that a write may take, whatever it waits for
-FILES_SHARE = 0.9  # of the files that may be open
-PROBE_SECONDS = 4.0  # that PostgreSQL may take for it
-LOCK_SECONDS = 1  # that it waits for a lock of another program
-# The loops of this process look each 0.25, 2 and 3 s, and have deadlines of 2 to 5.
+SHARED_SECONDS = 1.0  # how long the result of one write is used
+WRITE_SECONDS = 5.0  # the limit for one write, including all waits
+FILES_SHARE = 0.9  # of the limit of open files
+PROBE_SECONDS = 4.0  # the limit for PostgreSQL's part of the write
+LOCK_SECONDS = 1  # the limit for a lock held by another program
+# The loops run every 0.25, 2 and 3 s, with deadlines of 2 to 5 s.
 JOURNAL_SECONDS, SESSIONS_SECONDS, RECOVERY_SECONDS = 10.0, 10.0, 20.0
 
 
 class Readiness:
-    """`checks` are named functions that return "ok" or what is wrong, without secrets, at once."""
+    """`checks` maps names to functions. Each returns "ok" or a description of the fault without secrets, and
+    does not block."""
 
     def __init__(
         self, runner: Runner, journal: Journal, recovery: Recovery, session_monitor: SessionMonitor
@@ -61,13 +63,13 @@ class Readiness:
         }
 
     async def look(self) -> dict[str, str]:
-        """Each check's name and words. What changes is logged, once."""
+        """Returns the result of each check by its name. Logs each change once."""
         await self._probe()
         words = {name: check() for name, check in self.checks.items()}
-        self._tell({name: word for name, word in words.items() if word != OK})
+        self._log_change({name: word for name, word in words.items() if word != OK})
         return words
 
-    def _tell(self, wrong: dict[str, str]) -> None:
+    def _log_change(self, wrong: dict[str, str]) -> None:
         before, self._wrong = self._wrong, frozenset(wrong)
         if self._wrong == before:
             return
@@ -83,7 +85,7 @@ class Readiness:
         return OK if self._runner.accepting else "No new replies: the server is starting or stopping."
 
     async def _probe(self) -> None:
-        """Has the result of a write of the last second, or waits for one, at most `WRITE_SECONDS`."""
+        """Uses the result of the last second, or waits at most `WRITE_SECONDS` for a new one."""
         now = time.monotonic()
         if self._probing is None or self._probing.done():
             if now - self._probed_at < SHARED_SECONDS:
@@ -103,7 +105,7 @@ class Readiness:
             return f"{held_file.GONE}. Restart it.", "unknown"
         reached = False
         try:
-            # What is on disk cannot change under a running process, and applied migrations stay applied.
+            # A running process has loaded its migrations, and applied migrations stay applied.
             if not self._migrated:
                 executor = MigrationExecutor(connection)
                 self._migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -111,7 +113,7 @@ class Readiness:
             if self._migrated:
                 _write()
         except DatabaseError as error:
-            # The reason may name the database's address: it is for the log, not for the response.
+            # The reason may contain the address of the database, so the response omits it.
             logger.debug("The test write to the database failed: %s", error)
             words = "The database takes no writes." if reached else "The database cannot be reached."
             return words, OK if self._migrated else "unknown"
@@ -125,18 +127,19 @@ _RECOVERY_STANDS = "Interrupted replies were last looked for {seconds:.0f} s ago
 
 
 def _age_words(alive_at: float | None, limit: float, words: str) -> str:
-    """`alive_at` is the monotonic time of the last success; None before the start and after the stop."""
+    """Returns "ok", or `words` with the age in seconds if the last success is older than `limit` seconds.
+    `alive_at` is its monotonic time; None before the start and after the stop."""
     if alive_at is None or (seconds := time.monotonic() - alive_at) <= limit:
         return OK
     return words.format(seconds=seconds)
 
 
 def _open_files() -> str:
-    """Each page takes a connection, and a process that has no file left can take none."""
+    """Each page uses a connection. A process at its limit of open files cannot accept another one."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - thousands of names, not paths
-    except OSError:  # no Linux
+        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - thousands of names, no paths needed
+    except OSError:  # not Linux
         return OK
     if used < most * FILES_SHARE:
         return OK
@@ -144,10 +147,10 @@ def _open_files() -> str:
 
 
 def _write() -> None:
-    """A committed write, and proof that no other program locks the tables of a prompt."""
+    """Commits a write. On PostgreSQL also checks that no other program locks the tables of a prompt."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")  # of this thread's connection
+            cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")  # this thread's connection
     with transaction.atomic():
         if connection.vendor == "postgresql":
             models = (Conversation, Message, Generation, JournalEntry)

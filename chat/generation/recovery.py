@@ -1,4 +1,4 @@
-"""Ends the replies of ended processes as interrupted: a database query every 3 s."""
+"""Marks the replies of ended processes as interrupted, and starts queued replies. One sweep every 3 s."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from chat.live.pubsub import Publish
 logger = logging.getLogger(__name__)
 
 PERIOD = 3.0  # seconds
-UNIT_SECONDS = 5.0  # that PostgreSQL may take for one step of a sweep
+UNIT_SECONDS = 5.0  # the limit for PostgreSQL in one step of a sweep
 
 
 class Recovery:
-    """`running` names the generations that run here, `begin` begins one, `requeue` queues a generation that
-    was claimed here and never started. `on_interrupted` is called on `thread` with each reply that was
-    interrupted by the end of its process."""
+    """`running` returns the ids of the generations that run in this process. `begin` starts a generation.
+    `requeue` returns generations to the queue that this process claimed and never started. `on_interrupted`
+    is called on `thread` for each generation whose process ended."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class Recovery:
         self._running, self._begin, self._requeue = running, begin, requeue
         self._on_interrupted = on_interrupted
         self._suspects: set[Orphan] = set()
-        self._broken: set[UUID] = set()  # what cannot be ended, and was logged
+        self._broken: set[UUID] = set()  # generations that cannot be ended, already logged
         self._task: asyncio.Task[None] | None = None
-        self.alive_at: float | None = None  # monotonic time of the last sweep that worked
+        self.alive_at: float | None = None  # monotonic time of the last successful sweep
 
     def start(self) -> None:
         self.alive_at = time.monotonic()
@@ -65,7 +65,7 @@ class Recovery:
             self._task = self.alive_at = None
 
     async def _run(self) -> None:
-        # On SQLite there is exactly one server process, so at its start every other lease is expired.
+        # SQLite has exactly one server process, so at its start all leases of other processes are invalid.
         is_alone = settings.SQLITE
         while True:
             try:
@@ -79,12 +79,12 @@ class Recovery:
             await asyncio.sleep(PERIOD)
 
     async def sweep(self, *, is_alone: bool = False) -> None:
-        """One sweep; with `is_alone` nothing that other processes hold is theirs any more. Raises
-        DatabaseError.
+        """Runs one sweep. With `is_alone` the leases of other processes are invalid. Raises DatabaseError.
 
-        Otherwise an orphan is ended only when the sweep before saw it too, with the same last heartbeat, and
-        both could write it at once: after a lock, or when a database comes back, all heartbeats stood still,
-        and living processes send theirs before the next sweep. A locked row delays only its own reply."""
+        Without `is_alone` a generation is ended only if two sweeps in a row found it with the same last
+        heartbeat and could write its row without waiting. A lock or a database outage stops the heartbeats of
+        all processes. Running processes send theirs before the next sweep. A locked row delays only its own
+        generation."""
         await self._requeue()
         suspects, self._suspects = self._suspects, set()
         begun = time.monotonic()
@@ -109,12 +109,12 @@ class Recovery:
             self._begin(generation_id)
 
     async def _ended(self, orphan: Orphan, *, within: float) -> bool:
-        """Whether it could be ended. Raises DatabaseError where the database is out of reach."""
+        """Returns whether the generation was ended. Raises DatabaseError if the database is unreachable."""
         try:
             return await self._thread.run(end_orphan, orphan, publish=self._publish, within=within)
         except (OperationalError, InterfaceError):
             raise
-        except Exception:  # of this one alone: the others come to their end all the same
+        except Exception:  # a fault of one generation must not keep the others from their end
             if orphan.generation_id not in self._broken:
                 logger.exception("The interrupted generation %s could not be ended.", orphan.generation_id)
             self._broken.add(orphan.generation_id)

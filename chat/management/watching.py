@@ -27,11 +27,11 @@ def watch(parent: int, told: int, ended: int) -> None:
             continue
         silent = 0 if is_stopped(parent) else silent + 1
         if silent == told:
-            say(f"The server has stood still for {told} s. What it does, by thread:")
+            say(f"The server has not responded for {told} s. The stacks of its threads:")
             # Faulthandler writes the stacks, also while the interpreter is blocked.
             os.kill(parent, signal.SIGUSR1)
         elif silent >= ended:
-            say(f"The server has stood still for {ended} s. It is ended, to be started again.")
+            say(f"The server has not responded for {ended} s. It is killed, so that it can be restarted.")
             os.kill(parent, signal.SIGKILL)
             return
 
