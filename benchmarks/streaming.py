@@ -2,9 +2,10 @@
 
     uv run --group dev python -m benchmarks.streaming                  everything, about seven minutes
     uv run --group dev python -m benchmarks.streaming --only 50        the runs with 50 streams
+    uv run --group dev python -m benchmarks.streaming --against REF    each run first with that commit
 
 The server has the first core for itself; the provider and the clients share the second. Compare ratios within
-a run, not milliseconds between runs.
+a run, not milliseconds between runs: the last columns give those to the SDK and to the older commit.
 """
 
 from __future__ import annotations
@@ -26,14 +27,13 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
+from benchmarks.trees import BEFORE, LOAD_CORE, NOW, SERVER_CORE, Server, Tree, trees
 from tests.faults.client import Person
 from tests.faults.stack import free_port, wait_for_port
-from tests.servers import ServerProcess
 
 MB = 1024 * 1024
-TICK = os.sysconf("SC_CLK_TCK")
-SERVER_CORE, LOAD_CORE = 0, 1
 PEOPLE = 10
+SDK = "the SDK alone"  # in the place of a tree's name
 # Seconds in which a burst of prompts is sent; otherwise they are spread over the length of a reply.
 BURST = 2.0
 
@@ -48,9 +48,23 @@ class Stream:
     bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Load:
+    """The replies of the provider on `port`: `tokens` each, `pace` of them a second."""
+
+    port: int
+    tokens: int
+    pace: float
+
+    @property
+    def seconds(self) -> float:
+        return self.tokens / self.pace
+
+
 @dataclass
 class Result:
     name: str
+    tree: str = NOW
     streams: list[Stream] = field(default_factory=list)
     cpu: float = 0.0  # seconds per token
     rss: int = 0
@@ -61,20 +75,13 @@ class Result:
 class Bench:
     """A running server and its users: one user may have only so many event streams."""
 
-    def __init__(
-        self, process: ServerProcess, people: list[Person], model: str, tokens: int, pace: float
-    ) -> None:
-        self.process, self.people, self.model = process, people, model
-        self.tokens, self.pace = tokens, pace
+    def __init__(self, tree: Tree, process: Server, people: list[Person], model: str, load: Load) -> None:
+        self.tree, self.process, self.people, self.model = tree, process, people, model
+        self.load = load
 
     @property
     def person(self) -> Person:
         return self.people[0]
-
-    def cpu(self) -> float:
-        """Returns the CPU seconds of the server process so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
 
     def rss(self, name: str = "VmRSS") -> int:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
@@ -145,52 +152,38 @@ class Bench:
         if not stream.first and "tok0" in data:
             stream.first = time.monotonic() - began
         if 'data-role="assistant" data-status="complete"' in data:
-            stream.late = time.monotonic() - began - self.tokens / self.pace
+            stream.late = time.monotonic() - began - self.load.seconds
             return True
         return False
 
     async def measure(self, name: str, count: int, read: Callable[[int], Any]) -> Result:
         """Runs `count` streams at the same time; `read` starts the reader of a number."""
         await self.over_ws(0)  # imports the SDK, warms the caches
-        result = Result(name, idle=self.settled())
-        before = self.cpu()
+        result = Result(name, self.tree.name, idle=self.settled())
+        before = self.process.cpu()
         result.streams = await asyncio.gather(*(read(number) for number in range(count)))
-        result.cpu = (self.cpu() - before) / (count * self.tokens)
+        result.cpu = (self.process.cpu() - before) / (count * self.load.tokens)
         result.rss = self.rss("VmHWM")
         return result
 
 
 @asynccontextmanager
-async def server(provider_port: int, tokens: int, pace: float) -> AsyncIterator[Bench]:
+async def server(tree: Tree, load: Load) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
-        env = {
-            "OPENAI_COMPATIBLE_URL": f"http://127.0.0.1:{provider_port}/v1",
-            "STEADY_DEMO": "false",
-            "CHAT_RUNNING_PER_PERSON": "100000",
-            "CHAT_PAGES_PER_PERSON": "100000",
-        }
-        process = ServerProcess(Path(folder) / "data", env).start()
-        pin(process.pid, SERVER_CORE)
+        process = Server(tree.path, Path(folder), load.port, {}).start()
         try:
             emails = [f"person{number}@example.org" for number in range(PEOPLE)]
             for email in emails:
                 await asyncio.to_thread(process.add_person, email)
             async with AsyncExitStack() as stack:
                 people = [await stack.enter_async_context(Person(process.url, email)) for email in emails]
-                model = await _model(people[0])
-                yield Bench(process, people, model, tokens, pace)
+                model = await model_of(people[0])
+                yield Bench(tree, process, people, model, load)
         finally:
             process.kill()
 
 
-def pin(pid: int, core: int) -> None:
-    """Pins all threads of a process, and those that they start, to this core."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(ProcessLookupError):  # a thread that ended meanwhile
-            os.sched_setaffinity(int(task.name), {core})
-
-
-async def _model(person: Person) -> str:
+async def model_of(person: Person) -> str:
     """Returns the id of the provider's only model as soon as the catalog has it."""
     while True:
         _, html = await person.get(f"/conversations/{uuid4()}/")
@@ -201,11 +194,11 @@ async def _model(person: Person) -> str:
 
 
 async def streams(
-    port: int, count: int, transport: str, tokens: int, pace: float, *, slow: float = 0, burst: bool = False
+    tree: Tree, load: Load, count: int, transport: str, *, slow: float = 0, burst: bool = False
 ) -> Result:
-    async with server(port, tokens, pace) as bench:
+    async with server(tree, load) as bench:
         read = bench.over_ws if transport == "ws" else bench.over_sse
-        spread = BURST if burst else tokens / pace
+        spread = BURST if burst else load.seconds
 
         def start(number: int) -> Any:
             pause = 0.5 if number < count * slow else 0.0
@@ -218,13 +211,13 @@ async def streams(
         return result
 
 
-async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
+async def deaf(tree: Tree, load: Load, transport: str) -> Result:
     """Runs 200 readers that read nothing, every twentieth on the same reply, and one that reads."""
     from tests.faults.test_slow_clients import deaf as connect
 
-    async with server(port, tokens, pace) as bench:
+    async with server(tree, load) as bench:
         await bench.over_ws(0)
-        result = Result(f"200 that read nothing over {transport}", idle=bench.settled())
+        result = Result(f"200 that read nothing over {transport}", tree.name, idle=bench.settled())
         sockets = []
         for person in bench.people:
             conversation = uuid4()
@@ -242,15 +235,15 @@ async def deaf(port: int, transport: str, tokens: int, pace: float) -> Result:
         return result
 
 
-async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
+async def crowd(tree: Tree, load: Load) -> list[Result]:
     """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s."""
-    async with server(port, tokens, pace) as bench:
+    async with server(tree, load) as bench:
         await bench.over_ws(0)
-        idle = Result("1,000 idle sockets", idle=bench.settled())
+        idle = Result("1,000 idle sockets", tree.name, idle=bench.settled())
         conversation = uuid4()
         form = bench.prompt(uuid4())
         await bench.person.send("POST", f"/conversations/{conversation}/messages/", form)
-        await asyncio.sleep(tokens / pace)
+        await asyncio.sleep(load.seconds)
 
         async def sit(until: asyncio.Event) -> None:
             async with bench.socket(conversation) as socket:
@@ -262,15 +255,15 @@ async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
         stay = asyncio.Event()
         sitting += [asyncio.create_task(sit(stay)) for _ in range(500)]
         await asyncio.sleep(12)
-        before = bench.cpu()
+        before = bench.process.cpu()
         await asyncio.sleep(10)
         idle.rss = bench.rss()
-        busy = (bench.cpu() - before) / 10
+        busy = (bench.process.cpu() - before) / 10
         idle.note = f"{(idle.rss - idle.idle) / 1000 / 1024:.0f} KB each, {busy:.1%} of a core"
         leave.set()
         await asyncio.gather(*sitting[:500])
 
-        storm = Result("500 reconnects within 5 s", idle=bench.settled())
+        storm = Result("500 reconnects within 5 s", tree.name, idle=bench.settled())
 
         async def comes_back(number: int) -> Stream:
             await asyncio.sleep(5 * number / 500)
@@ -279,48 +272,55 @@ async def crowd(port: int, tokens: int, pace: float) -> list[Result]:
                 message = await socket.receive()
                 return Stream(time.monotonic() - began, 0, 1, len(message.data))
 
-        before = bench.cpu()
+        before = bench.process.cpu()
         storm.streams = await asyncio.gather(*(comes_back(number) for number in range(500)))
         storm.rss = bench.rss("VmHWM")
-        storm.note = f"{(bench.cpu() - before) / 500 * 1000:.1f} ms of CPU each"
+        storm.note = f"{(bench.process.cpu() - before) / 500 * 1000:.1f} ms of CPU each"
         stay.set()
         with suppress(Exception):
             await asyncio.gather(*sitting)
         return [idle, storm]
 
 
-def floor(port: int, count: int, spread: float) -> Result:
+def floor(load: Load, count: int) -> Result:
     """Runs the SDK alone, in a process of its own on the server's core."""
+    address = f"http://127.0.0.1:{load.port}"
     output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.floor", f"http://127.0.0.1:{port}", str(count), str(spread)],
+        [sys.executable, "-m", "benchmarks.floor", address, str(count), str(load.seconds)],
         capture_output=True,
         text=True,
         check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
     ).stdout
     found = json.loads(output)
-    result = Result(f"{count} streams, the SDK alone", [Stream(first) for first in found["firsts"]])
+    result = Result(f"{count} streams", SDK, [Stream(first) for first in found["firsts"]])
     result.cpu, result.rss = found["cpu"], found["rss"]
     return result
 
 
 def table(results: list[Result]) -> str:
     lines = [
-        "| what | done | first text p50 / p95 (ms) | end late p50 (ms) | frames | bytes | CPU a token (us)"
-        " | memory before / peak (MB) | |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| what | server | done | first text p50 / p95 (ms) | end late p50 (ms) | frames | bytes"
+        " | CPU a token (us) | to the SDK | to before | memory before / peak (MB) | |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
+    sdk = {result.name.split()[0]: result.cpu for result in results if result.tree == SDK}
+    before = {result.name: result.cpu for result in results if result.tree == BEFORE}
     for result in results:
         of = [stream for stream in result.streams if stream.first]
         firsts = sorted(stream.first * 1000 for stream in of)
+        lates = sorted(stream.late * 1000 for stream in of)
         cells = [
             result.name,
+            result.tree,
             f"{len(of)} of {len(result.streams)}" if result.streams else "",
-            f"{_at(firsts, 0.5):.0f} / {_at(firsts, 0.95):.0f}" if of else "",
-            f"{_at(sorted(stream.late * 1000 for stream in of), 0.5):.0f}" if of and of[0].late else "",
+            f"{at(firsts, 0.5):.0f} / {at(firsts, 0.95):.0f}" if of else "",
+            f"{at(lates, 0.5):.0f}" if of and of[0].late else "",
             f"{sum(s.frames for s in of) / len(of):.0f}" if of and of[0].frames else "",
             f"{sum(s.bytes for s in of) / len(of):.0f}" if of and of[0].bytes else "",
             f"{result.cpu * 1e6:.0f}" if result.cpu else "",
+            _ratio(result.cpu, sdk.get(result.name.split()[0])) if result.tree != SDK else "",
+            _ratio(result.cpu, before.get(result.name)) if result.tree == NOW else "",
             f"{result.idle / MB:.0f} / {result.rss / MB:.0f}",
             result.note,
         ]
@@ -328,7 +328,11 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def _provider(port: int, tokens: int, pace: float) -> subprocess.Popen[bytes]:
+def _ratio(value: float, to: float | None) -> str:
+    return f"{value / to:.2f}" if value and to else ""
+
+
+def provider(port: int, tokens: int, pace: float) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.provider", str(port), str(tokens), str(pace)]
     )
@@ -336,41 +340,45 @@ def _provider(port: int, tokens: int, pace: float) -> subprocess.Popen[bytes]:
     return process
 
 
-def _at(values: list[float], share: float) -> float:
+def at(values: list[float], share: float) -> float:
+    """Returns the value below which this share of the sorted `values` lies."""
     return values[min(len(values) - 1, round(share * (len(values) - 1)))]
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=int, help="streams")
+    parser.add_argument("--against", help="a commit whose server is measured too")
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--pace", type=float, default=50)
     options = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})
-    port = free_port()
-    provider = _provider(port, options.tokens, options.pace)
+    load = Load(free_port(), options.tokens, options.pace)
+    serving = provider(load.port, load.tokens, load.pace)
     results: list[Result] = []
 
     def take(*found: Result) -> None:
         results.extend(found)
         print(table(list(found)).splitlines()[2:], file=sys.stderr, flush=True)
 
-    how = (options.tokens, options.pace)
     try:
-        for count in (1, 50, 200):
-            if options.only in (None, count):
-                take(floor(port, count, options.tokens / options.pace))
-                take(await streams(port, count, "ws", *how))
-                take(await streams(port, count, "sse", *how))
-        if options.only is None:
-            take(await streams(port, 200, "ws", *how, slow=0.2))
-            take(await streams(port, 200, "ws", *how, burst=True))
-            take(await deaf(port, "ws", *how))
-            take(await deaf(port, "sse", *how))
-            take(*await crowd(port, *how))
+        with trees(options.against) as measured:
+            for count in (1, 50, 200):
+                if options.only not in (None, count):
+                    continue
+                take(floor(load, count))
+                for transport in ("ws", "sse"):
+                    for tree in measured:
+                        take(await streams(tree, load, count, transport))
+            for tree in measured if options.only is None else ():
+                take(await streams(tree, load, 200, "ws", slow=0.2))
+                take(await streams(tree, load, 200, "ws", burst=True))
+                take(await deaf(tree, load, "ws"))
+                take(await deaf(tree, load, "sse"))
+                take(*await crowd(tree, load))
     finally:
-        provider.kill()
-        provider.wait()
+        serving.kill()
+        serving.wait()
     print(table(results))
 
 

@@ -2,7 +2,7 @@
 
     uv run --group dev python -m benchmarks.turns   1, 10 and 50 sockets on SQLite
     uv run --group dev python -m benchmarks.turns --postgres URL   the same on PostgreSQL
-    uv run --group dev python -m benchmarks.turns --against REF   first that commit, then this one
+    uv run --group dev python -m benchmarks.turns --against REF   each of them with that commit too
 
 The server has the first core for itself, the provider and the clients share the second. The provider answers
 20 tokens as fast as it can. The CPU time is the server process's, so a busy machine changes it little; the
@@ -15,23 +15,22 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
 
-from benchmarks.streaming import LOAD_CORE, PEOPLE, SERVER_CORE, TICK, _model, _provider, pin
+from benchmarks.streaming import PEOPLE, at, model_of, provider
+from benchmarks.trees import BEFORE, LOAD_CORE, NOW, Server, Tree, trees
 from tests.faults.client import Person
 from tests.faults.stack import free_port
-from tests.servers import ROOT, ServerProcess
 from tests.services import fresh_database
 
 TOKENS = 20
@@ -48,26 +47,6 @@ class Result:
     cpu: float = 0.0  # seconds a turn
     queries: Counter[str] = field(default_factory=Counter)
     turns: int = 0
-
-
-class Server(ServerProcess):
-    """The server of a tree, which counts its queries if asked to."""
-
-    def __init__(self, tree: Path, folder: Path, env: dict[str, str], *, counts: bool) -> None:
-        super().__init__(folder, env)
-        self.root = tree
-        self.counts = folder.parent / "queries.json" if counts else None
-        if self.counts:
-            self.env["BENCHMARK_QUERIES"] = str(self.counts)
-        self.env["PYTHONPATH"] = str(tree)
-
-    def command(self) -> list[str]:
-        program = [str(ROOT / "benchmarks" / "counted.py")] if self.counts else ["manage.py"]
-        return [sys.executable, *program, "serve", f"127.0.0.1:{self.port}"]
-
-    def cpu(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Socket:
@@ -102,13 +81,12 @@ class Socket:
 
 async def measure(name: str, server: Server, sockets: int) -> Result:
     result = Result(name, sockets)
-    pin(server.pid, SERVER_CORE)
     emails = [f"person{number}@example.org" for number in range(min(PEOPLE, sockets))]
     async with AsyncExitStack() as stack:
         for email in emails:
             await asyncio.to_thread(server.add_person, email)
         people = [await stack.enter_async_context(Person(server.url, email)) for email in emails]
-        model = await _model(people[0])
+        model = await model_of(people[0])
         pages = [
             await stack.enter_async_context(Socket(people[number % len(people)], model).opened())
             for number in range(sockets)
@@ -132,53 +110,29 @@ async def measure(name: str, server: Server, sockets: int) -> Result:
     return result
 
 
-@contextmanager
-def tree_of(ref: str | None) -> Iterator[Path]:
-    if ref is None:
-        yield ROOT
-        return
-    with tempfile.TemporaryDirectory(prefix="steady-tree-") as folder:
-        tree = Path(folder) / "tree"
-        subprocess.run(["git", "worktree", "add", "-q", "--detach", tree, ref], cwd=ROOT, check=True)
-        try:
-            yield tree
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
-
-
-async def run(name: str, tree: Path, port: int, sockets: int, postgres: str, *, counts: bool) -> Result:
-    env = {
-        "OPENAI_COMPATIBLE_URL": f"http://127.0.0.1:{port}/v1",
-        "STEADY_DEMO": "false",
-        "CHAT_RUNNING_PER_PERSON": "100000",
-        "CHAT_PAGES_PER_PERSON": "100000",
-    }
-    with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
-        env["STATIC_ROOT"] = f"{folder}/static"
-        if postgres:
-            env["DATABASE_URL"] = fresh_database(postgres)
-        server = Server(tree, Path(folder) / "data", env, counts=counts)
+async def run(tree: Tree, port: int, sockets: int, postgres: str, *, counts: bool) -> Result:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="steady-bench-")))
+        env = {"DATABASE_URL": stack.enter_context(fresh_database(postgres))} if postgres else {}
+        server = Server(tree.path, folder, port, env, folder / "queries.json" if counts else None)
+        stack.callback(server.kill)
         await asyncio.to_thread(server.start)
-        try:
-            return await measure(name, server, sockets)
-        finally:
-            server.kill()
-
-
-def _at(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))] * 1000
+        return await measure(tree.name, server, sockets)
 
 
 def table(results: list[Result]) -> str:
     lines = [
-        "| server | sockets | turns/s | CPU a turn (ms) | p50 (ms) | p95 (ms) | p95 / p50 |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| sockets | server | turns/s | CPU a turn (ms) | p50 (ms) | p95 (ms) | p95 / p50 | CPU to before |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
+    before = {it.sockets: it.cpu for it in results if it.name == BEFORE}
     for it in results:
-        p50, p95 = _at(it.seconds, 0.5), _at(it.seconds, 0.95)
+        seconds = sorted(it.seconds)
+        p50, p95 = at(seconds, 0.5) * 1000, at(seconds, 0.95) * 1000
+        ratio = f"{it.cpu / before[it.sockets]:.2f}" if it.name == NOW and it.sockets in before else ""
         lines.append(
-            f"| {it.name} | {it.sockets} | {it.turns / it.took:.0f} | {it.cpu * 1000:.1f}"
-            f" | {p50:.0f} | {p95:.0f} | {p95 / p50:.1f} |"
+            f"| {it.sockets} | {it.name} | {it.turns / it.took:.0f} | {it.cpu * 1000:.1f}"
+            f" | {p50:.0f} | {p95:.0f} | {p95 / p50:.1f} | {ratio} |"
         )
     return "\n".join(lines)
 
@@ -200,21 +154,20 @@ async def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})
     port = free_port()
-    provider = _provider(port, TOKENS, 1e9)
+    serving = provider(port, TOKENS, 1e9)
     results: list[Result] = []
     counted: list[Result] = []
     try:
-        for name, ref in (("before", options.against), ("now", None)):
-            if name == "before" and ref is None:
-                continue
-            with tree_of(ref) as tree:
-                for sockets in SOCKETS if options.sockets is None else (options.sockets,):
-                    results.append(await run(name, tree, port, sockets, options.postgres, counts=False))
+        with trees(options.against) as measured:
+            for sockets in SOCKETS if options.sockets is None else (options.sockets,):
+                for tree in measured:
+                    results.append(await run(tree, port, sockets, options.postgres, counts=False))
                     print(table(results[-1:]).splitlines()[2], file=sys.stderr, flush=True)
-                counted.append(await run(name, tree, port, 1, options.postgres, counts=True))
+            for tree in measured:
+                counted.append(await run(tree, port, 1, options.postgres, counts=True))
     finally:
-        provider.kill()
-        provider.wait()
+        serving.kill()
+        serving.wait()
     print(table(results))
     for result in counted:
         print("\n" + causes(result))
