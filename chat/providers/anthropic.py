@@ -41,7 +41,8 @@ class AnthropicProvider:
         async def post(body: Body) -> httpx2.Response:
             return await self._request("post", "/v1/messages", body)
 
-        response = await self._negotiator.send(request.model, messages_body(request), post)
+        body = messages_body(request)
+        response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = MessagesDecoder(request.model, self.endpoint.api_key)
         async with aclosing(response), aclosing(read_stream(response.aiter_bytes(), decoder)) as events:
             yield Notice("waiting")
@@ -122,9 +123,11 @@ def _think_with_a_budget(body: Body) -> Body:
     """Older models, without adaptive thinking, take a number of tokens instead of an effort."""
     if body.get("thinking", {}).get("type") != "adaptive":
         return body
-    effort = body.get("output_config", {}).get("effort", "medium")
+    output = dict(body.get("output_config", {}))
+    effort = output.pop("effort", "medium")
     budget = min({"low": 2_048, "medium": 8_192, "high": 16_384}[effort], body["max_tokens"] // 2)
     body = {key: value for key, value in body.items() if key not in {"thinking", "output_config"}}
+    body = {**body, "output_config": output} if output else body
     return {**body, "thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= 1_024 else body
 
 
@@ -132,6 +135,6 @@ _FALLBACKS = (
     CANNOT_GO_ON,
     Fallback(re.compile(r"adaptive"), _think_with_a_budget),
     Fallback(re.compile(r"display"), without("thinking", "display")),
-    Fallback(re.compile(r"effort|output_config"), without("output_config")),
-    Fallback(re.compile(r"thinking"), without("thinking")),
+    Fallback(re.compile(r"effort|output_config"), without("output_config"), is_asked=True),
+    Fallback(re.compile(r"thinking"), without("thinking"), is_asked=True),
 )

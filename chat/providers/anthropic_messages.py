@@ -13,9 +13,9 @@ import orjson
 
 from chat.parts import Opaque, ToolCall
 from chat.providers import failures
-from chat.providers.attachments import base64_of, is_image, is_text, text_of, unreadable
-from chat.providers.base import ChatRequest, Turn
-from chat.providers.errors import InvalidRequestError
+from chat.providers.attachments import base64_of, is_image, only_data, pieces, unreadable
+from chat.providers.base import ChatRequest, File, Tool, Turn
+from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
 from chat.providers.events import (
     Finished,
     Outcome,
@@ -26,13 +26,16 @@ from chat.providers.events import (
     Usage,
 )
 from chat.providers.opaque import opaque_of, place
+from chat.providers.options import refuse, refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "anthropic"
 
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
-    """Returns the JSON body, without a temperature: current models refuse it."""
+    """Returns the JSON body. Without an exact request there is no temperature: current models refuse it."""
+    refuse(request, "seed", "presence_penalty", "frequency_penalty")
+    refuse_system_turns(request)
     turns = request.turns[:-1] if _goes_on(request) else request.turns
     messages = [message for turn in turns if (message := _message(turn, request.model))]
     body: dict[str, Any] = {
@@ -48,12 +51,40 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
     elif request.reasoning_effort is not None:
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
         body["output_config"] = {"effort": request.reasoning_effort}
+    if request.output_format is not None:
+        if request.output_format.schema is None:
+            raise UnsupportedOptionError("JSON without a schema")
+        output = {"type": "json_schema", "schema": dict(request.output_format.schema)}
+        body["output_config"] = {**body.get("output_config", {}), "format": output}
+    for name in ("temperature", "top_p", "top_k"):
+        if request.exact and (value := getattr(request, name)) is not None:
+            body[name] = value
+    if request.stop:
+        body["stop_sequences"] = list(request.stop)
+    if request.caches:
+        body["cache_control"] = {"type": "ephemeral"}
     if request.tools:
-        body["tools"] = [
-            {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
-            for tool in request.tools
-        ]
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        if choice := _tool_choice(request):
+            body["tool_choice"] = choice
     return body
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    it = {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+    return {**it, "strict": True} if tool.strict else it
+
+
+def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
+    """Returns None for the provider's default."""
+    choice: dict[str, Any] | None = None
+    if request.forced_tool:
+        choice = {"type": "tool", "name": request.forced_tool}
+    elif request.tool_choice is not None:
+        choice = {"type": {"required": "any"}.get(request.tool_choice, request.tool_choice)}
+    if request.parallel_tool_calls is False and request.tool_choice != "none":
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return choice
 
 
 def _goes_on(request: ChatRequest) -> bool:
@@ -173,16 +204,22 @@ def _user_content(turn: Turn) -> list[dict[str, Any]]:
         }
         for result in turn.tool_results
     ]
-    for file in turn.files:
-        source = {"type": "base64", "media_type": file.media_type, "data": base64_of(file)}
-        if is_image(file):
-            content.append({"type": "image", "source": source})
-        elif file.media_type == "application/pdf":
-            content.append({"type": "document", "source": source, "title": file.name or "document.pdf"})
-        elif not is_text(file):
-            raise unreadable(file)
-    text = text_of(turn)
-    return [*content, {"type": "text", "text": text}] if text.strip() else content
+    for part in pieces(turn):
+        if not isinstance(part, str):
+            content.append(_file(part))
+        elif part.strip():
+            content.append({"type": "text", "text": part})
+    return content
+
+
+def _file(file: File) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": file.media_type, "data": base64_of(file)}
+    if is_image(file):
+        return {"type": "image", "source": {"type": "url", "url": file.url} if file.url else source}
+    if file.media_type == "application/pdf":
+        only_data(file)
+        return {"type": "document", "source": source, "title": file.name or "document.pdf"}
+    raise unreadable(file)
 
 
 def _assistant_content(turn: Turn, model: str) -> list[dict[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterator
 
 from chat.providers.base import File, Turn
-from chat.providers.errors import InvalidRequestError
+from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
 from chat.translatable import translatable as _
 
 _TEXT_TYPES = {"application/json", "application/xml", "application/yaml", "application/x-ndjson"}
@@ -27,14 +28,31 @@ def is_text(file: File) -> bool:
     return file.media_type.startswith("text/") or file.media_type in _TEXT_TYPES
 
 
-def text_of(turn: Turn) -> str:
-    """Returns the turn's text after its text files, which every provider can read."""
-    documents = (
-        f'<document name="{file.name}">\n{file.data.decode("utf-8", "replace")}\n</document>'
-        for file in turn.files
-        if is_text(file)
-    )
-    return "\n\n".join((*documents, turn.text)) if turn.files else turn.text
+def pieces(turn: Turn) -> Iterator[str | File]:
+    """Yields the turn's text and files in their order. Text files, which every provider can read, are part of
+    the text."""
+    text = ""
+    begin = 0
+    for file in sorted(turn.files, key=lambda file: file.after):
+        text += turn.text[begin : file.after]
+        begin = max(begin, file.after)
+        if is_text(file):
+            document = file.data.decode("utf-8", "replace")
+            text += f'<document name="{file.name}">\n{document}\n</document>\n\n'
+            continue
+        if text:
+            yield text
+        yield file
+        text = ""
+    if text := text + turn.text[begin:]:
+        yield text
+
+
+def only_data(file: File) -> File:
+    """Returns the file. Raises `UnsupportedOptionError` if its provider would have to load it from a URL."""
+    if file.url:
+        raise UnsupportedOptionError("image URL")
+    return file
 
 
 def unreadable(file: File) -> InvalidRequestError:

@@ -29,18 +29,23 @@ class EndpointConfig:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file sent to a model: a media type such as `image/png`, and the bytes."""
+    """A file sent to a model: a media type such as `image/png`, and the bytes, or instead of them the `url`
+    from which the provider loads the file. `after` is its place in the turn, in characters of the text before
+    it. `detail` is how exactly a model of OpenAI looks at an image: `low`, `high` or `auto`."""
 
     media_type: str
-    data: bytes = field(repr=False)
+    data: bytes = field(default=b"", repr=False)
     name: str = ""
+    url: str = ""
+    after: int = 0
+    detail: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of the conversation, as it is sent to a model."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]  # system: an instruction in the middle of a conversation
     text: str = ""
     files: Sequence[File] = ()
     tool_calls: Sequence[ToolCall] = ()
@@ -50,11 +55,23 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool the model may call. `parameters` is a JSON Schema object."""
+    """A tool the model may call. `parameters` is a JSON Schema object. With `strict`, the arguments of a call
+    follow it exactly."""
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """An answer in JSON: any object, or one that follows `schema`, a JSON Schema object."""
+
+    schema: Mapping[str, Any] | None = None
+    name: str = "response"
+    description: str = ""
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +80,14 @@ class ChatRequest:
     sets the limit (or the adapter, if the provider requires one).
 
     With `continues`, the last two turns are the beginning of an answer and `CONTINUE_PROMPT`. An adapter
-    leaves that prompt out if its provider can continue the beginning without it."""
+    leaves that prompt out if its provider can continue the beginning without it.
+
+    `forced_tool` names the only tool that the model may and must call. With `caches`, the provider may keep
+    the request in its cache for a higher price of this one and a lower price of the next.
+
+    An adapter raises `UnsupportedOptionError` for an option that its provider does not have. If a model
+    refuses an option that other models of the provider take, the adapter leaves it out; with `exact` it
+    raises the provider's error."""
 
     model: str
     turns: Sequence[Turn]
@@ -73,6 +97,18 @@ class ChatRequest:
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
     tools: Sequence[Tool] = ()
     continues: bool = False
+    tool_choice: Literal["auto", "none", "required"] | None = None
+    forced_tool: str = ""
+    parallel_tool_calls: bool | None = None
+    output_format: OutputFormat | None = None
+    stop: Sequence[str] = ()
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    caches: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

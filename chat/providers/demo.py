@@ -40,6 +40,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.options import refuse
 
 MODELS = [
     ModelInfo(
@@ -66,6 +67,7 @@ class DemoProvider:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         if request.model not in {model.name for model in MODELS}:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
+        refuse(request, "stop", "output_format", "forced_tool")
         prompt = request.turns[-1].text if request.turns else ""
         commands = _commands(prompt)
         rest = _rest(request)

@@ -7,7 +7,8 @@
     ├── BillingError            billing           no credit, or a spend limit was reached
     ├── ModelNotFoundError      model_not_found   no such model
     ├── InvalidRequestError     invalid_request   the provider rejected the request
-    │   └── ContextLengthError  context_length    the conversation is longer than the model takes
+    │   ├── ContextLengthError  context_length    the conversation is longer than the model takes
+    │   └── UnsupportedOptionError  unsupported_option  the provider does not have an option of the request
     ├── RateLimitError          rate_limited      too many requests          retryable
     ├── OverloadedError         overloaded        the provider is busy       retryable
     ├── UnavailableError        unavailable       the provider's server failed
@@ -81,6 +82,17 @@ class InvalidRequestError(ProviderError):
 class ContextLengthError(InvalidRequestError):
     code = "context_length"
     words = _("This chat is longer than the model can take. Start a new chat or choose a larger model.")
+
+
+class UnsupportedOptionError(InvalidRequestError):
+    """`option` is the option's name in `ChatRequest`. Nothing was sent."""
+
+    code = "unsupported_option"
+    words = _("This model does not support an option of the request. Leave it out, or choose another model.")
+
+    def __init__(self, option: str) -> None:
+        super().__init__(detail=f"The provider of this model has no option {option!r}.")
+        self.option = option
 
 
 class RateLimitError(ProviderError):

@@ -52,7 +52,8 @@ class GeminiProvider:
         async def post(body: Body) -> aiohttp.ClientResponse:
             return await self._request("POST", url, body)
 
-        response = await self._negotiator.send(request.model, content_body(request), post)
+        body = content_body(request)
+        response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = ContentDecoder(request.model, self.endpoint.api_key)
         chunks = response.content.iter_any().__aiter__()
         async with _releasing(response), aclosing(read_stream(chunks, decoder)) as events:

@@ -14,9 +14,9 @@ import orjson
 
 from chat.parts import Opaque, ToolCall
 from chat.providers import failures
-from chat.providers.attachments import base64_of, is_text, text_of, unreadable
-from chat.providers.base import ChatRequest, Turn
-from chat.providers.errors import InvalidRequestError, MalformedStreamError
+from chat.providers.attachments import base64_of, only_data, pieces, unreadable
+from chat.providers.base import ChatRequest, File, Turn
+from chat.providers.errors import InvalidRequestError, MalformedStreamError, UnsupportedOptionError
 from chat.providers.events import (
     Finished,
     Outcome,
@@ -27,6 +27,7 @@ from chat.providers.events import (
     Usage,
 )
 from chat.providers.opaque import opaque_of, place
+from chat.providers.options import refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "gemini"
@@ -35,16 +36,23 @@ _OUR_ID = "steady-"  # Gemini may leave out a call's id; generated ids are not s
 
 def content_body(request: ChatRequest) -> dict[str, Any]:
     """Returns the JSON body."""
+    refuse_system_turns(request)
+    if request.parallel_tool_calls is False:
+        raise UnsupportedOptionError("parallel_tool_calls")
     names = {call.id: call.name for turn in request.turns for call in turn.tool_calls}
     contents = [content for turn in request.turns if (content := _content(turn, request.model, names))]
     body: dict[str, Any] = {"contents": contents}
     if request.system:
         body["systemInstruction"] = {"parts": [{"text": request.system}]}
-    config: dict[str, Any] = {}
-    if request.max_output_tokens is not None:
-        config["maxOutputTokens"] = request.max_output_tokens
-    if request.temperature is not None:
-        config["temperature"] = request.temperature
+    config = {
+        theirs: value for ours, theirs in _OPTIONS.items() if (value := getattr(request, ours)) is not None
+    }
+    if request.stop:
+        config["stopSequences"] = list(request.stop)
+    if request.output_format is not None:
+        config["responseMimeType"] = "application/json"
+        if request.output_format.schema is not None:
+            config["responseJsonSchema"] = dict(request.output_format.schema)
     if thinking := _thinking(request):
         config["thinkingConfig"] = thinking
     if config:
@@ -59,7 +67,24 @@ def content_body(request: ChatRequest) -> dict[str, Any]:
             for tool in request.tools
         ]
         body["tools"] = [{"functionDeclarations": declarations}]
+        if request.forced_tool:
+            calling = {"mode": "ANY", "allowedFunctionNames": [request.forced_tool]}
+            body["toolConfig"] = {"functionCallingConfig": calling}
+        elif request.tool_choice is not None:
+            mode = {"auto": "AUTO", "none": "NONE", "required": "ANY"}[request.tool_choice]
+            body["toolConfig"] = {"functionCallingConfig": {"mode": mode}}
     return body
+
+
+_OPTIONS = {
+    "max_output_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
 
 
 class ContentDecoder(Decoder):
@@ -130,13 +155,13 @@ def _user_parts(turn: Turn, names: Mapping[str, str]) -> list[dict[str, Any]]:
             "response": {"error" if result.is_error else "result": result.text},
         }
         parts.append({"functionResponse": _with_id(response, result.call_id)})
-    for file in turn.files:
-        if file.media_type.startswith(("image/", "audio/", "video/")) or file.media_type == "application/pdf":
-            parts.append({"inlineData": {"mimeType": file.media_type, "data": base64_of(file)}})
-        elif not is_text(file):
-            raise unreadable(file)
-    text = text_of(turn)
-    return [*parts, {"text": text}] if text else parts
+    return parts + [{"text": part} if isinstance(part, str) else _file(part) for part in pieces(turn)]
+
+
+def _file(file: File) -> dict[str, Any]:
+    if file.media_type.startswith(("image/", "audio/", "video/")) or file.media_type == "application/pdf":
+        return {"inlineData": {"mimeType": file.media_type, "data": base64_of(only_data(file))}}
+    raise unreadable(file)
 
 
 def _model_parts(turn: Turn, model: str) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
+from chat.providers.options import refuse
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
     LIMITS,
@@ -67,7 +68,7 @@ class OpenAIProvider:
         async def post(body: Body) -> httpx2.Response:
             return await self._request("post", path, body)
 
-        response = await self._negotiator.send(request.model, body, post)
+        response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         read = read_whole if "/json" in response.headers.get("content-type", "") else read_stream
         async with aclosing(response), aclosing(read(response.aiter_bytes(), decoder)) as events:
             yield Notice("waiting")
@@ -95,6 +96,7 @@ class OpenAIProvider:
         if self._speaks_responses:
             decoder = ResponsesDecoder(request.model, self.endpoint.api_key)
             return "/responses", responses_body(request), decoder
+        refuse(request, "top_k")
         body = chat_body(request, limit_name="max_completion_tokens")
         return "/chat/completions", body, ChatDecoder(self.endpoint.api_key)
 
@@ -193,9 +195,9 @@ _FALLBACKS = (
     Fallback(re.compile(r"stream_options|include_obfuscation"), without("stream_options")),
     Fallback(re.compile(r"(?i)summar"), without("reasoning", "summary")),
     Fallback(re.compile(r"(?i)'include'|encrypted"), without("include")),
-    Fallback(re.compile(r"reasoning_effort"), without("reasoning_effort")),
-    Fallback(re.compile(r"'reasoning"), without("reasoning")),
-    Fallback(re.compile(r"temperature"), without("temperature")),
+    Fallback(re.compile(r"reasoning_effort"), without("reasoning_effort"), is_asked=True),
+    Fallback(re.compile(r"'reasoning"), without("reasoning"), is_asked=True),
+    Fallback(re.compile(r"temperature"), without("temperature"), is_asked=True),
 )
 
 # Values in lists that name a model's purpose; "mode" is LiteLLM's.

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chat.providers import failures
-from chat.providers.attachments import data_url, is_image, is_text, text_of, unreadable
-from chat.providers.base import ChatRequest, Turn
+from chat.providers.attachments import data_url, is_image, only_data, pieces, unreadable
+from chat.providers.base import ChatRequest, File, OutputFormat, Tool, Turn
 from chat.providers.errors import UnavailableError
 from chat.providers.events import (
     Finished,
@@ -40,23 +40,53 @@ def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
     }
     if request.max_output_tokens is not None:
         body[limit_name] = request.max_output_tokens
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.reasoning_effort is not None:
-        body["reasoning_effort"] = request.reasoning_effort
+    for name in _OPTIONS:
+        if (value := getattr(request, name)) is not None:
+            body[name] = value
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.output_format is not None:
+        body["response_format"] = _response_format(request.output_format)
     if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": dict(tool.parameters),
-                },
-            }
-            for tool in request.tools
-        ]
+        body["tools"] = [{"type": "function", "function": _function(tool)} for tool in request.tools]
+    if request.forced_tool:
+        body["tool_choice"] = {"type": "function", "function": {"name": request.forced_tool}}
+    elif request.tool_choice is not None:
+        body["tool_choice"] = request.tool_choice
     return body
+
+
+# Options of `ChatRequest` with the same name here.
+_OPTIONS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+    "parallel_tool_calls",
+)
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
+    return {**function, "strict": True} if tool.strict else function
+
+
+def _response_format(output: OutputFormat) -> dict[str, Any]:
+    if output.schema is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": output.name, "schema": dict(output.schema)}
+    if output.description:
+        schema["description"] = output.description
+    if output.strict is not None:
+        schema["strict"] = output.strict
+    return {"type": "json_schema", "json_schema": schema}
 
 
 class ChatDecoder(Decoder):
@@ -144,24 +174,30 @@ def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
                 for call in turn.tool_calls
             ]
         yield message
+    elif turn.role == "system":
+        yield {"role": "system", "content": turn.text}
     elif turn.text or turn.files:
         yield {"role": "user", "content": _content(turn)}
 
 
 def _content(turn: Turn) -> str | list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = []
-    for file in turn.files:
-        if is_image(file):
-            parts.append({"type": "image_url", "image_url": {"url": data_url(file)}})
-        elif file.media_type == "application/pdf":
-            document = {"filename": file.name or "document.pdf", "file_data": data_url(file)}
-            parts.append({"type": "file", "file": document})
-        elif not is_text(file):
-            raise unreadable(file)
-    text = text_of(turn)
-    if not parts:
-        return text
-    return [*parts, {"type": "text", "text": text}] if text else parts
+    parts = list(pieces(turn))
+    if all(isinstance(part, str) for part in parts):
+        return "".join(map(str, parts))
+    return [{"type": "text", "text": part} if isinstance(part, str) else _file(part) for part in parts]
+
+
+def _file(file: File) -> dict[str, Any]:
+    if is_image(file):
+        image = {"url": file.url or data_url(file)}
+        return {
+            "type": "image_url",
+            "image_url": image if file.detail == "auto" else {**image, "detail": file.detail},
+        }
+    if file.media_type == "application/pdf":
+        document = {"filename": file.name or "document.pdf", "file_data": data_url(only_data(file))}
+        return {"type": "file", "file": document}
+    raise unreadable(file)
 
 
 def _usage(usage: Any) -> Usage:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chat.providers.attachments import only_data
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.model_list import Entry
@@ -33,6 +34,10 @@ class OpenAICompatibleProvider(OpenAIProvider):
         return super().model_info(entry)
 
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
+        # A server of the own network must not load addresses that a person names.
+        for turn in request.turns:
+            for file in turn.files:
+                only_data(file)
         body = chat_body(request, limit_name="max_tokens")
         how = _GOING_ON.get(self._servers.get(request.model, ""))
         if request.continues and how is not None:

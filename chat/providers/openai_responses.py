@@ -12,8 +12,8 @@ from typing import Any
 
 from chat.parts import Opaque
 from chat.providers import failures
-from chat.providers.attachments import data_url, is_image, is_text, text_of, unreadable
-from chat.providers.base import ChatRequest, Turn
+from chat.providers.attachments import data_url, is_image, only_data, pieces, unreadable
+from chat.providers.base import ChatRequest, File, OutputFormat, Turn
 from chat.providers.events import (
     Finished,
     Outcome,
@@ -24,6 +24,7 @@ from chat.providers.events import (
     Usage,
 )
 from chat.providers.opaque import opaque_of, place
+from chat.providers.options import refuse
 from chat.providers.sse import Decoder, string
 
 KIND = "openai"
@@ -31,6 +32,7 @@ KIND = "openai"
 
 def responses_body(request: ChatRequest) -> dict[str, Any]:
     """Returns the JSON body. Reasoning is requested for models with the name of a reasoning model."""
+    refuse(request, "stop", "top_k", "seed", "presence_penalty", "frequency_penalty")
     body: dict[str, Any] = {
         "model": request.model,
         "input": [item for turn in request.turns for item in _items(turn, request.model)],
@@ -42,8 +44,15 @@ def responses_body(request: ChatRequest) -> dict[str, Any]:
         body["instructions"] = request.system
     if request.max_output_tokens is not None:
         body["max_output_tokens"] = max(16, request.max_output_tokens)  # the API's own minimum
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
+    for name in ("temperature", "top_p", "parallel_tool_calls"):
+        if (value := getattr(request, name)) is not None:
+            body[name] = value
+    if request.output_format is not None:
+        body["text"] = {"format": _format(request.output_format)}
+    if request.forced_tool:
+        body["tool_choice"] = {"type": "function", "name": request.forced_tool}
+    elif request.tool_choice is not None:
+        body["tool_choice"] = request.tool_choice
     if reasons(request.model):
         body["reasoning"] = {"summary": "auto"}
         body["include"] = ["reasoning.encrypted_content"]
@@ -56,11 +65,20 @@ def responses_body(request: ChatRequest) -> dict[str, Any]:
                 "name": tool.name,
                 "description": tool.description,
                 "parameters": dict(tool.parameters),
-                "strict": False,
+                "strict": tool.strict,
             }
             for tool in request.tools
         ]
     return body
+
+
+def _format(output: OutputFormat) -> dict[str, Any]:
+    if output.schema is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"type": "json_schema", "name": output.name, "schema": dict(output.schema)}
+    if output.description:
+        schema["description"] = output.description
+    return schema if output.strict is None else {**schema, "strict": output.strict}
 
 
 def reasons(model: str) -> bool:
@@ -155,6 +173,9 @@ class ResponsesDecoder(Decoder):
 def _items(turn: Turn, model: str) -> Iterator[dict[str, Any]]:
     for result in turn.tool_results:
         yield {"type": "function_call_output", "call_id": result.call_id, "output": result.text}
+    if turn.role == "system":
+        yield {"role": "system", "content": turn.text}
+        return
     if turn.role == "user":
         if turn.text or turn.files:
             yield {"role": "user", "content": _content(turn)}
@@ -172,19 +193,19 @@ def _items(turn: Turn, model: str) -> Iterator[dict[str, Any]]:
 
 
 def _content(turn: Turn) -> str | list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = []
-    for file in turn.files:
-        if is_image(file):
-            parts.append({"type": "input_image", "image_url": data_url(file), "detail": "auto"})
-        elif file.media_type == "application/pdf":
-            name = file.name or "document.pdf"
-            parts.append({"type": "input_file", "filename": name, "file_data": data_url(file)})
-        elif not is_text(file):
-            raise unreadable(file)
-    text = text_of(turn)
-    if not parts:
-        return text
-    return [*parts, {"type": "input_text", "text": text}] if text else parts
+    parts = list(pieces(turn))
+    if all(isinstance(part, str) for part in parts):
+        return "".join(map(str, parts))
+    return [{"type": "input_text", "text": part} if isinstance(part, str) else _file(part) for part in parts]
+
+
+def _file(file: File) -> dict[str, Any]:
+    if is_image(file):
+        return {"type": "input_image", "image_url": file.url or data_url(file), "detail": file.detail}
+    if file.media_type == "application/pdf":
+        name = file.name or "document.pdf"
+        return {"type": "input_file", "filename": name, "file_data": data_url(only_data(file))}
+    raise unreadable(file)
 
 
 def _usage(usage: Any) -> Usage:

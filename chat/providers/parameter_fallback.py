@@ -22,10 +22,12 @@ type Body = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Fallback:
     """`complaint` is searched for in the provider's message. `reduce` takes a body and returns one without
-    the option, or the same body if the option is not in it."""
+    the option, or the same body if the option is not in it. `is_asked` marks options of the request, which
+    an exact request does not give up."""
 
     complaint: re.Pattern[str]
     reduce: Callable[[Body], Body]
+    is_asked: bool = False
 
 
 def without(*path: str) -> Callable[[Body], Body]:
@@ -65,23 +67,29 @@ class ParameterFallback:
         self._offered = offered
         self._made: defaultdict[str, list[Fallback]] = defaultdict(list)
 
-    async def send[T](self, model: str, body: Body, post: Callable[[Body], Awaitable[T]]) -> T:
-        """Returns `post(body)`, repeated with fewer options while the provider rejects one."""
+    async def send[T](
+        self, model: str, body: Body, post: Callable[[Body], Awaitable[T]], *, exact: bool = False
+    ) -> T:
+        """Returns `post(body)`, repeated with fewer options while the provider rejects one; with `exact`,
+        without those that the request does not ask for."""
         for fallback in self._made[model]:
-            body = fallback.reduce(body)
+            if not (exact and fallback.is_asked):
+                body = fallback.reduce(body)
         while True:
             try:
                 return await post(body)
             except ContextLengthError:
                 raise
             except InvalidRequestError as error:
-                smaller = self._reduced(model, body, error.detail)
+                smaller = self._reduced(model, body, error.detail, exact)
                 if smaller is None:
                     raise
                 body = smaller
 
-    def _reduced(self, model: str, body: Body, complaint: str) -> Body | None:
+    def _reduced(self, model: str, body: Body, complaint: str, exact: bool) -> Body | None:
         for fallback in self._offered:
+            if exact and fallback.is_asked:
+                continue
             if fallback not in self._made[model] and fallback.complaint.search(complaint):
                 smaller = fallback.reduce(body)
                 if smaller != body:
