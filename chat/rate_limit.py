@@ -16,13 +16,34 @@ class RateLimit:
 
     def allows(self) -> bool:
         """Counts one more, or returns false and counts nothing."""
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
+        self._refill()
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    @property
+    def remaining(self) -> int:
+        """Returns how many are allowed at once now."""
+        self._refill()
+        return int(self._tokens)
+
+    @property
+    def seconds_to_next(self) -> float:
+        """Returns the time until one more is allowed; 0 if one is allowed now."""
+        self._refill()
+        return max(0.0, (1 - self._tokens) / self._per_second)
+
+    @property
+    def seconds_to_full(self) -> float:
+        """Returns the time until `burst` are allowed at once again."""
+        self._refill()
+        return (self._burst - self._tokens) / self._per_second
+
+    def _refill(self) -> None:
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
 
 
 class RateLimits:
@@ -36,6 +57,10 @@ class RateLimits:
 
     def allows(self, key: str, *, burst: int, per_second: float) -> bool:
         """Counts one more for `key`, or returns false and counts nothing."""
+        return self.of(key, burst=burst, per_second=per_second).allows()
+
+    def of(self, key: str, *, burst: int, per_second: float) -> RateLimit:
+        """Returns the limit of `key`."""
         key = key[: self.KEY_LENGTH]
         limit = self._limits.get(key)
         if limit is None:
@@ -43,7 +68,7 @@ class RateLimits:
             if len(self._limits) > self.MOST:
                 self._limits.popitem(last=False)
         self._limits.move_to_end(key)
-        return limit.allows()
+        return limit
 
 
 def network_of(address: str) -> str:

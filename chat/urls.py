@@ -4,7 +4,7 @@ from django.urls import path
 
 from chat.transports.connection_check import ticks
 from chat.transports.sse import events
-from chat.views import conversations, messages, preferences, sessions
+from chat.views import api_tokens, conversations, messages, preferences, sessions
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
@@ -28,6 +28,9 @@ urlpatterns = [
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
     path("settings/sessions/", sessions.sessions, name="sessions"),
     path("settings/sessions/<int:log_in_id>/", sessions.session, name="session"),
+    path("settings/tokens/", api_tokens.api_tokens, name="api_tokens"),
+    path("settings/tokens/new/", api_tokens.new_api_token, name="new_api_token"),
+    path("settings/tokens/<int:token_id>/", api_tokens.api_token, name="api_token"),
     path("settings/", preferences.settings_page, name="settings"),
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),

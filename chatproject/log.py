@@ -20,6 +20,9 @@ from chat.log_context import generation_id, request_id
 # A link that logs a user in, or sets a password, is as good as the password.
 _TOKEN_IN_PATH = re.compile(r"(/welcome/|/log-in/\d+/|/password/reset/key/|/confirm-email/)[^/\s]+")
 
+# An API token, in a message or an argument. Its start names it and opens nothing.
+_API_TOKEN = re.compile(r"\b(sty_\w{8})\w+")
+
 _OUT_OF_REACH = (
     *(OperationalError, InterfaceError),  # Django's
     *(psycopg.OperationalError, RedisError, OSError),
@@ -81,10 +84,11 @@ class OncePerCause(logging.Filter):
 
 
 class NoContent(logging.Filter):
-    """Removes the text after the first line of an error, where PostgreSQL adds whole rows, and the tokens in
-    the paths of links."""
+    """Removes the text after the first line of an error, where PostgreSQL adds whole rows, the tokens in the
+    paths of links, and API tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = _without_content(record.msg) if isinstance(record.msg, str) else record.msg
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_content, record.args))
         return True
@@ -132,8 +136,10 @@ class Json(JsonFormatter):
 
 def _without_content(value: object) -> object:
     if isinstance(value, BaseException):
-        return _first_line(str(value)) or type(value).__name__
-    return _TOKEN_IN_PATH.sub(r"\1...", value) if isinstance(value, str) else value
+        value = _first_line(str(value)) or type(value).__name__
+    if not isinstance(value, str):
+        return value
+    return _API_TOKEN.sub(r"\1...", _TOKEN_IN_PATH.sub(r"\1...", value))
 
 
 def _first_line(text: str) -> str:

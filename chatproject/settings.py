@@ -213,6 +213,8 @@ STEADY_IDLE_MINUTES = env.integer(
     "STEADY_IDLE_MINUTES", 0
 )  # 0: a session ends by its age alone, after 2 weeks
 
+STEADY_API_TOKENS = env.boolean("STEADY_API_TOKENS", True)  # off: no token is made, and none is accepted
+
 MAILERS = {"default": env.mailer("EMAIL_URL")}
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"steady@{_url.hostname}")
 

@@ -15,8 +15,9 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from chat.access import conversation_for
+from chat.actions.api_token import make_token
 from chat.actions.send import send_message
-from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Status, User
+from chat.models import ApiToken, ChatModel, Conversation, Endpoint, Generation, Message, Status, User
 from chat.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,6 +42,9 @@ OWNER = {
     "settings": {"get": 200, "head": 200, "post": 302},
     "sessions": {"get": 200, "head": 200, "delete": 302},
     "session": {"post": 302, "delete": 302},
+    "api_tokens": {"get": 200, "head": 200},
+    "new_api_token": {"get": 302, "head": 302, "post": 302},  # the password first
+    "api_token": {"post": 302, "delete": 302},
     "favourite": {"post": 302, "delete": 302},
 }
 PERSONAL = {
@@ -48,6 +52,8 @@ PERSONAL = {
     "conversations",
     "settings",
     "sessions",
+    "api_tokens",
+    "new_api_token",
     "favourite",
 }  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
@@ -93,6 +99,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     UserSession.objects.create(
         user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
     )
+    make_token(owner, name="Secret words", scopes=["chat"])
     return conversation_for(owner, sent.message.conversation_id), reply
 
 
@@ -110,6 +117,9 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
         "sessions": [],
+        "api_tokens": [],
+        "new_api_token": [],
+        "api_token": [ApiToken.objects.get(user=conversation.owner).pk],
         "session": [UserSession.objects.get(user=conversation.owner, ip="192.0.2.1").pk],
     }
     return reverse(name, args=arguments.get(name, [conversation.pk]))
@@ -124,8 +134,9 @@ def data(model: ChatModel) -> dict[str, str]:
         "send_key": "enter",
         "announcements": "state",
     }
+    token = {"name": "New", "scopes": "read", "days": ""}
     prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
-    return {"title": "New", "to": str(uuid.uuid4()), **prompt, **preferences}
+    return {"title": "New", "to": str(uuid.uuid4()), **token, **prompt, **preferences}
 
 
 def test_the_table_names_every_route() -> None:
@@ -167,6 +178,7 @@ def snapshot() -> list[object]:
         list(Conversation.objects.order_by("pk").values_list()),
         list(Message.objects.order_by("pk").values_list()),
         list(Generation.objects.order_by("pk").values_list()),
+        list(ApiToken.objects.order_by("pk").values_list()),
     ]
 
 

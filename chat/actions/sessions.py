@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.live.session_monitor import allowed_of
+from chat.actor import SessionClaim, holding
 from chat.models import User
 from chat.translatable import translatable as _
 
@@ -66,10 +66,11 @@ def _alive(user: User) -> list[UserSession]:
     keys = [row.session_key for row in rows]
     sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
     claims = [
-        (user.pk, session.session_key, session.get_decoded().get(HASH_SESSION_KEY, ""))
+        SessionClaim(user.pk, session.session_key, session.get_decoded().get(HASH_SESSION_KEY, ""))
         for session in sessions
     ]
-    alive = {key for _, key, _ in allowed_of(claims, [user])}
+    held = holding(claims, [user])
+    alive = {claim.session_key for claim in claims if claim in held}
     return [row for row in rows if row.session_key in alive]
 
 

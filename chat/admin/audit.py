@@ -24,6 +24,7 @@ _FACTS = {
     "group": _("group"),
     "permissions": _("permissions"),
     "members": _("members"),
+    "token": _("API token"),
 }
 
 

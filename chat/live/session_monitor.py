@@ -1,8 +1,8 @@
 """Checks the open pages of this process against the database: every two seconds, for all pages at once.
 
-Viewers without access are disconnected within 5 s: after a log-out, a changed password, a deactivation. And
-the revisions of all watched conversations are compared with the database, which wakes the viewers whose
-message between processes was lost.
+Viewers without access are disconnected within 5 s: after a log-out, a changed password, a deactivation, a
+revoked or expired token. And the revisions of all watched conversations are compared with the database,
+which wakes the viewers whose message between processes was lost.
 """
 
 from __future__ import annotations
@@ -17,32 +17,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError
-from django.utils import timezone
 
+from chat.actor import Claim, holding, in_chunks
 from chat.database import DatabaseThread
 from chat.live.hub import Hub, Listener
-from chat.models import Conversation, User
+from chat.models import Conversation
 
 logger = logging.getLogger(__name__)
 
 PERIOD = 2.0  # seconds
 LOOK_SECONDS = 3.0  # that PostgreSQL may take for one
 AGAIN_SECONDS = 0.2  # after one that failed
-_CHUNK = 500  # ids in one query
 
 
 @dataclass(eq=False)
 class Viewer:
-    """An open page of a person, by a session. `session_hash` is the password fingerprint that the session was
-    opened with. `closed` is set once, with the reason why nothing more is shown: "revoked" (access ended) or
-    "restart" (the server stops); then `on_close` is called. `style` is how the person wants to see a reply
-    grow, one of `pacing.STYLES`."""
+    """An open page or stream of a user, by a session or a token. `closed` is set once, with the reason why
+    nothing more is shown: "revoked" (access ended) or "restart" (the server stops); then `on_close` is
+    called. `style` is how the user wants to see a reply grow, one of `pacing.STYLES`."""
 
-    user_id: int
-    session_key: str
-    session_hash: str
+    claim: Claim
     style: str = "instant"
     listener: Listener = field(default_factory=Listener)
     closed: str = ""
@@ -55,8 +50,8 @@ class Viewer:
             self.on_close()
 
     @property
-    def claim(self) -> tuple[int, str, str]:
-        return self.user_id, self.session_key, self.session_hash
+    def user_id(self) -> int:
+        return self.claim.user_id
 
 
 class SessionMonitor:
@@ -123,7 +118,7 @@ class SessionMonitor:
         viewers = list(self._viewers)
         if viewers:
             claims = [viewer.claim for viewer in viewers]
-            allowed = await self._thread.run(allowed_of, claims)
+            allowed = await self._thread.run(holding, claims)
             for viewer in viewers:
                 if viewer.claim not in allowed:
                     viewer.close("revoked")
@@ -136,39 +131,9 @@ class SessionMonitor:
             self._revisions = revisions
 
 
-def allowed_of(
-    claims: Collection[tuple[int, str, str]], people: Collection[User] | None = None
-) -> set[tuple[int, str, str]]:
-    """Those of the (user id, session key, session hash) that still hold. `people` are the users of these
-    claims, if they have just been read."""
-    if people is None:
-        people = []
-        for ids in _chunks([user_id for user_id, _, _ in claims]):
-            people += User.objects.filter(pk__in=ids).only("pk", "password", "is_active")
-    hashes = {
-        user.pk: {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
-        for user in people
-        if user.is_active
-    }
-    keys: set[str] = set()
-    for chunk in _chunks([key for _, key, _ in claims]):
-        keys |= set(
-            Session.objects.filter(session_key__in=chunk, expire_date__gt=timezone.now()).values_list(
-                "session_key", flat=True
-            )
-        )
-    return {claim for claim in claims if claim[1] in keys and claim[2] in hashes.get(claim[0], ())}
-
-
 def _revisions(ids: Collection[UUID]) -> dict[UUID, int]:
     """The revisions of the kept conversations among these ids."""
     revisions: dict[UUID, int] = {}
-    for chunk in _chunks(ids):
+    for chunk in in_chunks(ids):
         revisions.update(Conversation.objects.kept().filter(pk__in=chunk).values_list("pk", "revision"))
     return revisions
-
-
-def _chunks[T](values: Collection[T]) -> Iterator[list[T]]:
-    unique = list(dict.fromkeys(values))
-    for first in range(0, len(unique), _CHUNK):
-        yield unique[first : first + _CHUNK]

@@ -1,6 +1,7 @@
 """The models, one file for each noun. A model holds what concerns one noun. Code that spans nouns or
 publishes is an action."""
 
+from chat.models.api_token import ApiToken, Scope
 from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel, Endpoint
 from chat.models.conversation import Conversation
@@ -17,6 +18,7 @@ from chat.models.user import User
 
 __all__ = [
     "LIVE",
+    "ApiToken",
     "ChatModel",
     "Conversation",
     "Endpoint",
@@ -30,6 +32,7 @@ __all__ = [
     "Probe",
     "Role",
     "Schema",
+    "Scope",
     "Status",
     "TranscriptRead",
     "User",

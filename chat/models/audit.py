@@ -1,5 +1,5 @@
-"""The audit record of administration: who read, searched or erased conversations, who created log-in links,
-whose rights changed. Entries are only added. They outlive the people whom they name.
+"""The audit record of administration: who read, searched or erased conversations, who created log-in links
+and API tokens, whose rights changed. Entries are only added. They outlive the people whom they name.
 
 The seal of each entry is a keyed hash of its content and of the previous seal. So `manage.py audit verify`
 finds an entry that was changed, removed, added or moved in the database without the secret key. Entries
@@ -51,6 +51,8 @@ class TranscriptRead(models.Model):
         FACTOR = "factor", _("Removed a second factor")
         DELETED = "deleted", _("Deleted a person")
         GROUP = "group", _("Changed a group")
+        TOKEN = "token", _("Made an API token")
+        REVOKED = "revoked", _("Revoked an API token")
 
     number = models.PositiveBigIntegerField(_("number"), null=True, unique=True, editable=False)
     reader = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")

@@ -35,6 +35,7 @@ from chat.access import NotFoundError
 from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
+from chat.actor import LoggedOutError, actor_of
 from chat.database import run_unit
 from chat.log_context import fresh_context
 from chat.models import User
@@ -45,7 +46,7 @@ from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
 from chat.transports.limits import AckWindow, Openings, OpenPages
-from chat.transports.people import LoggedOutError, person_of, viewer_of
+from chat.transports.people import viewer_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +76,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.rate = RateLimit(burst=60, per_second=20)
         query = QueryDict(self.scope["query_string"])
         self.language = known_language(query.get("language", ""))
-        session_key = _session_key(self.scope["headers"])
-        if not current().runner.accepting or not openings.allows(session_key):
+        self.session_key = _session_key(self.scope["headers"]) or ""
+        if not current().runner.accepting or not openings.allows(self.session_key):
             await self.close()
             return
         await self.accept()
         try:
-            self.viewer = await run_unit(viewer_of, session_key, self.conversation_id)
+            self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id)
         except LoggedOutError:
             await self.close(4401)
         except NotFoundError:
@@ -162,8 +163,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Runs the action as the current user. Raises `LoggedOutError`."""
 
         def act() -> T:
-            result = action(person_of(self.viewer), *args, **kwargs)
-            sessions.extend(self.viewer.session_key)
+            result = action(actor_of(self.viewer.claim).user, *args, **kwargs)
+            sessions.extend(self.session_key)
             return result
 
         return await run_unit(act)

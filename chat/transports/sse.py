@@ -12,11 +12,12 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
 from chat.access import NotFoundError
+from chat.actor import LoggedOutError
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.transports.feed import Frame, frames
 from chat.transports.limits import Openings, OpenPages
-from chat.transports.people import LoggedOutError, viewer_of
+from chat.transports.people import viewer_of
 
 # Prevents proxies from storing, buffering or compressing a stream.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}

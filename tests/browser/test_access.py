@@ -116,6 +116,7 @@ def test_the_plain_pages(reader: Person) -> None:
     reader.allowed_errors += ["404", "410"]
     for path in (
         "settings/",
+        "settings/tokens/",
         "conversations/",
         "accounts/password/change/",
         "accounts/2fa/",

@@ -32,6 +32,7 @@ from chat.actions.errors import ActionError
 from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
+from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.live.process import process_name
 from chat.live.pubsub import PubSub
@@ -89,7 +90,9 @@ class Tab:
 
     async def _listen(self, revision: int) -> None:
         world = self.world
-        viewer = Viewer(world.user.pk, world.client.session.session_key or "", world.session_hash)
+        viewer = Viewer(
+            SessionClaim(world.user.pk, world.client.session.session_key or "", world.session_hash)
+        )
         stream = feed.frames(viewer, world.conversation_id, revision, "en")
         async for frame in stream:
             for step in frame.steps:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, User
@@ -60,7 +61,9 @@ async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
             worst = max(worst, time.thread_time() - before)
 
     watching = asyncio.create_task(watch())
-    async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
+    async with aclosing(
+        frames(Viewer(SessionClaim(person.pk, "key", "hash")), conversation_id, 0, "en")
+    ) as stream:
         frame = await asyncio.wait_for(anext(stream), 60)
     done.set()
     await watching
@@ -97,7 +100,9 @@ def test_what_is_kept_of_finished_replies_is_bounded() -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_a_long_thread_comes_in_steps_that_fit_into_a_frame(person: User) -> None:
     conversation_id = await run_unit(long_thread, person)
-    async with aclosing(frames(Viewer(person.pk, "key", "hash"), conversation_id, 0, "en")) as stream:
+    async with aclosing(
+        frames(Viewer(SessionClaim(person.pk, "key", "hash")), conversation_id, 0, "en")
+    ) as stream:
         frame = await asyncio.wait_for(anext(stream), 60)
     assert max(len(step.encode()) for step in frame.steps) < 512 * 1024
     assert sum(step.count("<article") for step in frame.steps) == 50

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.generation.finish import end
 from chat.live import subscription as subscription_module
@@ -27,7 +28,7 @@ async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
     person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person)
-    viewer = Viewer(person.pk, "key", "hash")
+    viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
     async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         coming = asyncio.ensure_future(anext(changes))
         await asyncio.wait([coming], timeout=0.2)
@@ -45,7 +46,9 @@ async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
 async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
     async with aclosing(
-        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+        runtime.subscriptions.subscribe(
+            Viewer(SessionClaim(person.pk, "key", "hash")), reply.conversation_id, 0
+        )
     ) as changes:
         (change,) = await asyncio.wait_for(anext(changes), 60)
     assert isinstance(change, ConversationChanged)
@@ -56,7 +59,7 @@ async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_i
     person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person)
-    viewer = Viewer(person.pk, "key", "hash")
+    viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
     async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         await asyncio.wait_for(anext(changes), 60)
         person.is_active = False
@@ -87,7 +90,9 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
         chat.save()
 
     async with aclosing(
-        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+        runtime.subscriptions.subscribe(
+            Viewer(SessionClaim(person.pk, "key", "hash")), reply.conversation_id, 0
+        )
     ) as changes:
         await anext(changes)
         monkeypatch.setattr(subscription_module, "_look", slow_look)
@@ -113,7 +118,9 @@ async def test_a_reply_leaves_nothing_behind_in_who_watched_it(person: User, run
     reply = await run_unit(a_reply, person)
     runtime.hub.logs[reply.pk] = ReplyLog()
     async with aclosing(
-        runtime.subscriptions.subscribe(Viewer(person.pk, "key", "hash"), reply.conversation_id, 0)
+        runtime.subscriptions.subscribe(
+            Viewer(SessionClaim(person.pk, "key", "hash")), reply.conversation_id, 0
+        )
     ) as changes:
         await anext(changes)
         assert runtime.hub.has_listeners(reply.pk)

@@ -28,7 +28,6 @@ TO_BE_MADE = {
     "chat/actions/attachment.py",
     "chat/actions/share.py",
     "chat/actions/tool_call.py",
-    "chat/api/",
     "chat/files/",
     "chat/metrics.py",
     "chat/models/attachment.py",

@@ -185,3 +185,11 @@ def test_what_is_wrong_with_steady_is_told_each_time(log: io.StringIO) -> None:
     for _ in range(3):
         logging.getLogger("chat.x").error("Broken: %s", ValueError("this"))
     assert log.getvalue() == "ERROR Broken: this\n" * 3
+
+
+def test_an_api_token_is_cut_to_its_start(log: io.StringIO) -> None:
+    secret = "sty_Ab12Cd34" + "x" * 35
+    logger = logging.getLogger("chat.x")
+    logger.warning("Given: %s", f"Bearer {secret}")
+    logger.warning(f"Given: {secret} at last")
+    assert log.getvalue() == "WARNING Given: Bearer sty_Ab12Cd34...\nWARNING Given: sty_Ab12Cd34... at last\n"

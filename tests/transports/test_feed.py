@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.live import subscription as subscription_module
 from chat.live.changes import Change, ConversationChanged, ReplyGrew
@@ -58,7 +59,7 @@ async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_af
             return [type(change).__name__ for change in changes]
 
     monkeypatch.setattr(feed, "ConversationView", View)
-    stream = feed.frames(Viewer(1, "", ""), conversation.pk, 6, "en")
+    stream = feed.frames(Viewer(SessionClaim(1, "", "")), conversation.pk, 6, "en")
     assert [(frame.steps, frame.revision) async for frame in stream] == [
         (["ConversationChanged"], 7),
         (["ReplyGrew", "ReplyGrew"], 7),
@@ -83,7 +84,7 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
             return [threading.current_thread().name]
 
     monkeypatch.setattr(feed, "ConversationView", View)
-    (frame,) = [frame async for frame in feed.frames(Viewer(1, "", ""), uuid4(), 6, "en")]
+    (frame,) = [frame async for frame in feed.frames(Viewer(SessionClaim(1, "", "")), uuid4(), 6, "en")]
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
 
@@ -111,7 +112,7 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(
             return [name]
 
     async def first(person_id: int) -> str:
-        async with aclosing(feed.frames(Viewer(person_id, "", ""), uuid4(), 6, "en")) as stream:
+        async with aclosing(feed.frames(Viewer(SessionClaim(person_id, "", "")), uuid4(), 6, "en")) as stream:
             return (await anext(stream)).steps[0]
 
     monkeypatch.setattr(feed, "ConversationView", View)
@@ -170,7 +171,9 @@ async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
     try:
         async with (
             asyncio.timeout(60),
-            aclosing(feed.frames(Viewer(person.pk, "", ""), conversation.pk, 0, "en")) as stream,
+            aclosing(
+                feed.frames(Viewer(SessionClaim(person.pk, "", "")), conversation.pk, 0, "en")
+            ) as stream,
         ):
             plain = "".join((await anext(stream)).steps)
             following = asyncio.ensure_future(anext(stream))

@@ -14,8 +14,9 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 from websockets.asyncio.client import ClientConnection
 
+from chat.actor import LoggedOutError
 from chat.models import User
-from chat.transports.people import LoggedOutError, viewer_of
+from chat.transports.people import viewer_of
 from tests.servers import ServerProcess
 from tests.transports.test_socket import _log_in, close_code, prompt, rows, socket, until
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.actor import SessionClaim
 from chat.live.session_monitor import Viewer
 from chat.transports import sse
 from chat.transports.feed import Frame
@@ -84,7 +85,9 @@ async def test_a_response_ends_when_it_has_become_long(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(sse, "frames", frames)
     monkeypatch.setattr(sse, "RESPONSE_BYTES", 10_000)
-    events = [event async for event in sse._stream(Viewer(7, "key", "hash"), uuid.uuid4(), 0, "en")]
+    events = [
+        event async for event in sse._stream(Viewer(SessionClaim(7, "key", "hash")), uuid.uuid4(), 0, "en")
+    ]
     assert 10 <= len(events) <= 13
     assert events[-1].startswith(f"id: {len(events) - 1}\nretry: 200\n".encode())
     assert sse.pages.count(7) == 0

@@ -22,7 +22,7 @@ from pytest_django.fixtures import Settings
 from chat import sessions
 from chat.actions.first_admin import ensure_first_admin
 from chat.actions.login_link import login_token
-from chat.live.session_monitor import allowed_of
+from chat.actor import SessionClaim, holding
 from chat.models import User
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -89,8 +89,8 @@ def test_a_session_that_nobody_uses_ends_and_one_in_use_does_not(person: User, s
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
     sessions.extend(row.session_key)
     assert not is_logged_in(client)
-    claim = (person.pk, row.session_key, person.get_session_auth_hash())
-    assert allowed_of([claim]) == set()
+    claim = SessionClaim(person.pk, row.session_key, person.get_session_auth_hash())
+    assert holding([claim]) == set()
 
 
 def test_without_the_setting_a_session_lasts_two_weeks(person: User) -> None:

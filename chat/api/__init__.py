@@ -1,0 +1,1 @@
+"""What programs use: tokens in place of cookies, JSON, and the gateway. Imports no view and no transport."""

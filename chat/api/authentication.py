@@ -1,0 +1,97 @@
+"""Who a request of a program is from, and how much it may ask for.
+
+The API takes tokens and nothing else. A cookie opens no route here, so no other site can use one, and no
+route needs a CSRF token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+from django.conf import settings
+from django.utils.translation import gettext
+
+from chat.actions.api_token import digest_of, use_token
+from chat.actor import Actor, LoggedOutError
+from chat.api.problems import Problem, ProblemError
+from chat.database import run_unit
+from chat.live.session_monitor import Viewer
+from chat.models import Scope
+from chat.rate_limit import RateLimit, RateLimits
+from chat.runtime import current
+
+BURST, PER_SECOND = 100, 10.0  # requests of one token: at once, and in the long run
+
+_requests = RateLimits()
+
+
+def bearer_of(headers: Mapping[str, str]) -> str:
+    """Returns the token of the header `Authorization: Bearer`, or an empty string."""
+    scheme, _space, secret = headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+async def actor_with(secret: str, scope: Scope) -> Actor:
+    """Returns the actor with this secret, and counts one request. Raises `LoggedOutError`, `ScopeError`,
+    and `ProblemError` for too many requests, before the first query."""
+    if not secret:
+        raise LoggedOutError
+    limit = limit_of(secret)
+    if not limit.allows():
+        words = gettext("Too many requests with this token. Wait a moment.")
+        raise ProblemError(Problem(429, "rate_limited", words, rate_headers(limit, refused=True)))
+    actor = await run_unit(use_token, secret)
+    actor.require(scope)
+    return actor
+
+
+def limit_of(secret: str) -> RateLimit:
+    return _requests.of(digest_of(secret), burst=BURST, per_second=PER_SECOND)
+
+
+def rate_headers(limit: RateLimit, *, refused: bool = False) -> dict[str, str]:
+    """Returns the headers of draft-ietf-httpapi-ratelimit-headers, in requests and seconds, and
+    `Retry-After` for a refusal."""
+    window = math.ceil(BURST / PER_SECOND)
+    headers = {
+        "RateLimit-Policy": f'"token";q={BURST};w={window}',
+        "RateLimit": f'"token";r={limit.remaining};t={math.ceil(limit.seconds_to_full)}',
+    }
+    return {**headers, "Retry-After": str(max(1, math.ceil(limit.seconds_to_next)))} if refused else headers
+
+
+class OpenStreams:
+    """Counts the open streams of each user's tokens in this process."""
+
+    def __init__(self) -> None:
+        self._open: Counter[int] = Counter()  # by user
+
+    @contextmanager
+    def entered(self, actor: Actor) -> Iterator[None]:
+        """Counts one more stream. Raises `ProblemError` for the newest one if the limit is reached."""
+        user_id = actor.user.pk
+        if self._open[user_id] >= settings.CHAT_PAGES_PER_PERSON:
+            words = gettext("You have too many streams open. Close some, or wait a moment.")
+            raise ProblemError(Problem(429, "limit_reached", words, {"Retry-After": "5"}))
+        self._open[user_id] += 1
+        try:
+            yield
+        finally:
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
+
+
+streams = OpenStreams()
+
+
+@asynccontextmanager
+async def watched(actor: Actor) -> AsyncIterator[Viewer]:
+    """Counts a stream of this actor and watches its claim. `viewer.on_close` is called when the token ends
+    or the server stops; see `Viewer.closed`. Raises `ProblemError`."""
+    viewer = Viewer(actor.claim)
+    with streams.entered(actor), current().session_monitor.guarding(viewer):
+        yield viewer
