@@ -24,16 +24,15 @@ from xdist.scheduler import LoadScopeScheduling
 from chat import database
 from chat.models import User
 from chat.runtime import Runtime, install
-from tests.services import is_missing
+from tests.services import CHROMIUM, is_missing
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 POSTGRES_URL = os.environ.get("STEADY_TEST_DATABASE_URL", "")
 REDIS_URL = os.environ.get("STEADY_TEST_REDIS_URL", "")
 NGINX = shutil.which("nginx")
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), "")
 
 _NEEDS = {
-    "needs_chromium": (CHROMIUM, "Chromium is not installed (apt install chromium)."),
+    "needs_chromium": (CHROMIUM, "Chromium is not installed (apt install chromium-headless-shell)."),
     "needs_postgres": (POSTGRES_URL, "STEADY_TEST_DATABASE_URL names no PostgreSQL database."),
     "needs_redis": (REDIS_URL, "STEADY_TEST_REDIS_URL names no Redis."),
     "needs_nginx": (NGINX, "nginx is not installed (apt install nginx)."),

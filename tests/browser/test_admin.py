@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Person
-from tests.browser.test_access import SCHEMES, WIDTHS, violations
+from tests.browser.test_access import WIDTHS, violations
 from tests.browser.test_chat import send, wait_for_text
 from tests.servers import ADMIN, ServerProcess
 
@@ -97,13 +97,12 @@ if not Conversation.objects.filter(title="{LONG}").exists():
 OF_DJANGO = "help-tooltip"
 
 
-@SCHEMES
 @WIDTHS
 def test_every_list_and_form_is_accessible_and_fits(
-    server: ServerProcess, people: Callable[..., Person], scheme: str, options: dict[str, object]
+    server: ServerProcess, people: Callable[..., Person], options: dict[str, object]
 ) -> None:
     server.manage("shell", "--verbosity=0", stdin=LONG_ENTRIES)
-    person = people(color_scheme=scheme, reduced_motion="reduce", **options)
+    person = people(reduced_motion="reduce", **options)
     page = person.page
     wait_for_text(send(page, "A title that is long enough to need more than one line in a narrow list"), 10)
     wrong: list[tuple[str, object]] = []

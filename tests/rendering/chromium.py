@@ -1,7 +1,6 @@
 """A page in real Chromium with the vendored htmx and no other script."""
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
 from chat.rendering.incremental import IncrementalRenderer, Patch
+from tests.services import CHROMIUM
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STATIC = Path(__file__).parents[2] / "static"
 ORIGIN = "http://page.test"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
