@@ -54,6 +54,11 @@ on("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
+// Stop goes over the socket too: a form may wait for a free connection, and a frame may be lost.
+on("submit", ({ submitter }) => {
+  if (submitter?.matches(".stop")) tell({ type: "stop", message: submitter.value });
+}, true);
+
 // The page's own requests fail without a toast.
 on("htmx:error", ({ detail }) => {
   const { sourceElement } = detail.ctx ?? {};

@@ -24,12 +24,12 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
 WIDTHS = pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["1280px", "390px"])
 
-OWN_SCRIPTS = 40_000  # bytes
+OWN_SCRIPTS = 42_000  # bytes
 FIRST_PAGE = 120_000  # bytes over the wire
 
 
 def violations(page: Page) -> list[str]:
-    """Returns the findings of axe, one line each: of all rules in light, and of the rules on colours in dark."""
+    """Returns the findings of axe, one line each: of all rules in light, of those on colours in dark."""
     if not page.evaluate("typeof axe !== 'undefined'"):
         page.evaluate(AXE)
     found = _run_axe(page, TAGS)

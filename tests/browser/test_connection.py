@@ -184,3 +184,26 @@ def watch_for_doubles(page: Page) -> None:
         " if (new Set(all).size < all.length) window.doubles.push(all); requestAnimationFrame(look); };"
         " look(); }"
     )
+
+
+def test_stop_reaches_the_server_while_its_request_does_not(people: Callable[..., Person]) -> None:
+    """The form waits here for ever; the frame over the socket ends the reply."""
+    page = people().page
+    held: list[object] = []
+    page.route("**/generation*/**", lambda route: held.append(route))
+    reply = send(page, "/demo think Stop me")
+    wait_for_text(reply)
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
+    assert len(held) == 1
+
+
+def test_stop_reaches_the_server_without_a_socket(people: Callable[..., Person]) -> None:
+    page = people().page
+    page.route_web_socket("**/ws/**", lambda socket: socket.close())
+    page.reload()
+    page.wait_for_function(SSE)
+    reply = send(page, "/demo think Stop me")
+    wait_for_text(reply)
+    page.get_by_role("button", name="Stop").click()
+    expect(reply).to_have_attribute("data-status", "stopped")
