@@ -17,6 +17,7 @@ from typing import Any
 from django.db import connections
 
 from chat.backends.patience import limited
+from chat.metrics import timed
 
 _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
 
@@ -24,7 +25,7 @@ _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
 async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Runs `unit` on a database thread and returns its result. Exceptions of `unit` are raised here.
     Cancelling the caller does not undo the unit: it runs to its end."""
-    return await _run_on(_THREADS, partial(unit, *args, **kwargs))
+    return await _run_on(_THREADS, timed("shared", unit, partial(unit, *args, **kwargs)))
 
 
 class DatabaseThread:
@@ -33,12 +34,13 @@ class DatabaseThread:
 
     def __init__(self, name: str, seconds: float) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._seconds = seconds
+        self._name, self._seconds = name, seconds
 
     async def run[R](self, unit: Callable[..., R], *args: Any, keep: bool = False, **kwargs: Any) -> R:
         """As `run_unit`. `keep` leaves a healthy connection to the thread for its next unit, which saves the
         round trip that checks a pooled one."""
-        return await _run_on(self._executor, partial(limited(self._seconds, unit), *args, **kwargs), keep)
+        work = timed(self._name, unit, partial(limited(self._seconds, unit), *args, **kwargs))
+        return await _run_on(self._executor, work, keep)
 
 
 async def _run_on[R](executor: Executor, unit: Callable[[], R], keep: bool = False) -> R:

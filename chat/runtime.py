@@ -12,6 +12,7 @@ How a reply reaches its viewers:
     recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
+    metrics          counts what this process does
 
 `current()` is the runtime of this process. In a process that serves nothing (a management command, a test) it
 is not started: it sends messages to other processes and does nothing else.
@@ -19,6 +20,7 @@ is not started: it sends messages to other processes and does nothing else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from chat.live.pubsub import PubSub
 from chat.live.remote_log import RemoteLogs
 from chat.live.session_monitor import SessionMonitor
 from chat.live.subscription import Subscriptions
+from chat.metrics import Metrics
 from chat.providers.registry import close_all
 
 DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
@@ -52,6 +55,7 @@ class Runtime:
         on_interrupted: Callable[[UUID], None] = _nothing,
         pubsub: Callable[[Hub], PubSub] = PubSub,
     ) -> None:
+        self.metrics = Metrics()
         self.hub = Hub()
         self.pubsub = pubsub(self.hub)
         self.remote_logs = RemoteLogs(self.hub, self.pubsub)
@@ -59,7 +63,7 @@ class Runtime:
         self.subscriptions = Subscriptions(self.hub, self.pubsub, self.remote_logs, self.session_monitor)
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
-        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering)
+        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics)
         self.recovery = Recovery(
             recovering,
             self.pubsub.conversation_changed,
@@ -69,6 +73,7 @@ class Runtime:
             on_interrupted=on_interrupted,
         )
         self.readiness = Readiness(self.runner, self.journal, self.recovery, self.session_monitor)
+        self._add_metrics()
 
     @property
     def is_started(self) -> bool:
@@ -83,6 +88,7 @@ class Runtime:
         self.journal.start()
         self.runner.accepting = True
         self.recovery.start()
+        self.metrics.start()
 
     async def stop(self, seconds: float) -> None:
         """Takes nothing new, lets running replies go on for `seconds`, interrupts the rest, and stops all
@@ -94,7 +100,33 @@ class Runtime:
         await self.journal.stop()
         await self.session_monitor.stop()
         await self.pubsub.stop()
+        self.metrics.stop()
         await close_all()
+
+    def _add_metrics(self) -> None:
+        """Adds what the parts know themselves: it is read when the metrics are."""
+        gauge, counter = self.metrics.gauge, self.metrics.counter
+        gauge("steady_running_replies", "Replies that run here.", lambda: len(self.runner.running))
+        gauge(
+            "steady_journal_lag_seconds",
+            "Time since the output of the running replies was last stored.",
+            lambda: time.monotonic() - (self.journal.alive_at or time.monotonic()),
+        )
+        gauge(
+            "steady_journal_backlog_characters",
+            "Output that is not yet stored, in characters.",
+            lambda: self.journal.backlog,
+        )
+        counter(
+            "steady_pubsub_lost_messages",
+            "Messages to other processes that were not sent.",
+            lambda: self.pubsub.lost,
+        )
+        counter(
+            "steady_recovered_replies",
+            "Replies of ended processes that this one marked as interrupted.",
+            lambda: self.recovery.ended,
+        )
 
 
 _current = Runtime()

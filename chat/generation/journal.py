@@ -73,6 +73,11 @@ class Journal:
     def close(self, generation_id: UUID) -> None:
         self._records.pop(generation_id, None)
 
+    @property
+    def backlog(self) -> int:
+        """Returns the number of characters of output that are not yet stored."""
+        return sum(record.log.length - record.committed for record in self._records.values())
+
     async def room(self, record: Record) -> None:
         """Waits until the backlog of the reply has room for more."""
         if record.log.length - record.committed < BACKLOG_CHARS:

@@ -52,6 +52,7 @@ class Recovery:
         self._suspects: set[Orphan] = set()
         self._broken: set[UUID] = set()  # generations that cannot be ended, already logged
         self._task: asyncio.Task[None] | None = None
+        self.ended = 0  # generations, since the start
         self.alive_at: float | None = None  # monotonic time of the last successful sweep
 
     def start(self) -> None:
@@ -100,6 +101,7 @@ class Recovery:
                 await self._thread.run(self._on_interrupted, orphan.generation_id)
         ended += await self._thread.run(end_forgotten, self._publish)
         if ended:
+            self.ended += len(ended)
             logger.warning(
                 "%d replies were interrupted by the end of their process: %s",
                 len(ended),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
@@ -25,6 +26,7 @@ from chat.generation.policy import policy_for
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
+from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import ChatModel, Generation, Status
 from chat.parts import Opaque, storable
 from chat.pipeline.compose import compose
@@ -106,13 +108,15 @@ class Run:
         hub: Hub,
         pubsub: PubSub,
         journal: Journal,
+        metrics: Metrics,
         claimed: Generation | None = None,
     ) -> None:
         self.id = generation_id
         self._hub, self._pubsub = hub, pubsub
         self.waiting: list[UUID] = []  # after the end: the queued generations that waited for it
         self._claimed = claimed
-        self._journal = journal
+        self._journal, self._metrics = journal, metrics
+        self._began_at = timezone.now()
         self._log = ReplyLog()
         self._reason: str | None = None
         self._producing: asyncio.Task[None] | None = None
@@ -184,6 +188,7 @@ class Run:
             status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
             result.set(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
+            self._metrics.request_failed(result.sent.endpoint.kind, error.code)
 
     async def _shortened(self, generation: Generation, result: Result) -> bool:
         """Whether a request that the provider refused as too long, which is not paid, can be sent once more
@@ -225,7 +230,8 @@ class Run:
                             if outcome is Outcome.REFUSED and result.rejection:
                                 result.set(Status.REFUSED, "rejected", result.rejection)
                             return
-                        case Notice("retrying", _, attempt, delay):
+                        case Notice("retrying", _, attempt, delay, code):
+                            self._metrics.request_failed(prepared.endpoint.kind, code, is_retried=True)
                             self._log.waiting = Waiting(attempt, delay)
                             self._hub.wake(self.id)
                         case Notice("rejected", reason):
@@ -319,6 +325,7 @@ class Run:
                     return
                 await asyncio.sleep(delay)
             else:
+                self._metrics.reply_ended(_ended(generation, self._began_at, result, fields))
                 return
 
 
@@ -350,6 +357,25 @@ def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
         if model
         else None,
     }
+
+
+def _ended(generation: Generation, began_at: datetime, result: Result, fields: dict[str, Any]) -> EndedReply:
+    """Returns what the metrics count of a reply. `fields` is what was stored of it."""
+    model, first = generation.model, result.first_token_at
+    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id) if model else None
+    return EndedReply(
+        outcome=str(result.status),
+        provider=endpoint.kind if endpoint else OTHER,
+        model=model.name if model else OTHER,
+        queued=(began_at - generation.queued_at).total_seconds(),
+        first_token=(first - began_at).total_seconds() if first else None,
+        total=(timezone.now() - began_at).total_seconds(),
+        input_tokens=fields.get("input_tokens") or 0,
+        cached_input_tokens=fields.get("cached_input_tokens") or 0,
+        output_tokens=fields.get("output_tokens") or 0,
+        reasoning_tokens=fields.get("reasoning_tokens") or 0,
+        cost=float(fields.get("cost") or 0),
+    )
 
 
 def _count(tokens: int | None) -> int | None:

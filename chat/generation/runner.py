@@ -17,6 +17,7 @@ from chat.generation.lease import requeue
 from chat.generation.run import Run
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
+from chat.metrics import Metrics
 from chat.models import Generation
 
 FORGET_SECONDS = 60.0  # what is not there by then was never committed
@@ -31,8 +32,11 @@ class Runner:
     here, and queued ones are left to other processes or the next start. What is queued again is queued on
     `thread`."""
 
-    def __init__(self, hub: Hub, pubsub: PubSub, journal: Journal, thread: DatabaseThread) -> None:
+    def __init__(
+        self, hub: Hub, pubsub: PubSub, journal: Journal, thread: DatabaseThread, metrics: Metrics
+    ) -> None:
         self.accepting = False
+        self._metrics = metrics
         self._hub, self._pubsub, self._journal, self._thread = hub, pubsub, journal, thread
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
         self._taken: dict[UUID, float] = {}  # since when; in transactions that are not known to be committed
@@ -84,7 +88,7 @@ class Runner:
         self._runs[generation_id] = (run, task)
 
     def run_of(self, generation_id: UUID, claimed: Generation | None = None) -> Run:
-        return Run(generation_id, self._hub, self._pubsub, self._journal, claimed)
+        return Run(generation_id, self._hub, self._pubsub, self._journal, self._metrics, claimed)
 
     async def _drive(self, run: Run) -> None:
         log_context.generation_id.set(str(run.id))

@@ -7,6 +7,7 @@ looks for itself, so one wake too many costs a look, and a lost one is made up b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from uuid import UUID
@@ -16,15 +17,19 @@ from chat.live.reply_log import ReplyLog
 
 class Listener:
     """Wakes one viewer. `structural` says that the conversation itself changed, not only a reply grew;
-    `asked` that the transport has something of its own to show."""
+    `asked` that the transport has something of its own to show. `woken_at` is the monotonic time of the first
+    wake that the last `wait` returned for."""
 
     def __init__(self) -> None:
         self.structural = True
         self.asked = False
+        self.woken_at = self._next_woken_at = time.monotonic()
         self._event = asyncio.Event()
 
     def wake(self, *, structural: bool = False) -> None:
         self.structural = self.structural or structural
+        if not self._event.is_set():
+            self._next_woken_at = time.monotonic()
         self._event.set()
 
     def ask(self) -> None:
@@ -41,6 +46,7 @@ class Listener:
             except TimeoutError:
                 return False
         self._event.clear()
+        self.woken_at = self._next_woken_at
         return True
 
 

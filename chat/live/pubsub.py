@@ -41,6 +41,7 @@ class PubSub:
         self._interest: dict[UUID, float] = {}
         # The replies that are produced here, with what stops them. Their topics are joined, watched or not.
         self._produced: dict[UUID, Callable[[], None]] = {}
+        self.lost = 0  # messages that were not sent, since the start
 
     def start(self) -> None:
         """On the event loop. Does nothing where there is only one process."""
@@ -111,6 +112,7 @@ class PubSub:
         try:
             self._outbox.put_nowait((verb, f"topic.{topic.hex}", message))
         except asyncio.QueueFull:
+            self.lost += 1
             logger.warning(
                 "Messages between processes are dropped. The channel layer is slow or unreachable."
             )
@@ -155,7 +157,11 @@ class PubSub:
             elif verb == "leave":
                 await layer.group_discard(group, channel)
             else:
-                await layer.group_send(group, {**message, "topic": group.removeprefix("topic.")})
+                try:
+                    await layer.group_send(group, {**message, "topic": group.removeprefix("topic.")})
+                except BaseException:
+                    self.lost += 1
+                    raise
 
     async def _receive(self, layer: Any, channel: str) -> None:
         while True:

@@ -42,10 +42,11 @@ async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:
             if error.retry_after is not None and error.retry_after > policy.max_retry_after:
                 raise
             delay, reason = _delay(policy, attempt, error.retry_after), str(error)
+            code = error.code
         attempt += 1
         if spoke:
             yield Reset(reason)
-        yield Notice("retrying", reason, attempt, delay)
+        yield Notice("retrying", reason, attempt, delay, code)
         await asyncio.sleep(delay)
 
 

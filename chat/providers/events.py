@@ -66,7 +66,7 @@ class Notice:
     """The state of the stream between other events. `kind` is one of
 
     - `waiting`: the provider accepted the request;
-    - `retrying`: attempt number `attempt` follows in `delay` seconds;
+    - `retrying`: attempt number `attempt` follows in `delay` seconds, after an error with this `code`;
     - `rejected`: a validator stops the answer, `message` says why.
     """
 
@@ -74,6 +74,7 @@ class Notice:
     message: str = ""
     attempt: int = 0
     delay: float = 0.0
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         reason."""
         code = 1011
         try:
-            with current().session_monitor.guarding(self.viewer):
+            runtime = current()
+            with runtime.session_monitor.guarding(self.viewer), runtime.metrics.open_page("websocket"):
                 code = await self._wait_for_hello() or await self._send_frames(self.revision or 0)
         except DatabaseError as error:
             logger.error("Delivery to a page stopped: %s", error)

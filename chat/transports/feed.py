@@ -89,6 +89,7 @@ async def frames(
             late = _ask_for_when_there(late, view.uncoloured, viewer)
             # Only growth is paced: the first word after the frames of a new reply is sent at once.
             if isinstance(changes[-1], ReplyGrew):
+                current().metrics.frame_sent(viewer.listener.woken_at)
                 period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
                 await asyncio.sleep(_until_beat(time.monotonic(), conversation_id, period))
 

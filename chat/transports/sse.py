@@ -15,6 +15,7 @@ from chat.access import NotFoundError
 from chat.actor import LoggedOutError
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
+from chat.runtime import current
 from chat.transports.feed import Frame, frames
 from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import viewer_of
@@ -66,17 +67,18 @@ async def _stream(
     if not pages.enter(viewer.user_id):  # many were accepted at the same moment
         return
     try:
-        yield b": connected\n\n"  # reveals a buffering proxy at once
-        async with aclosing(frames(viewer, conversation_id, revision, language)) as stream:
-            allowance = None
-            async for frame in stream:
-                size = 0
-                for event in _events(frame):
-                    size += len(event)
-                    yield event
-                allowance = RESPONSE_BYTES if allowance is None else allowance - size
-                if allowance <= 0:
-                    return
+        with current().metrics.open_page("sse"):
+            yield b": connected\n\n"  # reveals a buffering proxy at once
+            async with aclosing(frames(viewer, conversation_id, revision, language)) as stream:
+                allowance = None
+                async for frame in stream:
+                    size = 0
+                    for event in _events(frame):
+                        size += len(event)
+                        yield event
+                    allowance = RESPONSE_BYTES if allowance is None else allowance - size
+                    if allowance <= 0:
+                        return
     finally:
         pages.leave(viewer.user_id)
 

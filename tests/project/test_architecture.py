@@ -29,7 +29,6 @@ TO_BE_MADE = {
     "chat/actions/share.py",
     "chat/actions/tool_call.py",
     "chat/files/",
-    "chat/metrics.py",
     "chat/models/attachment.py",
     "chat/models/share.py",
     "chat/search/",
