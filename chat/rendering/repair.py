@@ -17,11 +17,12 @@ _FENCE_LINE = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*(?:`{3,}[^`]*|
 _FENCE_END = re.compile(r"[ \t>]*[`~]*[ \t]*\Z")
 _DELIMITER_ROW = re.compile(r"[ \t>|:-]*\Z")
 _BLOCK_START = re.compile(
-    r"^(?:[ \t]*>)*[ \t]*(?:\n|(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)+(?:\[[ xX]\][ \t])?|#{1,6}[ \t])", re.MULTILINE
+    r"(?:[ \t]*>)*[ \t]*(?:\n|(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)+(?:\[[ xX]\][ \t])?|#{1,6}[ \t])"
 )
+# Each alternative begins with one literal character: then `re` passes over other text ten times as fast.
 _TOKEN = re.compile(
-    r"""\\[\s\S]? | `+ | \$\$? | \*+ | _+ | ~+ | !?\[ | <[A-Za-z/!?][^\s<>]*\Z
-    | (?<![A-Za-z0-9_/.@-])(?:https?:|www\.)[^\s<>]*""",
+    r"""\\[\s\S]? | ``* | \$\$? | \*\** | __* | ~~* | !\[ | \[ | <[A-Za-z/!?][^\s<>]*\Z
+    | h(?<![A-Za-z0-9_/.@-]h)ttps?:[^\s<>]* | w(?<![A-Za-z0-9_/.@-]w)ww\.[^\s<>]*""",
     re.VERBOSE,
 )
 # Searched at the end of a text alone, since a search tries every place before it.
@@ -85,13 +86,14 @@ def visible(text: str, context: str) -> Visible:
 
 
 def _last_block_start(text: str) -> int:
-    """Where the text of the last block that starts on a line of its own begins."""
+    """Returns where the text of the last block that starts on a line of its own begins."""
     start, begin = 0, max(0, text.rfind("\n\n"))
     while begin < len(text):
-        limit = text.find("\n", begin + _SEARCHED) + 1 or len(text)
-        for found in _BLOCK_START.finditer(text, begin, limit):
-            start = found.end()
-        begin = limit
+        found = _BLOCK_START.match(text, begin, begin + _SEARCHED)
+        if found:
+            start = begin = found.end()
+        if not found or text[begin - 1] != "\n":
+            begin = text.find("\n", begin) + 1 or len(text)
     return start
 
 
