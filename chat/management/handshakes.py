@@ -1,13 +1,18 @@
 """Refuses WebSocket handshakes that come too fast, before the application is asked.
 
 A handshake that the application refuses costs the event loop several milliseconds: the upgrade of the
-connection, the ASGI application and the look at the session. One that is refused here costs the parsing of
-its request. The limits of a session are those of a person with many tabs. The limits of a network are for all
-people behind one address, also when all of them come back after a restart.
+connection, the ASGI application and the check of the session. One that is refused here costs the parsing of
+its request. The limits of a session are those of a user with many tabs. The limits of a network are for all
+users behind one address, also when all of them reconnect after a restart.
+
+A refusal is sent after some seconds, at a random time. So clients that reconnect at once, all together, come
+less often and at different times.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +25,28 @@ from chat.rate_limit import RateLimits, network_of
 NETWORK_BURST, NETWORK_PER_SECOND = 1_000, 100
 MOST_UNDER_WAY = 256  # handshakes of one network that wait for the application
 RETRY_AFTER = 5  # seconds
+HELD_SECONDS = 1.0, 4.0  # before a refusal is sent, at least and at most
+MOST_HELD = 256  # of this process; further refusals are sent at once, so that no descriptors run out
 
 
 class Handshakes:
     def __init__(self) -> None:
         self._sessions, self._networks = RateLimits(), RateLimits()
         self._under_way: Counter[str] = Counter()  # by network
+        self._held = 0
+
+    def hold(self, refuse: Callable[[], None]) -> None:
+        """Calls `refuse` later, or now if too many are held."""
+        if self._held >= MOST_HELD:
+            refuse()
+            return
+
+        def end() -> None:
+            self._held -= 1
+            refuse()
+
+        self._held += 1
+        asyncio.get_running_loop().call_later(random.uniform(*HELD_SECONDS), end)
 
     def allows(self, network: str, session_key: str | None) -> bool:
         """Counts a handshake, or returns false. One that its session's limit refuses does not count for its

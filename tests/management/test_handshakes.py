@@ -69,7 +69,9 @@ class Daphne:
 
 
 @pytest.fixture
-async def server() -> Daphne:
+async def server(monkeypatch: pytest.MonkeyPatch) -> Daphne:
+    """Returns a server that sends refusals at once."""
+    monkeypatch.setattr(module, "MOST_HELD", 0)
     return Daphne()
 
 
@@ -82,6 +84,24 @@ async def test_a_session_that_comes_again_and_again_is_refused_before_the_applic
     server.handshake("another")
     assert server.asked[-1]["headers"]
     assert not server.handshake("another").value()
+
+
+async def test_refusals_are_held_so_that_clients_come_less_often(
+    server: Daphne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_HELD", 3)
+    monkeypatch.setattr(module, "HELD_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(module, "NETWORK_BURST", 0)
+    held = [server.handshake() for _ in range(3)]
+    assert not any(transport.value() for transport in held)
+    assert server.handshake().value().startswith(b"HTTP/1.1 429 ")  # one too many to hold
+    held[0].protocol.connectionLost(Failure(ConnectionDone()))
+    async with asyncio.timeout(60):
+        while not all(transport.value() for transport in held[1:]):
+            await asyncio.sleep(0.01)
+    assert held[1].value().startswith(b"HTTP/1.1 429 ")
+    assert not held[0].value(), "a client that has left gets nothing"
+    assert not server.handshake().value(), "there is room again"
 
 
 async def test_handshakes_that_wait_for_the_application_are_limited_by_network(
