@@ -7,8 +7,9 @@ from re import sub
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, QuerySet, Value
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
@@ -18,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.actions.catalog import sync_catalog
 from chat.admin.base import SteadyAdmin
-from chat.models import ChatModel, Endpoint, Generation
+from chat.models import ChatModel, Endpoint, Generation, Status, User
 from chat.rendering.words import translated
 
 _FAILURES = 5
@@ -49,7 +50,8 @@ class EndpointAdmin(SteadyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         endpoints: QuerySet[Endpoint] = super().get_queryset(request)
-        return endpoints.annotate(_models=Count("models"))
+        reads = isinstance(request.user, User) and request.user.has_perm("chat.view_conversation")
+        return endpoints.annotate(_models=Count("models"), _reads=Value(reads))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -74,13 +76,20 @@ class EndpointAdmin(SteadyAdmin):
 
     @admin.display(description=_("recent failed replies"), empty_value="-")
     def failures(self, endpoint: Endpoint) -> str | None:
-        """The provider's own messages about them."""
-        replies = Generation.objects.filter(model__endpoint=endpoint).exclude(error_detail="")
+        """Without the provider's own words, which may quote a prompt: the transcript has them, and opening it
+        is recorded. Reviewers get the links."""
+        replies = Generation.objects.filter(model__endpoint=endpoint, status=Status.FAILED)
         latest = replies.order_by("-finished_at")[:_FAILURES].values_list(
-            "finished_at", "model_label", "error_detail"
+            "finished_at", "model_label", "error_message", "error_code", "conversation"
         )
-        rows = [(localize(localtime(at)) if at else "", model, words) for at, model, words in latest]
-        return format_html_join(mark_safe("<br>"), "{} · {}: {}", rows) or None
+        rows = []
+        for at, model, words, code, conversation in latest:
+            when = localize(localtime(at)) if at else "-"
+            if endpoint._reads:  # type: ignore[attr-defined]
+                url = reverse("admin:chat_conversation_change", args=[conversation])
+                when = format_html('<a href="{}">{}</a>', url, when)
+            rows.append((when, model, translated(words), code))
+        return format_html_join(mark_safe("<br>"), "{} · {}: {} ({})", rows) or None
 
     @admin.display(ordering="_models", description=_("models"))
     def model_count(self, endpoint: Endpoint) -> int:

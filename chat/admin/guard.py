@@ -25,7 +25,7 @@ from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext
 
-from chat.models import Conversation, Feedback, JournalEntry, Message, TranscriptRead
+from chat.models import Conversation, Feedback, Generation, JournalEntry, Message, TranscriptRead
 from chat.models.audit import add_to_record
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Conversation: ("title",),
     JournalEntry: ("segments",),
     Feedback: ("comment",),
+    Generation: ("error_detail",),  # may quote the prompt
 }
 # In Django's quoting for both databases. The table may have an alias: a column of that name is enough.
 _COLUMNS = {

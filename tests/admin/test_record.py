@@ -15,11 +15,14 @@ from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from django.urls import URLPattern, URLResolver
+from django.utils import timezone
 
 from chat.actions.first_admin import UNCLAIMED_ADDRESS, claim, ensure_first_admin
 from chat.admin import guard
 from chat.models import (
+    ChatModel,
     Conversation,
+    Endpoint,
     Feedback,
     Generation,
     JournalEntry,
@@ -31,6 +34,7 @@ from chat.models import (
 from chat.models.audit import faults_of_record
 
 CHATS, PEOPLE = "/admin/chat/conversation/", "/admin/chat/user/"
+MODELS, PROVIDERS = "/admin/chat/chatmodel/", "/admin/chat/endpoint/"
 WORD, OTHER_WORD = "canary", "sparow"
 PASSWORD = "a long enough phrase"
 
@@ -51,6 +55,7 @@ def conversation(person: User, make_conversation: MakeConversation) -> Conversat
     running = Generation.objects.get(status=Status.RUNNING)
     JournalEntry.objects.create(generation=running, start=0, segments=[["text", ""]])
     Feedback.objects.create(message=running.message, user=person, is_good=False)
+    Generation.objects.exclude(pk=running.pk).update(status=Status.FAILED, finished_at=timezone.now())
     _say(WORD)
     return conversation
 
@@ -60,6 +65,7 @@ def _say(word: str) -> None:
     Message.objects.update(text=word, parts=[{"type": "reasoning", "text": word}])
     JournalEntry.objects.update(segments=[["text", word]])
     Feedback.objects.update(comment=word)
+    Generation.objects.update(error_detail=word)
 
 
 def _addresses() -> Iterator[str]:
@@ -153,6 +159,9 @@ def test_no_answer_of_the_administration_depends_on_a_text_without_an_entry(
                     form = {"action": "delete_selected", "_selected_action": ids, "select_across": across}
                     yield lambda query=query, form=form: client.post(url + query, form)
             yield lambda: client.post(url, {"action": "export", "_selected_action": ids})
+        if url in {MODELS, PROVIDERS}:
+            kept = list(ChatModel.objects.values_list("pk" if url == MODELS else "endpoint", flat=True))
+            yield lambda: client.post(url, {"action": "delete_selected", "_selected_action": kept})
         if "/user/" in url or url == PEOPLE:
             people = [str(pk) for pk in User.objects.exclude(pk=user.pk).values_list("pk", flat=True)]
             yield lambda: client.post(PEOPLE, {"action": "delete_selected", "_selected_action": people})
@@ -223,6 +232,33 @@ def test_people_are_deleted_without_a_look_at_what_they_wrote(
     assert not User.objects.filter(pk=person.pk).exists()
     entry = TranscriptRead.objects.get()
     assert (entry.how, entry.owner, entry.owner_email) == ("deleted", None, "person@example.org")
+
+
+def test_a_provider_shows_no_words_of_its_errors(admin: Client, conversation: Conversation) -> None:
+    """They may quote a prompt. The transcript has them, with an entry."""
+    page = admin.get(f"{PROVIDERS}{Endpoint.objects.get().pk}/change/")
+    assert page.status_code == 200
+    assert WORD not in page.content.decode()
+    failed = Generation.objects.get(status=Status.FAILED)
+    link = f"{CHATS}{failed.conversation_id}/change/"
+    assert f'<a href="{link}">' in page.content.decode()
+    assert not TranscriptRead.objects.exists()
+    Generation.objects.update(error_code="refused", error_message="No.")
+    assert f"The provider: {WORD}" in " ".join(admin.get(link).content.decode().split())
+    assert TranscriptRead.objects.get().how == "read"
+
+
+def test_models_and_providers_are_deleted_without_a_look_at_what_was_written(
+    admin: Client, conversation: Conversation
+) -> None:
+    for url, rows in ((MODELS, ChatModel.objects), (PROVIDERS, Endpoint.objects)):
+        form = {"action": "delete_selected", "_selected_action": [rows.get().pk]}
+        for page in (admin.get(f"{url}{rows.get().pk}/delete/"), admin.post(url, form)):
+            assert page.status_code == 200
+            assert WORD not in page.content.decode()
+        assert admin.post(url, {**form, "post": "yes"}).status_code == 302
+        assert not rows.exists()
+    assert not TranscriptRead.objects.exists()
 
 
 def test_the_title_of_an_erased_chat_is_kept_nowhere(admin: Client, conversation: Conversation) -> None:
