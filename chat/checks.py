@@ -17,6 +17,7 @@ from django.http.request import validate_host
 
 _KEY_LENGTH = 50
 _KEY_CHARACTERS = 5
+_TOKEN_LENGTH = 20
 
 
 @register("steady")
@@ -137,6 +138,17 @@ def check_services(**_: Any) -> Iterator[CheckMessage]:
             "REDIS_URL is set, but SQLite serves exactly one process, which needs no Redis.",
             hint="Set DATABASE_URL to a PostgreSQL database to run several processes, or unset REDIS_URL.",
             id="steady.W004",
+        )
+
+
+@register("steady")
+def check_metrics_token(**_: Any) -> Iterator[CheckMessage]:
+    token = settings.METRICS_TOKEN
+    if token and len(token) < _TOKEN_LENGTH:
+        yield checks.Warning(
+            f"STEADY_METRICS_TOKEN is too short: it needs {_TOKEN_LENGTH} random characters.",
+            hint="Set what `openssl rand -hex 24` prints, here and in Prometheus.",
+            id="steady.W008",
         )
 
 

@@ -12,16 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 MODELS = 100  # with a label of their own in one process; a gateway may list any number of names
 OTHER = "other"
+OUTCOMES = ("complete", "length", "stopped", "interrupted", "failed", "refused")
 LOOP_SECONDS = 0.25  # between two measurements of the event loop
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -30,6 +38,8 @@ _WAIT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _FRAME = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
 _RATE = (1, 2.5, 5, 10, 20, 30, 50, 75, 100, 150, 250, 500, 1000)
 _UNIT = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, with the time of its first value
 
 # The database threads belong to the process (`chat.database`), so these do too. Each runtime shows them.
 _unit_seconds = Histogram(
@@ -91,7 +101,8 @@ class EndedReply:
 class Metrics:
     """Call the methods on the event loop. `timed` is for any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, providers: Collection[str] = (), codes: Collection[str] = ()) -> None:
+        """`providers` are the kinds that are configured, `codes` those of all errors of providers."""
         self.registry = registry = CollectorRegistry()
         self._models: set[tuple[str, str]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -168,6 +179,10 @@ class Metrics:
             buckets=_SHORT,
             registry=registry,
         )
+        for provider in providers:
+            for code in codes:  # Prometheus sees no increase from no value to 1
+                self._errors.labels(provider, code)
+                self._retries.labels(provider, code)
         registry.register(_unit_seconds)
         registry.register(_database_wait_seconds)
         ProcessCollector(registry=registry)
@@ -230,10 +245,14 @@ class Metrics:
 
     def _model(self, provider: str, name: str) -> str:
         """Returns the label of a model: its name for the first `MODELS`, then "other"."""
-        known = (provider, name) in self._models
-        if not known and len(self._models) >= MODELS:
-            return OTHER
-        self._models.add((provider, name))
+        if (provider, name) in self._models:
+            return name
+        if len(self._models) >= MODELS:
+            name = OTHER
+        else:
+            self._models.add((provider, name))
+        for outcome in OUTCOMES:  # Prometheus sees no increase from no value to 1
+            self._replies.labels(outcome, provider, name)
         return name
 
     def _measure_loop(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:

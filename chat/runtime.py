@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from django.conf import settings
+
 from chat.database import DatabaseThread
 from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
@@ -35,6 +37,7 @@ from chat.live.remote_log import RemoteLogs
 from chat.live.session_monitor import SessionMonitor
 from chat.live.subscription import Subscriptions
 from chat.metrics import Metrics
+from chat.providers.errors import error_codes
 from chat.providers.registry import close_all
 
 DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
@@ -55,7 +58,7 @@ class Runtime:
         on_interrupted: Callable[[UUID], None] = _nothing,
         pubsub: Callable[[Hub], PubSub] = PubSub,
     ) -> None:
-        self.metrics = Metrics()
+        self.metrics = Metrics({config.kind for config in settings.CHAT_ENDPOINTS.values()}, error_codes())
         self.hub = Hub()
         self.pubsub = pubsub(self.hub)
         self.remote_logs = RemoteLogs(self.hub, self.pubsub)

@@ -9,6 +9,7 @@ from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
+from chat.views.metrics import metrics
 from chat.views.sidebar import conversation_list
 
 urlpatterns = [
@@ -40,4 +41,5 @@ urlpatterns = [
     path("connection-check/events/", ticks, name="connection_check_events"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
 ]

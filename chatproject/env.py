@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import inf, isinf
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,16 @@ def integer(name: str, default: int, *, least: int = 0, most: int = _UNBOUNDED) 
 def words(name: str, default: str = "") -> list[str]:
     """Returns a list of words, separated by commas or spaces."""
     return text(name, default).replace(",", " ").split()
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Returns a list of addresses and networks, such as `10.0.0.7, 172.16.0.0/12`."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name} must be addresses and networks like 10.0.0.7 or 172.16.0.0/12: {error}."
+        ) from error
 
 
 def _is_address(value: str, schemes: Collection[str]) -> bool:

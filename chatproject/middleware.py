@@ -32,6 +32,18 @@ def links_from_steady_url(get_response: View) -> View:
 
 
 @sync_and_async_middleware
+def metrics_at_any_host(get_response: View) -> View:
+    """Answers Prometheus by whatever name or address it has for a process: that of a container changes with
+    each start. The response contains no link, and its view checks a token or the client's address."""
+
+    def prepare(request: HttpRequest) -> None:
+        if request.path == "/metrics":
+            vars(request)["get_host"] = lambda: "localhost"
+
+    return _wrapped(get_response, before=prepare)
+
+
+@sync_and_async_middleware
 def responses_stay_private(get_response: View) -> View:
     """Prevents browsers, proxies and shared computers from storing a page. WhiteNoise serves static files
     before."""

@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "chatproject.middleware.links_from_steady_url",
+    "chatproject.middleware.metrics_at_any_host",
     "chatproject.middleware.responses_stay_private",
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -228,7 +229,7 @@ if (
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 # The warnings concern settings that depend on STEADY_URL; `chat/checks.py` checks that variable instead. No
@@ -345,6 +346,11 @@ if env.boolean("STEADY_DEMO", True):
 CHAT_ENDPOINTS = {
     slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ENDPOINTS.items()
 }
+
+# --- Metrics: off until one of these is set ------------------------------------------------------
+
+METRICS_TOKEN = env.secret("STEADY_METRICS_TOKEN")
+METRICS_ADDRESSES = env.networks("STEADY_METRICS_ADDRESSES")
 
 # --- Logging -------------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ PERSONAL = {
 ELSEWHERE = {
     "healthz",
     "readyz",
+    "metrics",
     "first_admin",
     "login_link",
     "connection_check",

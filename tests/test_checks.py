@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "REDIS_URL": "",
     "STEADY_ADMIN_EMAIL": "",
     "STEADY_ADMIN_PASSWORD": "",
+    "METRICS_TOKEN": "",
 }
 
 
@@ -70,6 +71,7 @@ def test_a_good_configuration_is_silent(good: Settings) -> None:
             },
         ),
         ("steady.W004", {"REDIS_URL": "redis://127.0.0.1"}),
+        ("steady.W008", {"METRICS_TOKEN": "short"}),
         ("steady.W006", {"STEADY_ADMIN_EMAIL": "ada@example.org"}),
         ("steady.W006", {"STEADY_ADMIN_PASSWORD": "a long enough phrase"}),
         ("steady.E006", {"STEADY_ADMIN_EMAIL": "ada", "STEADY_ADMIN_PASSWORD": "a long enough phrase"}),

@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 
 from chat.database import run_unit
 from chat.live.hub import Listener
-from chat.metrics import MODELS, OTHER, EndedReply, Metrics
-from chat.models import User
+from chat.metrics import MODELS, OTHER, OUTCOMES, EndedReply, Metrics
+from chat.models import LIVE, Status, User
 from chat.runtime import Runtime
 
 REPLY = EndedReply(
@@ -59,7 +59,7 @@ def test_hostile_and_very_many_model_names_do_not_grow_the_output() -> None:
     metrics = Metrics()
     hostile = 'x"}\n# {é\\'
     metrics.reply_ended(replace(REPLY, model=hostile))
-    for number in range(MODELS):
+    for number in range(MODELS):  # one more than there is room for
         metrics.reply_ended(replace(REPLY, model=f"model {number}"))
     lines = generate_latest(metrics.registry).decode().count("\n")
     for number in range(5_000):
@@ -77,6 +77,16 @@ def test_failed_requests_are_counted_by_code_and_the_retried_ones_among_them() -
     labels = {"provider": "openai", "code": "rate_limited"}
     assert value(metrics, "steady_provider_errors_total", **labels) == 2
     assert value(metrics, "steady_provider_retries_total", **labels) == 1
+
+
+def test_all_outcomes_and_error_codes_have_a_value_before_they_happen(runtime: Runtime) -> None:
+    """Prometheus sees no increase from no value to 1."""
+    assert set(OUTCOMES) == {str(status) for status in Status} - {str(status) for status in LIVE}
+    runtime.metrics.reply_ended(REPLY)
+    model = {"provider": "openai", "model": "gpt-9"}
+    assert value(runtime.metrics, "steady_replies_total", outcome="failed", **model) == 0
+    for code in ("rate_limited", "context_length"):
+        assert value(runtime.metrics, "steady_provider_errors_total", provider="demo", code=code) == 0
 
 
 async def test_a_page_is_counted_while_it_is_open() -> None:

@@ -139,3 +139,11 @@ class TimeoutExceededError(ProviderError):
 class MalformedStreamError(ProviderError):
     code = "malformed"
     words = _("The provider sent an answer that could not be read. Retry, or choose another model.")
+
+
+def error_codes() -> set[str]:
+    """Returns the codes of all errors."""
+    kinds: list[type[ProviderError]] = [ProviderError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return {kind.code for kind in kinds}

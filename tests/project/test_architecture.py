@@ -34,7 +34,6 @@ TO_BE_MADE = {
     "chat/search/",
     "chat/tools/",
     "chat/views/attachments.py",
-    "chat/views/metrics.py",
     "chat/views/search.py",
     "chat/views/shares.py",
     "templates/chat/_attachment.html",
