@@ -42,6 +42,14 @@ class SessionStore(DatabaseStore):
             row.expire_date = min(row.expire_date, timezone.now() + idle)
         return row
 
+    def load(self) -> dict[str, Any]:
+        """Marks a session from before this rule, which has no beginning, as changed: it is saved with the
+        response and begins then."""
+        data: dict[str, Any] = super().load()
+        if data and _BEGAN not in data:
+            self.modified = True
+        return data
+
     def _get_session_from_db(self) -> Session | None:
         row: Session | None = super()._get_session_from_db()  # type: ignore[misc]
         self.expires_at = row.expire_date if row else None

@@ -122,6 +122,16 @@ def test_a_session_in_use_ends_two_weeks_after_its_beginning(
     assert not is_logged_in(client)
 
 
+def test_a_session_from_before_an_upgrade_gets_an_end(person: User, settings: Settings) -> None:
+    settings.STEADY_IDLE_MINUTES = 30
+    client = logged_in(person)
+    row = Session.objects.get()
+    data = {key: value for key, value in row.get_decoded().items() if key != "_began"}
+    Session.objects.update(session_data=sessions.SessionStore().encode(data))
+    assert is_logged_in(client)
+    assert "_began" in Session.objects.get().get_decoded()
+
+
 def test_a_log_in_on_an_old_anonymous_session_has_its_whole_time(person: User, client: Client) -> None:
     session = sessions.SessionStore()
     session["language"] = "de"
