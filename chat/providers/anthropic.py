@@ -22,7 +22,15 @@ from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
-from chat.providers.sse import LIMITS, REQUEST_ERRORS, TRANSPORT_ERRORS, read_json, read_stream
+from chat.providers.sse import (
+    LIMITS,
+    REQUEST_ERRORS,
+    TRANSPORT_ERRORS,
+    limit_error,
+    read_body,
+    read_json,
+    read_stream,
+)
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 
@@ -56,7 +64,7 @@ class AnthropicProvider:
         response = await self._request("get", "/v1/models?limit=1000")
         async with aclosing(response):
             try:
-                return read_models(read_json(await response.aread())["data"], _model_info)
+                return read_models(read_json(await read_body(response.aiter_bytes()))["data"], _model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -96,7 +104,9 @@ def _client(endpoint: EndpointConfig) -> anthropic.AsyncAnthropic:
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
         timeout=anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
+        http_client=anthropic.DefaultAioHttpClient(
+            follow_redirects=False, limits=LIMITS, event_hooks={"response": [limit_error]}
+        ),
     )
     # ANTHROPIC_CUSTOM_HEADERS has no other switch. Some gateways accept only the key's older header.
     client._custom_headers = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}

@@ -24,7 +24,15 @@ from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
 from chat.providers.model_list import Entry, read_models
 from chat.providers.parameter_fallback import Body, Fallback, ParameterFallback, without
-from chat.providers.sse import LIMITS, REQUEST_ERRORS, TRANSPORT_ERRORS, read_json, read_stream
+from chat.providers.sse import (
+    LIMITS,
+    REQUEST_ERRORS,
+    TRANSPORT_ERRORS,
+    read_body,
+    read_error,
+    read_json,
+    read_stream,
+)
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 DEFAULT_VERSION = "v1beta"
@@ -68,7 +76,9 @@ class GeminiProvider:
         response = await self._request("GET", f"{self._models_url}?pageSize=1000")
         async with _releasing(response):
             try:
-                return read_models(read_json(await response.read())["models"], _model_info)
+                return read_models(
+                    read_json(await read_body(response.content.iter_any()))["models"], _model_info
+                )
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -98,7 +108,7 @@ class GeminiProvider:
             if response.status == 200:
                 return response
             async with _releasing(response):
-                text = await response.text(errors="replace")
+                text = await read_error(response.content.iter_any())
         except REQUEST_ERRORS as error:
             raise failures.from_transport(error, secret=self.endpoint.api_key) from None
         raise self._status_error(response, text)

@@ -30,6 +30,8 @@ from chat.providers.sse import (
     REQUEST_ERRORS,
     TRANSPORT_ERRORS,
     Decoder,
+    limit_error,
+    read_body,
     read_json,
     read_stream,
     read_whole,
@@ -82,7 +84,8 @@ class OpenAIProvider:
         response = await self._request("get", "/models")
         async with aclosing(response):
             try:
-                return read_models(read_json(await response.aread())["data"], self.model_info)
+                found = read_json(await read_body(response.aiter_bytes()))
+                return read_models(found["data"], self.model_info)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
@@ -183,7 +186,9 @@ def _client(endpoint: EndpointConfig, address: str) -> openai.AsyncOpenAI:
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
         timeout=openai.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
+        http_client=openai.DefaultAioHttpClient(
+            follow_redirects=False, limits=LIMITS, event_hooks={"response": [limit_error]}
+        ),
     )
     client.organization = client.project = None
     client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no other switch

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,14 @@ import httpx2
 import orjson
 
 from chat.providers import failures
-from chat.providers.errors import MalformedStreamError
+from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
 
 # The longest reply fits in one event and is read in about 10 ms, during which nothing else runs.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024  # of the body of a failed request; the rest is not read
 MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
 LINGER_SECONDS = 3.0
 
@@ -170,14 +171,55 @@ def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
             yield event
 
 
-async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
-    """Yields the events of a body with one JSON value, from servers that do not stream."""
+async def read_body(chunks: AsyncIterable[bytes], error: ProviderError | None = None) -> bytes:
+    """Returns a whole body. Raises `error` if it is larger than `MAX_EVENT_BYTES`."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
         if len(body) > MAX_EVENT_BYTES:
-            raise too_large()
-    for event in in_pieces((*decoder.decode(bytes(body)), *decoder.close())):
+            detail = f"The answer is larger than {MAX_EVENT_BYTES} bytes."
+            raise error or MalformedStreamError(detail=detail)
+    return bytes(body)
+
+
+async def read_error(chunks: AsyncIterable[bytes]) -> str:
+    """Returns the beginning of the body of a failed request, up to `MAX_ERROR_BYTES`."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) >= MAX_ERROR_BYTES:
+            break
+    return body[:MAX_ERROR_BYTES].decode(errors="replace")
+
+
+async def limit_error(response: httpx2.Response) -> None:
+    """A hook for the SDKs, which read the body of a failed request whole: ends it at `MAX_ERROR_BYTES`."""
+    if response.status_code != httpx2.codes.OK:
+        response.stream = _Beginning(response.stream)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """The first bytes of a stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            yield chunk
+            size += len(chunk)
+            if size >= MAX_ERROR_BYTES:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
+    """Yields the events of a body with one JSON value, from servers that do not stream."""
+    body = await read_body(chunks, too_large())
+    for event in in_pieces((*decoder.decode(body), *decoder.close())):
         yield event
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from chat.providers import errors, failures
 from chat.providers.sse import TRANSPORT_ERRORS
+from tests.providers.conftest import Connect, ask, collect
+from tests.providers.wire import FORMATS, Wire
 
 OPENAI_QUOTA = "You exceeded your current quota, please check your plan and billing details."
 GEMINI_RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}
@@ -202,3 +204,13 @@ def test_words_and_codes_are_there_for_every_error() -> None:
 
 def test_cancellation_is_not_a_transport_error() -> None:
     assert not issubclass(asyncio.CancelledError, TRANSPORT_ERRORS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_an_error_without_end_is_read_to_a_limit(connect: Connect, wire: Wire, name: str) -> None:
+    wire.flood = 401
+    for ask_it in (collect(connect(name), ask("hello")), connect(name).list_models()):
+        with pytest.raises(errors.AuthenticationError) as raised:
+            await ask_it
+        assert len(raised.value.detail) <= 1_000
+    assert wire.flooded < 64 * 1024 * 1024, "a part of a gigabyte, because of the buffers on the way"

@@ -127,3 +127,12 @@ async def test_geminis_version_is_that_of_its_address_else_the_sdks(
     await collect(provider, ask("hello"))
     assert wire.log[-1].path == f"/{path}/models/wire:streamGenerateContent"
     assert await provider.list_models()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_list_without_end_is_read_to_a_limit(connect: Connect, wire: Wire, name: str) -> None:
+    wire.flood = 200
+    with pytest.raises(errors.MalformedStreamError) as raised:
+        await connect(name).list_models()
+    assert "larger than" in raised.value.detail
+    assert wire.flooded < 64 * 1024 * 1024, "a part of a gigabyte, because of the buffers on the way"

@@ -127,6 +127,8 @@ class Wire:
     models_fail: int = 0  # a status that model lists are answered with; 200 is an unreadable list
     models_page: bool = False  # or with a web page
     models: list[Any] | None = None  # or with these
+    flood: int = 0  # every request is answered with this status and a body without end
+    flooded: int = 0  # bytes of it that were sent, of all requests
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def base_url(self, kind: str) -> str:
@@ -148,7 +150,7 @@ class Wire:
             await self.changed.wait_for(lambda: bool(self.log))
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[self._floods])
         app.router.add_post("/v1/chat/completions", self._answer(ChatFormat))
         app.router.add_post("/v1/responses", self._answer(ResponsesFormat))
         app.router.add_post("/v1/messages", self._answer(MessagesFormat))
@@ -159,6 +161,20 @@ class Wire:
         app.router.add_get("/_log", self._show_log)
         app.router.add_delete("/_log", self._forget)
         return app
+
+    @web.middleware
+    async def _floods(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if not self.flood:
+            answer: web.StreamResponse = await handler(request)
+            return answer
+        response = web.StreamResponse(status=self.flood, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        begin = b'{"error": {"message": "'
+        while self.flooded < 1024**3:
+            await response.write(begin or b"x" * 65_536)
+            self.flooded += len(begin) or 65_536
+            begin = b""
+        return response
 
     def _answer(self, kind: type[Format]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
