@@ -107,6 +107,19 @@ def model_for(user: User, model_id: int | str) -> ChatModel:
     return model
 
 
+def model_named(user: User, name: str) -> ChatModel:
+    """Returns the model with this name at its provider, or `provider/name`, if this user may use it now.
+    Raises `NoSuchModelError`, also if several providers have it."""
+    endpoint, _slash, rest = name.partition("/")
+    named = Q(name=name) | Q(endpoint=endpoint, name=rest)
+    found = list(ChatModel.objects.usable_by(user).filter(named)) if "\x00" not in name else []
+    if len(whole := [model for model in found if model.name == name]) == 1:
+        return whole[0]
+    if len(found) != 1 or whole:
+        raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
+    return found[0]
+
+
 def _integer(value: int | str) -> int:
     try:
         number = int(value)

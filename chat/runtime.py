@@ -10,6 +10,7 @@ How a reply reaches its viewers:
                                                            (other processes)       (here)
 
     recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
+    calls            counts the calls of programs, which the gateway makes
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
     metrics          counts what this process does
@@ -20,6 +21,7 @@ is not started: it sends messages to other processes and does nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -27,6 +29,7 @@ from uuid import UUID
 from django.conf import settings
 
 from chat.database import DatabaseThread
+from chat.generation.calls import Calls
 from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
@@ -66,6 +69,7 @@ class Runtime:
         self.subscriptions = Subscriptions(self.hub, self.pubsub, self.remote_logs, self.session_monitor)
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
+        self.calls = Calls()
         self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics)
         self.recovery = Recovery(
             recovering,
@@ -94,11 +98,11 @@ class Runtime:
         self.metrics.start()
 
     async def stop(self, seconds: float) -> None:
-        """Takes nothing new, lets running replies go on for `seconds`, interrupts the rest, and stops all
+        """Takes nothing new, lets running replies and calls go on for `seconds`, ends the rest, and stops all
         parts. Returns when everything is written."""
         self.runner.accepting = False
         await self.recovery.stop()
-        await self.runner.drain(seconds)
+        await asyncio.gather(self.runner.drain(seconds), self.calls.drain(seconds))
         await self.session_monitor.dismiss(DISMISS_SECONDS)
         await self.journal.stop()
         await self.session_monitor.stop()

@@ -1,4 +1,4 @@
-"""The ASGI application: pages, sockets, and start and stop of the process.
+"""The ASGI application: pages, sockets, the gateway, and start and stop of the process.
 
 `manage.py serve` starts and drains the process itself. Another ASGI server uses the lifespan scope. A server
 without lifespan (plain `daphne`) starts the process with its first connection.
@@ -21,6 +21,7 @@ from django.conf import settings
 
 from chat import log_context
 from chat.actions.reply import continue_by_itself
+from chat.api.gateway.app import PREFIX, gateway
 from chat.management import bootstrap
 from chat.management.errors import StartError
 from chat.runtime import Runtime, current, install
@@ -36,6 +37,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
     if scope["type"] == "websocket":
         await websocket(scope, receive, send)
+    elif scope["path"].startswith(PREFIX):
+        await gateway(scope, receive, send)
     else:
         await pages(scope, receive, send)
 

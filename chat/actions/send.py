@@ -53,7 +53,7 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         models = _checked_models(user, model_ids)
         check_running_limit(user, len(models))
         is_new = conversation is None
-        conversation = conversation or Conversation(id=conversation_id, owner=user, title=_title(text))
+        conversation = conversation or Conversation(id=conversation_id, owner=user, title=shortened(text))
         prompt = _prompt(conversation, client_id, text)
         # Its reply was deleted: Retry is not offered any more.
         if prompt.parent and prompt.parent.role == Role.USER:
@@ -100,7 +100,8 @@ def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
 
 
-def _title(text: str) -> str:
+def shortened(text: str) -> str:
+    """Returns a title for a conversation that begins with this text."""
     title = " ".join(text.split())
     return title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
 

@@ -14,6 +14,7 @@ from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.schema import Schema
 from chat.models.throttle import LogInThrottle
+from chat.models.usage import UsageEntry
 from chat.models.user import User
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "Scope",
     "Status",
     "TranscriptRead",
+    "UsageEntry",
     "User",
 ]

@@ -63,6 +63,12 @@ class Preferences(models.Model):
     announcements = models.CharField(
         _("Screen reader announcements"), max_length=10, choices=Announcements, default=Announcements.STATE
     )
+    keeps_calls = models.BooleanField(
+        _("Keep calls of your programs as chats"),
+        default=False,
+        db_default=False,
+        help_text=_("Calls through the gateway. Each call can ask for the opposite."),
+    )
     default_model = models.ForeignKey(
         ChatModel,
         null=True,

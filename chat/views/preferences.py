@@ -36,6 +36,7 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
             "streaming",
             "announcements",
             "single_keys",
+            "keeps_calls",
         )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:

@@ -1,0 +1,117 @@
+"""Calls of programs to models: who may make one, and what it used."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+
+from chat.access import NoSuchModelError, model_named
+from chat.actions.errors import LimitReachedError
+from chat.actions.kept_call import Answer, keep
+from chat.actor import Actor
+from chat.generation.calls import Call
+from chat.generation.lease import running_of
+from chat.models import ChatModel, Preferences, UsageEntry
+from chat.providers.base import EndpointConfig
+from chat.providers.events import Usage
+from chat.runtime import current
+from chat.translatable import translatable as _
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CalledModel:
+    """A model that may be called now. `keeps` is whether the user wants a chat made of each call."""
+
+    model: ChatModel
+    endpoint: EndpointConfig
+    keeps: bool
+
+
+def callable_model(actor: Actor, name: str) -> CalledModel:
+    """Returns the model of this name for a call, which is counted as running already. Raises
+    `NoSuchModelError`, and `LimitReachedError` if more replies and calls of this user run than one person
+    may have. Calls of other processes are not counted."""
+    model = model_named(actor.user, name)
+    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
+    if endpoint is None:
+        raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
+    running = running_of(actor.user.pk) + current().calls.running_of(actor.user.pk)
+    if running > settings.CHAT_RUNNING_PER_PERSON:
+        raise LimitReachedError(
+            _("You have as many replies running as one person may have. Wait for one, or stop one.")
+        )
+    return CalledModel(model, endpoint, Preferences.of(actor.user).keeps_calls)
+
+
+def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:
+    """Adds the usage entry of an ended call, once, and makes a chat of the call if `answer` is to be kept.
+    Raises DatabaseError."""
+    usage = call.usage
+    counted = _counted(usage)
+    entry = UsageEntry(
+        id=call.id,
+        user=actor.user,
+        token=actor.token,
+        model=call.model,
+        model_label=call.model.label[:200],
+        api=api,
+        status=call.status,
+        error_code=call.error.code if call.error else call.ended,
+        seconds=call.seconds,
+        seconds_to_first_token=call.seconds_to_first_token,
+        estimated=usage.estimated,
+        cost=call.model.cost(
+            counted["input_tokens"], counted["output_tokens"], counted["cached_input_tokens"]
+        ),
+        **counted,
+    )
+    with transaction.atomic():
+        if answer is not None:
+            entry.generation = keep(actor.user, call, entry, answer)
+        UsageEntry.objects.bulk_create([entry], ignore_conflicts=True)
+        transaction.on_commit(lambda: _log(entry))
+    return entry
+
+
+def _counted(usage: Usage) -> dict[str, int | None]:
+    """Returns a provider's counts, within what a column holds."""
+
+    def within(tokens: int | None) -> int | None:
+        return None if tokens is None else max(0, min(tokens, 2**31 - 1))
+
+    return {
+        "input_tokens": within(usage.input_tokens),
+        "output_tokens": within(usage.output_tokens),
+        "cached_input_tokens": within(usage.cached_input_tokens) or 0,
+        "reasoning_tokens": within(usage.reasoning_tokens) or 0,
+    }
+
+
+def _log(entry: UsageEntry) -> None:
+    """Logs one line for each call, whatever its outcome."""
+    facts = {
+        "call_id": str(entry.pk),
+        "api": entry.api,
+        "model": entry.model_label,
+        "outcome": entry.status,
+        "error": entry.error_code,
+        "seconds_to_first_token": entry.seconds_to_first_token,
+        "seconds": entry.seconds,
+        "input_tokens": entry.input_tokens,
+        "output_tokens": entry.output_tokens,
+        "tokens_estimated": entry.estimated,
+    }
+    logger.info(
+        "Call ended: %s, model %s, %s s in all, %s tokens in, %s out%s",
+        " ".join(filter(None, (entry.status, entry.error_code))),
+        entry.model_label,
+        "?" if entry.seconds is None else f"{entry.seconds:.2f}",
+        *("?" if value is None else value for value in (entry.input_tokens, entry.output_tokens)),
+        " (estimated)" if entry.estimated else "",
+        extra=facts,
+    )

@@ -1,0 +1,131 @@
+"""The ASGI application of the gateway: routes, keys, and the course of one call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from chat import log_context
+from chat.actions.call import callable_model
+from chat.actor import Actor
+from chat.api.authentication import actor_with, limit_of, rate_headers, watched
+from chat.api.gateway import chat_completions, models, openai_errors
+from chat.api.gateway.answers import Asked
+from chat.api.gateway.connection import Connection
+from chat.api.gateway.exchange import Exchange, limited
+from chat.api.gateway.failures import FailureError, GoneError, failure_of
+from chat.api.gateway.fields import Fields
+from chat.database import run_unit
+from chat.generation.calls import Call
+from chat.models import Scope
+from chat.runtime import current
+
+PREFIX = "/v1/"
+LARGE_BYTES = 64 * 1024  # of a body; less is read in about 1 ms
+_KEEP = "x-steady-keep"
+
+# Each of these modules speaks one API: `parse`, `whole`, `stream`, and its form of errors.
+_CALLS: dict[str, ModuleType] = {"/v1/chat/completions": chat_completions}
+
+
+async def gateway(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Serves all requests whose path begins with `PREFIX`."""
+    connection = Connection(scope, receive, send)
+    try:
+        await _route(connection)
+    except GoneError:
+        pass
+    except Exception as error:  # noqa: BLE001 - the boundary: unknown ones are logged
+        failure = failure_of(error)
+        if failure.retry is not None:
+            connection.headers["X-Should-Retry"] = "true" if failure.retry else "false"
+        body = _errors_of(connection)(failure)
+        await connection.respond(failure.status, body, failure.headers)
+
+
+def _errors_of(connection: Connection) -> Any:
+    """Returns the function for the form of errors that the program expects."""
+    return openai_errors.error_body
+
+
+async def _route(connection: Connection) -> None:
+    if settings.HTTPS and settings.TRUST_PROXY and connection.asked.get("x-forwarded-proto") != "https":
+        raise FailureError(
+            403, "Use the https address: the key must not be sent in clear text.", "https_only"
+        )
+    path = connection.path
+    if path in _CALLS:
+        _allow(connection, "POST")
+        await _call(connection, _CALLS[path])
+    elif path == "/v1/models":
+        _allow(connection, "GET")
+        found = await run_unit(models.listed, await _actor(connection))
+        await connection.respond(200, models.openai_list(found))
+    elif path.startswith("/v1/models/"):
+        _allow(connection, "GET")
+        found = await run_unit(models.listed, await _actor(connection))
+        wanted = path.removeprefix("/v1/models/")
+        for model_id, model in found:
+            if wanted in {model_id, f"{model.endpoint_id}/{model.name}"}:
+                await connection.respond(200, models.openai_model(model_id, model))
+                return
+        raise FailureError(404, f"There is no model {wanted!r} that you may use.", "model_not_found")
+    else:
+        raise FailureError(404, f"The gateway has no {path!r}.", "not_found")
+
+
+def _allow(connection: Connection, method: str) -> None:
+    if connection.method != method:
+        words = f"Only {method} is allowed here."
+        raise FailureError(405, words, "method_not_allowed", headers={"Allow": method})
+
+
+async def _actor(connection: Connection) -> Actor:
+    """Returns the actor of the key, from either of the two headers that the SDKs use."""
+    scheme, _space, bearer = connection.asked.get("authorization", "").partition(" ")
+    secret = bearer.strip() if scheme.lower() == "bearer" else connection.asked.get("x-api-key", "").strip()
+    actor = await actor_with(secret, Scope.GATEWAY)
+    connection.headers |= rate_headers(limit_of(secret))
+    return actor
+
+
+async def _call(connection: Connection, api: ModuleType) -> None:
+    actor = await _actor(connection)
+    raw = await connection.body()
+    body = Fields(await _work(len(raw), _json, raw))
+    name = body.text("model")
+    runtime = current()
+    if not runtime.runner.accepting:
+        raise FailureError(503, "The server is restarting.", "restart", headers={"Retry-After": "5"})
+    with runtime.calls.counting(actor.user.pk):
+        chosen = await run_unit(callable_model, actor, name)
+        asked: Asked = await _work(len(raw), api.parse, body, chosen.model.name)
+        request = limited(asked.request)
+        call = Call(actor.user.pk, chosen.model, chosen.endpoint, request, runtime.calls)
+        log_context.generation_id.set(str(call.id))
+        wish = connection.asked.get(_KEEP, "").strip().lower()
+        keeps = wish in {"true", "1", "yes"} if wish else chosen.keeps
+        async with watched(actor) as viewer, connection.watched():
+            viewer.on_close = lambda: call.end(viewer.closed)
+            if viewer.closed:
+                call.end(viewer.closed)
+            await Exchange(connection, api, actor, call, asked, name=name, keeps=keeps).run()
+
+
+async def _work[**P, R](size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Calls the function, on a thread if the body has many bytes: nothing else runs on the loop meanwhile."""
+    if size > LARGE_BYTES:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return function(*args, **kwargs)
+
+
+def _json(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise FailureError(400, "The body is not valid JSON.", "invalid_json") from None

@@ -1,0 +1,128 @@
+"""The course of one call: the provider's events in, the API's bytes out, the usage booked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from types import ModuleType
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat.actions.call import book
+from chat.actions.kept_call import Answer
+from chat.actor import Actor
+from chat.api.gateway.answers import Asked, Stream, Whole
+from chat.api.gateway.connection import STREAM_HEADERS, Connection
+from chat.api.gateway.failures import failure_of
+from chat.database import run_unit
+from chat.generation.calls import Call
+from chat.providers.base import ChatRequest
+
+KEEP_ALIVE_SECONDS = 15.0  # of silence; proxies close a connection after 60
+_BOOKING_DELAYS = (0.5, 2.0)  # seconds until another attempt to book a call
+
+logger = logging.getLogger(__name__)
+
+
+def limited(request: ChatRequest) -> ChatRequest:
+    """Returns the request within this server's limit of output."""
+    limits = (request.max_output_tokens, settings.CHAT_MAX_OUTPUT_TOKENS)
+    return replace(request, max_output_tokens=min((limit for limit in limits if limit), default=None))
+
+
+class Exchange:
+    """One call and its connection. `name` is the model's name as the program wrote it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        api: ModuleType,
+        actor: Actor,
+        call: Call,
+        asked: Asked,
+        *,
+        name: str,
+        keeps: bool,
+    ) -> None:
+        self._connection, self._api, self._actor, self._call = connection, api, actor, call
+        self._asked, self._name, self._keeps = asked, name, keeps
+        self._stream: Stream = api.stream(asked, call.id, name)
+        self._answer = Whole()
+        self._wrote = False
+
+    async def run(self) -> None:
+        """Answers the request. The usage is booked before the program receives the end of its answer. Raises
+        the error of a call whose response has not started."""
+        failure = None
+        keep_alive = asyncio.create_task(self._keep_alive()) if self._asked.stream else None
+        try:
+            await self._read()
+        except asyncio.CancelledError:  # the program has gone
+            await self._book()
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: unknown ones are logged
+            failure = failure_of(error)
+        finally:
+            if keep_alive is not None:
+                keep_alive.cancel()
+        await self._book()
+        if failure is not None and not self._connection.has_started:
+            raise failure
+        if failure is not None:
+            await self._connection.finish(self._stream.fail(failure))
+        elif self._asked.stream:
+            await self._write(self._stream.end(self._answer))
+            await self._connection.finish()
+        else:
+            whole = self._api.whole(self._asked, self._call.id, self._name, self._answer)
+            await self._connection.respond(200, whole)
+
+    async def _read(self) -> None:
+        collects = self._keeps or not self._asked.stream
+        async with aclosing(self._call.events()) as events:
+            async for event in events:
+                if collects:
+                    self._answer.feed(event)
+                if self._asked.stream and (data := self._stream.feed(event)):
+                    await self._write(data)
+        if self._call.finished is not None:
+            self._answer.finished = self._call.finished
+        self._answer.usage = self._call.usage
+
+    async def _write(self, data: bytes) -> None:
+        if not self._connection.has_started:
+            await self._connection.start(200, STREAM_HEADERS)
+            data = self._stream.begin() + data
+        self._wrote = True
+        await self._connection.write(data)
+
+    async def _keep_alive(self) -> None:
+        """Writes in a long silence. This starts the response: a later error is part of the stream."""
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            if not self._wrote and not self._connection.is_writing:
+                with suppress(OSError):
+                    await self._write(self._api.KEEP_ALIVE)
+            self._wrote = False
+
+    async def _book(self) -> None:
+        """Books the call, also while its task is cancelled. A database that does not answer loses no answer:
+        then the usage is in the log."""
+        answer = Answer(self._answer.text, self._answer.calls) if self._keeps else None
+        for delay in (*_BOOKING_DELAYS, None):
+            booking = run_unit(book, self._actor, self._call, api=self._api.NAME, answer=answer)
+            try:
+                await asyncio.shield(booking)
+            except DatabaseError as error:
+                logger.error(
+                    "The usage of call %s of user %s could not be stored: %s. %s",
+                    *(self._call.id, self._actor.user.pk, self._call.usage, error),
+                )
+                if delay is None:
+                    return
+                await asyncio.sleep(delay)
+            else:
+                return

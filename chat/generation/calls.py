@@ -1,0 +1,162 @@
+"""Calls of programs: one answer each, which the program reads while it grows.
+
+A call is no reply: it has no message, no lease and no journal, and it ends with its connection. Its provider
+is read as fast as its program reads. What it used is booked at its end (`chat.actions.call`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from chat.generation.flow import Flow
+from chat.generation.policy import policy_for
+from chat.models import ChatModel, Status
+from chat.pipeline.compose import compose
+from chat.pipeline.meter import Meter
+from chat.pipeline.policy import Events
+from chat.pipeline.retry import VISIBLE
+from chat.providers.base import ChatRequest, EndpointConfig
+from chat.providers.errors import ConnectionFailedError, ProviderError
+from chat.providers.events import Finished, Notice, Outcome, TextDelta, Usage
+from chat.providers.registry import ready_provider
+
+CHECK_SECONDS = 0.05  # between two looks at the running calls during a drain
+
+_STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outcome.PAUSED: Status.INTERRUPTED}
+
+
+class CallEndedError(Exception):
+    """Steady ended the call. `reason` is "revoked" (the token ended) or "restart" (the server stops)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(eq=False)
+class Call:
+    """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer."""
+
+    user_id: int
+    model: ChatModel
+    endpoint: EndpointConfig
+    request: ChatRequest
+    calls: Calls  # that share the process
+    id: UUID = field(default_factory=uuid4)
+    ended: str = ""
+    error: ProviderError | None = None
+    finished: Finished | None = None
+    rejection: str = ""
+    seconds: float | None = None
+    seconds_to_first_token: float | None = None
+    _meter: Meter | None = None
+    _task: asyncio.Task[object] | None = None
+    _is_reading: bool = False
+
+    def end(self, reason: str) -> None:
+        """Ends the call from outside of its task. `events` raises `CallEndedError`."""
+        if not self.ended:
+            self.ended = reason
+            if self._is_reading and self._task is not None:
+                self._task.cancel()
+
+    @property
+    def usage(self) -> Usage:
+        """Returns the usage so far."""
+        return self._meter.usage if self._meter is not None else Usage()
+
+    @property
+    def status(self) -> Status:
+        """Returns how the call ended. Without an end marker or an error, the program went away."""
+        if self.finished is not None:
+            return _STATUS.get(self.finished.outcome, Status.COMPLETE)
+        if self.error is not None:
+            is_cut = self.seconds_to_first_token is not None
+            return Status.INTERRUPTED if is_cut else Status.FAILED
+        return Status.INTERRUPTED if self.ended else Status.STOPPED
+
+    async def events(self) -> Events:
+        """Yields the answer's events, `Finished` last. To be read in one task, under `aclosing`: its end
+        closes the connection to the provider. Raises `ProviderError`, `CallEndedError`."""
+        began = time.monotonic()
+        self._task = asyncio.current_task()
+        try:
+            provider = await ready_provider(self.endpoint)
+            stream, self._meter = compose(provider, self.request, policy_for(self.model))
+            flow = Flow(lambda: self.calls.running)
+            async with aclosing(stream) as events:
+                async for event in self._read(events):
+                    if self.seconds_to_first_token is None and isinstance(event, VISIBLE):
+                        self.seconds_to_first_token = time.monotonic() - began
+                    if isinstance(event, Notice) and event.kind == "rejected":
+                        self.rejection = event.message
+                    if isinstance(event, Finished):
+                        self.finished = event
+                        yield event
+                        return
+                    yield event
+                    await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
+            raise ConnectionFailedError(detail="The stream ended without its end marker.")
+        except ProviderError as error:
+            self.error = error
+            raise
+        finally:
+            self.seconds = time.monotonic() - began
+
+    async def _read(self, events: Events) -> Events:
+        """Yields the events until `end`, which interrupts the wait for the next one."""
+        assert self._task is not None
+        cancelling = self._task.cancelling()
+        while True:
+            if self.ended:
+                raise CallEndedError(self.ended)
+            self._is_reading = True
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except asyncio.CancelledError:
+                # Not from `end` alone if the program has gone at the same moment.
+                if self.ended and self._task.uncancel() <= cancelling:
+                    raise CallEndedError(self.ended) from None
+                raise
+            finally:
+                self._is_reading = False
+            yield event
+
+
+class Calls:
+    """The running calls of this process."""
+
+    def __init__(self) -> None:
+        self._running: Counter[int] = Counter()  # by user
+
+    @property
+    def running(self) -> int:
+        return self._running.total()
+
+    def running_of(self, user_id: int) -> int:
+        return self._running[user_id]
+
+    @contextmanager
+    def counting(self, user_id: int) -> Iterator[None]:
+        """Counts one more call of this user inside of the block."""
+        self._running[user_id] += 1
+        try:
+            yield
+        finally:
+            self._running[user_id] -= 1
+            if not self._running[user_id]:
+                del self._running[user_id]
+
+    async def drain(self, seconds: float) -> None:
+        """Returns when no call is running, or after `seconds`."""
+        until = time.monotonic() + seconds
+        while self._running and time.monotonic() < until:
+            await asyncio.sleep(CHECK_SECONDS)
