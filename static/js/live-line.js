@@ -13,8 +13,7 @@ setInterval(() => {
 function tell(line) {
   const now = performance.now();
   line.seen ??= now;
-  const lost = $("connection").textContent;
-  if (lost) {
+  if ($("connection").textContent) {
     line.from = null;
     line.textContent = words("goesOn");
     return;
@@ -35,10 +34,10 @@ function listen() {
   if (!reply?.isConnected) return;
   const over = reply !== running;
   const how = root.dataset.announce;
-  if (how === "sentences") say(fresh(textOf(reply), over));
+  if (how === "sentences") announce(fresh(textOf(reply), over));
   if (!over) return;
-  if (how === "end") say(textOf(reply));
-  else if (how === "state") say(reply.querySelector(".state")?.innerText || words("finished"));
+  if (how === "end") announce(textOf(reply));
+  else if (how === "state") announce(reply.querySelector(".state")?.innerText || words("finished"));
   reply = null;
 }
 
@@ -49,10 +48,4 @@ function fresh(text, over) {
   return news.slice(0, end);
 }
 
-function textOf(message) {
-  return message.querySelector(".message-body").innerText;
-}
-
-function say(text) {
-  if (text.trim()) announce(text);
-}
+const textOf = (message) => message.querySelector(".message-body").innerText;

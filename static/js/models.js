@@ -2,6 +2,7 @@
 import { $, composing, fill, on, onClick, touch } from "./page.js";
 
 const panel = () => $("models");
+const current = () => panel().querySelector("[aria-current]");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 let wasOpen = false;
 
@@ -44,10 +45,6 @@ export function show() {
   panel().showPopover();
   current()?.scrollIntoView({ block: "center" });
   search.focus();
-}
-
-function current() {
-  return panel().querySelector("[aria-current]");
 }
 
 // From the search, down and Enter reach the first that is found; without a search, the current one.

@@ -46,7 +46,7 @@ export function fill(field, text) {
 
 // To a screen reader.
 export function announce(text) {
-  $("reader").textContent = text;
+  if (text.trim()) $("reader").textContent = text;
 }
 
 export function toast(text) {

@@ -7,9 +7,7 @@ const MANY = 6; // pages
 let following = true;
 let restoring = false;
 let lastTop = 0;
-let loading = null;
-let held = null;
-let firstLink = null;
+let loading, held, firstLink;
 
 const name = () => `place:${here()}`;
 const grown = new ResizeObserver(follow);
@@ -108,6 +106,5 @@ function bring([id, where]) {
   $("scroller").scrollTop += offset($(id)) - where;
 }
 
-function offset(element) {
-  return element.getBoundingClientRect().top - $("scroller").getBoundingClientRect().top;
-}
+const topOf = (element) => element.getBoundingClientRect().top;
+const offset = (element) => topOf(element) - topOf($("scroller"));

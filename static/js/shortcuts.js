@@ -4,6 +4,7 @@ import { show as showModels } from "./models.js";
 import { toggleSidebar } from "./sidebar.js";
 
 const press = (selector) => document.querySelector(selector)?.click();
+const isTyping = (element) => element.isContentEditable || element.matches("input, textarea, select, dialog *");
 const help = () => $("shortcuts").showModal();
 
 const WITH_CTRL_SHIFT = {
@@ -28,7 +29,3 @@ on("keydown", (event) => {
 });
 
 onClick("#show-shortcuts", help);
-
-function isTyping(element) {
-  return element.isContentEditable || element.matches("input, textarea, select, dialog *");
-}

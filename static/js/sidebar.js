@@ -60,9 +60,7 @@ onClick("#entry-menu button", ({ name, value }) => {
   return change(url, { [name]: value });
 });
 
-function change(url, values) {
-  return htmx.ajax("POST", url, { values, swap: "none" });
-}
+const change = (url, values) => htmx.ajax("POST", url, { values, swap: "none" });
 
 function rename(item) {
   const link = item.querySelector("a");

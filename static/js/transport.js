@@ -9,13 +9,9 @@ const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
 const ACK_FRAMES = 12;
 
 export let open = false;
-let socket = null;
 let received = 0;
-let ackTimer = null;
-let source = null;
 let streams = false; // the fallback is open
-let timer = null;
-let doubt = null;
+let socket, source, ackTimer, timer, doubt;
 
 onChat(() => {
   open = false;
@@ -38,12 +34,12 @@ on("htmx:ws:close", (event) => {
   ended(event.detail.code - 4000);
 });
 
-addEventListener("offline", () => say(words("offline")));
+addEventListener("offline", () => say("offline"));
 // The socket tries again only within 5 s.
 addEventListener("online", () => {
-  if (open) return say("");
+  if (open) return say();
   stop();
-  say(words("reconnecting"));
+  say("reconnecting");
   fallBack();
 });
 
@@ -54,7 +50,7 @@ on("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
-// Stop goes over the socket too: a form may wait for a free connection, and a frame may be lost.
+// A form may wait for a connection, and a frame may be lost: Stop is both.
 on("submit", ({ submitter }) => {
   if (submitter?.matches(".stop")) tell({ type: "stop", message: submitter.value });
 }, true);
@@ -103,7 +99,7 @@ function fallBack() {
 // The socket does not come again by itself after this; the fallback does.
 function crowded() {
   found();
-  say(words("crowded"));
+  say("crowded");
   clearTimeout(timer);
   timer = setTimeout(fallBack, CROWDED);
 }
@@ -112,14 +108,14 @@ function crowded() {
 function lost() {
   if (open || streams || "gone" in $("chat").dataset) return;
   timer ??= setTimeout(fallBack, FALLBACK_AFTER);
-  doubt ??= setTimeout(() => say(words("reconnecting")), SAID_AFTER);
-  if (!navigator.onLine) say(words("offline"));
+  doubt ??= setTimeout(say, SAID_AFTER, "reconnecting");
+  if (!navigator.onLine) say("offline");
 }
 
 function found() {
   clearTimeout(doubt);
   doubt = null;
-  say("");
+  say();
 }
 
 function stop() {
@@ -149,8 +145,8 @@ function endFallback() {
   connection?.abortController.abort();
 }
 
-function say(text) {
-  $("connection").textContent = text;
+function say(name) {
+  $("connection").textContent = name ? words(name) : "";
 }
 
 function ack() {
