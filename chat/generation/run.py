@@ -325,8 +325,28 @@ class Run:
                     return
                 await asyncio.sleep(delay)
             else:
-                self._metrics.reply_ended(_ended(generation, self._began_at, result, fields))
+                self._metrics.reply_ended(self._ended(generation, result, fields))
                 return
+
+    def _ended(self, generation: Generation, result: Result, fields: dict[str, Any]) -> EndedReply:
+        """Returns what the metrics count of a reply. `fields` is what was stored of it."""
+        model, first = generation.model, result.first_token_at
+        endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id) if model else None
+        # A reply that starts with its prompt does not wait, and its `queued_at` is still an expression.
+        queued = 0.0 if self._claimed else (self._began_at - generation.queued_at).total_seconds()
+        return EndedReply(
+            outcome=str(result.status),
+            provider=endpoint.kind if endpoint else OTHER,
+            model=model.name if model else OTHER,
+            queued=queued,
+            first_token=(first - self._began_at).total_seconds() if first else None,
+            total=(timezone.now() - self._began_at).total_seconds(),
+            input_tokens=fields.get("input_tokens") or 0,
+            cached_input_tokens=fields.get("cached_input_tokens") or 0,
+            output_tokens=fields.get("output_tokens") or 0,
+            reasoning_tokens=fields.get("reasoning_tokens") or 0,
+            cost=float(fields.get("cost") or 0),
+        )
 
 
 def _kind_of(error: ProviderError) -> str:
@@ -357,25 +377,6 @@ def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
         if model
         else None,
     }
-
-
-def _ended(generation: Generation, began_at: datetime, result: Result, fields: dict[str, Any]) -> EndedReply:
-    """Returns what the metrics count of a reply. `fields` is what was stored of it."""
-    model, first = generation.model, result.first_token_at
-    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id) if model else None
-    return EndedReply(
-        outcome=str(result.status),
-        provider=endpoint.kind if endpoint else OTHER,
-        model=model.name if model else OTHER,
-        queued=(began_at - generation.queued_at).total_seconds(),
-        first_token=(first - began_at).total_seconds() if first else None,
-        total=(timezone.now() - began_at).total_seconds(),
-        input_tokens=fields.get("input_tokens") or 0,
-        cached_input_tokens=fields.get("cached_input_tokens") or 0,
-        output_tokens=fields.get("output_tokens") or 0,
-        reasoning_tokens=fields.get("reasoning_tokens") or 0,
-        cost=float(fields.get("cost") or 0),
-    )
 
 
 def _count(tokens: int | None) -> int | None:

@@ -81,6 +81,22 @@ async def test_models_that_answer_side_by_side_end_each_for_itself(
     assert bad.error_message
 
 
+async def test_a_reply_that_starts_with_its_prompt_is_counted_and_did_not_wait(
+    person: User, runtime: Runtime, runner: Runner, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.hub.start()
+    runner.accepting = True
+    demo = await run_unit(model, "demo")
+    [generation] = await run_unit(queued, person, "/demo instant Count me", demo)
+    async with asyncio.timeout(60):
+        while (await again(generation)).is_live or runner._runs:
+            await asyncio.sleep(0.01)
+    registry = runtime.metrics.registry
+    assert registry.get_sample_value("steady_reply_queue_seconds_count", {"provider": "demo"}) == 1
+    assert registry.get_sample_value("steady_reply_queue_seconds_sum", {"provider": "demo"}) == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_each_further_attempt_is_shown_to_viewers(
     person: User, runner: Runner, unreachable: str, settings: Settings
 ) -> None:
