@@ -14,7 +14,7 @@ from chat import log_context
 from chat.actions.call import callable_model
 from chat.actor import Actor
 from chat.api.authentication import actor_with, limit_of, rate_headers, watched
-from chat.api.gateway import chat_completions, models, openai_errors
+from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors
 from chat.api.gateway.answers import Asked
 from chat.api.gateway.connection import Connection
 from chat.api.gateway.exchange import Exchange, limited
@@ -22,7 +22,7 @@ from chat.api.gateway.failures import FailureError, GoneError, failure_of
 from chat.api.gateway.fields import Fields
 from chat.database import run_unit
 from chat.generation.calls import Call
-from chat.models import Scope
+from chat.models import ChatModel, Scope
 from chat.runtime import current
 
 PREFIX = "/v1/"
@@ -30,7 +30,7 @@ LARGE_BYTES = 64 * 1024  # of a body; less is read in about 1 ms
 _KEEP = "x-steady-keep"
 
 # Each of these modules speaks one API: `parse`, `whole`, `stream`, and its form of errors.
-_CALLS: dict[str, ModuleType] = {"/v1/chat/completions": chat_completions}
+_CALLS: dict[str, ModuleType] = {"/v1/chat/completions": chat_completions, "/v1/messages": messages}
 
 
 async def gateway(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -44,13 +44,21 @@ async def gateway(scope: dict[str, Any], receive: Any, send: Any) -> None:
         failure = failure_of(error)
         if failure.retry is not None:
             connection.headers["X-Should-Retry"] = "true" if failure.retry else "false"
-        body = _errors_of(connection)(failure)
-        await connection.respond(failure.status, body, failure.headers)
+        await connection.respond(failure.status, _error_body(connection, failure), failure.headers)
 
 
-def _errors_of(connection: Connection) -> Any:
-    """Returns the function for the form of errors that the program expects."""
-    return openai_errors.error_body
+def _error_body(connection: Connection, failure: FailureError) -> dict[str, Any]:
+    if _is_of_anthropic(connection):
+        return anthropic_errors.error_body(failure)
+    return openai_errors.error_body(failure)
+
+
+def _is_of_anthropic(connection: Connection) -> bool:
+    """Returns whether the program speaks Anthropic's API. The lists of models share one path."""
+    path = connection.path
+    return path.startswith("/v1/messages") or (
+        path.startswith("/v1/models") and "anthropic-version" in connection.asked
+    )
 
 
 async def _route(connection: Connection) -> None:
@@ -62,21 +70,24 @@ async def _route(connection: Connection) -> None:
     if path in _CALLS:
         _allow(connection, "POST")
         await _call(connection, _CALLS[path])
-    elif path == "/v1/models":
+    elif path == "/v1/models" or path.startswith("/v1/models/"):
         _allow(connection, "GET")
         found = await run_unit(models.listed, await _actor(connection))
-        await connection.respond(200, models.openai_list(found))
-    elif path.startswith("/v1/models/"):
-        _allow(connection, "GET")
-        found = await run_unit(models.listed, await _actor(connection))
-        wanted = path.removeprefix("/v1/models/")
-        for model_id, model in found:
-            if wanted in {model_id, f"{model.endpoint_id}/{model.name}"}:
-                await connection.respond(200, models.openai_model(model_id, model))
-                return
-        raise FailureError(404, f"There is no model {wanted!r} that you may use.", "model_not_found")
+        await connection.respond(200, _models(connection, found, path.removeprefix("/v1/models")[1:]))
     else:
         raise FailureError(404, f"The gateway has no {path!r}.", "not_found")
+
+
+def _models(connection: Connection, found: list[tuple[str, ChatModel]], wanted: str) -> dict[str, Any]:
+    """Returns all models, or the one that is wanted."""
+    is_of_anthropic = _is_of_anthropic(connection)
+    if not wanted:
+        return models.anthropic_list(found) if is_of_anthropic else models.openai_list(found)
+    for model_id, model in found:
+        if wanted in {model_id, f"{model.endpoint_id}/{model.name}"}:
+            form = models.anthropic_model if is_of_anthropic else models.openai_model
+            return form(model_id, model)
+    raise FailureError(404, f"There is no model {wanted!r} that you may use.", "model_not_found")
 
 
 def _allow(connection: Connection, method: str) -> None:

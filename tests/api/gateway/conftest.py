@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -19,6 +21,25 @@ from chat.rate_limit import RateLimits
 from chat.runtime import Runtime
 from tests.api.gateway.served import serving
 from tests.providers.wire import FORMATS, Wire, serve
+
+
+def all_formats(test: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs the test for each wire format as `name`, in one setting: to set it up takes longer than a call."""
+
+    @wraps(test)
+    async def run(**fixtures: Any) -> None:
+        for name in FORMATS:
+            try:
+                await test(name=name, **fixtures)
+            except BaseException as error:
+                error.add_note(f"The format is {name}.")
+                raise
+
+    signature = inspect.signature(test)
+    named = [it for it in signature.parameters.values() if it.name != "name"]
+    run.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    return run
+
 
 PROVIDER_KEY = "sk-of-the-provider-0123456789"
 

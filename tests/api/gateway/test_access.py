@@ -23,9 +23,11 @@ from chat.models import ApiToken, ChatModel, Conversation, Scope, Status, UsageE
 from tests.api.gateway.conftest import Gateway
 
 CHAT = "/v1/chat/completions"
-ROUTES = [("POST", CHAT), ("GET", "/v1/models"), ("GET", "/v1/models/demo")]
+MESSAGE = "/v1/messages"
+ROUTES = [("POST", CHAT), ("POST", MESSAGE), ("GET", "/v1/models"), ("GET", "/v1/models/demo")]
 BODIES: dict[str, dict[str, Any]] = {
-    CHAT: {"model": "demo", "messages": [{"role": "user", "content": "/demo instant /demo echo Hi"}]}
+    CHAT: {"model": "demo", "messages": [{"role": "user", "content": "/demo instant /demo echo Hi"}]},
+    MESSAGE: {"model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "/demo instant"}]},
 }
 
 
@@ -67,7 +69,7 @@ async def test_only_a_valid_token_with_the_scope_opens_a_route(
                 assert answer.headers["Cache-Control"] == "no-store"
                 if expected != 200:
                     assert (await answer.json())["error"]["message"]
-    assert await UsageEntry.objects.acount() == 1
+    assert await UsageEntry.objects.acount() == len(BODIES)
 
 
 async def test_the_key_may_be_in_either_header(gateway: Gateway, http: aiohttp.ClientSession) -> None:

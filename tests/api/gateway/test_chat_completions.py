@@ -13,10 +13,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat.models import Conversation, Status, UsageEntry
-from tests.api.gateway.conftest import Gateway
-from tests.providers.wire import FORMATS
+from tests.api.gateway.conftest import Gateway, all_formats
 
-all_formats = pytest.mark.parametrize("name", FORMATS)
 WORDS = "word0 word1 word2 Grüße word4 "
 TOOL = {
     "type": "function",
@@ -147,45 +145,43 @@ async def test_the_demo_answers_in_the_middle_of_its_stream(client: openai.Async
     assert answer.choices[0].message.content == "Hi!"
 
 
-@pytest.mark.parametrize(
-    ("script", "kind"),
-    [
-        ("fail=400", openai.BadRequestError),
-        ("fail=404 code=model_not_found", openai.NotFoundError),
-        ("fail=429 retry_after=100", openai.RateLimitError),
-        ("fail=401", openai.InternalServerError),  # Steady's key, not the program's
-        ("fail=500", openai.InternalServerError),
-        ("cut=0", openai.InternalServerError),
-    ],
-)
-async def test_an_error_before_the_answer_has_its_status(
-    client: openai.AsyncOpenAI, script: str, kind: type[openai.APIStatusError]
-) -> None:
-    for stream in (False, True):
-        with pytest.raises(kind) as raised:
-            await client.chat.completions.create(
-                model="wire-openai_chat", messages=ask(f"/wire {script}"), stream=stream
+async def test_an_error_before_the_answer_has_its_status(client: openai.AsyncOpenAI) -> None:
+    cases: dict[str, type[openai.APIStatusError]] = {
+        "fail=400": openai.BadRequestError,
+        "fail=404 code=model_not_found": openai.NotFoundError,
+        "fail=429 retry_after=100": openai.RateLimitError,
+        "fail=401": openai.InternalServerError,  # Steady's key, not the program's
+        "fail=500": openai.InternalServerError,
+        "cut=0": openai.InternalServerError,
+    }
+    for script, kind in cases.items():
+        for stream in (False, True):
+            with pytest.raises(kind) as raised:
+                await client.chat.completions.create(
+                    model="wire-openai_chat", messages=ask(f"/wire {script}"), stream=stream
+                )
+            assert isinstance(raised.value.body, dict) and raised.value.body["message"]
+            assert (
+                raised.value.response.headers["X-Should-Retry"]
+                == str(script == "fail=429 retry_after=100").lower()
             )
-        assert isinstance(raised.value.body, dict) and raised.value.body["message"]
     last = (await entries())[0]
     assert (last.status, last.output_tokens) == (Status.FAILED, None)
 
 
 @all_formats
-@pytest.mark.parametrize("script", ["error=2", "cut=2", "drop=2"])
-async def test_an_error_in_the_middle_ends_the_stream(
-    client: openai.AsyncOpenAI, name: str, script: str
-) -> None:
-    said = ""
-    with pytest.raises(openai.APIError) as raised:
-        async for chunk in await client.chat.completions.create(
-            model=f"wire-{name}", messages=ask(f"/wire {script}"), stream=True
-        ):
-            said += (chunk.choices and chunk.choices[0].delta.content) or ""
-    assert not isinstance(raised.value, openai.APIStatusError)
-    assert said == "word0 word1 "
-    last = (await entries())[0]
-    assert last.status == Status.INTERRUPTED and last.output_tokens and last.estimated
+async def test_an_error_in_the_middle_ends_the_stream(client: openai.AsyncOpenAI, name: str) -> None:
+    for script in ("error=2", "cut=2", "drop=2"):
+        said = ""
+        with pytest.raises(openai.APIError) as raised:
+            async for chunk in await client.chat.completions.create(
+                model=f"wire-{name}", messages=ask(f"/wire {script}"), stream=True
+            ):
+                said += (chunk.choices and chunk.choices[0].delta.content) or ""
+        assert not isinstance(raised.value, openai.APIStatusError)
+        assert said == "word0 word1 "
+        last = (await entries())[0]
+        assert last.status == Status.INTERRUPTED and last.output_tokens and last.estimated
 
 
 @all_formats
@@ -204,7 +200,7 @@ async def test_a_program_that_leaves_closes_the_provider_and_pays_for_what_it_re
     await gateway.wire.settled()
     assert gateway.wire.log[-1].end == "closed by client"
     await settled()
-    (entry,) = await entries()
+    entry = (await entries())[0]
     assert entry.status == Status.STOPPED and entry.output_tokens and entry.estimated
 
 
