@@ -43,7 +43,8 @@ on("submit", (event) => {
 
 // The draft of a deleted chat continues in a new one.
 on("chat:gone", () => {
-  const text = [...withdraw(), $("prompt").value].filter((one) => one.trim()).join("\n\n");
+  const texts = [localStorage.getItem(draft(true)), ...withdraw(), $("prompt").value]; // first that of another tab
+  const text = texts.filter((one) => one?.trim()).join("\n\n");
   if (text) localStorage.setItem(draft(true), text);
 });
 

@@ -15,6 +15,8 @@ const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
 const watch = new MutationObserver(check);
+const givenUp = new BroadcastChannel(name); // ids: another tab may have the same prompts
+givenUp.onmessage = ({ data }) => drop(data);
 
 onChat(() => {
   watch.disconnect();
@@ -100,12 +102,22 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   save();
 });
 
+function drop(ids) {
+  list = list.filter(({ id }) => !ids.includes(id));
+  save();
+}
+
+function giveUp(entries) {
+  const ids = entries.map(({ id }) => id);
+  givenUp.postMessage(ids);
+  drop(ids);
+}
+
 // Gives up what was not sent here: its texts.
 export function withdraw() {
-  const texts = mine().map(({ text }) => text);
-  list = list.filter(({ chat }) => chat !== here());
-  save();
-  return texts;
+  const entries = mine();
+  giveUp(entries);
+  return entries.map(({ text }) => text);
 }
 
 function show() {
@@ -144,7 +156,7 @@ onClick("[data-unsent] button", (button) => {
       flight.late = false;
       post();
     }
-  } else list = list.filter((one) => one !== entry);
+  } else giveUp([entry]);
   if (button.value === "edit") {
     fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
   }

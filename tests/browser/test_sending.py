@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
@@ -188,6 +189,33 @@ def test_another_tab_with_the_same_chat_shows_a_waiting_prompt_once(person: Pers
         expect(unsent(tab)).to_have_count(0)
         assert doubles(tab) == []
     assert stored(other) == ["/demo instant Two tabs", "/demo fail From one tab"]
+
+
+@pytest.mark.parametrize("button", ["Discard", "Edit"])
+def test_what_is_given_up_in_one_tab_is_sent_by_no_other(people: Callable[..., Person], button: str) -> None:
+    person = people()
+    person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED", "404"]
+    page = person.page
+    ask(page, "/demo instant Two tabs")
+    other = person.tab()
+    for tab in (page, other):
+        tab.route_web_socket("**/ws/conversations/**", lambda ws: ws.close())
+        tab.route("**/messages/", lambda route: route.fulfill(status=404))
+    page.reload()
+    box(page).fill("/demo fail Given up")
+    box(page).press("Enter")
+    expect(unsent(page)).to_contain_text("Not sent.")
+    other.goto(page.url)
+    expect(unsent(other)).to_contain_text("Not sent.")
+    with other.expect_request("**/messages/"):
+        unsent(other).get_by_role("button", name="Try again").click()
+    unsent(page).get_by_role("button", name=button).click()
+    expect(unsent(page)).to_have_count(0)
+    expect(unsent(other)).to_have_count(0)
+    for tab in (page, other):
+        tab.unroute("**/messages/")
+    other.reload()
+    assert stored(other) == ["/demo instant Two tabs"]
 
 
 def test_what_is_refused_while_i_look_at_another_chat_is_told_there(people: Callable[..., Person]) -> None:
