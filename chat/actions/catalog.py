@@ -18,7 +18,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chat.actions.catalog_words import words_for_operators
-from chat.database import run_unit
+from chat.database import run_write
 from chat.models import ChatModel, Endpoint
 from chat.models.catalog import DETAIL_LENGTH
 from chat.providers.base import EndpointConfig, ModelInfo
@@ -88,12 +88,12 @@ async def _sync(endpoint: EndpointConfig) -> SyncResult | None:
     if answer is None:
         return None
     if isinstance(answer, ProviderError):
-        return await run_unit(_store_error, endpoint, answer)
+        return await run_write(_store_error, endpoint, answer)
     try:
-        return await run_unit(store_models, endpoint, answer)
+        return await run_write(store_models, endpoint, answer)
     except (DataError, IntegrityError, ValueError, OverflowError) as error:
         logger.exception("The models of %s could not be stored.", endpoint.name)
-        return await run_unit(
+        return await run_write(
             _store_error, endpoint, ProviderError(detail=f"Its list cannot be stored: {error}")
         )
 

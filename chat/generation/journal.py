@@ -126,7 +126,7 @@ class Journal:
         entries = [(record.generation_id, start, news) for record, start, _, news in batch if news]
         running = [record.generation_id for record in records]
         try:
-            done = await self._thread.run(commit, entries, running, renew=is_beat, keep=True)
+            done = await self._thread.write(commit, entries, running, renew=is_beat)
         except IntegrityError as error:
             logger.warning("A journal entry refers to a deleted generation: %s", error)
             self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.generation.context import NotSentError, Prepared, begin
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
@@ -145,7 +145,7 @@ class Run:
         self._pubsub.produce(self.id, on_stop=self.stop)
         try:
             publish = self._pubsub.conversation_changed
-            generation = self._claimed or await run_unit(claim, self.id, publish)
+            generation = self._claimed or await run_write(claim, self.id, publish)
             if generation is None:
                 return
             result = Result()
@@ -304,7 +304,7 @@ class Run:
             try:
                 segments: list[Segment] = self._log.since(0)
                 async with self._journal.ending(record):
-                    unit = run_unit(
+                    unit = run_write(
                         finish,
                         generation,
                         result.status,

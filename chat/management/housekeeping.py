@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from chat.actions import housekeeping
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.management.search_index import ensure_search_index
 
 LOOK_SECONDS = 300.0
@@ -19,7 +19,7 @@ async def clean_up() -> None:
     """Runs until it is cancelled. No error ends it."""
     while True:
         try:
-            if await run_unit(housekeeping.is_due):
+            if await run_write(housekeeping.is_due):
                 await _clear_away()
                 await run_unit(ensure_search_index)
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
@@ -29,7 +29,7 @@ async def clean_up() -> None:
 
 async def _clear_away() -> None:
     cleared = 0
-    while rows := await run_unit(housekeeping.clear_some):
+    while rows := await run_write(housekeeping.clear_some):
         cleared += rows
         await asyncio.sleep(PAUSE_SECONDS)
     if cleared:

@@ -36,7 +36,7 @@ from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.actor import LoggedOutError, actor_of
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.log_context import fresh_context
 from chat.models import User
 from chat.rate_limit import RateLimit
@@ -167,7 +167,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             sessions.extend(self.session_key)
             return result
 
-        return await run_unit(act)
+        return await run_write(act)
 
     def _greeted(self, revision: int) -> None:
         if self.revision is not None:
