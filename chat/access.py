@@ -3,6 +3,7 @@ yours" get the same answer, so that guessing ids reveals nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -97,6 +98,17 @@ def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message
         raise NotFoundError(_("There is no such message."))
     message.conversation = conversation
     return message
+
+
+def replies_for(user: User, message_ids: Collection[UUID]) -> list[Message]:
+    """Returns these replies of this user's conversations, with their generations, in the order of their
+    positions. Raises `NotFoundError` if one of them is missing."""
+    theirs = Q(conversation__owner=user, conversation__deleted_at=None, generation__isnull=False)
+    found = Message.objects.filter(theirs, pk__in=message_ids).select_related("generation", "conversation")
+    replies = list(found.order_by("position"))
+    if not replies or len(replies) != len(set(message_ids)):
+        raise NotFoundError(_("There is no such message."))
+    return replies
 
 
 def model_for(user: User, model_id: int | str) -> ChatModel:

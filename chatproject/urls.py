@@ -3,9 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from chat.api.json_api import api
+
 handler500 = "chat.views.answers.server_error"
 urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
     path("", include("chat.urls")),
 ]

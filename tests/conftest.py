@@ -47,6 +47,7 @@ _SLOW = {
     "tests/actions/test_send.py": "A prompt is one message and one reply, however often it is sent.",
     "tests/actions/test_throttle.py": "Guessing a password takes years, and a stranger locks nobody out.",
     "tests/admin": "No right and no page of the administration gives away more than it says.",
+    "tests/api": "Programs get what is theirs, every character of it once, and are refused in words.",
     "tests/browser": "The page does in a real Chromium what people expect of it.",
     "tests/diagnosis": "`doctor` finds what is set up wrong, in front of real servers and proxies.",
     "tests/faults": "No reply is lost or stuck when a process, database, network, proxy or client fails.",

@@ -69,13 +69,17 @@ class OpenStreams:
     def __init__(self) -> None:
         self._open: Counter[int] = Counter()  # by user
 
+    def check_room(self, actor: Actor) -> None:
+        """Raises `ProblemError` if the limit is reached."""
+        if self._open[actor.user.pk] >= settings.CHAT_PAGES_PER_PERSON:
+            words = gettext("You have too many streams open. Close some, or wait a moment.")
+            raise ProblemError(Problem(429, "limit_reached", words, {"Retry-After": "5"}))
+
     @contextmanager
     def entered(self, actor: Actor) -> Iterator[None]:
         """Counts one more stream. Raises `ProblemError` for the newest one if the limit is reached."""
+        self.check_room(actor)
         user_id = actor.user.pk
-        if self._open[user_id] >= settings.CHAT_PAGES_PER_PERSON:
-            words = gettext("You have too many streams open. Close some, or wait a moment.")
-            raise ProblemError(Problem(429, "limit_reached", words, {"Retry-After": "5"}))
         self._open[user_id] += 1
         try:
             yield

@@ -45,6 +45,24 @@ class TimeBuffer:
         return [text] if text else []
 
 
+class SizeBuffer:
+    """Returns pieces of `size` characters."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._held = size, ""
+
+    def feed(self, text: str) -> list[str]:
+        self._held += text
+        whole = len(self._held) - len(self._held) % self._size
+        pieces = [self._held[at : at + self._size] for at in range(0, whole, self._size)]
+        self._held = self._held[whole:]
+        return pieces
+
+    def flush(self) -> list[str]:
+        text, self._held = self._held, ""
+        return [text] if text else []
+
+
 class BoundaryBuffer:
     """Returns pieces that end where `boundary` matches."""
 
@@ -74,6 +92,22 @@ def buffer_for(strategy: str) -> Buffer:
     return STRATEGIES[strategy]()
 
 
+def parsed_buffer(text: str) -> tuple[Buffer, float | None]:
+    """Returns the buffer that a program asks for, and after how many seconds it must be flushed (None: only
+    at the end): "none", "word", "sentence", "line", "size:N" in characters or "time:MS" in milliseconds.
+    Raises `ValueError`."""
+    name, _colon, number = text.partition(":")
+    if name in ("none", "word", "sentence", "line") and not number:
+        return buffer_for(name), None
+    amount = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0
+    if name == "size" and 1 <= amount <= MOST_SIZE:
+        return SizeBuffer(amount), None
+    if name == "time" and 1 <= amount <= MOST_MILLISECONDS:
+        return TimeBuffer(), amount / 1_000
+    raise ValueError(text)
+
+
+MOST_SIZE, MOST_MILLISECONDS = 100_000, 60_000
 _LONGEST_BOUNDARY = 64
 
 # Every boundary ends before a known character, so the pieces do not depend on how text is fed.

@@ -1,0 +1,81 @@
+"""The models that the user may use, and what they have used."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from django.db.models import Count, Sum
+from django.utils import timezone
+from ninja import Router
+from ninja.params import functions as parameters
+
+from chat.actions.errors import InvalidInputError
+from chat.api import schemas
+from chat.api.resources import aware, model_json
+from chat.api.routing import REFUSALS, ApiRequest, Token
+from chat.database import run_unit
+from chat.models import ChatModel, Generation, Scope, User
+from chat.translatable import translatable as _
+
+router = Router(tags=["Models and usage"])
+
+DAYS = 30
+MOST_DAYS = 400
+
+
+@router.get(
+    "/models",
+    auth=Token(Scope.READ),
+    response={200: schemas.ModelList, **REFUSALS},
+    operation_id="listModels",
+    summary="List models",
+)
+async def list_models(request: ApiRequest) -> dict[str, Any]:
+    """Returns the models that you can send prompts to, as the page lists them."""
+    return await run_unit(_models, request.auth.user)
+
+
+@router.get(
+    "/usage",
+    auth=Token(Scope.READ),
+    response={200: schemas.UsageReport, **REFUSALS},
+    operation_id="getUsage",
+    summary="Get your own usage",
+)
+async def get_usage(
+    request: ApiRequest,
+    since: Annotated[datetime | None, parameters.Query(description="30 days ago if missing.")] = None,
+    until: Annotated[datetime | None, parameters.Query(description="Now if missing.")] = None,
+) -> dict[str, Any]:
+    """Returns tokens and cost of the replies that began in this time, by model."""
+    last = aware(until) if until else timezone.now()
+    first = aware(since) if since else last - timedelta(days=DAYS)
+    if not timedelta() <= last - first <= timedelta(days=MOST_DAYS):
+        raise InvalidInputError(_("`since` must be before `until`, by at most {days} days."), days=MOST_DAYS)
+    return await run_unit(_usage, request.auth.user, first, last)
+
+
+def _models(user: User) -> dict[str, Any]:
+    models = sorted(ChatModel.objects.usable_by(user), key=ChatModel.place_in_list)
+    return {"items": [model_json(model) for model in models]}
+
+
+def _usage(user: User, since: datetime, until: datetime) -> dict[str, Any]:
+    theirs = Generation.objects.filter(
+        conversation__owner=user, queued_at__gte=since, queued_at__lt=until
+    ).order_by("model_label", "model_id")
+    rows = theirs.values("model_id", "model_label").annotate(
+        replies=Count("pk"), inputs=Sum("input_tokens"), outputs=Sum("output_tokens"), cost=Sum("cost")
+    )
+    items = [
+        {
+            "model": {"id": row["model_id"], "name": row["model_label"]},
+            "replies": row["replies"],
+            "input_tokens": row["inputs"] or 0,
+            "output_tokens": row["outputs"] or 0,
+            "cost": None if row["cost"] is None else f"{row['cost']:f}",
+        }
+        for row in rows
+    ]
+    return {"since": since, "until": until, "items": items}

@@ -1,0 +1,213 @@
+"""Chats and their messages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from django.db.models import Exists, OuterRef, Q
+from ninja import Path, Router, Status
+from ninja.params import functions as parameters
+
+from chat.access import conversation_for, conversations_of, message_for
+from chat.actions.conversation import (
+    archive_conversation,
+    delete_conversation,
+    pin_conversation,
+    rename_conversation,
+)
+from chat.actions.errors import InvalidInputError
+from chat.actions.message import delete_message
+from chat.api import schemas
+from chat.api.resources import aware, conversation_json, message_json
+from chat.api.routing import REFUSALS, ApiRequest, Token
+from chat.database import run_unit
+from chat.models import Conversation, Generation, Scope, User
+from chat.translatable import translatable as _
+
+router = Router(tags=["Chats"])
+
+Limit = Annotated[int, parameters.Query(ge=1, le=200, description="Entries of a page.")]
+Cursor = Annotated[str, parameters.Query(max_length=500, description="`next` of the page before.")]
+
+
+@router.get(
+    "/conversations",
+    auth=Token(Scope.READ),
+    response={200: schemas.ConversationPage, **REFUSALS},
+    operation_id="listConversations",
+    summary="List chats",
+)
+async def list_conversations(
+    request: ApiRequest,
+    cursor: Cursor = "",
+    limit: Limit = 50,
+    archived: bool = False,
+    pinned: bool | None = None,
+    running: bool | None = None,
+    title: Annotated[str, parameters.Query(max_length=200, description="A part of the title.")] = "",
+    updated_since: datetime | None = None,
+) -> dict[str, Any]:
+    """Returns your chats, the last changed first."""
+    filters = Q(archived_at__isnull=not archived)
+    if pinned is not None:
+        filters &= Q(pinned_at__isnull=not pinned)
+    if running is not None:
+        filters &= Q(is_running=running)
+    if title:
+        filters &= Q(title__icontains=title.replace("\x00", ""))
+    if updated_since:
+        filters &= Q(updated_at__gte=aware(updated_since))
+    return await run_unit(_page_of_conversations, request.auth.user, filters, cursor, limit)
+
+
+@router.get(
+    "/conversations/{uuid:conversation_id}",
+    auth=Token(Scope.READ),
+    response={200: schemas.Conversation, **REFUSALS},
+    operation_id="getConversation",
+    summary="Get a chat",
+)
+async def get_conversation(request: ApiRequest, conversation_id: Path[UUID]) -> dict[str, Any]:
+    return await run_unit(_conversation, request.auth.user, conversation_id)
+
+
+@router.patch(
+    "/conversations/{uuid:conversation_id}",
+    auth=Token(Scope.CHAT),
+    response={200: schemas.Conversation, **REFUSALS},
+    operation_id="changeConversation",
+    summary="Rename, pin or archive a chat",
+)
+async def change_conversation(
+    request: ApiRequest, conversation_id: Path[UUID], body: schemas.ConversationChange
+) -> dict[str, Any]:
+    """Changes the fields that are sent."""
+
+    def change() -> dict[str, Any]:
+        user = request.auth.user
+        if body.title is not None:
+            rename_conversation(user, conversation_id, body.title)
+        if body.pinned is not None:
+            pin_conversation(user, conversation_id, pinned=body.pinned)
+        if body.archived is not None:
+            archive_conversation(user, conversation_id, archived=body.archived)
+        return _conversation(user, conversation_id)
+
+    return await run_unit(change)
+
+
+@router.delete(
+    "/conversations/{uuid:conversation_id}",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="deleteConversation",
+    summary="Delete a chat",
+)
+async def remove_conversation(request: ApiRequest, conversation_id: Path[UUID]) -> Status[None]:
+    """Deletes the chat and stops its running replies."""
+    await run_unit(delete_conversation, request.auth.user, conversation_id)
+    return Status(204, None)
+
+
+@router.get(
+    "/conversations/{uuid:conversation_id}/messages",
+    auth=Token(Scope.READ),
+    response={200: schemas.MessagePage, **REFUSALS},
+    operation_id="listMessages",
+    summary="List the messages of a chat",
+)
+async def list_messages(
+    request: ApiRequest,
+    conversation_id: Path[UUID],
+    cursor: Cursor = "",
+    limit: Limit = 50,
+    shown: Annotated[
+        bool | None, parameters.Query(description="Only the path that the page shows, or only the rest.")
+    ] = None,
+) -> dict[str, Any]:
+    """Returns the tree of messages in the order of their positions: `parent` is the message before."""
+    return await run_unit(_page_of_messages, request.auth.user, conversation_id, shown, cursor, limit)
+
+
+@router.get(
+    "/messages/{uuid:message_id}",
+    auth=Token(Scope.READ),
+    response={200: schemas.Message, **REFUSALS},
+    operation_id="getMessage",
+    summary="Get a message",
+)
+async def get_message(request: ApiRequest, message_id: Path[UUID]) -> dict[str, Any]:
+    """Returns a message; of a running reply its text so far."""
+    return await run_unit(lambda: message_json(message_for(request.auth.user, message_id)))
+
+
+@router.delete(
+    "/messages/{uuid:message_id}",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="deleteMessage",
+    summary="Delete a message and all that follow it",
+)
+async def remove_message(request: ApiRequest, message_id: Path[UUID]) -> Status[None]:
+    await run_unit(delete_message, request.auth.user, message_id)
+    return Status(204, None)
+
+
+def _conversation(user: User, conversation_id: UUID) -> dict[str, Any]:
+    conversation = conversation_for(user, conversation_id)
+    running = Generation.objects.live().filter(conversation=conversation).exists()
+    return conversation_json(conversation, running=running)
+
+
+def _page_of_conversations(user: User, filters: Q, cursor: str, limit: int) -> dict[str, Any]:
+    running = Generation.objects.live().filter(conversation=OuterRef("pk"))
+    found = conversations_of(user).annotate(is_running=Exists(running)).filter(filters)
+    if cursor:
+        moment, last = _decoded(cursor, datetime.fromisoformat, UUID)
+        found = found.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=last))
+    rows = list(found.order_by("-updated_at", "-pk")[: limit + 1])
+    items = [conversation_json(row, running=row.is_running) for row in rows[:limit]]
+    after = rows[limit - 1] if len(rows) > limit else None
+    return {"items": items, "next": _encoded(after.updated_at.isoformat(), after.pk) if after else None}
+
+
+def _page_of_messages(
+    user: User, conversation_id: UUID, shown: bool | None, cursor: str, limit: int
+) -> dict[str, Any]:
+    conversation: Conversation = conversation_for(user, conversation_id)
+    found = conversation.messages.filter(deleted_at=None).order_by("position")
+    if shown is not None:
+        found = found.filter(shown=shown)
+    if cursor:
+        (position,) = _decoded(cursor, _position)
+        found = found.filter(position__gt=position)
+    rows = list(
+        found.select_related("generation").prefetch_related("feedback", "generation__journal")[: limit + 1]
+    )
+    following = _encoded(rows[limit - 1].position) if len(rows) > limit else None
+    return {"items": [message_json(row) for row in rows[:limit]], "next": following}
+
+
+def _encoded(*values: object) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([str(value) for value in values])).decode().rstrip("=")
+
+
+def _decoded(cursor: str, *readers: Any) -> list[Any]:
+    """Raises `InvalidInputError`."""
+    try:
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return [reader(value) for reader, value in zip(readers, values, strict=True)]
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise InvalidInputError(_("This cursor is not valid. Begin with the first page.")) from None
+
+
+def _position(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number

@@ -1,0 +1,84 @@
+"""Rows of the database as the JSON of the API. Only for units of database work."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from chat.api.events import timings_of, usage_of
+from chat.models import ChatModel, Conversation, Feedback, Generation, Message
+from chat.rendering.words import translated
+
+HIDDEN_PARTS = ("opaque",)  # of providers, for providers
+
+
+def conversation_json(conversation: Conversation, *, running: bool) -> dict[str, Any]:
+    return {
+        "id": conversation.pk,
+        "title": conversation.title,
+        "created_at": conversation.created_at,
+        "updated_at": conversation.updated_at,
+        "pinned": conversation.pinned_at is not None,
+        "archived": conversation.archived_at is not None,
+        "running": running,
+        "revision": conversation.revision,
+    }
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """The text of a running reply is what the journal has; `message.generation.journal` is prefetched."""
+    generation = message.reply
+    text = generation.written_so_far if generation and generation.is_live else message.text
+    verdict = message.verdict
+    return {
+        "id": message.pk,
+        "conversation": message.conversation_id,
+        "parent": message.parent_id,
+        "position": message.position,
+        "shown": message.shown,
+        "role": message.role,
+        "text": text,
+        "parts": [part for part in message.parts if part["type"] not in HIDDEN_PARTS],
+        "created_at": message.created_at,
+        "reply": reply_json(generation) if generation else None,
+        "feedback": feedback_json(verdict) if verdict else None,
+    }
+
+
+def reply_json(generation: Generation) -> dict[str, Any]:
+    error = None
+    if generation.error_code:
+        error = {"code": generation.error_code, "message": translated(generation.error_message)}
+    return {
+        "status": generation.status,
+        "model": {"id": generation.model_id, "name": generation.model_label},
+        "usage": usage_of(generation),
+        "timings": timings_of(generation),
+        "error": error,
+        "continues": generation.continues_id,
+    }
+
+
+def feedback_json(feedback: Feedback) -> dict[str, Any]:
+    return {"good": feedback.is_good, "reason": feedback.reason, "comment": feedback.comment}
+
+
+def model_json(model: ChatModel) -> dict[str, Any]:
+    return {
+        "id": model.pk,
+        "name": model.name,
+        "label": model.label,
+        "provider": model.endpoint_id,
+        "context_window": model.context_window,
+        "max_output_tokens": model.max_output_tokens,
+        "takes_images": model.takes_images,
+        "reasons": model.reasons,
+        "input_price": model.input_price,
+        "cached_input_price": model.cached_input_price,
+        "output_price": model.output_price,
+    }
+
+
+def aware(moment: datetime) -> datetime:
+    """Returns the moment as UTC if it names no time zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,85 @@
+"""The examples of docs/api.md work as they are written, and what the page says of codes is complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from chat.api import problems
+from tests.servers import ROOT, ServerProcess
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def examples(language: str) -> list[str]:
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    return [example for example in found if "STEADY_TOKEN=sty_" not in example]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("api") / "data").start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def environment(server: ServerProcess) -> dict[str, str]:
+    server.add_person("program@example.org")
+    code = (
+        "from chat.models import User; from chat.actions.api_token import make_token;"
+        "person = User.objects.get(email='program@example.org');"
+        "print(make_token(person, name='x', scopes=['chat', 'gateway'])[1])"
+    )
+    secret = re.search(r"sty_\w{43}", server.manage("shell", "--no-imports", "-c", code))
+    assert secret
+    return {**os.environ, "STEADY_URL": f"http://127.0.0.1:{server.port}", "STEADY_TOKEN": secret[0]}
+
+
+@pytest.mark.parametrize("example", examples("sh"))
+def test_an_example_for_curl(example: str, environment: dict[str, str]) -> None:
+    script = f"set -euo pipefail\n{example.replace('curl -s', 'curl --fail-with-body -s')}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "text/plain" in example:
+        assert done.stdout == "The moon."
+
+
+@pytest.mark.parametrize("example", examples("python"))
+def test_an_example_for_python(example: str, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(example, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "example.py")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "The moon pulls at the sea."
+
+
+@pytest.mark.needs_chromium
+def test_the_example_for_browsers(environment: dict[str, str], browser: Browser) -> None:
+    (example,) = examples("js")
+    page = browser.new_page()
+    page.goto(f"{environment['STEADY_URL']}/accounts/login/")
+    call = f"async ([url, token, text]) => {{ {example}; return ask(url, token, text); }}"
+    arguments = [environment["STEADY_URL"], environment["STEADY_TOKEN"], "/demo echo The moon."]
+    assert page.evaluate(call, arguments) == "The moon."
+    page.close()
+
+
+def test_the_page_has_each_code() -> None:
+    listed = re.findall(r"^    (\d{3})     (\w+)", problems.__doc__ or "", re.MULTILINE)
+    assert len(listed) > 5
+    assert re.findall(r"^\| (\d{3}) \| `(\w+)` \|", PAGE, re.MULTILINE) == listed

@@ -1,0 +1,249 @@
+"""Each route of the API with each kind of token, and the lists."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from chat.actions.api_token import make_token, revoke_tokens
+from chat.actions.feedback import judge_reply
+from chat.actions.send import send_message
+from chat.api.json_api import api
+from chat.models import ApiToken, ChatModel, Conversation, Endpoint, Generation, Message, Scope, Status, User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def operations() -> list[tuple[str, str, Scope]]:
+    """Returns path, method and required scope of each operation."""
+    found = []
+    for router in api._get_bound_routers():
+        for path, view in router.path_operations.items():
+            for operation in view.operations:
+                (auth,) = operation.auth_callbacks
+                # ninja's own name of the converter
+                path_ = path.replace("{uuidstr:", "{uuid:")
+                found += [(path_, method, auth.scope) for method in operation.methods]
+    return sorted(found)
+
+
+OPERATIONS = operations()
+BODIES: dict[str, dict[str, Any]] = {
+    "/prompts": {"text": "More", "models": [1]},
+    "/replies/{uuid:reply_id}/generations": {},
+    "/replies/{uuid:reply_id}/feedback": {"good": True},
+    "/conversations/{uuid:conversation_id}": {"title": "New"},
+}
+# What everyone with the scope gets, with their own data. All other routes name an object.
+PERSONAL = {"/prompts", "/conversations", "/models", "/usage"}
+
+
+class World:
+    def __init__(self, make_user: Callable[..., User]) -> None:
+        provider = Endpoint.objects.create(slug="demo", name="Demo")
+        self.model = ChatModel.objects.create(pk=1, endpoint=provider, name="demo")
+        self.owner = make_user("owner@example.org")
+        self.other = make_user("other@example.org")
+        self.administrator = make_user("admin@example.org", is_staff=True, is_superuser=True)
+        sent = send_message(
+            self.owner,
+            uuid.uuid4(),
+            client_id=uuid.uuid4(),
+            text="Secret words",
+            model_ids=[self.model.pk],
+        )
+        self.prompt = sent.message
+        self.reply = self.prompt.children.get()
+        Generation.objects.update(status=Status.COMPLETE)
+        Message.objects.filter(pk=self.reply.pk).update(
+            text="Secret words", parts=[{"type": "text", "text": "Secret words"}]
+        )
+
+    def token(self, user: User, *scopes: str) -> str:
+        return make_token(user, name="x", scopes=scopes)[1]
+
+    def address(self, path: str) -> str:
+        ids = {
+            "{uuid:conversation_id}": self.prompt.conversation_id,
+            "{uuid:prompt_id}": self.prompt.pk,
+            "{uuid:reply_id}": self.reply.pk,
+            "{uuid:message_id}": self.reply.pk,
+            "{int:person_id}": self.owner.pk,
+            "{int:model_id}": self.model.pk,
+        }
+        for name, value in ids.items():
+            path = path.replace(name, str(value))
+        assert "{" not in path
+        return f"/api/v1{path}"
+
+    def call(self, path: str, method: str, secret: str = "", client: Client | None = None) -> Any:
+        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        body = json.dumps(BODIES[path]) if method in {"POST", "PUT", "PATCH"} else ""
+        return (client or Client()).generic(
+            method, self.address(path), body, content_type="application/json", headers=headers
+        )
+
+
+@pytest.fixture
+def world(make_user: Callable[..., User]) -> World:
+    return World(make_user)
+
+
+def snapshot() -> list[object]:
+    kinds = (Conversation, Message, Generation)
+    return [list(kind.objects.order_by("pk").values_list()) for kind in kinds]
+
+
+def refused(answer: Any, status: int, code: str) -> None:
+    assert answer.status_code == status, answer.content
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize(("path", "method", "scope"), OPERATIONS)
+def test_no_route_opens_without_a_valid_token_of_its_scope(
+    path: str, method: str, scope: Scope, world: World
+) -> None:
+    person = world.administrator if scope == Scope.ADMIN else world.owner
+    ended = {name: world.token(person, scope) for name in ("revoked", "expired")}
+    tokens = ApiToken.objects.order_by("pk")
+    revoke_tokens(ApiToken.objects.filter(pk=tokens[0].pk), by=None)
+    ApiToken.objects.filter(pk=tokens[1].pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    gone = world.token(world.other, Scope.CHAT)
+    User.objects.filter(pk=world.other.pk).update(is_active=False)
+    cookie = Client()
+    cookie.force_login(person)
+    before = snapshot()
+    for secret in ("", "sty_" + "x" * 43, ended["revoked"], ended["expired"], gone):
+        refused(world.call(path, method, secret), 401, "unauthenticated")
+    refused(world.call(path, method, client=cookie), 401, "unauthenticated")
+    sufficient = {Scope.READ: {Scope.READ, Scope.CHAT}}.get(scope, {scope})
+    for other in set(Scope) - sufficient:
+        refused(world.call(path, method, world.token(world.administrator, other)), 403, "missing_scope")
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize(("path", "method", "scope"), [it for it in OPERATIONS if it[2] != Scope.ADMIN])
+def test_an_object_of_another_user_does_not_exist(path: str, method: str, scope: Scope, world: World) -> None:
+    before = snapshot()
+    for stranger in (world.other, world.administrator):
+        answer = world.call(path, method, world.token(stranger, scope))
+        if path in PERSONAL:
+            assert answer.status_code in (200, 201)
+            assert b"Secret words" not in answer.content
+        else:
+            refused(answer, 404, "not_found")
+    if path != "/prompts":
+        assert snapshot() == before
+
+
+@pytest.mark.parametrize(("path", "method", "scope"), [it for it in OPERATIONS if it[2] == Scope.ADMIN])
+def test_the_administration_needs_an_administrator(
+    path: str, method: str, scope: Scope, world: World
+) -> None:
+    secret = world.token(world.administrator, scope)
+    User.objects.filter(pk=world.administrator.pk).update(is_superuser=False)
+    refused(world.call(path, method, secret), 403, "missing_scope")
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
+@pytest.mark.parametrize(("path", "method", "scope"), OPERATIONS)
+def test_the_owner_gets_an_answer(path: str, method: str, scope: Scope, world: World) -> None:
+    person = world.administrator if scope == Scope.ADMIN else world.owner
+    answer = world.call(path, method, world.token(person, scope))
+    assert answer.status_code in (200, 201, 204), getattr(answer, "content", "")
+    assert answer.headers["RateLimit"].startswith('"token";r=')
+
+
+def test_a_token_opens_no_page(world: World) -> None:
+    secret = world.token(world.administrator, *Scope)
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    for pattern in get_resolver().url_patterns:
+        if isinstance(pattern, URLResolver) and str(pattern.pattern).startswith(("admin", "accounts")):
+            names = [it for it in pattern.url_patterns if isinstance(it, URLPattern)]
+            for name in names:
+                if "<" not in str(name.pattern) and "^" not in str(name.pattern):
+                    answer = client.get(f"/{pattern.pattern}{name.pattern}")
+                    assert not answer.wsgi_request.user.is_authenticated
+    for address in ("/admin/", "/settings/", "/conversations/", f"/messages/{world.reply.pk}/"):
+        answer = client.get(address)
+        assert answer.status_code == 302
+        assert "/login/" in answer["Location"]
+    assert not Session.objects.exists()
+
+
+def test_chats_are_listed_in_pages_and_filtered(world: World) -> None:
+    secret = world.token(world.owner, "chat")
+    for number in range(4):
+        send_message(world.owner, uuid.uuid4(), client_id=uuid.uuid4(), text=f"Chat {number}", model_ids=[1])
+        Generation.objects.update(status=Status.COMPLETE)
+
+    def listed(**query: str) -> list[str]:
+        client, titles, cursor = Client(headers={"authorization": f"Bearer {secret}"}), [], ""
+        while True:
+            page = client.get("/api/v1/conversations", {"limit": "2", "cursor": cursor, **query}).json()
+            assert len(page["items"]) <= 2
+            titles += [item["title"] for item in page["items"]]
+            if not page["next"]:
+                return titles
+            cursor = page["next"]
+
+    everything = ["Chat 3", "Chat 2", "Chat 1", "Chat 0", "Secret words"]
+    assert listed() == everything
+    assert listed(title="chat") == everything[:-1]
+    Conversation.objects.filter(title="Chat 1").update(archived_at=timezone.now())
+    assert listed(archived="true") == ["Chat 1"]
+    assert "Chat 1" not in listed()
+    Generation.objects.filter(conversation__title="Chat 2").update(status=Status.RUNNING)
+    assert listed(running="true") == ["Chat 2"]
+    assert listed(updated_since=(timezone.now() + timedelta(hours=1)).isoformat()) == []
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    refused(client.get("/api/v1/conversations", {"cursor": "x"}), 400, "invalid_input")
+
+
+def test_a_chat_is_read_as_a_tree_and_changed(world: World) -> None:
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'chat')}"})
+    judge_reply(world.owner, world.reply.pk, is_good=True)
+    address = world.address("/conversations/{uuid:conversation_id}")
+    prompt, reply = client.get(f"{address}/messages").json()["items"]
+    assert (prompt["role"], prompt["reply"], prompt["parent"]) == ("user", None, None)
+    assert reply["parent"] == prompt["id"]
+    assert reply["reply"]["status"] == "complete"
+    assert reply["reply"]["model"]["name"] == "demo"
+    assert reply["feedback"]["good"] is True
+    first = client.get(f"{address}/messages", {"limit": 1}).json()
+    second = client.get(f"{address}/messages", {"limit": 1, "cursor": first["next"]}).json()
+    assert [first["items"][0]["id"], second["items"][0]["id"]] == [prompt["id"], reply["id"]]
+    changed = client.patch(address, {"title": "Tides", "pinned": True}, content_type="application/json")
+    assert (changed.json()["title"], changed.json()["pinned"]) == ("Tides", True)
+    refused(client.patch(address, {"owner": 2}, content_type="application/json"), 400, "invalid_input")
+    assert client.delete(address).status_code == 204
+    refused(client.get(address), 404, "not_found")
+
+
+def test_ones_own_usage_is_added_up_by_model(world: World) -> None:
+    Generation.objects.update(input_tokens=10, output_tokens=5, cost="0.001")
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'read')}"})
+    (used,) = client.get("/api/v1/usage").json()["items"]
+    assert (used["replies"], used["input_tokens"], used["output_tokens"]) == (1, 10, 5)
+    assert float(used["cost"]) == 0.001
+    other = Client(headers={"authorization": f"Bearer {world.token(world.other, 'read')}"})
+    assert other.get("/api/v1/usage").json()["items"] == []
+
+
+def test_an_unknown_method_and_an_unreadable_body_are_refused_in_words(world: World) -> None:
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'chat')}"})
+    assert client.put("/api/v1/prompts").status_code == 405
+    for body in ("{", "[]", '{"text": "x"}', '{"text": 1, "models": [1]}', '{"text": "x", "models": [0]}'):
+        refused(client.post("/api/v1/prompts", body, content_type="application/json"), 400, "invalid_input")
+    unknown = {"text": "x", "models": [99]}
+    refused(client.post("/api/v1/prompts", unknown, content_type="application/json"), 404, "not_found")
