@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
@@ -54,36 +54,30 @@ class Stream(Protocol):
 class Whole:
     """An answer, collected from its events."""
 
-    reasoning: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    opaque: list[Opaque] = field(default_factory=list)
+    events: list[ProviderEvent] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     finished: Finished = field(default_factory=lambda: Finished(Outcome.COMPLETE))
-    _calls: dict[int, tuple[list[str], list[str], list[str]]] = field(default_factory=dict)
-
-    def feed(self, event: ProviderEvent) -> None:
-        match event:
-            case TextDelta(text):
-                self.texts.append(text)
-            case ReasoningDelta(text):
-                self.reasoning.append(text)
-            case ToolCallDelta(index, arguments, call_id, name):
-                ids, names, pieces = self._calls.setdefault(index, ([], [], []))
-                ids.append(call_id or "")
-                names.append(name or "")
-                pieces.append(arguments)
-            case Opaque():
-                self.opaque.append(event)
-            case Finished():
-                self.finished = event
 
     @property
     def text(self) -> str:
-        return "".join(self.texts)
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, ReasoningDelta))
+
+    @property
+    def opaque(self) -> list[Opaque]:
+        return [event for event in self.events if isinstance(event, Opaque)]
 
     @property
     def calls(self) -> list[ToolCall]:
-        return [ToolCall("".join(i), "".join(n), "".join(a) or "{}") for i, n, a in self._calls.values()]
+        calls: dict[int, ToolCall] = {}
+        for event in self.events:
+            if isinstance(event, ToolCallDelta):
+                call = calls.setdefault(event.index, ToolCall(event.id or "", event.name or "", ""))
+                calls[event.index] = replace(call, arguments=call.arguments + event.arguments)
+        return [replace(call, arguments=call.arguments or "{}") for call in calls.values()]
 
 
 def sse(data: object, event: str = "") -> bytes:

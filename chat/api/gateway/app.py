@@ -14,7 +14,7 @@ from chat import log_context
 from chat.actions.call import callable_model
 from chat.actor import Actor
 from chat.api.authentication import actor_with, limit_of, rate_headers, watched
-from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors
+from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors, responses
 from chat.api.gateway.answers import Asked
 from chat.api.gateway.connection import Connection
 from chat.api.gateway.exchange import Exchange, limited
@@ -30,7 +30,11 @@ LARGE_BYTES = 64 * 1024  # of a body; less is read in about 1 ms
 _KEEP = "x-steady-keep"
 
 # Each of these modules speaks one API: `parse`, `whole`, `stream`, and its form of errors.
-_CALLS: dict[str, ModuleType] = {"/v1/chat/completions": chat_completions, "/v1/messages": messages}
+_CALLS: dict[str, ModuleType] = {
+    "/v1/chat/completions": chat_completions,
+    "/v1/messages": messages,
+    "/v1/responses": responses,
+}
 
 
 async def gateway(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -88,11 +88,11 @@ def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, A
     """Returns the body of an answer that is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
     if answer.reasoning:
-        message["reasoning_content"] = "".join(answer.reasoning)
-    if answer.calls:
+        message["reasoning_content"] = answer.reasoning
+    if calls := answer.calls:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in answer.calls
+            for call in calls
         ]
     reason = _FINISH_REASONS.get(answer.finished.outcome, "stop")
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}

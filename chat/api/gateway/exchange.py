@@ -85,7 +85,7 @@ class Exchange:
         async with aclosing(self._call.events()) as events:
             async for event in events:
                 if collects:
-                    self._answer.feed(event)
+                    self._answer.events.append(event)
                 if self._asked.stream and (data := self._stream.feed(event)):
                     await self._write(data)
         if self._call.finished is not None:

@@ -24,8 +24,9 @@ class Fields:
     def at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    def has(self, name: str) -> bool:
-        return name in self._left
+    def peek(self, name: str) -> Any:
+        """Returns the value and leaves it; None if it is missing."""
+        return self._left.get(name)
 
     def any(self, name: str) -> Any:
         """Returns the value as it is; None if it is missing."""

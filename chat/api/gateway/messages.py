@@ -158,7 +158,7 @@ def _thoughts(answer: Whole) -> list[dict[str, Any]]:
     signed = [part.data["block"] for part in answer.opaque if part.kind == KIND]
     if signed or not answer.reasoning:
         return signed
-    return [{"type": "thinking", "thinking": "".join(answer.reasoning), "signature": ""}]
+    return [{"type": "thinking", "thinking": answer.reasoning, "signature": ""}]
 
 
 def _input(call: ToolCall) -> Any:

@@ -24,9 +24,17 @@ from tests.api.gateway.conftest import Gateway
 
 CHAT = "/v1/chat/completions"
 MESSAGE = "/v1/messages"
-ROUTES = [("POST", CHAT), ("POST", MESSAGE), ("GET", "/v1/models"), ("GET", "/v1/models/demo")]
+RESPONSE = "/v1/responses"
+ROUTES = [
+    ("POST", CHAT),
+    ("POST", MESSAGE),
+    ("POST", RESPONSE),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/demo"),
+]
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: {"model": "demo", "messages": [{"role": "user", "content": "/demo instant /demo echo Hi"}]},
+    RESPONSE: {"model": "demo", "input": "/demo instant"},
     MESSAGE: {"model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "/demo instant"}]},
 }
 
