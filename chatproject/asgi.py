@@ -22,6 +22,7 @@ from django.conf import settings
 from chat import log_context
 from chat.actions.reply import continue_by_itself
 from chat.api.gateway.app import PREFIX, gateway
+from chat.api.socket import PATH, api_socket
 from chat.management import bootstrap
 from chat.management.errors import StartError
 from chat.runtime import Runtime, current, install
@@ -35,7 +36,9 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if not current().is_started:
         _start()
     log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
-    if scope["type"] == "websocket":
+    if scope["type"] == "websocket" and scope["path"] == PATH:
+        await api_socket(scope, receive, send)
+    elif scope["type"] == "websocket":
         await websocket(scope, receive, send)
     elif scope["path"].startswith(PREFIX):
         await gateway(scope, receive, send)

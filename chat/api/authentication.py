@@ -34,18 +34,23 @@ def bearer_of(headers: Mapping[str, str]) -> str:
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
-async def actor_with(secret: str, scope: Scope) -> Actor:
-    """Returns the actor with this secret, and counts one request. Raises `LoggedOutError`, `ScopeError`,
-    and `ProblemError` for too many requests, before the first query."""
+async def actor_with(secret: str, scope: Scope | None) -> Actor:
+    """Returns the actor with this secret, and counts one request. With None any scope will do. Raises
+    `LoggedOutError`, `ScopeError`, and `ProblemError` for too many requests, before the first query."""
     if not secret:
         raise LoggedOutError
-    limit = limit_of(secret)
+    count_request(limit_of(secret))
+    actor = await run_unit(use_token, secret)
+    if scope is not None:
+        actor.require(scope)
+    return actor
+
+
+def count_request(limit: RateLimit) -> None:
+    """Raises `ProblemError` for too many requests."""
     if not limit.allows():
         words = gettext("Too many requests with this token. Wait a moment.")
         raise ProblemError(Problem(429, "rate_limited", words, rate_headers(limit, refused=True)))
-    actor = await run_unit(use_token, secret)
-    actor.require(scope)
-    return actor
 
 
 def limit_of(secret: str) -> RateLimit:

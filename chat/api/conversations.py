@@ -25,7 +25,7 @@ from chat.actions.message import delete_message
 from chat.api import schemas
 from chat.api.resources import aware, conversation_json, message_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.models import Conversation, Generation, Scope, User
 from chat.translatable import translatable as _
 
@@ -98,7 +98,7 @@ async def change_conversation(
             archive_conversation(user, conversation_id, archived=body.archived)
         return _conversation(user, conversation_id)
 
-    return await run_unit(change)
+    return await run_write(change)
 
 
 @router.delete(
@@ -110,7 +110,7 @@ async def change_conversation(
 )
 async def remove_conversation(request: ApiRequest, conversation_id: Path[UUID]) -> Status[None]:
     """Deletes the chat and stops its running replies."""
-    await run_unit(delete_conversation, request.auth.user, conversation_id)
+    await run_write(delete_conversation, request.auth.user, conversation_id)
     return Status(204, None)
 
 
@@ -154,7 +154,7 @@ async def get_message(request: ApiRequest, message_id: Path[UUID]) -> dict[str, 
     summary="Delete a message and all that follow it",
 )
 async def remove_message(request: ApiRequest, message_id: Path[UUID]) -> Status[None]:
-    await run_unit(delete_message, request.auth.user, message_id)
+    await run_write(delete_message, request.auth.user, message_id)
     return Status(204, None)
 
 

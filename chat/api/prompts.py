@@ -23,7 +23,7 @@ from chat.api.streams import (
     stream_of,
     wanted_type,
 )
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.models import Generation, Message, Role, Scope, User
 from chat.translatable import translatable as _
 
@@ -51,12 +51,12 @@ async def send_prompt(
     checked_buffer(buffer)
     media_type = wanted_type(request, default=JSON)
     check_stream(request, media_type, len(set(body.models)))
-    sent, replies = await run_unit(_send, request.auth.user, idempotency_key, body)
+    sent, replies = await run_write(send_unit, request.auth.user, idempotency_key, body)
     if media_type != JSON:
         response = stream_of(request, replies, [0] * len(replies), buffer, media_type)
         response.headers["Content-Location"] = _events_of(sent.message)
         return response
-    return Status(201 if sent.is_new else 200, _sent_json(sent, replies))
+    return Status(201 if sent.is_new else 200, sent_json(sent, replies))
 
 
 @router.get(
@@ -76,12 +76,12 @@ async def stream_prompt(
     """Streams the replies that the prompt asked for together: from their start, or after the event with the
     id `after`; also after their end, and whatever process produces them."""
     checked_buffer(buffer)
-    replies = await run_unit(_replies_to, request.auth.user, prompt_id)
+    replies = await run_unit(replies_to, request.auth.user, prompt_id)
     positions = checked_positions(request, after, len(replies))
     return stream_of(request, replies, positions, buffer, wanted_type(request, default=SSE))
 
 
-def _send(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list[Message]]:
+def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list[Message]]:
     client_id = _client_id(user, key)
     sent = send_message(
         user,
@@ -91,7 +91,7 @@ def _send(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list[Mes
         text=body.text,
         model_ids=[*body.models],
     )
-    return sent, _replies_to(user, sent.message.pk)
+    return sent, replies_to(user, sent.message.pk)
 
 
 def _client_id(user: User, key: str) -> UUID:
@@ -104,7 +104,7 @@ def _client_id(user: User, key: str) -> UUID:
         return uuid5(UUID(int=user.pk), key)
 
 
-def _replies_to(user: User, prompt_id: UUID) -> list[Message]:
+def replies_to(user: User, prompt_id: UUID) -> list[Message]:
     """Returns the replies that were asked for with the prompt, without later retries."""
     prompt = message_for(user, prompt_id)
     if prompt.role != Role.USER:
@@ -118,7 +118,7 @@ def _events_of(prompt: Message) -> str:
     return f"/api/v1/prompts/{prompt.pk}/events"
 
 
-def _sent_json(sent: Sent, replies: list[Message]) -> dict[str, Any]:
+def sent_json(sent: Sent, replies: list[Message]) -> dict[str, Any]:
     return {
         "conversation": sent.message.conversation_id,
         "prompt": sent.message.pk,

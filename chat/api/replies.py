@@ -24,7 +24,7 @@ from chat.api.streams import (
     stream_of,
     wanted_type,
 )
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.models import Message, Scope, User
 
 router = Router(tags=["Prompts and replies"])
@@ -60,7 +60,7 @@ async def stream_reply(
 )
 async def stop(request: ApiRequest, reply_id: Path[UUID]) -> Status[None]:
     """Stops a running reply in any process, and keeps its text so far. Does nothing if it has ended."""
-    await run_unit(stop_reply, request.auth.user, reply_id)
+    await run_write(stop_reply, request.auth.user, reply_id)
     return Status(204, None)
 
 
@@ -83,7 +83,7 @@ async def again(
     checked_buffer(buffer)
     media_type = wanted_type(request, default=JSON)
     check_stream(request, media_type, 1)
-    reply = await run_unit(_again, request.auth.user, reply_id, body)
+    reply = await run_write(_again, request.auth.user, reply_id, body)
     events = f"/api/v1/replies/{reply.pk}/events"
     if media_type != JSON:
         response = stream_of(request, [reply], [0], buffer, media_type)
@@ -116,7 +116,7 @@ async def rate(request: ApiRequest, reply_id: Path[UUID], body: schemas.Feedback
         )
         return feedback_json(verdict)
 
-    return await run_unit(judge)
+    return await run_write(judge)
 
 
 @router.delete(
@@ -127,7 +127,7 @@ async def rate(request: ApiRequest, reply_id: Path[UUID], body: schemas.Feedback
     summary="Remove a rating",
 )
 async def unrate(request: ApiRequest, reply_id: Path[UUID]) -> Status[None]:
-    await run_unit(withdraw_verdict, request.auth.user, reply_id)
+    await run_write(withdraw_verdict, request.auth.user, reply_id)
     return Status(204, None)
 
 

@@ -70,8 +70,13 @@ def checked_buffer(buffer: str) -> str:
 
 def checked_positions(request: ApiRequest, after: str, count: int) -> list[int]:
     """Returns where to resume: after `Last-Event-ID`, else after `?after=`. Raises `InvalidInputError`."""
+    return positions_of(request.headers.get("Last-Event-ID", "").strip() or after, count)
+
+
+def positions_of(after: str, count: int) -> list[int]:
+    """Returns one position for each of `count` replies. Raises `InvalidInputError`."""
     try:
-        return parsed_positions(request.headers.get("Last-Event-ID", "").strip() or after, count)
+        return parsed_positions(after, count)
     except ValueError:
         words = _("`after` must be the id of an event: for each reply a number, with dots between them.")
         raise InvalidInputError(words) from None

@@ -37,6 +37,7 @@ from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.actor import LoggedOutError, actor_of
 from chat.database import run_unit, run_write
+from chat.live.ack_window import AckWindow
 from chat.log_context import fresh_context
 from chat.models import User
 from chat.rate_limit import RateLimit
@@ -45,7 +46,7 @@ from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import AckWindow, Openings, OpenPages
+from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import viewer_of
 
 logger = logging.getLogger(__name__)
