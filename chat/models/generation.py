@@ -89,7 +89,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["status", "heartbeat_at"]),
             models.Index(fields=["conversation", "status"]),
-            # Few rows: shown on a provider's page in the admin.
+            # Few rows.
             models.Index(
                 fields=["model", "-finished_at"],
                 condition=~models.Q(error_detail=""),

@@ -2,14 +2,16 @@
 
 A real server on SQLite with the demo models and, for floods, the scripted provider of the tests. One user
 attacks with text, again and again. Another one loads a page every 50 ms and reads a growing reply. The table
-shows the longest wait of the other user for a page, for `/healthz` and for the next piece of the reply.
-Results are meaningful on an idle machine only: compare them with the line without an attack.
+shows the longest wait of the other user for a page, for `/healthz` and for the next piece of the reply, and
+the CPU time of the server. The waits are meaningful on an idle machine only: compare them with the line
+without an attack. The CPU time is meaningful on a busy one, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -103,6 +105,12 @@ class Chat:
                     await socket.send_str(json.dumps({"type": "ack", "frame": count}))
                     if 'data-role="assistant" data-status="complete"' in message.data:
                         return
+
+
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a process so far, without its children (Linux)."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 async def loads(person: Person, path: str, waits: list[float], until: float) -> None:
@@ -218,11 +226,14 @@ async def main(names: list[str]) -> None:
             )
             chat = Chat(other, demo)
             await chat.reply("/demo instant Hello", 30)
-            print("longest wait, ms | a page | /healthz | the next piece of a reply | pages loaded")
+            columns = ["a page", "/healthz", "the next piece of a reply", "pages loaded", "CPU, s"]
+            print(" | ".join(["longest wait, ms", *columns]))
             for name in names or ATTACKS:
+                began = cpu_seconds(server.pid)
                 waits = await measured(ATTACKS[name], SOCKETS.get(name, 0), pool, other, models, chat.id)
                 figures = [f"{max(one, default=0) * 1000:.0f}" for one in vars(waits).values()]
-                print(" | ".join([name, *figures, str(len(waits.page))]), flush=True)
+                cpu = f"{cpu_seconds(server.pid) - began:.1f}"
+                print(" | ".join([name, *figures, str(len(waits.page)), cpu]), flush=True)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         server.kill()
