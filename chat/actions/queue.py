@@ -7,12 +7,11 @@ from functools import partial
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models.functions import Now
+from django.db import connection, transaction
 
 from chat.actions.errors import LimitReachedError
-from chat.generation.lease import running_of, taken
-from chat.models import LIVE, ChatModel, Conversation, Generation, Message, Role, User
+from chat.generation.lease import database_time, running_of, taken
+from chat.models import ChatModel, Conversation, Generation, Message, Role, User
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -49,7 +48,7 @@ def queue_replies(
             model_label=model.label,
             continues=continues,
             batch=batch,
-            queued_at=Now(),
+            queued_at=database_time(),
             **lease,
         )
         replies.append(reply)
@@ -67,15 +66,15 @@ def queue_replies(
 
 def _waits(prompt: Message) -> bool:
     """Returns whether the reply before this prompt still runs."""
-    before = prompt.parent_id
-    return before is not None and Generation.objects.filter(message=before, status__in=LIVE).exists()
+    return prompt.parent is not None and prompt.parent.is_live
 
 
 def check_running_limit(user: User, more: int) -> None:
     """Raises `LimitReachedError` if the user may not have `more` additional running replies. The caller is in
     the transaction that adds them. The user's row is locked until its end, so that each of many simultaneous
     prompts counts the others. (NO KEY: rows that refer to the user do not wait.)"""
-    User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+    if connection.features.has_select_for_update:
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
     if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
             _("You have as many replies running as one person may have. Wait for one, or stop one.")

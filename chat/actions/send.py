@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from chat.access import conversation_to_write, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.queue import check_running_limit, queue_replies
+from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
 from chat.parts import TextPart, stored
 from chat.runtime import current
@@ -54,13 +55,19 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         check_running_limit(user, len(models))
         is_new = conversation is None
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=shortened(text))
+        since, pubsub = conversation.revision, current().pubsub
         prompt = _prompt(conversation, client_id, text)
-        # Its reply was deleted: Retry is not offered any more.
-        if prompt.parent and prompt.parent.role == Role.USER:
-            conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
-        queue_replies(conversation, prompt, models, new=[prompt])
+        replies = queue_replies(conversation, prompt, models, new=[prompt])
         conversation.save(force_insert=is_new)
-        transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))
+        if prompt.parent and prompt.parent.role == Role.USER:
+            # Its reply was deleted: Retry is not offered any more.
+            conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
+            transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
+        elif connection.features.has_select_for_update:  # the times of the rows are the database's
+            transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
+        else:
+            change = CommittedChange(since, conversation, [prompt, *replies])
+            transaction.on_commit(lambda: pubsub.committed(change))
     return Sent(prompt, is_new=True)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F, prefetch_related_objects
 from django.db.models.functions import Now
 
 from chat.generation.lease import locked_conversation, touch, waiting_after
+from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Generation, JournalEntry, Message, Status
+from chat.models.message import shown_with
 from chat.parts import Opaque, Part, ReasoningPart, TextPart, stored, tool_calls
 from chat.translatable import translatable as _
 
@@ -28,39 +31,70 @@ def finish(
     generation: Generation, status: Status, segments: Iterable[Segment], *, publish: Publish, **fields: Any
 ) -> list[UUID]:
     """Ends a generation that this process holds. Returns the queued generations that waited for it."""
-    end(generation.pk, process_name(), status, segments, publish=publish, **fields)
+    ended = _end(generation.pk, process_name(), status, segments, publish=publish, **fields)
+    if ended is not None and ended.position == ended.conversation.last_position:
+        return []
     return waiting_after(generation.message_id)
 
 
-def end(
+def end(generation_id: UUID, owner: str, status: Status, segments: Iterable[Segment], **how: Any) -> bool:
+    """Writes the message's content and the generation's state, deletes its journal, and publishes the change
+    after the commit. Returns false if the lease was lost: then nothing is written. Raises DatabaseError.
+
+    A continuation never ends with less text than the reply that it continues."""
+    return _end(generation_id, owner, status, segments, **how) is not None
+
+
+def _end(
     generation_id: UUID,
     owner: str,
     status: Status,
     segments: Iterable[Segment],
     *,
     publish: Publish,
+    show: Callable[[CommittedChange], None] | None = None,
     opaque: Sequence[Opaque] = (),
     **fields: Any,
-) -> bool:
-    """Writes the message's content and the generation's state, deletes its journal, and publishes the change
-    after the commit. Returns false if the lease was lost: then nothing is written. Raises DatabaseError.
-
-    A continuation never ends with less text than the reply that it continues."""
+) -> Message | None:
+    """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no look
+    at the database for the change."""
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
         changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
             status=status, finished_at=Now(), **fields
         )
         if not changed or conversation is None:
-            return False
-        message = Message.objects.select_related("generation__continues").get(generation=generation_id)
+            return None
+        messages = Message.objects.select_related("generation__continues")
+        message = messages.annotate(prompt_position=F("parent__position")).get(generation=generation_id)
         parts = _with_what_is_continued(message, [*_parts_of(segments), *opaque])
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        touch(conversation, message, publish)
+        message.conversation = conversation
+        is_shown = message.shown and not conversation.deleted_at and conversation.owner.is_active
+        if show is not None and is_shown:
+            change = _change(message)
+            touch(conversation, message, lambda _: show(change))
+        else:
+            touch(conversation, message, publish)
         JournalEntry.objects.filter(generation_id=generation_id).delete()
         transaction.on_commit(partial(_log_end, message.generation))
-    return True
+    return message
+
+
+def _change(message: Message) -> CommittedChange:
+    """Returns the change that ends this reply. Call it before the revision is raised."""
+    conversation = message.conversation
+    if message.revision == message.added_revision and (
+        message.prompt_position + 1 == message.position == conversation.last_position  # type: ignore[attr-defined]
+    ):
+        # Nothing was added after it and it was not rated, so it has no variants: three queries less.
+        message.parent = Message(pk=message.parent_id)
+        message.parent._prefetched_objects_cache = {"children": [message]}  # type: ignore[attr-defined]
+        message._prefetched_objects_cache = {"feedback": []}  # type: ignore[attr-defined]
+    else:
+        prefetch_related_objects([message], *shown_with())
+    return CommittedChange(conversation.revision, conversation, [message])
 
 
 def _parts_of(segments: Iterable[Segment]) -> list[Part]:

@@ -7,13 +7,15 @@ the generation as interrupted, and the conditional update of a late writer chang
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
@@ -23,13 +25,19 @@ LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
 
 
+def database_time() -> datetime | Now:
+    """Returns the present time for a row. On PostgreSQL it is the time of the database, because the clocks of
+    several machines differ. SQLite uses the clock of this process."""
+    return timezone.now() if settings.SQLITE else Now()
+
+
 def taken() -> dict[str, Any]:
     """Returns the fields of a generation that this process claims now."""
     return {
         "owner": process_name(),
         "status": Status.RUNNING,
-        "started_at": Now(),
-        "heartbeat_at": Now(),
+        "started_at": database_time(),
+        "heartbeat_at": database_time(),
     }
 
 
@@ -109,9 +117,10 @@ def running_of(owner_id: int) -> int:
 
 
 def locked_conversation(generation_id: UUID) -> Conversation | None:
-    """Returns the conversation of a generation, locked. Lock it before the generation is written, as the
-    actions do: two orders would be a deadlock."""
-    return Conversation.objects.select_for_update(of=("self",)).filter(generations=generation_id).first()
+    """Returns the conversation of a generation with its owner, locked. Lock it before the generation is
+    written, as the actions do: two orders would be a deadlock."""
+    rows = Conversation.objects.select_related("owner").select_for_update(of=("self",))
+    return rows.filter(generations=generation_id).first()
 
 
 def touch(conversation: Conversation, message: Message, publish: Publish) -> None:

@@ -310,6 +310,7 @@ class Run:
                         result.status,
                         segments,
                         publish=self._pubsub.conversation_changed,
+                        show=self._pubsub.committed,
                         opaque=result.opaque,
                         **fields,
                     )

@@ -23,6 +23,17 @@ class ConversationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CommittedChange:
+    """What one transaction changed in a conversation, as a look at the database right after it finds it:
+    the conversation, and the messages that were added or changed, in order. The conversation's revision
+    was `since` before."""
+
+    since: int
+    conversation: Conversation
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyGrew:
     """New output of the reply in this message, right after what the viewer had."""
 

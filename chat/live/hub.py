@@ -12,16 +12,21 @@ from collections import defaultdict
 from collections.abc import Callable
 from uuid import UUID
 
+from chat.live.changes import CommittedChange
 from chat.live.reply_log import ReplyLog
+
+MOST_COMMITTED = 8  # changes that wait for a viewer; after that one look at the database is cheaper
 
 
 class Listener:
     """Wakes one viewer. `structural` says that the conversation itself changed, not only a reply grew;
-    `asked` that the transport has something of its own to show. `woken_at` is the monotonic time of the first
+    `committed` has the changes of the conversation since then whose content is known, `asked` says that the
+    transport has something of its own to show. `woken_at` is the monotonic time of the first
     wake that the last `wait` returned for."""
 
     def __init__(self) -> None:
         self.structural = True
+        self.committed: list[CommittedChange] = []
         self.asked = False
         self.woken_at = self._next_woken_at = time.monotonic()
         self._event = asyncio.Event()
@@ -31,6 +36,16 @@ class Listener:
         if not self._event.is_set():
             self._next_woken_at = time.monotonic()
         self._event.set()
+
+    def show(self, change: CommittedChange) -> None:
+        """Wakes the viewer for a change that it can show without a look at the database."""
+        if len(self.committed) >= MOST_COMMITTED:
+            self.structural = True
+        if self.structural:
+            self.committed.clear()
+        else:
+            self.committed.append(change)
+        self.wake()
 
     def ask(self) -> None:
         """Asks for a heartbeat now."""
@@ -102,3 +117,8 @@ class Hub:
     def wake(self, topic: UUID, *, structural: bool = False) -> None:
         for listener in self._listeners.get(topic, ()):
             listener.wake(structural=structural)
+
+    def show(self, change: CommittedChange) -> None:
+        """Wakes the viewers of the conversation, who need no look at the database for this change."""
+        for listener in self._listeners.get(change.conversation.pk, ()):
+            listener.show(change)

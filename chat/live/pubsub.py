@@ -20,6 +20,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from chat.live.changes import CommittedChange
 from chat.live.hub import Hub, Listener
 from chat.live.reply_log import Segment
 
@@ -62,6 +63,11 @@ class PubSub:
         """Wakes the conversation's viewers, in this process and the others."""
         self._hub.call_soon(lambda: self._hub.wake(conversation_id, structural=True))
         self._send_from_thread(conversation_id, {"what": "changed"})
+
+    def committed(self, change: CommittedChange) -> None:
+        """As `conversation_changed`, for a change that viewers in this process show from memory."""
+        self._hub.call_soon(self._hub.show, change)
+        self._send_from_thread(change.conversation.pk, {"what": "changed"})
 
     def stop_requested(self, generation_id: UUID) -> None:
         """Stops the reply at once, in whichever process produces it; without this the journal's next tick

@@ -116,9 +116,14 @@ class _Subscription:
         replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
         listener = self.viewer.listener
         if self.looking is None:
+            if listener.committed and not listener.structural:
+                look = self._from_memory()
+                if look is not None or not listener.structural:
+                    return look
             if not listener.structural:
                 return None
             listener.structural = False
+            listener.committed.clear()
             self.looking = asyncio.create_task(
                 run_unit(_look, self.viewer.user_id, self.conversation_id, self.revision, self.first)
             )
@@ -128,7 +133,9 @@ class _Subscription:
         if not self.looking.done():
             return None
         looking, self.looking = self.looking, None
-        if listener.structural:  # woken during the look, which may have been too early to see why
+        if (
+            listener.structural or listener.committed
+        ):  # woken during the look, which may have been too early to see why
             listener.wake()
         try:
             found = looking.result()
@@ -143,12 +150,39 @@ class _Subscription:
             return None
         return found
 
+    def _from_memory(self) -> _Look | None:
+        """Returns what a look at the database would find, without one, or None if there is nothing new. Asks
+        for a look if the changes do not continue what the viewer has."""
+        listener, revision = self.viewer.listener, self.revision
+        committed, listener.committed = listener.committed, []
+        messages: dict[UUID, Message] = {}
+        for change in committed:
+            if change.conversation.revision <= revision:
+                continue
+            is_theirs = change.conversation.owner_id == self.viewer.user_id
+            if self.first or not is_theirs or change.since != revision:
+                listener.structural = True
+                return None
+            revision = change.conversation.revision
+            messages |= {message.pk: message for message in change.messages}
+            conversation = change.conversation
+        if not messages:
+            return None
+        look = _Look(conversation, sorted(messages.values(), key=lambda message: message.position), False)
+        listener.structural = any(self._is_not_here(message) for message in look.messages)
+        return None if listener.structural else look
+
+    def _is_not_here(self, message: Message) -> bool:
+        """Returns whether the log of this running reply must be here and is not: the reply has just ended."""
+        reply = message.reply
+        return bool(
+            reply and reply.is_live and reply.owner == process_name() and reply.pk not in self.live.hub.logs
+        )
+
     def _is_untimely(self, look: _Look) -> bool:
         """Whether a reply that this process produces is not here: committed and not begun yet, or ended
         since. Another look finds out which."""
-        generations = [message.reply for message in look.messages if message.reply]
-        logs = self.live.hub.logs
-        if all(it.owner != process_name() or not it.is_live or it.pk in logs for it in generations):
+        if not any(self._is_not_here(message) for message in look.messages):
             self.untimely = 0
             return False
         self.untimely += 1
@@ -173,7 +207,7 @@ class _Subscription:
             self._drop(list(self.replies))
         outputs = {}
         for message in messages:
-            generation = getattr(message, "generation", None)
+            generation = message.reply
             self._drop([message.pk])
             if generation is None or generation.status not in LIVE:
                 continue
@@ -250,5 +284,6 @@ def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _L
     if whole:
         messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
         conversation = messages[0].conversation if messages else conversation
-    prefetch_related_objects([message for message in messages if not message.is_live], *shown_with())
+    ended = [message for message in messages if message.reply and not message.is_live]
+    prefetch_related_objects(ended, *shown_with())
     return _Look(conversation, messages, whole)

@@ -50,16 +50,18 @@ class Endpoint(models.Model):
 
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
-    def usable_by(self, user: User) -> ChatModelQuerySet:
-        """Returns the models this user may send to now: enabled, still listed by the provider, with a
-        configured endpoint, and open to everyone or to one of the user's groups."""
+    def usable(self) -> ChatModelQuerySet:
+        """Returns the models that somebody may send to now: enabled, still listed by the provider, and with
+        a configured endpoint."""
         return (
             self.filter(enabled=True, available=True)
             .filter(endpoint__enabled=True, endpoint__in=list(settings.CHAT_ENDPOINTS))
-            .filter(Q(for_everyone=True) | Q(groups__in=user.groups.all()))
             .select_related("endpoint")
-            .distinct()
         )
+
+    def usable_by(self, user: User) -> ChatModelQuerySet:
+        """Returns the usable models that are open to everyone or to one of the user's groups."""
+        return self.usable().filter(Q(for_everyone=True) | Q(groups__in=user.groups.all())).distinct()
 
 
 class ChatModel(models.Model):
@@ -140,6 +142,10 @@ class ChatModel(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    def is_open_to(self, user: User) -> bool:
+        """Returns whether it is open to everyone or to one of the user's groups."""
+        return self.for_everyone or self.groups.filter(pk__in=user.groups.all()).exists()
 
     @property
     def label(self) -> str:

@@ -30,7 +30,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 def shown_with() -> list[str | models.Prefetch[Any]]:
-    """Returns the `prefetch_related` arguments for showing finished messages: their ratings and variants."""
+    """Returns the `prefetch_related` arguments for showing finished replies: their ratings and variants.
+    Prompts have neither."""
     siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
     parents = models.Prefetch("parent", Message.objects.only("pk"))
     return ["feedback", parents, models.Prefetch("parent__children", siblings)]
@@ -97,7 +98,7 @@ class Message(models.Model):
     @property
     def reply(self) -> Generation | None:
         """Returns the generation that produced this message, if it is a reply."""
-        return getattr(self, "generation", None)
+        return getattr(self, "generation", None) if self.role == Role.ASSISTANT else None
 
     @property
     def is_live(self) -> bool:
@@ -113,7 +114,7 @@ class Message(models.Model):
         """Returns the place of this reply among the replies to one prompt that were made one after the other.
         None if it is the only one, or while another one is shown side by side: it is not known which of the
         two the others belong to."""
-        if self.parent is None or self.role != Role.ASSISTANT:
+        if self.role != Role.ASSISTANT or self.parent is None:
             return None
         replies = [it for it in self.parent.children.all() if it.role == Role.ASSISTANT]
         variants = [it for it in replies if it == self or it.deleted_at is None]

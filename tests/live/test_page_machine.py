@@ -34,6 +34,7 @@ from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.actor import SessionClaim
 from chat.database import run_unit
+from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import PubSub
 from chat.live.session_monitor import Viewer
@@ -329,6 +330,10 @@ class LossyPubSub(PubSub):
     def conversation_changed(self, conversation_id: UUID) -> None:
         if not World.loses_messages or random.random() < 0.5:
             super().conversation_changed(conversation_id)
+
+    def committed(self, change: CommittedChange) -> None:
+        if not World.loses_messages or random.random() < 0.5:
+            super().committed(change)
 
 
 async def started(runtime: Runtime) -> None:

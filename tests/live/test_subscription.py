@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
+from chat.actions.conversation import rename_conversation
 from chat.actor import SessionClaim
-from chat.database import run_unit
-from chat.generation.finish import end
+from chat.database import run_unit, run_write
+from chat.generation.finish import end, finish
 from chat.live import subscription as subscription_module
 from chat.live.changes import Closed, ConversationChanged, ReplyGrew
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
-from chat.models import Conversation, Status, User
+from chat.models import Conversation, Generation, Message, Status, User
 from chat.runtime import Runtime
 from tests.generation.rows import a_reply
 
@@ -130,3 +132,82 @@ async def test_a_reply_leaves_nothing_behind_in_who_watched_it(person: User, run
         await anext(changes)
         assert not runtime.hub.has_listeners(reply.pk)
     assert not runtime.hub.has_listeners(reply.conversation_id)
+
+
+async def finished(runtime: Runtime, reply: Generation, text: str) -> None:
+    """Ends a reply as its run does."""
+    pubsub = runtime.pubsub
+    await run_write(
+        finish,
+        reply,
+        Status.COMPLETE,
+        [Segment("text", text)],
+        publish=pubsub.conversation_changed,
+        show=pubsub.committed,
+    )
+
+
+async def test_the_end_of_a_reply_is_shown_without_a_look_at_the_database(
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown equals what a look finds."""
+    reply = await run_unit(a_reply, person)
+    runtime.hub.start()
+    runtime.hub.logs[reply.pk] = ReplyLog()
+    viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
+    look = subscription_module._look
+    looks: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        looks.append(args[2])
+        return look(*args)
+
+    monkeypatch.setattr(subscription_module, "_look", counted)
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
+        await asyncio.wait_for(anext(changes), 60)
+        await finished(runtime, reply, "Because.")
+        (change,) = await asyncio.wait_for(anext(changes), 60)
+    assert looks == [0]
+    assert isinstance(change, ConversationChanged)
+    found = await run_unit(look, person.pk, reply.conversation_id, change.since, False)
+    assert found is not None
+    assert (change.conversation.revision, change.whole) == (found.conversation.revision, found.whole)
+    (shown,), (fresh,) = change.messages, found.messages
+    for field in Message._meta.fields:
+        assert getattr(shown, field.attname) == getattr(fresh, field.attname)
+    for field in Generation._meta.fields:
+        assert getattr(shown.generation, field.attname) == getattr(fresh.generation, field.attname)
+    assert (shown.verdict, shown.variant_of_reply) == (fresh.verdict, fresh.variant_of_reply) == (None, None)
+
+
+async def test_a_change_that_does_not_continue_what_the_page_has_is_looked_for(
+    person: User, runtime: Runtime
+) -> None:
+    """The page missed the change before it, whose message was lost."""
+    reply = await run_unit(a_reply, person)
+    runtime.hub.start()
+    runtime.hub.logs[reply.pk] = ReplyLog()
+    viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
+        await asyncio.wait_for(anext(changes), 60)
+        await run_unit(rename_conversation, person, reply.conversation_id, "Renamed")
+        viewer.listener.structural = False
+        await finished(runtime, reply, "Because.")
+        (change,) = await asyncio.wait_for(anext(changes), 60)
+    assert isinstance(change, ConversationChanged)
+    assert (change.conversation.title, change.messages[-1].text) == ("Renamed", "Because.")
+
+
+async def test_another_users_viewer_is_shown_nothing_from_memory(
+    person: User, make_user: Callable[..., User], runtime: Runtime
+) -> None:
+    reply = await run_unit(a_reply, person)
+    other = await run_unit(make_user, "other@example.org")
+    runtime.hub.start()
+    viewer = Viewer(SessionClaim(other.pk, "key", "hash"))
+    viewer.listener.structural = False
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 2)) as changes:
+        coming = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0)
+        await finished(runtime, reply, "Because.")
+        assert await asyncio.wait_for(coming, 60) == [Closed("gone")]
