@@ -20,10 +20,9 @@ from chat.models import ChatModel, Status
 from chat.pipeline.compose import compose
 from chat.pipeline.meter import Meter
 from chat.pipeline.policy import Events
-from chat.pipeline.retry import VISIBLE
 from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ConnectionFailedError, ProviderError
-from chat.providers.events import Finished, Notice, Outcome, TextDelta, Usage
+from chat.providers.events import VISIBLE, Finished, Notice, Outcome, TextDelta, Usage
 from chat.providers.registry import ready_provider
 
 CHECK_SECONDS = 0.05  # between two looks at the running calls during a drain

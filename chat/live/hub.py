@@ -29,6 +29,7 @@ class Listener:
         self.committed: list[CommittedChange] = []
         self.asked = False
         self.woken_at = self._next_woken_at = time.monotonic()
+        self.rests_until = 0.0  # monotonic time in seconds; a wake before it is returned at it
         self._event = asyncio.Event()
 
     def wake(self, *, structural: bool = False) -> None:
@@ -60,6 +61,8 @@ class Listener:
                     await self._event.wait()
             except TimeoutError:
                 return False
+        if (rest := self.rests_until - time.monotonic()) > 0:
+            await asyncio.sleep(rest)
         self._event.clear()
         self.woken_at = self._next_woken_at
         return True

@@ -9,9 +9,7 @@ from contextlib import aclosing
 
 from chat.pipeline.policy import Events, StreamPolicy
 from chat.providers.errors import ConnectionFailedError, ProviderError
-from chat.providers.events import Finished, Notice, ReasoningDelta, Reset, TextDelta, ToolCallDelta
-
-VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta)
+from chat.providers.events import VISIBLE, Finished, Notice, Reset
 
 
 async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:

@@ -6,9 +6,8 @@ import asyncio
 from contextlib import aclosing
 
 from chat.pipeline.policy import Events, StreamPolicy
-from chat.pipeline.retry import VISIBLE
 from chat.providers.errors import TimeoutExceededError
-from chat.providers.events import Notice, ProviderEvent
+from chat.providers.events import VISIBLE, Notice, ProviderEvent
 from chat.translatable import translatable as _
 
 CHECK_SECONDS = 15.0  # between two checks of a wait, at most

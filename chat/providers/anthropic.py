@@ -18,6 +18,7 @@ from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
+from chat.providers.beats import chunks_of
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -52,7 +53,8 @@ class AnthropicProvider:
         body = messages_body(request)
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = MessagesDecoder(request.model, self.endpoint.api_key)
-        async with aclosing(response), aclosing(read_stream(response.aiter_bytes(), decoder)) as events:
+        chunks, beat = chunks_of(response)
+        async with aclosing(response), aclosing(read_stream(chunks, decoder, beat)) as events:
             yield Notice("waiting")
             try:
                 async for event in events:

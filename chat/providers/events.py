@@ -93,3 +93,5 @@ class Finished:
 
 
 type ProviderEvent = TextDelta | ReasoningDelta | ToolCallDelta | Opaque | Usage | Notice | Reset | Finished
+
+VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta)  # the events that extend the answer

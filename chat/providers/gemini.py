@@ -19,6 +19,7 @@ import httpx2
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
+from chat.providers.beats import Beat
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
@@ -64,7 +65,8 @@ class GeminiProvider:
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = ContentDecoder(request.model, self.endpoint.api_key)
         chunks = response.content.iter_any().__aiter__()
-        async with _releasing(response), aclosing(read_stream(chunks, decoder)) as events:
+        reading = read_stream(chunks, decoder, Beat(response))
+        async with _releasing(response), aclosing(reading) as events:
             yield Notice("waiting")
             try:
                 async for event in events:

@@ -18,6 +18,7 @@ import openai
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
+from chat.providers.beats import chunks_of
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -71,8 +72,12 @@ class OpenAIProvider:
             return await self._request("post", path, body)
 
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
-        read = read_whole if "/json" in response.headers.get("content-type", "") else read_stream
-        async with aclosing(response), aclosing(read(response.aiter_bytes(), decoder)) as events:
+        if "/json" in response.headers.get("content-type", ""):
+            reading = read_whole(response.aiter_bytes(), decoder)
+        else:
+            chunks, beat = chunks_of(response)
+            reading = read_stream(chunks, decoder, beat)
+        async with aclosing(response), aclosing(reading) as events:
             yield Notice("waiting")
             try:
                 async for event in events:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +18,9 @@ import httpx2
 import orjson
 
 from chat.providers import failures
+from chat.providers.beats import Beat
 from chat.providers.errors import MalformedStreamError, ProviderError
-from chat.providers.events import Finished, ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
 
@@ -26,6 +28,7 @@ from chat.translatable import translatable as _
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024  # of the body of a failed request; the rest is not read
 MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
+JOINED = 1_000  # characters of one text event of joined pieces, about what costs as much as a piece
 LINGER_SECONDS = 3.0
 
 # An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request sent at
@@ -171,6 +174,24 @@ def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
             yield event
 
 
+def joined(events: Sequence[ProviderEvent]) -> Sequence[ProviderEvent]:
+    """Returns the events, with neighbouring pieces of text joined up to `JOINED` characters."""
+    if len(events) < 2:
+        return events
+    found: list[ProviderEvent] = []
+    for event in events:
+        match found[-1:], event:
+            case [TextDelta(before)], TextDelta(text) if len(before) + len(text) <= JOINED:
+                found[-1] = TextDelta(before + text)
+            case [ReasoningDelta(before, False)], ReasoningDelta(text, False) if (
+                len(before) + len(text) <= JOINED
+            ):
+                found[-1] = ReasoningDelta(before + text)
+            case _:
+                found.append(event)
+    return found
+
+
 async def read_body(chunks: AsyncIterable[bytes], error: ProviderError | None = None) -> bytes:
     """Returns a whole body. Raises `error` if it is larger than `MAX_EVENT_BYTES`."""
     body = bytearray()
@@ -223,44 +244,64 @@ async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGen
         yield event
 
 
-async def read_stream(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
-    """Yields the events of a response's body, `Finished` last if the provider sent its end marker.
+async def read_stream(
+    chunks: AsyncIterator[bytes], decoder: Decoder, beat: Beat | None = None
+) -> AsyncGenerator[ProviderEvent]:
+    """Yields the events of a response's body, `Finished` last if the provider sent its end marker. The pieces
+    of text in one chunk are joined. After the first output, chunks are read in beats.
 
     Some servers keep the connection open after the end marker, others reset it. Only usage can follow the
     marker, so the stream is read for `LINGER_SECONDS` more at most, and a lost connection is no error then.
     Raises the exceptions of `chunks`, and `ProviderError`.
     """
     sse = SSEDecoder()
-    is_first = True
-    while not decoder.done:
-        try:
-            if decoder.finished is None:
-                chunk = await anext(chunks)
-            else:
-                async with asyncio.timeout(LINGER_SECONDS):
+    is_first, has_output = True, False
+    with beat or nullcontext():
+        while not decoder.done:
+            try:
+                if decoder.finished is None:
                     chunk = await anext(chunks)
-        except StopAsyncIteration:
-            break
-        except TRANSPORT_ERRORS:
-            if decoder.finished is None:
-                raise
-            break
-        if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
-            raise failures.web_page()
-        is_first = is_first and not chunk.strip()
-        for data in sse.feed(chunk):
-            for event in in_pieces(decoder.decode(data)):
+                else:
+                    async with asyncio.timeout(LINGER_SECONDS):
+                        chunk = await anext(chunks)
+            except StopAsyncIteration:
+                break
+            except TRANSPORT_ERRORS:
+                if decoder.finished is None:
+                    raise
+                break
+            if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
+                raise failures.web_page()
+            is_first = is_first and not chunk.strip()
+            events, error = _decoded(decoder, sse.feed(chunk))
+            has_output = has_output or any(isinstance(event, VISIBLE) for event in events)
+            if beat is not None and has_output and decoder.finished is None:
+                beat.pause(len(chunk))
+            for event in in_pieces(joined(events)):
                 yield event
-    else:
-        for event in in_pieces(decoder.close()):
-            yield event
-        return
+            if error is not None:
+                raise error
+        else:
+            for event in in_pieces(decoder.close()):
+                yield event
+            return
     for data in sse.flush():
         try:
-            events = decoder.decode(data)
+            last = decoder.decode(data)
         except MalformedStreamError:
             continue  # half an event: the stream ended here
-        for event in in_pieces(events):
+        for event in in_pieces(last):
             yield event
     for event in in_pieces(decoder.close()):
         yield event
+
+
+def _decoded(decoder: Decoder, datas: Iterable[bytes]) -> tuple[list[ProviderEvent], ProviderError | None]:
+    """Returns the events, and the error that ended them."""
+    events: list[ProviderEvent] = []
+    try:
+        for data in datas:
+            events += decoder.decode(data)
+    except ProviderError as error:
+        return events, error
+    return events, None

@@ -21,10 +21,11 @@ from chat.rendering.colours import Answer, rendering_for, settled
 from chat.rendering.conversation import ConversationView
 from chat.runtime import current
 
-# The first change is sent at once. Further changes are collected and sent at this interval, or less often if
-# more replies run here: a frame costs about as much as two tokens, and nobody reads ten times a second.
-FRAME_SECONDS = 0.04
-FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.1
+# The shortest time between two frames of growth to one viewer. It is longer if more replies run here: a frame
+# costs about as much as two tokens, and nobody reads ten times a second. It is a little shorter than the beat
+# in which providers are read (`chat.providers.beats`), so a frame usually follows its output at once.
+FRAME_SECONDS = 0.03
+FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.09
 
 COLOUR_SECONDS = 0.5  # limit of a viewer's stream for the colours of a finished message
 
@@ -91,7 +92,7 @@ async def frames(
             if isinstance(changes[-1], ReplyGrew):
                 current().metrics.frame_sent(viewer.listener.woken_at)
                 period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
-                await asyncio.sleep(_until_beat(time.monotonic(), conversation_id, period))
+                viewer.listener.rests_until = time.monotonic() + period
 
 
 def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewer) -> set[Answer]:
@@ -107,12 +108,6 @@ def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewe
     for answer in late - known:
         answer.add_done_callback(ask)
     return late
-
-
-def _until_beat(now: float, conversation_id: UUID, period: float) -> float:
-    """Returns the seconds until the next frame of this conversation is due. All its viewers wake at the same
-    time, so that one rendering serves all; viewers of other conversations wake at other times."""
-    return period - (now + conversation_id.int % 1_000 / 1_000 * period) % period
 
 
 def frame_seconds() -> float:

@@ -40,7 +40,7 @@ async def test_an_answer_and_its_stream_equal_a_direct_call(
     assert final.output_text == WORDS and final.usage == answer.usage
     assert [event.sequence_number for event in events] == list(range(len(events)))
     deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
-    assert "".join(deltas) == WORDS and len(deltas) == 5
+    assert "".join(deltas) == WORDS
     assert [event.type for event in events[:2]] == ["response.created", "response.in_progress"]
     if name == "openai":
         async with openai.AsyncOpenAI(api_key="none", base_url=f"{gateway.wire.origin}/v1") as sdk:
@@ -141,7 +141,7 @@ async def test_a_program_that_leaves_closes_the_provider(
 ) -> None:
     stream = await client.responses.create(model="wire-anthropic", input="/wire hang=3", stream=True)
     async for event in stream:
-        if event.type == "response.output_text.delta" and event.delta == "word2 ":
+        if event.type == "response.output_text.delta" and event.delta.endswith("word2 "):
             break
     await stream.close()
     await gateway.wire.settled()

@@ -1,0 +1,90 @@
+"""Reads responses in beats.
+
+A page gets a frame every 30 to 100 ms. Reading the socket for each token of a fast model costs a wake-up of
+the event loop and a pass through all layers each time. So after a response's first output, its socket is
+read once per beat, and what arrived meanwhile is handled as one piece.
+
+The data of a paused socket waits in the kernel, and a provider that is faster waits too. A lost connection is
+noticed at the next beat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from math import ceil
+
+import aiohttp
+import httpx2
+
+# The beat grows with the number of streams, as the interval of frames does (`chat.transports.feed`).
+BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.00035, 0.1
+GRID_SECONDS = 0.01  # sockets that are due in the same 10 ms are read in the same turn of the event loop
+FULL_BYTES = 16 * 1024  # a response with so much at once is behind: it is read on without a pause
+
+_streams = 0  # that are read in beats in this process
+
+
+class Beat:
+    """Pauses the socket of one response. Use it as a context manager: leaving it ends the pause."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._transport: asyncio.Transport | None = None  # while it is paused
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Beat:
+        global _streams
+        _streams += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _streams
+        _streams -= 1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._read_on()
+
+    def pause(self, size: int) -> None:
+        """Reads nothing more until the next beat. `size` is the number of bytes that were just read. Does
+        nothing at the end of the response, when the connection may serve another request already."""
+        connection = self._response.connection
+        if self._timer is not None or connection is None or size >= FULL_BYTES:
+            return
+        transport = connection.transport
+        if transport is None or transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        transport.pause_reading()
+        self._transport = transport
+        due = loop.time() + beat_seconds()
+        self._timer = loop.call_at(ceil(due / GRID_SECONDS) * GRID_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        transport, self._transport, self._timer = self._transport, None, None
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+
+def beat_seconds() -> float:
+    """Returns the present length of a beat, in seconds."""
+    return min(MOST_BEAT_SECONDS, BEAT_SECONDS + BEAT_SECONDS_PER_STREAM * _streams)
+
+
+def chunks_of(response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
+    """Returns the bytes of an SDK's response, and its beat. The beat is None if the socket cannot be found:
+    then each chunk is read as it arrives."""
+    below = _below(response)
+    if below is None:
+        return response.aiter_bytes(), None
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return response.aiter_bytes(), Beat(below)
+    # Without the layers of the SDK's transport, which cost as much as all stages of the pipeline.
+    return below.content.iter_any().__aiter__(), Beat(below)
+
+
+def _below(response: httpx2.Response) -> aiohttp.ClientResponse | None:
+    """Returns the response of aiohttp that an SDK's response wraps. Neither has a public name for it."""
+    stream = getattr(response.stream, "_stream", response.stream)
+    found = getattr(stream, "_aiohttp_response", None)
+    return found if isinstance(found, aiohttp.ClientResponse) else None

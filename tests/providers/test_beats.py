@@ -1,0 +1,119 @@
+"""After its first output, a response is read in beats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from chat.providers import beats
+from chat.providers.beats import Beat
+from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.sse import JOINED, joined
+from tests.providers.conftest import Connect, ask
+from tests.providers.wire import FORMATS, Wire
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[Beat]:
+    """The beat of each response. None of them ends by itself."""
+    made: list[Beat] = []
+    enter = Beat.__enter__
+
+    def entered(beat: Beat) -> Beat:
+        made.append(beat)
+        return enter(beat)
+
+    monkeypatch.setattr(Beat, "__enter__", entered)
+    monkeypatch.setattr(beats, "beat_seconds", lambda: 3_600.0)
+    return made
+
+
+async def first_text(events: AsyncIterator[ProviderEvent]) -> str:
+    while not isinstance(event := await anext(events), TextDelta):
+        pass
+    return event.text
+
+
+async def read_on(beat: Beat) -> None:
+    while True:
+        beat._read_on()
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_the_first_text_comes_at_once_and_the_rest_of_a_beat_as_one_piece(
+    connect: Connect, wire: Wire, stopped: list[Beat], name: str
+) -> None:
+    request = ask("/wire tokens=30 pace=100")
+    async with aclosing(connect(name).stream(request)) as stream:
+        text = await first_text(stream)
+        (beat,) = stopped
+        waiting = asyncio.create_task(anext(stream))
+        await wire.reached(30)
+        assert not waiting.done()  # what the provider wrote meanwhile is not read
+        beats_go_on = asyncio.create_task(read_on(beat))
+        try:
+            pieces = [await waiting, *[event async for event in stream]]
+        finally:
+            beats_go_on.cancel()
+    texts = [piece.text for piece in pieces if isinstance(piece, TextDelta)]
+    assert (text + "".join(texts)).split()[-1] == "word29"
+    assert len(texts) < 10  # the socket is not read for each of the 29
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_closing_a_stream_between_two_beats_closes_its_connection(
+    connect: Connect, wire: Wire, stopped: list[Beat], name: str
+) -> None:
+    async with aclosing(connect(name).stream(ask("/wire tokens=1000 pace=50"))) as stream:
+        await first_text(stream)
+    await asyncio.wait_for(wire.settled(), 60)
+    assert wire.log[-1].end == "closed by client"
+    assert beats._streams == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_cancelling_between_two_beats_ends_the_wait(
+    connect: Connect, wire: Wire, stopped: list[Beat], name: str
+) -> None:
+    async with aclosing(connect(name).stream(ask("/wire tokens=1000 pace=50"))) as stream:
+        await first_text(stream)
+        waiting = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await asyncio.wait_for(wire.settled(), 60)
+
+
+def test_a_beat_is_longer_with_more_streams_and_at_most_a_tenth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beats, "_streams", 1)
+    assert beats.beat_seconds() < 0.04
+    monkeypatch.setattr(beats, "_streams", 1_000)
+    assert beats.beat_seconds() == 0.1
+
+
+def test_neighbours_of_one_kind_are_joined_and_no_piece_is_long() -> None:
+    events = [
+        TextDelta("a"),
+        TextDelta("b"),
+        ReasoningDelta("c"),
+        ReasoningDelta("d"),
+        ReasoningDelta("", redacted=True),
+        ReasoningDelta("e"),
+        TextDelta("f" * JOINED),
+        TextDelta("g"),
+    ]
+    assert joined(events) == [
+        TextDelta("ab"),
+        ReasoningDelta("cd"),
+        ReasoningDelta("", redacted=True),
+        ReasoningDelta("e"),
+        TextDelta("f" * JOINED),
+        TextDelta("g"),
+    ]
