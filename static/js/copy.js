@@ -52,7 +52,7 @@ async function copy(text, html) {
   }
 }
 
-// The clipboard interface exists only on https and localhost.
+// navigator.clipboard needs https.
 function copyByHand(text, html) {
   const area = Object.assign(document.createElement("textarea"), { value: text, readOnly: true });
   const before = document.activeElement;

@@ -1,5 +1,5 @@
-// After an action the next key goes into the message box; where what had the focus is gone, its successor has it,
-// else the box; not on a touch screen, where the box would open the keyboard over the reply.
+// After an action the message box has the focus. If the focused element is gone, its successor has it, or the box;
+// not on a touch screen, where the box opens a keyboard.
 import { $, on, touch } from "./page.js";
 
 let last = null;

@@ -6,7 +6,7 @@ const current = () => panel().querySelector("[aria-current]");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 let wasOpen = false;
 
-// The press keeps the browser's list shut; the click that follows it opens ours, or has just closed it.
+// A press must not open the browser's list. The click after it opens ours, or has closed it.
 on("mousedown", (event) => {
   if (event.target.id !== "model") return;
   event.preventDefault();
@@ -33,7 +33,7 @@ on("input", ({ target }) => {
 onClick(".model-choice", (choice) => {
   fill($("model"), choice.parentNode.dataset.model);
   panel().hidePopover();
-  $(touch.matches ? "model" : "prompt").focus(); // on a touch screen the box would open the keyboard
+  $(touch.matches ? "model" : "prompt").focus(); // the box would open the keyboard
 });
 
 export function show() {

@@ -15,7 +15,7 @@ const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
 const watch = new MutationObserver(check);
-const givenUp = new BroadcastChannel(name); // ids: another tab may have the same prompts
+const givenUp = new BroadcastChannel(name); // ids, for other tabs
 givenUp.onmessage = ({ data }) => drop(data);
 
 onChat(() => {
@@ -107,18 +107,15 @@ function drop(ids) {
   save();
 }
 
+// Returns the texts.
 function giveUp(entries) {
   const ids = entries.map(({ id }) => id);
   givenUp.postMessage(ids);
   drop(ids);
-}
-
-// Gives up what was not sent here: its texts.
-export function withdraw() {
-  const entries = mine();
-  giveUp(entries);
   return entries.map(({ text }) => text);
 }
+
+export const withdraw = () => giveUp(mine());
 
 function show() {
   const thread = $("messages");

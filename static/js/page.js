@@ -30,7 +30,6 @@ new MutationObserver(look).observe(document.body, { childList: true });
 // A key of an input method. Safari's Enter comes after the composition.
 export const composing = (event) => event.isComposing || event.keyCode === 229;
 
-// Handles clicks on (or in) what matches `selector`.
 export function onClick(selector, handle) {
   on("click", (event) => {
     const element = event.target.closest?.(selector);

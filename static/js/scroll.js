@@ -1,7 +1,7 @@
 // Follows a growing reply while the reader is at the end; restores a chat's position.
 import { $, here, htmx, on, onChat, onClick } from "./page.js";
 
-const NEAR = 48; // px from the end that still count as "at the end"
+const NEAR = 48; // px from the end that count as the end
 const AHEAD = 800; // px before the top: time for earlier messages
 const MANY = 6; // pages
 let following = true;
@@ -26,14 +26,14 @@ onChat(async () => {
 // Only a move upwards leaves the end: growth looks like a move, too.
 function moved() {
   const { scrollTop } = $("scroller");
-  if (!restoring && distance() < NEAR) toEnd();
+  if (!restoring && isNear()) toEnd();
   else if (!restoring && scrollTop < lastTop) following = false;
   lastTop = scrollTop;
-  $("jump").hidden = distance() < NEAR;
+  $("jump").hidden = isNear();
   if (scrollTop < AHEAD && !following) loadEarlier();
 }
 
-// At the end, a thousand messages far above are not kept alive.
+// Drops a thousand messages far above.
 function toEnd() {
   following = true;
   if ($("earlier").children.length > MANY) {
@@ -49,12 +49,12 @@ addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd
 function follow() {
   const scroller = $("scroller");
   if (following && !restoring) scroller.scrollTop = scroller.scrollHeight;
-  $("jump").hidden = distance() < NEAR;
+  $("jump").hidden = isNear();
 }
 
-function distance() {
+function isNear() {
   const { scrollHeight, scrollTop, clientHeight } = $("scroller");
-  return scrollHeight - scrollTop - clientHeight;
+  return scrollHeight - scrollTop - clientHeight < NEAR;
 }
 
 function loadEarlier() {

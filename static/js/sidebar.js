@@ -104,7 +104,7 @@ export function toggleSidebar() {
   if (!open && sidebar.contains(document.activeElement)) toggle().focus();
   if (narrow.matches) return drawer(open);
   root.dataset.sidebar = open ? "" : "hidden";
-  // A cookie: the server writes the page as it was left, so nothing moves when it loads.
+  // By a cookie the server renders the page as it was left.
   document.cookie = `sidebar=${root.dataset.sidebar};path=/;max-age=31536000;samesite=lax${secure}`;
   return tell();
 }

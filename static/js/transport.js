@@ -96,7 +96,7 @@ function fallBack() {
   htmx.process(source);
 }
 
-// The socket does not come again by itself after this; the fallback does.
+// Then only the fallback tries again.
 function crowded() {
   found();
   say("crowded");
@@ -125,7 +125,6 @@ function stop() {
   found();
 }
 
-// No more updates.
 function gone() {
   const chat = $("chat");
   stop();
