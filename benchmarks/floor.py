@@ -1,6 +1,6 @@
 """The cost of the provider's SDK alone for the same streams, without storing, rendering or sending.
 
-python -m benchmarks.floor URL STREAMS SPREAD        prints a line of JSON
+python -m benchmarks.floor URL STREAMS SPREAD [KEY]        prints a line of JSON
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 
-async def main(url: str, streams: int, spread: float) -> None:
-    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", http_client=DefaultAioHttpClient())
+async def main(url: str, streams: int, spread: float, key: str = "none") -> None:
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key=key, http_client=DefaultAioHttpClient())
 
     async def one(number: int) -> tuple[float, int]:
         await asyncio.sleep(spread * number / streams)
@@ -47,4 +47,4 @@ async def main(url: str, streams: int, spread: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]))

@@ -45,7 +45,8 @@ def callable_model(actor: Actor, name: str) -> CalledModel:
         raise LimitReachedError(
             _("You have as many replies running as one person may have. Wait for one, or stop one.")
         )
-    return CalledModel(model, endpoint, Preferences.of(actor.user).keeps_calls)
+    keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
+    return CalledModel(model, endpoint, keeps)
 
 
 def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:

@@ -17,7 +17,7 @@ from chat.actor import Actor
 from chat.api.gateway.answers import Asked, Stream, Whole
 from chat.api.gateway.connection import STREAM_HEADERS, Connection
 from chat.api.gateway.failures import failure_of
-from chat.database import run_unit
+from chat.database import run_write
 from chat.generation.calls import Call
 from chat.providers.base import ChatRequest
 
@@ -113,7 +113,7 @@ class Exchange:
         then the usage is in the log."""
         answer = Answer(self._answer.text, self._answer.calls) if self._keeps else None
         for delay in (*_BOOKING_DELAYS, None):
-            booking = run_unit(book, self._actor, self._call, api=self._api.NAME, answer=answer)
+            booking = run_write(book, self._actor, self._call, api=self._api.NAME, answer=answer)
             try:
                 await asyncio.shield(booking)
             except DatabaseError as error:

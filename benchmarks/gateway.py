@@ -1,0 +1,105 @@
+"""Chat Completions through the gateway, compared with the same SDK talking to the provider.
+
+    uv run --group dev python -m benchmarks.gateway
+
+The server has the first core for itself; the provider and the SDK share the second. Compare ratios within a
+run. `first` runs one stream after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.streaming import Load, at, provider
+from benchmarks.trees import LOAD_CORE, Server
+from tests.faults.stack import free_port
+from tests.servers import ROOT
+
+SECRET = "sty_" + "b" * 43
+LIMITS = {"CHAT_RUNNING_PER_PERSON": "1000", "CHAT_PAGES_PER_PERSON": "1000"}
+
+
+@contextmanager
+def gateway(port: int) -> Iterator[Server]:
+    """Yields a server whose catalog has the provider's model, with a token."""
+    with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
+        server = Server(ROOT, Path(folder), port, LIMITS).start()
+        try:
+            row = (SECRET[:12], sha256(SECRET.encode()).hexdigest(), '["gateway"]', "2026-01-01 00:00:00")
+            path = server.data_dir / "steady.sqlite3"
+            with closing(sqlite3.connect(path, timeout=60)) as database, database:
+                database.execute(
+                    "INSERT INTO chat_apitoken (user_id, name, prefix, digest, scopes, created_at) "
+                    "SELECT id, 'x', ?, ?, ?, ? FROM chat_user LIMIT 1",
+                    row,
+                )
+            asyncio.run(_listed(server.url))
+            yield server
+        finally:
+            server.kill()
+
+
+async def _listed(url: str) -> None:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        while True:
+            async with http.get(f"{url}/v1/models/bench") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.2)
+
+
+def sdk(url: str, count: int, spread: float, key: str = "none") -> tuple[list[float], float]:
+    """Returns the milliseconds to the first text of each stream, sorted, and the SDK's own seconds of CPU for
+    each token."""
+    command = [sys.executable, "-m", "benchmarks.floor", url, str(count), str(spread), key]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return sorted(first * 1000 for first in found["firsts"]), found["cpu"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, default=500)
+    parser.add_argument("--pace", type=float, default=50)
+    parser.add_argument("--rounds", type=int, default=30, help="streams one after the other")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {LOAD_CORE})
+    print(
+        "| streams | first text p50 / p95, direct (ms) | gateway | CPU a token, SDK (us) | server | ratio |"
+    )
+    print("|--:|--:|--:|--:|--:|--:|")
+    for count, tokens in ((1, 20), (50, options.tokens), (200, options.tokens)):
+        load = Load(free_port(), tokens, options.pace)
+        serving = provider(load.port, load.tokens, load.pace)
+        streams = options.rounds if count == 1 else count
+        spread = 2 * load.seconds * streams if count == 1 else load.seconds
+        try:
+            with gateway(load.port) as server:
+                direct, cost = sdk(f"http://127.0.0.1:{load.port}", streams, spread)
+                sdk(server.url, 1, 0, SECRET)  # imports the provider's SDK in the server
+                before = server.cpu()
+                through, _ = sdk(server.url, streams, spread, SECRET)
+                used = (server.cpu() - before) / ((streams + 1) * tokens)
+        finally:
+            serving.kill()
+            serving.wait()
+        firsts = [f"{at(firsts, 0.5):.1f} / {at(firsts, 0.95):.1f}" for firsts in (direct, through)]
+        cells = [str(count), *firsts, f"{cost * 1e6:.0f}", f"{used * 1e6:.0f}", f"{used / cost:.2f}"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
