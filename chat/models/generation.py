@@ -89,6 +89,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["status", "heartbeat_at"]),
             models.Index(fields=["conversation", "status"]),
+            models.Index(fields=["finished_at"]),  # the last day, on the start page of the administration
             # Few rows.
             models.Index(
                 fields=["model", "-finished_at"],

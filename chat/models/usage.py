@@ -41,7 +41,7 @@ class UsageEntry(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        indexes = [models.Index(fields=["user", "-at"])]
+        indexes = [models.Index(fields=["user", "-at"]), models.Index(fields=["at"])]
         verbose_name_plural = "usage entries"
 
     def __str__(self) -> str:

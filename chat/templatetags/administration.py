@@ -6,6 +6,9 @@ from django import template
 from django.conf import settings
 from django.db.models import QuerySet
 
+from chat.admin.day import last_day
+from chat.admin.day_plots import plots_of
+from chat.admin.plots import Plot
 from chat.models import Endpoint
 from chat.rendering.words import translated
 
@@ -26,3 +29,15 @@ def only_the_demo_answers() -> bool:
     real = [slug for slug, endpoint in settings.CHAT_ENDPOINTS.items() if endpoint.kind != "demo"]
     providers = Endpoint.objects.filter(enabled=True, slug__in=real)
     return providers.exists() and not providers.filter(sync_error="").exists()
+
+
+@register.simple_tag
+def plots_of_the_last_day() -> list[Plot]:
+    """Returns the plots of the last 24 hours; none if no reply ended."""
+    return plots_of(last_day())
+
+
+@register.simple_tag
+def errors_of_the_last_day() -> list[tuple[str, int]]:
+    """Returns the most common errors of the last 24 hours with their numbers."""
+    return last_day().errors.most_common()
