@@ -77,7 +77,8 @@ def timed[R](thread: str, unit: Callable[..., object], work: Callable[[], R]) ->
 
 @dataclass(frozen=True, slots=True)
 class EndedReply:
-    """A reply whose end is stored. Times are in seconds, None if unknown; the cost is in US dollars."""
+    """A reply whose end is stored, or a call of a program that ended. Times are in seconds, None if unknown.
+    The cost is in US dollars."""
 
     outcome: str
     provider: str  # the kind
@@ -90,6 +91,7 @@ class EndedReply:
     output_tokens: int
     reasoning_tokens: int
     cost: float
+    is_call: bool = False
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -109,6 +111,9 @@ class Metrics:
         by_provider, by_model = ["provider"], ["provider", "model"]
         self._replies = Counter(
             "steady_replies", "Replies that ended here.", ["outcome", *by_model], registry=registry
+        )
+        self._calls = Counter(
+            "steady_calls", "Calls of programs that ended here.", ["outcome", *by_model], registry=registry
         )
         self._queued = Histogram(
             "steady_reply_queue_seconds",
@@ -205,7 +210,8 @@ class Metrics:
 
     def reply_ended(self, reply: EndedReply) -> None:
         provider, model = reply.provider, self._model(reply.provider, reply.model)
-        self._replies.labels(reply.outcome, provider, model).inc()
+        counter = self._calls if reply.is_call else self._replies
+        counter.labels(reply.outcome, provider, model).inc()
         self._total.labels(provider).observe(reply.total)
         for histogram, value in (
             (self._queued, reply.queued),
@@ -253,6 +259,7 @@ class Metrics:
             self._models.add((provider, name))
         for outcome in OUTCOMES:  # Prometheus sees no increase from no value to 1
             self._replies.labels(outcome, provider, name)
+            self._calls.labels(outcome, provider, name)
         return name
 
     def _measure_loop(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:

@@ -69,7 +69,7 @@ class Runtime:
         self.subscriptions = Subscriptions(self.hub, self.pubsub, self.remote_logs, self.session_monitor)
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
-        self.calls = Calls()
+        self.calls = Calls(self.metrics)
         self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics)
         self.recovery = Recovery(
             recovering,
@@ -114,6 +114,7 @@ class Runtime:
         """Adds what the parts know themselves: it is read when the metrics are."""
         gauge, counter = self.metrics.gauge, self.metrics.counter
         gauge("steady_running_replies", "Replies that run here.", lambda: len(self.runner.running))
+        gauge("steady_running_calls", "Calls of programs that run here.", lambda: self.calls.running)
         gauge(
             "steady_journal_lag_seconds",
             "Time since the output of the running replies was last stored.",

@@ -55,6 +55,16 @@ def test_an_ended_reply_is_counted_with_its_times_tokens_and_cost() -> None:
     assert value(metrics, "steady_cost_dollars_total", **model) == 0.5
 
 
+def test_a_call_of_a_program_is_counted_beside_the_replies() -> None:
+    metrics = Metrics()
+    metrics.reply_ended(replace(REPLY, is_call=True, queued=None))
+    model = {"outcome": "complete", "provider": "openai", "model": "gpt-9"}
+    assert value(metrics, "steady_calls_total", **model) == 1
+    assert value(metrics, "steady_replies_total", **model) == 0
+    assert value(metrics, "steady_cost_dollars_total", provider="openai", model="gpt-9") == 0.5
+    assert value(metrics, "steady_reply_queue_seconds_count", provider="openai") is None
+
+
 def test_hostile_and_very_many_model_names_do_not_grow_the_output() -> None:
     metrics = Metrics()
     hostile = 'x"}\n# {é\\'

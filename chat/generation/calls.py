@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from chat.generation.flow import Flow
 from chat.generation.policy import policy_for
+from chat.metrics import EndedReply, Metrics
 from chat.models import ChatModel, Status
 from chat.pipeline.compose import compose
 from chat.pipeline.meter import Meter
@@ -95,6 +96,8 @@ class Call:
                         self.seconds_to_first_token = time.monotonic() - began
                     if isinstance(event, Notice) and event.kind == "rejected":
                         self.rejection = event.message
+                    if isinstance(event, Notice) and event.kind == "retrying":
+                        self.calls.metrics.request_failed(self.endpoint.kind, event.code, is_retried=True)
                     if isinstance(event, Finished):
                         self.finished = event
                         yield event
@@ -104,9 +107,30 @@ class Call:
             raise ConnectionFailedError(detail="The stream ended without its end marker.")
         except ProviderError as error:
             self.error = error
+            self.calls.metrics.request_failed(self.endpoint.kind, error.code)
             raise
         finally:
             self.seconds = time.monotonic() - began
+            self.calls.metrics.reply_ended(self._counted(self.seconds))
+
+    def _counted(self, seconds: float) -> EndedReply:
+        """Returns what the metrics count."""
+        usage = self.usage
+        cost = self.model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+        return EndedReply(
+            outcome=str(self.status),
+            provider=self.endpoint.kind,
+            model=self.model.name,
+            queued=None,
+            first_token=self.seconds_to_first_token,
+            total=seconds,
+            input_tokens=usage.input_tokens or 0,
+            cached_input_tokens=usage.cached_input_tokens or 0,
+            output_tokens=usage.output_tokens or 0,
+            reasoning_tokens=usage.reasoning_tokens or 0,
+            cost=float(cost or 0),
+            is_call=True,
+        )
 
     async def _read(self, events: Events) -> Events:
         """Yields the events until `end`, which interrupts the wait for the next one."""
@@ -133,7 +157,8 @@ class Call:
 class Calls:
     """The running calls of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
         self._running: Counter[int] = Counter()  # by user
 
     @property

@@ -239,3 +239,21 @@ async def test_a_header_keeps_the_call_as_a_chat(client: openai.AsyncOpenAI) -> 
     assert messages[0] == ("user", "What is up?")
     assert messages[1:] == [("assistant", "Not much."), ("user", "/wire tokens=5"), ("assistant", WORDS)]
     assert tokens == 5
+
+
+async def test_the_metrics_count_calls_their_tokens_and_their_errors(
+    client: openai.AsyncOpenAI, gateway: Gateway
+) -> None:
+    metrics = gateway.runtime.metrics.registry
+    model = {"provider": "openai", "model": "wire-openai_chat"}
+    await client.chat.completions.create(model=model["model"], messages=ask("/wire tokens=5"))
+    with pytest.raises(openai.APIStatusError):
+        await client.chat.completions.create(model=model["model"], messages=ask("/wire fail=401"))
+    for outcome in ("complete", "failed"):
+        assert metrics.get_sample_value("steady_calls_total", {"outcome": outcome, **model}) == 1
+    for direction, tokens in (("input", 11), ("cached_input", 4), ("output", 5)):
+        labels = {"direction": direction, **model}
+        assert metrics.get_sample_value("steady_tokens_total", labels) == tokens
+    labels = {"provider": "openai", "code": "authentication"}
+    assert metrics.get_sample_value("steady_provider_errors_total", labels) == 1
+    assert metrics.get_sample_value("steady_running_calls") == 0
