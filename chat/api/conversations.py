@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from django.db.models import Exists, OuterRef, Q
 from ninja import Path, Router, Status
 from ninja.params import functions as parameters
@@ -20,19 +17,15 @@ from chat.actions.conversation import (
     pin_conversation,
     rename_conversation,
 )
-from chat.actions.errors import InvalidInputError
 from chat.actions.message import delete_message
 from chat.api import schemas
+from chat.api.pages import Cursor, Limit, decoded, encoded, page_of, page_of_messages
 from chat.api.resources import aware, conversation_json, message_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
-from chat.models import Conversation, Generation, Scope, User
-from chat.translatable import translatable as _
+from chat.models import Generation, Scope, User
 
 router = Router(tags=["Chats"])
-
-Limit = Annotated[int, parameters.Query(ge=1, le=200, description="Entries of a page.")]
-Cursor = Annotated[str, parameters.Query(max_length=500, description="`next` of the page before.")]
 
 
 @router.get(
@@ -168,46 +161,20 @@ def _page_of_conversations(user: User, filters: Q, cursor: str, limit: int) -> d
     running = Generation.objects.live().filter(conversation=OuterRef("pk"))
     found = conversations_of(user).annotate(is_running=Exists(running)).filter(filters)
     if cursor:
-        moment, last = _decoded(cursor, datetime.fromisoformat, UUID)
+        moment, last = decoded(cursor, datetime.fromisoformat, UUID)
         found = found.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=last))
-    rows = list(found.order_by("-updated_at", "-pk")[: limit + 1])
-    items = [conversation_json(row, running=row.is_running) for row in rows[:limit]]
-    after = rows[limit - 1] if len(rows) > limit else None
-    return {"items": items, "next": _encoded(after.updated_at.isoformat(), after.pk) if after else None}
+    return page_of(
+        list(found.order_by("-updated_at", "-pk")[: limit + 1]),
+        limit,
+        lambda row: conversation_json(row, running=row.is_running),
+        lambda row: encoded(row.updated_at.isoformat(), row.pk),
+    )
 
 
 def _page_of_messages(
     user: User, conversation_id: UUID, shown: bool | None, cursor: str, limit: int
 ) -> dict[str, Any]:
-    conversation: Conversation = conversation_for(user, conversation_id)
-    found = conversation.messages.filter(deleted_at=None).order_by("position")
+    messages = conversation_for(user, conversation_id).messages.filter(deleted_at=None)
     if shown is not None:
-        found = found.filter(shown=shown)
-    if cursor:
-        (position,) = _decoded(cursor, _position)
-        found = found.filter(position__gt=position)
-    rows = list(
-        found.select_related("generation").prefetch_related("feedback", "generation__journal")[: limit + 1]
-    )
-    following = _encoded(rows[limit - 1].position) if len(rows) > limit else None
-    return {"items": [message_json(row) for row in rows[:limit]], "next": following}
-
-
-def _encoded(*values: object) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([str(value) for value in values])).decode().rstrip("=")
-
-
-def _decoded(cursor: str, *readers: Any) -> list[Any]:
-    """Raises `InvalidInputError`."""
-    try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return [reader(value) for reader, value in zip(readers, values, strict=True)]
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise InvalidInputError(_("This cursor is not valid. Begin with the first page.")) from None
-
-
-def _position(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**31:
-        raise ValueError
-    return number
+        messages = messages.filter(shown=shown)
+    return page_of_messages(messages, cursor, limit)

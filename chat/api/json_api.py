@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from chat.api import account, conversations, prompts, replies
+from chat.api import account, administration, conversations, prompts, replies
 from chat.api.problems import KNOWN, MEDIA_TYPE, Problem, problem_of
 from chat.api.routing import Renderer, refused, with_limits
 
@@ -50,7 +50,7 @@ api = JsonApi(
     docs_url=None,
     renderer=Renderer(),
 )
-for routes in (prompts, replies, conversations, account):
+for routes in (prompts, replies, conversations, account, administration):
     api.add_router("", routes.router)
 
 

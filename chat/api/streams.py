@@ -42,11 +42,7 @@ STREAMED = {
     "responses": {
         200: {
             "description": "The stream. See Event.",
-            "content": {
-                SSE: {"schema": {"type": "string"}},
-                NDJSON: {"schema": {"type": "string"}},
-                TEXT: {"schema": {"type": "string"}},
-            },
+            "content": {SSE: {}, NDJSON: {}, TEXT: {}},
         }
     }
 }

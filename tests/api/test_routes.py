@@ -18,7 +18,18 @@ from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
 from chat.api.json_api import api
-from chat.models import ApiToken, ChatModel, Conversation, Endpoint, Generation, Message, Scope, Status, User
+from chat.models import (
+    ApiToken,
+    ChatModel,
+    Conversation,
+    Endpoint,
+    Generation,
+    Message,
+    Scope,
+    Status,
+    TranscriptRead,
+    User,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -247,3 +258,28 @@ def test_an_unknown_method_and_an_unreadable_body_are_refused_in_words(world: Wo
         refused(client.post("/api/v1/prompts", body, content_type="application/json"), 400, "invalid_input")
     unknown = {"text": "x", "models": [99]}
     refused(client.post("/api/v1/prompts", unknown, content_type="application/json"), 404, "not_found")
+
+
+def test_an_administrator_reads_people_catalog_and_transcripts_and_each_look_is_recorded(
+    world: World,
+) -> None:
+    client = Client(headers={"authorization": f"Bearer {world.token(world.administrator, 'admin')}"})
+    people = client.get("/api/v1/admin/people", {"limit": 1}).json()
+    assert people["items"][0]["email"] == "owner@example.org"
+    rest = client.get("/api/v1/admin/people", {"cursor": people["next"]}).json()
+    assert [it["administrator"] for it in rest["items"]] == [False, True]
+    ChatModel.objects.update(enabled=False)
+    assert client.get("/api/v1/admin/models").json()["items"][0]["enabled"] is False
+    assert not TranscriptRead.objects.filter(how__in=["read", "titles"]).exists()
+    (chat,) = client.get("/api/v1/admin/conversations", {"person": world.owner.pk}).json()["items"]
+    assert (chat["title"], chat["owner"]["email"]) == ("Secret words", "owner@example.org")
+    entry = TranscriptRead.objects.get(how="titles")
+    assert entry.reader == world.administrator
+    assert entry.changes[0][2].startswith("sty_")
+    page = client.get(f"/api/v1/admin/conversations/{chat['id']}/messages", {"limit": 1}).json()
+    assert page["items"][0]["text"] == "Secret words"
+    entry = TranscriptRead.objects.get(how="read")
+    assert (entry.reader, entry.owner) == (world.administrator, world.owner)
+    assert entry.conversation_id == world.prompt.conversation_id
+    refused(client.get(f"/api/v1/admin/conversations/{uuid.uuid4()}/messages"), 404, "not_found")
+    assert client.get("/api/v1/admin/conversations", {"person": 0}).status_code == 400
