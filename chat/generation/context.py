@@ -1,10 +1,11 @@
-"""What the model is sent: the system prompt and the path of messages up to the prompt, as far as it fits."""
+"""Builds the request to the model: the system prompt and the messages up to the prompt, as many as fit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
@@ -29,10 +30,16 @@ from chat.pipeline.tokens import request_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Turn
 from chat.translatable import translatable as _
 
-DEFAULT_WINDOW = 32_000  # tokens, for a model whose window the catalog does not know
-PAGE = 50  # messages; a longer conversation is read in larger and larger pages
-UNSURE = 1.25  # an estimate that the provider never confirmed refuses nothing that is this near
-SURE = 500  # estimated tokens of a request whose count confirms it
+DEFAULT_WINDOW = 32_000  # tokens, for a model without a window in the catalog
+PAGE = 50  # messages in the first query; each further one reads four times as many
+UNSURE = 1.25  # times the window: the limit for an estimate that no count of the provider has confirmed
+SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
+
+_COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
+_COLUMNS = (
+    *("pk", "parent_id", "role", "position", "text", "own_parts", "generation__model"),
+    *(f"generation__{name}" for name in _COUNTS),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +64,9 @@ class TooLongError(NotSentError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that a run needs: the request, the endpoint to send it to, what a continued reply already has,
-    and the model row for its prices. `sent_from` is the position of the first message that is sent, 0 if all
-    are; `estimate` the request's tokens, not corrected."""
+    """The request with its endpoint and model. `prefix` is the text of the reply that is continued.
+    `sent_from` is the position of the first message in the request, 0 if it contains all. `estimate` is the
+    estimated number of tokens, without the correction."""
 
     request: ChatRequest
     endpoint: EndpointConfig
@@ -70,8 +77,8 @@ class Prepared:
 
 
 def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared:
-    """One unit of work. `at_most` is a limit of estimated tokens, below the model's own. Raises
-    `ModelGoneError`, `TooLongError`."""
+    """Returns the request for a generation. One unit of work. `at_most` is a limit in estimated tokens in
+    addition to the model's own. Raises `ModelGoneError`, `TooLongError`."""
     model, endpoint = _model_of(generation)
     prompt = generation.message.parent
     system = settings.CHAT_SYSTEM_PROMPT
@@ -82,7 +89,9 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     last = [Turn("user", prompt.text)] if prompt else []
     if prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    past = _Past.of(generation, prompt)
+    rows = _rows(prompt, model) if prompt and prompt.parent_id else iter(())
+    newest = list(islice(rows, PAGE))
+    past = _Past.of(generation, prompt, newest)
     fixed = tokens_of(system, last)
     if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
         if prefix:
@@ -100,7 +109,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
         )
     room = room_for_input(window, most_output) / past.factor
     older = fitted(
-        _before(prompt, model) if prompt else (),
+        _before(prompt, chain(newest, rows)) if prompt else (),
         prompt.position if prompt else 0,
         room if at_most is None else min(room, at_most),
         fixed=fixed,
@@ -121,13 +130,13 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
 
 
 def begin(generation: Generation, *, publish: Publish, at_most: float | None = None) -> Prepared:
-    """`prepare` for a request sent now: viewers are notified if it starts with another message than the
-    request before. One unit of work."""
+    """As `prepare`, for a request that is sent now. Marks the first message in the request, and notifies the
+    viewers if it is not the one of the request before. One unit of work."""
     prepared = prepare(generation, at_most=at_most)
     if prepared.sent_from != generation.conversation.sent_from:
         try:
             _mark_sent_from(generation.conversation_id, prepared.sent_from, publish)
-        except DatabaseError as error:  # the reply is worth more; the next one marks it
+        except DatabaseError as error:  # the mark is not worth the reply; the next request sets it
             logger.warning("The position of the first sent message could not be stored: %s", error)
     return prepared
 
@@ -149,37 +158,41 @@ def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What the earlier requests of this conversation to this model tell: where the last one began, and how
-    many tokens the provider counts for each that we estimate."""
+    """The earlier requests of this conversation to this model. `sent_from` is where the last one began,
+    `factor` the provider's tokens for each estimated one. `is_sure` says that a long request confirms it."""
 
     sent_from: int = 0
     factor: float = 1.0
     is_sure: bool = False
 
     @classmethod
-    def of(cls, generation: Generation, prompt: Message | None) -> _Past:
+    def of(cls, generation: Generation, prompt: Message | None, newest: list[dict[str, Any]]) -> _Past:
+        """`newest` is the first page of the messages before the prompt."""
         if prompt is None or prompt.parent_id is None:
             return cls()
-        sent = Generation.objects.filter(
-            conversation=generation.conversation_id,
-            model=generation.model_id,
-            message__shown=True,
-            message__position__lt=prompt.position,
-            sent_from__isnull=False,
-        ).order_by("-message__position")
-        rows = list(sent.values_list("sent_from", "input_estimate", "input_tokens", "usage_estimated")[:5])
+        own = (row for row in newest if row["generation__model"] == generation.model_id)
+        rows = [tuple(row[f"generation__{name}"] for name in _COUNTS) for row in own]
+        rows = [row for row in rows if row[0] is not None]
+        if not prompt.shown or (not rows and len(newest) == PAGE):
+            sent = Generation.objects.filter(
+                conversation=generation.conversation_id,
+                model=generation.model_id,
+                message__shown=True,
+                message__position__lt=prompt.position,
+                sent_from__isnull=False,
+            )
+            rows = list(sent.order_by("-message__position").values_list(*_COUNTS)[:5])
         if not rows:
             return cls()
-        counted = next((row[1:3] for row in rows if row[1] and row[2] and not row[3]), (None, None))
+        counted = next((row[1:3] for row in rows[:5] if row[1] and row[2] and not row[3]), (None, None))
         return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
 
 
-def _before(prompt: Message, model: ChatModel) -> Iterator[Placed]:
-    """The turns before the prompt, newest first, read as far as they are taken. Replies without text (stopped
-    before the first word, failed) are left out. Provider metadata goes back only to the model that it came
-    from."""
+def _before(prompt: Message, rows: Iterable[dict[str, Any]]) -> Iterator[Placed]:
+    """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
+    first word, failed)."""
     wanted: UUID | None = prompt.parent_id
-    for row in _rows(prompt, model) if wanted else ():
+    for row in rows:
         if row["pk"] != wanted:
             continue
         wanted = row["parent_id"]
@@ -192,8 +205,9 @@ def _before(prompt: Message, model: ChatModel) -> Iterator[Placed]:
 
 
 def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
-    """The messages before the prompt, newest first: only the shown ones, which the path is made of, unless
-    the prompt is not shown any more. `parts` repeats the text: it is read only where it holds more."""
+    """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
+    the prompt is not shown any more. `own_parts` is set for replies with provider metadata, which only the
+    model that sent it gets back. The other parts repeat the text and are not read."""
     messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
     if prompt.shown:
         messages = messages.filter(shown=True)
@@ -203,7 +217,7 @@ def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
     position, length = prompt.position, PAGE
     while True:
         page = messages.filter(position__lt=position)[:length]
-        rows: list[Any] = list(page.values("pk", "parent_id", "role", "position", "text", "own_parts"))
+        rows: list[Any] = list(page.values(*_COLUMNS))
         yield from rows
         if len(rows) < length:
             return

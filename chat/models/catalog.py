@@ -51,7 +51,7 @@ class Endpoint(models.Model):
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable(self) -> ChatModelQuerySet:
-        """Returns the models that somebody may send to now: enabled, still listed by the provider, and with
+        """Returns the models that can be used now: enabled, still listed by the provider, and with
         a configured endpoint."""
         return (
             self.filter(enabled=True, available=True)
