@@ -45,7 +45,7 @@ def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | N
     if connection.features.has_select_for_update:
         theirs = theirs.select_for_update()
     else:  # the transaction is alone: what is read along with the row is as new as the row
-        theirs = theirs.select_related("head__generation")
+        theirs = theirs.select_related("head__generation").defer("head__text", "head__parts")
     conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
     if conversation is None and not may_open(user, conversation_id):
         raise NotFoundError(_("There is no such chat."))

@@ -1,7 +1,8 @@
-"""One tick of the journal: leases and output of all running replies of this process, in one transaction.
+"""Commits one tick of the journal: the leases and new output of all running replies of this process, in one
+transaction.
 
-PostgreSQL does it in one statement, hence one round trip: with one for each query, what a kill loses grew
-with the distance of the database. SQLite has no distance and no writing CTE; there it is the ORM's queries.
+On PostgreSQL it is one statement, hence one round trip. With a round trip for each query, a kill lost more
+output the farther away the database was. On SQLite, which has no CTE that writes, the ORM sends the queries.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Entry = tuple[UUID, int, list[Segment]]  # a reply's output from a character on
 
 class Tick(NamedTuple):
     """The generations that this process still holds, those of them that must stop, and those whose output and
-    lease were written. A row that is locked at the moment is left to the next tick."""
+    lease were written. The next tick writes the others, whose rows were locked."""
 
     held: set[UUID]
     to_stop: set[UUID]
@@ -33,8 +34,8 @@ class Tick(NamedTuple):
 
 
 def commit(entries: Sequence[Entry], running: Collection[UUID], *, renew: bool) -> Tick:
-    """Writes the new output of the generations that this process still holds, and renews its leases if it is
-    time. The same output may be written again, with more behind it. Raises DatabaseError."""
+    """Writes the new output of the generations that this process still holds. With `renew` it renews their
+    leases. An entry may be written again with more output. Raises DatabaseError."""
     if connection.vendor == "postgresql":
         return _in_one_statement(entries, running, renew)
     with transaction.atomic():
@@ -45,7 +46,7 @@ def commit(entries: Sequence[Entry], running: Collection[UUID], *, renew: bool) 
                 for generation_id, start, segments in entries
                 if generation_id in leases.held
             ],
-            # A commit whose answer was lost is written again: the same start, and at least as much text.
+            # If the answer to a commit was lost, the entry is written again with at least as much output.
             update_conflicts=True,
             unique_fields=["generation", "start"],
             update_fields=["segments"],
@@ -53,9 +54,9 @@ def commit(entries: Sequence[Entry], running: Collection[UUID], *, renew: bool) 
     return Tick(leases.held, leases.to_stop, leases.held)
 
 
-# `free` locks what it writes, so that nobody can end a generation in between; it passes over rows that are
-# locked, so that one transaction that hangs holds up only its own reply. A statement that was long on its way
-# comes after its repetition, and replaces no longer entry by a shorter one.
+# `free` locks the rows that are written, so that no other process ends a generation in between. It skips rows
+# that are locked, so that a transaction that hangs delays only its own reply. A delayed statement may arrive
+# after its repetition: it does not replace a longer entry by a shorter one.
 _STATEMENT = """
 WITH mine AS (
     SELECT g.id, g.stop_requested OR c.deleted_at IS NOT NULL OR NOT u.is_active AS is_to_stop
@@ -94,7 +95,7 @@ def _in_one_statement(entries: Sequence[Entry], running: Collection[UUID], renew
     }
     is_new = connection.connection is None
     with connection.cursor() as cursor:
-        if is_new:  # given up by the server before its client does: nothing waits there for nobody
+        if is_new:  # the server gives up before the client, so that no statement without a client waits there
             cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         cursor.execute(_STATEMENT, values)
         rows = cursor.fetchall()

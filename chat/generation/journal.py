@@ -1,9 +1,9 @@
 """The durable log of the running replies of this process: every 250 ms one transaction with the new output.
 
-It runs on a thread and connection of its own, so that no slow query elsewhere delays it; on PostgreSQL a
-tick is one round trip. When the database is slow, locked or gone, nothing is lost and nothing is claimed:
-the output waits in the logs in memory, and a run whose backlog passes `BACKLOG_CHARS` stops reading from its
-provider until the journal has caught up.
+On PostgreSQL it has a thread and a connection of its own, so that no slow query delays it, and a tick is one
+round trip. On SQLite the writer thread commits it. While the database is slow, locked or gone, the output
+waits in the logs in memory. A run whose backlog exceeds `BACKLOG_CHARS` stops reading from its provider until
+the journal has caught up.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ BACKLOG_CHARS = 1_000_000
 
 @dataclass(eq=False)
 class Record:
-    """One running reply: its log, how much of it is committed, and whom to tell. While it is `aside` its
-    lease is renewed and nothing of it is written: its end is."""
+    """One running reply: its log, the length of its committed output, and the callbacks of its run. While it
+    is `aside`, its lease is renewed and no output is written, because its end is being written."""
 
     generation_id: UUID
     log: ReplyLog

@@ -85,6 +85,7 @@ def htmx_form(
 
 
 @register.simple_tag
+@cache
 def icon(name: str, size: int = 18) -> SafeString:
     """Renders an icon of the page's sprite: 60 bytes instead of 400 for the drawing. Replies contain many."""
     return format_html(
