@@ -19,10 +19,11 @@ from chat.api import events
 from chat.api.events import HEARTBEAT, Event
 from chat.api.output import Output, Piece, Shaper
 from chat.database import run_unit
+from chat.live.buffering import parsed_buffer
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew, ReplyWaits
 from chat.live.reply_log import Segment
 from chat.live.session_monitor import Viewer
-from chat.models import Message, User
+from chat.models import Generation, Message, User
 from chat.parts import loaded
 from chat.pipeline.tokens import estimate_tokens
 from chat.runtime import current
@@ -46,10 +47,12 @@ async def follow(
     if not pending:
         return
     conversation = replies[0].conversation
+    holds_for_a_time = parsed_buffer(buffer)[1] is not None
     subscribe = current().subscriptions.subscribe
     async with (
         aclosing(subscribe(viewer, conversation.pk, conversation.revision)) as stream,
-        aclosing(_timed(stream, pending)) as batches,
+        # A timer costs a task for each batch: only where text is held for a time.
+        aclosing(_timed(stream, pending) if holds_for_a_time else stream) as batches,
     ):
         async for batch in batches:
             for change in batch:
@@ -91,7 +94,7 @@ class _Reply:
         if message.generation.is_live or self.has_ended:
             return
         self.has_ended = True
-        yield from self._sent(self._output.feed_parts(loaded(message.parts)), at_end=True)
+        yield from self._sent(self._output.feed_parts(loaded(message.parts)), ended=message.generation)
         # Less than was sent if the process was killed: the client drops what lies behind.
         yield from events.ended(message, self._output.length)
 
@@ -108,16 +111,17 @@ class _Reply:
         self.due = None
         yield from map(self._event, self._shaper.flush())
 
-    def _sent(self, pieces: Iterable[Piece], *, at_end: bool = False) -> Iterator[Event]:
+    def _sent(self, pieces: Iterable[Piece], *, ended: Generation | None = None) -> Iterator[Event]:
         for piece in pieces:
             if self._is_new:
                 self._is_new = False
-                seconds = max(0.0, (timezone.now() - self._queued_at).total_seconds())
+                first = (ended.first_token_at if ended else None) or timezone.now()
+                seconds = max(0.0, (first - self._queued_at).total_seconds())
                 data = {"kind": "first_token", "seconds": round(seconds, 3)}
                 yield Event("metadata", self._position, data, self.id)
             self._tokens += estimate_tokens(piece.text)
             yield from map(self._event, self._shaper.take(piece))
-        if at_end:
+        if ended is not None:
             yield from self.flush()
             return
         if self._shaper.hold is not None and self._shaper.is_holding and self.due is None:
