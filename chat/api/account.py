@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 from ninja import Router
 from ninja.params import functions as parameters
@@ -15,7 +16,7 @@ from chat.api import schemas
 from chat.api.resources import aware, model_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit
-from chat.models import ChatModel, Generation, Scope, User
+from chat.models import ChatModel, Generation, Scope, UsageEntry, User
 from chat.translatable import translatable as _
 
 router = Router(tags=["Models and usage"])
@@ -48,7 +49,8 @@ async def get_usage(
     since: Annotated[datetime | None, parameters.Query(description="30 days ago if missing.")] = None,
     until: Annotated[datetime | None, parameters.Query(description="Now if missing.")] = None,
 ) -> dict[str, Any]:
-    """Returns tokens and cost of the replies that began in this time, by model."""
+    """Returns tokens and cost of the replies that began, and the gateway's calls that ended, in this time, by
+    model."""
     last = aware(until) if until else timezone.now()
     first = aware(since) if since else last - timedelta(days=DAYS)
     if not timedelta() <= last - first <= timedelta(days=MOST_DAYS):
@@ -62,20 +64,37 @@ def _models(user: User) -> dict[str, Any]:
 
 
 def _usage(user: User, since: datetime, until: datetime) -> dict[str, Any]:
-    theirs = Generation.objects.filter(
-        conversation__owner=user, queued_at__gte=since, queued_at__lt=until
-    ).order_by("model_label", "model_id")
-    rows = theirs.values("model_id", "model_label").annotate(
-        replies=Count("pk"), inputs=Sum("input_tokens"), outputs=Sum("output_tokens"), cost=Sum("cost")
+    # The reply of a call that was kept as a chat is counted as the call.
+    replies = Generation.objects.filter(
+        conversation__owner=user, queued_at__gte=since, queued_at__lt=until, usage_entry=None
     )
-    items = [
-        {
-            "model": {"id": row["model_id"], "name": row["model_label"]},
-            "replies": row["replies"],
-            "input_tokens": row["inputs"] or 0,
-            "output_tokens": row["outputs"] or 0,
-            "cost": None if row["cost"] is None else f"{row['cost']:f}",
-        }
-        for row in rows
-    ]
-    return {"since": since, "until": until, "items": items}
+    calls = UsageEntry.objects.filter(user=user, at__gte=since, at__lt=until)
+    items: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for counted, rows in (("replies", replies), ("calls", calls)):
+        for row in _sums(rows):
+            item = items.setdefault(
+                (row["model_label"], row["model_id"]),
+                {
+                    "model": {"id": row["model_id"], "name": row["model_label"]},
+                    **dict.fromkeys(("replies", "calls", "input_tokens", "output_tokens"), 0),
+                    "cost": None,
+                },
+            )
+            item[counted] = row["count"]
+            item["input_tokens"] += row["inputs"] or 0
+            item["output_tokens"] += row["outputs"] or 0
+            if row["cost"] is not None:
+                item["cost"] = row["cost"] + (item["cost"] or 0)
+    for item in items.values():
+        item["cost"] = None if item["cost"] is None else f"{item['cost']:.8f}"
+    ordered = sorted(items.items(), key=lambda it: (it[0][0], it[0][1] or 0))
+    return {"since": since, "until": until, "items": [item for _, item in ordered]}
+
+
+def _sums(rows: QuerySet[Any]) -> Iterable[dict[str, Any]]:
+    """Returns the sums of each model."""
+    sums = {"inputs": Sum("input_tokens"), "outputs": Sum("output_tokens"), "cost": Sum("cost")}
+    found: Iterable[dict[str, Any]] = (
+        rows.order_by().values("model_id", "model_label").annotate(count=Count("pk"), **sums)
+    )
+    return found

@@ -153,14 +153,15 @@ class ModelList(Schema):
 
 class UsageOfModel(Schema):
     model: ModelRef
-    replies: int
+    replies: int = Field(description="In chats.")
+    calls: int = Field(description="Through the gateway.")
     input_tokens: int
     output_tokens: int
     cost: str | None
 
 
 class UsageReport(Schema):
-    """Chats only. Use of the gateway is not in it."""
+    """What you used in chats and through the gateway."""
 
     since: datetime
     until: datetime

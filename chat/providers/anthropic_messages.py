@@ -53,7 +53,7 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
         body["output_config"] = {"effort": request.reasoning_effort}
     if request.output_format is not None:
         if request.output_format.schema is None:
-            raise UnsupportedOptionError("JSON without a schema")
+            raise UnsupportedOptionError("output_format", "without a schema")
         output = {"type": "json_schema", "schema": dict(request.output_format.schema)}
         body["output_config"] = {**body.get("output_config", {}), "format": output}
     for name in ("temperature", "top_p", "top_k"):

@@ -85,14 +85,17 @@ class ContextLengthError(InvalidRequestError):
 
 
 class UnsupportedOptionError(InvalidRequestError):
-    """`option` is the option's name in `ChatRequest`. Nothing was sent."""
+    """`option` is the option's name in `ChatRequest`, or what it is; `remark` says which use of it is not
+    supported. Nothing was sent."""
 
     code = "unsupported_option"
     words = _("This model does not support an option of the request. Leave it out, or choose another model.")
 
-    def __init__(self, option: str) -> None:
-        super().__init__(detail=f"The provider of this model has no option {option!r}.")
-        self.option = option
+    def __init__(self, option: str, remark: str = "") -> None:
+        super().__init__(
+            detail=f"The provider of this model does not support {option!r} {remark}".strip() + "."
+        )
+        self.option, self.remark = option, remark
 
 
 class RateLimitError(ProviderError):

@@ -29,7 +29,7 @@ PREFIX = "/v1/"
 LARGE_BYTES = 64 * 1024  # of a body; less is read in about 1 ms
 _KEEP = "x-steady-keep"
 
-# Each of these modules speaks one API: `parse`, `whole`, `stream`, and its form of errors.
+# Each of these modules speaks one API: its requests, answers and streams.
 _CALLS: dict[str, ModuleType] = {
     "/v1/chat/completions": chat_completions,
     "/v1/messages": messages,

@@ -18,10 +18,11 @@ from chat.api.gateway.failures import FailureError
 from chat.api.gateway.openai_errors import error_body
 from chat.providers.events import Outcome, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
-__all__ = ["KEEP_ALIVE", "NAME", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
 
 NAME = "chat_completions"
 KEEP_ALIVE = b": waiting\n\n"
+OPTIONS = {"output_format": "response_format", "forced_tool": "tool_choice"}  # names that differ here
 _FINISH_REASONS = {
     Outcome.LENGTH: "length",
     Outcome.TOOL_CALLS: "tool_calls",

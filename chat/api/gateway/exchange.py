@@ -64,7 +64,7 @@ class Exchange:
             await self._book()
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: unknown ones are logged
-            failure = failure_of(error)
+            failure = failure_of(error, self._api.OPTIONS)
         finally:
             if keep_alive is not None:
                 keep_alive.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError
@@ -46,11 +47,16 @@ class GoneError(Exception):
     """The program closed its connection."""
 
 
-def failure_of(error: Exception) -> FailureError:
-    """Returns the failure of any exception. Logs those that are defects."""
+def failure_of(error: Exception, names: Mapping[str, str] | None = None) -> FailureError:
+    """Returns the failure of any exception. Logs those that are defects. `names` are the names that the
+    options of `ChatRequest` have in the program's API, where they differ."""
     match error:
         case FailureError():
             return error
+        case errors.UnsupportedOptionError():
+            name = (names or {}).get(error.option, error.option)
+            words = f"The provider of this model does not support {name} {error.remark}".strip() + "."
+            return FailureError(400, words, error.code, name if error.option.isidentifier() else None)
         case ProviderError():
             return _provider_failure(error)
         case CallEndedError():

@@ -27,10 +27,16 @@ from chat.providers.events import (
     Usage,
 )
 
-__all__ = ["KEEP_ALIVE", "NAME", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
 
 NAME = "messages"
 KEEP_ALIVE = b'event: ping\ndata: {"type":"ping"}\n\n'
+OPTIONS = {
+    "output_format": "output_config.format",
+    "forced_tool": "tool_choice",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "stop": "stop_sequences",
+}  # names that differ here
 _STOP_REASONS = {
     Outcome.LENGTH: "max_tokens",
     Outcome.TOOL_CALLS: "tool_use",

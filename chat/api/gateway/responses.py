@@ -18,10 +18,11 @@ from chat.api.gateway.responses_request import KIND, parse
 from chat.parts import Opaque
 from chat.providers.events import Outcome, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
-__all__ = ["KEEP_ALIVE", "NAME", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
 
 NAME = "responses"
 KEEP_ALIVE = b": waiting\n\n"
+OPTIONS = {"output_format": "text.format", "forced_tool": "tool_choice"}  # names that differ here
 _INCOMPLETE = {Outcome.LENGTH: "max_output_tokens", Outcome.REFUSED: "content_filter"}
 
 type Item = dict[str, Any]

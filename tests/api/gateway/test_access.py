@@ -194,6 +194,7 @@ async def test_what_a_provider_cannot_do_is_refused(gateway: Gateway, http: aioh
             async with http.post(gateway.url + CHAT, json=body, headers=headers_of(gateway.key)) as answer:
                 error = (await answer.json())["error"]
                 assert (answer.status, error["code"]) == (400, "unsupported_option"), option
+                assert error["param"] == next(iter(option)) and error["param"] in error["message"]
     assert gateway.wire.log == []
 
 
@@ -283,6 +284,24 @@ async def test_a_setting_keeps_calls_and_a_header_says_otherwise(
         async with http.post(gateway.url + CHAT, json=BODIES[CHAT], headers=headers) as answer:
             assert answer.status == 200
         assert await Conversation.objects.acount() == kept
+
+
+async def test_the_report_of_usage_counts_calls_once(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    def token() -> str:
+        return make_token(gateway.person, name="Both", scopes=[Scope.GATEWAY, Scope.READ])[1]
+
+    headers = headers_of(await sync_to_async(token)())
+    body = {"model": "wire-gemini", "messages": [{"role": "user", "content": "/wire tokens=5"}]}
+    for keep in ("false", "true"):
+        async with http.post(
+            gateway.url + CHAT, json=body, headers=headers | {"X-Steady-Keep": keep}
+        ) as answer:
+            assert answer.status == 200
+    async with http.get(f"{gateway.url}/api/v1/usage", headers=headers) as answer:
+        (item,) = (await answer.json())["items"]
+    assert item["model"]["name"] == "wire-gemini"
+    assert (item["replies"], item["calls"]) == (0, 2)
+    assert (item["input_tokens"], item["output_tokens"], item["cost"]) == (22, 10, "0.00004200")
 
 
 async def test_plain_http_is_refused_where_the_address_is_https(
