@@ -42,7 +42,7 @@ class Connection:
         return json.loads(await self.communicator.receive_from(PATIENCE))
 
     async def events(self, *, until_text: str = "") -> list[dict[str, Any]]:
-        """Returns the events up to the first `done`, or until this text has come."""
+        """Returns the events up to the first `done`, or until this text arrives."""
         found, self.kept = self.kept, []
         while not found or found[-1]["type"] != "done":
             found.append(await self.receive())
