@@ -184,7 +184,7 @@ def check(it: Stack, process: ServerProcess, metrics: Metrics) -> None:
     assert total("steady_event_loop_lag_seconds_count") > 0
     assert total("steady_database_unit_seconds_count", unit="finish") == ended
     units, waited = total("steady_database_unit_seconds_count"), total("steady_database_wait_seconds_count")
-    assert units == waited
+    assert 0 <= waited - units <= 20  # those that run now
     assert total("process_cpu_seconds_total") > 0
 
 
