@@ -1,14 +1,11 @@
-"""One generation, from its claim to its terminal state."""
+"""Produces one reply, from the claim of its generation to its terminal state."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import re
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,11 +20,12 @@ from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
 from chat.generation.policy import policy_for
+from chat.generation.result import BROKEN, CUT, STATUSES, Result, kind_of
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
 from chat.metrics import OTHER, EndedReply, Metrics
-from chat.models import ChatModel, Generation, Status
+from chat.models import Generation, Status
 from chat.parts import Opaque, storable
 from chat.pipeline.compose import compose
 from chat.providers.errors import (
@@ -44,63 +42,20 @@ from chat.providers.events import (
     Reset,
     TextDelta,
     ToolCallDelta,
-    Usage,
 )
 from chat.providers.registry import ready_provider
-from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
-MAX_REPLY_CHARS = 2_000_000  # four times what the largest model writes; what is cut is said (`length`)
-LESS = 0.6  # of a request that was too long, at most, for the one attempt with less
+MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
+LESS = 0.6  # the part of a request that was too long which the second request may have, at most
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
-CUT = _("The connection to the provider ended in the middle of the answer. The text so far is kept.")
-EMPTY = _("The model ended its answer without a word. Retry, or choose another model.")
-ONLY_A_TOOL = _(
-    "The model called a tool instead of answering, and it has none here. Retry, or choose another model."
-)
-EMPTY_AT_LIMIT = _(
-    "The length limit was reached before the first word of the answer. Retry, or choose another model."
-)
-BROKEN = _(
-    "Something went wrong in Steady while this reply was being written. The text so far is kept. Retry it."
-)
-
-_STATUS = {
-    Outcome.COMPLETE: Status.COMPLETE,
-    Outcome.TOOL_CALLS: Status.COMPLETE,
-    Outcome.PAUSED: Status.INTERRUPTED,
-    Outcome.LENGTH: Status.LENGTH,
-    Outcome.REFUSED: Status.REFUSED,
-}
-
-
-@dataclass
-class Result:
-    """How a run ends, gathered while it goes."""
-
-    status: Status = Status.INTERRUPTED
-    finish_reason: str = ""
-    error_code: str = ""
-    error_message: str = ""
-    error_detail: str = ""  # the provider's own sentence, for administrators
-    usage: Usage = field(default_factory=Usage)
-    first_token_at: datetime | None = None
-    rejection: str = ""  # why a validator of ours stopped the answer
-    first_text_at: datetime | None = None
-    opaque: list[Opaque] = field(default_factory=list)
-    sent: Prepared | None = None
-
-    def set(self, status: Status, code: str, words: str, detail: str = "") -> None:
-        self.status, self.error_code, self.error_message = status, code, words[:500]
-        self.error_detail = storable(detail)[:500]
-
 
 class Run:
-    """Owned by the runner as one task. `stop` ends it as stopped, `interrupt` as interrupted (the server
-    shuts down), `abandon` without a write (the lease was lost)."""
+    """The runner owns it as one task. `stop` ends the reply as stopped, `interrupt` as interrupted because
+    the server stops, and `abandon` ends the task without a write because the lease was lost."""
 
     def __init__(
         self,
@@ -113,14 +68,14 @@ class Run:
     ) -> None:
         self.id = generation_id
         self._hub, self._pubsub = hub, pubsub
-        self.waiting: list[UUID] = []  # after the end: the queued generations that waited for it
+        self.waiting: list[UUID] = []  # at the end: the queued generations to start next
         self._claimed = claimed
         self._journal, self._metrics = journal, metrics
         self._began_at = timezone.now()
         self._log = ReplyLog()
         self._reason: str | None = None
         self._producing: asyncio.Task[None] | None = None
-        self._shared = 0  # characters of output that other processes were sent
+        self._shared = 0  # characters of output that were sent to other processes
         self._share_is_due = False
 
     def stop(self) -> None:
@@ -139,8 +94,8 @@ class Run:
                 self._producing.cancel()
 
     async def __call__(self) -> None:
-        """Runs to the end. Returns at once if the generation is not to be had."""
-        # Viewers here may be reading a copy already, of what another process produces.
+        """Runs to the end. Returns at once if the generation cannot be claimed."""
+        # Viewers in this process may already have a copy of the reply, which another process produced so far.
         self._hub.logs.setdefault(self.id, self._log)
         self._pubsub.produce(self.id, on_stop=self.stop)
         try:
@@ -169,7 +124,7 @@ class Run:
                 del self._hub.logs[self.id]
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
-        """Drives the provider's stream into the log. `result` describes the outcome."""
+        """Reads the provider's stream into the log, and fills `result`."""
         try:
             result.sent = await run_unit(begin, generation, publish=self._pubsub.conversation_changed)
         except NotSentError as error:
@@ -187,12 +142,12 @@ class Run:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
             result.set(status, error.code, str(error), error.detail)
-            logger.warning("The provider failed: %s %s", error.code, _kind_of(error))
+            logger.warning("The provider failed: %s %s", error.code, kind_of(error))
             self._metrics.request_failed(result.sent.endpoint.kind, error.code)
 
     async def _shortened(self, generation: Generation, result: Result) -> bool:
-        """Whether a request that the provider refused as too long, which is not paid, can be sent once more
-        with less: then it is the one to send."""
+        """Prepares a shorter request after the provider refused one as too long, which costs nothing. Returns
+        false if there is none."""
         refused = result.sent
         if refused is None or result.first_token_at is not None:
             return False
@@ -206,7 +161,7 @@ class Run:
         return True
 
     async def _take(self, prepared: Prepared, record: Record, result: Result) -> None:
-        result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider says that it has finished
+        result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
         provider = await ready_provider(prepared.endpoint)
         stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
         flow = Flow(lambda: len(self._hub.logs))
@@ -225,7 +180,7 @@ class Run:
                         case Opaque():
                             result.opaque.append(event)
                         case Finished(outcome, raw):
-                            result.set(_STATUS[outcome], "", "")
+                            result.set(STATUSES[outcome], "", "")
                             result.finish_reason = raw[:100]
                             if outcome is Outcome.REFUSED and result.rejection:
                                 result.set(Status.REFUSED, "rejected", result.rejection)
@@ -237,7 +192,7 @@ class Run:
                         case Notice("rejected", reason):
                             result.rejection = reason
                         case Reset():
-                            pass  # only before the first output, so there is nothing to take back
+                            pass  # it comes only before the first output, so nothing is void
                     if self._log.length >= MAX_REPLY_CHARS:
                         result.set(Status.LENGTH, "", "")
                         return
@@ -258,12 +213,12 @@ class Run:
             self._shared = self._log.length
 
     def _append(self, kind: str, text: str) -> None:
-        """Takes the text up to the limit of a reply, before anything else is done with it."""
+        """Appends the text up to the limit of a reply, and wakes the viewers."""
         self._log.append(kind, storable(text[: MAX_REPLY_CHARS - self._log.length]))
         self._hub.wake(self.id)
 
     def _share(self) -> None:
-        """Sends what is new to the processes that watch, at most each 50 ms."""
+        """Sends new output to the processes with viewers, at most every 50 ms."""
         if self._share_is_due:
             return
         self._share_is_due = True
@@ -275,7 +230,7 @@ class Run:
         self._shared = self._log.length
 
     def _conclude(self, result: Result) -> None:
-        """What the task's own end says, when it did not end by itself."""
+        """Sets the outcome of a task that was ended, that failed, or that produced no text."""
         assert self._producing is not None
         if self._reason == "stopped":
             result.set(Status.STOPPED, "", "")
@@ -285,21 +240,12 @@ class Run:
             logger.error("Generation %s failed unexpectedly.", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
         elif result.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
-            self._conclude_empty(result)
-
-    def _conclude_empty(self, result: Result) -> None:
-        """An empty reply looks like one that is still to come: it says what happened."""
-        if result.status == Status.LENGTH:
-            result.set(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
-        elif any(segment.kind == TOOL_CALL for segment in self._log.since(0)):
-            result.set(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
-        else:
-            result.set(Status.FAILED, "empty", EMPTY)
+            result.set_empty(self._log)
 
     async def _save(self, generation: Generation, record: Record, result: Result) -> None:
-        """Writes the end, trying again while the database is away; nobody can cancel it. Gives up after
-        some minutes: then the sweep ends the generation from the journal."""
-        fields = _fields(generation.model, result)
+        """Writes the end. Tries again while the database cannot be reached; the write is not cancelled. Gives
+        up after some minutes: then the sweep ends the generation from the journal."""
+        fields = result.fields(generation.model)
         for delay in (*SAVE_RETRY_SECONDS, None):
             try:
                 segments: list[Segment] = self._log.since(0)
@@ -315,8 +261,8 @@ class Run:
                         **fields,
                     )
                     self.waiting = await asyncio.shield(unit)
-            except (DataError, IntegrityError, ArithmeticError) as error:  # the last is SQLite's
-                # A number or a word of the provider's that no column takes must not cost the reply its end.
+            except (DataError, IntegrityError, ArithmeticError) as error:  # SQLite raises the last one
+                # The provider sent a number or a word that no column can hold. The reply ends without it.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)
                 fields = {name: fields[name] for name in _ESSENTIAL}
                 result.opaque = []
@@ -348,38 +294,3 @@ class Run:
             reasoning_tokens=fields.get("reasoning_tokens") or 0,
             cost=float(fields.get("cost") or 0),
         )
-
-
-def _kind_of(error: ProviderError) -> str:
-    """The status or the class of an error, for the log: a provider's own words may repeat the prompt."""
-    found = re.match(r"HTTP \d{3}|\w+(Error|Exception|Disconnected)\b", error.detail)
-    return f"({found[0]})" if found else ""
-
-
-def _fields(model: ChatModel | None, result: Result) -> dict[str, Any]:
-    usage = result.usage
-    return {
-        "first_token_at": result.first_token_at,
-        "first_text_at": result.first_text_at,
-        "finish_reason": storable(result.finish_reason),
-        "error_code": result.error_code,
-        "error_message": result.error_message,
-        "error_detail": result.error_detail,
-        "input_tokens": _count(usage.input_tokens),
-        "output_tokens": _count(usage.output_tokens),
-        "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
-        "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
-        "usage_estimated": usage.estimated,
-        "sent_from": result.sent.sent_from if result.sent else None,
-        "input_estimate": result.sent.estimate if result.sent else None,
-        "cost": model.cost(
-            _count(usage.input_tokens), _count(usage.output_tokens), _count(usage.cached_input_tokens)
-        )
-        if model
-        else None,
-    }
-
-
-def _count(tokens: int | None) -> int | None:
-    """A provider's count, within what a column holds."""
-    return None if tokens is None else max(0, min(tokens, 2**31 - 1))

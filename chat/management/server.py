@@ -15,8 +15,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -154,8 +154,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         is_streamed = message["type"] == "http.response.body" and message.get("more_body", False)
         if producer is not None and not is_streamed:
             self._producers.pop(protocol).remove()
-        with _any_length(protocol):
-            await super().handle_reply(protocol, message)
+        await super().handle_reply(protocol, message)
         if is_streamed and "disconnected" not in self.connections.get(protocol, {"disconnected": True}):
             if producer is None:
                 producer = self._producers[protocol] = BackpressureProducer(protocol)
@@ -289,21 +288,6 @@ def _leave_soon() -> None:
         os._exit(0)
 
     Thread(target=leave, daemon=True, name="leave").start()
-
-
-@contextmanager
-def _any_length(protocol: Any) -> Iterator[None]:
-    """Autobahn applies the limit for received messages to sent ones too: a long reply would break its socket
-    on every connect."""
-    limit = getattr(protocol, "maxMessagePayloadSize", None)
-    if limit is None:
-        yield
-        return
-    protocol.maxMessagePayloadSize = 0
-    try:
-        yield
-    finally:
-        protocol.maxMessagePayloadSize = limit
 
 
 def _is_closing(protocol: Any) -> bool:
