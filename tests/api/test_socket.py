@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from chat.actions.api_token import make_token, revoke_tokens
@@ -57,8 +58,9 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(secret: str = "") -> AsyncIterator[Connection]:
+async def connected(secret: str = "", cookie: str = "") -> AsyncIterator[Connection]:
     headers = [(b"authorization", f"Bearer {secret}".encode())] if secret else []
+    headers += [(b"cookie", cookie.encode())] if cookie else []
     communicator = WebsocketCommunicator(api_socket, PATH, headers=headers)
     accepted, _subprotocol = await communicator.connect(PATIENCE)
     assert accepted
@@ -167,6 +169,14 @@ async def test_a_token_may_come_as_the_first_frame_and_needs_its_scope(
         assert await socket.close_code() == 4401
     async with connected() as socket:
         await socket.communicator.send_to('{"type": "authenticate", "token": "sty_wrong"}')
+        assert await socket.close_code() == 4401
+
+
+async def test_a_session_opens_no_socket(client: Client, person: User, settings: Settings) -> None:
+    await run_unit(client.force_login, person)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    async with connected(cookie=f"{settings.SESSION_COOKIE_NAME}={cookie}") as socket:
+        await socket.communicator.send_to('{"type": "subscribe"}')
         assert await socket.close_code() == 4401
 
 
