@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from django.utils import timezone
 
@@ -59,6 +60,7 @@ def keep(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generatio
 
 
 def _add(conversation: Conversation, messages: list[Message], role: Role, parts: list[Part]) -> Message:
+    parts = [_storable(part) for part in parts]
     revision = conversation.next_revision()
     message = Message(
         conversation=conversation,
@@ -83,4 +85,11 @@ def _parts_of(turn: Turn) -> list[Part]:
     parts: list[Part] = [*turn.tool_results]
     if turn.files:
         parts.append(NoticePart(_("The files of this message are not kept.")))
-    return [*parts, TextPart(storable(turn.text)), *turn.tool_calls]
+    return [*parts, TextPart(turn.text), *turn.tool_calls]
+
+
+def _storable(part: Part) -> Part:
+    """Returns the part with texts that every database stores."""
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    texts: dict[str, Any] = {name: storable(it) for name, it in values.items() if isinstance(it, str)}
+    return replace(part, **texts)

@@ -257,3 +257,17 @@ async def test_the_metrics_count_calls_their_tokens_and_their_errors(
     labels = {"provider": "openai", "code": "authentication"}
     assert metrics.get_sample_value("steady_provider_errors_total", labels) == 1
     assert metrics.get_sample_value("steady_running_calls") == 0
+
+
+async def test_texts_that_no_database_stores_are_kept_as_far_as_possible(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="wire-openai_chat",
+        messages=ask("/wire text=a\x00b"),
+        extra_headers={"X-Steady-Keep": "true"},
+    )
+    assert answer.choices[0].message.content == "a\x00b"
+
+    def kept() -> list[str]:
+        return list(Conversation.objects.get().messages.order_by("position").values_list("text", flat=True))
+
+    assert await sync_to_async(kept)() == ["/wire text=a\ufffdb", "a\ufffdb"]
