@@ -4,6 +4,7 @@
     ├── InvalidInputError     400     invalid_input     empty, wrong type, unknown choice
     ├── TooLongError          413     too_long          over a length limit
     ├── ConflictError         409     conflict          not possible in the present state
+    │   └── MismatchError     409     idempotency_mismatch   the same key for another request
     └── LimitReachedError     429     limit_reached     too many at the same time
 
 An object that does not exist for this user raises `chat.access.NotFoundError` (404).
@@ -36,6 +37,10 @@ class TooLongError(ActionError):
 class ConflictError(ActionError):
     status = 409
     code = "conflict"
+
+
+class MismatchError(ConflictError):
+    code = "idempotency_mismatch"
 
 
 class LimitReachedError(ActionError):

@@ -24,7 +24,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if not message.shown:
-            raise ConflictError(_("This message is not in the chat any more. Reload the page."))
+            raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         conversation = message.conversation
         gone = conversation.messages.filter(shown=True, position__gte=message.position)
         live = Generation.objects.live().filter(message__in=gone)
@@ -65,7 +65,7 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
         is_beside = others.filter(shown=True).exists()
         is_variant = message.parent is not None and others.filter(pk=variant_id).exists()
         if not message.shown or is_beside or not is_variant:
-            raise ConflictError(_("This message is not in the chat any more. Reload the page."))
+            raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
         hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
         if Generation.objects.live().filter(message__in=hidden).exists():

@@ -69,12 +69,16 @@ def _waits(prompt: Message) -> bool:
     return prompt.parent is not None and prompt.parent.is_live
 
 
-def check_running_limit(user: User, more: int) -> None:
-    """Raises `LimitReachedError` if the user may not have `more` additional running replies. The caller is in
-    the transaction that adds them. The user's row is locked until its end, so that each of many simultaneous
-    prompts counts the others. (NO KEY: rows that refer to the user do not wait.)"""
+def lock_user(user: User) -> None:
+    """Locks the user's row until the transaction ends, so that each of many simultaneous prompts sees the
+    others. (NO KEY: rows that refer to the user do not wait.)"""
     if connection.features.has_select_for_update:
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+
+
+def check_running_limit(user: User, more: int) -> None:
+    """Raises `LimitReachedError` if the user may not have `more` additional running replies. The caller is in
+    the transaction that adds them, and has called `lock_user`."""
     if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
             _("You have as many replies running as one person may have. Wait for one, or stop one.")

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.queue import check_running_limit, queue_replies
+from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.generation.finish import end
 from chat.generation.lease import waiting_after
 from chat.generation.run import MAX_REPLY_CHARS
@@ -99,6 +99,7 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
         later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
         if not message.shown or later.exists():
             raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
+        lock_user(user)
         check_running_limit(user, 1)
         if message.parent is None:
             raise InvalidInputError(_("This reply has no prompt to answer."))
@@ -110,6 +111,7 @@ def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Mess
 
 def _replied_anew(user: User, prompt: Message, wish: Wish) -> Message:
     """Queues a reply to a prompt without one, by the model that answered it last."""
+    lock_user(user)
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
     model = wish.model(user, last.model_id if last else None)

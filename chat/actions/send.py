@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from chat.access import conversation_to_write, model_for
-from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
-from chat.actions.queue import check_running_limit, queue_replies
+from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
+from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
 from chat.parts import TextPart, stored
@@ -34,9 +34,9 @@ def send_message(
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
     conversation. Sending the same `client_id` again returns the same message and costs nothing.
 
-    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `ConflictError` if
-    the id was sent before with another text; then nothing is written. Everything is committed when the
-    function returns.
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `MismatchError` if
+    the id was sent before in another conversation or with another text; then nothing is written. Everything
+    is committed when the function returns.
     """
     text = _checked_text(text)
     try:
@@ -49,7 +49,8 @@ def send_message(
 def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_ids: list[int | str]) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
-        if conversation and (sent_before := _sent_before(conversation, client_id, text)):
+        lock_user(user)
+        if sent_before := _sent_before(user, conversation_id, client_id, text):
             return Sent(sent_before, is_new=False)
         models = _checked_models(user, model_ids)
         check_running_limit(user, len(models))
@@ -71,13 +72,19 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
     return Sent(prompt, is_new=True)
 
 
-def _sent_before(conversation: Conversation, client_id: UUID, text: str) -> Message | None:
-    message = conversation.messages.filter(client_id=client_id).first()
-    if message is not None and message.text != text:
-        raise ConflictError(
-            _("This message was sent before with another text. Reload the page and send it again.")
-        )
+def _sent_before(user: User, conversation_id: UUID, client_id: UUID, text: str) -> Message | None:
+    """Looks in all conversations of the user, also in deleted ones."""
+    message = Message.objects.filter(client_id=client_id, conversation__owner=user).first()
+    if message is not None and (message.conversation_id, message.text) != (conversation_id, text):
+        raise mismatch()
     return message
+
+
+def mismatch() -> MismatchError:
+    """Returns the error for a client id that was used for another prompt."""
+    return MismatchError(
+        _("This was sent before in another chat, with another text or to other models. Send it as new.")
+    )
 
 
 def _checked_text(text: str) -> str:

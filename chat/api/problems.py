@@ -9,6 +9,7 @@ speaks.
     403     missing_scope         the token may not be used for this
     404     not_found             it does not exist for this user
     409     conflict              not possible in the present state
+    409     idempotency_mismatch  the same key for another request
     413     too_long              over a length limit
     429     limit_reached         too many at the same time
     429     rate_limited          too many requests in a short time: see Retry-After

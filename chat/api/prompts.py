@@ -10,7 +10,7 @@ from ninja import Path, Router, Status
 
 from chat.access import message_for, replies_for
 from chat.actions.errors import InvalidInputError
-from chat.actions.send import Sent, send_message
+from chat.actions.send import Sent, mismatch, send_message
 from chat.api import schemas
 from chat.api.encodings import SSE
 from chat.api.routing import REFUSALS, ApiRequest, Token
@@ -91,7 +91,11 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
         text=body.text,
         model_ids=[*body.models],
     )
-    return sent, replies_to(user, sent.message.pk)
+    replies = replies_to(user, sent.message.pk)
+    asked = {reply.generation.model_id for reply in replies}
+    if not sent.is_new and None not in asked and asked != set(body.models):
+        raise mismatch()
+    return sent, replies
 
 
 def _client_id(user: User, key: str) -> UUID:

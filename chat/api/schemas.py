@@ -26,11 +26,13 @@ After = Annotated[
         description="The id of the last event that you have: for each reply a number, with dots between them."
     ),
 ]
+KEY_LENGTH = 200
+
 Key = Annotated[
     str,
     parameters.Header(
         alias="Idempotency-Key",
-        max_length=200,
+        max_length=KEY_LENGTH,
         description="A name of yours for this request, such as a UUID. Sent again, it starts nothing again.",
     ),
 ]

@@ -153,7 +153,9 @@ class ApiConsumer(AsyncWebsocketConsumer):
         buffer = checked_buffer(str(frame.get("buffer", "none")))
         assert self.actor is not None
         streams.check_room(self.actor)
-        key = str(frame.get("key", ""))[:200]
+        key = str(frame.get("key", ""))
+        if len(key) > schemas.KEY_LENGTH:
+            raise InvalidInputError(_("`key` may have at most {limit} characters."), limit=schemas.KEY_LENGTH)
         sent, replies = await self._act(Scope.CHAT, send_unit, key, body)
         self._follow(sent.message.pk, replies, [0] * len(replies), buffer)
         return {"type": "sent", **sent_json(sent, replies)}

@@ -10,12 +10,19 @@ from threading import Barrier
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from chat.access import NotFoundError
 from chat.actions import reply as reply_module
 from chat.actions.conversation import delete_conversation, rename_conversation
-from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.errors import (
+    ConflictError,
+    InvalidInputError,
+    LimitReachedError,
+    MismatchError,
+    TooLongError,
+)
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
 from chat.generation.lease import claim
@@ -217,6 +224,43 @@ def test_the_same_client_id_with_another_text_is_refused_and_nothing_is_swallowe
         send(person, model, "First, and what I typed since", **ids)
 
 
+def test_the_same_client_id_in_another_chat_is_refused_and_costs_nothing(
+    person: User, model: ChatModel
+) -> None:
+    client_id = uuid.uuid4()
+    first = send(person, model, client_id=client_id)
+    Generation.objects.update(status=Status.COMPLETE)
+    other = send(person, model).message.conversation_id
+    for conversation_id in (uuid.uuid4(), other):
+        with pytest.raises(MismatchError):
+            send(person, model, client_id=client_id, conversation_id=conversation_id)
+    delete_conversation(person, first.message.conversation_id)
+    with pytest.raises(MismatchError):
+        send(person, model, client_id=client_id, conversation_id=other)
+    assert Generation.objects.count() == 2
+
+
+def test_the_client_id_of_another_user_is_free(
+    person: User, model: ChatModel, make_user: Callable[..., User]
+) -> None:
+    client_id = uuid.uuid4()
+    send(person, model, client_id=client_id)
+    assert send(make_user("other@example.org"), model, client_id=client_id).is_new
+
+
+def test_a_client_id_is_looked_up_by_its_index(person: User, model: ChatModel) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        send(person, model)
+    (lookup,) = [it["sql"] for it in queries if '"client_id" =' in it["sql"]]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is almost empty
+            cursor.execute(f"EXPLAIN {lookup}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {lookup}")
+        assert "chat_message_client_id" in str(cursor.fetchall())
+
+
 def test_a_prompt_sent_again_after_its_model_was_switched_off_is_still_the_same(
     person: User, model: ChatModel
 ) -> None:
@@ -271,6 +315,26 @@ def test_two_clicks_at_once_are_one_reply(
         try:
             again(person, reply.pk)
         except ConflictError:
+            return "refused"
+        finally:
+            connection.close()
+        return "taken"
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = sorted(future.result() for future in [threads.submit(click) for _ in range(2)])
+    assert outcomes == ["refused", "taken"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_client_id_in_two_chats_at_once_is_one_prompt(person: User, model: ChatModel) -> None:
+    together, client_id = Barrier(2), uuid.uuid4()
+
+    def click() -> str:
+        try:
+            connection.ensure_connection()
+            together.wait()
+            send(person, model, client_id=client_id)
+        except MismatchError:
             return "refused"
         finally:
             connection.close()

@@ -99,6 +99,12 @@ async def test_a_prompt_is_sent_streamed_cut_and_resumed(
     assert await run_unit(Message.objects.count) == 2
 
 
+async def test_a_long_key_is_refused_and_not_cut(secret: str, models: list[ChatModel]) -> None:
+    async with connected(secret) as socket:
+        answer = await socket.ask(type="send", text="Why?", models=[models[0].pk], key="k" * 201)
+        assert (answer["type"], answer["problem"]["code"]) == ("refused", "invalid_input")
+
+
 async def test_several_replies_on_one_socket_are_told_apart(
     secret: str, models: list[ChatModel], scripted: type[ScriptedProvider]
 ) -> None:

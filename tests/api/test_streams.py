@@ -240,7 +240,15 @@ async def test_a_key_starts_nothing_twice(
         assert (first.status_code, second.status_code) == (201, 200)
         assert first.json() | {"repeated": True} == second.json()
         other = await send(program, "Another text", [models[0].pk], **{"idempotency-key": key})
-        assert (other.status_code, other.json()["code"]) == (409, "conflict")
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
+        other = await send(program, "Once", [models[1].pk], **{"idempotency-key": key})
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
+        for conversation, status in ((str(uuid4()), 409), (first.json()["conversation"], 200)):
+            body = {"text": "Once", "models": [models[0].pk], "conversation": conversation}
+            other = await program.post(
+                "/api/v1/prompts", body, "application/json", headers={"idempotency-key": key}
+            )
+            assert other.status_code == status
     assert await run_unit(Generation.objects.count) == 2
 
 
