@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -72,12 +72,14 @@ class Whole:
 
     @property
     def calls(self) -> list[ToolCall]:
-        calls: dict[int, ToolCall] = {}
+        calls: dict[int, tuple[str, str, list[str]]] = {}
         for event in self.events:
             if isinstance(event, ToolCallDelta):
-                call = calls.setdefault(event.index, ToolCall(event.id or "", event.name or "", ""))
-                calls[event.index] = replace(call, arguments=call.arguments + event.arguments)
-        return [replace(call, arguments=call.arguments or "{}") for call in calls.values()]
+                _id, _name, arguments = calls.setdefault(event.index, (event.id or "", event.name or "", []))
+                arguments.append(event.arguments)
+        return [
+            ToolCall(call_id, name, "".join(arguments) or "{}") for call_id, name, arguments in calls.values()
+        ]
 
 
 def sse(data: object, event: str = "") -> bytes:

@@ -112,14 +112,11 @@ def _turns(body: Fields) -> tuple[str, list[Turn]]:
 def _content(message: Fields) -> Content:
     """Reads `content`, and for an assistant's message what it declined with (`refusal`)."""
     content = Content()
-    path, value = message.at("content"), message.any("content")
-    if isinstance(value, str):
-        content.add_text(value)
-    elif value is not None:
-        if not isinstance(value, list):
-            raise wrong(path, "must be a string or a list of parts")
-        for number, it in enumerate(value):
-            _add_part(content, Fields(it, f"{path}[{number}]"))
+    if isinstance(message.peek("content"), str):
+        content.add_text(message.text("content"))
+    else:
+        for part in message.objects("content"):
+            _add_part(content, part)
     if refusal := message.text("refusal", ""):
         content.add_text(refusal)
     message.expect(audio=(), annotations=[])

@@ -20,17 +20,28 @@ class Content:
     """Collects the pieces of one message."""
 
     def __init__(self) -> None:
-        self.text = ""
         self.files: list[File] = []
+        self.length = 0  # of the text, in characters
+        self._pieces: list[str] = []  # joined once: adding to a text copies it each time
         self._is_after_text = False
 
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
     def add_text(self, text: str) -> None:
-        self.text += _BETWEEN + text if self._is_after_text else text
+        if self._is_after_text:
+            self._add(_BETWEEN)
+        self._add(text)
         self._is_after_text = True
 
     def add_file(self, file: File) -> None:
-        self.files.append(replace(file, after=len(self.text)))
+        self.files.append(replace(file, after=self.length))
         self._is_after_text = False
+
+    def _add(self, text: str) -> None:
+        self._pieces.append(text)
+        self.length += len(text)
 
 
 def image_of(url: str, path: str, detail: str = "auto") -> File:

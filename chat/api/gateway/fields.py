@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chat.api.gateway.failures import FailureError
 
 MOST_DEPTH = 64  # of objects and lists inside each other
 MOST_ITEMS = 10_000  # of one list
+MOST_OBJECTS = 50_000  # in all lists of a body: messages and their parts, tools
+
+
+@dataclass
+class _Count:
+    """The objects that were read from the lists of one body."""
+
+    objects: int = 0
 
 
 class Fields:
     """The fields of one object. `path` is its place in the body, such as `messages[2]`. A field that is null
     counts as missing. All methods raise `FailureError` (400)."""
 
-    def __init__(self, value: object, path: str = "") -> None:
+    def __init__(self, value: object, path: str = "", count: _Count | None = None) -> None:
         if not isinstance(value, dict):
             raise wrong(path, "must be an object")
         self.path = path
+        self._count = count or _Count()
         self._left: dict[str, Any] = {name: it for name, it in value.items() if it is not None}
 
     def at(self, name: str) -> str:
@@ -71,17 +81,19 @@ class Fields:
 
     def object(self, name: str) -> Fields | None:
         value = self.any(name)
-        return None if value is None else Fields(value, self.at(name))
+        return None if value is None else Fields(value, self.at(name), self._count)
 
     def objects(self, name: str) -> Iterator[Fields]:
         """Yields the objects of a list; nothing if it is missing."""
         value = self.any(name)
         if value is not None and not isinstance(value, list):
             raise wrong(self.at(name), "must be a list")
-        if len(value or ()) > MOST_ITEMS:
-            raise wrong(self.at(name), f"may have at most {MOST_ITEMS} items")
+        self._check_length(name, value or ())
+        self._count.objects += len(value or ())
+        if self._count.objects > MOST_OBJECTS:
+            raise wrong("", f"may have at most {MOST_OBJECTS} messages and parts in all")
         for number, it in enumerate(value or ()):
-            yield Fields(it, f"{self.at(name)}[{number}]")
+            yield Fields(it, f"{self.at(name)}[{number}]", self._count)
 
     def texts(self, name: str) -> list[str]:
         """Returns a list of strings; a single string is a list of one."""
@@ -89,6 +101,7 @@ class Fields:
         values = [value] if isinstance(value, str) else value or []
         if not isinstance(values, list) or not all(isinstance(it, str) for it in values):
             raise wrong(self.at(name), "must be a string or a list of strings")
+        self._check_length(name, values)
         return values
 
     def schema(self, name: str) -> dict[str, Any] | None:
@@ -118,6 +131,10 @@ class Fields:
         """Refuses the fields that are left."""
         for name in self._left:
             raise wrong(self.at(name[:100]), "is not supported by this server")
+
+    def _check_length(self, name: str, values: Sequence[Any]) -> None:
+        if len(values) > MOST_ITEMS:
+            raise wrong(self.at(name), f"may have at most {MOST_ITEMS} items")
 
 
 def wrong(path: str, words: str) -> FailureError:

@@ -77,12 +77,10 @@ class _Caches:
 
 
 def _system(body: Fields, caches: _Caches) -> str:
-    value = body.any("system")
-    if value is None or isinstance(value, str):
-        return value or ""
-    blocks = Fields({"system": value}).objects("system")
+    if isinstance(body.peek("system"), str):
+        return body.text("system")
     texts = []
-    for block in blocks:
+    for block in body.objects("system"):
         block.expect(type="text")
         texts.append(block.text("text"))
         caches.read(block)
@@ -112,12 +110,11 @@ def _turns(message: Fields, model: str, caches: _Caches) -> Sequence[Turn]:
     role = message.choice("role", ("user", "assistant"))
     if role is None:
         raise wrong(message.at("role"), "is missing")
-    value = message.any("content")
-    message_content = _Message(message.at("content"), model, caches)
-    if isinstance(value, str):
-        message_content.content.add_text(value)
+    message_content = _Message(model, caches)
+    if isinstance(message.peek("content"), str):
+        message_content.content.add_text(message.text("content"))
     else:
-        for block in Fields({"content": value}, message.path).objects("content"):
+        for block in message.objects("content"):
             message_content.add(block, role)
     message.done()
     return [message_content.turn(role)]
@@ -126,9 +123,9 @@ def _turns(message: Fields, model: str, caches: _Caches) -> Sequence[Turn]:
 class _Message:
     """The blocks of one message."""
 
-    def __init__(self, path: str, model: str, caches: _Caches) -> None:
+    def __init__(self, model: str, caches: _Caches) -> None:
         self.content = Content()
-        self._path, self._model, self._caches = path, model, caches
+        self._model, self._caches = model, caches
         self._calls: list[ToolCall] = []
         self._results: list[ToolResult] = []
         self._opaque: list[Opaque] = []
@@ -160,11 +157,10 @@ class _Message:
     def _add_of_user(self, block: Fields, kind: str) -> None:
         if kind == "tool_result":
             inner = Content()
-            value = block.any("content")
-            if isinstance(value, str):
-                inner.add_text(value)
+            if isinstance(block.peek("content"), str):
+                inner.add_text(block.text("content"))
             else:
-                for part in Fields({"content": value}, block.path).objects("content"):
+                for part in block.objects("content"):
                     self._caches.read(part)
                     self._add_part(inner, part, part.text("type"))
                     part.done()
@@ -204,7 +200,7 @@ class _Message:
         else:
             kept = {"type": kind, "data": block.text("data")}
         if kept.get("signature") or kind == "redacted_thinking":
-            position = {"after_text": bool(self.content.text), "after_calls": len(self._calls)}
+            position = {"after_text": self.content.length > 0, "after_calls": len(self._calls)}
             data = {"kind": KIND, "model": self._model, **position, "block": kept}
             self._opaque.append(Opaque(KIND, data))
 

@@ -84,11 +84,10 @@ class _Turns:
         self._results: list[ToolResult] = []
 
     def read(self, body: Fields) -> None:
-        value = body.any("input")
-        if isinstance(value, str):
-            self.turns.append(Turn("user", value))
+        if isinstance(body.peek("input"), str):
+            self.turns.append(Turn("user", body.text("input")))
             return
-        for item in Fields({"input": value}).objects("input"):
+        for item in body.objects("input"):
             self._read(item)
             item.done()
         self._end_answer()
@@ -139,11 +138,10 @@ class _Turns:
     def _read_result(self, item: Fields) -> None:
         item.ignore("id")
         content = Content()
-        value = item.any("output")
-        if isinstance(value, str):
-            content.add_text(value)
+        if isinstance(item.peek("output"), str):
+            content.add_text(item.text("output"))
         else:
-            for part in Fields({"output": value}, item.path).objects("output"):
+            for part in item.objects("output"):
                 part.expect(type=("input_text", "output_text"))
                 content.add_text(part.text("text"))
                 part.done()
@@ -180,11 +178,10 @@ class _Turns:
 
 def _content(item: Fields) -> Content:
     content = Content()
-    value = item.any("content")
-    if isinstance(value, str):
-        content.add_text(value)
+    if isinstance(item.peek("content"), str):
+        content.add_text(item.text("content"))
         return content
-    for part in Fields({"content": value}, item.path).objects("content"):
+    for part in item.objects("content"):
         match part.text("type"):
             case "input_text" | "output_text":
                 content.add_text(part.text("text"))

@@ -1,0 +1,85 @@
+"""The limits of a request, and the fields that are refused, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chat.api.gateway import chat_request, messages_request, responses_request
+from chat.api.gateway.content import Content
+from chat.api.gateway.failures import FailureError
+from chat.api.gateway.fields import MOST_ITEMS, MOST_OBJECTS, Fields
+from chat.providers.base import File
+
+Parse = Callable[[Fields, str], Any]
+USER = {"role": "user", "content": "Hi"}
+
+
+class Counted(str):
+    """A text that counts the characters that adding it to another one copies."""
+
+    copied = 0
+
+    def __radd__(self, before: str) -> str:
+        Counted.copied += len(before) + len(self)
+        return Counted(str(before) + str(self))
+
+    def __add__(self, after: str) -> str:
+        Counted.copied += len(after) + len(self)
+        return Counted(str(self) + str(after))
+
+
+def chat(content: object, **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content}], **more}
+
+
+def refused(parse: Parse, body: dict[str, Any]) -> str | None:
+    """Returns the name of the field that is refused."""
+    with pytest.raises(FailureError) as error:
+        parse(Fields(body), "model")
+    assert error.value.status == 400
+    return error.value.param
+
+
+def test_a_message_of_many_pieces_is_joined_once() -> None:
+    Counted.copied = 0
+    content = Content()
+    for _ in range(1_000):
+        content.add_text(Counted("piece"))
+    content.add_file(File("image/png"))
+    content.add_text(Counted("end"))
+    assert content.text == "\n".join(["piece"] * 1_000) + "end"
+    assert content.files[0].after == content.length - 3 == 5_999
+    assert Counted.copied <= 2 * len(content.text)
+
+
+def test_the_lists_of_a_message_are_limited() -> None:
+    parts = [{"type": "text", "text": "x"}] * (MOST_ITEMS + 1)
+    inputs = [{"type": "input_text", "text": "x"}] * (MOST_ITEMS + 1)
+    result = {"type": "tool_result", "tool_use_id": "c", "content": parts}
+    output = {"type": "function_call_output", "call_id": "c", "output": inputs}
+    assert refused(chat_request.parse, chat(parts)) == "messages[0].content"
+    assert refused(messages_request.parse, chat(parts)) == "messages[0].content"
+    assert refused(messages_request.parse, chat("Hi", system=parts)) == "system"
+    assert refused(messages_request.parse, chat([result])) == "messages[0].content[0].content"
+    assert refused(responses_request.parse, {"input": [{**USER, "content": inputs}]}) == "input[0].content"
+    assert refused(responses_request.parse, {"input": [output]}) == "input[0].output"
+    assert refused(chat_request.parse, chat("Hi", stop=["x"] * (MOST_ITEMS + 1))) == "stop"
+
+
+def test_the_parts_of_all_messages_are_limited() -> None:
+    parts = [{"type": "text", "text": "x"}] * MOST_ITEMS
+    inputs = [{"type": "input_text", "text": "x"}] * MOST_ITEMS
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": parts}]}
+    output = {"type": "function_call_output", "call_id": "c", "output": inputs}
+    many = MOST_OBJECTS // MOST_ITEMS
+    for parse, body in (
+        (chat_request.parse, {"messages": [{"role": "user", "content": parts}] * many}),
+        (messages_request.parse, {"messages": [{"role": "user", "content": parts}] * many}),
+        (messages_request.parse, {"messages": [result] * many}),
+        (responses_request.parse, {"input": [{"role": "user", "content": inputs}] * many}),
+        (responses_request.parse, {"input": [output] * many}),
+    ):
+        assert refused(parse, body) is None
