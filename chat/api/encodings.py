@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -24,9 +25,13 @@ class Positions:
     def __init__(self, replies: Sequence[UUID], after: Sequence[int]) -> None:
         self._at = dict(zip(replies, after, strict=True))
 
-    def take(self, event: Event) -> None:
+    def placed(self, event: Event) -> Event:
+        """Takes the next event of the stream, and returns it with the positions after it."""
         if event.reply is not None:
             self._at[event.reply] = event.seq
+        if len(self._at) > 1:
+            return replace(event, after=str(self))
+        return event if event.reply is not None else replace(event, seq=sum(self._at.values()))
 
     def __str__(self) -> str:
         return ".".join(map(str, self._at.values()))
@@ -43,9 +48,7 @@ def parsed_positions(text: str, count: int) -> list[int]:
     return [int(number) for number in numbers]
 
 
-async def encoded(
-    events: AsyncGenerator[Event], media_type: str, positions: Positions
-) -> AsyncIterator[bytes]:
+async def encoded(events: AsyncGenerator[Event], media_type: str) -> AsyncIterator[bytes]:
     """Yields the stream's bytes. A stream of server-sent events ends with `[DONE]` if all replies ended."""
     is_sse, is_text = media_type == SSE, media_type == TEXT
     if is_sse:
@@ -54,7 +57,6 @@ async def encoded(
     async with aclosing(events):
         async for event in events:
             last = event
-            positions.take(event)
             if is_text:
                 if event.text:
                     yield event.text.encode()
@@ -63,6 +65,7 @@ async def encoded(
             elif event.is_heartbeat:
                 yield b": heartbeat\n\n"
             else:
-                yield b"id: %s\ndata: %s\n\n" % (str(positions).encode(), orjson.dumps(event.as_json()))
+                position = event.after or str(event.seq)
+                yield b"id: %s\ndata: %s\n\n" % (position.encode(), orjson.dumps(event.as_json()))
     if is_sse and last is not None and last.type == "done":
         yield b"data: [DONE]\n\n"

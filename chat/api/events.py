@@ -12,7 +12,8 @@
     done           data: status, usage, timings
 
 `seq` is the position after the event, see `output`. `metadata.reply` names the reply; it is missing in events
-that concern the whole stream.
+that concern the whole stream. Each event says where to resume: `seq` in a stream of one reply,
+`metadata.after` in a stream of several.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ class Event:
     seq: int
     data: dict[str, Any]
     reply: UUID | None = None
+    after: str = ""
 
     def as_json(self) -> dict[str, Any]:
         metadata = {"reply": str(self.reply)} if self.reply else {}
+        if self.after:
+            metadata["after"] = self.after
         return {"type": self.type, "seq": self.seq, "data": self.data, "metadata": metadata}
 
     @property
@@ -48,6 +52,7 @@ class Event:
         return str(self.data["text"]) if "text" in self.data and self.data["kind"] == "text" else ""
 
 
+# `encodings.Positions` sets `seq` or `after` in events of the whole stream.
 HEARTBEAT = Event("metadata", 0, {"kind": "heartbeat"})
 
 

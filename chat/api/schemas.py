@@ -252,9 +252,12 @@ class Event(Schema):
     recoverable and how much is kept; `done` the status, usage and timings."""
 
     type: str = Field(examples=["token"])
-    seq: int = Field(description="The position after this event. Resume after it.", examples=[6])
+    seq: int = Field(description="The position after this event. Resume one reply after it.", examples=[6])
     data: dict[str, Any] = Field(examples=[{"kind": "text", "text": "Hello."}])
-    metadata: dict[str, Any] = Field(examples=[{"reply": _ID}])
+    metadata: dict[str, Any] = Field(
+        description="`reply`; in a stream of several replies also `after`: where to resume all of them.",
+        examples=[{"reply": _ID}],
+    )
 
 
 class ConversationChange(Schema):

@@ -190,7 +190,9 @@ class ApiConsumer(AsyncWebsocketConsumer):
             before.cancel()
         assert self.actor is not None
         task = asyncio.create_task(
-            self._deliver(self.actor, replies, after, buffer), context=fresh_context(), name=f"api-{topic}"
+            self._deliver(self.actor, topic, replies, after, buffer),
+            context=fresh_context(),
+            name=f"api-{topic}",
         )
         self.following[topic] = task
 
@@ -200,14 +202,19 @@ class ApiConsumer(AsyncWebsocketConsumer):
 
         task.add_done_callback(forget)
 
-    async def _deliver(self, actor: Actor, replies: list[Message], after: list[int], buffer: str) -> None:
+    async def _deliver(
+        self, actor: Actor, topic: UUID, replies: list[Message], after: list[int], buffer: str
+    ) -> None:
         async with aclosing(guarded(actor, replies, after, buffer)) as events:
             async for event in events:
                 if not await self.window.room(ACK_SECONDS):
                     await self.close(4408)
                     return
+                frame = event.as_json()
+                if event.reply is None:
+                    frame["metadata"]["subscription"] = str(topic)
                 try:
-                    await self._send(event.as_json())
+                    await self._send(frame)
                 except Disconnected:
                     return
 

@@ -92,8 +92,7 @@ def stream_of(
 ) -> StreamingHttpResponse:
     """Returns the stream of these replies. Raises as `check_stream`."""
     check_stream(request, media_type, len(replies))
-    positions = Positions([reply.pk for reply in replies], after)
-    body = encoded(guarded(request.auth, replies, after, buffer), media_type, positions)
+    body = encoded(guarded(request.auth, replies, after, buffer), media_type)
     content_type = media_type if media_type == SSE else f"{media_type}; charset=utf-8"
     response = StreamingHttpResponse(body, content_type=content_type, headers=HEADERS)
     with_limits(request, response)
@@ -103,19 +102,21 @@ def stream_of(
 async def guarded(
     actor: Actor, replies: Sequence[Message], after: Sequence[int], buffer: str
 ) -> AsyncGenerator[Event]:
-    """Yields the events while the actor's token is valid. What goes wrong becomes the last event: the
-    response has begun."""
+    """Yields the events, with the positions after them, while the actor's token is valid. What goes wrong
+    becomes the last event: the response has begun."""
+    positions = Positions([reply.pk for reply in replies], after)
     try:
         async with (
             watched(actor) as viewer,
             aclosing(follow(viewer, actor.user, replies, after, buffer)) as stream,
         ):
             async for event in stream:
-                yield event
+                yield positions.placed(event)
     except (ProblemError, NotFoundError, DatabaseError) as error:
         problem = problem_of(error)
-        yield events.broken(problem.code, problem.detail, recoverable=problem.status != 404)
+        event = events.broken(problem.code, problem.detail, recoverable=problem.status != 404)
+        yield positions.placed(event)
     except Exception:
         logger.exception("A stream broke; the client can resume it.")
         words = gettext("Something went wrong in Steady. Resume after the last event that you have.")
-        yield events.broken("internal", words, recoverable=True)
+        yield positions.placed(events.broken("internal", words, recoverable=True))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 from django.test import AsyncClient
 
+from chat.api.events import HEARTBEAT, Event
 from tests.live.scripted import Answer, ScriptedProvider
 
 MEDIA_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson", "text": "text/plain"}
@@ -73,6 +74,17 @@ async def text_of(response: Any) -> str:
 
 async def all_of(response: Any) -> list[dict[str, Any]]:
     return [event async for _id, event in events_of(response)]
+
+
+async def broken_follow(*_args: object) -> AsyncGenerator[Event]:
+    """In place of `follow`: breaks after a heartbeat."""
+    yield HEARTBEAT
+    raise RuntimeError
+
+
+def place_of(event: dict[str, Any]) -> str:
+    """Returns where a client resumes after this event."""
+    return str(event["metadata"].get("after", event["seq"]))
 
 
 def said(events: list[dict[str, Any]], kind: str = "text", reply: str = "") -> str:

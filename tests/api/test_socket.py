@@ -15,12 +15,25 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.api import socket as socket_module
+from chat.api import streams
 from chat.api.socket import PATH, api_socket
 from chat.database import run_unit
+from chat.live import subscription
 from chat.models import ApiToken, ChatModel, Message, User
 from chat.providers.events import Outcome
 from chat.runtime import Runtime
-from tests.api.streaming import MEDIA_TYPES, PATIENCE, Program, all_of, answer, resume, said, send, until
+from tests.api.streaming import (
+    MEDIA_TYPES,
+    PATIENCE,
+    Program,
+    all_of,
+    answer,
+    broken_follow,
+    resume,
+    said,
+    send,
+    until,
+)
 from tests.live.scripted import ScriptedProvider
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("serving")]
@@ -97,6 +110,34 @@ async def test_a_prompt_is_sent_streamed_cut_and_resumed(
     assert rest[-1] == over_http[-1]
     assert said(rest) == said(over_http)
     assert await run_unit(Message.objects.count) == 2
+
+
+async def test_a_heartbeat_and_an_error_say_where_to_resume(
+    secret: str,
+    models: list[ChatModel],
+    scripted: type[ScriptedProvider],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscription, "HEARTBEAT_SECONDS", 0.02)
+    async with connected(secret) as socket:
+        sent = await socket.ask(type="send", text="Why?", models=[models[0].pk])
+        (await answer(scripted)).says("The moon ")
+        got = await socket.events(until_text="The moon ")
+        got.append(await socket.receive())
+    assert got[-1] == {
+        "type": "metadata",
+        "seq": 9,
+        "data": {"kind": "heartbeat"},
+        "metadata": {"subscription": sent["prompt"]},
+    }
+    monkeypatch.setattr(streams, "follow", broken_follow)
+    async with connected(secret) as socket:
+        await socket.ask(type="subscribe", prompt=sent["prompt"], after="9")
+        received = socket.kept
+        while not received or received[-1]["type"] != "error":
+            received.append(await socket.receive())
+        error = received[-1]
+    assert (error["type"], error["seq"], error["metadata"]) == ("error", 9, got[-1]["metadata"])
 
 
 async def test_a_long_key_is_refused_and_not_cut(secret: str, models: list[ChatModel]) -> None:

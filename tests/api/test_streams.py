@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from chat.actions.api_token import revoke_tokens
 from chat.actions.conversation import delete_conversation
+from chat.api import streams
 from chat.api.output import Output, Shaper
 from chat.database import run_unit
+from chat.live import subscription
 from chat.live.reply_log import ReplyLog, Segment
 from chat.models import ApiToken, ChatModel, Conversation, Generation, Message, User
 from chat.parts import ReasoningPart, TextPart
@@ -26,8 +28,10 @@ from tests.api.streaming import (
     Program,
     all_of,
     answer,
+    broken_follow,
     chunks_of,
     events_of,
+    place_of,
     resume,
     said,
     send,
@@ -119,6 +123,48 @@ async def test_a_stream_that_is_cut_anywhere_goes_on_there(
     assert said(got + last, "reasoning") == "Hm."
     by_header = await program.get(begun["events"], headers={"accept": media_type, "last-event-id": "10"})
     assert said(await all_of(by_header)) == (TEXT + " ")[7:]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_each_event_says_where_to_resume_also_heartbeats_and_errors(
+    count: int,
+    program: Program,
+    models: list[ChatModel],
+    scripted: type[ScriptedProvider],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscription, "HEARTBEAT_SECONDS", 0.02)
+    begun = await sent(program, models[:count])
+    ndjson = MEDIA_TYPES["ndjson"]
+    providers = [await answer(scripted, number + 1) for number in range(count)]
+    words = {"One ", "two ", "three."}
+    got: list[dict[str, Any]] = []
+    at = ""
+    for word in sorted(words):
+        for provider in providers:
+            provider.says(word)
+        async with aclosing(events_of(await resume(program, begun["events"], ndjson, at))) as stream:
+            wanted = len(said(got)) + count * len(word)
+            async for _id, event in stream:
+                got.append(event)
+                at = place_of(event)
+                if len(said(got)) >= wanted and event["data"].get("kind") == "heartbeat":
+                    break
+    with monkeypatch.context() as broken:
+        broken.setattr(streams, "follow", broken_follow)
+        got += await all_of(await resume(program, begun["events"], ndjson, at))
+        assert got[-1]["data"]["code"] == "internal"
+    for provider in providers:
+        provider.ends(Outcome.COMPLETE)
+    got += await all_of(await resume(program, begun["events"], ndjson, place_of(got[-1])))
+    for reply in begun["replies"]:
+        assert said([it for it in got if it["metadata"].get("reply") == reply]) == "".join(sorted(words))
+    whole = await all_of(await resume(program, begun["events"], ndjson, buffer="word"))
+    for number in range(len(whole)):
+        rest = await all_of(await resume(program, begun["events"], ndjson, place_of(whole[number])))
+        for reply in begun["replies"]:
+            events = [it for it in whole[: number + 1] + rest if it["metadata"].get("reply") == reply]
+            assert said(events) == "".join(sorted(words))
 
 
 async def test_several_models_are_told_apart(
