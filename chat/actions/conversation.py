@@ -13,13 +13,14 @@ from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
+from chat.parts import storable
 from chat.runtime import current
 from chat.translatable import translatable as _
 
 
 def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conversation:
     """Raises `NotFoundError`, `InvalidInputError`, `TooLongError`."""
-    title = " ".join(title.replace("\x00", "").split())
+    title = " ".join(storable(title.replace("\x00", "")).split())
     if not title:
         raise InvalidInputError(_("The title is empty. Give the chat a name."))
     if len(title) > TITLE_LENGTH:

@@ -10,6 +10,7 @@ from chat.access import message_for
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.models import Feedback, Message, Role, User
 from chat.models.feedback import COMMENT_LENGTH
+from chat.parts import storable
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -19,7 +20,7 @@ def judge_reply(
 ) -> tuple[Message, Feedback]:
     """Stores the rating in place of an earlier one. Raises `NotFoundError`, `InvalidInputError`,
     `TooLongError`."""
-    comment = comment.replace("\x00", "").strip()
+    comment = storable(comment.replace("\x00", "")).strip()
     if reason and reason not in Feedback.Reason.values:
         raise InvalidInputError(_("This reason is not one of the list."))
     if len(comment) > COMMENT_LENGTH:

@@ -3,7 +3,6 @@ or texts is recorded first, with the token."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from chat.access import NotFoundError
 from chat.actor import Actor
 from chat.api import schemas
 from chat.api.pages import Cursor, Limit, decoded, encoded, page_of, page_of_messages, whole
-from chat.api.resources import conversation_json, model_json
+from chat.api.resources import conversation_json, model_json, moment_in
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
 from chat.models import ChatModel, Conversation, Generation, Scope, TranscriptRead, User
@@ -119,7 +118,7 @@ def _transcripts(actor: Actor, person: int | None, cursor: str, limit: int) -> d
     if person is not None:
         found = found.filter(owner=person)
     if cursor:
-        moment, last = decoded(cursor, datetime.fromisoformat, UUID)
+        moment, last = decoded(cursor, moment_in, UUID)
         found = found.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=last))
     running = Generation.objects.live().filter(conversation=OuterRef("pk"))
     with transaction.atomic():

@@ -20,7 +20,7 @@ from chat.actions.conversation import (
 from chat.actions.message import delete_message
 from chat.api import schemas
 from chat.api.pages import Cursor, Limit, decoded, encoded, page_of, page_of_messages
-from chat.api.resources import aware, conversation_json, message_json
+from chat.api.resources import aware, conversation_json, message_json, moment_in
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
 from chat.models import Generation, Scope, User
@@ -161,7 +161,7 @@ def _page_of_conversations(user: User, filters: Q, cursor: str, limit: int) -> d
     running = Generation.objects.live().filter(conversation=OuterRef("pk"))
     found = conversations_of(user).annotate(is_running=Exists(running)).filter(filters)
     if cursor:
-        moment, last = decoded(cursor, datetime.fromisoformat, UUID)
+        moment, last = decoded(cursor, moment_in, UUID)
         found = found.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=last))
     return page_of(
         list(found.order_by("-updated_at", "-pk")[: limit + 1]),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from chat.actions.errors import InvalidInputError
 from chat.api.events import timings_of, usage_of
 from chat.models import ChatModel, Conversation, Feedback, Generation, Message
 from chat.rendering.words import translated
+from chat.translatable import translatable as _
 
 HIDDEN_PARTS = ("opaque",)  # of providers, for providers
 
@@ -80,5 +82,17 @@ def model_json(model: ChatModel) -> dict[str, Any]:
 
 
 def aware(moment: datetime) -> datetime:
-    """Returns the moment as UTC if it names no time zone."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """Returns the moment in UTC, also if it names no time zone. Raises `InvalidInputError` for years before
+    1970 and after 2200: near the ends of the calendar, arithmetic overflows."""
+    try:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        moment = datetime.min.replace(tzinfo=UTC)
+    if not 1970 <= moment.year <= 2200:
+        raise InvalidInputError(_("A time must be between the years 1970 and 2200."))
+    return moment
+
+
+def moment_in(text: str) -> datetime:
+    """Reads a moment of a cursor. Raises `ValueError`, `InvalidInputError`."""
+    return aware(datetime.fromisoformat(text))

@@ -18,6 +18,7 @@ from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
 from chat.api.json_api import api
+from chat.api.pages import encoded
 from chat.models import (
     ApiToken,
     ChatModel,
@@ -249,6 +250,33 @@ def test_ones_own_usage_is_added_up_by_model(world: World) -> None:
     assert float(used["cost"]) == 0.001
     other = Client(headers={"authorization": f"Bearer {world.token(world.other, 'read')}"})
     assert other.get("/api/v1/usage").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-02T00:00:00Z"]
+)
+def test_a_time_near_the_ends_of_the_calendar_is_refused(at: str, world: World) -> None:
+    headers = {"authorization": f"Bearer {world.token(world.owner, 'read')}"}
+    administrator = {"authorization": f"Bearer {world.token(world.administrator, 'admin')}"}
+    cursor = encoded(at, uuid.uuid4())
+    for path, query, sent in (
+        ("/usage", {"until": at}, headers),
+        ("/usage", {"since": at}, headers),
+        ("/usage", {"since": at, "until": at}, headers),
+        ("/conversations", {"updated_since": at}, headers),
+        ("/conversations", {"cursor": cursor}, headers),
+        ("/admin/conversations", {"cursor": cursor}, administrator),
+    ):
+        refused(Client(headers=sent).get(f"/api/v1{path}", query), 400, "invalid_input")
+
+
+def test_half_a_character_is_replaced_before_it_is_stored(world: World) -> None:
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'chat')}"})
+    feedback = '{"good": true, "reason": "", "comment": "a\\ud800"}'
+    path = f"/api/v1/replies/{world.reply.pk}/feedback"
+    assert client.put(path, feedback, "application/json").json()["comment"] == "a\ufffd"
+    path = f"/api/v1/conversations/{world.prompt.conversation_id}"
+    assert client.patch(path, '{"title": "a\\ud800"}', "application/json").json()["title"] == "a\ufffd"
 
 
 def test_an_unknown_method_and_an_unreadable_body_are_refused_in_words(world: World) -> None:
