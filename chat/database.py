@@ -37,8 +37,11 @@ async def run_write[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwa
     commit."""
     if not settings.SQLITE:
         return await run_unit(unit, *args, **kwargs)
-    work = timed("writer", unit, partial(unit, *args, **kwargs))
-    return await asyncio.wrap_future(_WRITER.submit(work))
+    return await _write(partial(unit, *args, **kwargs), unit)
+
+
+async def _write[R](work: Callable[[], R], unit: Callable[..., R], *, first: bool = False) -> R:
+    return await asyncio.wrap_future(_WRITER.submit(timed("writer", unit, work), first=first))
 
 
 class DatabaseThread:
@@ -56,9 +59,10 @@ class DatabaseThread:
         return await _run_on(self._executor, work, keep)
 
     async def write[R](self, unit: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """As `run` with `keep`, for a unit that writes: on SQLite the writer thread runs it."""
+        """As `run` with `keep`, for a unit that writes: on SQLite the writer thread runs it, before all that
+        wait there."""
         if settings.SQLITE:
-            return await run_write(unit, *args, **kwargs)
+            return await _write(partial(unit, *args, **kwargs), unit, first=True)
         return await self.run(unit, *args, keep=True, **kwargs)
 
 

@@ -10,19 +10,22 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.transaction import TransactionManagementError
 
 from chat import database
+from chat.backends.queue_lock import QueueLock
 from chat.backends.sqlite3.base import DatabaseWrapper
-from chat.backends.writer import Writer
+from chat.backends.writer import GROUP_SECONDS, Writer
 from chat.database import run_write
 from chat.models import User
 from tests.servers import ROOT
@@ -300,3 +303,139 @@ def test_a_kill_between_two_units_leaves_nothing_that_was_acknowledged(tmp_path:
     assert killed.stdout == ""
     with closing(sqlite3.connect(path)) as after:
         assert after.execute("SELECT email FROM chat_user").fetchall() == [("first@example.org",)]
+
+
+def test_a_savepoint_that_cannot_be_rolled_back_acknowledges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django then rolls back the whole transaction, without an exception."""
+    held, hooks, broken = Held(), [], []
+
+    def hooked() -> str:
+        transaction.on_commit(lambda: hooks.append(True))
+        return add("a")
+
+    def breaks() -> None:
+        if not broken:
+            broken.append(True)
+            monkeypatch.setattr(DatabaseWrapper, "_savepoint_rollback", fail_once)
+        raise ValueError("its own")
+
+    rollback = DatabaseWrapper._savepoint_rollback
+
+    def fail_once(self: Any, sid: str) -> None:
+        monkeypatch.setattr(DatabaseWrapper, "_savepoint_rollback", rollback)
+        raise OperationalError("disk I/O error")
+
+    futures = [held.writer.submit(hooked), held.writer.submit(breaks)]
+    held.go()
+    assert futures[0].result(SECONDS) == "a"
+    assert isinstance(futures[1].exception(SECONDS), ValueError)
+    assert names() == ["a"]
+    assert hooks == [True]
+
+
+def test_a_unit_that_hides_an_error_of_the_database_is_not_acknowledged() -> None:
+    held = Held()
+
+    def hides() -> str:
+        User.objects.create(email="lost@example.org")
+        with suppress(IntegrityError):
+            add("a")
+            User.objects.create(email="a@example.org")
+        connection.needs_rollback = True  # as Django sets it inside of an atomic block without a savepoint
+        return "acknowledged"
+
+    futures = [held.writer.submit(hides), held.writer.submit(lambda: add("b"))]
+    held.go()
+    assert isinstance(futures[0].exception(SECONDS), TransactionManagementError)
+    assert futures[1].result(SECONDS) == "b"
+    assert names() == ["b"]
+
+
+def test_the_thread_goes_on_after_a_connection_that_could_not_be_released() -> None:
+    calls = []
+
+    def release() -> None:
+        calls.append(True)
+        if len(calls) == 1:
+            raise RuntimeError("closed")
+        database._release_connections()
+
+    writer = Writer(release)
+    assert writer.submit(lambda: add("a")).result(SECONDS) == "a"
+    assert writer.submit(lambda: add("b")).result(SECONDS) == "b"
+
+
+def test_a_unit_that_may_go_first_goes_before_all_that_wait() -> None:
+    held = Held()
+    futures = [held.writer.submit(lambda each=str(each): add(each)) for each in range(40)]
+    futures.append(held.writer.submit(lambda: add("first"), first=True))
+    held.go()
+    for future in futures:
+        future.result(SECONDS)
+    assert names()[0] == "first"
+
+
+def test_a_long_unit_ends_its_group(commits: list[str]) -> None:
+    held = Held()
+
+    def long() -> str:
+        time.sleep(GROUP_SECONDS)
+        return add("long")
+
+    futures = [held.writer.submit(long), held.writer.submit(lambda: add("next"))]
+    held.go()
+    assert [future.result(SECONDS) for future in futures] == ["long", "next"] == names()
+    assert len(commits) == 2
+
+
+def test_a_busy_writer_leaves_its_turn_to_other_connections() -> None:
+    """SQLite's own lock has no queue: 20 units at a time kept all other writers away."""
+    writer, stopped = Writer(lambda: database._release_connections()), threading.Event()
+
+    def touch() -> None:
+        with transaction.atomic():
+            User.objects.filter(email="nobody").update(is_active=False)
+
+    def again(done: Future[None] | None = None) -> None:
+        if not stopped.is_set():
+            writer.submit(touch).add_done_callback(again)
+
+    def other() -> int:
+        count = 0
+        while not stopped.is_set() and count < 50:
+            touch()
+            count += 1
+        connection.close()
+        return count
+
+    for _number in range(20):
+        again()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            assert pool.submit(other).result(SECONDS) == 50
+        finally:
+            stopped.set()
+    writer.submit(touch).result(SECONDS)
+
+
+def test_the_queue_of_the_lock_keeps_its_order_and_forgets_who_gave_up() -> None:
+    lock, order = QueueLock(), []
+    assert lock.acquire(0)
+    assert not lock.acquire(0.01)  # it gave up
+
+    def take(name: int) -> None:
+        assert lock.acquire(SECONDS)
+        order.append(name)
+        lock.release()
+
+    threads = []
+    for name in range(5):
+        threads.append(threading.Thread(target=take, args=(name,)))
+        threads[-1].start()
+        while len(lock._waiting) <= name:
+            time.sleep(0.001)
+    lock.release()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert order == [0, 1, 2, 3, 4]
+    assert lock.acquire(0)

@@ -28,8 +28,10 @@ def is_gone(path: str | None = None) -> bool:
 def _is_there(path: str) -> bool:
     try:
         return _identity(path) == _held[path]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:  # The disk does not answer. That is not a file that was replaced.
+        return True
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -8,17 +8,25 @@ SQLite's lock, which has no queue: of ten sockets the slowest turn took eight ti
 from __future__ import annotations
 
 import contextvars
+import logging
+import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.transaction import TransactionManagementError
+
+from chat.backends.sqlite3.base import DatabaseWrapper
+
+logger = logging.getLogger(__name__)
 
 MOST_UNITS = 16  # in one transaction: the first of them waits for the last
+GROUP_SECONDS = 0.05  # after which no further unit joins a transaction
 LEAST_SECONDS = 1.0  # of waiting for the lock, however long a unit has waited for the thread
 
 
@@ -32,13 +40,17 @@ class Writer:
         self._waiting: deque[_Unit] = deque()
         self._is_running = False
 
-    def submit[R](self, work: Callable[[], R]) -> Future[R]:
+    def submit[R](self, work: Callable[[], R], *, first: bool = False) -> Future[R]:
         """From any thread. The future gets the result of `work`, or its exception, after the commit. A unit
         that is cancelled before its transaction begins does not run; a later cancellation changes nothing.
-        `work` may run twice: again alone, after SQLite rolled back the transaction that it shared."""
+        `work` may run twice: again alone, after SQLite rolled back the transaction that it shared. `first`
+        puts it before all units that wait."""
         unit = _Unit(work)
         with self._lock:
-            self._waiting.append(unit)
+            if first:
+                self._waiting.appendleft(unit)
+            else:
+                self._waiting.append(unit)
             if self._is_running:
                 return unit.future
             self._is_running = True
@@ -47,12 +59,13 @@ class Writer:
 
     def _run(self) -> None:
         while waiting := self._next():
-            units = [unit for unit in waiting if unit.future.set_running_or_notify_cancel()]
+            units = [unit for unit in waiting if unit.begins()]
+            if units:
+                self._put_back(units[self._write(units) :])
             try:
-                if units:
-                    self._write(units)
-            finally:
                 self._release()
+            except Exception:
+                logger.exception("The writer's connection could not be released.")
 
     def _next(self) -> list[_Unit]:
         with self._lock:
@@ -60,19 +73,26 @@ class Writer:
             self._is_running = count > 0
             return [self._waiting.popleft() for _ in range(count)]
 
-    def _write(self, units: list[_Unit]) -> None:
+    def _put_back(self, units: list[_Unit]) -> None:
+        with self._lock:
+            self._waiting.extendleft(reversed(units))
+
+    def _write(self, units: list[_Unit]) -> int:
+        """Returns how many of the units have their outcome."""
         try:
             with _patience(units[0].arrived_at):
                 if len(units) == 1:  # its own transaction needs no savepoint
                     units[0].run()
+                    count = 1
                 else:
-                    _write_together(units)
+                    count = _write_together(units)
         except BaseException as error:  # noqa: BLE001  (the thread goes on, and nobody waits forever)
             for unit in units:
                 unit.fail(error)
-            return
-        for unit in units:
+            return len(units)
+        for unit in units[:count]:
             unit.deliver()
+        return count
 
 
 class _Unit:
@@ -82,10 +102,17 @@ class _Unit:
         self._work = work
         self._context = contextvars.copy_context()  # the log names the request and the generation
         self.future: Future[Any] = Future()
+        self._has_begun = False
         self.arrived_at = time.monotonic()
         self.value: Any = None
         self.error: BaseException | None = None
         self.hooks: list[Any] = []
+
+    def begins(self) -> bool:
+        """Returns false for a unit that was cancelled while it waited. From now on it cannot be cancelled."""
+        if not self._has_begun:
+            self._has_begun = self.future.set_running_or_notify_cancel()
+        return self._has_begun
 
     def run(self) -> None:
         self.value, self.error, self.hooks = None, None, []
@@ -101,6 +128,10 @@ class _Unit:
                 self.run()
                 if self.error is not None:
                     raise self.error
+                if connection.needs_rollback:  # Django would roll back without an exception
+                    raise TransactionManagementError(
+                        "The unit caught an error of the database inside its own transaction."
+                    )
         except BaseException as error:  # noqa: BLE001  (as above; or the savepoint's own)
             self.error = error
         self.hooks = connection.run_on_commit[before:]
@@ -129,26 +160,34 @@ class _RolledBackError(Exception):
     https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction"""
 
 
-def _write_together(units: list[_Unit]) -> None:
-    """Raises DatabaseError if the transaction cannot begin."""
-    has_begun = False
+def _write_together(units: list[_Unit]) -> int:
+    """Returns how many units the transaction took. Raises DatabaseError if it cannot begin, and after a
+    commit whose file is gone."""
+    count, has_begun = 0, False
+    sqlite = cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
+    sqlite.has_committed = False
     try:
         with transaction.atomic():
-            has_begun = True
+            has_begun, until = True, time.monotonic() + GROUP_SECONDS
             for unit in units:
+                count += 1
                 unit.run_in_savepoint()
-                if not connection.connection.in_transaction:
+                # `needs_rollback` is set after a savepoint that could not be rolled back.
+                if connection.needs_rollback or not connection.connection.in_transaction:
                     raise _RolledBackError
+                if time.monotonic() > until:
+                    break
             connection.run_on_commit = []
     except BaseException:
-        if not has_begun:
+        if not has_begun or sqlite.has_committed:
             raise
         # Nothing of it is stored: the error of one unit, or of the commit, must not fail the others.
-        for unit in units:
+        for unit in units[:count]:
             unit.run()
-        return
-    for unit in units:
+        return count
+    for unit in units[:count]:
         unit.run_hooks()
+    return count
 
 
 @contextmanager
@@ -162,9 +201,11 @@ def _patience(since: float) -> Iterator[None]:
     usual = connection.settings_dict["OPTIONS"].get("timeout", 5)
     connection.ensure_connection()
     held = connection.connection
-    held.execute(f"PRAGMA busy_timeout = {int(1000 * max(LEAST_SECONDS, usual - waited))}")
+    with connection.wrap_database_errors:
+        held.execute(f"PRAGMA busy_timeout = {int(1000 * max(LEAST_SECONDS, usual - waited))}")
     try:
         yield
     finally:
         if connection.connection is held:
-            held.execute(f"PRAGMA busy_timeout = {int(1000 * usual)}")
+            with suppress(sqlite3.Error):  # the units have their outcome already
+                held.execute(f"PRAGMA busy_timeout = {int(1000 * usual)}")
