@@ -32,6 +32,7 @@ LOCALISED = re.compile(r"\d[.\s]\d{3}(?!\d)|\d,\d")
 # `unlocalize` instead of being listed here.
 # fmt: off
 TEXTS = {
+    "choice.id_for_label", "operation.id", "running.pk", "secret", "series.css", "token.name",
     "LANGUAGE_CODE", "attrs.form", "attrs.href", "attrs.id", "attrs.name", "attrs.type", "attrs.value",
     "cl.query", "client_id", "conversation.pk", "conversation.title", "csrf_token",
     "feedback_id", "field.auto_id", "field.id_for_label", "field.widget_type", "form.email.id_for_label",
@@ -67,8 +68,13 @@ def variables_in_attributes(path: Path) -> Iterator[str]:
     """Returns the expressions of `{{ }}` inside of attributes that no person reads."""
     expressions: list[str] = []
     html = ""  # without block tags: an attribute may stand in a block, outside of any element
+    is_localised = True
     for token in Lexer(path.read_text(encoding="utf-8")).tokenize():
-        if token.token_type == TokenType.TEXT:
+        if token.token_type == TokenType.BLOCK and token.contents in {"localize off", "endlocalize"}:
+            is_localised = token.contents == "endlocalize"
+        elif not is_localised:
+            continue
+        elif token.token_type == TokenType.TEXT:
             html += token.contents
         elif token.token_type == TokenType.VAR:
             html += f"\x01{len(expressions)}\x01"
