@@ -51,7 +51,7 @@ class Beat:
         connection = self._response.connection
         if self._timer is not None or connection is None or size >= FULL_BYTES:
             return
-        transport = connection.transport
+        transport = _socket_of(connection.transport)
         if transport is None or transport.is_closing():
             return
         loop = asyncio.get_running_loop()
@@ -64,6 +64,14 @@ class Beat:
         transport, self._transport, self._timer = self._transport, None, None
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
+
+
+def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
+    """Returns the transport that reads the socket, or None if it cannot be found. A paused TLS transport of
+    asyncio reads on, and drops what it holds when the connection is reset."""
+    if transport is None or transport.get_extra_info("sslcontext") is None:
+        return transport
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
 
 
 def beat_seconds() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,6 +24,8 @@ from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
+
+logger = logging.getLogger(__name__)
 
 # The longest reply fits in one event and is read in about 10 ms, during which nothing else runs.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -268,6 +271,11 @@ async def read_stream(
                 break
             except TRANSPORT_ERRORS:
                 if decoder.finished is None:
+                    # The end marker may be there without the empty line after it.
+                    events, _error = _decoded(decoder, sse.flush())
+                    for event in in_pieces(joined(events)):
+                        yield event
+                if decoder.finished is None:
                     raise
                 break
             if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
@@ -280,7 +288,10 @@ async def read_stream(
             for event in in_pieces(joined(events)):
                 yield event
             if error is not None:
-                raise error
+                if decoder.finished is None:
+                    raise error
+                logger.warning("The provider sent an error after the end of its answer: %s", error.code)
+                break
         else:
             for event in in_pieces(decoder.close()):
                 yield event

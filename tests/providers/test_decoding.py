@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from chat.generation.run import MAX_REPLY_CHARS
 from chat.providers.anthropic_messages import MessagesDecoder
 from chat.providers.errors import MalformedStreamError, ProviderError
-from chat.providers.events import TextDelta
+from chat.providers.events import Finished, TextDelta
 from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_chat import ChatDecoder
 from chat.providers.openai_compatible import CompatibleDecoder
@@ -216,3 +217,28 @@ def test_events_of_a_response_that_come_twice_are_read_once() -> None:
     data = b"".join(formatted.encode(item) for _, items in formatted.steps() for item in items)
     events = [event for piece in events_of(data) for event in decoder.decode(piece)]
     assert [event.text for event in events if isinstance(event, TextDelta)] == ["word0 ", "word1 ", "word2 "]
+
+
+TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"whole"}}]}\n\n'
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n'
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        [END + b'\ndata: {"error":{"message":"overloaded"}}\n\n'],
+        [END + b"\ndata: {broken\n\n"],
+        [END, aiohttp.ClientPayloadError("reset")],
+        [END + b"\n", aiohttp.ClientPayloadError("reset")],
+    ],
+)
+async def test_what_goes_wrong_after_the_end_marker_costs_no_answer(rest: list[bytes | Exception]) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in [TEXT, *rest]:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    found = [event async for event in read_stream(chunks(), ChatDecoder())]
+    assert TextDelta("whole") in found
+    assert isinstance(found[-1], Finished)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from chat.providers import beats
 from chat.providers.base import EndpointConfig
 from chat.providers.errors import ConnectionFailedError
-from chat.providers.events import TextDelta
+from chat.providers.events import Finished, TextDelta
 from chat.providers.registry import close_all, provider_for
 from tests.providers.conftest import KEY, ask
 from tests.providers.wire import Wire, serve
@@ -51,3 +52,16 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     with pytest.raises(ConnectionFailedError):
         _ = [event async for event in provider.stream(ask("/wire"))]
     assert wire.log == []
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+async def test_a_tls_connection_that_is_reset_after_the_end_loses_nothing(
+    wire: Wire, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a beat lasts, what arrives stays in the socket: asyncio's TLS would take it, and drop it with the
+    connection."""
+    monkeypatch.setattr(beats, "beat_seconds", lambda: 0.3)
+    provider = provider_for(EndpointConfig(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
+    found = [event async for event in provider.stream(ask("/wire tokens=6 pace=50 reset=1"))]
+    assert "".join(event.text for event in found if isinstance(event, TextDelta)).split()[-1] == "word5"
+    assert isinstance(found[-1], Finished)

@@ -18,6 +18,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     signature=1     signed or encrypted reasoning           whole=1     no stream: one JSON message
     twice=1         each numbered event is sent twice       refuses=... complain about an option by name
     leak=1          the error's message repeats the key     linger=1    no end of file after the end
+    reset=1         the connection is reset after the end
     echo=1          and the prompt                          page=1      a web page, with status 200
     halves=1        "Hi", an emoji and "there", the emoji split over two deltas
     letters=1       each character of the words is a delta of its own
@@ -32,6 +33,8 @@ import argparse
 import asyncio
 import json
 import re
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
@@ -82,6 +85,7 @@ class Script:
     refuses: str = ""
     leak: int = 0
     linger: int = 0
+    reset: int = 0
     echo: int = 0
     page: int = 0
     halves: int = 0
@@ -226,7 +230,13 @@ class Wire:
         await self._stream(wire, script, response, entry)
         if script.linger:
             await asyncio.Event().wait()
-        if entry.end == "dropped":
+        if script.reset:
+            assert request.transport is not None
+            await asyncio.sleep(0.02)  # the end is on its way
+            reset = struct.pack("ii", 1, 0)
+            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            request.transport.abort()
+        elif entry.end == "dropped":
             assert request.transport is not None
             request.transport.abort()
         else:
