@@ -272,7 +272,10 @@ class Run:
                     return
                 await asyncio.sleep(delay)
             else:
-                self._metrics.reply_ended(self._ended(generation, result, fields))
+                try:
+                    self._metrics.reply_ended(self._ended(generation, result, fields))
+                except Exception:
+                    logger.exception("The end of generation %s was not counted.", self.id)
                 return
 
     def _ended(self, generation: Generation, result: Result, fields: dict[str, Any]) -> EndedReply:
