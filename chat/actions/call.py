@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 from chat.access import NoSuchModelError, model_named
 from chat.actions.errors import LimitReachedError
@@ -14,7 +14,7 @@ from chat.actions.kept_call import Answer, keep
 from chat.actor import Actor
 from chat.generation.calls import Call
 from chat.generation.lease import running_of
-from chat.models import ChatModel, Preferences, UsageEntry
+from chat.models import ChatModel, Generation, Preferences, UsageEntry, User
 from chat.providers.base import EndpointConfig
 from chat.providers.events import Usage
 from chat.runtime import current
@@ -73,10 +73,20 @@ def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) ->
     )
     with transaction.atomic():
         if answer is not None:
-            entry.generation = keep(actor.user, call, entry, answer)
+            entry.generation = _kept(actor.user, call, entry, answer)
         UsageEntry.objects.bulk_create([entry], ignore_conflicts=True)
         transaction.on_commit(lambda: _log(entry))
     return entry
+
+
+def _kept(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generation | None:
+    """Returns the answer's generation; None if the texts cannot be stored, which must not undo the entry."""
+    try:
+        with transaction.atomic():
+            return keep(user, call, entry, answer)
+    except (DataError, IntegrityError, ValueError):
+        logger.exception("Call %s was not kept as a chat: the database refuses its texts.", call.id)
+        return None
 
 
 def _counted(usage: Usage) -> dict[str, int | None]:

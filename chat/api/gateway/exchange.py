@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from django.conf import settings
-from django.db import DatabaseError, DataError, IntegrityError
+from django.db import DatabaseError
 
 from chat.actions.call import book
 from chat.actions.kept_call import Answer
@@ -117,8 +117,6 @@ class Exchange:
             try:
                 await asyncio.shield(booking)
             except DatabaseError as error:
-                if isinstance(error, DataError | IntegrityError):
-                    answer = None  # a text that no column takes must not cost the booking
                 logger.error(
                     "The usage of call %s of user %s could not be stored: %s. %s",
                     *(self._call.id, self._actor.user.pk, self._call.usage, error),

@@ -14,9 +14,11 @@ import openai
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
+from django.db import DataError
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from chat.actions import call
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.preferences import set_preferences
 from chat.models import ApiToken, ChatModel, Conversation, Scope, Status, UsageEntry, User
@@ -314,3 +316,25 @@ async def test_plain_http_is_refused_where_the_address_is_https(
     headers["X-Forwarded-Proto"] = "https"
     async with http.get(f"{gateway.url}/v1/models", headers=headers) as answer:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("error", [DataError, ValueError])
+async def test_a_call_that_cannot_be_kept_is_booked(
+    gateway: Gateway,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+) -> None:
+    def refuse(*_args: object) -> None:
+        Conversation.objects.create(owner=gateway.person)
+        raise error
+
+    monkeypatch.setattr(call, "keep", refuse)
+    headers = headers_of(gateway.key) | {"X-Steady-Keep": "true"}
+    async with http.post(gateway.url + CHAT, json=BODIES[CHAT], headers=headers) as answer:
+        assert answer.status == 200
+    entry = await UsageEntry.objects.aget()
+    assert entry.status == Status.COMPLETE and entry.generation_id is None
+    assert not await Conversation.objects.aexists()
+    assert "was not kept as a chat" in caplog.text
