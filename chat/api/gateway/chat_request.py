@@ -46,7 +46,7 @@ def parse(body: Fields, model: str) -> Asked:
         tools=tools,
         tool_choice=choice,  # type: ignore[arg-type]
         forced_tool=forced,
-        parallel_tool_calls=body.boolean("parallel_tool_calls") if tools else body.any("parallel_tool_calls"),
+        parallel_tool_calls=body.boolean("parallel_tool_calls"),
         output_format=_output_format(body.object("response_format")),
         exact=True,
     )
@@ -80,10 +80,10 @@ def _turns(body: Fields) -> tuple[str, list[Turn]]:
     results: list[ToolResult] = []
     for message in body.objects("messages"):
         role = message.choice("role", ("system", "developer", "user", "assistant", "tool"))
-        message.ignore("name")
         if role == "tool":
+            message.ignore("name")  # of the tool, which the call has too
             call_id = message.text("tool_call_id")
-            results.append(ToolResult(call_id, _content(message).text))
+            results.append(ToolResult(call_id, _content(message, role).text))
             message.done()
             continue
         if results:
@@ -91,7 +91,7 @@ def _turns(body: Fields) -> tuple[str, list[Turn]]:
             results = []
         if role is None:
             raise wrong(message.at("role"), "is missing")
-        content = _content(message)
+        content = _content(message, role)
         if role in {"system", "developer"}:
             if turns:
                 turns.append(Turn("system", content.text))
@@ -109,14 +109,14 @@ def _turns(body: Fields) -> tuple[str, list[Turn]]:
     return "\n\n".join(system), turns
 
 
-def _content(message: Fields) -> Content:
+def _content(message: Fields, role: str) -> Content:
     """Reads `content`, and for an assistant's message what it declined with (`refusal`)."""
     content = Content()
     if isinstance(message.peek("content"), str):
         content.add_text(message.text("content"))
     else:
         for part in message.objects("content"):
-            _add_part(content, part)
+            _add_part(content, part, role)
     if refusal := message.text("refusal", ""):
         content.add_text(refusal)
     message.expect(audio=(), annotations=[])
@@ -124,8 +124,11 @@ def _content(message: Fields) -> Content:
     return content
 
 
-def _add_part(content: Content, part: Fields) -> None:
-    match part.text("type"):
+def _add_part(content: Content, part: Fields, role: str) -> None:
+    kind = part.text("type")
+    if kind in {"image_url", "file"} and role != "user":
+        raise wrong(part.at("type"), "may be in a message of the user only")
+    match kind:
         case "text":
             content.add_text(part.text("text"))
         case "refusal":

@@ -95,6 +95,8 @@ def _effort(body: Fields) -> tuple[str | None, bool]:
     if thinking is None:
         return None, False
     kind = thinking.choice("type", ("enabled", "disabled", "adaptive"))
+    if kind is None:
+        raise wrong(thinking.at("type"), "is missing")
     budget = thinking.integer("budget_tokens")
     display = thinking.choice("display", ("summarized", "omitted"))
     thinking.done()
@@ -240,10 +242,12 @@ def _tool_choice(choice: Fields | None) -> tuple[str | None, str, bool | None]:
     if choice is None:
         return None, "", None
     kind = choice.choice("type", ("auto", "any", "tool", "none"))
+    if kind is None:
+        raise wrong(choice.at("type"), "is missing")
     name = choice.text("name") if kind == "tool" else ""
     parallel = False if choice.boolean("disable_parallel_tool_use") else None
     choice.done()
-    return {"auto": "auto", "any": "required", "none": "none"}.get(kind or ""), name, parallel
+    return {"auto": "auto", "any": "required", "none": "none"}.get(kind), name, parallel
 
 
 def _output_format(output: Fields | None) -> OutputFormat | None:

@@ -116,7 +116,9 @@ class _Turns:
     def _read_message(self, item: Fields) -> None:
         item.ignore("id")
         role = item.choice("role", ("user", "assistant", "system", "developer"))
-        content = _content(item)
+        if role is None:
+            raise wrong(item.at("role"), "is missing")
+        content = _content(item, role)
         phase = item.choice("phase", ("commentary", "final_answer"))
         if role == "assistant":
             if self._text is not None or self._calls:
@@ -128,8 +130,6 @@ class _Turns:
         self._end_answer()
         if role == "user":
             self.turns.append(Turn("user", content.text, content.files))
-        elif role is None:
-            raise wrong(item.at("role"), "is missing")
         elif self.turns:
             self.turns.append(Turn("system", content.text))
         else:
@@ -176,13 +176,16 @@ class _Turns:
             self._results = []
 
 
-def _content(item: Fields) -> Content:
+def _content(item: Fields, role: str) -> Content:
     content = Content()
     if isinstance(item.peek("content"), str):
         content.add_text(item.text("content"))
         return content
     for part in item.objects("content"):
-        match part.text("type"):
+        kind = part.text("type")
+        if kind in {"input_image", "input_file"} and role != "user":
+            raise wrong(part.at("type"), "may be in a message of the user only")
+        match kind:
             case "input_text" | "output_text":
                 content.add_text(part.text("text"))
                 part.ignore("annotations", "logprobs")

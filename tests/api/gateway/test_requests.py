@@ -83,3 +83,32 @@ def test_the_parts_of_all_messages_are_limited() -> None:
         (responses_request.parse, {"input": [output] * many}),
     ):
         assert refused(parse, body) is None
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
+INPUT_IMAGE = {"type": "input_image", "image_url": "https://example.org/x.png"}
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool"])
+def test_an_image_outside_of_a_users_message_is_refused(role: str) -> None:
+    message = {"role": role, "content": [IMAGE]} | ({"tool_call_id": "c"} if role == "tool" else {})
+    assert refused(chat_request.parse, {"messages": [USER, message]}) == "messages[1].content[0].type"
+    if role != "tool":
+        item = {"role": role, "content": [INPUT_IMAGE]}
+        assert refused(responses_request.parse, {"input": [USER, item]}) == "input[1].content[0].type"
+
+
+def test_what_would_change_the_answer_is_not_dropped() -> None:
+    named = {**USER, "name": "bob"}
+    messages = {"messages": [USER], "max_tokens": 5}
+    assert refused(chat_request.parse, {"messages": [named]}) == "messages[0].name"
+    assert refused(chat_request.parse, chat("Hi", parallel_tool_calls="abc")) == "parallel_tool_calls"
+    assert refused(messages_request.parse, {**messages, "thinking": {}}) == "thinking.type"
+    choice = {"disable_parallel_tool_use": True}
+    assert refused(messages_request.parse, {**messages, "tool_choice": choice}) == "tool_choice.type"
+
+
+def test_a_tools_message_may_repeat_its_name() -> None:
+    result = {"role": "tool", "tool_call_id": "c", "name": "look", "content": "seen"}
+    (turn,) = chat_request.parse(Fields({"messages": [result]}), "model").request.turns
+    assert turn.tool_results[0].text == "seen"
