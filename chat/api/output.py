@@ -1,8 +1,9 @@
 """The output of one reply from a position on, in pieces for a program.
 
-A position counts the characters (Unicode code points) of reasoning and text; of a tool call its start counts
-one and its arguments their characters. So it means the same place in a running reply and in a stored one,
-and a stream can be resumed exactly, in any process.
+A position counts the characters (Unicode code points) of reasoning and text. So it means the same place in a
+running reply and in a stored one, and a stream can be resumed exactly, in any process. Tool calls do not
+count: their pieces may be mixed with other output, and are stored joined. A resumed stream sends each call
+from its start again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from chat.parts import Part, ReasoningPart, TextPart, ToolCall
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A run of output. `kind` is "text", "reasoning" or "tool_call". `end` is the position after it. Only
-    tool calls have `call`: `index`, and in their first piece `id` and `name`."""
+    tool calls have `call`: `index` (from 0, in order of appearance), and in their first piece `id` and
+    `name`."""
 
     kind: str
     text: str
@@ -30,18 +32,21 @@ class Piece:
 
 
 class Output:
-    """Reads the output of one reply and gives what lies behind `position`."""
+    """Reads the output of one reply and gives what lies behind `position`, and all tool calls once."""
 
     def __init__(self, position: int) -> None:
         self.position = position
         self._at = 0
         self._line = ""  # of a tool call: a journal may be cut inside of one
-        self._calls: set[int] = set()
+        self._numbers: dict[int, int] = {}  # of the calls, by the provider's index
+        self._read: dict[int, int] = {}  # characters of each call's arguments since the start of the output
+        self._given: dict[int, int] = {}  # and how many of them were given
 
     def restart(self) -> None:
         """What is fed next begins at the start of the output."""
         self._at, self._line = 0, ""
-        self._calls.clear()
+        self._numbers.clear()
+        self._read.clear()
 
     def feed(self, segments: Iterable[Segment]) -> Iterator[Piece]:
         """Takes output of a running reply, right after what was fed before."""
@@ -54,7 +59,6 @@ class Output:
     def feed_parts(self, parts: Iterable[Part]) -> Iterator[Piece]:
         """Takes the whole output of a stored reply."""
         self.restart()
-        index = 0
         for part in parts:
             match part:
                 case TextPart(text):
@@ -62,8 +66,7 @@ class Output:
                 case ReasoningPart(text):
                     yield from self._advance("reasoning", text)
                 case ToolCall(id=id_, name=name, arguments=arguments):
-                    yield from self._advance(TOOL_CALL, arguments, {"index": index, "id": id_, "name": name})
-                    index += 1
+                    yield from self._call(len(self._read), id_, name, arguments)
 
     @property
     def length(self) -> int:
@@ -74,24 +77,27 @@ class Output:
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             call = orjson.loads(line)
-            index, is_new = call["index"], call["index"] not in self._calls
-            self._calls.add(index)
-            start = {"index": index, "id": call["id"], "name": call["name"]} if is_new else {"index": index}
-            yield from self._advance(TOOL_CALL, call["arguments"], start, is_new=is_new)
+            number = self._numbers.setdefault(call["index"], len(self._numbers))
+            yield from self._call(number, call["id"], call["name"], call["arguments"])
 
-    def _advance(
-        self, kind: str, text: str, call: dict[str, Any] | None = None, *, is_new: bool = True
-    ) -> Iterator[Piece]:
+    def _call(self, number: int, id_: str | None, name: str | None, arguments: str) -> Iterator[Piece]:
+        """Takes a piece of a call, and yields what of it was not given yet."""
+        begin = self._read.get(number, 0)
+        end = self._read[number] = begin + len(arguments)
+        given = self._given.get(number)
+        if given is not None and end <= given:
+            return
+        self._given[number] = end
+        call = {"index": number} if given is not None else {"index": number, "id": id_, "name": name}
+        yield Piece(TOOL_CALL, arguments[max(0, (given or 0) - begin) :], max(self._at, self.position), call)
+
+    def _advance(self, kind: str, text: str) -> Iterator[Piece]:
         """Counts this output, and yields what of it lies behind the position."""
         begin = self._at
-        self._at += len(text) + (1 if call is not None and is_new else 0)
-        if self._at <= self.position:
-            return
-        known = self.position - begin
-        if call is not None and is_new and known > 0:
-            known, call = known - 1, {"index": call["index"]}
-        self.position = self._at
-        yield Piece(kind, text[max(0, known) :], self._at, call)
+        self._at += len(text)
+        if self._at > self.position:
+            known, self.position = self.position - begin, self._at
+            yield Piece(kind, text[max(0, known) :], self._at)
 
 
 class Shaper:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -17,10 +18,11 @@ from chat.actions.conversation import delete_conversation
 from chat.api import streams
 from chat.api.output import Output, Shaper
 from chat.database import run_unit
+from chat.generation import finish
 from chat.live import subscription
-from chat.live.reply_log import ReplyLog, Segment
+from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment
 from chat.models import ApiToken, ChatModel, Conversation, Generation, Message, User
-from chat.parts import ReasoningPart, TextPart
+from chat.parts import ToolCall
 from chat.providers.events import Outcome, ToolCallDelta
 from chat.runtime import Runtime
 from tests.api.streaming import (
@@ -314,11 +316,18 @@ async def test_a_retry_notice_and_tool_calls_are_metadata(
     assert calls[0]["name"] == "look"
     assert "".join(call["arguments"] for call in calls) == '{"at": "sea"}'
     whole = await all_of(await resume(program, begun["events"], MEDIA_TYPES["ndjson"]))
-    assert [event["seq"] for event in (whole[-1], events[-1])] == [13 + 1 + 13] * 2
-    # In the middle of its arguments, from the stored reply.
-    rest = await all_of(await resume(program, begun["events"], MEDIA_TYPES["ndjson"], "20"))
+    assert [event["seq"] for event in (whole[-1], events[-1])] == [13] * 2
+    # A resumed stream sends calls from their start again.
+    rest = await all_of(await resume(program, begun["events"], MEDIA_TYPES["ndjson"], "13"))
     (call,) = [event["data"] for event in rest if event["data"].get("kind") == "tool_call"]
-    assert call == {"kind": "tool_call", "index": 0, "arguments": ' "sea"}'}
+    assert call == {
+        "kind": "tool_call",
+        "index": 0,
+        "id": "call_1",
+        "name": "look",
+        "arguments": '{"at": "sea"}',
+    }
+    assert said(rest) == ""
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(
@@ -385,29 +394,64 @@ async def test_the_streams_of_one_user_are_limited_and_the_prompt_is_not_sent(
     await chunks.aclose()
 
 
+CALLS = st.builds(
+    lambda index, arguments: (
+        json.dumps({"index": index, "id": "", "name": "f", "arguments": arguments}) + "\n"
+    ),
+    st.integers(0, 2),
+    st.text("ab", max_size=4),
+)
 SEGMENTS = st.lists(
-    st.tuples(st.sampled_from(["text", "reasoning"]), st.text(min_size=1, max_size=8)), max_size=12
+    st.tuples(st.sampled_from(["text", "reasoning"]), st.text(min_size=1, max_size=8))
+    | st.tuples(st.just(TOOL_CALL), CALLS),
+    max_size=12,
 )
 
 
 @given(SEGMENTS, st.lists(st.integers(0, 100), max_size=6), st.sampled_from(["none", "word", "size:3"]))
+@example(
+    [(TOOL_CALL, json.dumps({"index": n, "id": "", "name": "f", "arguments": "a"}) + "\n") for n in (0, 1)]
+    + [("text", "Hello")],
+    [1, 4],
+    "none",
+)
 @hypothesis_settings(max_examples=60)
 def test_cut_anywhere_and_resumed_no_character_is_missing_or_sent_twice(
     segments: list[tuple[str, str]], cuts: list[int], buffer: str
 ) -> None:
-    """The running and the stored reply, in any order of cuts."""
+    """The running and the stored reply, in any order of cuts, with tool calls in pieces."""
     log = ReplyLog(Segment(kind, text) for kind, text in segments)
-    parts = [TextPart(text) if kind == "text" else ReasoningPart(text) for kind, text in log.since(0)]
+    parts = finish._parts_of(log.since(0))
     position, got = 0, []
-    for cut in [*cuts, log.length]:
+    calls: dict[int, str] = {}
+    for cut in [*cuts, 999]:
         output, shaper = Output(position), Shaper(buffer, position)
         half = log.since(0) if cut % 2 else None
         pieces = list(output.feed(half) if half is not None else output.feed_parts(parts))
         shaped = [it for piece in pieces for it in shaper.take(piece)] + list(shaper.flush())
-        for piece in shaped[: cut % 5 if cut != log.length else None]:
+        for piece in shaped[: cut % 5 if cut != 999 else None]:
             got.append(piece)
+            assert piece.end >= position
             position = piece.end
+            if piece.call is not None:
+                index = piece.call["index"]
+                calls[index] = piece.text if "name" in piece.call else calls[index] + piece.text
     for kind in ("text", "reasoning"):
         whole = "".join(text for its, text in segments if its == kind)
         assert "".join(piece.text for piece in got if piece.kind == kind) == whole
-    assert position == log.length
+    assert position == sum(len(text) for kind, text in segments if kind != TOOL_CALL)
+    assert [calls[index] for index in sorted(calls)] == [
+        part.arguments for part in parts if isinstance(part, ToolCall)
+    ]
+
+
+def test_a_stream_that_goes_on_to_the_end_gives_each_call_once() -> None:
+    lines = [json.dumps({"index": n, "id": "", "name": "f", "arguments": "{}"}) + "\n" for n in (3, 7)]
+    segments = [Segment(TOOL_CALL, lines[0]), Segment("text", "Hello"), Segment(TOOL_CALL, lines[1])]
+    output = Output(0)
+    live = list(output.feed(segments[:2]))
+    rest = list(output.feed_parts(finish._parts_of(segments)))
+    assert [(it.kind, it.text, it.end) for it in live] == [(TOOL_CALL, "{}", 0), ("text", "Hello", 5)]
+    assert [(it.kind, it.text, it.end, it.call) for it in rest] == [
+        (TOOL_CALL, "{}", 5, {"index": 1, "id": "", "name": "f"})
+    ]
