@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -25,28 +27,37 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CalledModel:
-    """A model that may be called now. `keeps` is whether the user wants a chat made of each call."""
+    """A model that may be called now. `replies` is how many replies of the user run, `keeps` whether the user
+    wants a chat made of each call."""
 
     model: ChatModel
     endpoint: EndpointConfig
+    replies: int
     keeps: bool
 
 
 def callable_model(actor: Actor, name: str) -> CalledModel:
-    """Returns the model of this name for a call, which is counted as running already. Raises
-    `NoSuchModelError`, and `LimitReachedError` if more replies and calls of this user run than one person
-    may have. Calls of other processes are not counted."""
+    """Returns the model of this name for a call. Raises `NoSuchModelError`."""
     model = model_named(actor.user, name)
     endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
     if endpoint is None:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
-    running = running_of(actor.user.pk) + current().calls.running_of(actor.user.pk)
-    if running > settings.CHAT_RUNNING_PER_PERSON:
+    keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
+    return CalledModel(model, endpoint, running_of(actor.user.pk), keeps)
+
+
+@contextmanager
+def counted(actor: Actor, chosen: CalledModel) -> Iterator[None]:
+    """Counts one more call of the user inside of the block. Raises `LimitReachedError` if as many replies and
+    calls run as one person may have; calls of other processes are not counted. To be entered on the event
+    loop: nothing comes between the check and the count."""
+    calls = current().calls
+    if chosen.replies + calls.running_of(actor.user.pk) >= settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
             _("You have as many replies running as one person may have. Wait for one, or stop one.")
         )
-    keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
-    return CalledModel(model, endpoint, keeps)
+    with calls.counting(actor.user.pk):
+        yield
 
 
 def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:

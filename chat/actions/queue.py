@@ -77,9 +77,11 @@ def lock_user(user: User) -> None:
 
 
 def check_running_limit(user: User, more: int) -> None:
-    """Raises `LimitReachedError` if the user may not have `more` additional running replies. The caller is in
-    the transaction that adds them, and has called `lock_user`."""
-    if running_of(user.pk) + more > settings.CHAT_RUNNING_PER_PERSON:
+    """Raises `LimitReachedError` if the user may not have `more` additional running replies beside those
+    that run and the calls of programs. The caller is in the transaction that adds them, and has called
+    `lock_user`."""
+    running = running_of(user.pk) + current().calls.running_of(user.pk)
+    if running + more > settings.CHAT_RUNNING_PER_PERSON:
         raise LimitReachedError(
             _("You have as many replies running as one person may have. Wait for one, or stop one.")
         )

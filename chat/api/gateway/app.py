@@ -11,7 +11,7 @@ import orjson
 from django.conf import settings
 
 from chat import log_context
-from chat.actions.call import callable_model
+from chat.actions.call import callable_model, counted
 from chat.actor import Actor
 from chat.api.authentication import actor_with, limit_of, rate_headers, watched
 from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors, responses
@@ -115,10 +115,10 @@ async def _call(connection: Connection, api: ModuleType) -> None:
     body = Fields(await _work(len(raw), _json, raw))
     name = body.text("model")
     runtime = current()
+    chosen = await run_unit(callable_model, actor, name)
     if not runtime.runner.accepting:
         raise FailureError(503, "The server is restarting.", "restart", headers={"Retry-After": "5"})
-    with runtime.calls.counting(actor.user.pk):
-        chosen = await run_unit(callable_model, actor, name)
+    with counted(actor, chosen):
         asked: Asked = await _work(len(raw), api.parse, body, chosen.model.name)
         request = limited(asked.request)
         call = Call(actor.user.pk, chosen.model, chosen.endpoint, request, runtime.calls)

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import openai
@@ -20,7 +21,9 @@ from pytest_django.fixtures import Settings
 
 from chat.actions import call
 from chat.actions.api_token import make_token, revoke_tokens
+from chat.actions.errors import LimitReachedError
 from chat.actions.preferences import set_preferences
+from chat.actions.send import send_message
 from chat.models import ApiToken, ChatModel, Conversation, Scope, Status, UsageEntry, User
 from tests.api.gateway.conftest import Gateway
 
@@ -338,3 +341,31 @@ async def test_a_call_that_cannot_be_kept_is_booked(
     assert entry.status == Status.COMPLETE and entry.generation_id is None
     assert not await Conversation.objects.aexists()
     assert "was not kept as a chat" in caplog.text
+
+
+async def test_as_many_calls_at_once_as_one_person_may_have_are_answered(
+    gateway: Gateway, http: aiohttp.ClientSession, settled: Callable[[], Any]
+) -> None:
+    messages = [{"role": "user", "content": "/wire hang=2"}]
+    body = {"model": "wire-openai_chat", "stream": True, "messages": messages}
+
+    async def post() -> aiohttp.ClientResponse:
+        return await http.post(gateway.url + CHAT, json=body, headers=headers_of(gateway.key))
+
+    answers = await asyncio.gather(*[post() for _ in range(12)])
+    assert sorted(answer.status for answer in answers) == [200] * 8 + [429] * 4
+    for answer in answers:
+        answer.close()
+    await settled()
+
+
+async def test_calls_count_among_the_replies_that_one_person_may_have(
+    gateway: Gateway, settings: Settings
+) -> None:
+    def send() -> None:
+        model = ChatModel.objects.get(name="demo")
+        send_message(gateway.person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk])
+
+    settings.CHAT_RUNNING_PER_PERSON = 1
+    with gateway.runtime.calls.counting(gateway.person.pk), pytest.raises(LimitReachedError):
+        await sync_to_async(send)()
