@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from chat.api.json_api import api
+from chat.api.json_api import api, unknown
 from chat.api.reference import reference
 
 handler500 = "chat.views.answers.server_error"
@@ -12,5 +12,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", reference, name="api_reference"),
     path("api/v1/", api.urls),
+    path("api/v1/<path:rest>", unknown),
     path("", include("chat.urls")),
 ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
+import orjson
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.operation import PathView
 
 from chat.api import account, administration, conversations, prompts, replies
 from chat.api.problems import KNOWN, MEDIA_TYPE, Problem, problem_of
@@ -69,7 +74,37 @@ def _refuse_body(request: HttpRequest, error: Any) -> HttpResponse:
     return refused(request, Problem(400, "invalid_input", gettext("The request cannot be read.")))
 
 
+def _refuse_size(request: HttpRequest, error: Any) -> HttpResponse:
+    return refused(request, Problem(413, "too_long", gettext("The request is too large.")))
+
+
+def _refuse_rest(request: HttpRequest, error: Any) -> HttpResponse:
+    logger.error("A request of a program failed: %s %s", request.method, request.path, exc_info=error)
+    return refused(request, Problem(500, "internal", gettext("Something went wrong in Steady.")))
+
+
+def _refuse_method(operations: PathView) -> HttpResponse:
+    """Replaces ninja's answer, which is HTML."""
+    allowed = sorted({method for operation in operations.operations for method in operation.methods})
+    words = gettext("This method is not allowed here.")
+    problem = Problem(405, "method_not_allowed", words, {"Allow": ", ".join(allowed)})
+    return HttpResponse(
+        orjson.dumps(problem.as_json()), status=405, content_type=MEDIA_TYPE, headers=problem.headers
+    )
+
+
+@csrf_exempt
+def unknown(request: HttpRequest, rest: str) -> HttpResponse:
+    """Answers the addresses below `/api/v1/` that no route has."""
+    return refused(request, Problem(404, "not_found", gettext("The API has no such address.")))
+
+
 for kind in KNOWN:
     api.add_exception_handler(kind, _refuse)
 api.add_exception_handler(ValidationError, _refuse_input)
 api.add_exception_handler(HttpError, _refuse_body)  # ninja's for a body that is not JSON
+api.add_exception_handler(RequestDataTooBig, _refuse_size)
+api.add_exception_handler(Exception, _refuse_rest)
+for bound in api._get_bound_routers():
+    for view in bound.path_operations.values():
+        view._not_allowed = partial(_refuse_method, view)  # type: ignore[method-assign]

@@ -8,11 +8,13 @@ speaks.
     401     unauthenticated       no token, or one that is unknown, revoked or expired
     403     missing_scope         the token may not be used for this
     404     not_found             it does not exist for this user
+    405     method_not_allowed    not with this method: see Allow
     409     conflict              not possible in the present state
     409     idempotency_mismatch  the same key for another request
     413     too_long              over a length limit
     429     limit_reached         too many at the same time
     429     rate_limited          too many requests in a short time: see Retry-After
+    500     internal              a defect: the server's log has the details
     503     unavailable           the database does not answer, or the server stops
 """
 

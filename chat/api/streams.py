@@ -49,8 +49,8 @@ STREAMED = {
 
 
 def wanted_type(request: ApiRequest, *, default: str) -> str:
-    """Returns the media type that the client prefers: `default` if it accepts anything."""
-    offered = [default, *(it for it in (JSON, *MEDIA_TYPES) if it != default)]
+    """Returns the media type that the client prefers: `default` if it accepts anything, or none of them."""
+    offered = [default, *(it for it in MEDIA_TYPES if it != default)]
     return request.get_preferred_type(offered) or default
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
+from chat.api import account
 from chat.api.json_api import api
 from chat.api.pages import encoded
 from chat.models import (
@@ -242,6 +243,18 @@ def test_a_chat_is_read_as_a_tree_and_changed(world: World) -> None:
     refused(client.get(address), 404, "not_found")
 
 
+def test_a_defect_is_logged_and_is_a_problem(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(user: User) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(account, "_models", fail)
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'read')}"})
+    refused(client.get("/api/v1/models"), 500, "internal")
+    assert "RuntimeError" in caplog.text
+
+
 def test_ones_own_usage_is_added_up_by_model(world: World) -> None:
     Generation.objects.update(input_tokens=10, output_tokens=5, cost="0.001")
     client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'read')}"})
@@ -281,7 +294,14 @@ def test_half_a_character_is_replaced_before_it_is_stored(world: World) -> None:
 
 def test_an_unknown_method_and_an_unreadable_body_are_refused_in_words(world: World) -> None:
     client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'chat')}"})
-    assert client.put("/api/v1/prompts").status_code == 405
+    answer = client.put("/api/v1/prompts")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST"
+    for address in ("/nothing", "/conversations/", "/conversations/xyz", f"/messages/{world.reply.pk}/"):
+        for method in ("GET", "POST"):
+            refused(client.generic(method, f"/api/v1{address}"), 404, "not_found")
+    large = json.dumps({"text": "x" * 3_000_000, "models": [1]})
+    refused(client.post("/api/v1/prompts", large, content_type="application/json"), 413, "too_long")
     for body in ("{", "[]", '{"text": "x"}', '{"text": 1, "models": [1]}', '{"text": "x", "models": [0]}'):
         refused(client.post("/api/v1/prompts", body, content_type="application/json"), 400, "invalid_input")
     unknown = {"text": "x", "models": [99]}

@@ -364,6 +364,20 @@ async def test_a_stream_ends_when_its_chat_is_deleted(
     assert (await reading)[-1]["data"]["code"] == "not_found"
 
 
+async def test_an_address_of_events_always_streams(
+    program: Program, models: list[ChatModel], scripted: type[ScriptedProvider], settings: Any
+) -> None:
+    begun = await sent(program, models[:1])
+    provider = await answer(scripted)
+    response = await resume(program, begun["events"], "application/json")
+    assert response.headers["Content-Type"] == MEDIA_TYPES["sse"]
+    provider.says("Yes.")
+    provider.ends(Outcome.COMPLETE)
+    assert said(await all_of(response)) == "Yes."
+    settings.CHAT_PAGES_PER_PERSON = 0
+    assert (await resume(program, begun["events"], "application/json")).status_code == 429
+
+
 async def test_a_slow_reader_gets_larger_pieces(
     program: Program, models: list[ChatModel], scripted: type[ScriptedProvider]
 ) -> None:
