@@ -59,6 +59,10 @@ class RateLimits:
         """Counts one more for `key`, or returns false and counts nothing."""
         return self.of(key, burst=burst, per_second=per_second).allows()
 
+    def known(self, key: str) -> RateLimit | None:
+        """Returns the limit of `key` if there is one."""
+        return self._limits.get(key[: self.KEY_LENGTH])
+
     def of(self, key: str, *, burst: int, per_second: float) -> RateLimit:
         """Returns the limit of `key`."""
         key = key[: self.KEY_LENGTH]

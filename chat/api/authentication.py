@@ -20,12 +20,14 @@ from chat.api.problems import Problem, ProblemError
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.models import Scope
-from chat.rate_limit import RateLimit, RateLimits
+from chat.rate_limit import RateLimit, RateLimits, network_of
 from chat.runtime import current
 
-BURST, PER_SECOND = 100, 10.0  # requests of one token: at once, and in the long run
+# At once and in the long run: requests of one token, and those with invalid tokens of one network.
+BURST, PER_SECOND = 100, 10.0
 
-_requests = RateLimits()
+_requests = RateLimits()  # by the digest of a token that was valid
+_failures = RateLimits()  # by network
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:
@@ -34,13 +36,27 @@ def bearer_of(headers: Mapping[str, str]) -> str:
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
-async def actor_with(secret: str, scope: Scope | None) -> Actor:
-    """Returns the actor with this secret, and counts one request. With None any scope will do. Raises
-    `LoggedOutError`, `ScopeError`, and `ProblemError` for too many requests, before the first query."""
+async def actor_with(secret: str, scope: Scope | None, address: str) -> Actor:
+    """Returns the actor with this secret, and counts one request. With None any scope will do. `address` is
+    the client's. Raises `LoggedOutError`, `ScopeError`, and `ProblemError` for too many requests, before the
+    first query: of this token, or with invalid ones from the client's network."""
     if not secret:
         raise LoggedOutError
-    count_request(limit_of(secret))
-    actor = await run_unit(use_token, secret)
+    limit = known_limit(secret)
+    failures = _failures.of(network_of(address), burst=BURST, per_second=PER_SECOND)
+    if limit is not None:
+        count_request(limit)
+    elif not failures.remaining:
+        words = gettext("Too many requests without a valid token. Wait a moment.")
+        headers = {"Retry-After": str(max(1, math.ceil(failures.seconds_to_next)))}
+        raise ProblemError(Problem(429, "rate_limited", words, headers))
+    try:
+        actor = await run_unit(use_token, secret)
+    except LoggedOutError:
+        failures.allows()
+        raise
+    if limit is None:
+        count_request(limit_of(secret))
     if scope is not None:
         actor.require(scope)
     return actor
@@ -53,7 +69,13 @@ def count_request(limit: RateLimit) -> None:
         raise ProblemError(Problem(429, "rate_limited", words, rate_headers(limit, refused=True)))
 
 
+def known_limit(secret: str) -> RateLimit | None:
+    """Returns the limit of a token that was valid in this process."""
+    return _requests.known(digest_of(secret))
+
+
 def limit_of(secret: str) -> RateLimit:
+    """Returns the limit of a valid token. An invalid one must not take a place among them."""
     return _requests.of(digest_of(secret), burst=BURST, per_second=PER_SECOND)
 
 

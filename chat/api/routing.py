@@ -10,7 +10,7 @@ from ninja.renderers import BaseRenderer
 from ninja.security.base import AuthBase
 
 from chat.actor import Actor
-from chat.api.authentication import actor_with, bearer_of, limit_of, rate_headers
+from chat.api.authentication import actor_with, bearer_of, known_limit, rate_headers
 from chat.api.problems import MEDIA_TYPE, Problem
 from chat.api.schemas import Problem as ProblemSchema
 from chat.models import Scope
@@ -24,7 +24,7 @@ class ApiRequest(HttpRequest):
     """A request with a valid token."""
 
     auth: Actor
-    rate_limit: RateLimit
+    rate_limit: RateLimit | None
 
 
 class Token(AuthBase):
@@ -42,8 +42,10 @@ class Token(AuthBase):
 
     async def __call__(self, request: HttpRequest) -> Actor:
         secret = bearer_of(request.headers)
-        request.rate_limit = limit_of(secret)  # type: ignore[attr-defined]
-        return await actor_with(secret, self.scope)
+        try:
+            return await actor_with(secret, self.scope, request.META.get("REMOTE_ADDR", ""))
+        finally:
+            request.rate_limit = known_limit(secret)  # type: ignore[attr-defined]
 
 
 class Renderer(BaseRenderer):

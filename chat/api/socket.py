@@ -143,8 +143,9 @@ class ApiConsumer(AsyncWebsocketConsumer):
         if self.actor is not None:
             raise InvalidInputError(_("This socket has a token already."))
         # Any scope: each frame requires its own.
+        address, _port = self.scope.get("client") or ("", 0)
+        self.actor = await actor_with(secret, None, address)
         self.limit = limit_of(secret)
-        self.actor = await actor_with(secret, None)
         self.authenticated.set()
 
     async def _take_prompt(self, frame: dict[str, Any]) -> dict[str, Any]:

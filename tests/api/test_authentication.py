@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 from pytest_django.fixtures import Settings
 
-from chat.actions.api_token import make_token, revoke_tokens
+from chat.actions.api_token import digest_of, make_token, revoke_tokens
 from chat.actor import LoggedOutError, ScopeError
 from chat.api import authentication
 from chat.api.authentication import actor_with, bearer_of, limit_of, rate_headers, watched
 from chat.api.problems import ProblemError, problem_of
 from chat.database import run_unit
 from chat.models import ApiToken, Scope, User
+from chat.rate_limit import RateLimits
 from chat.runtime import Runtime
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,9 +35,9 @@ def test_the_token_is_read_from_its_header(header: str, secret: str) -> None:
 
 async def test_a_token_acts_within_its_scopes(person: User) -> None:
     secret = await run_unit(secret_of, person, "read")
-    assert (await actor_with(secret, Scope.READ)).user == person
+    assert (await actor_with(secret, Scope.READ, "192.0.2.1")).user == person
     with pytest.raises(ScopeError) as refused:
-        await actor_with(secret, Scope.CHAT)
+        await actor_with(secret, Scope.CHAT, "192.0.2.1")
     problem = problem_of(refused.value)
     assert (problem.status, problem.code) == (403, "missing_scope")
     assert 'scope="chat"' in problem.headers["WWW-Authenticate"]
@@ -45,7 +46,7 @@ async def test_a_token_acts_within_its_scopes(person: User) -> None:
 async def test_without_a_valid_token_there_is_no_actor(person: User) -> None:
     for secret in ("", "sty_unknown"):
         with pytest.raises(LoggedOutError) as refused:
-            await actor_with(secret, Scope.READ)
+            await actor_with(secret, Scope.READ, "192.0.2.1")
         assert problem_of(refused.value).status == 401
 
 
@@ -55,18 +56,41 @@ async def test_many_requests_are_refused_before_a_query(
     monkeypatch.setattr(authentication, "BURST", 2)
     monkeypatch.setattr(authentication, "PER_SECOND", 0.01)
     secret = await run_unit(secret_of, person)
-    await actor_with(secret, Scope.READ)
+    await actor_with(secret, Scope.READ, "192.0.2.1")
     assert rate_headers(limit_of(secret)) == {
         "RateLimit-Policy": '"token";q=2;w=200',
         "RateLimit": '"token";r=1;t=100',
     }
-    await actor_with(secret, Scope.READ)
+    await actor_with(secret, Scope.READ, "192.0.2.1")
     monkeypatch.setattr(authentication, "run_unit", None)
     with pytest.raises(ProblemError) as refused:
-        await actor_with(secret, Scope.READ)
+        await actor_with(secret, Scope.READ, "192.0.2.1")
     problem = refused.value.problem
     assert (problem.status, problem.code) == (429, "rate_limited")
     assert 90 < int(problem.headers["Retry-After"]) <= 100
+
+
+async def test_random_tokens_are_refused_before_a_query_and_take_no_place(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "BURST", 3)
+    monkeypatch.setattr(authentication, "PER_SECOND", 0.01)
+    for name in ("_requests", "_failures"):
+        monkeypatch.setattr(authentication, name, RateLimits())
+    used, unused = await run_unit(secret_of, person), await run_unit(secret_of, person)
+    await actor_with(used, Scope.READ, "2001:db8::1")
+    for number in range(3):
+        with pytest.raises(LoggedOutError):
+            await actor_with(f"sty_{number:043}", Scope.READ, f"2001:db8::{number}")
+    for secret in (f"sty_{9:043}", unused):
+        with monkeypatch.context() as without, pytest.raises(ProblemError) as refused:
+            without.setattr(authentication, "run_unit", None)
+            await actor_with(secret, Scope.READ, "2001:db8::5")
+        assert refused.value.problem.status == 429
+    # A token that was valid here, and other networks, are not affected.
+    await actor_with(used, Scope.READ, "2001:db8::1")
+    await actor_with(unused, Scope.READ, "192.0.2.7")
+    assert list(authentication._requests._limits) == [digest_of(used), digest_of(unused)]
 
 
 @pytest.mark.parametrize("end", ["revoked", "deactivated"])
@@ -74,8 +98,8 @@ async def test_the_session_monitor_ends_the_streams_of_a_token(
     end: str, person: User, make_user: Callable[..., User], runtime: Runtime
 ) -> None:
     other = await run_unit(make_user, "other@example.org")
-    actor = await actor_with(await run_unit(secret_of, person), Scope.CHAT)
-    stays = await actor_with(await run_unit(secret_of, other), Scope.CHAT)
+    actor = await actor_with(await run_unit(secret_of, person), Scope.CHAT, "192.0.2.1")
+    stays = await actor_with(await run_unit(secret_of, other), Scope.CHAT, "192.0.2.1")
     closed = asyncio.Event()
     async with watched(actor) as viewer, watched(stays) as remaining:
         viewer.on_close = closed.set
@@ -92,7 +116,7 @@ async def test_the_session_monitor_ends_the_streams_of_a_token(
 
 async def test_a_user_has_a_limited_number_of_streams(person: User, settings: Settings) -> None:
     settings.CHAT_PAGES_PER_PERSON = 1
-    actor = await actor_with(await run_unit(secret_of, person), Scope.CHAT)
+    actor = await actor_with(await run_unit(secret_of, person), Scope.CHAT, "192.0.2.1")
     async with watched(actor):
         with pytest.raises(ProblemError) as refused:
             async with watched(actor):

@@ -104,7 +104,7 @@ async def _actor(connection: Connection) -> Actor:
     """Returns the actor of the key, from either of the two headers that the SDKs use."""
     scheme, _space, bearer = connection.asked.get("authorization", "").partition(" ")
     secret = bearer.strip() if scheme.lower() == "bearer" else connection.asked.get("x-api-key", "").strip()
-    actor = await actor_with(secret, Scope.GATEWAY)
+    actor = await actor_with(secret, Scope.GATEWAY, connection.address)
     connection.headers |= rate_headers(limit_of(secret))
     return actor
 

@@ -29,6 +29,7 @@ class Connection:
     def __init__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         self.method: str = scope["method"]
         self.path: str = unquote(scope["path"]) if "%" in scope["path"] else scope["path"]
+        self.address: str = (scope.get("client") or ("", 0))[0]
         self.scheme: str = scope.get("scheme", "http")
         self.asked: dict[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
