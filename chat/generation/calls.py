@@ -41,7 +41,8 @@ class CallEndedError(Exception):
 
 @dataclass(eq=False)
 class Call:
-    """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer."""
+    """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer.
+    `is_broken` is whether a defect ended it."""
 
     user_id: int
     model: ChatModel
@@ -55,16 +56,36 @@ class Call:
     rejection: str = ""
     seconds: float | None = None
     seconds_to_first_token: float | None = None
+    is_broken: bool = False
     _meter: Meter | None = None
-    _task: asyncio.Task[object] | None = None
-    _is_reading: bool = False
+    _task: asyncio.Task[object] | None = None  # that reads the answer
 
     def end(self, reason: str) -> None:
-        """Ends the call from outside of its task. `events` raises `CallEndedError`."""
+        """Ends the call from outside of its task, also while the program reads nothing. The block of
+        `reading` raises `CallEndedError`."""
         if not self.ended:
             self.ended = reason
-            if self._is_reading and self._task is not None:
+            if self._task is not None:
                 self._task.cancel()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Lets `end` interrupt the block, in which one task reads `events` and sends them on. Raises
+        `CallEndedError`."""
+        if self.ended:
+            raise CallEndedError(self.ended)
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling, self._task = task.cancelling(), task
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Not from `end` alone if the program has gone at the same moment.
+            if self.ended and task.uncancel() <= cancelling:
+                raise CallEndedError(self.ended) from None
+            raise
+        finally:
+            self._task = None
 
     @property
     def usage(self) -> Usage:
@@ -79,19 +100,20 @@ class Call:
         if self.error is not None:
             is_cut = self.seconds_to_first_token is not None
             return Status.INTERRUPTED if is_cut else Status.FAILED
+        if self.is_broken:
+            return Status.FAILED
         return Status.INTERRUPTED if self.ended else Status.STOPPED
 
     async def events(self) -> Events:
-        """Yields the answer's events, `Finished` last. To be read in one task, under `aclosing`: its end
-        closes the connection to the provider. Raises `ProviderError`, `CallEndedError`."""
+        """Yields the answer's events, `Finished` last. To be read in one task, in the block of `reading` and
+        under `aclosing`: its end closes the connection to the provider. Raises `ProviderError`."""
         began = time.monotonic()
-        self._task = asyncio.current_task()
         try:
             provider = await ready_provider(self.endpoint)
             stream, self._meter = compose(provider, self.request, policy_for(self.model))
             flow = Flow(lambda: self.calls.running)
             async with aclosing(stream) as events:
-                async for event in self._read(events):
+                async for event in events:
                     if self.seconds_to_first_token is None and isinstance(event, VISIBLE):
                         self.seconds_to_first_token = time.monotonic() - began
                     if isinstance(event, Notice) and event.kind == "rejected":
@@ -108,6 +130,9 @@ class Call:
         except ProviderError as error:
             self.error = error
             self.calls.metrics.request_failed(self.endpoint.kind, error.code)
+            raise
+        except Exception:
+            self.is_broken = True
             raise
         finally:
             self.seconds = time.monotonic() - began
@@ -131,27 +156,6 @@ class Call:
             cost=float(cost or 0),
             is_call=True,
         )
-
-    async def _read(self, events: Events) -> Events:
-        """Yields the events until `end`, which interrupts the wait for the next one."""
-        assert self._task is not None
-        cancelling = self._task.cancelling()
-        while True:
-            if self.ended:
-                raise CallEndedError(self.ended)
-            self._is_reading = True
-            try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except asyncio.CancelledError:
-                # Not from `end` alone if the program has gone at the same moment.
-                if self.ended and self._task.uncancel() <= cancelling:
-                    raise CallEndedError(self.ended) from None
-                raise
-            finally:
-                self._is_reading = False
-            yield event
 
 
 class Calls:

@@ -199,12 +199,16 @@ class BackpressureProducer:
         request.registerProducer(self, True)
 
     async def wait_for_room(self) -> None:
-        """Returns when there is space. Disconnects a client that reads nothing for a minute."""
+        """Returns when there is space. Disconnects a client that reads nothing for a minute, or until the
+        response is cancelled: what is left of it cannot be sent."""
         try:
             async with asyncio.timeout(STALLED_SECONDS):
                 await self._open.wait()
         except TimeoutError:
             self._request.transport.abortConnection()
+        except asyncio.CancelledError:
+            self._request.transport.abortConnection()
+            raise
 
     def remove(self) -> None:
         """The response ends."""

@@ -24,7 +24,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Connection:
-    """`headers` are added to each response. `has_started` is true once the status is sent."""
+    """`headers` are added to each response. `has_started` is true once the status is sent. `is_writing` stays
+    true if a write was interrupted: then the program reads nothing, and no more can be sent."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         self.method: str = scope["method"]

@@ -52,6 +52,7 @@ class Exchange:
         self._stream: Stream = api.stream(asked, call.id, name)
         self._answer = Whole()
         self._wrote = False
+        self._writing = asyncio.Lock()  # nothing precedes the beginning of the stream
 
     async def run(self) -> None:
         """Answers the request. The usage is booked before the program receives the end of its answer. Raises
@@ -65,6 +66,7 @@ class Exchange:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: unknown ones are logged
             failure = failure_of(error, self._api.OPTIONS)
+            self._call.is_broken |= failure.code == "internal"
         finally:
             if keep_alive is not None:
                 keep_alive.cancel()
@@ -72,7 +74,8 @@ class Exchange:
         if failure is not None and not self._connection.has_started:
             raise failure
         if failure is not None:
-            await self._connection.finish(self._stream.fail(failure))
+            if not self._connection.is_writing:
+                await self._connection.finish(self._stream.fail(failure))
         elif self._asked.stream:
             await self._write(self._stream.end(self._answer))
             await self._connection.finish()
@@ -81,6 +84,13 @@ class Exchange:
             await self._connection.respond(200, whole)
 
     async def _read(self) -> None:
+        with self._call.reading():
+            await self._read_events()
+        if self._call.finished is not None:
+            self._answer.finished = self._call.finished
+        self._answer.usage = self._call.usage
+
+    async def _read_events(self) -> None:
         collects = self._keeps or not self._asked.stream
         async with aclosing(self._call.events()) as events:
             async for event in events:
@@ -88,34 +98,39 @@ class Exchange:
                     self._answer.events.append(event)
                 if self._asked.stream and (data := self._stream.feed(event)):
                     await self._write(data)
-        if self._call.finished is not None:
-            self._answer.finished = self._call.finished
-        self._answer.usage = self._call.usage
 
     async def _write(self, data: bytes) -> None:
-        if not self._connection.has_started:
-            await self._connection.start(200, STREAM_HEADERS)
-            data = self._stream.begin() + data
-        self._wrote = True
-        await self._connection.write(data)
+        async with self._writing:
+            if not self._connection.has_started:
+                await self._connection.start(200, STREAM_HEADERS)
+                data = self._stream.begin() + data
+            self._wrote = True
+            await self._connection.write(data)
 
     async def _keep_alive(self) -> None:
         """Writes in a long silence. This starts the response: a later error is part of the stream."""
         while True:
             await asyncio.sleep(KEEP_ALIVE_SECONDS)
-            if not self._wrote and not self._connection.is_writing:
+            if not self._wrote and not self._writing.locked():
                 with suppress(OSError):
                     await self._write(self._api.KEEP_ALIVE)
             self._wrote = False
 
     async def _book(self) -> None:
-        """Books the call, also while its task is cancelled. A database that does not answer loses no answer:
-        then the usage is in the log."""
+        """Books the call. A program that leaves meanwhile ends no attempt: cancellation waits for the end."""
+        booking = asyncio.create_task(self._try_to_book())
+        try:
+            await asyncio.shield(booking)
+        except asyncio.CancelledError:
+            await asyncio.wait([booking])
+            raise
+
+    async def _try_to_book(self) -> None:
+        """A database that does not answer loses no answer: then the usage is in the log."""
         answer = Answer(self._answer.text, self._answer.calls) if self._keeps else None
         for delay in (*_BOOKING_DELAYS, None):
-            booking = run_write(book, self._actor, self._call, api=self._api.NAME, answer=answer)
             try:
-                await asyncio.shield(booking)
+                await run_write(book, self._actor, self._call, api=self._api.NAME, answer=answer)
             except DatabaseError as error:
                 logger.error(
                     "The usage of call %s of user %s could not be stored: %s. %s",
