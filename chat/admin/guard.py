@@ -1,9 +1,9 @@
 """No text of a conversation reaches the administration before the audit record has an entry for it.
 
 A view that shows or searches texts first adds its entry with `record`. Without an entry the database refuses:
-in a request of the administration each query of a text column raises `PermissionDenied`, whatever view,
-action or template makes it. The request alone adds the entry, so no page may cause it in another user's name:
-`refusal` allows only a navigation of the user.
+in a request of the administration or of its API, each query of a text column raises `PermissionDenied`,
+whatever view, action or template makes it. The request alone adds the entry, so no page may cause it in
+another user's name: `refusal` allows only a navigation of the user.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -26,7 +24,7 @@ from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext
 
 from chat.models import Conversation, Feedback, Generation, JournalEntry, Message, TranscriptRead
-from chat.models.audit import add_to_record
+from chat.models.audit import Watch, add_to_record, recorded, watch
 
 logger = logging.getLogger(__name__)
 
@@ -43,27 +41,10 @@ _COLUMNS = {
 }
 
 
-@dataclass
-class _Watch:
-    """One request of the administration."""
-
-    path: str
-    recorded: bool = False
-
-
-_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
-
-
 def record(*entries: TranscriptRead) -> None:
     """Adds the entries to the audit record. From then on this request may read texts."""
     add_to_record(*entries)
     recorded()
-
-
-def recorded() -> None:
-    """The same if the caller adds the entry itself in any case, with the number of results."""
-    if watch := _watch.get():
-        watch.recorded = True
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
@@ -94,32 +75,33 @@ def watching(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReques
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: HttpRequest) -> Any:
-            token = _watch.set(_watch_of(request))
+            token = watch.set(_watch_of(request))
             try:
                 return await get_response(request)
             finally:
-                _watch.reset(token)
+                watch.reset(token)
 
         return answer_async
 
     def answer(request: HttpRequest) -> Any:
-        token = _watch.set(_watch_of(request))
+        token = watch.set(_watch_of(request))
         try:
             return get_response(request)
         finally:
-            _watch.reset(token)
+            watch.reset(token)
 
     return answer
 
 
-def _watch_of(request: HttpRequest) -> _Watch | None:
-    return _Watch(request.path) if request.path.startswith(reverse("admin:index")) else None
+def _watch_of(request: HttpRequest) -> Watch | None:
+    watched = (reverse("admin:index"), reverse("api_reference") + "admin/")
+    return Watch(request.path) if request.path.startswith(watched) else None
 
 
 def _guarded(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-    watch = _watch.get()
-    if watch is not None and not watch.recorded and _names_a_text(sql):
-        logger.error("%s tried to read the text of a chat without an audit entry.", watch.path)
+    current = watch.get()
+    if current is not None and not current.recorded and _names_a_text(sql):
+        logger.error("%s tried to read the text of a chat without an audit entry.", current.path)
         raise PermissionDenied
     return execute(sql, params, many, context)
 

@@ -30,7 +30,7 @@ from chat.admin import guard
 from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
 from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
-from chat.models.audit import add_to_record
+from chat.models.audit import add_to_record, recorded
 
 MESSAGES_PER_PAGE = 200
 _EXPORT_LIMIT = 10_000
@@ -108,7 +108,7 @@ class TranscriptAdmin(SteadyAdmin):
     ) -> QuerySet[Conversation]:
         """Searches once per request, however often Django evaluates the list in it."""
         if not hasattr(request, "_searched"):
-            guard.recorded()
+            recorded()
             found = conversations
             for word in words:
                 written = Message.objects.filter(text__icontains=word).order_by().values("conversation")

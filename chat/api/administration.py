@@ -19,7 +19,7 @@ from chat.api.resources import conversation_json, model_json, moment_in
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
 from chat.models import ChatModel, Conversation, Generation, Scope, TranscriptRead, User
-from chat.models.audit import Change, add_to_record
+from chat.models.audit import Change, add_to_record, recorded
 from chat.translatable import translatable as _
 
 router = Router(tags=["Administration"])
@@ -124,6 +124,7 @@ def _transcripts(actor: Actor, person: int | None, cursor: str, limit: int) -> d
     with transaction.atomic():
         how = TranscriptRead.How.TITLES
         add_to_record(TranscriptRead.by(actor.user, how, _by_token(actor)))
+        recorded()
         rows = list(
             found.select_related("owner")
             .annotate(is_running=Exists(running))
@@ -152,6 +153,7 @@ def _transcript(actor: Actor, conversation_id: UUID, cursor: str, limit: int) ->
         add_to_record(
             TranscriptRead.of_person(conversation.owner, actor.user, how, _by_token(actor), **fields)
         )
+        recorded()
         return page_of_messages(conversation.messages.all(), cursor, limit)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
 from typing import Any
@@ -29,6 +31,23 @@ type Change = tuple[str, Any, Any]  # what, before, after: text, or true or fals
 
 logger = logging.getLogger(__name__)
 _LOCK = 0x5374_6561_6479_41  # an arbitrary number of our own: "SteadyA"
+
+
+@dataclass
+class Watch:
+    """One request of administrators, whose queries `chat.admin.guard` watches."""
+
+    path: str
+    recorded: bool = False
+
+
+watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+def recorded() -> None:
+    """Lets this request read texts from now on. The caller has added its entry, or adds it in any case."""
+    if current := watch.get():
+        current.recorded = True
 
 
 class TranscriptRead(models.Model):

@@ -405,6 +405,11 @@ def test_a_failed_record_shows_nothing(
 
 def test_only_addresses_of_the_administration_are_watched() -> None:
     request = HttpRequest()
-    for path, is_watched in (("/admin/chat/", True), ("/conversations/", False), ("/administration", False)):
+    for path, is_watched in (
+        ("/admin/chat/", True),
+        ("/api/v1/admin/people", True),
+        ("/api/v1/models", False),
+        ("/administration", False),
+    ):
         request.path = path
         assert (guard._watch_of(request) is not None) == is_watched

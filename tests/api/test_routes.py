@@ -17,7 +17,7 @@ from django.utils import timezone
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.feedback import judge_reply
 from chat.actions.send import send_message
-from chat.api import account
+from chat.api import account, administration
 from chat.api.json_api import api
 from chat.api.pages import encoded
 from chat.models import (
@@ -241,6 +241,17 @@ def test_a_chat_is_read_as_a_tree_and_changed(world: World) -> None:
     refused(client.patch(address, {"owner": 2}, content_type="application/json"), 400, "invalid_input")
     assert client.delete(address).status_code == 204
     refused(client.get(address), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["", "/{uuid:conversation_id}/messages"])
+def test_texts_are_not_read_before_the_audit_entry(
+    path: str, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(administration, "recorded", lambda: None)
+    answer = world.call(f"/admin/conversations{path}", "GET", world.token(world.administrator, "admin"))
+    refused(answer, 500, "internal")
+    assert "without an audit entry" in caplog.text
+    assert "Secret words" not in answer.content.decode()
 
 
 def test_a_defect_is_logged_and_is_a_problem(
