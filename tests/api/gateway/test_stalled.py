@@ -120,6 +120,7 @@ async def test_nothing_precedes_the_beginning_of_a_stream(
     monkeypatch.setattr(exchange, "KEEP_ALIVE_SECONDS", 0)
     program = Program(gateway, "tokens=5", "/v1/messages", stalls_after=1)
     await program.until(lambda: program.sent)
+    await gateway.wire.reached(5)
     await gateway.wire.settled()
     for _ in range(100):  # turns of the loop, in which the keep-alive would be sent
         await asyncio.sleep(0)
