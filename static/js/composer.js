@@ -44,7 +44,7 @@ on("submit", (event) => {
 // The draft of a deleted chat continues in a new one.
 on("chat:gone", () => {
   const texts = [localStorage.getItem(draft(true)), ...withdraw(), $("prompt").value]; // another tab's first
-  const text = texts.filter((one) => one?.trim()).join("\n\n");
+  const text = [...new Set(texts)].filter((one) => one?.trim()).join("\n\n");
   if (text) localStorage.setItem(draft(true), text);
 });
 

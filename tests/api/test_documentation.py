@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from chat.api import problems
 from tests.servers import ROOT, ServerProcess
@@ -30,8 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process.stop()
 
 
-@pytest.fixture(scope="module")
-def environment(server: ServerProcess) -> dict[str, str]:
+def make_token_on(server: ServerProcess) -> str:
+    """Returns the secret of a new token of a new user."""
     server.add_person("program@example.org")
     code = (
         "from chat.models import User; from chat.actions.api_token import make_token;"
@@ -40,7 +39,13 @@ def environment(server: ServerProcess) -> dict[str, str]:
     )
     secret = re.search(r"sty_\w{43}", server.manage("shell", "--no-imports", "-c", code))
     assert secret
-    return {**os.environ, "STEADY_URL": f"http://127.0.0.1:{server.port}", "STEADY_TOKEN": secret[0]}
+    return secret[0]
+
+
+@pytest.fixture(scope="module")
+def environment(server: ServerProcess) -> dict[str, str]:
+    token = make_token_on(server)
+    return {**os.environ, "STEADY_URL": f"http://127.0.0.1:{server.port}", "STEADY_TOKEN": token}
 
 
 @pytest.mark.parametrize("example", examples("sh"))
@@ -66,17 +71,6 @@ def test_an_example_for_python(example: str, environment: dict[str, str], tmp_pa
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "The moon pulls at the sea."
-
-
-@pytest.mark.needs_chromium
-def test_the_example_for_browsers(environment: dict[str, str], browser: Browser) -> None:
-    (example,) = examples("js")
-    page = browser.new_page()
-    page.goto(f"{environment['STEADY_URL']}/accounts/login/")
-    call = f"async ([url, token, text]) => {{ {example}; return ask(url, token, text); }}"
-    arguments = [environment["STEADY_URL"], environment["STEADY_TOKEN"], "/demo echo The moon."]
-    assert page.evaluate(call, arguments) == "The moon."
-    page.close()
 
 
 def test_the_page_has_each_code() -> None:
