@@ -145,10 +145,13 @@ class _Unit:
             self.error = error
 
     def deliver(self) -> None:
-        if self.error is not None:
-            self.future.set_exception(self.error)
+        future, value, error = self.future, self.value, self.error
+        # An error refers to this unit by its traceback: a cycle would keep a refused prompt in memory.
+        del self.future, self.value, self.error, self.hooks
+        if error is not None:
+            future.set_exception(error)
         else:
-            self.future.set_result(self.value)
+            future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
         if not self.future.done():
