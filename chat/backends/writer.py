@@ -46,16 +46,17 @@ class Writer:
         `work` may run twice: again alone, after SQLite rolled back the transaction that it shared. `first`
         puts it before all units that wait."""
         unit = _Unit(work)
+        future = unit.future  # the unit gives it up when it is done, which may be at once
         with self._lock:
             if first:
                 self._waiting.appendleft(unit)
             else:
                 self._waiting.append(unit)
             if self._is_running:
-                return unit.future
+                return future
             self._is_running = True
         self._thread.submit(self._run)
-        return unit.future
+        return future
 
     def _run(self) -> None:
         while waiting := self._next():
