@@ -44,7 +44,6 @@ async def test_an_answer_streams_from_end_to_end(provider: Provider) -> None:
     seen = [event async for event in events]
     text = "".join(event.text for event in seen if isinstance(event, TextDelta))
     assert len(text.split()) > 10
-    assert sum(isinstance(event, TextDelta) for event in seen) > 10
     assert seen[-1] == Finished(Outcome.LENGTH, "length")
     usage = next(event for event in seen if isinstance(event, Usage))
     assert usage.output_tokens == 20 and usage.input_tokens and not usage.estimated
