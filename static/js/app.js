@@ -13,3 +13,8 @@ import "./live-line.js";
 import "./copy.js";
 import "./long-prompts.js";
 import "./shortcuts.js";
+import { onChat } from "./page.js";
+
+// A behaviour that few pages need is loaded where its element is: selector, module.
+const behaviours = [];
+onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));
