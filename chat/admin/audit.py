@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin.base import SteadyAdmin
-from chat.models import TranscriptRead
+from chat.models import ServerSettings, TranscriptRead
 
 _FACTS = {
     "email": _("email address"),
@@ -26,6 +26,7 @@ _FACTS = {
     "members": _("members"),
     "token": _("API token"),
 }
+_SETTINGS = {field.name: field.verbose_name for field in ServerSettings._meta.fields}
 
 
 @admin.register(TranscriptRead)
@@ -50,8 +51,9 @@ class TranscriptReadAdmin(SteadyAdmin):
 
     @admin.display(description=_("details"), empty_value="-")
     def what_changed(self, entry: TranscriptRead) -> str | None:
+        facts = _FACTS if entry.how != TranscriptRead.How.SETTINGS else _SETTINGS
         said = (
-            f"{_FACTS.get(name, name)}: {_value(before)} → {_value(after)}"
+            f"{facts.get(name, name)}: {_value(before)} → {_value(after)}"
             for name, before, after in entry.changes
         )
         return "; ".join(said) or None

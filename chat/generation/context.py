@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
+from chat.generation.turns import turns_of
 from chat.generation.window import (
     Placed,
     alternating,
@@ -25,7 +26,7 @@ from chat.generation.window import (
 )
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
-from chat.parts import Opaque, loaded
+from chat.parts import loaded
 from chat.pipeline.tokens import request_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Turn
 from chat.translatable import translatable as _
@@ -86,7 +87,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     most_output = min(limits, default=None)
     window = model.context_window or DEFAULT_WINDOW
     prefix = generation.continues.text if generation.continues is not None else ""
-    last = [Turn("user", prompt.text)] if prompt else []
+    last = turns_of("user", prompt.text) if prompt else []
     if prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
     rows = _rows(prompt, model) if prompt and prompt.parent_id else iter(())
@@ -117,7 +118,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     )
     request = ChatRequest(
         model=model.name,
-        turns=alternating([*(placed.turn for placed in older.older), *last]),
+        turns=alternating([*(turn for placed in older.older for turn in placed.turns), *last]),
         system=system,
         max_output_tokens=most_output,
         continues=bool(prefix.strip()),
@@ -196,10 +197,9 @@ def _before(prompt: Message, rows: Iterable[dict[str, Any]]) -> Iterator[Placed]
         if row["pk"] != wanted:
             continue
         wanted = row["parent_id"]
-        if row["text"].strip():
-            opaque = [part for part in loaded(row["own_parts"] or ()) if isinstance(part, Opaque)]
-            role = "user" if row["role"] == Role.USER else "assistant"
-            yield Placed(row["position"], Turn(role, row["text"], opaque=opaque))  # type: ignore[arg-type]
+        role = "user" if row["role"] == Role.USER else "assistant"
+        if turns := turns_of(role, row["text"], loaded(row["own_parts"] or ()), is_own=True):
+            yield Placed(row["position"], turns)
         if wanted is None:
             return
 

@@ -7,7 +7,7 @@ from their caches at a tenth of the price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chat.pipeline.tokens import estimate_tokens, turn_tokens
@@ -23,10 +23,10 @@ BACK = 0.75  # of the room: if all messages fit into it, the left out ones are s
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A turn and the position of its message."""
+    """The turns of a message, which are sent together or not at all, and its position."""
 
     position: int
-    turn: Turn
+    turns: Sequence[Turn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def fitted(older: Iterable[Placed], last: int, room: float, *, fixed: int = 0, b
     totals: list[int] = []  # the tokens of the request up to each of them
     total, beyond = fixed, 0  # `beyond`: the position of the newest turn that does not fit, 0 if all fit
     for placed in older:
-        total += turn_tokens(placed.turn)
+        total += sum(map(turn_tokens, placed.turns))
         if total > room:
             beyond = placed.position
             break
@@ -85,7 +85,7 @@ def fitted(older: Iterable[Placed], last: int, room: float, *, fixed: int = 0, b
         kept = [placed for placed in near if placed.position >= before]
     else:
         kept = [placed for placed, total in zip(near, totals, strict=True) if total <= room * KEPT]
-    while kept and kept[-1].turn.role != "user":
+    while kept and kept[-1].turns[0].role != "user":
         kept.pop()
     return Fitted(kept[::-1], kept[-1].position if kept else last)
 

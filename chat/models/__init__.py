@@ -13,6 +13,7 @@ from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.schema import Schema
+from chat.models.server_settings import ServerSettings
 from chat.models.throttle import LogInThrottle
 from chat.models.usage import UsageEntry
 from chat.models.user import User
@@ -34,6 +35,7 @@ __all__ = [
     "Role",
     "Schema",
     "Scope",
+    "ServerSettings",
     "Status",
     "TranscriptRead",
     "UsageEntry",

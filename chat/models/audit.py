@@ -72,6 +72,7 @@ class TranscriptRead(models.Model):
         GROUP = "group", _("Changed a group")
         TOKEN = "token", _("Made an API token")
         REVOKED = "revoked", _("Revoked an API token")
+        SETTINGS = "settings", _("Changed the server settings")
 
     number = models.PositiveBigIntegerField(_("number"), null=True, unique=True, editable=False)
     reader = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")

@@ -17,7 +17,7 @@ turns = st.builds(Turn, st.sampled_from(["user", "assistant"]), texts)
 
 
 def placed(turns: list[Turn]) -> list[Placed]:
-    return [Placed(number, turn) for number, turn in enumerate(turns, 1)]
+    return [Placed(number, [turn]) for number, turn in enumerate(turns, 1)]
 
 
 @given(st.lists(turns, max_size=12))
@@ -63,10 +63,10 @@ def test_what_is_sent_fits_is_the_newest_and_begins_with_a_prompt(
     chosen = fitted(iter(everything[::-1]), len(past) + 1, room, fixed=fixed, before=before)
     kept = chosen.older
     assert kept == everything[len(everything) - len(kept) :], "the newest, without a hole"
-    assert not kept or fixed + sum(turn_tokens(it.turn) for it in kept) <= room
+    assert not kept or fixed + sum(turn_tokens(it.turns[0]) for it in kept) <= room
     if chosen.sent_from:
         assert chosen.sent_from == (kept[0].position if kept else len(past) + 1)
-        assert not kept or kept[0].turn.role == "user"
+        assert not kept or kept[0].turns[0].role == "user"
     else:
         assert kept == everything
 
@@ -83,7 +83,7 @@ def test_the_request_begins_with_the_same_message_for_several_turns(room: int, l
         if chosen.sent_from != before:
             moved.append(number)
         before = chosen.sent_from
-        past += [Placed(position, prompt), Placed(position + 1, Turn("assistant", "b"))]
+        past += [Placed(position, [prompt]), Placed(position + 1, [Turn("assistant", "b")])]
     assert all(later - earlier >= 2 for earlier, later in pairwise(moved))
 
 

@@ -1,0 +1,75 @@
+"""Turns the stored parts of a message into the turns that a model is sent.
+
+A message is one turn, or several if the reply called tools: each step is a turn of the model with its calls,
+followed by a turn with their results. The turns of a message are sent together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chat.parts import Opaque, Part, TextPart, ToolCall, ToolResult
+from chat.providers.base import Turn
+
+NO_RESULT = "The result of this call is unknown: it was interrupted."
+
+
+def turns_of(
+    role: str, text: str, parts: Iterable[Part] = (), *, is_own: bool = False, with_calls: bool = False
+) -> list[Turn]:
+    """Returns the turns of a stored message; none if it has no content.
+
+    `text` is its visible text. `parts` may be empty if the message has nothing but text. `is_own` is whether
+    the model that gets the turns wrote the message: no other one gets the metadata of a provider (`Opaque`).
+    Without `with_calls` a reply is one turn, without its calls: some providers refuse calls in a request that
+    offers no tools. The reasoning and the notices for people are never sent."""
+    if role == "user":
+        return [Turn("user", text)] if text.strip() else []
+    steps = _steps(parts, is_own=is_own)
+    if with_calls and any(step.results for step in steps):
+        return [turn for step in steps for turn in step.turns()]
+    opaque = [] if steps[1:] or steps[0].calls else steps[0].opaque
+    return [Turn("assistant", text, opaque=opaque)] if text.strip() else []
+
+
+class _Step:
+    """One step of a reply, while its parts are collected."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.results: dict[str, ToolResult] = {}
+        self.opaque: list[Opaque] = []
+
+    def turns(self) -> list[Turn]:
+        """Returns the turn of the model, and one with a result for each of its calls."""
+        text = "".join(self.texts)
+        if not self.calls:
+            return [Turn("assistant", text, opaque=self.opaque)] if text.strip() else []
+        found = [self.results.get(call.id) for call in self.calls]
+        results = [
+            result or ToolResult(call.id, NO_RESULT, is_error=True)
+            for call, result in zip(self.calls, found, strict=True)
+        ]
+        return [
+            Turn("assistant", text, tool_calls=self.calls, opaque=self.opaque),
+            Turn("user", tool_results=results),
+        ]
+
+
+def _steps(parts: Iterable[Part], *, is_own: bool) -> list[_Step]:
+    """Returns the steps in order. A step ends with the results of its calls."""
+    steps = [_Step()]
+    for part in parts:
+        if not isinstance(part, ToolResult) and steps[-1].results:
+            steps.append(_Step())
+        match part:
+            case TextPart(text):
+                steps[-1].texts.append(text)
+            case ToolCall():
+                steps[-1].calls.append(part)
+            case ToolResult(call_id=call_id):
+                steps[-1].results[call_id] = part
+            case Opaque() if is_own:
+                steps[-1].opaque.append(part)
+    return steps

@@ -1,0 +1,65 @@
+"""What an administrator decides for the whole server: one row."""
+
+from __future__ import annotations
+
+from django.core.cache import cache
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from chat.models.catalog import ChatModel
+
+CACHE_SECONDS = 5.0  # until the other processes use a change
+_KEY = "chat.server_settings"
+
+
+class ServerSettings(models.Model):
+    """The row has the primary key 1. Read it with `current`, in which a missing row has the defaults. A field
+    added here is edited in the administration once its name is in `chat.admin.server_settings`."""
+
+    title_model = models.ForeignKey(
+        ChatModel,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("model for titles"),
+        help_text=_(
+            "Gives a new chat its title after the first reply. Its cost is counted for the owner of the "
+            "chat. Empty: the title is the beginning of the first message."
+        ),
+    )
+    summary_model = models.ForeignKey(
+        ChatModel,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("model for summaries"),
+        help_text=_(
+            "Summarises the older messages of a chat that has become too long for its model. Its cost is "
+            "counted for the owner of the chat. Empty: the older messages are left out."
+        ),
+    )
+
+    class Meta:
+        verbose_name = _("server settings")
+        verbose_name_plural = _("server settings")
+
+    def __str__(self) -> str:
+        return str(self._meta.verbose_name)
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.pk = 1
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        cache.delete(_KEY)
+        transaction.on_commit(lambda: cache.delete(_KEY))
+
+    @classmethod
+    def current(cls) -> ServerSettings:
+        """Returns the settings as this process read them in the last `CACHE_SECONDS`. A change in this
+        process is used at once. The related models are read when they are used."""
+        found: ServerSettings | None = cache.get(_KEY)
+        if found is None:
+            found = cls.objects.filter(pk=1).first() or cls(pk=1)
+            cache.set(_KEY, found, CACHE_SECONDS)
+        return found

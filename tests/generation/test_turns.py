@@ -1,0 +1,36 @@
+"""The turns of a stored message."""
+
+from __future__ import annotations
+
+from chat.generation.turns import NO_RESULT, turns_of
+from chat.parts import NoticePart, Opaque, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.providers.base import Turn
+
+FIRST, SECOND = ToolCall("1", "clock", "{}"), ToolCall("2", "clock", "{}")
+SIGNED = Opaque("k", {"signature": "s"})
+
+
+def test_a_message_without_words_is_no_turn() -> None:
+    assert turns_of("user", " \n") == turns_of("assistant", "", [ReasoningPart("hm")]) == []
+
+
+def test_metadata_goes_to_its_own_model_only_and_notices_to_none() -> None:
+    parts: list[Part] = [ReasoningPart("hm"), TextPart("So."), NoticePart("Cut."), SIGNED]
+    assert turns_of("assistant", "So.", parts) == [Turn("assistant", "So.", opaque=[])]
+    assert turns_of("assistant", "So.", parts, is_own=True) == [Turn("assistant", "So.", opaque=[SIGNED])]
+
+
+def test_each_step_is_followed_by_the_results_of_its_calls() -> None:
+    parts: list[Part] = [TextPart("Look: "), FIRST, SECOND, ToolResult("2", "noon"), TextPart("So.")]
+    assert turns_of("assistant", "Look: So.", parts, with_calls=True) == [
+        Turn("assistant", "Look: ", tool_calls=[FIRST, SECOND], opaque=[]),
+        Turn("user", tool_results=[ToolResult("1", NO_RESULT, is_error=True), ToolResult("2", "noon")]),
+        Turn("assistant", "So.", opaque=[]),
+    ]
+
+
+def test_calls_are_left_out_where_no_tools_are_offered_or_none_has_run() -> None:
+    parts: list[Part] = [TextPart("Look: "), FIRST, SIGNED, ToolResult("1", "noon"), TextPart("So.")]
+    said = [Turn("assistant", "Look: So.", opaque=[])]
+    assert turns_of("assistant", "Look: So.", parts, is_own=True) == said
+    assert turns_of("assistant", "Look: So.", [TextPart("Look: So."), FIRST], with_calls=True) == said
