@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -23,11 +23,12 @@ def queue_replies(
     *,
     new: Iterable[Message] = (),
     continues: Message | None = None,
+    client_id: UUID | None = None,
 ) -> list[Message]:
     """Adds an empty reply to `prompt` with its generation for each model, after the messages that are `new`
-    too. The last reply becomes the conversation's head. The replies start after the commit: in this process
-    at once if it serves requests and no earlier reply runs. The caller holds the conversation's lock and
-    saves it."""
+    too. Only a single reply may have a `client_id`. The last reply becomes the conversation's head. The
+    replies start after the commit: in this process at once if it serves requests and no earlier reply runs.
+    The caller holds the conversation's lock and saves it."""
     runner = current().runner
     lease = taken() if runner.accepting and not _waits(prompt) else {}
     replies, generations, batch = [], [], uuid4()
@@ -38,6 +39,7 @@ def queue_replies(
             parent=prompt,
             position=conversation.next_position(),
             role=Role.ASSISTANT,
+            client_id=client_id,
             added_revision=revision,
             revision=revision,
         )

@@ -12,6 +12,7 @@ from django.db import transaction
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
+from chat.actions.send import mismatch
 from chat.generation.finish import end
 from chat.generation.lease import waiting_after
 from chat.generation.run import MAX_REPLY_CHARS
@@ -37,6 +38,13 @@ def stop_reply(user: User, message_id: UUID) -> Message:
     return message
 
 
+class Again(NamedTuple):
+    """The new reply. `is_new` is false if this client id was sent before."""
+
+    message: Message
+    is_new: bool
+
+
 class Wish(NamedTuple):
     """The requested model: `model_id`, else the model of the last reply, or `otherwise` if that one cannot be
     used any more."""
@@ -60,7 +68,7 @@ def retry_reply(
     """Queues another reply to the same prompt, by the same model or another (see `Wish`). The old reply is
     kept as a variant. `message_id` may also be the prompt of a deleted reply. Raises `NotFoundError`,
     `InvalidInputError`, `ConflictError` while the reply runs."""
-    return _again(user, message_id, Wish(model_id, otherwise), continues=False)
+    return reply_again(user, message_id, Wish(model_id, otherwise), continues=False).message
 
 
 def continue_reply(
@@ -68,7 +76,7 @@ def continue_reply(
 ) -> Message:
     """Queues a new reply that begins with the text of this one. Raises the same errors as `retry_reply`, and
     `ConflictError` if the reply is complete."""
-    return _again(user, message_id, Wish(model_id, otherwise), continues=True)
+    return reply_again(user, message_id, Wish(model_id, otherwise), continues=True).message
 
 
 def continue_by_itself(generation_id: UUID) -> None:
@@ -83,45 +91,81 @@ def continue_by_itself(generation_id: UUID) -> None:
         continue_reply(generation.message.conversation.owner, generation.message_id)
 
 
-def _again(user: User, message_id: UUID, wish: Wish, *, continues: bool) -> Message:
+def reply_again(
+    user: User, message_id: UUID, wish: Wish, *, continues: bool, client_id: UUID | None = None
+) -> Again:
+    """Retries or continues a reply. Sending the same `client_id` again returns the same reply and costs
+    nothing. Raises as `retry_reply` and `continue_reply`, and `MismatchError` if the id was sent before for
+    something else."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
-        conversation = message.conversation
-        if message.role == Role.USER and conversation.head_id == message.pk and not continues:
-            return _replied_anew(user, message, wish)
-        generation = _generation(message)
-        if generation.is_live:
-            raise ConflictError(_("This reply is still running. Stop it first."))
-        if continues and generation.status not in CONTINUABLE:
-            raise ConflictError(_("This reply is complete. Ask a new question to go on."))
-        if continues and len(message.text) >= MAX_REPLY_CHARS:
-            raise ConflictError(_("This reply has the greatest length that is kept. Ask a new question."))
-        later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
-        if not message.shown or later.exists():
-            raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
-        lock_user(user)
-        check_running_limit(user, 1)
-        if message.parent is None:
-            raise InvalidInputError(_("This reply has no prompt to answer."))
-        model = wish.model(user, generation.model_id)
-        message.shown = False
-        message.save(update_fields=["shown"])
-        return _queued_in_place(message.parent, conversation, model, continues=message if continues else None)
+        if before := _sent_before(user, message, wish, continues=continues, client_id=client_id):
+            return Again(before, is_new=False)
+        return Again(_again(user, message, wish, continues=continues, client_id=client_id), is_new=True)
 
 
-def _replied_anew(user: User, prompt: Message, wish: Wish) -> Message:
+def _sent_before(
+    user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None
+) -> Message | None:
+    if client_id is None:
+        return None
+    lock_user(user)
+    found = Message.objects.filter(client_id=client_id, conversation__owner=user)
+    before = found.select_related("generation").first()
+    if before is None:
+        return None
+    prompt_id = message.pk if message.role == Role.USER else message.parent_id
+    is_same = before.role == Role.ASSISTANT and before.parent_id == prompt_id
+    if not is_same or before.generation.continues_id != (message.pk if continues else None):
+        raise mismatch()
+    if wish.model_id and before.generation.model_id not in {None, wish.model_id}:
+        raise mismatch()
+    return before
+
+
+def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None) -> Message:
+    conversation = message.conversation
+    if message.role == Role.USER and conversation.head_id == message.pk and not continues:
+        return _replied_anew(user, message, wish, client_id)
+    generation = _generation(message)
+    if generation.is_live:
+        raise ConflictError(_("This reply is still running. Stop it first."))
+    if continues and generation.status not in CONTINUABLE:
+        raise ConflictError(_("This reply is complete. Ask a new question to go on."))
+    if continues and len(message.text) >= MAX_REPLY_CHARS:
+        raise ConflictError(_("This reply has the greatest length that is kept. Ask a new question."))
+    later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
+    if not message.shown or later.exists():
+        raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
+    lock_user(user)
+    check_running_limit(user, 1)
+    if message.parent is None:
+        raise InvalidInputError(_("This reply has no prompt to answer."))
+    model = wish.model(user, generation.model_id)
+    message.shown = False
+    message.save(update_fields=["shown"])
+    before = message if continues else None
+    return _queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
+
+
+def _replied_anew(user: User, prompt: Message, wish: Wish, client_id: UUID | None) -> Message:
     """Queues a reply to a prompt without one, by the model that answered it last."""
     lock_user(user)
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
     model = wish.model(user, last.model_id if last else None)
-    return _queued_in_place(prompt, prompt.conversation, model)
+    return _queued_in_place(prompt, prompt.conversation, model, client_id=client_id)
 
 
 def _queued_in_place(
-    prompt: Message, conversation: Conversation, model: ChatModel, *, continues: Message | None = None
+    prompt: Message,
+    conversation: Conversation,
+    model: ChatModel,
+    *,
+    continues: Message | None = None,
+    client_id: UUID | None = None,
 ) -> Message:
-    (reply,) = queue_replies(conversation, prompt, [model], continues=continues)
+    (reply,) = queue_replies(conversation, prompt, [model], continues=continues, client_id=client_id)
     conversation.path_revision = conversation.revision
     conversation.save()
     transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))

@@ -30,6 +30,13 @@ _requests = RateLimits()  # by the digest of a token that was valid
 _failures = RateLimits()  # by network
 
 
+def is_clear_text(forwarded_proto: str) -> bool:
+    """Returns whether a request with this `X-Forwarded-Proto` reached the proxy without TLS, so that its
+    token is refused. Django redirects such requests itself; this is for those that it does not see."""
+    proto = forwarded_proto.partition(",")[0].strip()  # as Django reads it
+    return settings.HTTPS and settings.TRUST_PROXY and proto not in {"https", "wss"}
+
+
 def bearer_of(headers: Mapping[str, str]) -> str:
     """Returns the token of the header `Authorization: Bearer`, or an empty string."""
     scheme, _space, secret = headers.get("Authorization", "").partition(" ")

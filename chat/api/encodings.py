@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -48,8 +48,9 @@ def parsed_positions(text: str, count: int) -> list[int]:
     return [int(number) for number in numbers]
 
 
-async def encoded(events: AsyncGenerator[Event], media_type: str) -> AsyncIterator[bytes]:
-    """Yields the stream's bytes. A stream of server-sent events ends with `[DONE]` if all replies ended."""
+async def encoded(events: AsyncGenerator[Event], media_type: str, *, skip: int = 0) -> AsyncGenerator[bytes]:
+    """Yields the stream's bytes. A stream of server-sent events ends with `[DONE]` if all replies ended.
+    Plain text begins after `skip` characters."""
     is_sse, is_text = media_type == SSE, media_type == TEXT
     if is_sse:
         yield b": connected\n\n"  # reveals a buffering proxy at once
@@ -58,8 +59,9 @@ async def encoded(events: AsyncGenerator[Event], media_type: str) -> AsyncIterat
         async for event in events:
             last = event
             if is_text:
-                if event.text:
-                    yield event.text.encode()
+                text, skip = event.text[skip:], max(0, skip - len(event.text))
+                if text:
+                    yield text.encode()
             elif not is_sse:
                 yield orjson.dumps(event.as_json()) + b"\n"
             elif event.is_heartbeat:

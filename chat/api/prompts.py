@@ -82,7 +82,7 @@ async def stream_prompt(
 
 
 def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list[Message]]:
-    client_id = _client_id(user, key)
+    client_id = client_id_of(user, key)
     sent = send_message(
         user,
         # The same for a repeated request.
@@ -98,8 +98,8 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
     return sent, replies
 
 
-def _client_id(user: User, key: str) -> UUID:
-    """Returns the client id of a prompt with this idempotency key: itself if it is a UUID."""
+def client_id_of(user: User, key: str) -> UUID:
+    """Returns the client id of a request with this idempotency key: itself if it is a UUID."""
     if not key:
         return uuid4()
     try:

@@ -8,11 +8,12 @@ from uuid import UUID
 from django.http import HttpResponseBase
 from ninja import Path, Router, Status
 
-from chat.access import message_for, replies_for
+from chat.access import replies_for
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.reply import continue_reply, retry_reply, stop_reply
+from chat.actions.reply import Wish, reply_again, stop_reply
 from chat.api import schemas
 from chat.api.encodings import SSE
+from chat.api.prompts import client_id_of
 from chat.api.resources import feedback_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.api.streams import (
@@ -67,7 +68,7 @@ async def stop(request: ApiRequest, reply_id: Path[UUID]) -> Status[None]:
 @router.post(
     "/replies/{uuid:reply_id}/generations",
     auth=Token(Scope.CHAT),
-    response={201: schemas.Sent, **REFUSALS},
+    response={200: schemas.Sent, 201: schemas.Sent, **REFUSALS},
     operation_id="replyAgain",
     summary="Retry or continue a reply",
     openapi_extra=STREAMED,
@@ -76,14 +77,17 @@ async def again(
     request: ApiRequest,
     reply_id: Path[UUID],
     body: schemas.NewReply,
+    idempotency_key: schemas.Key = "",
     buffer: schemas.Buffer = "none",
 ) -> HttpResponseBase | Status[dict[str, Any]]:
     """Starts another reply to the same prompt, by the same model or another one, or one that goes on after
-    the text of this one. The old reply is kept as a variant. Streams the new one if `Accept` asks for it."""
+    the text of this one. The old reply is kept as a variant. Streams the new one if `Accept` asks for it.
+    The same `Idempotency-Key` starts nothing again: it returns the reply of the first request (200 in place
+    of 201), or streams it from its start."""
     checked_buffer(buffer)
     media_type = wanted_type(request, default=JSON)
     check_stream(request, media_type, 1)
-    reply = await run_write(_again, request.auth.user, reply_id, body)
+    reply, is_new = await run_write(_again, request.auth.user, reply_id, body, idempotency_key)
     events = f"/api/v1/replies/{reply.pk}/events"
     if media_type != JSON:
         response = stream_of(request, [reply], [0], buffer, media_type)
@@ -94,9 +98,9 @@ async def again(
         "prompt": reply.parent_id,
         "replies": [reply.pk],
         "events": events,
-        "repeated": False,
+        "repeated": not is_new,
     }
-    return Status(201, sent)
+    return Status(201 if is_new else 200, sent)
 
 
 @router.put(
@@ -131,8 +135,7 @@ async def unrate(request: ApiRequest, reply_id: Path[UUID]) -> Status[None]:
     return Status(204, None)
 
 
-def _again(user: User, reply_id: UUID, body: schemas.NewReply) -> Message:
-    message_for(user, reply_id)
-    action = continue_reply if body.continue_ else retry_reply
-    reply = action(user, reply_id, body.model)
-    return replies_for(user, [reply.pk])[0]
+def _again(user: User, reply_id: UUID, body: schemas.NewReply, key: str) -> tuple[Message, bool]:
+    client_id = client_id_of(user, key) if key else None
+    again = reply_again(user, reply_id, Wish(body.model), continues=body.continue_, client_id=client_id)
+    return replies_for(user, [again.message.pk])[0], again.is_new

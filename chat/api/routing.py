@@ -17,7 +17,7 @@ from chat.models import Scope
 from chat.rate_limit import RateLimit
 
 # The answers that each route may give beside its own.
-REFUSALS: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 413, 429, 503}): ProblemSchema}
+REFUSALS: dict[Any, Any] = {frozenset({400, 401, 403, 404, 405, 409, 413, 429, 500, 503}): ProblemSchema}
 
 
 class ApiRequest(HttpRequest):

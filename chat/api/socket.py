@@ -16,7 +16,8 @@ its `id`, if it had one: `ok`, `sent` (as the response of POST /prompts) or `ref
     4429  too many open streams                    4430  too many frames
     1012  the server restarts: connect again       1011  something went wrong: connect again
 
-No cookie opens this socket, so its origin does not matter.
+No cookie opens this socket, so its origin does not matter. A handshake without TLS is refused (403) if
+`STEADY_URL` is https.
 """
 
 from __future__ import annotations
@@ -38,7 +39,15 @@ from chat.actions.errors import InvalidInputError
 from chat.actions.reply import stop_reply
 from chat.actor import Actor, LoggedOutError, actor_of
 from chat.api import schemas
-from chat.api.authentication import actor_with, bearer_of, count_request, limit_of, streams, watched
+from chat.api.authentication import (
+    actor_with,
+    bearer_of,
+    count_request,
+    is_clear_text,
+    limit_of,
+    streams,
+    watched,
+)
 from chat.api.problems import KNOWN, ProblemError, problem_of
 from chat.api.prompts import replies_to, send_unit, sent_json
 from chat.api.streams import checked_buffer, guarded, positions_of
@@ -72,12 +81,12 @@ class ApiConsumer(AsyncWebsocketConsumer):
         self.following: dict[UUID, asyncio.Task[None]] = {}  # by prompt or reply
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
-        if not current().runner.accepting:
+        headers = {name.decode().title(): value.decode("latin-1") for name, value in self.scope["headers"]}
+        if is_clear_text(headers.get("X-Forwarded-Proto", "")) or not current().runner.accepting:
             await self.close()
             return
         await self.accept()
         self.watching = asyncio.create_task(self._watch(), context=fresh_context(), name="api-socket")
-        headers = {name.decode().title(): value.decode("latin-1") for name, value in self.scope["headers"]}
         if secret := bearer_of(headers):
             await self._answer({"type": "authenticate", "token": secret})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from django.db import DatabaseError
 from django.http import StreamingHttpResponse
@@ -36,6 +38,8 @@ from chat.translatable import translatable as _
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
+STALLED_SECONDS = 30.0  # that a client may read nothing
+LAST_SECONDS = 2.0  # the same, after its token has ended or while the server stops
 
 # For the OpenAPI document: the media types of a stream, beside JSON.
 STREAMED = {
@@ -92,15 +96,67 @@ def stream_of(
 ) -> StreamingHttpResponse:
     """Returns the stream of these replies. Raises as `check_stream`."""
     check_stream(request, media_type, len(replies))
-    body = encoded(guarded(request.auth, replies, after, buffer), media_type)
+    # Who reads plain text can count nothing else: its positions are characters of the visible text.
+    skip, after = (after[0], [0]) if media_type == TEXT else (0, after)
+    patience = Patience()
+    events = guarded(request.auth, replies, after, buffer, patience)
+    body = patience.sending(encoded(events, media_type, skip=skip))
     content_type = media_type if media_type == SSE else f"{media_type}; charset=utf-8"
     response = StreamingHttpResponse(body, content_type=content_type, headers=HEADERS)
     with_limits(request, response)
     return response
 
 
+class Patience:
+    """Limits how long the client of a response may read nothing. What is under way is limited by the server,
+    which takes no more until the client has read."""
+
+    def __init__(self) -> None:
+        self._seconds = STALLED_SECONDS
+        self._sender: asyncio.Task[Any] | None = None
+        self._chunks: AsyncGenerator[bytes] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def shorten(self) -> None:
+        """The stream ends: the client may read its last event, but not keep the stream open."""
+        self._seconds = LAST_SECONDS
+        if self._timer is not None:
+            self._begin()
+
+    async def sending(self, chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        """Yields the chunks to one task, which is cancelled if it cannot send one in time."""
+        self._sender, self._chunks = asyncio.current_task(), chunks
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self._begin()
+                try:
+                    yield chunk
+                finally:
+                    self._end()
+
+    def _begin(self) -> None:
+        self._end()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give_up)
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        assert self._sender is not None and self._chunks is not None
+        self._sender.cancel()
+        # Django leaves this to the garbage collector, which comes late for a task that was cancelled.
+        self._closing = asyncio.create_task(self._chunks.aclose())
+
+
 async def guarded(
-    actor: Actor, replies: Sequence[Message], after: Sequence[int], buffer: str
+    actor: Actor,
+    replies: Sequence[Message],
+    after: Sequence[int],
+    buffer: str,
+    patience: Patience | None = None,
 ) -> AsyncGenerator[Event]:
     """Yields the events, with the positions after them, while the actor's token is valid. What goes wrong
     becomes the last event: the response has begun."""
@@ -110,6 +166,8 @@ async def guarded(
             watched(actor) as viewer,
             aclosing(follow(viewer, actor.user, replies, after, buffer)) as stream,
         ):
+            if patience is not None:
+                viewer.on_close = patience.shorten
             async for event in stream:
                 yield positions.placed(event)
     except (ProblemError, NotFoundError, DatabaseError) as error:

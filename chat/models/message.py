@@ -57,9 +57,9 @@ class Message(models.Model):
     """`parts` is the ordered content in its stored form (`chat.parts`). `text` is its visible text, which
     search reads. Both are empty while the reply runs: until its end the journal is the record.
 
-    `client_id` is the sender's own id of a prompt: sending it again returns the same message. Two users may
-    choose the same id. `position` orders the messages of a conversation. `deletion` is the same for all
-    messages that were deleted together.
+    `client_id` is the sender's own id of a prompt, or of a retry: sending it again returns the same message.
+    Two users may choose the same id. `position` orders the messages of a conversation. `deletion` is the same
+    for all messages that were deleted together.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

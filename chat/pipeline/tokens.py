@@ -10,9 +10,10 @@ of the provider (`generation.window`).
 
 from __future__ import annotations
 
+import json
 from bisect import bisect
 
-from chat.providers.base import ChatRequest, Turn
+from chat.providers.base import ChatRequest, Tool, Turn
 
 FILE_TOKENS = 1_000  # an image of medium size
 TURN_TOKENS = 4  # the overhead of each message
@@ -30,9 +31,16 @@ def turn_tokens(turn: Turn) -> int:
     return sum(map(estimate_tokens, texts)) + len(turn.files) * FILE_TOKENS + TURN_TOKENS
 
 
+def tool_tokens(tool: Tool) -> int:
+    """Returns about how many tokens the description of this tool has."""
+    schema = json.dumps(dict(tool.parameters), ensure_ascii=False, separators=(",", ":"))
+    return sum(map(estimate_tokens, (tool.name, tool.description, schema))) + TURN_TOKENS
+
+
 def request_tokens(request: ChatRequest) -> int:
     """Returns about how many input tokens the request has."""
-    return estimate_tokens(request.system) + sum(map(turn_tokens, request.turns))
+    texts = estimate_tokens(request.system) + sum(map(turn_tokens, request.turns))
+    return texts + sum(map(tool_tokens, request.tools))
 
 
 class TokenCounter:

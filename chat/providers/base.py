@@ -51,6 +51,7 @@ class Turn:
     tool_calls: Sequence[ToolCall] = ()
     tool_results: Sequence[ToolResult] = ()
     opaque: Sequence[Opaque] = ()  # of this turn
+    name: str = ""  # of its author, where the provider's API has one
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,10 +160,11 @@ class ChatDecoder(Decoder):
 
 
 def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
+    author = {"name": turn.name} if turn.name else {}
     for result in turn.tool_results:
         yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
     if turn.role == "assistant":
-        message: dict[str, Any] = {"role": "assistant", "content": turn.text}
+        message: dict[str, Any] = {"role": "assistant", **author, "content": turn.text}
         if turn.tool_calls:
             message["tool_calls"] = [
                 {
@@ -175,9 +176,9 @@ def _messages(turn: Turn) -> Iterator[dict[str, Any]]:
             ]
         yield message
     elif turn.role == "system":
-        yield {"role": "system", "content": turn.text}
+        yield {"role": "system", **author, "content": turn.text}
     elif turn.text or turn.files:
-        yield {"role": "user", "content": _content(turn)}
+        yield {"role": "user", **author, "content": _content(turn)}
 
 
 def _content(turn: Turn) -> str | list[dict[str, Any]]:

@@ -112,6 +112,15 @@ async def test_a_prompt_is_sent_streamed_cut_and_resumed(
     assert await run_unit(Message.objects.count) == 2
 
 
+async def test_a_token_is_not_taken_without_tls(secret: str, settings: Settings) -> None:
+    settings.HTTPS = settings.TRUST_PROXY = True
+    for proto, is_accepted in (("", False), ("http", False), ("ws", False), ("https", True), ("wss", True)):
+        headers = [(b"authorization", f"Bearer {secret}".encode()), (b"x-forwarded-proto", proto.encode())]
+        communicator = WebsocketCommunicator(api_socket, PATH, headers=headers)
+        assert (await communicator.connect(PATIENCE))[0] is is_accepted, proto
+        await communicator.disconnect(timeout=PATIENCE)
+
+
 async def test_a_heartbeat_and_an_error_say_where_to_resume(
     secret: str,
     models: list[ChatModel],

@@ -23,6 +23,8 @@ from chat.live import subscription
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment
 from chat.models import ApiToken, ChatModel, Conversation, Generation, Message, User
 from chat.parts import ToolCall
+from chat.pipeline import retry
+from chat.providers.errors import OverloadedError
 from chat.providers.events import Outcome, ToolCallDelta
 from chat.runtime import Runtime
 from tests.api.streaming import (
@@ -95,7 +97,8 @@ async def test_plain_text_is_the_visible_text_alone(
     provider.ends(Outcome.COMPLETE)
     assert await reading == TEXT
     address = response.headers["Content-Location"]
-    assert await text_of(await resume(program, address, MEDIA_TYPES["text"], "10")) == TEXT[7:]
+    # Its positions count what it carries: the reasoning is not part of them.
+    assert await text_of(await resume(program, address, MEDIA_TYPES["text"], "10")) == TEXT[10:]
     refused = await send(program, "Why?", [model.pk for model in models], MEDIA_TYPES["text"])
     assert refused.json()["code"] == "invalid_input"
     assert await run_unit(Message.objects.count) == 2
@@ -300,7 +303,62 @@ async def test_a_key_starts_nothing_twice(
     assert await run_unit(Generation.objects.count) == 2
 
 
-async def test_a_retry_notice_and_tool_calls_are_metadata(
+async def test_a_retry_is_started_once_for_a_key(
+    program: Program, models: list[ChatModel], scripted: type[ScriptedProvider]
+) -> None:
+    begun = await sent(program, models[:1])
+    provider = await answer(scripted)
+    provider.says("So far")
+    provider.breaks()
+    await all_of(await resume(program, begun["events"], MEDIA_TYPES["ndjson"]))
+
+    async def again(key: str, accept: str = "application/json", **body: Any) -> Any:
+        address = f"/api/v1/replies/{begun['replies'][0]}/generations"
+        headers = {"idempotency-key": key, "accept": accept}
+        return await program.post(address, body, content_type="application/json", headers=headers)
+
+    first = await again("again", **{"continue": True})
+    assert (first.status_code, first.json()["repeated"]) == (201, False)
+    # While it runs, and after its end.
+    for _ in range(2):
+        second = await again("again", **{"continue": True})
+        assert (second.status_code, second.json()) == (200, {**first.json(), "repeated": True})
+        if len(scripted.open):
+            provider = await answer(scripted)
+            provider.says(" so good.")
+            provider.ends(Outcome.COMPLETE)
+            await until(lambda: not scripted.open)
+    streamed = await again("again", MEDIA_TYPES["text"], **{"continue": True})
+    assert await text_of(streamed) == "So far so good."
+    for body in ({"continue": False}, {"continue": True, "model": models[1].pk}):
+        other = await again("again", **body)
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
+    prompt = await send(program, "Why?", [models[0].pk], **{"idempotency-key": "again"})
+    assert (prompt.status_code, prompt.json()["code"]) == (409, "idempotency_mismatch")
+    assert await run_unit(Generation.objects.count) == 2
+
+
+@pytest.mark.parametrize("media_type", EVENTS)
+async def test_a_provider_that_is_asked_again_is_said(
+    media_type: str,
+    program: Program,
+    models: list[ChatModel],
+    scripted: type[ScriptedProvider],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry, "_delay", lambda *_args: 3600.0)
+    begun = await sent(program, models[:1])
+    (await answer(scripted)).breaks(OverloadedError())
+    notices = []
+    async with aclosing(events_of(await resume(program, begun["events"], media_type))) as stream:
+        async for _id, event in stream:
+            if event["data"].get("kind") == "retry":
+                notices.append(event["data"])
+                break
+    assert notices == [{"kind": "retry", "attempt": 2, "in_seconds": 3600.0}]
+
+
+async def test_tool_calls_are_metadata(
     program: Program, models: list[ChatModel], scripted: type[ScriptedProvider]
 ) -> None:
     begun = await sent(program, models[:1])

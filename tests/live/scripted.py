@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.errors import ConnectionFailedError
+from chat.providers.errors import ConnectionFailedError, ProviderError
 from chat.providers.events import Finished, Notice, Outcome, ProviderEvent, ReasoningDelta, TextDelta
 
 ACCOUNT = EndpointConfig("scripted", "scripted", "Scripted")
@@ -25,8 +25,8 @@ class ScriptedProvider:
             yield Notice("waiting")
             while True:
                 event = await answer.events.get()
-                if event is None:
-                    raise ConnectionFailedError
+                if isinstance(event, ProviderError):
+                    raise event
                 yield event
                 if isinstance(event, Finished):
                     return
@@ -44,7 +44,7 @@ class Answer:
     """One running answer."""
 
     def __init__(self) -> None:
-        self.events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()
+        self.events: asyncio.Queue[ProviderEvent | ProviderError] = asyncio.Queue()
 
     def says(self, text: str) -> None:
         self.events.put_nowait(TextDelta(text))
@@ -55,5 +55,5 @@ class Answer:
     def ends(self, outcome: Outcome) -> None:
         self.events.put_nowait(Finished(outcome))
 
-    def breaks(self) -> None:
-        self.events.put_nowait(None)
+    def breaks(self, error: ProviderError | None = None) -> None:
+        self.events.put_nowait(error or ConnectionFailedError())

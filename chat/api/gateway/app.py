@@ -8,21 +8,23 @@ from types import ModuleType
 from typing import Any
 
 import orjson
-from django.conf import settings
 
 from chat import log_context
+from chat.access import model_named
 from chat.actions.call import callable_model, counted
 from chat.actor import Actor
-from chat.api.authentication import actor_with, limit_of, rate_headers, watched
+from chat.api.authentication import actor_with, is_clear_text, limit_of, rate_headers, watched
 from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors, responses
 from chat.api.gateway.answers import Asked
 from chat.api.gateway.connection import Connection
 from chat.api.gateway.exchange import Exchange, limited
 from chat.api.gateway.failures import FailureError, GoneError, failure_of
 from chat.api.gateway.fields import Fields
+from chat.api.gateway.messages_request import parse_count
 from chat.database import run_unit
 from chat.generation.calls import Call
 from chat.models import ChatModel, Scope
+from chat.pipeline.tokens import request_tokens
 from chat.runtime import current
 
 PREFIX = "/v1/"
@@ -35,6 +37,7 @@ _CALLS: dict[str, ModuleType] = {
     "/v1/messages": messages,
     "/v1/responses": responses,
 }
+_COUNT = "/v1/messages/count_tokens"
 
 
 async def gateway(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -66,7 +69,7 @@ def _is_of_anthropic(connection: Connection) -> bool:
 
 
 async def _route(connection: Connection) -> None:
-    if settings.HTTPS and settings.TRUST_PROXY and connection.asked.get("x-forwarded-proto") != "https":
+    if is_clear_text(connection.asked.get("x-forwarded-proto", "")):
         raise FailureError(
             403, "Use the https address: the key must not be sent in clear text.", "https_only"
         )
@@ -74,6 +77,9 @@ async def _route(connection: Connection) -> None:
     if path in _CALLS:
         _allow(connection, "POST")
         await _call(connection, _CALLS[path])
+    elif path == _COUNT:
+        _allow(connection, "POST")
+        await _count(connection)
     elif path == "/v1/models" or path.startswith("/v1/models/"):
         _allow(connection, "GET")
         found = await run_unit(models.listed, await _actor(connection))
@@ -130,6 +136,16 @@ async def _call(connection: Connection, api: ModuleType) -> None:
             if viewer.closed:
                 call.end(viewer.closed)
             await Exchange(connection, api, actor, call, asked, name=name, keeps=keeps).run()
+
+
+async def _count(connection: Connection) -> None:
+    """Responds with our own estimate: it needs no provider and costs nothing."""
+    actor = await _actor(connection)
+    raw = await connection.body()
+    body = Fields(await _work(len(raw), _json, raw))
+    model = await run_unit(model_named, actor.user, body.text("model"))
+    asked: Asked = await _work(len(raw), parse_count, body, model.name)
+    await connection.respond(200, {"input_tokens": await _work(len(raw), request_tokens, asked.request)})
 
 
 async def _work[**P, R](size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

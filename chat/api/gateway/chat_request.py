@@ -91,16 +91,16 @@ def _turns(body: Fields) -> tuple[str, list[Turn]]:
             results = []
         if role is None:
             raise wrong(message.at("role"), "is missing")
-        content = _content(message, role)
+        content, name = _content(message, role), message.text("name", "")
         if role in {"system", "developer"}:
             if turns:
-                turns.append(Turn("system", content.text))
+                turns.append(Turn("system", content.text, name=name))
             else:
                 system.append(content.text)
         elif role == "assistant":
-            turns.append(Turn("assistant", content.text, tool_calls=list(_calls(message))))
+            turns.append(Turn("assistant", content.text, tool_calls=list(_calls(message)), name=name))
         else:
-            turns.append(Turn("user", content.text, content.files))
+            turns.append(Turn("user", content.text, content.files, name=name))
         message.done()
     if results:
         turns.append(Turn("user", tool_results=results))

@@ -20,7 +20,12 @@ EFFORTS = ("low", "medium", "high")
 _LOW_BUDGET, _MEDIUM_BUDGET = 2_048, 8_192  # tokens of thought up to which an effort is low or medium
 
 
-def parse(body: Fields, model: str) -> Asked:
+def parse_count(body: Fields, model: str) -> Asked:
+    """Returns the request whose tokens are to be counted. Raises `FailureError`."""
+    return parse(body, model, needs_limit=False)
+
+
+def parse(body: Fields, model: str, *, needs_limit: bool = True) -> Asked:
     """Returns the request to send to `model`, the provider's own name. Raises `FailureError`."""
     body.ignore("model", "metadata")
     body.expect(service_tier=("auto", "standard_only"), container=(), mcp_servers=[])
@@ -37,7 +42,7 @@ def parse(body: Fields, model: str) -> Asked:
     tools = [_tool(tool, caches) for tool in body.objects("tools")]
     choice, forced, parallel = _tool_choice(body.object("tool_choice"))
     limit = body.integer("max_tokens")
-    if limit is None:
+    if limit is None and needs_limit:
         raise wrong("max_tokens", "is missing")
     caches.read(body)
     request = ChatRequest(

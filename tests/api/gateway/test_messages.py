@@ -208,3 +208,18 @@ async def test_what_is_wrong_is_refused_by_its_name(gateway: Gateway) -> None:
     async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/v1/messages", json={}) as answer:
         assert (answer.status, (await answer.json())["error"]["type"]) == (401, "authentication_error")
     assert gateway.wire.log == []
+
+
+async def test_tokens_are_counted_by_estimate(client: anthropic.AsyncAnthropic, gateway: Gateway) -> None:
+    messages: Any = [{"role": "user", "content": "How do tides work?"}]
+    few = await client.messages.count_tokens(model="wire-gemini", messages=messages)
+    assert 5 <= few.input_tokens <= 15
+    more = await client.messages.count_tokens(
+        model="wire-gemini", messages=messages, system="Be brief. " * 100, tools=[TOOL]
+    )
+    assert more.input_tokens > few.input_tokens + 200
+    with pytest.raises(anthropic.NotFoundError):
+        await client.messages.count_tokens(model="unknown", messages=messages)
+    with pytest.raises(anthropic.BadRequestError):
+        await client.messages.count_tokens(model="wire-gemini", messages=[])
+    assert not gateway.wire.log and not await UsageEntry.objects.acount()

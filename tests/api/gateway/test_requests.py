@@ -11,7 +11,11 @@ from chat.api.gateway import chat_request, messages_request, responses_request
 from chat.api.gateway.content import Content
 from chat.api.gateway.failures import FailureError
 from chat.api.gateway.fields import MOST_ITEMS, MOST_OBJECTS, Fields
+from chat.providers.anthropic_messages import messages_body
 from chat.providers.base import File
+from chat.providers.gemini_content import content_body
+from chat.providers.openai_chat import chat_body
+from chat.providers.openai_responses import responses_body
 
 Parse = Callable[[Fields, str], Any]
 USER = {"role": "user", "content": "Hi"}
@@ -99,13 +103,21 @@ def test_an_image_outside_of_a_users_message_is_refused(role: str) -> None:
 
 
 def test_what_would_change_the_answer_is_not_dropped() -> None:
-    named = {**USER, "name": "bob"}
     messages = {"messages": [USER], "max_tokens": 5}
-    assert refused(chat_request.parse, {"messages": [named]}) == "messages[0].name"
     assert refused(chat_request.parse, chat("Hi", parallel_tool_calls="abc")) == "parallel_tool_calls"
     assert refused(messages_request.parse, {**messages, "thinking": {}}) == "thinking.type"
     choice = {"disable_parallel_tool_use": True}
     assert refused(messages_request.parse, {**messages, "tool_choice": choice}) == "tool_choice.type"
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_the_name_of_an_author_is_sent_where_the_provider_takes_it(role: str) -> None:
+    messages = [USER, {"role": role, "content": "Hi", "name": "bob"}]
+    request = chat_request.parse(Fields({"messages": messages, "model": "x"}), "model").request
+    sent = chat_body(request, limit_name="max_tokens")["messages"]
+    assert sent == messages
+    for body in (messages_body, responses_body, content_body) if role != "system" else ():
+        assert "bob" not in str(body(request))
 
 
 def test_a_tools_message_may_repeat_its_name() -> None:
