@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import DatabaseError
+from django.db.models import Q
 from django.http.request import validate_host
 
 _KEY_LENGTH = 50
@@ -85,9 +86,10 @@ def check_models(databases: Sequence[str] | None = None, **_: Any) -> Iterator[C
     """Queries the database, so it runs only on request: by `manage.py check`, and by the server after the
     providers were asked. A catalog that is not migrated or filled yet is no error."""
     from chat.models import ChatModel
+    from chat.models.endpoint import fixed_endpoints
 
     usable = ChatModel.objects.filter(enabled=True, available=True, endpoint__enabled=True)
-    usable = usable.filter(endpoint__in=list(settings.CHAT_ENDPOINTS))
+    usable = usable.filter(Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind=""))
     wanted = settings.CHAT_DEFAULT_MODEL
     try:
         if not databases or not ChatModel.objects.exists():
@@ -128,6 +130,17 @@ def check_first_admin(**_: Any) -> Iterator[CheckMessage]:
             f"STEADY_ADMIN_EMAIL={email!r} is no email address: nobody could log in with it.",
             hint="Write it like ada@example.org.",
             id="steady.E006",
+        )
+
+
+@register("steady")
+def check_provider_file(**_: Any) -> Iterator[CheckMessage]:
+    file = settings.CHAT_PROVIDER_FILE
+    if not file.endpoints and file.error:
+        yield checks.Error(
+            f"The file of STEADY_PROVIDERS cannot be used: {file.error}",
+            hint="Correct it, or unset STEADY_PROVIDERS: docs/providers.md.",
+            id="steady.E007",
         )
 
 

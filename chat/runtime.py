@@ -26,8 +26,6 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from django.conf import settings
-
 from chat.database import DatabaseThread
 from chat.generation.calls import Calls
 from chat.generation.journal import Journal
@@ -41,7 +39,7 @@ from chat.live.session_monitor import SessionMonitor
 from chat.live.subscription import Subscriptions
 from chat.metrics import Metrics
 from chat.providers.errors import error_codes
-from chat.providers.registry import close_all
+from chat.providers.registry import KINDS, close_all
 
 DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
 
@@ -61,7 +59,7 @@ class Runtime:
         on_interrupted: Callable[[UUID], None] = _nothing,
         pubsub: Callable[[Hub], PubSub] = PubSub,
     ) -> None:
-        self.metrics = Metrics({config.kind for config in settings.CHAT_ENDPOINTS.values()}, error_codes())
+        self.metrics = Metrics(set(KINDS), error_codes())
         self.hub = Hub()
         self.pubsub = pubsub(self.hub)
         self.remote_logs = RemoteLogs(self.hub, self.pubsub)

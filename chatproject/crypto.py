@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
+from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -32,10 +34,20 @@ def decrypt(stored: str) -> str:
         raise UnreadableSecretError from error
 
 
+def with_current_key(stored: str) -> str:
+    """Returns the value encrypted with the present `SECRET_KEY`; unchanged if it is already. Raises
+    `UnreadableSecretError`."""
+    with suppress(InvalidToken):
+        _single(settings.SECRET_KEY).decrypt(stored.removeprefix(_MARK))
+        return stored
+    return encrypt(decrypt(stored))
+
+
 def _fernet() -> MultiFernet:
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key))) for key in keys])
+    return MultiFernet([_single(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 
-def _derived(key: str) -> bytes:
-    return HKDF(SHA256(), length=32, salt=None, info=b"steady.stored-secrets").derive(key.encode())
+@lru_cache(8)
+def _single(key: str) -> Fernet:
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"steady.stored-secrets").derive(key.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))

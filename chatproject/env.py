@@ -91,9 +91,14 @@ def database(name: str, default: str) -> dict[str, Any]:
 def web_address(name: str, default: str = "") -> str:
     """Returns an address that begins with http:// or https:// and names a host."""
     value = text(name, default)
-    if value and not _is_address(value, {"http", "https"}):
+    if value and not is_web_address(value):
         raise ImproperlyConfigured(f"{name} is no web address. Write it like https://gateway.example.org/v1.")
     return value
+
+
+def is_web_address(value: str) -> bool:
+    """Returns whether it begins with http:// or https:// and names a host."""
+    return _is_address(value, {"http", "https"})
 
 
 def redis(name: str) -> str:

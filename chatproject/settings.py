@@ -12,6 +12,7 @@ from django.utils.csp import CSP
 
 from chat.providers.base import EndpointConfig
 from chatproject import env, installation, keys
+from chatproject.provider_file import ProviderFile
 
 BASE_DIR = installation.BASE_DIR
 DATA_DIR = installation.data_directory()
@@ -300,7 +301,7 @@ CHAT_CONTINUE_INTERRUPTED = env.boolean("CHAT_CONTINUE_INTERRUPTED", False)
 CHAT_KEEP_DELETED_DAYS = env.integer("CHAT_KEEP_DELETED_DAYS", 30, least=1)
 CHAT_DRAIN_SECONDS = env.number("CHAT_DRAIN_SECONDS", 20)
 
-# --- Model providers: keys live here, in memory, and nowhere else -----------------------------------
+# --- Model providers of the environment: their keys live here, in memory, and nowhere else -----------
 
 CHAT_ENDPOINTS = {
     endpoint.slug: endpoint
@@ -346,6 +347,11 @@ if env.boolean("STEADY_DEMO", True):
 CHAT_ENDPOINTS = {
     slug: replace(account, connect_seconds=CHAT_CONNECT_SECONDS) for slug, account in CHAT_ENDPOINTS.items()
 }
+# A file with more of them. A relative path begins at the data directory.
+_provider_file = env.text("STEADY_PROVIDERS")
+CHAT_PROVIDER_FILE = ProviderFile(
+    str(DATA_DIR / _provider_file) if _provider_file else "", CHAT_CONNECT_SECONDS
+)
 
 # --- Metrics: off until one of these is set ------------------------------------------------------
 

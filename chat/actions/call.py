@@ -39,7 +39,7 @@ class CalledModel:
 def callable_model(actor: Actor, name: str) -> CalledModel:
     """Returns the model of this name for a call. Raises `NoSuchModelError`."""
     model = model_named(actor.user, name)
-    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
+    endpoint = model.endpoint.config()
     if endpoint is None:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()

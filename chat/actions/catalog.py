@@ -13,14 +13,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chat.actions.catalog_words import words_for_operators
-from chat.database import run_write
+from chat.database import run_unit, run_write
 from chat.models import ChatModel, Endpoint
-from chat.models.catalog import DETAIL_LENGTH
+from chat.models.endpoint import DETAIL_LENGTH
 from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
 from chat.providers.registry import ready_provider
@@ -61,9 +60,8 @@ async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]
     """Asks the endpoints named by `slugs`, or all of them, at the same time, and stores their lists. A
     failing endpoint does not affect the others, whatever it raises. An Ollama that does not run is not a
     failure and gives no result. Raises DatabaseError after all endpoints were asked."""
-    endpoints = [
-        endpoint for endpoint in settings.CHAT_ENDPOINTS.values() if slugs is None or endpoint.slug in slugs
-    ]
+    configured = await run_unit(Endpoint.objects.configs)
+    endpoints = [endpoint for endpoint in configured.values() if slugs is None or endpoint.slug in slugs]
     results = await asyncio.gather(*map(_sync, endpoints), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -73,9 +71,10 @@ async def sync_catalog(slugs: Collection[str] | None = None) -> list[SyncResult]
 
 async def ask_providers() -> list[SyncResult]:
     """Returns what `sync_catalog` would find, and stores nothing."""
-    answers = await asyncio.gather(*map(_answer, settings.CHAT_ENDPOINTS.values()))
+    endpoints = (await run_unit(Endpoint.objects.configs)).values()
+    answers = await asyncio.gather(*map(_answer, endpoints))
     results = []
-    for endpoint, answer in zip(settings.CHAT_ENDPOINTS.values(), answers, strict=True):
+    for endpoint, answer in zip(endpoints, answers, strict=True):
         if isinstance(answer, ProviderError):
             results.append(_refusal(endpoint, answer))
         elif answer is not None:
@@ -256,6 +255,6 @@ def _refusal(endpoint: EndpointConfig, error: ProviderError) -> SyncResult:
     # Imported late: it costs half a second, and a failure has imported it already.
     from chat.providers.failures import redact
 
-    detail = redact(error.detail, endpoint.api_key)
+    detail = redact(error.detail, endpoint.secrets)
     storable = "".join(character if character.isprintable() else " " for character in detail)
     return SyncResult(endpoint.slug, error=words_for_operators(error), detail=storable[:DETAIL_LENGTH])

@@ -1,6 +1,6 @@
 """The administration: transcripts, the audit record, the catalog, users.
 
-Built on Django's admin. It contains no keys of providers, which are only in the environment.
+Built on Django's admin. It shows no key of a provider.
 """
 
 from allauth.account.decorators import secure_admin_login
@@ -8,9 +8,9 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from chat.admin import audit, catalog, people, server_settings, tokens, transcripts
+from chat.admin import audit, catalog, endpoint, people, server_settings, tokens, transcripts
 
-__all__ = ["audit", "catalog", "people", "server_settings", "tokens", "transcripts"]
+__all__ = ["audit", "catalog", "endpoint", "people", "server_settings", "tokens", "transcripts"]
 
 admin.site.site_header = admin.site.site_title = "Steady"
 admin.site.index_title = _("Administration")

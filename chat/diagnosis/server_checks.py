@@ -93,7 +93,8 @@ async def _redis() -> Finding:
 
 async def _providers() -> list[Finding]:
     results = await ask_providers()
-    names = {endpoint.slug: endpoint.name for endpoint in settings.CHAT_ENDPOINTS.values()}
+    configured = await run_unit(Endpoint.objects.configs)
+    names = {endpoint.slug: endpoint.name for endpoint in configured.values()}
     if not results:
         fix = "Set the key of one, such as OPENAI_API_KEY, or OLLAMA_URL: docs/settings.md."
         return [Finding("Providers", False, "No model provider is set up.", fix)]

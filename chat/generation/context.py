@@ -146,7 +146,7 @@ def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
     model = generation.model
     if model is None or not (model.enabled and model.endpoint.enabled):
         raise ModelGoneError(_("This model is no longer available. Choose another one and retry."))
-    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
+    endpoint = model.endpoint.config()
     if endpoint is None:
         raise ModelGoneError(
             _(

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 from django.utils import timezone
 
@@ -281,12 +280,11 @@ class Run:
     def _ended(self, generation: Generation, result: Result, fields: dict[str, Any]) -> EndedReply:
         """Returns what the metrics count of a reply. `fields` is what was stored of it."""
         model, first = generation.model, result.first_token_at
-        endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id) if model else None
         # A reply that starts with its prompt does not wait, and its `queued_at` is still an expression.
         queued = 0.0 if self._claimed else (self._began_at - generation.queued_at).total_seconds()
         return EndedReply(
             outcome=str(result.status),
-            provider=endpoint.kind if endpoint else OTHER,
+            provider=result.sent.endpoint.kind if result.sent else OTHER,
             model=model.name if model else OTHER,
             queued=queued,
             first_token=(first - self._began_at).total_seconds() if first else None,

@@ -3,8 +3,9 @@ publishes is an action."""
 
 from chat.models.api_token import ApiToken, Scope
 from chat.models.audit import TranscriptRead
-from chat.models.catalog import ChatModel, Endpoint
+from chat.models.catalog import ChatModel
 from chat.models.conversation import Conversation
+from chat.models.endpoint import Endpoint
 from chat.models.feedback import Feedback
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry

@@ -1,7 +1,6 @@
-"""The catalog: providers, models, their prices, and who may use them.
+"""The catalog: models, their prices, and who may use them.
 
-The rows are filled from the model lists of the providers and edited in the admin. Keys and addresses are not
-stored here. They come from the environment (`settings.CHAT_ENDPOINTS`) and never enter the database.
+The rows are filled from the model lists of the providers and edited in the admin.
 """
 
 from __future__ import annotations
@@ -9,44 +8,17 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from chat.models.endpoint import Endpoint, fixed_endpoints
 from chat.models.user import User
 
-DETAIL_LENGTH = 300
 _MILLION = Decimal(1_000_000)
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
-
-
-class Endpoint(models.Model):
-    """A configured provider, identified by its slug in the environment's settings."""
-
-    slug = models.SlugField(_("short name"), primary_key=True)
-    name = models.CharField(_("name"), max_length=100)
-    enabled = models.BooleanField(
-        _("enabled"), default=True, help_text=_("Off: none of its models can be used.")
-    )
-    position = models.PositiveIntegerField(
-        _("position"), default=100, help_text=_("Lower numbers come first in the model list.")
-    )
-    synced_at = models.DateTimeField(_("last synced"), null=True, blank=True, editable=False)
-    sync_error = models.CharField(_("sync error"), max_length=300, blank=True, editable=False)
-    sync_detail = models.CharField(
-        _("provider's response"), max_length=DETAIL_LENGTH, blank=True, editable=False
-    )
-
-    class Meta:
-        ordering = ["position", "slug"]
-        verbose_name = _("provider")
-        verbose_name_plural = _("providers")
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
@@ -55,7 +27,7 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
         a configured endpoint."""
         return (
             self.filter(enabled=True, available=True)
-            .filter(endpoint__enabled=True, endpoint__in=list(settings.CHAT_ENDPOINTS))
+            .filter(Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind=""), endpoint__enabled=True)
             .select_related("endpoint")
         )
 

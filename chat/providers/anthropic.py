@@ -19,15 +19,14 @@ from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.beats import chunks_of
+from chat.providers.connection import client_options
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
-    LIMITS,
     REQUEST_ERRORS,
     TRANSPORT_ERRORS,
-    limit_error,
     read_body,
     read_json,
     read_stream,
@@ -52,7 +51,7 @@ class AnthropicProvider:
 
         body = messages_body(request)
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
-        decoder = MessagesDecoder(request.model, self.endpoint.api_key)
+        decoder = MessagesDecoder(request.model, self.endpoint.secrets)
         chunks, beat = chunks_of(response)
         async with aclosing(response), aclosing(read_stream(chunks, decoder, beat)) as events:
             yield Notice("waiting")
@@ -60,7 +59,7 @@ class AnthropicProvider:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def list_models(self) -> list[ModelInfo]:
         response = await self._request("get", "/v1/models?limit=1000")
@@ -70,7 +69,7 @@ class AnthropicProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -80,7 +79,7 @@ class AnthropicProvider:
         call = self._client.post if method == "post" else self._client.get
         options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True}
         options |= {"stream_cls": anthropic.AsyncStream[Any]} | ({"body": body} if body is not None else {})
-        secret = self.endpoint.api_key
+        secret = self.endpoint.secrets
         try:
             response: httpx2.Response = await call(path, **options)
         except anthropic.APIStatusError as error:
@@ -106,12 +105,12 @@ def _client(endpoint: EndpointConfig) -> anthropic.AsyncAnthropic:
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
         timeout=anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=anthropic.DefaultAioHttpClient(
-            follow_redirects=False, limits=LIMITS, event_hooks={"response": [limit_error]}
-        ),
+        http_client=anthropic.DefaultAioHttpClient(**client_options(endpoint)),
     )
     # ANTHROPIC_CUSTOM_HEADERS has no other switch. Some gateways accept only the key's older header.
-    client._custom_headers = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
+    both = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
+    client._custom_headers = {**both, **dict(endpoint.headers)}
+    client._custom_query = dict(endpoint.query)
     return client
 
 

@@ -25,6 +25,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.failures import Secrets
 from chat.providers.opaque import opaque_of, place
 from chat.providers.options import refuse, refuse_system_turns
 from chat.providers.sse import Decoder, string
@@ -102,7 +103,7 @@ def _goes_on(request: ChatRequest) -> bool:
 class MessagesDecoder(Decoder):
     """Reads the events of one message. `message_stop` is its end marker."""
 
-    def __init__(self, model: str = "", secret: str = "") -> None:
+    def __init__(self, model: str = "", secret: Secrets = "") -> None:
         super().__init__(secret)
         self._model = model
         self._usage: dict[str, Any] = {}

@@ -25,6 +25,19 @@ class EndpointConfig:
     base_url: str | None = None  # None: the adapter's default
     api_key: str = field(default="", repr=False)
     connect_seconds: float = 10.0  # the limit for name lookup, TCP and TLS; not for a response
+    first_token_seconds: float | None = None  # the limits of a stream; None: the server's own
+    silence_seconds: float | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # sent with each request
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # added to each address
+    authority: str = field(default="", repr=False)  # certificates (PEM) trusted beside the usual ones
+    proxy: str = field(default="", repr=False)  # an HTTP proxy; it may hold a name and a password
+    at_once: int | None = None  # requests that may run at the same time in the whole installation
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Returns the values that no error, log line or page may contain."""
+        values = (self.api_key, *(value for _name, value in (*self.headers, *self.query)))
+        return tuple(value for value in values if value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ One table covers all providers: their codes do not conflict, and compatible serv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,24 +18,26 @@ from chat.providers import errors
 from chat.providers.errors import ProviderError
 from chat.translatable import translatable as _
 
+type Secrets = str | Sequence[str]
+
 _DETAIL_LIMIT = 1_000
 _SECRET_LENGTH = 8
 
 
 def from_status(
-    status: int, body: object, *, secret: str, headers: Mapping[str, str] | None = None
+    status: int, body: object, *, secret: Secrets, headers: Mapping[str, str] | None = None
 ) -> ProviderError:
     """Returns the error for an HTTP response with `status`. `body` is its JSON or text."""
     return _error(status, body, f"HTTP {status}", secret, retry_after(headers or {}))
 
 
-def from_stream(body: object, *, secret: str) -> ProviderError:
+def from_stream(body: object, *, secret: Secrets) -> ProviderError:
     """Returns the error for an error object in the middle of a stream. The object may contain a status."""
     numbers = [int(mark) for mark in _marks(body) if re.fullmatch(r"[45]\d\d", mark)]
     return _error(numbers[0] if numbers else 500, body, "In its answer", secret, None)
 
 
-def from_transport(error: BaseException, *, secret: str) -> ProviderError:
+def from_transport(error: BaseException, *, secret: Secrets) -> ProviderError:
     """Returns the error for an exception of an SDK or a transport: a connection failed or was lost. A
     ValueError means that the address or the key cannot be part of a request."""
     # Prefer aiohttp's own exception: OpenAI's transport turns a refused connection into a ConnectTimeout,
@@ -62,12 +64,13 @@ def web_page() -> ProviderError:
     return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
 
 
-def redact(text: str, secret: str) -> str:
+def redact(text: str, secret: Secrets) -> str:
     """Returns `text` for administrators and the log, shortened, without the key and anything that looks like
     a secret. A short key is not replaced: it is a placeholder for a server without keys, and occurs in other
     words."""
-    if len(secret) >= _SECRET_LENGTH:
-        text = text.replace(secret, "[key]")
+    for known in (secret,) if isinstance(secret, str) else secret:
+        if len(known) >= _SECRET_LENGTH:
+            text = text.replace(known, "[key]")
     return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
 
 
@@ -87,7 +90,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _error(status: int, body: object, where: str, secret: str, wait: float | None) -> ProviderError:
+def _error(status: int, body: object, where: str, secret: Secrets, wait: float | None) -> ProviderError:
     message = _message(body)
     detail = redact(f"{where}: {_sentence(body)}", secret)
     wait = wait if wait is not None else _retry_info(body)

@@ -11,15 +11,16 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import httpx2
 
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.beats import Beat
+from chat.providers.connection import trusted
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
@@ -53,7 +54,11 @@ class GeminiProvider:
         self._negotiator = ParameterFallback(_FALLBACKS)
         address, headers = reach(endpoint, DEFAULT_BASE_URL)
         self._models_url = f"{_with_version(address)}/models"
-        self._session = _session({**headers, "x-goog-api-key": endpoint.api_key}, endpoint.connect_seconds)
+        self._session = _session(endpoint, {**headers, "x-goog-api-key": endpoint.api_key})
+        # An empty mapping would make aiohttp quote the address once more.
+        self._reach: dict[str, Any] = {"params": list(endpoint.query)} if endpoint.query else {}
+        if endpoint.proxy:
+            self._reach["proxy"] = endpoint.proxy
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         url = self._stream_url(request.model)
@@ -63,7 +68,7 @@ class GeminiProvider:
 
         body = content_body(request)
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
-        decoder = ContentDecoder(request.model, self.endpoint.api_key)
+        decoder = ContentDecoder(request.model, self.endpoint.secrets)
         chunks = response.content.iter_any().__aiter__()
         reading = read_stream(chunks, decoder, Beat(response))
         async with _releasing(response), aclosing(reading) as events:
@@ -72,7 +77,7 @@ class GeminiProvider:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def list_models(self) -> list[ModelInfo]:
         response = await self._request("GET", f"{self._models_url}?pageSize=1000")
@@ -84,7 +89,7 @@ class GeminiProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -106,13 +111,14 @@ class GeminiProvider:
                 data=data,
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,  # a redirect would send the key to another host
+                **self._reach,
             )
             if response.status == 200:
                 return response
             async with _releasing(response):
                 text = await read_error(response.content.iter_any())
         except REQUEST_ERRORS as error:
-            raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+            raise failures.from_transport(error, secret=self.endpoint.secrets) from None
         raise self._status_error(response, text)
 
     def _status_error(self, response: aiohttp.ClientResponse, text: str) -> ProviderError:
@@ -121,20 +127,20 @@ class GeminiProvider:
         except ValueError:
             body = text
         return failures.from_status(
-            response.status, body, secret=self.endpoint.api_key, headers=response.headers
+            response.status, body, secret=self.endpoint.secrets, headers=response.headers
         )
 
 
-def _session(headers: dict[str, str], connect_seconds: float) -> aiohttp.ClientSession:
+def _session(endpoint: EndpointConfig, headers: dict[str, str]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=LIMITS.keepalive_expiry,
-            ssl=httpx2.create_ssl_context(),  # the same certificate authorities as the other adapters
+            ssl=trusted(endpoint),  # the same certificate authorities as the other adapters
         ),
-        headers=headers,
+        headers={**headers, **dict(endpoint.headers)},
         # "connect" covers the name lookup, TCP and TLS. The pipeline limits the rest.
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
+        timeout=aiohttp.ClientTimeout(total=None, connect=endpoint.connect_seconds),
         trust_env=True,  # the machine's proxy, as in the SDKs of the other adapters
     )
 

@@ -26,6 +26,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.failures import Secrets
 from chat.providers.opaque import opaque_of, place
 from chat.providers.options import refuse_system_turns
 from chat.providers.sse import Decoder, string
@@ -90,7 +91,7 @@ _OPTIONS = {
 class ContentDecoder(Decoder):
     """Reads `GenerateContentResponse` values. Only the first candidate is read: only one is requested."""
 
-    def __init__(self, model: str = "", secret: str = "") -> None:
+    def __init__(self, model: str = "", secret: Secrets = "") -> None:
         super().__init__(secret)
         self._model = model
         self._calls = 0

@@ -19,6 +19,7 @@ from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.beats import chunks_of
+from chat.providers.connection import client_options
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
@@ -27,11 +28,9 @@ from chat.providers.openai_responses import ResponsesDecoder, reasons, responses
 from chat.providers.options import refuse
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
-    LIMITS,
     REQUEST_ERRORS,
     TRANSPORT_ERRORS,
     Decoder,
-    limit_error,
     read_body,
     read_json,
     read_stream,
@@ -59,7 +58,8 @@ class OpenAIProvider:
         self._client = _client(endpoint, address)
         self._negotiator = ParameterFallback(_FALLBACKS)
         # Without a key, the SDK requires an explicit omission.
-        no_key: dict[str, Any] = {"headers": headers or {"Authorization": openai.omit}}
+        own = {name: value for name, value in endpoint.headers if name.lower() == "authorization"}
+        no_key: dict[str, Any] = {"headers": headers or own or {"Authorization": openai.omit}}
         self._options = {"security": {"bearer_auth": True}} if endpoint.api_key else no_key
         # Includes regional hosts such as eu.api.openai.com. Any other address is a gateway's.
         host = urlsplit(address).hostname or ""
@@ -83,7 +83,7 @@ class OpenAIProvider:
                 async for event in events:
                     yield event
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def list_models(self) -> list[ModelInfo]:
         response = await self._request("get", "/models")
@@ -94,7 +94,7 @@ class OpenAIProvider:
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise MalformedStreamError(detail=f"The model list is unreadable: {error!r}") from None
             except TRANSPORT_ERRORS as error:
-                raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+                raise failures.from_transport(error, secret=self.endpoint.secrets) from None
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -102,11 +102,11 @@ class OpenAIProvider:
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
         """Returns the path, the body and the decoder for one request."""
         if self._speaks_responses:
-            decoder = ResponsesDecoder(request.model, self.endpoint.api_key)
+            decoder = ResponsesDecoder(request.model, self.endpoint.secrets)
             return "/responses", responses_body(request), decoder
         refuse(request, "top_k")
         body = chat_body(request, limit_name="max_completion_tokens")
-        return "/chat/completions", body, ChatDecoder(self.endpoint.api_key)
+        return "/chat/completions", body, ChatDecoder(self.endpoint.secrets)
 
     def model_info(self, entry: Entry) -> ModelInfo | None:
         """Returns one entry of the model list; None for a model that cannot chat. The names on a gateway are
@@ -136,12 +136,12 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
         except (openai.APIError, *REQUEST_ERRORS) as error:
-            raise failures.from_transport(error, secret=self.endpoint.api_key) from None
+            raise failures.from_transport(error, secret=self.endpoint.secrets) from None
         return response
 
     def _status_error(self, error: openai.APIStatusError) -> ProviderError:
         return failures.from_status(
-            error.status_code, error.body, secret=self.endpoint.api_key, headers=error.response.headers
+            error.status_code, error.body, secret=self.endpoint.secrets, headers=error.response.headers
         )
 
 
@@ -191,12 +191,11 @@ def _client(endpoint: EndpointConfig, address: str) -> openai.AsyncOpenAI:
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
         timeout=openai.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=openai.DefaultAioHttpClient(
-            follow_redirects=False, limits=LIMITS, event_hooks={"response": [limit_error]}
-        ),
+        http_client=openai.DefaultAioHttpClient(**client_options(endpoint)),
     )
     client.organization = client.project = None
-    client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS has no other switch
+    client._custom_headers = dict(endpoint.headers)  # OPENAI_CUSTOM_HEADERS has no other switch
+    client._custom_query = dict(endpoint.query)
     return client
 
 

@@ -22,6 +22,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.failures import Secrets
 from chat.providers.sse import Decoder, string
 
 
@@ -92,7 +93,7 @@ def _response_format(output: OutputFormat) -> dict[str, Any]:
 class ChatDecoder(Decoder):
     """Reads `chat.completion.chunk` values. Only the first choice is read: only one is requested."""
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: Secrets = "") -> None:
         super().__init__(secret)
         self._call_ids: dict[int, str] = {}
         self._refused = False

@@ -13,6 +13,7 @@ from typing import Any
 from chat.providers.attachments import only_data
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.failures import Secrets
 from chat.providers.model_list import Entry
 from chat.providers.openai import OpenAIProvider
 from chat.providers.openai_chat import ChatDecoder, chat_body
@@ -42,7 +43,7 @@ class OpenAICompatibleProvider(OpenAIProvider):
         how = _GOING_ON.get(self._servers.get(request.model, ""))
         if request.continues and how is not None:
             body = {**body, "messages": body["messages"][:-1], **how}
-        return "/chat/completions", body, CompatibleDecoder(self.endpoint.api_key)
+        return "/chat/completions", body, CompatibleDecoder(self.endpoint.secrets)
 
 
 # How to ask these servers to continue the beginning of an answer. Other servers may start a new one.
@@ -52,7 +53,7 @@ _GOING_ON: dict[str, dict[str, bool]] = {"vllm": GO_ON, "llamacpp": {}}
 class CompatibleDecoder(ChatDecoder):
     """Reads Chat Completions with the differences named above."""
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: Secrets = "") -> None:
         super().__init__(secret)
         self._think = ThinkSplitter()
 

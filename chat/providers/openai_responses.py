@@ -23,6 +23,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.failures import Secrets
 from chat.providers.opaque import opaque_of, place
 from chat.providers.options import refuse
 from chat.providers.sse import Decoder, string
@@ -90,7 +91,7 @@ def reasons(model: str) -> bool:
 class ResponsesDecoder(Decoder):
     """Reads the events of a response. Numbered events that arrive twice are read once."""
 
-    def __init__(self, model: str = "", secret: str = "") -> None:
+    def __init__(self, model: str = "", secret: Secrets = "") -> None:
         super().__init__(secret)
         self._model = model
         self._last_number = -1

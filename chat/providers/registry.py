@@ -23,15 +23,34 @@ KINDS: dict[str, str] = {
 
 # A connection pool belongs to the event loop in which it was created.
 _instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EndpointConfig, Provider]] = WeakKeyDictionary()
+# The adapter of a changed endpoint is closed later: running replies end with what they began with.
+RETIRED_SECONDS = 24 * 3600.0
 
 
 def provider_for(endpoint: EndpointConfig) -> Provider:
     """Returns the adapter of `endpoint` in the running event loop, created on first use. An endpoint with
     another key or address is another endpoint. Raises `ConfigurationError` for an unknown kind."""
-    providers = _instances.setdefault(asyncio.get_running_loop(), {})
+    loop = asyncio.get_running_loop()
+    providers = _instances.setdefault(loop, {})
     if endpoint not in providers:
         providers[endpoint] = adapter(endpoint.kind)(endpoint)
+        for other in providers:
+            if other.slug == endpoint.slug and other != endpoint:
+                loop.call_later(RETIRED_SECONDS, _close_later, other)
     return providers[endpoint]
+
+
+def _close_later(endpoint: EndpointConfig) -> None:
+    """Closes the adapter of a former configuration, if it is still open."""
+    loop = asyncio.get_running_loop()
+    provider = _instances.get(loop, {}).pop(endpoint, None)
+    if provider is not None:
+        task = loop.create_task(provider.aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Task[None]] = set()
 
 
 async def ready_provider(endpoint: EndpointConfig) -> Provider:

@@ -22,6 +22,7 @@ from chat.providers import failures
 from chat.providers.beats import Beat
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
+from chat.providers.failures import Secrets
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
 
@@ -108,7 +109,7 @@ class Decoder:
     """The base of the decoders of all wire formats. A subclass implements `events`, and `rest` if it holds
     text back."""
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: Secrets = "") -> None:
         self.secret = secret  # kept out of errors
         self.finished: Finished | None = None  # the end marker arrived; usage may follow
         self.done = False  # nothing more will follow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from django import template
-from django.conf import settings
 from django.db.models import QuerySet
 
 from chat.admin.day import last_day
 from chat.admin.day_plots import plots_of
 from chat.admin.plots import Plot
 from chat.models import Endpoint
+from chat.models.endpoint import fixed_endpoints
 from chat.rendering.words import translated
 
 register = template.Library()
@@ -19,15 +19,15 @@ register.filter("said", translated)
 @register.simple_tag
 def failing_providers() -> QuerySet[Endpoint]:
     """Returns the configured providers whose model list could not be read the last time."""
-    providers = Endpoint.objects.filter(enabled=True, slug__in=list(settings.CHAT_ENDPOINTS))
+    providers = Endpoint.objects.configured().filter(enabled=True)
     return providers.exclude(sync_error="")
 
 
 @register.simple_tag
 def only_the_demo_answers() -> bool:
     """Returns whether real providers are configured and all of them fail."""
-    real = [slug for slug, endpoint in settings.CHAT_ENDPOINTS.items() if endpoint.kind != "demo"]
-    providers = Endpoint.objects.filter(enabled=True, slug__in=real)
+    demo = [slug for slug, endpoint in fixed_endpoints().items() if endpoint.kind == "demo"]
+    providers = Endpoint.objects.configured().filter(enabled=True).exclude(slug__in=demo)
     return providers.exists() and not providers.filter(sync_error="").exists()
 
 

@@ -107,7 +107,7 @@ def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
     )
     Endpoint.objects.create(slug="demo", name="Demo")
     listed = admin.get(PROVIDERS).content.decode()
-    assert "Providers are configured by environment variables" in listed
+    assert "Add a provider here, or configure it by environment variables" in listed
     assert "https://gateway.example/v1" in listed
     assert "canary" not in listed
     page = admin.get(f"{PROVIDERS}openai/change/").content.decode()

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from django.urls import reverse
 from django.utils.module_loading import import_string
 
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.management import bootstrap
 from chat.management.errors import StartError
 from chat.management.first_process import step_aside
@@ -71,12 +71,15 @@ class Command(BaseCommand):
         async def beside() -> None:
             from chat.actions.catalog import sync_catalog
             from chat.management.housekeeping import clean_up
+            from chat.management.provider_file import keep_provider_file
 
             with suppress(DatabaseError):
                 await sync_catalog({"demo"})  # without network: the first page has a model to offer
             self._say(_welcome_words(host, bound, welcome))
+            changed = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_catalog_fresh())
+                group.create_task(self._keep_catalog_fresh(changed))
+                group.create_task(keep_provider_file(changed))
                 group.create_task(clean_up())
 
         server.Server(application, listener, beside, self._say).run()
@@ -94,23 +97,31 @@ class Command(BaseCommand):
         self.stdout.write(words)
         self.stdout.flush()
 
-    async def _keep_catalog_fresh(self) -> None:
-        """Asks the providers at the start and every ten minutes. So a provider that was down, or an Ollama
-        that was started later, appears without a restart."""
+    async def _keep_catalog_fresh(self, changed: asyncio.Event) -> None:
+        """Asks the providers at the start, every ten minutes, and when the file of providers has `changed`.
+        So a provider that was down, or an Ollama that was started later, appears without a restart."""
         from chat.actions.catalog import sync_catalog
+        from chat.actions.endpoint import use_current_key
+        from chat.models import Endpoint
 
         told = False
         while True:
             try:
+                await run_write(use_current_key)
                 results = await sync_catalog()
                 if not told:
                     told = True
-                    self._say(_catalog_words(results))
+                    configured = await run_unit(Endpoint.objects.configs)
+                    names = {slug: endpoint.name for slug, endpoint in configured.items()}
+                    self._say(_catalog_words(results, names))
                     for message in await run_unit(run_checks, tags=["catalog"], databases=["default"]):
                         self._say(f"{message.msg} {message.hint}")
             except Exception:  # a background task never ends the server
                 logger.exception("The catalog could not be updated. The next attempt is in ten minutes.")
-            await asyncio.sleep(SYNC_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await changed.wait()
+            changed.clear()
 
 
 def _first_admin() -> str | None:
@@ -141,9 +152,8 @@ def _welcome_words(host: str, port: int, welcome: str | None) -> str:
     return "\n".join(lines)
 
 
-def _catalog_words(results: list[SyncResult]) -> str:
+def _catalog_words(results: list[SyncResult], names: dict[str, str]) -> str:
     """Describes which providers were found with how many models, and the faults of the others."""
-    names = {endpoint.slug: endpoint.name for endpoint in settings.CHAT_ENDPOINTS.values()}
     found = [f"{names[result.slug]} {result.listed}" for result in results if not result.error]
     failed = [f"{names[result.slug]}: {result.error}" for result in results if result.error]
     return "\n".join([f"Models: {', '.join(found) or 'none'}.", *failed])

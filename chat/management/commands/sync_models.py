@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chat.actions.catalog import SyncResult, sync_catalog
+from chat.models import Endpoint
 from chat.providers import registry
 
 
@@ -20,11 +20,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         slugs = options["providers"]
-        unknown = sorted(set(slugs) - set(settings.CHAT_ENDPOINTS))
+        known = Endpoint.objects.configs()
+        unknown = sorted(set(slugs) - set(known))
         if unknown:
-            raise CommandError(
-                f"Not set up: {', '.join(unknown)}. Known are: {', '.join(settings.CHAT_ENDPOINTS)}."
-            )
+            raise CommandError(f"Not set up: {', '.join(unknown)}. Known are: {', '.join(known)}.")
         results = asyncio.run(_sync(slugs or None))
         for result in results:
             words = result.error or f"{result.listed} models, {result.added} new"
