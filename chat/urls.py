@@ -5,6 +5,7 @@ from django.urls import path
 from chat.transports.connection_check import ticks
 from chat.transports.sse import events
 from chat.views import api_tokens, conversations, messages, preferences, sessions
+from chat.views.branches import branches
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
@@ -25,6 +26,7 @@ urlpatterns = [
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
     path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),
+    path("messages/<uuid:message_id>/branches/", branches, name="branches"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
     path("settings/sessions/", sessions.sessions, name="sessions"),

@@ -32,11 +32,12 @@ OWNER = {
     "messages": {"post": 302},
     "earlier": {"get": 302, "head": 302},
     "generation": {"post": 302, "delete": 302},
-    "generations": {"post": 302},
+    "generations": {"get": 200, "head": 200, "post": 302},
     "restoration": {"post": 404},  # only a deleted message can be restored
     "message": {"get": 200, "head": 200, "delete": 302},
     "message_restoration": {"post": 409},
     "variant": {"post": 409},  # there is no other variant
+    "branches": {"post": 302},
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
@@ -115,6 +116,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "message": [reply.pk],
         "message_restoration": [reply.pk],
         "variant": [reply.pk],
+        "branches": [reply.pk],
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
         "sessions": [],

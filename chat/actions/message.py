@@ -1,4 +1,4 @@
-"""Actions that change which messages are shown: delete, restore, and switch between variants of a reply."""
+"""Actions that change which messages are shown: delete, restore, and switch between variants."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat.access import message_for
-from chat.actions.errors import ConflictError
+from chat.access import NotFoundError, message_for
+from chat.actions.errors import ConflictError, InvalidInputError
 from chat.models import Conversation, Generation, Message, Role, User
 from chat.runtime import current
 from chat.translatable import translatable as _
@@ -19,8 +19,8 @@ from chat.translatable import translatable as _
 
 def delete_message(user: User, message_id: UUID) -> Message:
     """Deletes the message and all that follow it, and stops the running replies among them. The shown path
-    has no gaps. Raises `NotFoundError`, and `ConflictError` for a message that is not shown: another one may
-    be in its place."""
+    has no gaps; in place of a prompt with variants the nearest one is shown, with what follows it. Raises
+    `NotFoundError`, and `ConflictError` for a message that is not shown: another one may be in its place."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if not message.shown:
@@ -31,56 +31,107 @@ def delete_message(user: User, message_id: UUID) -> Message:
         replies = list(live.values_list("pk", flat=True))
         live.update(stop_requested=True)
         gone.update(shown=False, deleted_at=timezone.now(), deletion=uuid4())
-        conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
-        _path_changed(conversation)
+        if message.role == Role.USER and (other := _nearest_variant(message)):
+            _show_branch(conversation, other)
+        path_changed(conversation)
         for reply in replies:
             transaction.on_commit(partial(current().pubsub.stop_requested, reply))
     return message
 
 
 def restore_message(user: User, message_id: UUID) -> Message:
-    """Undoes the deletion. Raises `NotFoundError`, and `ConflictError` after the conversation went on."""
+    """Undoes the deletion. A prompt that was sent in place of a deleted one is kept as a variant. Raises
+    `NotFoundError`, and `ConflictError` if there is no place for the message any more."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
-        went_on = conversation.messages.filter(shown=True, position__gt=message.position).exists()
-        if message.deleted_at is None or went_on or (message.parent and not message.parent.shown):
+        parent = message.parent
+        later = conversation.messages.filter(shown=True, position__gt=message.position)
+        if message.role == Role.USER:
+            # Other prompts give way, as variants; a later reply beside the parent, or to it, does not.
+            places = (parent.pk, parent.parent_id) if parent else ()
+            later = later.filter(role=Role.ASSISTANT, parent__in=places)
+        if message.deleted_at is None or later.exists() or (parent and not parent.shown):
             raise ConflictError(_("The chat has gone on since. The deleted message cannot be restored."))
+        if message.role == Role.USER:
+            _hide(_below(conversation, parent))
         together = Q(pk=message.pk) | Q(deletion=message.deletion, deletion__isnull=False)
         conversation.messages.filter(together).update(shown=True, deleted_at=None, deletion=None)
-        conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
-        _path_changed(conversation)
+        path_changed(conversation)
     return message
 
 
+def hide_for_edit(conversation: Conversation, message_id: UUID) -> Message:
+    """Hides a shown prompt and all that follow it, so that an edited one can take their place. They are kept
+    as a variant. Returns the prompt. The caller has a transaction, holds the conversation's lock, and calls
+    `path_changed`. Raises `NotFoundError`, `InvalidInputError`, and `ConflictError` if the prompt is not
+    shown or while a reply that would be hidden is running."""
+    prompt = conversation.messages.filter(pk=message_id).first()
+    if prompt is None:
+        raise NotFoundError(_("There is no such message."))
+    if prompt.role != Role.USER:
+        raise InvalidInputError(_("Only a message of yours can be edited."))
+    if not prompt.shown:
+        raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
+    _hide(conversation.messages.filter(position__gte=prompt.position))
+    return prompt
+
+
 def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
-    """Shows another reply to the same prompt instead of this one, with the last messages below it. The
+    """Shows another variant of this prompt or reply instead of it, with the last messages below that one. The
     messages below this one are kept. Raises `NotFoundError`, and `ConflictError` if this one is not shown, if
     the other one is not its variant, or while a reply that would be hidden is running."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
         kept = conversation.messages.filter(deleted_at=None)
-        others = kept.filter(parent=message.parent, role=Role.ASSISTANT).exclude(pk=message.pk)
+        others = kept.filter(parent=message.parent, role=message.role).exclude(pk=message.pk)
         is_beside = others.filter(shown=True).exists()
-        is_variant = message.parent is not None and others.filter(pk=variant_id).exists()
-        if not message.shown or is_beside or not is_variant:
+        if not message.shown or is_beside or not others.filter(pk=variant_id).exists():
             raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
-        parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
-        hidden = kept.filter(pk__in=_with_what_follows(message_id, parents), shown=True)
-        if Generation.objects.live().filter(message__in=hidden).exists():
-            raise ConflictError(_("A reply from here on is still running. Stop it first."))
-        hidden.update(shown=False)
-        path = [_with_what_follows(variant_id, parents)[-1]]
-        while path[-1] != variant_id:
-            path.append(parents[path[-1]])
-        # Includes the replies that were asked for side by side with those on the path.
-        batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
-        beside = Q(parent__in=path, generation__batch__in=batches)
-        kept.filter(Q(pk__in=path) | beside).update(shown=True)
-        conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
-        _path_changed(conversation)
+        _hide(kept.filter(position__gte=message.position))
+        _show_branch(conversation, variant_id)
+        path_changed(conversation)
     return message
+
+
+def _below(conversation: Conversation, parent: Message | None) -> QuerySet[Message]:
+    """Returns the messages that are shown below `parent`; all without one."""
+    if parent is None:
+        return conversation.messages.all()
+    return conversation.messages.filter(position__gt=parent.position).exclude(
+        parent=parent.parent_id, role=parent.role
+    )
+
+
+def _hide(messages: QuerySet[Message]) -> None:
+    """Hides the shown ones of these messages. Raises `ConflictError` while one of them is running."""
+    shown = messages.filter(shown=True)
+    if Generation.objects.live().filter(message__in=shown).exists():
+        raise ConflictError(_("A reply from here on is still running. Stop it first."))
+    shown.update(shown=False)
+
+
+def _nearest_variant(prompt: Message) -> UUID | None:
+    """Returns the variant before this deleted prompt, else the one after it."""
+    others = prompt.conversation.messages.filter(parent=prompt.parent, role=prompt.role, deleted_at=None)
+    before = others.filter(position__lt=prompt.position).order_by("-position")
+    after = others.filter(position__gt=prompt.position).order_by("position")
+    nearest = [*before.values_list("pk", flat=True)[:1], *after.values_list("pk", flat=True)[:1]]
+    return next(iter(nearest), None)
+
+
+def _show_branch(conversation: Conversation, message_id: UUID) -> None:
+    """Shows this message, and below it the path to the newest message, with its side-by-side replies."""
+    kept = conversation.messages.filter(deleted_at=None)
+    parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
+    path = [_with_what_follows(message_id, parents)[-1]]
+    while path[-1] != message_id:
+        path.append(parents[path[-1]])
+    # Includes the replies that were asked for side by side with those on the path.
+    batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
+    beside = Q(parent__in=path, generation__batch__in=batches)
+    kept.filter(Q(pk__in=path) | beside).update(shown=True)
 
 
 def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
@@ -93,7 +144,9 @@ def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) ->
     return list(found)
 
 
-def _path_changed(conversation: Conversation) -> None:
+def path_changed(conversation: Conversation) -> None:
+    """Saves a conversation whose shown path has changed, and publishes the change after the commit."""
+    conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
     conversation.path_revision = conversation.next_revision()
     sent = Generation.objects.filter(conversation=conversation, message__shown=True, sent_from__isnull=False)
     sent_from = sent.order_by("-message__position").values_list("sent_from", flat=True).first()

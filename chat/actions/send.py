@@ -8,11 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from chat.access import conversation_to_write, model_for
+from chat.access import NotFoundError, conversation_to_write, model_for
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
+from chat.actions.message import hide_for_edit, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.models.message import Sibling
 from chat.parts import TextPart, stored
 from chat.runtime import current
 from chat.translatable import translatable as _
@@ -29,24 +31,40 @@ class Sent:
 
 
 def send_message(
-    user: User, conversation_id: UUID, *, client_id: UUID, text: str, model_ids: list[int | str]
+    user: User,
+    conversation_id: UUID,
+    *,
+    client_id: UUID,
+    text: str,
+    model_ids: list[int | str],
+    edits: UUID | None = None,
 ) -> Sent:
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
-    conversation. Sending the same `client_id` again returns the same message and costs nothing.
+    conversation. Sending the same `client_id` again returns the same message and costs nothing. `edits` is
+    the shown prompt that this one is an edited form of: it takes its place, and the other one is kept as a
+    variant, with all that follow it.
 
-    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `MismatchError` if
-    the id was sent before in another conversation or with another text; then nothing is written. Everything
-    is committed when the function returns.
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if
+    the id was sent before in another conversation or with another text, and `ConflictError` if the edited
+    prompt is not shown or a reply after it is running; then nothing is written. Everything is committed when
+    the function returns.
     """
     text = _checked_text(text)
     try:
-        return _send(user, conversation_id, client_id, text, model_ids)
+        return _send(user, conversation_id, client_id, text, model_ids, edits)
     except IntegrityError:
         # Two processes created the same conversation at the same time, and the other one succeeded.
-        return _send(user, conversation_id, client_id, text, model_ids)
+        return _send(user, conversation_id, client_id, text, model_ids, edits)
 
 
-def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_ids: list[int | str]) -> Sent:
+def _send(
+    user: User,
+    conversation_id: UUID,
+    client_id: UUID,
+    text: str,
+    model_ids: list[int | str],
+    edits: UUID | None,
+) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
         lock_user(user)
@@ -55,10 +73,17 @@ def _send(user: User, conversation_id: UUID, client_id: UUID, text: str, model_i
         models = _checked_models(user, model_ids)
         check_running_limit(user, len(models))
         is_new = conversation is None
+        if conversation is None and edits is not None:
+            raise NotFoundError(_("There is no such message."))
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=shortened(text))
+        edited = None if edits is None else hide_for_edit(conversation, edits)
         since, pubsub = conversation.revision, current().pubsub
-        prompt = _prompt(conversation, client_id, text)
+        parent = conversation.head if edited is None else edited.parent
+        prompt = _prompt(conversation, parent, client_id, text)
         replies = queue_replies(conversation, prompt, models, new=[prompt])
+        if edited is not None:
+            path_changed(conversation)
+            return Sent(prompt, is_new=True)
         conversation.save(force_insert=is_new)
         if prompt.parent and prompt.parent.role == Role.USER:
             # Its reply was deleted: Retry is not offered any more.
@@ -120,12 +145,12 @@ def shortened(text: str) -> str:
     return title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
 
 
-def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
+def _prompt(conversation: Conversation, parent: Message | None, client_id: UUID, text: str) -> Message:
     """Returns an unsaved message."""
     revision = conversation.next_revision()
-    return Message(
+    prompt = Message(
         conversation=conversation,
-        parent=conversation.head,
+        parent=parent,
         position=conversation.next_position(),
         role=Role.USER,
         client_id=client_id,
@@ -134,3 +159,6 @@ def _prompt(conversation: Conversation, client_id: UUID, text: str) -> Message:
         added_revision=revision,
         revision=revision,
     )
+    # What is shown last has no other prompts below it that are kept.
+    prompt.siblings = [Sibling(prompt.pk, shown=True)]
+    return prompt

@@ -83,13 +83,17 @@ async def stream_prompt(
 
 def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list[Message]]:
     client_id = client_id_of(user, key)
+    conversation = body.conversation
+    if conversation is None and body.edits is not None:
+        conversation = message_for(user, body.edits).conversation_id
     sent = send_message(
         user,
         # The same for a repeated request.
-        body.conversation or uuid5(client_id, "conversation"),
+        conversation or uuid5(client_id, "conversation"),
         client_id=client_id,
         text=body.text,
         model_ids=[*body.models],
+        edits=body.edits,
     )
     replies = replies_to(user, sent.message.pk)
     asked = {reply.generation.model_id for reply in replies}

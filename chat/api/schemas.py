@@ -223,6 +223,10 @@ class NewPrompt(Schema):
     conversation: UUID | None = Field(
         default=None, description="An unused id begins a chat; without one the server chooses it."
     )
+    edits: UUID | None = Field(
+        default=None,
+        description="The prompt that this one is an edited form of. The other one is kept as a variant.",
+    )
 
 
 class NewReply(Schema):

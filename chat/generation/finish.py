@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, prefetch_related_objects
+from django.db.models import F
 from django.db.models.functions import Now
 
 from chat.generation.lease import locked_conversation, touch, waiting_after
@@ -18,7 +18,7 @@ from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment, joined
 from chat.models import LIVE, Generation, JournalEntry, Message, Status
-from chat.models.message import shown_with
+from chat.models.message import Sibling, read_for_showing
 from chat.parts import Opaque, Part, ReasoningPart, TextPart, stored, tool_calls
 from chat.translatable import translatable as _
 
@@ -89,11 +89,10 @@ def _change(message: Message) -> CommittedChange:
         message.prompt_position + 1 == message.position == conversation.last_position  # type: ignore[attr-defined]
     ):
         # Nothing was added after it and it was not rated, so it has no variants: three queries less.
-        message.parent = Message(pk=message.parent_id)
-        message.parent._prefetched_objects_cache = {"children": [message]}  # type: ignore[attr-defined]
+        message.siblings = [Sibling(message.pk, message.shown)]
         message._prefetched_objects_cache = {"feedback": []}  # type: ignore[attr-defined]
     else:
-        prefetch_related_objects([message], *shown_with())
+        read_for_showing([message])
     return CommittedChange(conversation.revision, conversation, [message])
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import DatabaseError
-from django.db.models import Q, prefetch_related_objects
+from django.db.models import Q
 
 from chat.access import InactiveError, NotFoundError, conversation_seen_by, messages_seen_by
 from chat.database import run_unit
@@ -30,7 +30,7 @@ from chat.live.remote_log import RemoteLogs
 from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.session_monitor import SessionMonitor, Viewer
 from chat.models import LIVE, Conversation, Message
-from chat.models.message import shown_with
+from chat.models.message import read_for_showing
 
 PAGE_LENGTH = 50  # messages that a page opens with
 HEARTBEAT_SECONDS = 15.0
@@ -284,6 +284,5 @@ def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _L
     if whole:
         messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
         conversation = messages[0].conversation if messages else conversation
-    ended = [message for message in messages if message.reply and not message.is_live]
-    prefetch_related_objects(ended, *shown_with())
+    read_for_showing(messages)
     return _Look(conversation, messages, whole)

@@ -7,11 +7,14 @@ conversation costs what it shows, not what exists.
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
@@ -29,23 +32,40 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
 
 
-def shown_with() -> list[str | models.Prefetch[Any]]:
-    """Returns the `prefetch_related` arguments for showing finished replies: their ratings and variants.
-    Prompts have neither."""
-    siblings = Message.objects.only("parent", "position", "shown", "role", "deleted_at")
-    parents = models.Prefetch("parent", Message.objects.only("pk"))
-    return ["feedback", parents, models.Prefetch("parent__children", siblings)]
+class Sibling(NamedTuple):
+    """A message with the same parent and role as another one, or that message itself."""
+
+    id: uuid.UUID
+    shown: bool
+
+
+def read_for_showing(messages: Sequence[Message]) -> None:
+    """Reads what showing these messages of one conversation needs in addition: ratings and variants. Running
+    replies show neither."""
+    ended = [message for message in messages if not message.is_live]
+    if not ended:
+        return
+    models.prefetch_related_objects([message for message in ended if message.reply], "feedback")
+    is_root = models.Q(conversation=ended[0].conversation_id, parent=None)
+    is_below = models.Q(parent__in={message.parent_id for message in ended if message.parent_id})
+    has_root = any(message.parent_id is None for message in ended)
+    found = Message.objects.filter(is_below | is_root if has_root else is_below, deleted_at=None)
+    siblings: dict[object, list[Sibling]] = defaultdict(list)
+    rows = found.order_by("position").values_list("parent", "role", "pk", "shown")
+    for parent, role, message_id, shown in rows:
+        siblings[parent, role].append(Sibling(message_id, shown))
+    for message in ended:
+        message.siblings = siblings[message.parent_id, message.role]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The number of this reply among the replies to one prompt, from 1, and the replies before and after
-    it."""
+    """The number of this message among its siblings, from 1, and the ids of those before and after it."""
 
     number: int
     count: int
-    previous: Message | None
-    next: Message | None
+    previous: uuid.UUID | None
+    next: uuid.UUID | None
 
 
 class Role(models.TextChoices):
@@ -114,20 +134,26 @@ class Message(models.Model):
         """Returns the user's rating."""
         return next(iter(self.feedback.all()), None)
 
+    @cached_property
+    def siblings(self) -> list[Sibling]:
+        """Returns the messages with the same parent and role that are not deleted, in order, with this one.
+        `read_for_showing` reads them for many messages at once."""
+        found = Message.objects.filter(
+            conversation=self.conversation_id, parent=self.parent_id, role=self.role, deleted_at=None
+        )
+        return [Sibling(*row) for row in found.order_by("position").values_list("pk", "shown")]
+
     @property
-    def variant_of_reply(self) -> Variant | None:
-        """Returns the place of this reply among the replies to one prompt that were made one after the other.
-        None if it is the only one, or while another one is shown side by side: it is not known which of the
-        two the others belong to."""
-        if self.role != Role.ASSISTANT or self.parent is None:
+    def variant(self) -> Variant | None:
+        """Returns the place of this message among its variants: the edited forms of a prompt, or the replies
+        to one prompt. None if it is the only one, or while another one is shown side by side."""
+        ids = [sibling.id for sibling in self.siblings]
+        if len(ids) < 2 or self.pk not in ids:  # it was erased since it was read
             return None
-        replies = [it for it in self.parent.children.all() if it.role == Role.ASSISTANT]
-        variants = [it for it in replies if it == self or it.deleted_at is None]
-        if self not in variants or any(it.shown for it in variants if it != self):
-            return None  # erased since this message was read
-        at = variants.index(self)
-        before, after = variants[at - 1] if at else None, variants[at + 1 : at + 2]
-        return Variant(at + 1, len(variants), before, after[0] if after else None) if variants[1:] else None
+        if any(sibling.shown for sibling in self.siblings if sibling.id != self.pk):
+            return None
+        at = ids.index(self.pk)
+        return Variant(at + 1, len(ids), ids[at - 1] if at else None, next(iter(ids[at + 1 :]), None))
 
     @property
     def reasoning(self) -> str:

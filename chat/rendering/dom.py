@@ -52,10 +52,10 @@ def feedback(message_id: UUID) -> str:
     return f"f-{message_id}"
 
 
-def variant(reply_to: UUID, to: str) -> str:
-    """The button to the previous or next reply to this prompt. The id is the same for each variant, so that
-    the button keeps the focus."""
-    return f"{to}-{reply_to}"
+def variant(parent: UUID, to: str) -> str:
+    """The button to the previous or next variant of the message below this one; of the first prompt,
+    `parent` is the conversation. The id is the same for each variant, so that the button keeps the focus."""
+    return f"{to}-{parent}"
 
 
 def conversation(conversation_id: UUID) -> str:

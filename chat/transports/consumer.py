@@ -148,13 +148,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not isinstance(text, str):
             raise InvalidInputError(_("The message is not text."))
         client_id = _uuid(frame, "client_id")
+        edits = _uuid(frame, "edits") if frame.get("edits") else None
         chosen: list[int | str] = [
             model
             for model in (models if isinstance(models, list) else [models])
             if isinstance(model, str | int)
         ]
         sent = await self._act(
-            send_message, self.conversation_id, client_id=client_id, text=text, model_ids=chosen
+            send_message,
+            self.conversation_id,
+            client_id=client_id,
+            text=text,
+            model_ids=chosen,
+            edits=edits,
         )
         await self._send_html(fragments.receipt(sent.message))
 

@@ -25,8 +25,8 @@ from chat.actions.conversation import (
     restore_conversation,
 )
 from chat.live.subscription import PAGE_LENGTH
-from chat.models import Conversation, Message, Preferences, User
-from chat.models.message import shown_with
+from chat.models import Conversation, Message, Preferences, Role, User
+from chat.models.message import MessageQuerySet, read_for_showing
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.model_list import model_context
@@ -129,13 +129,22 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
     else:
         shown = _last_page(conversation.messages.shown())
         conversation = shown[0].conversation if shown else conversation  # as it was with these messages
-    context = _context(request.user, conversation, shown)
+    context = {**_context(request.user, conversation, shown), "edited": _edited(request, conversation)}
     if not request.htmx:
         return render(request, "chat/page.html", context)
     answer = render(request, "chat/_switched.html", {**context, "toast": toast})
     if "HX-History-Restore-Request" not in request.headers:
         answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
     return answer
+
+
+def _edited(request: PersonRequest, conversation: Conversation) -> Message | None:
+    """Returns the prompt that the page is asked to edit, without scripts; None if there is no such one."""
+    try:
+        message_id = uuid.UUID(request.GET.get("edit", ""))
+    except ValueError:
+        return None
+    return conversation.messages.filter(pk=message_id, role=Role.USER, shown=True).first()
 
 
 def _context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
@@ -161,6 +170,8 @@ def _earlier_context(user: User, conversation: Conversation, shown: list[Message
     return {**_context(user, conversation, shown), "revision": 0, "latest_url": latest_url}
 
 
-def _last_page(shown: Any) -> list[Message]:
+def _last_page(shown: MessageQuerySet) -> list[Message]:
     """Returns the last messages, in order."""
-    return list(reversed(shown.prefetch_related(*shown_with()).reverse()[:PAGE_LENGTH]))
+    messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+    read_for_showing(messages)
+    return messages

@@ -26,13 +26,15 @@ from chat.views.answers import PersonRequest, done, for_people, wanted_method
 @require_POST
 @for_people
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Sends a prompt without a socket: `text`, one or more `model`, and a `client_id`."""
+    """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, and the message that it
+    `edits`."""
     sent = send_message(
         request.user,
         conversation_id,
         client_id=_client_id(request.POST.get("client_id", "")),
         text=request.POST.get("text", ""),
         model_ids=[*request.POST.getlist("model")],
+        edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
     )
     if request.htmx and sent.message.client_id:
         return HttpResponse(fragments.receipt(sent.message))
@@ -67,7 +69,7 @@ def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_POST
 @for_people
 def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Shows the variant `to` instead of this reply."""
+    """Shows the variant `to` instead of this message."""
     message = show_variant(request.user, message_id, _uuid(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
@@ -102,11 +104,15 @@ def generation(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
 
-@require_POST
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Queues another reply instead of this one, or its continuation (`continue`): by `model`, or with `keep`
-    by the same model, and by `model` only if that one cannot be used any more."""
+    """POST queues another reply instead of this one, or its continuation (`continue`): by `model`, or with
+    `keep` by the same model, and by `model` only if that one cannot be used any more. GET asks for the
+    model."""
+    if request.method != "POST":
+        return _models_to_choose(request, message_id)
     again = continue_reply if request.POST.get("continue") else retry_reply
     model_id, otherwise = request.POST.get("model") or None, None
     if request.POST.get("keep"):
@@ -116,18 +122,20 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     except NoSuchModelError:
         if request.htmx or not request.accepts("text/html"):
             raise
-        return _models_to_choose(request, message_id)
+        return _models_to_choose(request, message_id, status=409)
     return done(request, to=reverse("conversation", args=[reply.conversation_id]))
 
 
-def _models_to_choose(request: PersonRequest, message_id: UUID) -> HttpResponse:
-    """Shows the list of models, because without scripts the model of the message box is not sent."""
+def _models_to_choose(request: PersonRequest, message_id: UUID, *, status: int = 200) -> HttpResponse:
+    """Shows the list of models for browsers without scripts. With 409, the model of the reply cannot be used
+    any more."""
     context = {
         "message": message_for(request.user, message_id),
         "models": ChatModel.objects.usable_by(request.user),
         "continues": request.POST.get("continue"),
+        "is_gone": status == 409,
     }
-    return render(request, "chat/choose_model.html", context, status=409)
+    return render(request, "chat/choose_model.html", context, status=status)
 
 
 def _client_id(value: str) -> UUID:

@@ -5,6 +5,7 @@ import "../vendor/ext/hx-sse.min.js";
 import "./transport.js";
 import "./outbox.js";
 import "./composer.js";
+import "./edit.js";
 import "./focus.js";
 import "./models.js";
 import "./scroll.js";

@@ -1,5 +1,6 @@
 // The message box: what Enter does, and a draft for each chat until log-out.
 import { $, composing, fill, here, on, onChat, onClick, root, touch, words } from "./page.js";
+import { edited, stopEditing } from "./edit.js";
 import { send, withdraw } from "./outbox.js";
 
 const drafts = `draft:${document.body.dataset.user}:`;
@@ -37,9 +38,13 @@ on("submit", (event) => {
   const text = $("prompt").value;
   if (!text.trim()) return;
   send(text);
-  localStorage.removeItem(draft(true));
+  if (!edited()) localStorage.removeItem(draft(true));
   fill($("prompt"), "");
+  if (edited()) stopEditing();
 }, true);
+
+// An edited prompt has a draft of its own.
+on("chat:draft", ({ detail }) => fill($("prompt"), localStorage.getItem(draft()) ?? detail));
 
 // The draft of a deleted chat continues in a new one.
 on("chat:gone", () => {
@@ -70,7 +75,7 @@ function tokensOf(text) {
 }
 
 function draft(isNew = $("revision").value === "0" && !$("messages").children.length) {
-  return drafts + (isNew ? "new:" : "") + here();
+  return drafts + (edited() ? `edit:${edited()}` : (isNew ? "new:" : "") + here());
 }
 
 // So does the draft of a new chat that was left.

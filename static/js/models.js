@@ -1,10 +1,11 @@
 // The model list with search opens in place of the select, which stays the state.
-import { $, composing, fill, on, onClick, touch } from "./page.js";
+import { $, composing, fill, htmx, on, onClick, touch } from "./page.js";
 
 const panel = () => $("models");
 const current = () => panel().querySelector("[aria-current]");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 let wasOpen = false;
+let asking = null; // the form that waits for a model
 
 // A press must not open the browser's list. The click after it opens ours, or has closed it.
 on("mousedown", (event) => {
@@ -31,12 +32,24 @@ on("input", ({ target }) => {
 });
 
 onClick(".model-choice", (choice) => {
-  fill($("model"), choice.parentNode.dataset.model);
+  const { model } = choice.parentNode.dataset;
   panel().hidePopover();
+  if (asking) {
+    const values = { ...Object.fromEntries(new FormData(asking)), model };
+    htmx.ajax("POST", asking.action, { values, swap: "none" });
+  } else fill($("model"), model);
   $(touch.matches ? "model" : "prompt").focus(); // the box would open the keyboard
 });
 
-export function show() {
+// Another reply by a model of the list, in place of the page that asks for it.
+on("submit", (event) => {
+  if (!event.target.matches("[data-pick-model]")) return;
+  event.preventDefault();
+  show(event.target);
+});
+
+export function show(form) {
+  asking = form?.matches?.("form") ? form : null;
   const search = panel().querySelector("input");
   fill(search, "");
   for (const entry of entries()) {

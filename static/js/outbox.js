@@ -1,19 +1,20 @@
 // Unsent prompts: each is shown at once, kept over reloads, and sent with one id until it is stored or
 // refused, over the socket, or repeatedly by POST.
 import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
+import { edit, edited } from "./edit.js";
 import { open, tell } from "./transport.js";
 
 const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
-let list = kept(); // { id, chat, url, text, model }, then `error`, or `stored`: the revision that has it
+let list = kept(); // { id, chat, url, text, model, edits }, then `error`, or `stored`: the revision that has it
 const known = new Set(list.map(({ id }) => id)); // Others belong to other tabs.
 let flight = null; // { id, timer, late } of the one being sent
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
-const frame = ({ id, text, model }) => ({ type: "send", client_id: id, text, model });
+const frame = ({ id, text, model, edits = "" }) => ({ type: "send", client_id: id, text, model, edits });
 const watch = new MutationObserver(check);
 const givenUp = new BroadcastChannel(name); // ids, for other tabs
 givenUp.onmessage = ({ data }) => drop(data);
@@ -28,7 +29,7 @@ onChat(() => {
 export function send(text) {
   const id = newId();
   known.add(id);
-  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value });
+  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value, edits: edited() });
   save();
 }
 
@@ -155,7 +156,9 @@ onClick("[data-unsent] button", (button) => {
     }
   } else giveUp([entry]);
   if (button.value === "edit") {
-    fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
+    const message = $(`m-${entry.edits}`);
+    if (message) edit(message, entry.text);
+    else fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
   }
   $("prompt").focus();
   save();

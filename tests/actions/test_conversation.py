@@ -172,13 +172,27 @@ def test_what_was_deleted_at_the_same_moment_but_not_together_stays_deleted(
     assert shown(first.conversation_id) == [first, reply, second, last]
 
 
-def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: ChatModel) -> None:
-    first, _ = ask(person, model)
-    second, _ = ask(person, model, first.conversation_id)
+def test_what_was_deleted_is_restored_as_a_variant_of_what_was_sent_since(
+    person: User, model: ChatModel
+) -> None:
+    first, reply = ask(person, model)
+    second, last = ask(person, model, first.conversation_id)
     delete_message(person, second.pk)
-    ask(person, model, first.conversation_id)
-    with pytest.raises(ConflictError):
-        restore_message(person, second.pk)
+    third, answer = ask(person, model, first.conversation_id)
+    restore_message(person, second.pk)
+    assert shown(first.conversation_id) == [first, reply, second, last]
+    show_variant(person, second.pk, third.pk)
+    assert shown(first.conversation_id) == [first, reply, third, answer]
+
+
+def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: ChatModel) -> None:
+    first, reply = ask(person, model)
+    second, _ = ask(person, model, first.conversation_id)
+    delete_message(person, reply.pk)
+    retry_reply(person, first.pk)
+    for gone in (second, reply):
+        with pytest.raises(ConflictError):
+            restore_message(person, gone.pk)
 
 
 def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User, model: ChatModel) -> None:
@@ -245,9 +259,9 @@ def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, 
     second = retry_reply(person, first.pk)
     Generation.objects.update(status=Status.COMPLETE)
     later, later_answer = ask(person, model, chat)
-    place = shown(chat)[1].variant_of_reply
+    place = shown(chat)[1].variant
     assert place is not None and place.previous is not None
-    assert (place.number, place.count, place.previous.pk, place.next) == (2, 2, first.pk, None)
+    assert (place.number, place.count, place.previous, place.next) == (2, 2, first.pk, None)
     show_variant(person, second.pk, first.pk)
     assert [message.pk for message in shown(chat)] == [prompt.pk, first.pk], "what was deleted stays so"
     assert follow_up in before and answer in before
@@ -265,12 +279,12 @@ def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model:
     )
     Generation.objects.update(status=Status.COMPLETE)
     left, right = sent.message.children.all()
-    assert [message.variant_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    assert [message.variant for message in shown(left.conversation_id)] == [None] * 3
     with pytest.raises(ConflictError):
         show_variant(person, left.pk, right.pk)
     again = retry_reply(person, left.pk)
     Generation.objects.update(status=Status.COMPLETE)
-    assert [message.variant_of_reply for message in shown(left.conversation_id)] == [None] * 3
+    assert [message.variant for message in shown(left.conversation_id)] == [None] * 3
     for beside in (again, right):
         with pytest.raises(ConflictError):
             show_variant(person, beside.pk, left.pk)
@@ -320,8 +334,8 @@ def test_a_prompt_whose_reply_was_deleted_is_answered_anew(person: User, model: 
     third = retry_reply(person, prompt.pk)
     Generation.objects.update(status=Status.COMPLETE)
     assert [message.pk for message in shown(prompt.conversation_id)] == [prompt.pk, third.pk]
-    place = shown(prompt.conversation_id)[1].variant_of_reply
-    assert place is not None and place.previous is not None and place.previous.pk == first.pk
+    place = shown(prompt.conversation_id)[1].variant
+    assert place is not None and place.previous is not None and place.previous == first.pk
     with pytest.raises(InvalidInputError):
         retry_reply(person, prompt.pk)
 
@@ -331,7 +345,7 @@ def test_a_message_that_was_erased_while_it_was_read_has_no_versions(person: Use
     found = Message.objects.shown().get(pk=reply.pk)
     Conversation.objects.filter(pk=prompt.conversation_id).update(head=None)
     Message.objects.filter(pk=reply.pk).delete()
-    assert found.variant_of_reply is None
+    assert found.variant is None
 
 
 def test_a_running_reply_does_not_go_out_of_sight(person: User, model: ChatModel, stranger: User) -> None:

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 
 from chat.access import NotFoundError
+from chat.actions.branch import branch_conversation
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
 from chat.actions.message import delete_message, restore_message, show_variant
@@ -64,8 +65,9 @@ LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 
 
 def show_another_version(user: User, message_id: UUID) -> None:
-    parent = Message.objects.get(pk=message_id).parent_id
-    for other in Message.objects.filter(parent=parent, shown=False):
+    message = Message.objects.get(pk=message_id)
+    others = Message.objects.filter(conversation=message.conversation, parent=message.parent, shown=False)
+    for other in others:
         show_variant(user, message_id, other.pk)
         return
 
@@ -150,6 +152,24 @@ class World(RuleBasedStateMachine):
             text="A question",
             model_ids=[model.pk for model in self.models[:models]],
         )
+
+    @rule(choice=st.integers(0, 9))
+    def edits(self, choice: int) -> None:
+        self.act_on(choice, self._edit)
+
+    def _edit(self, user: User, message_id: UUID) -> None:
+        send_message(
+            user,
+            self.conversation_id,
+            client_id=uuid4(),
+            text="An edited question",
+            model_ids=[self.models[0].pk],
+            edits=message_id,
+        )
+
+    @rule(choice=st.integers(0, 9))
+    def branches(self, choice: int) -> None:
+        self.act_on(choice, branch_conversation)
 
     @rule(choice=st.integers(0, 9))
     def stops(self, choice: int) -> None:

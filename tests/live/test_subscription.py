@@ -177,7 +177,7 @@ async def test_the_end_of_a_reply_is_shown_without_a_look_at_the_database(
         assert getattr(shown, field.attname) == getattr(fresh, field.attname)
     for field in Generation._meta.fields:
         assert getattr(shown.generation, field.attname) == getattr(fresh.generation, field.attname)
-    assert (shown.verdict, shown.variant_of_reply) == (fresh.verdict, fresh.variant_of_reply) == (None, None)
+    assert (shown.verdict, shown.variant) == (fresh.verdict, fresh.variant) == (None, None)
 
 
 async def test_a_change_that_does_not_continue_what_the_page_has_is_looked_for(

@@ -96,7 +96,7 @@ def test_no_template_breaks_a_line_where_line_breaks_count() -> None:
     for path in FILES:
         for tag in ("pre", "textarea"):
             lines = [line for _, line in _lines(path) if f"</{tag}>" in line]
-            assert all(f"<{tag}" in line or line.strip() == f"></{tag}>" for line in lines), path
+            assert all(f"<{tag}" in line or line.strip().startswith(">") for line in lines), path
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
