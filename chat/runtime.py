@@ -11,6 +11,7 @@ How a reply reaches its viewers:
 
     recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
     calls            counts the calls of programs, which the gateway makes
+    titles           asks a small model for the titles of new chats
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
     metrics          counts what this process does
@@ -32,6 +33,7 @@ from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
 from chat.generation.runner import Runner
+from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.remote_log import RemoteLogs
@@ -68,7 +70,8 @@ class Runtime:
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
         self.calls = Calls(self.metrics)
-        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics)
+        self.titles = Titles(self.calls, self.pubsub.conversation_changed)
+        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics, self.titles)
         self.recovery = Recovery(
             recovering,
             self.pubsub.conversation_changed,
@@ -93,6 +96,7 @@ class Runtime:
         self.journal.start()
         self.runner.accepting = True
         self.recovery.start()
+        self.titles.start()
         self.metrics.start()
 
     async def stop(self, seconds: float) -> None:
@@ -100,7 +104,9 @@ class Runtime:
         parts. Returns when everything is written."""
         self.runner.accepting = False
         await self.recovery.stop()
-        await asyncio.gather(self.runner.drain(seconds), self.calls.drain(seconds))
+        await asyncio.gather(
+            self.runner.drain(seconds), self.calls.drain(seconds), self.titles.drain(seconds)
+        )
         await self.session_monitor.dismiss(DISMISS_SECONDS)
         await self.journal.stop()
         await self.session_monitor.stop()

@@ -14,11 +14,10 @@ from chat.access import NoSuchModelError, model_named
 from chat.actions.errors import LimitReachedError
 from chat.actions.kept_call import Answer, keep
 from chat.actor import Actor
-from chat.generation.calls import Call
+from chat.generation.calls import Call, usage_entry
 from chat.generation.lease import running_of
 from chat.models import ChatModel, Generation, Preferences, UsageEntry, User
 from chat.providers.base import EndpointConfig
-from chat.providers.events import Usage
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -63,24 +62,8 @@ def counted(actor: Actor, chosen: CalledModel) -> Iterator[None]:
 def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:
     """Adds the usage entry of an ended call, once, and makes a chat of the call if `answer` is to be kept.
     Raises DatabaseError."""
-    usage = call.usage
-    counted = _counted(usage)
-    entry = UsageEntry(
-        id=call.id,
-        user=actor.user,
-        token=actor.token,
-        model=call.model,
-        model_label=call.model.label[:200],
-        api=api,
-        status=call.status,
-        error_code=call.error.code if call.error else call.ended,
-        seconds=call.seconds,
-        seconds_to_first_token=call.seconds_to_first_token,
-        estimated=usage.estimated,
-        cost=call.model.cost(
-            counted["input_tokens"], counted["output_tokens"], counted["cached_input_tokens"]
-        ),
-        **counted,
+    entry = usage_entry(
+        call, user_id=actor.user.pk, token_id=actor.token.pk if actor.token else None, api=api
     )
     with transaction.atomic():
         if answer is not None:
@@ -98,20 +81,6 @@ def _kept(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generati
     except (DataError, IntegrityError, ValueError):
         logger.exception("Call %s was not kept as a chat: the database refuses its texts.", call.id)
         return None
-
-
-def _counted(usage: Usage) -> dict[str, int | None]:
-    """Returns a provider's counts, within what a column holds."""
-
-    def within(tokens: int | None) -> int | None:
-        return None if tokens is None else max(0, min(tokens, 2**31 - 1))
-
-    return {
-        "input_tokens": within(usage.input_tokens),
-        "output_tokens": within(usage.output_tokens),
-        "cached_input_tokens": within(usage.cached_input_tokens) or 0,
-        "reasoning_tokens": within(usage.reasoning_tokens) or 0,
-    }
 
 
 def _log(entry: UsageEntry) -> None:

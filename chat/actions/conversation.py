@@ -27,9 +27,9 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
         raise TooLongError(_("The title may have at most {limit} characters."), limit=TITLE_LENGTH)
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
-        conversation.title = title
+        conversation.title, conversation.titled = title, Conversation.Titled.PERSON
         conversation.revision += 1
-        conversation.save(update_fields=["title", "revision"])
+        conversation.save(update_fields=["title", "titled", "revision"])
         transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))
     return conversation
 

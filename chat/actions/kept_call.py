@@ -8,9 +8,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from chat.actions.send import shortened
 from chat.generation.calls import Call
 from chat.models import Conversation, Generation, Message, Role, Status, UsageEntry, User
+from chat.models.conversation import shortened
 from chat.parts import NoticePart, Part, TextPart, ToolCall, storable, stored
 from chat.providers.base import Turn
 from chat.translatable import translatable as _

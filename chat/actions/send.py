@@ -14,12 +14,11 @@ from chat.actions.message import hide_for_edit, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.parts import TextPart, stored
 from chat.runtime import current
 from chat.translatable import translatable as _
-
-TITLE_CHARS = 60  # characters of the prompt for the first title of a conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +136,6 @@ def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
             _("At most {limit} models can answer at once."), limit=settings.CHAT_MODELS_AT_ONCE
         )
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
-
-
-def shortened(text: str) -> str:
-    """Returns a title for a conversation that begins with this text."""
-    title = " ".join(text.split())
-    return title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
 
 
 def _prompt(conversation: Conversation, parent: Message | None, client_id: UUID, text: str) -> Message:

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from chat.generation.flow import Flow
 from chat.generation.policy import policy_for
 from chat.metrics import EndedReply, Metrics
-from chat.models import ChatModel, Status
+from chat.models import ChatModel, Status, UsageEntry
 from chat.pipeline.compose import compose
 from chat.pipeline.meter import Meter
 from chat.pipeline.policy import Events
@@ -156,6 +156,35 @@ class Call:
             cost=float(cost or 0),
             is_call=True,
         )
+
+
+def usage_entry(call: Call, *, user_id: int, api: str, token_id: int | None = None) -> UsageEntry:
+    """Returns the unsaved usage entry of an ended call. Its counts are within what a column holds."""
+
+    def within(tokens: int | None) -> int | None:
+        return None if tokens is None else max(0, min(tokens, 2**31 - 1))
+
+    usage = call.usage
+    asked, said = within(usage.input_tokens), within(usage.output_tokens)
+    cached = within(usage.cached_input_tokens) or 0
+    return UsageEntry(
+        id=call.id,
+        user_id=user_id,
+        token_id=token_id,
+        model=call.model,
+        model_label=call.model.label[:200],
+        api=api,
+        status=call.status,
+        error_code=call.error.code if call.error else call.ended,
+        seconds=call.seconds,
+        seconds_to_first_token=call.seconds_to_first_token,
+        input_tokens=asked,
+        output_tokens=said,
+        cached_input_tokens=cached,
+        reasoning_tokens=within(usage.reasoning_tokens) or 0,
+        estimated=usage.estimated,
+        cost=call.model.cost(asked, said, cached),
+    )
 
 
 class Calls:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
+from chat.generation.titles import wants_title
 from chat.generation.turns import turns_of
 from chat.generation.window import (
     Placed,
@@ -67,7 +68,8 @@ class TooLongError(NotSentError):
 class Prepared:
     """The request with its endpoint and model. `prefix` is the text of the reply that is continued.
     `sent_from` is the position of the first message in the request, 0 if it contains all. `estimate` is the
-    estimated number of tokens, without the correction."""
+    estimated number of tokens, without the correction. `wants_title` is whether the reply is to be followed
+    by a title of the chat."""
 
     request: ChatRequest
     endpoint: EndpointConfig
@@ -75,6 +77,7 @@ class Prepared:
     model: ChatModel
     sent_from: int
     estimate: int
+    wants_title: bool = False
 
 
 def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared:
@@ -127,7 +130,15 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     if most_output and model.context_window:
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
-    return Prepared(request, endpoint, prefix, model, older.sent_from, estimate)
+    return Prepared(
+        request,
+        endpoint,
+        prefix,
+        model,
+        older.sent_from,
+        estimate,
+        wants_title=wants_title(generation.conversation),
+    )
 
 
 def begin(generation: Generation, *, publish: Publish, at_most: float | None = None) -> Prepared:

@@ -20,6 +20,7 @@ from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
 from chat.generation.policy import policy_for
 from chat.generation.result import BROKEN, CUT, STATUSES, Result, kind_of
+from chat.generation.titles import TITLED
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
@@ -68,6 +69,7 @@ class Run:
         self.id = generation_id
         self._hub, self._pubsub = hub, pubsub
         self.waiting: list[UUID] = []  # at the end: the queued generations to start next
+        self.untitled: UUID | None = None  # at the end: the conversation that is to get a title
         self._claimed = claimed
         self._journal, self._metrics = journal, metrics
         self._began_at = timezone.now()
@@ -271,6 +273,8 @@ class Run:
                     return
                 await asyncio.sleep(delay)
             else:
+                if result.sent and result.sent.wants_title and result.status in TITLED:
+                    self.untitled = generation.conversation_id
                 try:
                     self._metrics.reply_ended(self._ended(generation, result, fields))
                 except Exception:

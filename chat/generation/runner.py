@@ -15,6 +15,7 @@ from chat.database import DatabaseThread
 from chat.generation.journal import Journal
 from chat.generation.lease import requeue
 from chat.generation.run import Run
+from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.metrics import Metrics
@@ -33,8 +34,15 @@ class Runner:
     `thread`."""
 
     def __init__(
-        self, hub: Hub, pubsub: PubSub, journal: Journal, thread: DatabaseThread, metrics: Metrics
+        self,
+        hub: Hub,
+        pubsub: PubSub,
+        journal: Journal,
+        thread: DatabaseThread,
+        metrics: Metrics,
+        titles: Titles,
     ) -> None:
+        self._titles = titles
         self.accepting = False
         self._metrics = metrics
         self._hub, self._pubsub, self._journal, self._thread = hub, pubsub, journal, thread
@@ -96,6 +104,8 @@ class Runner:
             await run()
             for waiting in run.waiting:
                 self.begin(waiting)
+            if run.untitled is not None:
+                self._titles.make(run.untitled)
         except DatabaseError as error:
             logger.error("Generation %s could not be ended (%s). Recovery will end it.", run.id, error)
         except Exception:

@@ -12,6 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from chat.models.user import User
 
 TITLE_LENGTH = 200
+TITLE_CHARS = 60  # characters of the prompt for the first title, and of a title by a model
+
+
+def shortened(text: str) -> str:
+    """Returns a title for a conversation that begins with this text."""
+    title = " ".join(text.split())
+    return title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -29,11 +36,23 @@ class Conversation(models.Model):
     the last reply, 0 if all were sent. A deleted conversation keeps its row, so that its id cannot be used
     again."""
 
+    class Titled(models.TextChoices):
+        """Who wrote the title. A title by a model is asked for at most once, and replaces only the first
+        words of the prompt."""
+
+        WORDS = "", "first words"
+        ASKED = "asked", "first words, a model was asked"
+        MODEL = "model", "model"
+        PERSON = "person", "person"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
         User, on_delete=models.CASCADE, related_name="conversations", verbose_name=_("person")
     )
     title = models.CharField(_("title"), max_length=TITLE_LENGTH, blank=True)
+    titled = models.CharField(
+        max_length=6, choices=Titled, default=Titled.WORDS, db_default="", blank=True, editable=False
+    )
     revision = models.PositiveBigIntegerField(default=0)
     path_revision = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)

@@ -69,6 +69,11 @@ class DemoProvider:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
         refuse(request, "stop", "output_format", "forced_tool")
         prompt = request.turns[-1].text if request.turns else ""
+        if _TITLE.search(request.system):
+            yield TextDelta(_title(prompt))
+            yield Usage(_count(request), 5)
+            yield Finished(Outcome.COMPLETE, "stop")
+            return
         commands = _commands(prompt)
         rest = _rest(request)
         await self._fail_early(commands, prompt)
@@ -137,6 +142,13 @@ def _rest(request: ChatRequest) -> str:
     return whole.removeprefix(said) if whole.startswith(said) else ""
 
 
+def _title(prompt: str) -> str:
+    """Returns the first words of the first text, without commands."""
+    text = _COMMAND.sub("", re.sub(r"</?\w+>", "", prompt.partition("</user>")[0]))
+    words = re.findall(r"[^\s.,;:!?]+", text)[:5]
+    return " ".join(words).capitalize() or "Demonstration"
+
+
 class _Pace:
     """Spreads tokens over time by a schedule, so that the time the consumer takes is not added."""
 
@@ -202,6 +214,8 @@ _COMMAND = re.compile(
 )
 
 _CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)
+
+_TITLE = re.compile(r"\bwrite a title for this conversation\b", re.IGNORECASE)
 
 _REASONING = "The person wants to see how an answer looks. I will use a little of everything. "
 

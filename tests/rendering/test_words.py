@@ -21,7 +21,7 @@ SENTENCE = re.compile(r"[A-Z{].* .*[.!?]", re.DOTALL)
 MARKERS = {"_", "gettext", "gettext_noop", "ngettext"}
 # What is written here in sentences, and is not for people: a model's text, and the log and operators.
 NOT_FOR_PEOPLE = {"providers/demo.py", "generation/readiness.py"}
-NAMES_NOT_FOR_PEOPLE = {"detail", "remark", "CONTINUE_PROMPT", "NO_RESULT"}
+NAMES_NOT_FOR_PEOPLE = {"detail", "remark", "CONTINUE_PROMPT", "NO_RESULT", "TITLE_INSTRUCTIONS"}
 
 
 def unmarked(source: str) -> list[str]:
