@@ -8,10 +8,12 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
@@ -24,8 +26,10 @@ from chat.actions.catalog import SyncResult, sync_catalog
 from chat.actions.endpoint import read_provider_file
 from chat.admin.base import SteadyAdmin
 from chat.admin.endpoint_form import EndpointForm
+from chat.diagnosis.endpoint_checks import check_endpoint, enabled_models
+from chat.diagnosis.findings import Finding
 from chat.models import Endpoint, Generation, Status, User
-from chat.rendering.words import translated
+from chat.rendering.words import seconds, translated
 
 _FAILURES = 5
 _SOURCES = {
@@ -34,7 +38,8 @@ _SOURCES = {
     "administration": _("administration"),
     "": _("not set up any more"),
 }
-_STATE = ("source", "synced_at", "problem", "sync_detail", "failures")
+_STATE = ("source", "synced_at", "problem", "sync_detail", "speed", "failures")
+_MEASURED = 200  # of the last replies
 
 
 @admin.register(Endpoint)
@@ -105,8 +110,40 @@ class EndpointAdmin(SteadyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         name = "chat_endpoint_read_file"
-        own = path("read-file/", self.admin_site.admin_view(self.read_file), name=name)
-        return [own, *super().get_urls()]
+        test, tested = "chat_endpoint_test", self.admin_site.admin_view(self.test)
+        own = [
+            path("read-file/", self.admin_site.admin_view(self.read_file), name=name),
+            path("add/test/", tested, name=f"{test}_new"),
+            path("<path:object_id>/change/test/", tested, name=test),
+        ]
+        return [*own, *super().get_urls()]
+
+    def test(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
+        """Checks the endpoint as the form describes it, and stores nothing."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        row = self.get_object(request, unquote(object_id)) if object_id is not None else None
+        may = self.has_add_permission(request) if row is None else self.has_change_permission(request, row)
+        if not may or (row is None and object_id is not None):
+            raise PermissionDenied
+        findings: list[Finding] = []
+        errors: list[str] = []
+        config = row.config() if row is not None else None
+        if row is None or row.source == "administration":
+            form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
+            if form.is_valid():
+                config = form.filled().config()
+            else:
+                config = None
+                errors = [f"{form.fields[name].label}: {'; '.join(words)}" for name, words in _said(form)]
+        if config is not None:
+            models = enabled_models(config.slug)
+            findings = async_to_sync(check_endpoint)(config, models=models)
+        context = {**self.admin_site.each_context(request), "title": gettext("Test"), "opts": self.opts}
+        context |= {"findings": findings, "errors": errors, "original": row}
+        is_fragment = request.headers.get("X-Requested-With") == "fetch"
+        template = "_test.html" if is_fragment else "test.html"
+        return TemplateResponse(request, f"admin/chat/endpoint/{template}", context)
 
     def read_file(self, request: HttpRequest) -> HttpResponse:
         """Reads the file of providers again, in all processes."""
@@ -151,6 +188,21 @@ class EndpointAdmin(SteadyAdmin):
             return translated(endpoint.sync_error) or None
         return gettext("Some listed models cannot be used. Open the provider for details.")
 
+    @admin.display(description=_("time to the first word"), empty_value="-")
+    def speed(self, endpoint: Endpoint) -> str | None:
+        """Of the last replies: half of them began within the first number, and nearly all within the
+        second."""
+        replies = Generation.objects.filter(model__endpoint=endpoint, first_token_at__isnull=False)
+        rows = list(
+            replies.order_by("-finished_at").only("started_at", "first_token_at", "finished_at")[:_MEASURED]
+        )
+        firsts = sorted(row.seconds_to_first_token or 0.0 for row in rows)
+        if not firsts:
+            return None
+        words = gettext("half within {half}, 95 of 100 within {most} (of the last {count} replies)")
+        most = firsts[min(len(firsts) - 1, len(firsts) * 95 // 100)]
+        return words.format(half=seconds(firsts[len(firsts) // 2]), most=seconds(most), count=len(firsts))
+
     @admin.display(description=_("recent failed replies"), empty_value="-")
     def failures(self, endpoint: Endpoint) -> str | None:
         """Without the provider's own words, which may quote a prompt: the transcript has them, and opening it
@@ -192,3 +244,9 @@ class EndpointAdmin(SteadyAdmin):
                 if result.remark:
                     self.message_user(request, result.remark, messages.WARNING)
         return results
+
+
+def _said(form: Any) -> list[tuple[str, list[str]]]:
+    return [
+        (name, [str(word) for word in words]) for name, words in form.errors.items() if name in form.fields
+    ]

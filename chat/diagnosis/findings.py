@@ -44,6 +44,7 @@ class Finding:
     words: str
     fix: str = ""
     proxies: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = None  # that the check took
 
 
 def proxy_fault(name: str, words: str, kind: str) -> Finding:

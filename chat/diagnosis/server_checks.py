@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 
 from chat.actions.catalog import ask_providers
 from chat.database import run_unit
+from chat.diagnosis.endpoint_checks import check_endpoint, enabled_models, fix_of
 from chat.diagnosis.findings import Finding
 from chat.models import Endpoint
 
@@ -21,10 +23,10 @@ REDIS_SECONDS = 3.0
 CLOCK_SECONDS = 5.0
 
 
-async def look_inside() -> list[Finding]:
+async def look_inside(*, asks: bool = False) -> list[Finding]:
     """Runs all checks at the same time; takes some seconds at most. Asks each provider for its list of
-    models, which is free."""
-    database, redis, providers = await asyncio.gather(run_unit(_database), _redis(), _providers())
+    models, which is free, and with `asks` a short question, which is not."""
+    database, redis, providers = await asyncio.gather(run_unit(_database), _redis(), _providers(asks))
     return [*database, redis, *providers]
 
 
@@ -91,23 +93,23 @@ async def _redis() -> Finding:
     )
 
 
-async def _providers() -> list[Finding]:
+async def _providers(asks: bool) -> list[Finding]:
     results = await ask_providers()
     configured = await run_unit(Endpoint.objects.configs)
     names = {endpoint.slug: endpoint.name for endpoint in configured.values()}
     if not results:
         fix = "Set the key of one, such as OPENAI_API_KEY, or OLLAMA_URL: docs/settings.md."
         return [Finding("Providers", False, "No model provider is set up.", fix)]
-    return [
-        Finding(
-            names[result.slug],
-            not result.error,
-            f"{result.error} {result.detail}".strip()
-            if result.error
-            else f"Lists {result.listed} models. {result.remark}".strip(),
-            "Check its key and address in the settings, and the network of this machine."
-            if result.error
-            else "",
-        )
-        for result in results
-    ]
+    found = []
+    for result in results:
+        name, endpoint = names[result.slug], configured[result.slug]
+        if result.error:
+            fix = await fix_of(endpoint) or "Try again: it answers now."
+            found.append(Finding(name, False, f"{result.error} {result.detail}".strip(), fix))
+            continue
+        found.append(Finding(name, True, f"Lists {result.listed} models. {result.remark}".strip()))
+        if asks:
+            models = await run_unit(enabled_models, result.slug)
+            steps = await check_endpoint(endpoint, models=models)
+            found += [replace(step, name=f"{name}, {step.name}") for step in steps]
+    return found

@@ -27,8 +27,12 @@ class Command(BaseCommand):
             help="seconds for which a connection says nothing",
         )
 
+        parser.add_argument(
+            "--ask", action="store_true", help="ask each provider a short question, which costs a little"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        findings = asyncio.run(_findings(options["url"].rstrip("/"), options["silence"]))
+        findings = asyncio.run(_findings(options["url"].rstrip("/"), options["silence"], options["ask"]))
         for finding in findings:
             self._tell(finding)
         if not all(finding.ok for finding in findings):
@@ -43,9 +47,9 @@ class Command(BaseCommand):
             self.stdout.write(f"     {proxy}: {fix}")
 
 
-async def _findings(url: str, silence: float) -> list[Finding]:
+async def _findings(url: str, silence: float, asks: bool) -> list[Finding]:
     try:
-        inside, way = await asyncio.gather(look_inside(), walk(url, silence=silence))
+        inside, way = await asyncio.gather(look_inside(asks=asks), walk(url, silence=silence))
     finally:
         await close_all()
     return [*inside, *way]
