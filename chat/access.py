@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import ChatModel, Conversation, Message, User
+from chat.models import ChatModel, Conversation, Message, ToolRun, User
 from chat.models.message import MessageQuerySet
 from chat.translatable import translatable as _
 
@@ -103,6 +103,18 @@ def message_for(user: User, message_id: UUID, *, write: bool = False) -> Message
         raise NotFoundError(_("There is no such message."))
     message.conversation = conversation
     return message
+
+
+def tool_run_for(user: User, call_id: int, *, write: bool = False) -> tuple[ToolRun, Message]:
+    """Returns a call of a tool with the reply that made it, as `message_for` does. Raises `NotFoundError`."""
+    owner = ToolRun.objects.filter(pk=call_id).values_list("generation__message_id", flat=True).first()
+    if owner is None:
+        raise NotFoundError(_("There is no such call."))
+    message = message_for(user, owner, write=write)
+    call = ToolRun.objects.filter(pk=call_id).first()
+    if call is None:
+        raise NotFoundError(_("There is no such call."))
+    return call, message
 
 
 def replies_for(user: User, message_ids: Collection[UUID]) -> list[Message]:

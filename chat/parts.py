@@ -36,11 +36,14 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The answer of a tool, as text."""
+    """The answer of a tool, as text. `state` says how the call ended: `done`, `failed`, `declined`, `unknown`
+    (interrupted while it ran) or `skipped`. All but the first are errors for the model."""
 
     call_id: str
     text: str
     is_error: bool = False
+    state: str = "done"
+    seconds: float | None = None  # how long the tool ran
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import mismatch
-from chat.generation.finish import end
 from chat.generation.lease import waiting_after
+from chat.generation.orphans import end_from_journal
 from chat.generation.run import MAX_REPLY_CHARS
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
 from chat.runtime import current
@@ -32,7 +32,7 @@ def stop_reply(user: User, message_id: UUID) -> Message:
         if generation.is_live:
             Generation.objects.filter(pk=generation.pk).update(stop_requested=True)
             publish = current().pubsub.conversation_changed
-            if not generation.owner and end(generation.pk, "", Status.STOPPED, [], publish=publish):
+            if not generation.owner and end_from_journal(Generation.objects.get(pk=generation.pk), publish):
                 transaction.on_commit(lambda: _start_waiting(message))
             transaction.on_commit(lambda: current().pubsub.stop_requested(generation.pk))
     return message

@@ -7,6 +7,8 @@
                      usage         output_tokens so far, estimated
                      retry         attempt, in_seconds: the provider failed and is asked again
                      tool_call     index, id and name in its first piece, arguments (the next fragment)
+                     tool_result   index, state (started, done, failed, declined, unknown, skipped), and at
+                                   the end of the call result and seconds
                      heartbeat
     error          data: code, message, recoverable, partial (seq, text_chars)
     done           data: status, usage, timings
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from chat.api.output import Piece
+from chat.api.output import TOOL_RESULT, Piece
 from chat.live.reply_log import TOOL_CALL, Waiting
 from chat.models import Generation, Message, Status
 from chat.rendering.words import translated
@@ -71,6 +73,8 @@ def of_piece(piece: Piece, type_: str, reply: UUID) -> Event:
     if piece.kind == TOOL_CALL:
         data = {"kind": "tool_call", **(piece.call or {}), "arguments": piece.text}
         return Event("metadata", piece.end, data, reply)
+    if piece.kind == TOOL_RESULT:
+        return Event("metadata", piece.end, {"kind": "tool_result", **(piece.call or {})}, reply)
     return Event(type_, piece.end, {"kind": piece.kind, "text": piece.text}, reply)
 
 

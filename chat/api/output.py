@@ -16,14 +16,17 @@ import orjson
 
 from chat.live.buffering import Buffer, parsed_buffer
 from chat.live.reply_log import TOOL_CALL, Segment
-from chat.parts import Part, ReasoningPart, TextPart, ToolCall
+from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult
+
+TOOL_RESULT = "tool_result"
+_ENDS = ("done", "failed", "declined", "unknown", "skipped")  # no other state follows
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of output. `kind` is "text", "reasoning" or "tool_call". `end` is the position after it. Only
-    tool calls have `call`: `index` (from 0, in order of appearance), and in their first piece `id` and
-    `name`."""
+    """A run of output. `kind` is "text", "reasoning", "tool_call" or "tool_result". `end` is the position
+    after it. Only tool calls have `call`: `index` (from 0, in order of appearance), and in their first piece
+    `id` and `name`. A result has in it `index`, `state`, and at the end of a call `result` and `seconds`."""
 
     kind: str
     text: str
@@ -41,6 +44,7 @@ class Output:
         self._numbers: dict[int, int] = {}  # of the calls, by the provider's index
         self._read: dict[int, int] = {}  # characters of each call's arguments since the start of the output
         self._given: dict[int, int] = {}  # and how many of them were given
+        self._states: dict[int, str] = {}  # of the calls, as given
 
     def restart(self) -> None:
         """What is fed next begins at the start of the output."""
@@ -59,6 +63,7 @@ class Output:
     def feed_parts(self, parts: Iterable[Part]) -> Iterator[Piece]:
         """Takes the whole output of a stored reply."""
         self.restart()
+        numbers: dict[str, int] = {}
         for part in parts:
             match part:
                 case TextPart(text):
@@ -66,7 +71,10 @@ class Output:
                 case ReasoningPart(text):
                     yield from self._advance("reasoning", text)
                 case ToolCall(id=id_, name=name, arguments=arguments):
-                    yield from self._call(len(self._read), id_, name, arguments)
+                    numbers[id_] = len(self._read)
+                    yield from self._call(numbers[id_], id_, name, arguments)
+                case ToolResult(call_id=id_) if id_ in numbers:
+                    yield from self._state(numbers[id_], part.state, part.text, part.seconds)
 
     @property
     def length(self) -> int:
@@ -78,7 +86,10 @@ class Output:
         for line in lines:
             call = orjson.loads(line)
             number = self._numbers.setdefault(call["index"], len(self._numbers))
-            yield from self._call(number, call["id"], call["name"], call["arguments"])
+            if "state" in call:
+                yield from self._state(number, call["state"], call.get("result"), call.get("seconds"))
+            else:
+                yield from self._call(number, call["id"], call["name"], call["arguments"])
 
     def _call(self, number: int, id_: str | None, name: str | None, arguments: str) -> Iterator[Piece]:
         """Takes a piece of a call, and yields what of it was not given yet."""
@@ -90,6 +101,16 @@ class Output:
         self._given[number] = end
         call = {"index": number} if given is not None else {"index": number, "id": id_, "name": name}
         yield Piece(TOOL_CALL, arguments[max(0, (given or 0) - begin) :], max(self._at, self.position), call)
+
+    def _state(self, number: int, state: str, result: str | None, seconds: float | None) -> Iterator[Piece]:
+        """Yields the state of a call, if it was not given yet."""
+        if self._states.get(number) in (state, *_ENDS):
+            return
+        self._states[number] = state
+        data: dict[str, Any] = {"index": number, "state": state}
+        if result is not None:
+            data |= {"result": result, "seconds": seconds}
+        yield Piece(TOOL_RESULT, "", max(self._at, self.position), data)
 
     def _advance(self, kind: str, text: str) -> Iterator[Piece]:
         """Counts this output, and yields what of it lies behind the position."""
@@ -113,10 +134,11 @@ class Shaper:
         self.is_holding = False
 
     def take(self, piece: Piece) -> Iterator[Piece]:
-        if piece.kind == TOOL_CALL or piece.kind != self._kind:
+        is_call = piece.kind in (TOOL_CALL, TOOL_RESULT)
+        if is_call or piece.kind != self._kind:
             yield from self.flush()
             self._kind = piece.kind
-        if piece.kind == TOOL_CALL:
+        if is_call:
             self._end = piece.end
             yield piece
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -15,7 +15,7 @@ from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, 
 from django.db.models.functions import Cast
 
 from chat.generation.titles import wants_title
-from chat.generation.turns import turns_of
+from chat.generation.turns import DATA_NOTE, turns_of
 from chat.generation.window import (
     Placed,
     alternating,
@@ -28,8 +28,8 @@ from chat.generation.window import (
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
 from chat.parts import loaded
-from chat.pipeline.tokens import request_tokens
-from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Turn
+from chat.pipeline.tokens import request_tokens, tool_tokens
+from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model without a window in the catalog
@@ -80,25 +80,40 @@ class Prepared:
     wants_title: bool = False
 
 
-def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the next step of a reply starts from: the tools that are offered, the turns of the reply so far,
+    and whether the model may call a tool."""
+
+    tools: Sequence[Tool] = ()
+    turns: Sequence[Turn] = ()
+    may_call: bool = True
+
+
+def prepare(generation: Generation, *, at_most: float | None = None, begun: Begun | None = None) -> Prepared:
     """Returns the request for a generation. One unit of work. `at_most` is a limit in estimated tokens in
     addition to the model's own. Raises `ModelGoneError`, `TooLongError`."""
+    begun = begun or Begun()
     model, endpoint = _model_of(generation)
     prompt = generation.message.parent
     system = settings.CHAT_SYSTEM_PROMPT
+    if begun.tools:
+        system = "\n\n".join(filter(None, (system, DATA_NOTE)))
     limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
     most_output = min(limits, default=None)
     window = model.context_window or DEFAULT_WINDOW
     prefix = generation.continues.text if generation.continues is not None else ""
     last = turns_of("user", prompt.text) if prompt else []
-    if prefix.strip():
+    if begun.turns:
+        last += begun.turns
+    elif prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    rows = _rows(prompt, model) if prompt and prompt.parent_id else iter(())
+    rows = _rows(prompt, model, with_calls=bool(begun.tools)) if prompt and prompt.parent_id else iter(())
     newest = list(islice(rows, PAGE))
     past = _Past.of(generation, prompt, newest)
-    fixed = tokens_of(system, last)
+    fixed = tokens_of(system, last) + sum(map(tool_tokens, begun.tools))
     if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
-        if prefix:
+        if prefix or begun.turns:
             raise TooLongError(
                 _(
                     "The message and the answer so far are together longer than this model can take. "
@@ -113,7 +128,7 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
         )
     room = room_for_input(window, most_output) / past.factor
     older = fitted(
-        _before(prompt, chain(newest, rows)) if prompt else (),
+        _before(prompt, chain(newest, rows), with_calls=bool(begun.tools)) if prompt else (),
         prompt.position if prompt else 0,
         room if at_most is None else min(room, at_most),
         fixed=fixed,
@@ -124,7 +139,9 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
         turns=alternating([*(turn for placed in older.older for turn in placed.turns), *last]),
         system=system,
         max_output_tokens=most_output,
-        continues=bool(prefix.strip()),
+        continues=bool(prefix.strip()) and not begun.turns,
+        tools=begun.tools,
+        tool_choice=None if begun.may_call else "none",
     )
     estimate = request_tokens(request)
     if most_output and model.context_window:
@@ -141,10 +158,12 @@ def prepare(generation: Generation, *, at_most: float | None = None) -> Prepared
     )
 
 
-def begin(generation: Generation, *, publish: Publish, at_most: float | None = None) -> Prepared:
+def begin(
+    generation: Generation, *, publish: Publish, at_most: float | None = None, begun: Begun | None = None
+) -> Prepared:
     """As `prepare`, for a request that is sent now. Marks the first message in the request, and notifies the
     viewers if it is not the one of the request before. One unit of work."""
-    prepared = prepare(generation, at_most=at_most)
+    prepared = prepare(generation, at_most=at_most, begun=begun)
     if prepared.sent_from != generation.conversation.sent_from:
         try:
             _mark_sent_from(generation.conversation_id, prepared.sent_from, publish)
@@ -200,7 +219,7 @@ class _Past:
         return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
 
 
-def _before(prompt: Message, rows: Iterable[dict[str, Any]]) -> Iterator[Placed]:
+def _before(prompt: Message, rows: Iterable[dict[str, Any]], *, with_calls: bool) -> Iterator[Placed]:
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
     wanted: UUID | None = prompt.parent_id
@@ -209,13 +228,14 @@ def _before(prompt: Message, rows: Iterable[dict[str, Any]]) -> Iterator[Placed]
             continue
         wanted = row["parent_id"]
         role = "user" if row["role"] == Role.USER else "assistant"
-        if turns := turns_of(role, row["text"], loaded(row["own_parts"] or ()), is_own=True):
+        parts = loaded(row["own_parts"] or ())
+        if turns := turns_of(role, row["text"], parts, is_own=True, with_calls=with_calls):
             yield Placed(row["position"], turns)
         if wanted is None:
             return
 
 
-def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
+def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[dict[str, Any]]:
     """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
     the prompt is not shown any more. `own_parts` is set for replies with provider metadata, which only the
     model that sent it gets back. The other parts repeat the text and are not read."""
@@ -223,6 +243,8 @@ def _rows(prompt: Message, model: ChatModel) -> Iterator[dict[str, Any]]:
     if prompt.shown:
         messages = messages.filter(shown=True)
     is_own = Q(generation__model=model.pk, generation__status=Status.COMPLETE, raw__contains='"opaque"')
+    if with_calls:
+        is_own |= Q(raw__contains='"tool_result"')
     own_parts = Case(When(is_own, then=F("parts")), default=Value(None), output_field=JSONField())
     messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts).order_by("-position")
     position, length = prompt.position, PAGE

@@ -13,13 +13,15 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from chat.generation.lease import locked_conversation, touch, waiting_after
+from chat.generation.tool_runs import close_calls
+from chat.live.call_lines import parts_of
 from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
-from chat.live.reply_log import Segment, joined
-from chat.models import LIVE, Generation, JournalEntry, Message, Status
+from chat.live.reply_log import Segment
+from chat.models import LIVE, Generation, JournalEntry, Message, Status, Step
 from chat.models.message import Sibling, read_for_showing
-from chat.parts import Opaque, Part, ReasoningPart, TextPart, stored, tool_calls
+from chat.parts import Opaque, Part, TextPart, stored
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -53,11 +55,13 @@ def _end(
     *,
     publish: Publish,
     show: Callable[[CommittedChange], None] | None = None,
-    opaque: Sequence[Opaque] = (),
+    opaque: Sequence[tuple[int, Opaque]] = (),
+    last_step: Step | None = None,
     **fields: Any,
 ) -> Message | None:
     """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no look
-    at the database for the change."""
+    at the database for the change. `opaque` is metadata with the number of its step. `last_step` is the row
+    of the last of several steps."""
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
         changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
@@ -67,7 +71,9 @@ def _end(
             return None
         messages = Message.objects.select_related("generation__continues")
         message = messages.annotate(prompt_position=F("parent__position")).get(generation=generation_id)
-        parts = _with_what_is_continued(message, [*_parts_of(segments), *opaque])
+        if last_step is not None:
+            last_step.save(force_insert=True)
+        parts = _with_what_is_continued(message, parts_of(close_calls(generation_id, segments), opaque))
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         message.conversation = conversation
@@ -94,22 +100,6 @@ def _change(message: Message) -> CommittedChange:
     else:
         read_for_showing([message])
     return CommittedChange(conversation.revision, conversation, [message])
-
-
-def _parts_of(segments: Iterable[Segment]) -> list[Part]:
-    """Returns the parts in the order of the output; all tool calls stand where the first one began."""
-    runs = joined(segments)
-    parts: list[Part] = []
-    calls = tool_calls("".join(text for kind, text in runs if kind not in ("text", "reasoning")))
-    for kind, text in runs:
-        if kind == "text":
-            parts.append(TextPart(text))
-        elif kind == "reasoning":
-            parts.append(ReasoningPart(text))
-        else:
-            parts += calls
-            calls = []
-    return parts
 
 
 def _with_what_is_continued(message: Message, parts: list[Part]) -> list[Part]:

@@ -16,10 +16,13 @@ from django.db.models.functions import Now
 from chat.generation.context import NotSentError, prepare
 from chat.generation.finish import SERVER_STOPPED, end
 from chat.generation.lease import LEASE_SECONDS, locked_conversation
+from chat.generation.tool_runs import total
+from chat.live.call_lines import opaque_by_step
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
-from chat.models import LIVE, Generation, JournalEntry, Status
+from chat.models import LIVE, Generation, JournalEntry, Status, Step
+from chat.parts import loaded
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
 from chat.translatable import translatable as _
@@ -88,7 +91,7 @@ def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECO
             return False
         if time.monotonic() - begun > within:
             return False
-        return _end_from_journal(Generation.objects.get(pk=orphan.generation_id), publish)
+        return end_from_journal(Generation.objects.get(pk=orphan.generation_id), publish)
 
 
 def end_forgotten(publish: Publish) -> list[UUID]:
@@ -99,7 +102,7 @@ def end_forgotten(publish: Publish) -> list[UUID]:
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
-    return [generation.pk for generation in queued if _end_from_journal(generation, publish)]
+    return [generation.pk for generation in queued if end_from_journal(generation, publish)]
 
 
 def named(generation_ids: Collection[UUID]) -> str:
@@ -108,34 +111,59 @@ def named(generation_ids: Collection[UUID]) -> str:
     return ", ".join(f"{pk} (process {owner})" if owner else f"{pk} (not begun)" for pk, owner in rows)
 
 
-def _end_from_journal(generation: Generation, publish: Publish) -> bool:
+def end_from_journal(generation: Generation, publish: Publish) -> bool:
+    """Ends a generation that no process holds, with the output in the journal: as stopped if that was asked
+    for, else as interrupted. Returns false if it has an owner again. Raises DatabaseError."""
     entries = JournalEntry.objects.filter(generation=generation).order_by("start")
     segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
+    steps = list(generation.steps.all()) if any(kind == TOOL_CALL for kind, _text in segments) else []
+    how: dict[str, Any] = {"publish": publish, **_usage_so_far(generation, segments, steps)}
+    if steps:  # the message of a reply that waited has the metadata of its steps
+        how["opaque"] = opaque_by_step(loaded(generation.message.parts))
     if generation.stop_requested:
-        return end(generation.pk, generation.owner, Status.STOPPED, segments, publish=publish)
+        return end(generation.pk, generation.owner, Status.STOPPED, segments, **how)
     return end(
         generation.pk,
         generation.owner,
         Status.INTERRUPTED,
         segments,
-        publish=publish,
         error_code="server_stopped",
         error_message=SERVER_STOPPED if segments else NEVER_STARTED,
-        **(_estimated_usage(generation, segments) if generation.status == Status.RUNNING else {}),
+        **how,
     )
 
 
-def _estimated_usage(generation: Generation, segments: list[Segment]) -> dict[str, Any]:
-    """Returns the probable usage of a run that ended before its provider reported it."""
+def _usage_so_far(generation: Generation, segments: list[Segment], steps: list[Step]) -> dict[str, Any]:
+    """Returns the usage of the ended steps, and of the one that ran the probable usage."""
+    last: dict[str, Any] = {}
+    if generation.status == Status.RUNNING and not generation.stop_requested:
+        last = _estimated_usage(generation, segments, steps)
+    if not steps:
+        return last
+    costs = [step.cost for step in steps] + ([last["cost"]] if last else [])
+    sums = {name: value + last.get(name, 0) for name, value in total(steps).items() if value is not None}
+    sums["usage_estimated"] = bool(sums["usage_estimated"])
+    known = [cost for cost in costs if cost is not None]
+    return {**sums, "cost": sum(known) if len(known) == len(costs) else None}
+
+
+def _estimated_usage(generation: Generation, segments: list[Segment], steps: list[Step]) -> dict[str, Any]:
+    """Returns the probable usage of a step that ended before its provider reported it."""
     try:
         prepared = prepare(generation)
     except NotSentError:
         return {}
+    before = 0
+    if steps:  # the output up to the last result was sent to the model
+        last = max((n for n, (kind, _text) in enumerate(segments) if kind == TOOL_CALL), default=-1)
+        before = sum(estimate_tokens(text) for _kind, text in segments[: last + 1])
+        segments = segments[last + 1 :]
     texts = {
         kind: "".join(s.text for s in segments if s.kind == kind) for kind in ("text", "reasoning", TOOL_CALL)
     }
-    texts["text"] = texts["text"][len(prepared.prefix) :]
-    asked = Meter(prepared.request).usage.input_tokens
+    if not steps:
+        texts["text"] = texts["text"][len(prepared.prefix) :]
+    asked = (Meter(prepared.request).usage.input_tokens or 0) + before
     said = sum(map(estimate_tokens, texts.values()))
     if not said:  # nothing shows that the provider accepted the request
         return {}

@@ -14,18 +14,19 @@ from chat.models import ChatModel
 from chat.pipeline.policy import StreamPolicy
 from chat.providers.events import Usage
 
+_NOTHING = Decimal(0)
 _COUNT_ERROR = 15  # tenths
 
 
-def policy_for(model: ChatModel) -> StreamPolicy:
-    """The times, limits and stages for one reply of this model."""
+def policy_for(model: ChatModel, spent: Decimal = _NOTHING) -> StreamPolicy:
+    """Returns the times, limits and stages for one step of this model, after steps that cost `spent`."""
     return StreamPolicy(
         first_token_seconds=settings.CHAT_FIRST_TOKEN_SECONDS,
         silence_seconds=settings.CHAT_SILENCE_SECONDS,
         total_seconds=settings.CHAT_TOTAL_SECONDS,
         max_attempts=settings.CHAT_ATTEMPTS,
         max_output_tokens=_most_output(model),
-        over_budget=_over_budget(model),
+        over_budget=_over_budget(model, spent),
         transformers=_loaded(tuple(settings.CHAT_TRANSFORMERS)),
         validators=_loaded(tuple(settings.CHAT_VALIDATORS)),
     )
@@ -38,14 +39,15 @@ def _most_output(model: ChatModel) -> int | None:
     return min((limit for limit in limits if limit), default=None)
 
 
-def _over_budget(model: ChatModel) -> Callable[[Usage], bool] | None:
-    """Whether a reply costs more than one reply may; None where there is no limit or no price."""
+def _over_budget(model: ChatModel, spent: Decimal) -> Callable[[Usage], bool] | None:
+    """Returns a test of whether a reply costs more than one reply may; None without a limit or a price."""
     limit = Decimal(str(settings.CHAT_MAX_REPLY_COST))
     if not limit or model.cost(0, 0) is None:
         return None
 
     def is_over(usage: Usage) -> bool:
-        return (model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) or 0) > limit
+        cost = model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) or 0
+        return spent + cost > limit
 
     return is_over
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from chat.generation.context import Prepared
+from chat.generation.tool_runs import total
+from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
-from chat.models import ChatModel, Status
+from chat.models import ChatModel, Generation, Status, Step
 from chat.parts import Opaque, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
@@ -26,6 +29,9 @@ EMPTY_AT_LIMIT = _(
 BROKEN = _(
     "Something went wrong in Steady while this reply was being written. The text so far is kept. Retry it."
 )
+TOO_MANY_STEPS = _("The model called tools again and again, so the reply was ended.")
+
+_NOTHING = Decimal(0)
 
 STATUSES = {
     Outcome.COMPLETE: Status.COMPLETE,
@@ -49,8 +55,12 @@ class Result:
     first_token_at: datetime | None = None
     rejection: str = ""  # the reason why one of our validators stopped the answer
     first_text_at: datetime | None = None
-    opaque: list[Opaque] = field(default_factory=list)
+    opaque: list[tuple[int, Opaque]] = field(default_factory=list)  # each with the number of its step
     sent: Prepared | None = None
+    outcome: Outcome | None = None  # how the last step ended
+    steps: list[Step] = field(default_factory=list)  # that ended with calls of tools, and are committed
+    has_output: bool = False  # of this step
+    is_asking: bool = False  # a step has begun that is not in `steps`
 
     def set(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
@@ -61,14 +71,38 @@ class Result:
         begun."""
         if self.status == Status.LENGTH:
             self.set(Status.LENGTH, "empty", EMPTY_AT_LIMIT)
-        elif any(segment.kind == TOOL_CALL for segment in log.since(0)):
+        elif any(segment.kind == TOOL_CALL for segment in log.since(0)) and not results_in(log.since(0)):
             self.set(Status.FAILED, "only_a_tool", ONLY_A_TOOL)
         else:
             self.set(Status.FAILED, "empty", EMPTY)
 
+    @property
+    def spent(self) -> Decimal:
+        """Returns the cost of the steps that have ended, in US dollars."""
+        return sum((step.cost or _NOTHING for step in self.steps), _NOTHING)
+
+    def step(self, generation: Generation) -> Step:
+        """Returns the row of the step that has just ended."""
+        return Step(
+            generation_id=generation.pk,
+            number=len(self.steps) + 1,
+            finish_reason=storable(self.finish_reason),
+            error_code=self.error_code,
+            **self._usage_of_step(),
+            cost=self._cost(generation.model, self._usage_of_step()),
+        )
+
     def fields(self, model: ChatModel | None) -> dict[str, Any]:
-        """Returns the fields of the generation that are stored at its end."""
-        usage = self.usage
+        """Returns the fields of the generation that are stored at its end. Usage and cost are the sums of its
+        steps."""
+        used = self._usage_of_step()
+        cost = self._cost(model, used)
+        if self.steps:
+            if not self.is_asking:  # no further step was sent
+                used, cost = dict.fromkeys(used, None), self.steps[-1].cost and _NOTHING
+            before = total(self.steps)
+            used = {name: _sum(used[name], before[name]) for name in used}
+            cost = None if cost is None else self.spent + cost
         return {
             "first_token_at": self.first_token_at,
             "first_text_at": self.first_text_at,
@@ -76,19 +110,26 @@ class Result:
             "error_code": self.error_code,
             "error_message": self.error_message,
             "error_detail": self.error_detail,
+            "sent_from": self.sent.sent_from if self.sent else None,
+            **used,
+            "cost": cost,
+        }
+
+    def _usage_of_step(self) -> dict[str, Any]:
+        usage = self.usage
+        return {
             "input_tokens": _count(usage.input_tokens),
             "output_tokens": _count(usage.output_tokens),
             "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
             "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
             "usage_estimated": usage.estimated,
-            "sent_from": self.sent.sent_from if self.sent else None,
             "input_estimate": self.sent.estimate if self.sent else None,
-            "cost": model.cost(
-                _count(usage.input_tokens), _count(usage.output_tokens), _count(usage.cached_input_tokens)
-            )
-            if model
-            else None,
         }
+
+    def _cost(self, model: ChatModel | None, used: dict[str, Any]) -> Decimal | None:
+        if model is None:
+            return None
+        return model.cost(used["input_tokens"], used["output_tokens"], used["cached_input_tokens"])
 
 
 def kind_of(error: ProviderError) -> str:
@@ -96,6 +137,13 @@ def kind_of(error: ProviderError) -> str:
     prompt, so it is not logged."""
     found = re.match(r"HTTP \d{3}|\w+(Error|Exception|Disconnected)\b", error.detail)
     return f"({found[0]})" if found else ""
+
+
+def _sum(one: Any, before: Any) -> Any:
+    """Returns the sum of two columns; of a flag, whether one of them is set."""
+    if isinstance(before, bool):
+        return bool(one) or before
+    return _count((one or 0) + before)
 
 
 def _count(tokens: int | None) -> int | None:

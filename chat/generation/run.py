@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, DataError, IntegrityError
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 from django.utils import timezone
 
 from chat.database import run_unit, run_write
-from chat.generation.context import NotSentError, Prepared, begin
+from chat.generation.call_reader import CallReader
+from chat.generation.context import Begun, NotSentError, Prepared, begin
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
 from chat.generation.policy import policy_for
-from chat.generation.result import BROKEN, CUT, STATUSES, Result, kind_of
+from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
 from chat.generation.titles import TITLED
+from chat.generation.tool_calls import Commit, calls_of, run_calls
+from chat.generation.tool_runs import commit_step, resumed
+from chat.generation.toolbox import Toolbox, toolbox_of
+from chat.generation.turns import turns_of
+from chat.live.call_lines import (
+    calls_in,
+    opaque_by_step,
+    parts_of,
+    segments_of,
+    steps_before,
+    without_open_calls,
+)
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
 from chat.metrics import OTHER, EndedReply, Metrics
-from chat.models import Generation, Status
-from chat.parts import Opaque, storable
+from chat.models import Generation, Status, ToolRun
+from chat.parts import Opaque, loaded, storable
 from chat.pipeline.compose import compose
+from chat.providers.base import CONTINUE_PROMPT, Turn
 from chat.providers.errors import (
     ConnectionFailedError,
     ContextLengthError,
@@ -42,11 +56,13 @@ from chat.providers.events import (
     Reset,
     TextDelta,
     ToolCallDelta,
+    Usage,
 )
 from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)
 
+MAX_STEPS = 16  # of one reply; the model cannot call a tool in the last one
 MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
 LESS = 0.6  # the part of a request that was too long which the second request may have, at most
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
@@ -78,6 +94,8 @@ class Run:
         self._producing: asyncio.Task[None] | None = None
         self._shared = 0  # characters of output that were sent to other processes
         self._share_is_due = False
+        self._reader = CallReader()
+        self._message_step = 1  # the step within the message, which may continue another one
 
     def stop(self) -> None:
         self._end("stopped")
@@ -113,7 +131,7 @@ class Run:
                     self._producing.cancel()
                 await asyncio.wait([self._producing])
                 self._conclude(result)
-                if self._reason != "abandoned":
+                if self._reason not in ("abandoned", "waiting"):
                     await self._save(generation, record, result)
             finally:
                 if self._producing is not None:
@@ -125,18 +143,63 @@ class Run:
                 del self._hub.logs[self.id]
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
-        """Reads the provider's stream into the log, and fills `result`."""
+        """Makes the steps of the reply, and fills `result`."""
+        calls: list[ToolRun] | None = await self._take_up(generation, record, result)
+        tools = await run_unit(toolbox_of, generation) if generation.conversation.tools else Toolbox()
+        while True:
+            if calls:
+                if not await run_calls(self._committer(generation.pk), calls, tools, self._append_call):
+                    self._reason = self._reason or "abandoned"
+                    return
+                self._message_step += 1
+            if self._log.length >= MAX_REPLY_CHARS:
+                result.set(Status.LENGTH, "", "")
+                return
+            if not await self._step(generation, record, result, tools):
+                return
+            calls = await self._calls_of(generation, record, result, tools)
+            if calls is None:
+                return
+
+    async def _take_up(self, generation: Generation, record: Record, result: Result) -> list[ToolRun]:
+        """Fills the log with what a reply begins with: the reply that it continues, or its own output before
+        it waited. Returns the calls that are to be run first."""
+        if generation.message.parts:
+            before = await run_unit(resumed, generation)
+            self._log.extend_from(0, before.segments)
+            record.committed = self._log.length
+            result.steps = before.steps
+            parts = loaded(generation.message.parts)
+            result.opaque = opaque_by_step(parts)
+            self._message_step = steps_before(parts) + 1
+            self._hub.wake(self.id)
+            return before.calls
+        continued = generation.continues
+        if continued is not None and continued.has_calls:
+            parts = without_open_calls(loaded(continued.parts))
+            self._message_step = steps_before(parts) + 1
+            result.opaque = [it for it in opaque_by_step(parts) if it[0] < self._message_step]
+            for kind, text in segments_of(parts):
+                self._append(kind, text)
+        elif continued is not None:
+            self._append("text", continued.text)
+        return []
+
+    async def _step(self, generation: Generation, record: Record, result: Result, tools: Toolbox) -> bool:
+        """Makes one call to the provider, and reads its stream into the log. Returns whether the step ended
+        with calls of tools that are to be run."""
+        begun = self._begun(generation, result, tools)
+        result.has_output, result.outcome, result.is_asking, result.usage = False, None, False, Usage()
         try:
-            result.sent = await run_unit(begin, generation, publish=self._pubsub.conversation_changed)
+            result.sent = await self._begin(generation, begun)
         except NotSentError as error:
             result.set(Status.FAILED, error.code, str(error))
-            return
-        self._append("text", result.sent.prefix)
+            return False
         try:
             try:
                 await self._take(result.sent, record, result)
             except ContextLengthError:
-                if not await self._shortened(generation, result):
+                if not await self._shortened(generation, result, begun):
                     raise
                 await self._take(result.sent, record, result)
         except ProviderError as error:
@@ -145,16 +208,87 @@ class Run:
             result.set(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, kind_of(error))
             self._metrics.request_failed(result.sent.endpoint.kind, error.code)
+            return False
+        return bool(result.outcome is Outcome.TOOL_CALLS and tools.tools)
 
-    async def _shortened(self, generation: Generation, result: Result) -> bool:
+    def _begun(self, generation: Generation, result: Result, tools: Toolbox) -> Begun:
+        if not tools.tools:
+            return Begun()
+        segments = self._log.since(0)
+        if not any(kind == TOOL_CALL for kind, _text in segments):
+            return Begun(tools.offered)
+        turns = turns_of(
+            "assistant",
+            self._log.text(),
+            parts_of(segments, result.opaque),
+            is_own=True,
+            with_calls=True,
+        )
+        if turns and turns[-1].role == "assistant":
+            turns.append(Turn("user", CONTINUE_PROMPT))
+        return Begun(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS)
+
+    async def _calls_of(
+        self, generation: Generation, record: Record, result: Result, tools: Toolbox
+    ) -> list[ToolRun] | None:
+        """Commits the step with its calls. Returns the calls; None if the reply ends here or waits for an
+        approval."""
+        step = result.step(generation)
+        if step.number >= MAX_STEPS:
+            result.set(Status.LENGTH, "steps", TOO_MANY_STEPS)
+            return None
+        calls = calls_of(generation, step.number, self._reader.calls, tools)
+        async with self._journal.ending(record):
+            decision = await self._committer(generation.pk)(
+                commit_step,
+                generation,
+                step,
+                calls,
+                self._log.since(0),
+                result.opaque,
+                publish=self._pubsub.conversation_changed,
+            )
+        if decision != "go on":
+            # It waits without this process, or it is not this process's any more: nothing is written here.
+            self._reason = self._reason or ("waiting" if decision == "wait" else "abandoned")
+            return None
+        result.steps.append(step)
+        result.is_asking = False
+        return calls
+
+    def _committer(self, generation_id: UUID) -> Commit:
+        """Returns a function that commits a unit, and tries again while the database cannot be reached."""
+
+        async def commit(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            for delay in (*SAVE_RETRY_SECONDS, None):
+                try:
+                    return await asyncio.shield(run_write(unit, *args, **kwargs))
+                except OperationalError as error:
+                    logger.error(
+                        "A tool call of generation %s could not be written: %s", generation_id, error
+                    )
+                    if delay is None:
+                        raise
+                    await asyncio.sleep(delay)
+            raise AssertionError
+
+        return commit
+
+    def _append_call(self, line: str) -> None:
+        self._append(TOOL_CALL, line)
+        self._share_later()
+
+    async def _begin(self, generation: Generation, begun: Begun, *, at_most: float | None = None) -> Prepared:
+        publish = self._pubsub.conversation_changed
+        return await run_unit(begin, generation, publish=publish, at_most=at_most, begun=begun)
+
+    async def _shortened(self, generation: Generation, result: Result, begun: Begun) -> bool:
         """Prepares a shorter request after the provider refused one as too long, which costs nothing. Returns
         false if there is none."""
         refused = result.sent
-        if refused is None or result.first_token_at is not None:
+        if refused is None or result.has_output:
             return False
-        shorter = await run_unit(
-            begin, generation, publish=self._pubsub.conversation_changed, at_most=refused.estimate * LESS
-        )
+        shorter = await self._begin(generation, begun, at_most=refused.estimate * LESS)
         if shorter.sent_from == refused.sent_from:
             return False
         logger.info("The request was too long for the model. It is sent once more with fewer messages.")
@@ -163,8 +297,10 @@ class Run:
 
     async def _take(self, prepared: Prepared, record: Record, result: Result) -> None:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
+        result.is_asking = True
+        self._reader = CallReader(*calls_in(self._log.since(0)))
         provider = await ready_provider(prepared.endpoint)
-        stream, meter = compose(provider, prepared.request, policy_for(prepared.model))
+        stream, meter = compose(provider, prepared.request, policy_for(prepared.model, result.spent))
         flow = Flow(lambda: len(self._hub.logs))
         try:
             async with aclosing(stream) as events:
@@ -175,12 +311,12 @@ class Run:
                             self._grow("text", text, result)
                         case ReasoningDelta(text):
                             self._grow("reasoning", text, result)
-                        case ToolCallDelta(index, arguments, call_id, name):
-                            call = {"index": index, "id": call_id, "name": name, "arguments": arguments}
-                            self._grow(TOOL_CALL, json.dumps(call) + "\n", result)
+                        case ToolCallDelta():
+                            self._grow(TOOL_CALL, self._reader.line(event), result)
                         case Opaque():
-                            result.opaque.append(event)
+                            result.opaque.append((self._message_step, event))
                         case Finished(outcome, raw):
+                            result.outcome = outcome
                             result.set(STATUSES[outcome], "", "")
                             result.finish_reason = raw[:100]
                             if outcome is Outcome.REFUSED and result.rejection:
@@ -205,21 +341,22 @@ class Run:
     def _grow(self, kind: str, text: str, result: Result) -> None:
         if result.first_token_at is None and text:
             result.first_token_at = timezone.now()
+        result.has_output = result.has_output or bool(text)
         if result.first_text_at is None and text and kind == "text":
             result.first_text_at = timezone.now()
         self._append(kind, text)
-        if self._pubsub.is_shared(self.id):
-            self._share()
-        else:
-            self._shared = self._log.length
+        self._share_later()
 
     def _append(self, kind: str, text: str) -> None:
         """Appends the text up to the limit of a reply, and wakes the viewers."""
         self._log.append(kind, storable(text[: MAX_REPLY_CHARS - self._log.length]))
         self._hub.wake(self.id)
 
-    def _share(self) -> None:
+    def _share_later(self) -> None:
         """Sends new output to the processes with viewers, at most every 50 ms."""
+        if not self._pubsub.is_shared(self.id):
+            self._shared = self._log.length
+            return
         if self._share_is_due:
             return
         self._share_is_due = True
@@ -240,7 +377,9 @@ class Run:
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed unexpectedly.", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
-        elif result.status in (Status.COMPLETE, Status.LENGTH) and not self._log.text().strip():
+        elif result.error_code or self._log.text().strip():
+            return
+        elif result.status in (Status.COMPLETE, Status.LENGTH):
             result.set_empty(self._log)
 
     async def _save(self, generation: Generation, record: Record, result: Result) -> None:
@@ -259,6 +398,7 @@ class Run:
                         publish=self._pubsub.conversation_changed,
                         show=self._pubsub.committed,
                         opaque=result.opaque,
+                        last_step=result.step(generation) if result.steps and result.is_asking else None,
                         **fields,
                     )
                     self.waiting = await asyncio.shield(unit)

@@ -15,7 +15,9 @@ from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.schema import Schema
 from chat.models.server_settings import ServerSettings
+from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.throttle import LogInThrottle
+from chat.models.tool import Tool, ToolServer
 from chat.models.usage import UsageEntry
 from chat.models.user import User
 
@@ -38,6 +40,11 @@ __all__ = [
     "Scope",
     "ServerSettings",
     "Status",
+    "Step",
+    "Tool",
+    "ToolCallState",
+    "ToolRun",
+    "ToolServer",
     "TranscriptRead",
     "UsageEntry",
     "User",

@@ -34,7 +34,8 @@ class Conversation(models.Model):
     again. `last_position` is the position of the newest message. Order is an integer assigned in the writing
     transaction, never a clock. `sent_from` is the position of the first message that was sent to the model of
     the last reply, 0 if all were sent. A deleted conversation keeps its row, so that its id cannot be used
-    again."""
+    again. `tools` has the names of the tools that its owner switched on, `approved_tools` those that need no
+    further approval here, with their fingerprints. None is an empty list."""
 
     class Titled(models.TextChoices):
         """Who wrote the title. A title by a model is asked for at most once, and replaces only the first
@@ -70,6 +71,8 @@ class Conversation(models.Model):
     deleted_at = models.DateTimeField(_("deleted by its owner"), null=True, blank=True, editable=False)
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    tools = models.JSONField(null=True, blank=True, editable=False)
+    approved_tools = models.JSONField(null=True, blank=True, editable=False)
     seen_revision = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="The revision that its owner's page last showed."
     )

@@ -17,6 +17,7 @@ from chat.models.message import Message
 class Status(models.TextChoices):
     QUEUED = "queued", _("Waiting to start")
     RUNNING = "running", _("Answering")
+    WAITING = "waiting", _("Waiting for approval")
     COMPLETE = "complete", _("Complete")
     LENGTH = "length", _("Cut off at the length limit")
     STOPPED = "stopped", _("Stopped")
@@ -25,7 +26,7 @@ class Status(models.TextChoices):
     REFUSED = "refused", _("Refused")
 
 
-LIVE = (Status.QUEUED, Status.RUNNING)
+LIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)  # it has not ended
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -39,7 +40,10 @@ class Generation(models.Model):
 
     `batch` is the same for all replies that one prompt asked for together. `sent_from` is the position of the
     first message that was sent to the model. `input_estimate` is our estimate of the tokens of all that were
-    sent. Both are None until they are known.
+    sent. Both are None until they are known. Usage and cost are the sums of all steps.
+
+    A generation that waits for the approval of a tool call has no owner and needs no process. Its journal and
+    its message have the output so far. The decision queues it again.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -75,7 +75,8 @@ class Role(models.TextChoices):
 
 class Message(models.Model):
     """`parts` is the ordered content in its stored form (`chat.parts`). `text` is its visible text, which
-    search reads. Both are empty while the reply runs: until its end the journal is the record.
+    search reads. Both are empty while the reply runs: until its end the journal is the record. While it waits
+    for an approval they have what there is so far.
 
     `client_id` is the sender's own id of a prompt, or of a retry: sending it again returns the same message.
     Two users may choose the same id. `position` orders the messages of a conversation. `deletion` is the same
@@ -128,6 +129,19 @@ class Message(models.Model):
     @property
     def is_live(self) -> bool:
         return self.reply is not None and self.reply.is_live
+
+    @property
+    def is_growing(self) -> bool:
+        """Returns whether the journal shows it, and not its parts: the reply runs or has not begun."""
+        reply = self.reply
+        if reply is None:
+            return False
+        return reply.status == "running" or (reply.status == "queued" and not self.parts)
+
+    @property
+    def has_calls(self) -> bool:
+        """Returns whether the reply called tools."""
+        return any(item["type"] == "tool_call" for item in self.parts)
 
     @property
     def verdict(self) -> Feedback | None:

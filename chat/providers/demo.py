@@ -8,7 +8,8 @@ A prompt can contain commands:
     /demo think        thinks longer before it answers
     /demo slow         two tokens a second
     /demo instant      no pauses at all
-    /demo tool         calls the first tool of the request; answers once it has the result
+    /demo tool [NAME] [TEXT]   calls the tool of that name, else the first one, with TEXT as its first
+                       argument; answers with the result. It needs a tool that is on.
     /demo length       ends at its output limit
     /demo refuse       declines to answer
     /demo cut          the stream ends in the middle without an end marker
@@ -26,10 +27,13 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
+import orjson
+
+from chat.parts import ToolResult
 from chat.providers import errors
-from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
+from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Tool
 from chat.providers.events import (
     Finished,
     Notice,
@@ -68,7 +72,8 @@ class DemoProvider:
         if request.model not in {model.name for model in MODELS}:
             raise errors.ModelNotFoundError(detail=f"The demo has no model {request.model!r}.")
         refuse(request, "stop", "output_format", "forced_tool")
-        prompt = request.turns[-1].text if request.turns else ""
+        prompt = next((turn.text for turn in reversed(request.turns) if turn.text.strip()), "")
+        results = request.turns[-1].tool_results if request.turns else ()
         if _TITLE.search(request.system):
             yield TextDelta(_title(prompt))
             yield Usage(_count(request), 5)
@@ -80,20 +85,21 @@ class DemoProvider:
         yield Notice("waiting")
         pace = _Pace(_tokens_per_second(request.model, commands))
 
-        if "tool" in commands and request.tools and not request.turns[-1].tool_results:
-            yield ToolCallDelta(0, id="call_demo", name=request.tools[0].name)
-            for piece in ("{", "}"):
+        if "tool" in commands and request.tools and not results:
+            tool, arguments = _call(request, prompt)
+            yield ToolCallDelta(0, id="call_demo", name=tool.name)
+            for piece in re.findall(r"(?s).{1,8}", arguments):
                 await pace.wait()
                 yield ToolCallDelta(0, arguments=piece)
             yield Usage(_count(request), 2)
             yield Finished(Outcome.TOOL_CALLS, "tool_calls")
             return
 
-        reasoning = [] if rest else _tokens(_REASONING * (8 if "think" in commands else 1))
+        reasoning = [] if rest or results else _tokens(_REASONING * (8 if "think" in commands else 1))
         for token in reasoning:
             await pace.wait()
             yield ReasoningDelta(token)
-        tokens = _tokens(rest or _answer(request.model, commands, prompt))
+        tokens = _tokens(_told(results) or rest or _answer(request.model, commands, prompt))
         limit = min(len(tokens), request.max_output_tokens or len(tokens))
         if "length" in commands:
             limit = min(limit, len(tokens) // 2)
@@ -127,6 +133,22 @@ class DemoProvider:
                 raise errors.OverloadedError(detail="/demo flaky")
         if asked := re.search(r"/demo fail\b ?(\w*)", prompt):
             raise _ERRORS.get(asked[1], errors.UnavailableError)(detail=asked[0])
+
+
+def _call(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
+    """Returns the tool that the prompt asks for, and its arguments as JSON."""
+    words = re.split(r"/demo tool\b", prompt, maxsplit=1)[1].strip()
+    name, _space, text = words.partition(" ")
+    tool = next((tool for tool in request.tools if tool.name == name), None)
+    if tool is None:
+        tool, text = request.tools[0], words
+    parameters = tool.parameters.get("required") or list(tool.parameters.get("properties", {}))
+    return tool, orjson.dumps({parameters[0]: text} if parameters and text else {}).decode()
+
+
+def _told(results: Sequence[ToolResult]) -> str:
+    """Returns the answer to the results of tools; nothing if there are none."""
+    return "\n\n".join(f"The tool says:\n\n{result.text}" for result in results)
 
 
 def _commands(prompt: str) -> set[str]:

@@ -18,8 +18,8 @@ from chat.actions.conversation import delete_conversation
 from chat.api import streams
 from chat.api.output import Output, Shaper
 from chat.database import run_unit
-from chat.generation import finish
 from chat.live import subscription
+from chat.live.call_lines import parts_of
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment
 from chat.models import ApiToken, ChatModel, Conversation, Generation, Message, User
 from chat.parts import ToolCall
@@ -493,7 +493,7 @@ def test_cut_anywhere_and_resumed_no_character_is_missing_or_sent_twice(
 ) -> None:
     """The running and the stored reply, in any order of cuts, with tool calls in pieces."""
     log = ReplyLog(Segment(kind, text) for kind, text in segments)
-    parts = finish._parts_of(log.since(0))
+    parts = parts_of(log.since(0))
     position, got = 0, []
     calls: dict[int, str] = {}
     for cut in [*cuts, 999]:
@@ -522,7 +522,7 @@ def test_a_stream_that_goes_on_to_the_end_gives_each_call_once() -> None:
     segments = [Segment(TOOL_CALL, lines[0]), Segment("text", "Hello"), Segment(TOOL_CALL, lines[1])]
     output = Output(0)
     live = list(output.feed(segments[:2]))
-    rest = list(output.feed_parts(finish._parts_of(segments)))
+    rest = list(output.feed_parts(parts_of(segments)))
     assert [(it.kind, it.text, it.end) for it in live] == [(TOOL_CALL, "{}", 0), ("text", "Hello", 5)]
     assert [(it.kind, it.text, it.end, it.call) for it in rest] == [
         (TOOL_CALL, "{}", 5, {"index": 1, "id": "", "name": "f"})

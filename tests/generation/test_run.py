@@ -18,7 +18,7 @@ from chat.database import run_unit
 from chat.generation import run as run_module
 from chat.generation.journal import Record
 from chat.generation.lease import claim
-from chat.generation.orphans import _end_from_journal
+from chat.generation.orphans import end_from_journal
 from chat.generation.runner import Runner
 from chat.live.reply_log import ReplyLog, Waiting
 from chat.models import ChatModel, Endpoint, Generation, JournalEntry, Status, User
@@ -179,7 +179,7 @@ async def test_a_reply_whose_process_ended_has_its_usage_estimated(person: User,
     stale = await Generation.objects.select_related("model__endpoint", "message__parent").aget(
         pk=generation.pk
     )
-    await run_unit(_end_from_journal, stale, runtime.pubsub.conversation_changed)
+    await run_unit(end_from_journal, stale, runtime.pubsub.conversation_changed)
     done = await again(generation)
     assert (done.status, done.usage_estimated) == (Status.INTERRUPTED, True)
     assert done.output_tokens is not None

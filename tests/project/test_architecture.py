@@ -27,12 +27,10 @@ def test_the_page_and_its_diagram_name_every_package(package: str) -> None:
 TO_BE_MADE = {
     "chat/actions/attachment.py",
     "chat/actions/share.py",
-    "chat/actions/tool_call.py",
     "chat/files/",
     "chat/models/attachment.py",
     "chat/models/share.py",
     "chat/search/",
-    "chat/tools/",
     "chat/views/attachments.py",
     "chat/views/search.py",
     "chat/views/shares.py",

@@ -1,0 +1,137 @@
+"""The calls of tools in the database: each write of a run that uses tools.
+
+A call is committed as `started` before its tool runs, by an update that only the owner of the generation's
+lease can make, and only once. So no call runs twice. The call of a process that ended becomes `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat.generation.lease import locked_conversation, touch
+from chat.live.call_lines import RUNNING, parts_of, results_in, state_line
+from chat.live.process import process_name
+from chat.live.pubsub import Publish
+from chat.live.reply_log import TOOL_CALL, Segment
+from chat.models import Generation, JournalEntry, Message, Status, Step, ToolCallState, ToolRun
+from chat.parts import Opaque, TextPart, stored
+from chat.translatable import translatable as _
+
+DECLINED = _("The person declined this call. Do not repeat it. Go on without it, or ask.")
+UNKNOWN = _(
+    "The result of this call is unknown: it was interrupted while it ran, and it may have had an effect. "
+    "It was not repeated."
+)
+SKIPPED = _("This call was not run: the reply ended before.")
+_WORDS = {"declined": DECLINED, "unknown": UNKNOWN, "skipped": SKIPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a generation has after an approval: its output, its ended steps, and the calls of the last one."""
+
+    segments: list[Segment] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    calls: list[ToolRun] = field(default_factory=list)
+
+
+def commit_step(
+    generation: Generation,
+    step: Step,
+    calls: Sequence[ToolRun],
+    segments: Iterable[Segment],
+    opaque: Sequence[tuple[int, Opaque]],
+    *,
+    publish: Publish,
+) -> str:
+    """Commits a step that ended with these calls. Returns "go on", or "wait" if a call needs an approval:
+    then the generation waits without an owner, and its journal and message have the output so far. Returns
+    "lost" if this process does not hold the generation any more, or if it is to stop."""
+    with transaction.atomic():
+        conversation = locked_conversation(generation.pk)
+        mine = Generation.objects.filter(pk=generation.pk, owner=process_name(), status=Status.RUNNING)
+        if conversation is None or not mine.filter(stop_requested=False).select_for_update().exists():
+            return "lost"
+        step.save(force_insert=True)
+        ToolRun.objects.bulk_create(calls)
+        if not any(call.state == ToolCallState.ASKED for call in calls):
+            return "go on"
+        mine.update(status=Status.WAITING, owner="", heartbeat_at=None)
+        output = list(segments)
+        JournalEntry.objects.filter(generation=generation).delete()
+        JournalEntry.objects.create(generation=generation, start=0, segments=output)
+        message = Message.objects.get(generation=generation)
+        message.parts = stored(parts := parts_of(output, opaque))
+        message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        touch(conversation, message, publish)
+    return "wait"
+
+
+def resumed(generation: Generation) -> Resumed:
+    """Returns the state of a generation that was queued again after an approval. One unit of work."""
+    entries = JournalEntry.objects.filter(generation=generation).order_by("start")
+    steps = list(generation.steps.all())
+    last = steps[-1].number if steps else 0
+    return Resumed(
+        [Segment(kind, text) for entry in entries for kind, text in entry.segments],
+        steps,
+        list(generation.tool_runs.filter(step=last)),
+    )
+
+
+def start_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | None:
+    """Commits these approved calls as started. Returns the ids of those that this process may run now; None
+    if it does not hold the generation any more."""
+    with transaction.atomic():
+        mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
+        if not mine.select_for_update().exists():
+            return None
+        calls = ToolRun.objects.filter(pk__in=ids, generation=generation_id, state=ToolCallState.APPROVED)
+        started = set(calls.values_list("pk", flat=True))
+        calls.update(state=ToolCallState.STARTED, started_at=timezone.now())
+        return started
+
+
+def end_call(call_id: int, state: str, result: str) -> bool:
+    """Commits the end of a call. Returns false if it has ended already."""
+    live = ToolRun.objects.filter(pk=call_id, state__in=RUNNING)
+    return bool(live.update(state=state, result=result, ended_at=timezone.now()))
+
+
+def close_calls(generation_id: UUID, segments: Iterable[Segment]) -> list[Segment]:
+    """Returns the output of a reply that ends now, with a result for each of its calls: that of the database
+    where the journal lacks it. Ends the calls that have not ended."""
+    output = list(segments)
+    if not any(kind == TOOL_CALL for kind, _text in output):
+        return output
+    known = results_in(output)
+    for call in ToolRun.objects.filter(generation=generation_id):
+        if call.state in RUNNING:
+            was_started = call.state == ToolCallState.STARTED
+            call.state = ToolCallState.UNKNOWN if was_started else ToolCallState.SKIPPED
+            call.save(update_fields=["state"])
+        if call.number not in known:
+            words = _WORDS.get(call.state, call.result)
+            output.append(Segment(TOOL_CALL, state_line(call.number, call.state, words, call.seconds)))
+    # The message has the texts from now on: what is deleted with it is deleted once.
+    ToolRun.objects.filter(generation=generation_id).update(arguments="", result="")
+    return output
+
+
+def words_of(call: ToolRun) -> str:
+    """Returns the result of a call for the model."""
+    return _WORDS.get(call.state, call.result)
+
+
+def total(steps: Iterable[Step]) -> Mapping[str, Any]:
+    """Returns the sums of the usage of these steps, by the names of the columns."""
+    names = ("input_estimate", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+    rows = list(steps)
+    sums: dict[str, Any] = {name: sum(getattr(step, name) or 0 for step in rows) for name in names}
+    return {**sums, "usage_estimated": any(step.usage_estimated for step in rows)}

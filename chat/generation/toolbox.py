@@ -1,0 +1,56 @@
+"""The tools that one reply may use: those that its chat has on and its owner may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chat.models import Generation, Tool, ToolCallState
+from chat.providers import base
+from chat.tools.base import Caller
+from chat.tools.base import Tool as Runnable
+from chat.tools.registry import own_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """`asking` has the names of the tools whose calls need an approval. `approvals` is, for each name, what
+    an approval for the chat holds for."""
+
+    tools: Mapping[str, Runnable] = field(default_factory=dict)
+    asking: frozenset[str] = frozenset()
+    approvals: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller = field(default_factory=Caller)
+
+    @property
+    def offered(self) -> list[base.Tool]:
+        """Returns the definitions for a model."""
+        return [base.Tool(tool.name, tool.description, tool.parameters) for tool in self.tools.values()]
+
+    def state_of(self, name: str) -> ToolCallState:
+        """Returns the first state of a call of this tool."""
+        return ToolCallState.ASKED if name in self.asking else ToolCallState.APPROVED
+
+
+def toolbox_of(generation: Generation) -> Toolbox:
+    """Returns the tools of a reply. One unit of work, without a query if the chat has none on."""
+    conversation = generation.conversation
+    if not conversation.tools:
+        return Toolbox()
+    chosen = set(conversation.tools)
+    rows = [row for row in Tool.objects.usable_by(conversation.owner) if row.name in chosen]
+    found = {row.name: tool for row in rows if (tool := runnable(row)) is not None}
+    approvals = {name: approval_of(tool) for name, tool in found.items()}
+    approved = set(conversation.approved_tools or ())
+    asking = {row.name for row in rows if row.asks and approvals.get(row.name) not in approved}
+    return Toolbox(found, frozenset(asking), approvals)
+
+
+def runnable(row: Tool) -> Runnable | None:
+    """Returns the tool of this row; None if the package that offered it is not installed any more."""
+    return own_tools().get(row.name)
+
+
+def approval_of(tool: Runnable) -> str:
+    """Returns what an approval for a chat holds for."""
+    return f"{tool.name}:{tool.fingerprint}"

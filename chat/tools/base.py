@@ -1,0 +1,149 @@
+"""A tool, and how a function becomes one."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import orjson
+
+SECONDS = 30.0
+RESULT_CHARS = 40_000  # about 10,000 tokens
+
+type Search = Callable[[str], Awaitable[str]]
+
+
+class ToolError(Exception):
+    """The tool could not do what it was asked for. The text is for the model and the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom a tool runs: a parameter of this type is not a part of the schema. `search` returns what is
+    found in this person's chats, as text."""
+
+    search: Search | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """`run` is called with the arguments and the caller. `parameters` is a JSON Schema object. `asks` is the
+    default of whether each call needs an approval, `enabled` that of whether people may switch it on."""
+
+    name: str
+    title: str
+    description: str
+    parameters: Mapping[str, Any]
+    run: Callable[[Mapping[str, Any], Caller], Awaitable[str]]
+    asks: bool = True
+    enabled: bool = False
+    seconds: float = SECONDS
+    most_chars: int = RESULT_CHARS
+
+    @property
+    def fingerprint(self) -> str:
+        """Returns a name for what the model is told of this tool: an approval does not hold for another."""
+        told = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def tool_of(
+    function: Callable[..., Any], *, title: str = "", asks: bool = True, enabled: bool = False, **more: Any
+) -> Tool:
+    """Returns the tool of a function with a typed signature. Its name is the function's, and its description
+    the docstring. The parameters may be str, int, float, bool, Literal, lists of these, and `| None`; one of
+    the type `Caller` is filled in. A function that is not asynchronous runs on a thread.
+
+    Raises `TypeError` for a parameter without one of these types."""
+    hints = get_type_hints(function)
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    caller_name = ""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if hints.get(name) is Caller:
+            caller_name = name
+            continue
+        if name not in hints:
+            raise TypeError(f"The parameter {name!r} of the tool {function.__name__!r} has no type.")
+        properties[name] = schema_of(hints[name])
+        if parameter.default is inspect.Parameter.empty:
+            required.append(name)
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+    async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
+        values = _checked(arguments, properties, required)
+        if caller_name:
+            values[caller_name] = caller
+        if inspect.iscoroutinefunction(function):
+            return str(await function(**values))
+        from chat.tools.threads import on_a_thread
+
+        return str(await on_a_thread(function, values))
+
+    description = inspect.getdoc(function) or ""
+    name = function.__name__
+    title = title or name.replace("_", " ").capitalize()
+    return Tool(name, title, description, schema, run, asks=asks, enabled=enabled, **more)
+
+
+_TYPES: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_PYTHON = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "null": type(None),
+}
+
+
+def schema_of(hint: Any) -> dict[str, Any]:
+    """Returns the JSON Schema of a type. Raises `TypeError`."""
+    if hint in _TYPES:
+        return {"type": _TYPES[hint]}
+    if get_origin(hint) is Literal:
+        return {"type": "string", "enum": list(get_args(hint))}
+    if get_origin(hint) is list:
+        return {"type": "array", "items": schema_of(*get_args(hint))}
+    if get_origin(hint) in (Union, types.UnionType):
+        return {"anyOf": [schema_of(one) for one in get_args(hint)]}
+    if hint is type(None):
+        return {"type": "null"}
+    raise TypeError(f"{hint!r} has no JSON Schema here.")
+
+
+def _checked(
+    arguments: Mapping[str, Any], properties: Mapping[str, Any], required: list[str]
+) -> dict[str, Any]:
+    """Returns the arguments. Raises `ToolError` if they do not follow the schema."""
+    if unknown := [name for name in arguments if name not in properties]:
+        raise ToolError(f"The tool has no parameter {unknown[0]!r}. It has: {', '.join(properties)}.")
+    if missing := [name for name in required if name not in arguments]:
+        raise ToolError(f"The parameter {missing[0]!r} is missing.")
+    for name, value in arguments.items():
+        if not _fits(value, properties[name]):
+            raise ToolError(
+                f"The parameter {name!r} has the wrong type: {orjson.dumps(properties[name]).decode()}."
+            )
+    return dict(arguments)
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    if "anyOf" in schema:
+        return any(_fits(value, one) for one in schema["anyOf"])
+    if isinstance(value, bool) and schema["type"] != "boolean":
+        return False
+    if not isinstance(value, _PYTHON[schema["type"]]):  # type: ignore[arg-type]
+        return False
+    if schema["type"] == "array":
+        return all(_fits(item, schema["items"]) for item in value)
+    return "enum" not in schema or value in schema["enum"]

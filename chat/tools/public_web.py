@@ -1,0 +1,128 @@
+"""Requests to the public web alone: no address of this machine, its network or its cloud provider.
+
+A name is resolved once, its addresses are checked, and the connection goes to a checked address: a name that
+resolves to another address a moment later (DNS rebinding) reaches nothing else. Redirects are followed here,
+each checked in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from chat.tools.base import ToolError
+
+MOST_REDIRECTS = 5
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_REDIRECTS = {301, 302, 303, 307, 308}
+_AGENT = "Mozilla/5.0 (compatible; Steady; reading a page for a person)"
+
+
+class PrivateAddressError(ToolError):
+    """The address is not on the public web."""
+
+    def __init__(self) -> None:
+        super().__init__("This address is not on the public web. It was not opened.")
+
+
+def is_public(address: str) -> bool:
+    """Returns whether this IP address is on the public internet, also if it is an IPv4 address inside of an
+    IPv6 one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if embedded is None and ip in _NAT64:
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if embedded is not None:
+            return is_public(str(embedded))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves a name to its public addresses. One private address among them refuses the name."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, family=family, type=socket.SOCK_STREAM
+        )
+        if not found or not all(is_public(str(address[0])) for *_ignored, address in found):
+            raise PrivateAddressError
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=proto,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _type, proto, _name, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def checked(url: str) -> str:
+    """Returns the address if it may be opened. A host that is an IP address is not resolved, so it is checked
+    here. Raises `ToolError`."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ToolError("This is not a web address.") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ToolError("This is not a web address. It begins with https:// or http://.")
+    if parts.username or parts.password:
+        raise ToolError("An address with a name or a password is not opened.")
+    if port not in (None, 80, 443, 8080, 8443):
+        raise ToolError("This port is not opened.")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        # Forms of an IPv4 address such as 127.1 and 0x7f000001, which resolvers accept.
+        if host.replace(".", "").isdigit() or host.startswith("0x") or "." not in host:
+            raise PrivateAddressError from None
+    else:
+        if not is_public(host):
+            raise PrivateAddressError
+    return url
+
+
+@asynccontextmanager
+async def opened(url: str, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
+    """Gives the response to a GET request, after redirects. Raises `ToolError`."""
+    connector = aiohttp.TCPConnector(resolver=resolver or PublicResolver(), use_dns_cache=False)
+    headers = {"User-Agent": _AGENT, "Accept": "text/html,text/plain,application/json;q=0.9"}
+    cookies = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(
+        connector=connector, headers=headers, cookie_jar=cookies, trust_env=False
+    ) as session:
+        for _attempt in range(MOST_REDIRECTS + 1):
+            try:
+                response = await session.get(checked(url), allow_redirects=False)
+            except aiohttp.ClientError as error:
+                if isinstance(error.__cause__, PrivateAddressError):
+                    raise error.__cause__ from None
+                raise ToolError(f"The page could not be opened ({type(error).__name__}).") from None
+            except OSError:
+                raise ToolError("The page could not be opened: no such host, or no connection.") from None
+            if response.status not in _REDIRECTS or "Location" not in response.headers:
+                try:
+                    yield response
+                finally:
+                    response.close()
+                return
+            url = urljoin(url, response.headers["Location"])
+            response.close()
+    raise ToolError("The page redirects too often.")

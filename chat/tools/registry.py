@@ -1,0 +1,57 @@
+"""The tools of this server: the built-in ones, and those of installed packages.
+
+A package offers functions by the entry point group `steady.tools`:
+
+    [project.entry-points."steady.tools"]
+    warehouse = "our_tools.warehouse:stock_of"
+
+The value is a function with a typed signature, or a `chat.tools.base.Tool`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from chat.tools.base import Caller, Tool, ToolError, tool_of
+from chat.tools.calculator import calculator
+from chat.tools.clock import current_time
+from chat.tools.web_page import read_web_page
+
+logger = logging.getLogger(__name__)
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the names that all providers take
+
+
+async def search_chats(query: str, caller: Caller) -> str:
+    """Searches the person's own earlier chats. Returns the places where the words of `query` were found."""
+    if caller.search is None:
+        raise ToolError("The chats cannot be searched.")
+    return await caller.search(query)
+
+
+@cache
+def own_tools() -> Mapping[str, Tool]:
+    """Returns the tools of this server by name. A package that cannot be loaded is logged and left out."""
+    tools = [
+        tool_of(current_time, asks=False, enabled=True),
+        tool_of(calculator, asks=False, enabled=True),
+        tool_of(search_chats, asks=False, enabled=False),
+        tool_of(read_web_page, title="Read a web page", asks=True, enabled=False, seconds=20.0),
+    ]
+    found = {tool.name: tool for tool in tools}
+    for entry in entry_points(group="steady.tools"):
+        try:
+            value = entry.load()
+            tool = value if isinstance(value, Tool) else tool_of(value)
+        except Exception:  # of a package that is not ours
+            logger.exception("The tool %s of an installed package could not be loaded.", entry.name)
+            continue
+        if tool.name in found or not NAME.fullmatch(tool.name):
+            logger.error("The tool %r of an installed package has the name of another one.", tool.name)
+            continue
+        found[tool.name] = tool
+    return found
