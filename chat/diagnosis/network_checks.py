@@ -6,28 +6,11 @@ import asyncio
 import time
 
 import aiohttp
-from django.core import signing
 
+from chat.diagnosis.connection_token import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
 from chat.diagnosis.findings import Finding, proxy_fault
 
-TOKEN_SECONDS = 300
-TICKS, TICK_SECONDS = 4, 0.5  # the number of events, and the seconds between them
-SILENCE_SECONDS = 20.0  # longer than the 15 s between heartbeats, so longer than any silence in a reply
-_SALT = "chat.diagnosis.network_checks"
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
-
-
-def new_token() -> str:
-    """Returns a token that opens the two endpoints of the connection check for some minutes. They reveal
-    nothing and change nothing."""
-    return signing.dumps("connection-check", salt=_SALT)
-
-
-def is_token(token: str) -> bool:
-    try:
-        return bool(signing.loads(token, salt=_SALT, max_age=TOKEN_SECONDS) == "connection-check")
-    except signing.BadSignature:
-        return False
 
 
 async def walk(url: str, *, silence: float = SILENCE_SECONDS) -> list[Finding]:

@@ -10,7 +10,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from chat.diagnosis.network_checks import TICK_SECONDS, TICKS, is_token
+from chat.diagnosis.connection_token import TICK_SECONDS, TICKS, is_token
 from chat.rate_limit import RateLimit
 from chat.transports.sse import HEADERS, encoded
 

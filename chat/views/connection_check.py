@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from chat.diagnosis.connection_token import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
 from chat.diagnosis.findings import PROXY_FIXES
-from chat.diagnosis.network_checks import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
 from chat.diagnosis.server_checks import look_inside
 from chat.views.answers import PersonRequest, for_people, not_found
 

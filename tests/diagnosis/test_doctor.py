@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.test import Client
 
 from chat.diagnosis import server_checks
-from chat.diagnosis.network_checks import is_token, new_token
+from chat.diagnosis.connection_token import is_token, new_token
 from chat.diagnosis.server_checks import look_inside
 from chat.models import ChatModel, Endpoint, User
 from chat.providers.base import EndpointConfig

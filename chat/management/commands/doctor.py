@@ -9,8 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from chat.diagnosis.connection_token import SILENCE_SECONDS
 from chat.diagnosis.findings import Finding
-from chat.diagnosis.network_checks import SILENCE_SECONDS, walk
+from chat.diagnosis.network_checks import walk
 from chat.diagnosis.server_checks import look_inside
 from chat.providers.registry import close_all
 
