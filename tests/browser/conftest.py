@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -49,10 +50,11 @@ class Person:
         self.console_errors: list[str] = []
         self.allowed_errors: list[str] = []
         self.page = self.tab()
-        self.page.goto(f"{url}/accounts/login/")
-        self.page.get_by_label("Email").fill(email)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Log in").click()
+        context.add_cookies(_sessions.get((url, email), []))
+        self.page.goto(url)
+        if "/accounts/login/" in self.page.url:  # the first time, or a test before has ended the session
+            _sessions[url, email] = log_in(context, url, email)
+            self.page.goto(url)
         self.page.wait_for_url("**/conversations/*/")
 
     def tab(self) -> Page:
@@ -68,6 +70,21 @@ class Person:
 
     def unexpected_errors(self) -> list[str]:
         return [e for e in self.console_errors if not any(allowed in e for allowed in self.allowed_errors)]
+
+
+# The cookies of a user at a server. A form filled in for each test would take a second of CPU each.
+_sessions: dict[tuple[str, str], list[Any]] = {}
+
+
+def log_in(context: BrowserContext, url: str, email: str) -> list[Any]:
+    """Sends the form of the log-in page, and returns the cookies. (`test_access` fills it in.)"""
+    address = f"{url}/accounts/login/"
+    context.request.get(address)
+    (token,) = (cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken")
+    form = {"login": email, "password": PASSWORD, "csrfmiddlewaretoken": token}
+    answer = context.request.post(address, form=form, headers={"Referer": address}, max_redirects=0)
+    assert answer.status == 302, answer.text()
+    return list(context.cookies())
 
 
 @pytest.fixture

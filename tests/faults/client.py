@@ -35,6 +35,7 @@ class Person:
 
     def __init__(self, url: str, email: str = ADMIN, trust: ssl.SSLContext | bool = True) -> None:
         self.url, self.email = url, email
+        self._model = ""
         self.http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             connector=aiohttp.TCPConnector(limit=0, ssl=trust),
@@ -59,8 +60,10 @@ class Person:
         """Raises AssertionError with the returned page."""
         await self.http.get(f"{self.url}/accounts/login/")
         form = {"login": self.email, "password": PASSWORD}
-        async with self.http.post(f"{self.url}/accounts/login/", data=form, headers=self.headers()) as answer:
-            assert answer.status == 200 and "/accounts/login" not in str(answer.url), await answer.text()
+        async with self.http.post(
+            f"{self.url}/accounts/login/", data=form, headers=self.headers(), allow_redirects=False
+        ) as answer:
+            assert answer.status == 302, await answer.text()
 
     def headers(self) -> dict[str, str]:
         token = next((c.value for c in self.http.cookie_jar if c.key.endswith("csrftoken")), "")
@@ -82,12 +85,14 @@ class Person:
 
     async def model(self) -> str:
         """Returns the id of the scripted model as soon as the catalog has it."""
-        while True:
+        while not self._model:
             _, html = await self.get(f"/conversations/{uuid4()}/")
             for option in parse(html).select("option"):
                 if "wire" in option.text.lower():
-                    return option.attributes["value"]
+                    self._model = option.attributes["value"]
+                    return self._model
             await asyncio.sleep(0.1)
+        return self._model
 
     @asynccontextmanager
     async def page(

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from html.parser import HTMLParser
+from itertools import islice
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 DIFFERS = {"data-now"}  # depends on the second in which the page was made
 _STEP = re.compile(r"(?P<tag>[a-z][\w-]*|\*)?(?P<rest>(?:#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?)*)")
+_ID = re.compile(r"#[\w-]+")
 _SIMPLE = re.compile(r"#[\w-]+|\.[\w-]+|:[a-z-]+(?:\([^)]*\))?")
 
 
@@ -38,9 +41,12 @@ class Node:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     def walk(self) -> Iterator[Node]:
-        for element in self.elements:
+        """Yields the elements below this one, in the order of the document."""
+        waiting = self.elements[::-1]
+        while waiting:
+            element = waiting.pop()
             yield element
-            yield from element.walk()
+            waiting += element.elements[::-1]
 
     def find(self, selector: str) -> Node | None:
         return next(iter(self.select(selector)), None)
@@ -60,6 +66,9 @@ class Node:
                 deep = False
                 continue
             matches = _matcher(token)
+            if deep and _ID.fullmatch(token):  # there is one, and the search ends at it
+                found = [match for node in found for match in islice(filter(matches, node.walk()), 1)]
+                continue
             candidates = [c for node in found for c in (node.walk() if deep else node.elements)]
             found = [candidate for candidate in dict.fromkeys(candidates) if matches(candidate)]
             deep = True
@@ -67,18 +76,20 @@ class Node:
 
     def add(self, children: list[Node | str], at: int | None = None) -> None:
         """Inserts children. Neighbouring texts become one, as in a freshly parsed page."""
-        at = len(self.children) if at is None else at
-        self.children[at:at] = children
+        begin = len(self.children) if at is None else at
+        end = begin + len(children)
+        self.children[begin:begin] = children
         for child in children:
             if isinstance(child, Node):
                 child.parent = self
+        first = max(0, begin - 1)  # the neighbours on both sides may be texts
         joined: list[Node | str] = []
-        for child in self.children:
+        for child in self.children[first : end + 1]:
             if isinstance(child, str) and joined and isinstance(joined[-1], str):
                 joined[-1] += child
             elif child != "":
                 joined.append(child)
-        self.children = joined
+        self.children[first : end + 1] = joined
 
     def clear(self) -> None:
         self.children = []
@@ -189,6 +200,7 @@ _STYLES: dict[str, Callable[[Node, Node], None]] = {
 }
 
 
+@cache
 def _matcher(token: str) -> Callable[[Node], bool]:
     found = _STEP.fullmatch(token)
     if found is None:

@@ -128,13 +128,11 @@ async def stack(backend: str, *, processes: int = 1, **env: str) -> AsyncIterato
         folder = Path(tempfile.mkdtemp(prefix="steady-faults-"))
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         wire = await cleanup.enter_async_context(serve())
-        seed = await asyncio.to_thread(_seed, backend)
         it = Stack(backend, folder, wire)
-        it.env = {**_env(wire), "STATIC_ROOT": str(seed.folder / "static"), **env}
-        if backend == "sqlite":
-            shutil.copytree(seed.folder / "data", folder / "data")
-        else:
-            it.database_url = cleanup.enter_context(fresh_database(POSTGRES_URL, like=seed.database_url))
+        it.env = {**_env(wire), **env}
+        if backend == "postgres":
+            prepared = await asyncio.to_thread(_prepared_postgres)
+            it.database_url = cleanup.enter_context(fresh_database(POSTGRES_URL, like=prepared))
             it.redis = Redis(folder)
             cleanup.callback(it.redis.kill)
             it.redis.start()
@@ -149,25 +147,16 @@ async def stack(backend: str, *, processes: int = 1, **env: str) -> AsyncIterato
         yield it
 
 
-@dataclass
-class _Seed:
-    folder: Path
-    database_url: str
-
-
 @cache
-def _seed(backend: str) -> _Seed:
-    """Returns a prepared data directory and database for copying; made once, removed at exit."""
+def _prepared_postgres() -> str:
+    """Returns the URL of a database with all tables and the administrator, for copying. It is made once and
+    dropped at exit."""
     cleanup = ExitStack()
     atexit.register(cleanup.close)
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="steady-seed-")))
-    env = {"STATIC_ROOT": str(folder / "static"), "STEADY_DEMO": "false"}
-    database_url = ""
-    if backend == "postgres":
-        database_url = cleanup.enter_context(fresh_database(POSTGRES_URL))
-        env["DATABASE_URL"] = database_url
-    ServerProcess(folder / "data", env).start().stop()
-    return _Seed(folder, database_url)
+    database_url = cleanup.enter_context(fresh_database(POSTGRES_URL))
+    ServerProcess(folder / "data", {"DATABASE_URL": database_url, "STEADY_DEMO": "false"}).start().stop()
+    return database_url
 
 
 def _env(wire: Wire) -> Mapping[str, str]:

@@ -63,9 +63,7 @@ class Clicks:
             "prompt": prompt,
             "verdict": lambda: self.person.send("POST", f"/messages/{reply}/feedback/", {"good": "1"}),
         }
-        self._tasks = [
-            asyncio.create_task(self._click(kind, click)) for kind, click in kinds.items() for _ in range(2)
-        ]
+        self._tasks = [asyncio.create_task(self._click(kind, click)) for kind, click in kinds.items()]
 
     async def _click(self, kind: str, click: Callable[[], Awaitable[tuple[int, str]]]) -> None:
         while True:
@@ -76,7 +74,7 @@ class Clicks:
             self.statuses[f"{kind} {status}"] += 1
             if status == 0 or status >= 500:
                 self.bare.append(f"{kind} {status} {text[:400]}")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
 
     async def more(self, clicks: int = 30) -> None:
         """Waits for so many further clicks."""
