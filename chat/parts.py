@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -127,3 +127,10 @@ def storable(text: str) -> str:
     if text.isprintable():
         return text
     return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def storable_part(part: Part) -> Part:
+    """Returns the part with texts that every database stores."""
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    texts: dict[str, Any] = {name: storable(it) for name, it in values.items() if isinstance(it, str)}
+    return replace(part, **texts)

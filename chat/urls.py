@@ -4,7 +4,7 @@ from django.urls import path
 
 from chat.transports.connection_check import ticks
 from chat.transports.sse import events
-from chat.views import api_tokens, conversations, messages, preferences, sessions
+from chat.views import api_tokens, conversations, messages, preferences, sessions, transfer
 from chat.views.branches import branches
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
@@ -23,6 +23,11 @@ urlpatterns = [
         "conversations/<uuid:conversation_id>/before/<int:position>/", conversations.earlier, name="earlier"
     ),
     path("conversations/<uuid:conversation_id>/restoration/", conversations.restoration, name="restoration"),
+    path("conversations/<uuid:conversation_id>/export/", transfer.export_chat, name="export_chat"),
+    path("export/", transfer.export_chats, name="export_chats"),
+    path("settings/transfer/", transfer.transfer, name="transfer"),
+    path("settings/transfer/imports/", transfer.imports, name="imports"),
+    path("settings/transfer/imports/<uuid:import_id>/", transfer.one_import, name="one_import"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
     path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),

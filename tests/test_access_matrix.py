@@ -17,7 +17,17 @@ from django.urls import URLPattern, reverse
 from chat.access import conversation_for
 from chat.actions.api_token import make_token
 from chat.actions.send import send_message
-from chat.models import ApiToken, ChatModel, Conversation, Endpoint, Generation, Message, Status, User
+from chat.models import (
+    ApiToken,
+    ChatImport,
+    ChatModel,
+    Conversation,
+    Endpoint,
+    Generation,
+    Message,
+    Status,
+    User,
+)
 from chat.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,6 +57,11 @@ OWNER = {
     "new_api_token": {"get": 302, "head": 302, "post": 302},  # the password first
     "api_token": {"post": 302, "delete": 302},
     "favourite": {"post": 302, "delete": 302},
+    "export_chat": {"get": 200, "head": 200},
+    "export_chats": {"post": 200},
+    "transfer": {"get": 200, "head": 200, "post": 400},  # without a file
+    "imports": {"get": 302, "head": 302},
+    "one_import": {"post": 409, "delete": 302},  # the file was not read
 }
 PERSONAL = {
     "home",
@@ -56,6 +71,9 @@ PERSONAL = {
     "api_tokens",
     "new_api_token",
     "favourite",
+    "export_chats",
+    "transfer",
+    "imports",
 }  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
     "healthz",
@@ -102,11 +120,16 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
         user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
     )
     make_token(owner, name="Secret words", scopes=["chat"])
+    ChatImport.objects.get_or_create(owner=owner, name="Secret words")
     return conversation_for(owner, sent.message.conversation_id), reply
 
 
 def address(name: str, conversation: Conversation, reply: Message) -> str:
     arguments = {
+        "export_chats": [],
+        "transfer": [],
+        "imports": [],
+        "one_import": [ChatImport.objects.get(owner=conversation.owner).pk],
         "home": [],
         "conversations": [],
         "settings": [],
@@ -182,6 +205,7 @@ def snapshot() -> list[object]:
         list(Message.objects.order_by("pk").values_list()),
         list(Generation.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
+        list(ChatImport.objects.order_by("pk").values_list()),
     ]
 
 

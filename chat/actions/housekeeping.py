@@ -11,6 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.actions.chat_import import delete_old_imports
 from chat.actions.throttle import forget_old
 from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask
 
@@ -29,6 +30,7 @@ def clear_some() -> int:
         _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
         or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
         or forget_old()
+        or delete_old_imports()
         or _empty_deleted_conversation()
     )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from django.utils import timezone
 
 from chat.generation.calls import Call
 from chat.models import Conversation, Generation, Message, Role, Status, UsageEntry, User
 from chat.models.conversation import shortened
-from chat.parts import NoticePart, Part, TextPart, ToolCall, storable, stored
+from chat.parts import NoticePart, Part, TextPart, ToolCall, storable, storable_part, stored
 from chat.providers.base import Turn
 from chat.translatable import translatable as _
 
@@ -60,7 +59,7 @@ def keep(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generatio
 
 
 def _add(conversation: Conversation, messages: list[Message], role: Role, parts: list[Part]) -> Message:
-    parts = [_storable(part) for part in parts]
+    parts = [storable_part(part) for part in parts]
     revision = conversation.next_revision()
     message = Message(
         conversation=conversation,
@@ -86,10 +85,3 @@ def _parts_of(turn: Turn) -> list[Part]:
     if turn.files:
         parts.append(NoticePart(_("The files of this message are not kept.")))
     return [*parts, TextPart(turn.text), *turn.tool_calls]
-
-
-def _storable(part: Part) -> Part:
-    """Returns the part with texts that every database stores."""
-    values = {field.name: getattr(part, field.name) for field in fields(part)}
-    texts: dict[str, Any] = {name: storable(it) for name, it in values.items() if isinstance(it, str)}
-    return replace(part, **texts)

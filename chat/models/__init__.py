@@ -4,6 +4,7 @@ publishes is an action."""
 from chat.models.api_token import ApiToken, Scope
 from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel
+from chat.models.chat_import import ChatImport
 from chat.models.conversation import Conversation
 from chat.models.endpoint import Endpoint
 from chat.models.feedback import Feedback
@@ -24,6 +25,7 @@ from chat.models.user import User
 __all__ = [
     "LIVE",
     "ApiToken",
+    "ChatImport",
     "ChatModel",
     "Conversation",
     "Endpoint",

@@ -73,6 +73,13 @@ class Conversation(models.Model):
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     tools = models.JSONField(null=True, blank=True, editable=False)
     approved_tools = models.JSONField(null=True, blank=True, editable=False)
+    imported_from = models.CharField(
+        max_length=20,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="The format of the file it was imported from: its first messages were not written here.",
+    )
     seen_revision = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="The revision that its owner's page last showed."
     )

@@ -4,6 +4,11 @@ import { markdownOf, number, plain } from "./markdown.js";
 
 onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));
 
+onClick("[data-print]", (button) => {
+  button.closest("[popover]")?.hidePopover();
+  print();
+});
+
 onClick("[data-copy]", (button) => {
   button.closest("[popover]")?.hidePopover();
   const body = button.closest(".message").querySelector(".message-body");

@@ -154,8 +154,9 @@ def known_in(language: str) -> set[str]:
 
 
 def template_texts(source: str) -> list[str]:
-    found = re.findall(r"{% blocktranslate( trimmed)?.*?%}(.*?){% endblocktranslate %}", source, re.DOTALL)
-    blocks = [" ".join(text.split()) if trimmed else text for trimmed, text in found]
+    found = re.findall(r"{% blocktranslate(.*?)%}(.*?){% endblocktranslate %}", source, re.DOTALL)
+    singular = [(options.split(), text.split("{% plural %}")[0]) for options, text in found]
+    blocks = [" ".join(text.split()) if "trimmed" in options else text for options, text in singular]
     return [
         *re.findall(r"{% translate [\"'](.+?)[\"'](?: context \"\w+\")?(?: as \w+)? %}", source),
         *(re.sub(r"{{ (\w+) }}", r"%(\1)s", block) for block in blocks),

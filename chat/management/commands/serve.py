@@ -71,6 +71,7 @@ class Command(BaseCommand):
         async def beside() -> None:
             from chat.actions.catalog import sync_catalog
             from chat.management.housekeeping import clean_up
+            from chat.management.importing import import_files
             from chat.management.provider_file import keep_provider_file
 
             with suppress(DatabaseError):
@@ -81,6 +82,7 @@ class Command(BaseCommand):
                 group.create_task(self._keep_catalog_fresh(changed))
                 group.create_task(keep_provider_file(changed))
                 group.create_task(clean_up())
+                group.create_task(import_files())
 
         server.Server(application, listener, beside, self._say).run()
 

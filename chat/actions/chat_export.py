@@ -1,0 +1,195 @@
+"""Exports chats as files: one as Markdown or JSON, many as one JSON or as a zip of Markdown."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from itertools import batched
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db.models import Prefetch
+from django.utils import timezone
+from django.utils.text import get_valid_filename
+from django.utils.translation import gettext
+
+from chat.access import conversation_for, conversations_of
+from chat.actions.errors import InvalidInputError
+from chat.database import run_unit
+from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
+from chat.parts import TextPart, loaded
+from chat.transfer import markdown, steady
+from chat.transfer.chats import Chat, Node, Reply, Verdict
+from chat.translatable import translatable as _
+
+FORMATS = ("json", "markdown")
+_BATCH = 10  # chats in memory at a time
+MOST_CHOSEN = 1_000
+
+
+def chat_of(conversation: Conversation) -> Chat:
+    """Returns the whole chat with all branches, without deleted messages."""
+    journal = Prefetch("generation__journal", JournalEntry.objects.all())
+    rows = conversation.messages.filter(deleted_at=None).order_by("position")
+    rows = rows.select_related("generation").prefetch_related(journal, "feedback")
+    parents: dict[UUID, UUID | None] = dict(conversation.messages.values_list("pk", "parent_id"))
+    messages = list(rows)
+    kept = {message.pk for message in messages}
+    nodes = [_node(message, _kept_parent(message.parent_id, parents, kept)) for message in messages]
+    head = _kept_parent(conversation.head_id, parents, kept)
+    return Chat(
+        id=str(conversation.pk),
+        title=conversation.title,
+        nodes=nodes,
+        head=head,
+        created_at=conversation.created_at,
+        updated_at=conversation.updated_at,
+        pinned=conversation.pinned_at is not None,
+        archived=conversation.archived_at is not None,
+    )
+
+
+def _kept_parent(at: UUID | None, parents: dict[UUID, UUID | None], kept: set[UUID]) -> str | None:
+    """Returns the nearest message that is not deleted, from `at` upwards."""
+    while at is not None and at not in kept:
+        at = parents.get(at)
+    return str(at) if at else None
+
+
+def _node(message: Message, parent: str | None) -> Node:
+    generation: Generation | None = getattr(message, "generation", None)
+    parts = list(loaded(message.parts))
+    node = Node(str(message.pk), parent, parts, at=message.created_at, shown=message.shown)
+    if generation is not None:
+        node.reply = Reply(
+            model=generation.model_label,
+            status=generation.status,
+            batch=str(generation.batch or ""),
+            error_message=generation.error_message,
+        )
+        if generation.is_live:  # its text so far
+            node.parts, node.reply.status = [TextPart(generation.written_so_far)], Status.INTERRUPTED
+    if verdict := message.verdict:
+        node.verdict = Verdict(verdict.is_good, verdict.reason, verdict.comment)
+    return node
+
+
+def export_one(user: User, conversation_id: UUID, form: str) -> tuple[str, bytes]:
+    """Returns a file name and the file. Raises `NotFoundError`, `InvalidInputError`."""
+    _check_format(form)
+    conversation = conversation_for(user, conversation_id)
+    chat = chat_of(conversation)
+    if form == "markdown":
+        return f"{_file_name(chat)}.md", markdown.write(chat, _words()).encode()
+    return f"{_file_name(chat)}.json", b"".join((_head(), orjson.dumps(steady.dump(chat)), b"\n]}\n"))
+
+
+def export_many(user: User, ids: Iterable[UUID] | None, form: str) -> tuple[str, AsyncIterator[bytes]]:
+    """Returns a file name and the file in pieces: of these chats, or of all. Chats of other people are left
+    out. Raises `InvalidInputError`."""
+    _check_format(form)
+    chosen = None if ids is None else list(dict.fromkeys(ids))
+    if chosen is not None and not 0 < len(chosen) <= MOST_CHOSEN:
+        raise InvalidInputError(_("Choose between 1 and {limit} chats."), limit=MOST_CHOSEN)
+    theirs = conversations_of(user).order_by("created_at", "pk")
+    theirs = theirs if chosen is None else theirs.filter(pk__in=chosen)
+    found = list(theirs.values_list("pk", flat=True))
+    name = f"steady-{timezone.localdate().isoformat()}"
+    if form == "markdown":
+        return f"{name}.zip", _zip(user, found)
+    return f"{name}.json", _json(user, found)
+
+
+def _check_format(form: str) -> None:
+    if form not in FORMATS:
+        raise InvalidInputError(_("Choose Markdown or JSON."))
+
+
+def _chats(user: User, ids: tuple[UUID, ...]) -> list[Chat]:
+    found = conversations_of(user).in_bulk(ids)  # one that was deleted meanwhile is left out
+    return [chat_of(found[one]) for one in ids if one in found]
+
+
+async def _json(user: User, ids: list[UUID]) -> AsyncIterator[bytes]:
+    yield _head()
+    comma = b""
+    for batch in batched(ids, _BATCH, strict=False):
+        for chat in await run_unit(_chats, user, batch):
+            yield comma + orjson.dumps(steady.dump(chat))
+            comma = b",\n"
+    yield b"\n]}\n"
+
+
+def _head() -> bytes:
+    """Returns the start of a file: the reader looks for exactly these first two names."""
+    first = {"format": steady.FORMAT, "version": steady.VERSION, "exported_at": timezone.now().isoformat()}
+    return orjson.dumps(first)[:-1] + b',"chats":[\n'
+
+
+class _Pieces(io.RawIOBase):
+    """A file that can only be written: what was written since the last look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        data, self._pieces = b"".join(self._pieces), []
+        return data
+
+
+async def _zip(user: User, ids: list[UUID]) -> AsyncIterator[bytes]:
+    pieces, words, used = _Pieces(), _words(), set[str]()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def add(batch: tuple[UUID, ...]) -> None:
+            for chat in _chats(user, batch):
+                name = _unused(f"{_file_name(chat)}.md", used)
+                archive.writestr(name, markdown.write(chat, words))
+
+        for batch in batched(ids, _BATCH, strict=False):
+            await run_unit(add, batch)
+            yield pieces.take()
+    yield pieces.take()
+
+
+def _unused(name: str, used: set[str]) -> str:
+    stem, _dot, end = name.rpartition(".")
+    number = 1
+    while name.casefold() in used:
+        number += 1
+        name = f"{stem}-{number}.{end}"
+    used.add(name.casefold())
+    return name
+
+
+def _file_name(chat: Chat) -> str:
+    """Returns a name that every file system takes, without an ending."""
+    at = chat.created_at.date().isoformat() if chat.created_at else "chat"
+    try:
+        title = get_valid_filename(chat.title[:60]).strip("._")
+    except ValueError:  # nothing is left of it
+        title = ""
+    return f"{at}-{title}" if title else at
+
+
+def _words() -> markdown.Words:
+    states: dict[str, Any] = {str(status): str(status.label) for status in Status}
+    return markdown.Words(
+        untitled=gettext("New chat"),
+        you=gettext("You"),
+        reasoning=gettext("Reasoning"),
+        tool=gettext("Tool"),
+        result=gettext("Result"),
+        file=gettext("File"),
+        states=states,
+    )

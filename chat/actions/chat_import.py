@@ -1,0 +1,436 @@
+"""Imports chats from a file: start, agree, discard, and the units of work of the task that does it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import IO, Any
+from uuid import UUID, uuid4, uuid5
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from chat.access import NotFoundError
+from chat.actions.errors import ConflictError, InvalidInputError
+from chat.actor import in_chunks
+from chat.live.process import process_name
+from chat.models import ChatImport, Conversation, Feedback, Generation, Message, Role, User
+from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
+from chat.models.conversation import TITLE_LENGTH, shortened
+from chat.models.feedback import COMMENT_LENGTH
+from chat.parts import NoticePart, Part, TextPart, storable, storable_part, stored
+from chat.transfer.chats import Chat, Node
+from chat.translatable import translatable as _
+
+logger = logging.getLogger(__name__)
+
+STALE = timedelta(seconds=30)  # without a heartbeat: its process has ended
+BATCH = 200  # messages in one transaction, so that no other write waits long
+MOST_MESSAGE_CHARACTERS = 1_000_000
+MOST_TITLES = 20
+KEPT = timedelta(days=30)  # how long a finished import is listed
+_IDS = UUID("0d5b0d4e-6f3b-5b0a-8a1e-0b1f6a3c9d27")  # the namespace of the ids of imported chats
+STEADY = "steady"
+OPEN = (ChatImport.State.READING, ChatImport.State.READY, ChatImport.State.RUNNING)
+
+
+def imports_of(user: User) -> QuerySet[ChatImport]:
+    """Returns the user's imports, the newest first."""
+    return ChatImport.objects.filter(owner=user)
+
+
+def import_for(user: User, import_id: UUID) -> ChatImport:
+    """Raises `NotFoundError`."""
+    found = imports_of(user).filter(pk=import_id).first()
+    if found is None:
+        raise NotFoundError(_("There is no such import."))
+    return found
+
+
+def start_import(user: User, file: IO[bytes], *, name: str, size: int) -> ChatImport:
+    """Stores the file and queues the task that reads it. Raises `InvalidInputError`, and `ConflictError` if
+    another import of the user is not finished."""
+    if not size:
+        raise InvalidInputError(_("The file is empty. Choose another one."))
+    if imports_of(user).filter(state__in=OPEN).exists():
+        raise _already_open()
+    started = ChatImport(owner=user, name=storable(name)[-NAME_LENGTH:])
+    # A name of our own: the user's never becomes a path.
+    started.file = default_storage.save(f"imports/{started.pk}", File(file))
+    try:
+        started.save(force_insert=True)
+    except IntegrityError:  # another one was started at the same time
+        default_storage.delete(started.file)
+        raise _already_open() from None
+    except BaseException:
+        default_storage.delete(started.file)
+        raise
+    return started
+
+
+def _already_open() -> ConflictError:
+    return ConflictError(_("Another import is not finished. Wait for it, or discard it."))
+
+
+def agree_to_import(user: User, import_id: UUID) -> None:
+    """Starts to take the chats. Does nothing for an import that was started before. Raises `NotFoundError`,
+    and `ConflictError` for one that is not ready."""
+    found = import_for(user, import_id)
+    if found.state == ChatImport.State.READING or found.state == ChatImport.State.FAILED:
+        raise ConflictError(_("The file has not been read."))
+    ready = ChatImport.objects.filter(pk=import_id, state=ChatImport.State.READY)
+    ready.update(state=ChatImport.State.RUNNING, known=0, unreadable=0, problems=[], left_out={})
+
+
+def discard_import(user: User, import_id: UUID) -> None:
+    """Removes the import and its file, and ends its task. Chats that it has taken stay. Raises
+    `NotFoundError`."""
+    with transaction.atomic():
+        found = ChatImport.objects.select_for_update().filter(owner=user, pk=import_id).first()
+        if found is None:
+            raise NotFoundError(_("There is no such import."))
+        _drop_current(found)
+        found.delete()
+        transaction.on_commit(lambda: _delete_file(found.file))
+
+
+def delete_old_imports() -> int:
+    """Deletes finished imports, and files that nobody agreed to import, after some time. Returns how many."""
+    old = ChatImport.objects.filter(Q(finished_at__lt=timezone.now() - KEPT) | _forgotten())
+    found = list(old.order_by("pk")[:BATCH])
+    ChatImport.objects.filter(pk__in=[one.pk for one in found]).delete()
+    for one in found:
+        _delete_file(one.file)
+    return len(found)
+
+
+def _forgotten() -> Q:
+    return Q(state=ChatImport.State.READY, created_at__lt=timezone.now() - timedelta(days=7))
+
+
+def _delete_file(name: str) -> None:
+    if name:
+        try:
+            default_storage.delete(name)
+        except OSError as error:
+            logger.warning("The file of an import was not deleted: %s", error)
+
+
+# --- The task, on a database thread -----------------------------------------------------------------
+
+
+class LostError(Exception):
+    """The import was discarded, or another process works on it."""
+
+
+def claim_import() -> ChatImport | None:
+    """Claims an import that no process works on."""
+    busy = (ChatImport.State.READING, ChatImport.State.RUNNING)
+    free = Q(worker="") | Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - STALE)
+    waiting = ChatImport.objects.filter(free, state__in=busy, owner__is_active=True)
+    for import_id in waiting.order_by("created_at").values_list("pk", flat=True)[:5]:
+        mine = waiting.filter(pk=import_id)
+        if mine.update(worker=process_name(), heartbeat_at=Now()):
+            return ChatImport.objects.select_related("owner").get(pk=import_id)
+    return None
+
+
+def keep_claim(import_id: UUID) -> None:
+    """Raises `LostError`."""
+    if not _mine(import_id).update(heartbeat_at=Now()):
+        raise LostError
+
+
+def release_import(import_id: UUID) -> None:
+    """Lets another process go on at once: this one stops."""
+    _mine(import_id).update(worker="", heartbeat_at=None)
+
+
+def _mine(import_id: UUID) -> QuerySet[ChatImport]:
+    busy = (ChatImport.State.READING, ChatImport.State.RUNNING)
+    return ChatImport.objects.filter(pk=import_id, worker=process_name(), state__in=busy)
+
+
+@dataclass(slots=True)
+class Found:
+    """What the summary of a file says. `known` is how many of the chats are here already, or twice in it."""
+
+    format: str = ""
+    chats: int = 0
+    messages: int = 0
+    known: int = 0
+    unreadable: int = 0
+    ids: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    oldest_at: str | None = None
+    newest_at: str | None = None
+
+
+def count_known(job: ChatImport, found: Found) -> int:
+    ids = dict.fromkeys(found.ids)
+    kept = Conversation.objects.kept().filter(owner=job.owner)
+    known: set[UUID] = set()
+    for chunk in in_chunks(ids):
+        places = {_place_of(job.owner, found.format, it, 0): it for it in chunk}
+        own = [own for it in chunk if found.format == STEADY and (own := _as_uuid(it))]
+        known |= set(kept.filter(pk__in=[*places, *own]).values_list("pk", flat=True))
+    return len(known) + found.chats - len(ids)
+
+
+def file_was_read(job: ChatImport, found: Found) -> None:
+    """Stores what is in the file, for its owner to agree. Raises `LostError`."""
+    if not _mine(job.pk).update(
+        state=ChatImport.State.READY,
+        worker="",
+        format=found.format,
+        chats=found.chats,
+        messages=found.messages,
+        known=found.known,
+        unreadable=found.unreadable,
+        problems=[_storable(problem) for problem in found.problems],
+        left_out=found.left_out,
+        titles=[storable(title) for title in found.titles],
+        oldest_at=found.oldest_at,
+        newest_at=found.newest_at,
+    ):
+        raise LostError
+
+
+def _storable(problem: dict[str, str]) -> dict[str, str]:
+    return {name: storable(text) for name, text in problem.items()}
+
+
+def end_import(import_id: UUID, *, error: str = "") -> None:
+    """Marks the import as done or failed, and deletes its file. Raises `LostError`."""
+    state = ChatImport.State.FAILED if error else ChatImport.State.DONE
+    with transaction.atomic():
+        found = _mine(import_id).select_for_update().first()
+        if found is None:
+            raise LostError
+        _drop_current(found)
+        name, found.file, found.state, found.error = found.file, "", state, error
+        found.worker, found.finished_at = "", timezone.now()
+        found.save(update_fields=["file", "state", "error", "worker", "finished_at"])
+        transaction.on_commit(lambda: _delete_file(name))
+
+
+def skip_line(job: ChatImport, line: int, problem: dict[str, str]) -> None:
+    """Goes on after a chat that cannot be read. Raises `LostError`."""
+    with transaction.atomic():
+        found = _locked(job)
+        found.next_line, found.unreadable = line + 1, found.unreadable + 1
+        if len(found.problems) < MOST_PROBLEMS:
+            found.problems.append(_storable(problem))
+        found.save(update_fields=["next_line", "unreadable", "problems"])
+
+
+def _locked(job: ChatImport) -> ChatImport:
+    """Returns the row, locked and with a new heartbeat. Raises `LostError`."""
+    found = _mine(job.pk).select_for_update().first()
+    if found is None:
+        raise LostError
+    _mine(job.pk).update(heartbeat_at=Now())
+    return found
+
+
+@dataclass(slots=True)
+class Taking:
+    """A chat that is being taken: its rows that are not stored yet."""
+
+    conversation: Conversation
+    messages: list[Message]
+    generations: list[Generation]
+    feedback: list[Feedback]
+
+
+def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int]) -> Taking | None:
+    """Creates the hidden conversation of the chat. Returns None if the chat is here already. Raises
+    `LostError`."""
+    with transaction.atomic():
+        found = _locked(job)
+        _drop_current(found)
+        conversation_id, is_known = _place(job.owner, found.format, chat.id)
+        if is_known:
+            found.next_line, found.known, found.current = line + 1, found.known + 1, None
+            found.save(update_fields=["next_line", "known", "current"])
+            return None
+        for name, number in left_out.items():
+            found.left_out[name] = found.left_out.get(name, 0) + number
+        taking = _rows(job.owner, conversation_id, found.format, chat)
+        found.current = conversation_id
+        found.save(update_fields=["current", "left_out"])
+        taking.conversation.save(force_insert=True)
+        return taking
+
+
+def add_messages(job: ChatImport, taking: Taking) -> bool:
+    """Stores the next messages. Returns whether there are more. Raises `LostError`."""
+    batch, taking.messages = taking.messages[:BATCH], taking.messages[BATCH:]
+    ids = {message.pk for message in batch}
+    with transaction.atomic():
+        _locked(job)
+        Message.objects.bulk_create(batch)
+        Generation.objects.bulk_create(it for it in taking.generations if it.message_id in ids)
+        Feedback.objects.bulk_create(it for it in taking.feedback if it.message_id in ids)
+    return bool(taking.messages)
+
+
+def show_chat(job: ChatImport, line: int, taking: Taking, head: UUID | None) -> None:
+    """Shows the chat to its owner: it is whole. Raises `LostError`."""
+    with transaction.atomic():
+        found = _locked(job)
+        hidden = Conversation.objects.filter(pk=taking.conversation.pk, last_position=0)
+        last = F("revision")  # one for each message
+        hidden.update(deleted_at=None, head=head, last_position=last, seen_revision=last)
+        found.next_line, found.taken, found.current = line + 1, found.taken + 1, None
+        found.save(update_fields=["next_line", "taken", "current"])
+
+
+def _place(owner: User, form: str, source_id: str) -> tuple[UUID, bool]:
+    """Returns the id for an imported chat, and whether the chat is here already. A chat that was deleted
+    since may be imported again."""
+    own = _as_uuid(source_id) if form == STEADY else None
+    if own and Conversation.objects.kept().filter(owner=owner, pk=own).exists():
+        return own, True
+    for again in count():
+        place = _place_of(owner, form, source_id, again)
+        deleted = Conversation.objects.filter(pk=place).values_list("deleted_at", flat=True)
+        if not deleted:
+            return place, False
+        if deleted[0] is None:
+            return place, True
+    raise AssertionError
+
+
+def _place_of(owner: User, form: str, source_id: str, again: int) -> UUID:
+    return uuid5(_IDS, f"{owner.pk} {form} {source_id} {again}".encode("utf-8", "replace").hex())
+
+
+def _as_uuid(source_id: str) -> UUID | None:
+    try:
+        return UUID(source_id)
+    except ValueError:
+        return None
+
+
+def _drop_current(found: ChatImport) -> None:
+    """Deletes a chat that was begun and is not whole."""
+    if found.current:
+        begun = Conversation.objects.filter(pk=found.current, owner=found.owner_id, last_position=0)
+        Message.objects.filter(conversation__in=begun).delete()
+        begun.delete()
+
+
+def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
+    """Returns the unsaved rows. `last_position` is stored by `show_chat`: until then it is 0, and the chat
+    counts as erased."""
+    created = chat.created_at or next((node.at for node in chat.nodes if node.at), None) or timezone.now()
+    first = next((node.text for node in chat.nodes if not node.reply and node.text.strip()), "")
+    title = " ".join(storable(chat.title).split())[:TITLE_LENGTH] or shortened(storable(first[:1_000]))
+    conversation = Conversation(
+        id=conversation_id,
+        owner=owner,
+        title=title,
+        titled=Conversation.Titled.PERSON,
+        created_at=created,
+        updated_at=max(chat.updated_at or created, created),
+        pinned_at=timezone.now() if chat.pinned else None,
+        archived_at=timezone.now() if chat.archived else None,
+        deleted_at=timezone.now(),
+        revision=len(chat.nodes),
+        last_position=0,
+        imported_from=form,
+    )
+    taking = Taking(conversation, [], [], [])
+    by_id: dict[str, Message] = {}
+    batches: dict[str, UUID] = {}
+    for position, node in enumerate(chat.nodes, start=1):
+        at = node.at or created
+        message = _message(conversation, node, by_id, position)
+        message.created_at = at
+        by_id[node.id] = message
+        taking.messages.append(message)
+        if node.reply:
+            batch = batches.setdefault(node.reply.batch, uuid4()) if node.reply.batch else None
+            taking.generations.append(_generation(message, node, batch))
+            if node.verdict:
+                taking.feedback.append(_feedback(owner, message, node))
+    return taking
+
+
+def head_of(chat: Chat, taking: Taking) -> UUID | None:
+    """Returns the id of the chat's head among the rows."""
+    numbers = {node.id: number for number, node in enumerate(chat.nodes)}
+    return taking.messages[numbers[chat.head]].pk if chat.head in numbers else None
+
+
+def _message(conversation: Conversation, node: Node, by_id: dict[str, Message], position: int) -> Message:
+    parts = [storable_part(part) for part in _cut(node.parts)]
+    return Message(
+        conversation=conversation,
+        parent=by_id[node.parent] if node.parent else None,
+        position=position,
+        shown=node.shown,
+        role=Role.ASSISTANT if node.reply else Role.USER,
+        text="".join(part.text for part in parts if isinstance(part, TextPart)),
+        parts=stored(parts),
+        added_revision=position,
+        revision=position,
+    )
+
+
+def _cut(parts: Iterable[Part]) -> list[Part]:
+    """Returns the parts up to the longest text that a page can show."""
+    left = MOST_MESSAGE_CHARACTERS
+    kept: list[Part] = []
+    for part in parts:
+        text = getattr(part, "text", "")
+        if len(text) > left:
+            kept.append(NoticePart(_("The rest of this message was left out: it is too long.")))
+            if isinstance(part, TextPart) and left:
+                kept.insert(-1, TextPart(text[:left]))
+            break
+        left -= len(text)
+        kept.append(part)
+    return kept
+
+
+def _generation(message: Message, node: Node, batch: UUID | None) -> Generation:
+    """It has no model, times or tokens of this server: usage and cost stay where they were spent."""
+    assert node.reply
+    return Generation(
+        conversation=message.conversation,
+        message=message,
+        model_label=storable(" ".join(node.reply.model.split()))[:200] or "?",
+        status=node.reply.status,
+        batch=batch,
+        queued_at=message.created_at,
+        finished_at=message.created_at,
+        error_message=storable(node.reply.error_message)[:500],
+    )
+
+
+def _feedback(owner: User, message: Message, node: Node) -> Feedback:
+    assert node.verdict
+    verdict = node.verdict
+    return Feedback(
+        message=message,
+        user=owner,
+        is_good=verdict.is_good,
+        reason=verdict.reason if verdict.reason in Feedback.Reason and not verdict.is_good else "",
+        comment=storable(verdict.comment)[:COMMENT_LENGTH],
+    )
+
+
+def result_of(job: ChatImport) -> dict[str, Any]:
+    """Returns the counts of the import."""
+    return {"taken": job.taken, "known": job.known, "unreadable": job.unreadable}

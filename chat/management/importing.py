@@ -1,0 +1,173 @@
+"""The loop of each server process that imports chats from files.
+
+A file is read by a process of its own (`chat.transfer.reader`), so that a hostile one cannot stop this one.
+The chats come one by one; a long chat is stored in several transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.files.storage import default_storage
+
+from chat.actions import chat_import
+from chat.actions.chat_import import MOST_TITLES, Found, LostError
+from chat.database import run_unit, run_write
+from chat.models import ChatImport
+from chat.models.chat_import import MOST_PROBLEMS
+from chat.transfer import steady
+from chat.transfer.reader import MOST_LINE_BYTES
+from chat.translatable import translatable as _
+
+LOOK_SECONDS = 2.0
+CLAIM_SECONDS = 5.0  # between two heartbeats while the file is read
+PAUSE_SECONDS = 0.02  # between two transactions: other writes have priority
+
+logger = logging.getLogger(__name__)
+
+
+class FileError(Exception):
+    """The file cannot be read. The message is a sentence for people."""
+
+
+async def import_files() -> None:
+    """Runs until it is cancelled. No error ends it."""
+    while True:
+        try:
+            if job := await run_write(chat_import.claim_import):
+                await _work(job)
+                continue
+        except LostError:
+            continue
+        except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
+            logger.warning("An import failed, and is tried again: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _work(job: ChatImport) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix="steady-import-") as folder:
+            path = await run_unit(_local, job.file, Path(folder) / "file")
+            if job.state == ChatImport.State.READING:
+                found = await _summary(job, path)
+                found.known = await run_unit(chat_import.count_known, job, found)
+                await run_write(chat_import.file_was_read, job, found)
+                return
+            await _take_all(job, path)
+        await run_write(chat_import.end_import, job.pk)
+        logger.info("An import ended.")
+    except FileError as error:
+        await run_write(chat_import.end_import, job.pk, error=str(error))
+    except FileNotFoundError:
+        await run_write(chat_import.end_import, job.pk, error=_("The file is gone. Choose it again."))
+    except asyncio.CancelledError:
+        await run_write(chat_import.release_import, job.pk)
+        raise
+
+
+def _local(name: str, copy: Path) -> Path:
+    """Returns the path of the stored file, after copying it from a storage that has no paths."""
+    try:
+        return Path(default_storage.path(name))
+    except NotImplementedError:
+        with default_storage.open(name) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        return copy
+
+
+async def _summary(job: ChatImport, path: Path) -> Found:
+    found = Found()
+    async with aclosing(_lines(job, path, "--summary")) as lines:
+        async for line in lines:
+            item = orjson.loads(line)
+            if "format" in item:
+                found.format = item["format"]
+            elif problem := item.get("problem"):
+                found.unreadable += 1
+                if len(found.problems) < MOST_PROBLEMS:
+                    found.problems.append(problem)
+            elif chat := item.get("chat"):
+                found.chats += 1
+                found.messages += chat["messages"]
+                found.ids.append(chat["id"])
+                if len(found.titles) < MOST_TITLES:
+                    found.titles.append(chat["title"])
+                if at := chat["at"]:
+                    found.oldest_at = min(found.oldest_at or at, at)
+                    found.newest_at = max(found.newest_at or at, at)
+                for name, number in item["left_out"].items():
+                    found.left_out[name] = found.left_out.get(name, 0) + number
+    return found
+
+
+async def _take_all(job: ChatImport, path: Path) -> None:
+    number = -1
+    async with aclosing(_lines(job, path)) as lines:
+        async for line in lines:
+            number += 1
+            if number >= job.next_line:
+                await _take(job, number, await run_unit(orjson.loads, line))
+
+
+async def _take(job: ChatImport, number: int, item: dict[str, Any]) -> None:
+    if problem := item.get("problem"):
+        await run_write(chat_import.skip_line, job, number, problem)
+    elif "chat" in item:
+        chat = await run_unit(steady.load, item["chat"])
+        taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
+        if taking is None:
+            return
+        head = chat_import.head_of(chat, taking)
+        while await run_write(chat_import.add_messages, job, taking):
+            await asyncio.sleep(PAUSE_SECONDS)
+        await run_write(chat_import.show_chat, job, number, taking, head)
+    await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _lines(job: ChatImport, path: Path, *options: str) -> AsyncGenerator[bytes]:
+    """Yields the lines of the reader, without its last one. Raises `FileError` for a file that it cannot
+    read, also if the kernel has ended it, and `LostError`."""
+    command = (sys.executable, "-m", "chat.transfer.reader", str(path), *options)
+    reader = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=2 * MOST_LINE_BYTES,
+        cwd=settings.BASE_DIR,  # for `-m`
+        env={},  # no secret
+        start_new_session=True,
+    )
+    assert reader.stdout is not None
+    with suppress(OSError):  # it competes with replies for the processor
+        os.setpriority(os.PRIO_PROCESS, reader.pid, 10)
+    try:
+        while True:
+            coming = asyncio.ensure_future(reader.stdout.readline())
+            while not (await asyncio.wait([coming], timeout=CLAIM_SECONDS))[0]:
+                await run_write(chat_import.keep_claim, job.pk)
+            line = coming.result()
+            if not line.endswith(b"\n"):
+                raise FileError(
+                    _("The file could not be read: it is damaged, or needs too much memory or time.")
+                )
+            if line.startswith(b'{"end":'):
+                return
+            if line.startswith(b'{"error":'):
+                raise FileError(orjson.loads(line)["error"])
+            yield line
+    finally:
+        with suppress(ProcessLookupError):
+            reader.kill()
+        await reader.wait()

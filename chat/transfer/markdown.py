@@ -1,0 +1,72 @@
+"""A chat as Markdown, as its owner sees it: the shown messages with their reasoning and tool calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.transfer.chats import Chat, Node, fenced
+
+
+def write(chat: Chat, words: Words) -> str:
+    """`words` has the few words of the page in the user's language."""
+    blocks = [f"# {_line(chat.title) or words.untitled}"]
+    if chat.created_at:
+        blocks.append(f"*{_minute(chat.created_at)}*")
+    for node in chat.nodes:
+        if node.shown:
+            blocks += _message(node, words)
+    return "\n\n".join(blocks) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of the page. Translated by the caller, because this package imports no Django. `states` has the
+    words for each status of a reply."""
+
+    untitled: str
+    you: str
+    reasoning: str
+    tool: str
+    result: str
+    file: str
+    states: dict[str, str]
+
+
+def _message(node: Node, words: Words) -> list[str]:
+    who = (node.reply.model if node.reply else "") or words.you
+    blocks = [f"## {_line(who)}"]
+    for part in node.parts:
+        if text := _part(part, words):
+            blocks.append(text)
+    if node.reply and node.reply.status != "complete":
+        blocks.append(f"*{words.states.get(node.reply.status, node.reply.status)}*")
+    return blocks
+
+
+def _part(part: Part, words: Words) -> str:
+    match part:
+        case TextPart(text):
+            return text.strip("\n")
+        case ReasoningPart(text):
+            quoted = "\n".join(f"> {line}" for line in text.strip().split("\n"))
+            return f"> **{words.reasoning}**\n>\n{quoted}" if text.strip() else ""
+        case ToolCall(_, name, arguments):
+            return f"**{words.tool}: {_line(name)}**\n\n{fenced(arguments, 'json')}"
+        case ToolResult(_, text, _):
+            return f"**{words.result}**\n\n{fenced(text)}"
+        case FilePart(_, _, name):
+            return f"*{words.file}: {_line(name)}*"
+        case NoticePart(text):
+            return f"*{_line(text)}*"
+        case _:
+            return ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,228 @@
+"""The program that reads a file to be imported: `python -m chat.transfer.reader PATH [--summary]`.
+
+The file may be hostile: a zip bomb, a million nested lists, a gigabyte of one chat. So the kernel limits this
+process's memory and CPU time, it reads one chat at a time, and it opens a zip file's entries as streams: no
+name in it ever becomes a path. It imports no Django and reads no environment.
+
+Output: one line of JSON for each chat, in the order of the file, `{"chat": <steady.dump>, "left_out": {...}}`
+or `{"problem": {"title", "reason"}}`, and a last line `{"end": {"format"}}` or `{"error": <sentence>}`. With
+`--summary` a chat is `{"id", "title", "at", "messages"}`. The same file always gives the same lines, so an
+interrupted import goes on at a line.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import ijson  # type: ignore[import-untyped]  # the package has no types
+import orjson
+
+from chat.transfer import chatgpt, claude, librechat, open_webui, steady
+from chat.transfer.chats import Chat, UnreadableError, dict_of, text_of
+from chat.translatable import translatable as _
+
+MEMORY_BYTES = 1024 * 1024 * 1024
+CPU_SECONDS = 300
+MOST_JSON_BYTES = 1024 * 1024 * 1024  # of the JSON in a file, unpacked
+MOST_LINE_BYTES = 24 * 1024 * 1024  # is read at once by the server, in 50 ms
+MOST_FILE_BYTES = 64 * 1024 * 1024  # of a file with one chat, which is read at once
+MOST_ENTRIES = 200_000  # of a zip file
+MOST_CHATS = 50_000
+_CHATS = re.compile(r"(?:^|/)(?:chats|conversations(?:[-_]\d{1,6})?)\.json\Z")  # ours, ChatGPT's, Claude's
+_TOO_LARGE = _("The file is too large when it is unpacked.")
+_DAMAGED = _("The file is damaged: it ends too early or is not valid JSON.")
+_UNKNOWN = _(
+    "The file is not a known export. Choose the zip or JSON file that Steady, ChatGPT, Claude, Open WebUI or "
+    "LibreChat made."
+)
+
+
+class Format(NamedTuple):
+    name: str
+    is_chat: Callable[[dict[str, Any]], bool]
+    load: Callable[[dict[str, Any]], Chat]
+
+
+FORMATS = (
+    Format("chatgpt", chatgpt.is_chat, chatgpt.load),
+    Format("claude", claude.is_chat, claude.load),
+    Format("open_webui", open_webui.is_chat, open_webui.load),
+    Format("librechat", librechat.is_chat, librechat.load),
+)
+STEADY = Format("steady", lambda item: True, steady.load)
+
+
+class _Limited:
+    """A binary file that raises after so many bytes, whatever its header says."""
+
+    def __init__(self, file: IO[bytes], left: int) -> None:
+        self._file, self._left = file, left
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size if 0 <= size <= 65_536 else 65_536)
+        self._left -= len(data)
+        if self._left < 0:
+            raise UnreadableError(_TOO_LARGE)
+        return data
+
+
+def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
+    """Yields the objects of the output, without the end; before the first chat `{"format"}`."""
+    found: Format | None = None
+    number = 0
+    for form, item in _items(path):
+        number += 1
+        if number > MOST_CHATS:
+            raise UnreadableError(_("The file has more chats than one import takes."))
+        form = form or next((one for one in FORMATS if one.is_chat(dict_of(item))), None)
+        if form is None:
+            if found is None:
+                raise UnreadableError(_UNKNOWN)
+            yield _problem(item, _("It is not a chat of this format."))
+            continue
+        if found is None:
+            found = form
+            yield {"format": form.name}
+        try:
+            chat = form.load(dict_of(item))
+        except UnreadableError as error:
+            yield _problem(item, str(error))
+        except (AttributeError, KeyError, LookupError, RecursionError, TypeError, ValueError):
+            yield _problem(item, _("It is damaged."))
+        else:
+            shown = _summary(chat) if summary else steady.dump(chat)
+            yield {"chat": shown, "left_out": dict(chat.left_out)}
+    if found is None:
+        raise UnreadableError(_("The file contains no chats."))
+
+
+def _summary(chat: Chat) -> dict[str, Any]:
+    at = chat.updated_at or chat.created_at
+    return {
+        "id": chat.id,
+        "title": chat.title[:200],
+        "at": at and at.isoformat(),
+        "messages": len(chat.nodes),
+    }
+
+
+def _problem(item: Any, reason: str) -> dict[str, Any]:
+    item = dict_of(item)
+    title = text_of(item.get("title")) or text_of(item.get("name"))
+    return {"problem": {"title": title[:200], "reason": reason}}
+
+
+def _items(path: Path) -> Iterator[tuple[Format | None, Any]]:
+    """Yields the chats of the file as they are, with their format if the file says it."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield from _of_json(file, path.stat().st_size, MOST_JSON_BYTES)
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_ENTRIES:
+            raise UnreadableError(_("The zip file has too many files."))
+        chosen = sorted((it for it in entries if _CHATS.search(it.filename)), key=lambda it: it.filename)
+        if not chosen:  # LibreChat and Open WebUI: files that a person packed
+            chosen = [it for it in entries if it.filename.endswith(".json") and "__MACOSX" not in it.filename]
+        if not chosen:
+            raise UnreadableError(_UNKNOWN)
+        if any(entry.flag_bits & 1 for entry in chosen):
+            raise UnreadableError(_("The zip file is encrypted. Unpack it and choose the JSON file in it."))
+        left = MOST_JSON_BYTES
+        for entry in chosen:
+            left -= entry.file_size
+            if left < 0:
+                raise UnreadableError(_TOO_LARGE)
+            with archive.open(entry) as file:
+                yield from _of_json(file, entry.file_size, entry.file_size)
+
+
+def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | None, Any]]:
+    if size > MOST_JSON_BYTES:
+        raise UnreadableError(_TOO_LARGE)
+    limited = _Limited(file, limit)
+    head = limited.read(65_536).removeprefix(b"\xef\xbb\xbf")
+    start = head.lstrip()[:1]
+    rest = _Again(head, limited)
+    if start == b"[":
+        for item in ijson.items(rest, "item", use_float=True):
+            yield None, item
+    elif start == b"{" and (version := _steady_version(head)) is not None:
+        if version != str(steady.VERSION):
+            raise UnreadableError(_("A newer version of Steady made this file. Upgrade this one first."))
+        for item in ijson.items(rest, "chats.item", use_float=True):
+            yield STEADY, item
+    elif start == b"{":
+        if size > MOST_FILE_BYTES:
+            raise UnreadableError(_TOO_LARGE)
+        whole = b"".join(iter(lambda: rest.read(65_536), b""))
+        yield None, orjson.loads(whole)
+    else:
+        raise UnreadableError(_UNKNOWN)
+
+
+def _steady_version(head: bytes) -> str | None:
+    """Returns the version if these are the first bytes of Steady's own format: it begins with its name."""
+    match = re.match(rb'\s*\{\s*"format"\s*:\s*"steady-chats"\s*,\s*"version"\s*:\s*(\d{1,9})', head)
+    return match[1].decode() if match else None
+
+
+class _Again:
+    """The file from its start: `head` was read already."""
+
+    def __init__(self, head: bytes, file: _Limited) -> None:
+        self._head, self._file = head, file
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            size = size if size >= 0 else len(self._head)
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return self._file.read(size)
+
+
+def write(path: Path, out: IO[bytes], *, summary: bool = False) -> None:
+    """Writes all lines. A file that cannot be read ends with a sentence that says why."""
+    form = ""
+    try:
+        for line in lines(path, summary=summary):
+            form = line.get("format") or form
+            data = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+            if len(data) > MOST_LINE_BYTES:
+                data = orjson.dumps(
+                    _problem(line["chat"], _("The chat is too long.")), option=orjson.OPT_APPEND_NEWLINE
+                )
+            out.write(data)
+        last: dict[str, Any] = {"end": {"format": form}}
+    except UnreadableError as error:
+        last = {"error": str(error)}
+    except (MemoryError, RecursionError):
+        last = {"error": _TOO_LARGE}
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError):
+        last = {"error": _("The zip file is damaged.")}
+    except (ValueError, ijson.JSONError):
+        last = {"error": _DAMAGED}
+    out.write(orjson.dumps(last, option=orjson.OPT_APPEND_NEWLINE))
+    out.flush()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this process ends
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(BrokenPipeError):
+        write(Path(sys.argv[1]), sys.stdout.buffer, summary="--summary" in sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""An import reads, waits for its owner, takes each chat once, survives the end of its process, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from chat.actions import chat_import
+from chat.actions.errors import ConflictError
+from chat.database import run_unit
+from chat.management import importing
+from chat.models import ChatImport, Conversation, Generation, Message, User
+from chat.transfer import steady
+from chat.transfer.chats import Chat, Node, Reply
+from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def owner(make_user: Callable[..., User]) -> User:
+    return make_user("owner@example.org")
+
+
+def start(user: User, value: Any, name: str = "export.json") -> ChatImport:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return chat_import.start_import(user, io.BytesIO(data), name=name, size=len(data))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [it for it in folder.rglob("*") if it.is_file()]
+
+
+async def work(until: Callable[[], bool]) -> None:
+    """Runs the loop of a server process until then."""
+    loop = asyncio.create_task(importing.import_files())
+    try:
+        async with asyncio.timeout(60):
+            while not await run_unit(until):
+                await asyncio.sleep(0.05)
+    finally:
+        loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await loop
+
+
+def in_state(job: ChatImport, *states: str) -> Callable[[], bool]:
+    return lambda: ChatImport.objects.filter(pk=job.pk, state__in=states).exists()
+
+
+async def read_and_take(user: User, value: Any) -> ChatImport:
+    job = await run_unit(start, user, value)
+    await work(in_state(job, "ready", "failed"))
+    await run_unit(chat_import.agree_to_import, user, job.pk)
+    await work(in_state(job, "done", "failed"))
+    return await run_unit(ChatImport.objects.get, pk=job.pk)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(importing, "PAUSE_SECONDS", 0)
+
+
+async def test_nothing_is_taken_before_the_owner_agrees(owner: User, storage: Path) -> None:
+    job = await run_unit(start, owner, [*CLAUDE, 5])
+    await work(in_state(job, "ready"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.format, job.chats, job.messages, job.unreadable, job.known) == ("claude", 1, 2, 2, 0)
+    assert job.titles == ["A poem"]
+    assert not await run_unit(Conversation.objects.exists)
+    await run_unit(chat_import.agree_to_import, owner, job.pk)
+    await run_unit(chat_import.agree_to_import, owner, job.pk)  # a double click
+    await work(in_state(job, "done"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.taken, job.known, job.unreadable) == (1, 0, 2)
+    assert files_in(storage) == [], "the file is deleted"
+    chat = await run_unit(Conversation.objects.get)
+    assert (chat.owner_id, chat.title, chat.deleted_at) == (owner.pk, "A poem", None)
+    assert chat.imported_from == "claude"
+    assert chat.seen_revision == chat.revision > 0 and chat.last_position == 2
+
+
+async def test_the_second_time_nothing_is_doubled(owner: User) -> None:
+    await read_and_take(owner, CHATGPT)
+    again = await read_and_take(owner, CHATGPT + CHATGPT)
+    assert (again.taken, again.known) == (0, 2)
+    assert await run_unit(Conversation.objects.count) == 1
+    chat = await run_unit(Conversation.objects.get)
+    await run_unit(Conversation.objects.filter(pk=chat.pk).update, deleted_at=chat.created_at)
+    assert (await read_and_take(owner, CHATGPT)).taken == 1, "a deleted chat can be imported again"
+
+
+async def test_two_people_import_the_same_file(owner: User, make_user: Callable[..., User]) -> None:
+    other = await run_unit(make_user, "other@example.org")
+    await read_and_take(owner, OPEN_WEBUI)
+    assert (await read_and_take(other, OPEN_WEBUI)).taken == 1
+    assert await run_unit(Conversation.objects.count) == 2
+
+
+async def test_imported_replies_cost_nothing_here(owner: User) -> None:
+    await read_and_take(owner, OPEN_WEBUI)
+    for reply in await run_unit(lambda: list(Generation.objects.all())):
+        assert (reply.cost, reply.output_tokens, reply.model, reply.started_at) == (None, None, None, None)
+        assert not reply.is_live
+
+
+def long_chat(messages: int) -> Chat:
+    nodes: list[Node] = []
+    for number in range(messages):
+        reply = Reply("m") if number % 2 else None
+        nodes.append(Node(str(number), str(number - 1) if number else None, [], reply))
+    return Chat("long", "Long", nodes, nodes[-1].id)
+
+
+def test_a_chat_is_hidden_until_it_is_whole_and_another_process_finishes_it(owner: User) -> None:
+    job = ChatImport.objects.create(owner=owner, format="chatgpt", state=ChatImport.State.RUNNING)
+    assert chat_import.claim_import() == job
+    assert chat_import.claim_import() is None, "one process at a time"
+    chat = long_chat(chat_import.BATCH + 10)
+    taking = chat_import.begin_chat(job, 0, chat, {})
+    assert taking and chat_import.add_messages(job, taking)
+    assert not Conversation.objects.kept().exists()
+    chat_import.release_import(job.pk)  # the process ends here
+    found = chat_import.claim_import()
+    assert found is not None and found.next_line == 0
+    taking = chat_import.begin_chat(found, 0, chat, {})
+    assert taking is not None
+    head = chat_import.head_of(chat, taking)
+    while chat_import.add_messages(found, taking):
+        pass
+    chat_import.show_chat(found, 0, taking, head)
+    assert Message.objects.count() == chat_import.BATCH + 10
+    whole = Conversation.objects.kept().get()
+    assert whole.head_id == head and whole.last_position == chat_import.BATCH + 10
+
+
+def test_a_discarded_import_leaves_no_half_chat(owner: User, storage: Path) -> None:
+    job = start(owner, [])
+    ChatImport.objects.update(state="running", format="chatgpt")
+    claimed = chat_import.claim_import()
+    assert claimed
+    chat = long_chat(chat_import.BATCH + 10)
+    taking = chat_import.begin_chat(claimed, 0, chat, {})
+    assert taking and chat_import.add_messages(claimed, taking)
+    chat_import.discard_import(owner, job.pk)
+    with pytest.raises(chat_import.LostError):
+        chat_import.add_messages(claimed, taking)
+    assert not Conversation.objects.exists() and not Message.objects.exists()
+    assert files_in(storage) == []
+
+
+def test_one_import_at_a_time(owner: User, storage: Path) -> None:
+    start(owner, [])
+    with pytest.raises(ConflictError):
+        start(owner, [])
+    assert len(files_in(storage)) == 1
+
+
+@pytest.mark.parametrize("data", [b"[" * 10_000, b"nothing", b'[{"mapping": {}}'])
+async def test_a_file_that_cannot_be_read_says_so(owner: User, data: bytes, storage: Path) -> None:
+    job = await run_unit(start, owner, data)
+    await work(in_state(job, "failed"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert job.error.endswith(".")
+    assert not await run_unit(Conversation.objects.exists)
+    assert files_in(storage) == []
+
+
+async def test_a_file_that_is_gone_says_so(owner: User) -> None:
+    job = await run_unit(start, owner, [])
+    await run_unit(ChatImport.objects.update, file="imports/none")
+    await work(in_state(job, "failed"))
+
+
+def test_the_page(owner: User, client: Client, make_user: Callable[..., User]) -> None:
+    client.force_login(owner)
+    page = client.get(reverse("transfer"))
+    assert b"Import" in page.content and b"Export" in page.content
+    file = io.BytesIO(json.dumps(CHATGPT).encode())
+    file.name = "../../<b>x</b>.json"
+    assert client.post(reverse("transfer"), {"file": file}).status_code == 302
+    job = ChatImport.objects.get()
+    html = client.get(reverse("transfer")).content.decode()
+    assert "The file is being read." in html and "<b>x</b>" not in html and 'type="file"' not in html
+    stranger = Client()
+    stranger.force_login(make_user("other@example.org"))
+    for method in ("post", "delete"):
+        assert getattr(stranger, method)(reverse("one_import", args=[job.pk])).status_code == 404
+    assert client.post(reverse("one_import", args=[job.pk])).status_code == 409, "it is not read yet"
+    assert client.post(reverse("one_import", args=[job.pk]), {"_method": "delete"}).status_code == 302
+    assert not ChatImport.objects.exists()
+    assert client.post(reverse("transfer")).status_code == 400
+
+
+def test_exports_contain_only_ones_own(owner: User, client: Client, make_user: Callable[..., User]) -> None:
+    other = make_user("other@example.org")
+    chats = {}
+    for user in (owner, other):
+        job = ChatImport.objects.create(owner=user, format="chatgpt", state=ChatImport.State.RUNNING)
+        claimed = chat_import.claim_import()
+        assert claimed
+        chat = long_chat(2)
+        taking = chat_import.begin_chat(claimed, 0, chat, {})
+        assert taking
+        chat_import.add_messages(claimed, taking)
+        chat_import.show_chat(claimed, 0, taking, None)
+        chat_import.end_import(job.pk)
+        chats[user.pk] = str(taking.conversation.pk)
+    client.force_login(owner)
+    mine, theirs = chats[owner.pk], chats[other.pk]
+    answer = client.post(reverse("export_chats"), {"chats": [mine, theirs], "format": "json"})
+    whole = json.loads(b"".join(answer.streaming_content) if not answer.is_async else read_all(answer))
+    assert [chat["id"] for chat in whole["chats"]] == [mine]
+    assert (whole["format"], whole["version"]) == (steady.FORMAT, steady.VERSION)
+    assert client.get(reverse("export_chat", args=[theirs])).status_code == 404
+    answer = client.get(reverse("export_chat", args=[mine]), {"format": "markdown"})
+    assert answer["Content-Disposition"].endswith('Long.md"') and answer.content.startswith(b"# Long\n")
+    assert client.get(reverse("export_chat", args=[mine]), {"format": "exe"}).status_code == 400
+
+
+def read_all(answer: Any) -> bytes:
+    async def pieces() -> bytes:
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    return asyncio.run(pieces())
