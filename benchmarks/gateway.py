@@ -1,6 +1,7 @@
 """Chat Completions through the gateway, compared with the same SDK talking to the provider.
 
     uv run --group dev python -m benchmarks.gateway
+    uv run --group dev python -m benchmarks.gateway --against REF    each row first with that commit
 
 The server has the first core for itself; the provider and the SDK share the second. Compare ratios within a
 run. `first` runs one stream after the other.
@@ -24,19 +25,18 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.streaming import Load, at, provider
-from benchmarks.trees import LOAD_CORE, Server
+from benchmarks.trees import LOAD_CORE, Server, trees
 from tests.faults.stack import free_port
-from tests.servers import ROOT
 
 SECRET = "sty_" + "b" * 43
 LIMITS = {"CHAT_RUNNING_PER_PERSON": "1000", "CHAT_PAGES_PER_PERSON": "1000"}
 
 
 @contextmanager
-def gateway(port: int) -> Iterator[Server]:
+def gateway(root: Path, port: int) -> Iterator[Server]:
     """Yields a server whose catalog has the provider's model, with a token."""
     with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
-        server = Server(ROOT, Path(folder), port, LIMITS).start()
+        server = Server(root, Path(folder), port, LIMITS).start()
         try:
             row = (SECRET[:12], sha256(SECRET.encode()).hexdigest(), '["gateway"]', "2026-01-01 00:00:00")
             path = server.data_dir / "steady.sqlite3"
@@ -75,30 +75,45 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--pace", type=float, default=50)
     parser.add_argument("--rounds", type=int, default=30, help="streams one after the other")
+    parser.add_argument("--streams", type=int, nargs="*", default=(1, 50, 200))
+    parser.add_argument("--against", help="a commit that is measured first")
     options = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})
-    print(
-        "| streams | first text p50 / p95, direct (ms) | gateway | CPU a token, SDK (us) | server | ratio |"
-    )
-    print("|--:|--:|--:|--:|--:|--:|")
-    for count, tokens in ((1, 20), (50, options.tokens), (200, options.tokens)):
-        load = Load(free_port(), tokens, options.pace)
-        serving = provider(load.port, load.tokens, load.pace)
-        streams = options.rounds if count == 1 else count
-        spread = 2 * load.seconds * streams if count == 1 else load.seconds
-        try:
-            with gateway(load.port) as server:
-                direct, cost = sdk(f"http://127.0.0.1:{load.port}", streams, spread)
-                sdk(server.url, 1, 0, SECRET)  # imports the provider's SDK in the server
-                before = server.cpu()
-                through, _ = sdk(server.url, streams, spread, SECRET)
-                used = (server.cpu() - before) / ((streams + 1) * tokens)
-        finally:
-            serving.kill()
-            serving.wait()
-        firsts = [f"{at(firsts, 0.5):.1f} / {at(firsts, 0.95):.1f}" for firsts in (direct, through)]
-        cells = [str(count), *firsts, f"{cost * 1e6:.0f}", f"{used * 1e6:.0f}", f"{used / cost:.2f}"]
-        print("| " + " | ".join(cells) + " |", flush=True)
+    columns = [
+        "streams",
+        "first text p50 / p95, direct (ms)",
+        "gateway",
+        "CPU a token, SDK (us)",
+        "server",
+        "ratio",
+    ]
+    print("| " + " | ".join(["", *columns]) + " |")
+    print("|:--|" + "--:|" * len(columns))
+    with trees(options.against) as measured:
+        for count in options.streams:
+            for tree in measured:
+                tokens = 20 if count == 1 else options.tokens
+                load = Load(free_port(), tokens, options.pace)
+                cells = measure(tree.path, load, count, options.rounds if count == 1 else count)
+                print("| " + " | ".join([tree.name, str(count), *cells]) + " |", flush=True)
+
+
+def measure(root: Path, load: Load, count: int, streams: int) -> list[str]:
+    """Returns the cells of one row."""
+    spread = 2 * load.seconds * streams if count == 1 else load.seconds
+    serving = provider(load.port, load.tokens, load.pace)
+    try:
+        with gateway(root, load.port) as server:
+            direct, cost = sdk(f"http://127.0.0.1:{load.port}", streams, spread)
+            sdk(server.url, 1, 0, SECRET)  # imports the provider's SDK in the server
+            before = server.cpu()
+            through, _ = sdk(server.url, streams, spread, SECRET)
+            used = (server.cpu() - before) / ((streams + 1) * load.tokens)
+    finally:
+        serving.kill()
+        serving.wait()
+    firsts = [f"{at(firsts, 0.5):.1f} / {at(firsts, 0.95):.1f}" for firsts in (direct, through)]
+    return [*firsts, f"{cost * 1e6:.0f}", f"{used * 1e6:.0f}", f"{used / cost:.2f}"]
 
 
 if __name__ == "__main__":

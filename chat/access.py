@@ -142,7 +142,9 @@ def model_named(user: User, name: str) -> ChatModel:
     Raises `NoSuchModelError`, also if several providers have it."""
     endpoint, _slash, rest = name.partition("/")
     named = Q(name=name) | Q(endpoint=endpoint, name=rest)
-    found = list(ChatModel.objects.usable_by(user).filter(named)) if "\x00" not in name else []
+    # The groups as in `model_for`.
+    rows = ChatModel.objects.usable().filter(named) if "\x00" not in name else []
+    found = [model for model in rows if model.is_open_to(user)]
     if len(whole := [model for model in found if model.name == name]) == 1:
         return whole[0]
     if len(found) != 1 or whole:

@@ -28,11 +28,11 @@ from collections.abc import Callable
 from uuid import UUID
 
 from chat.database import DatabaseThread
-from chat.generation.calls import Calls
 from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
 from chat.generation.runner import Runner
+from chat.generation.running_calls import Calls
 from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
@@ -94,6 +94,7 @@ class Runtime:
         self.pubsub.start()
         self.session_monitor.start()
         self.journal.start()
+        self.calls.start()
         self.runner.accepting = True
         self.recovery.start()
         self.titles.start()
@@ -109,6 +110,7 @@ class Runtime:
         )
         await self.session_monitor.dismiss(DISMISS_SECONDS)
         await self.journal.stop()
+        await self.calls.stop()
         await self.session_monitor.stop()
         await self.pubsub.stop()
         self.metrics.stop()

@@ -20,6 +20,7 @@ from chat.actor import Actor, LoggedOutError
 from chat.models import ApiToken, Scope, TranscriptRead, User
 from chat.models.api_token import NAME_LENGTH, PREFIX_LENGTH
 from chat.models.audit import add_to_record
+from chat.runtime import current
 from chat.translatable import translatable as _
 
 MARK = "sty_"  # by which people, and programs that search for leaked secrets, recognise a token
@@ -82,6 +83,7 @@ def revoke_tokens(tokens: QuerySet[ApiToken], *, by: User | None) -> int:
     with transaction.atomic():
         rows = list(tokens.filter(revoked_at=None).select_related("user").order_by("pk"))
         ApiToken.objects.filter(pk__in=[row.pk for row in rows]).update(revoked_at=timezone.now())
+        transaction.on_commit(lambda: current().calls.permits.clear())
         if rows:
             add_to_record(*(_entry(row, by, TranscriptRead.How.REVOKED) for row in rows))
     return len(rows)

@@ -5,57 +5,67 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 
 from chat.access import NoSuchModelError, model_named
-from chat.actions.errors import LimitReachedError
+from chat.actions.api_token import digest_of, use_token
 from chat.actions.kept_call import Answer, keep
+from chat.actions.queue import check_running_limit, lock_user, too_many_running
 from chat.actor import Actor
 from chat.generation.calls import Call, usage_entry
 from chat.generation.lease import running_of
-from chat.models import ChatModel, Generation, Preferences, UsageEntry, User
-from chat.providers.base import EndpointConfig
+from chat.generation.running_calls import Permit
+from chat.live.process import process_name
+from chat.models import Generation, Preferences, RunningCall, Scope, UsageEntry, User
 from chat.runtime import current
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CalledModel:
-    """A model that may be called now. `replies` is how many replies of the user run, `keeps` whether the user
-    wants a chat made of each call."""
+def begin_call(secret: str, name: str, call_id: UUID) -> Permit:
+    """Returns the permit for one call to the model of this name, with this token. Raises `LoggedOutError`,
+    `ScopeError`, `NoSuchModelError`, `LimitReachedError`. Where there may be other processes, the call counts
+    from now on, until `Calls.counting` ends. One unit of work."""
+    permits, key = current().calls.permits, (digest_of(secret), name)
+    permit = permits.get(key)
+    if permit is None or permit.actor.token is None or permit.actor.token.has_expired:
+        permit = _permit(secret, name)
+        permits.put(key, permit)
+    user = permit.actor.user
+    if settings.SQLITE:
+        return replace(permit, replies=running_of(user.pk))
+    with transaction.atomic():
+        lock_user(user)
+        check_running_limit(user, 1)
+        RunningCall.objects.bulk_create([RunningCall(id=call_id, user=user, process=process_name())])
+    return permit
 
-    model: ChatModel
-    endpoint: EndpointConfig
-    replies: int
-    keeps: bool
 
-
-def callable_model(actor: Actor, name: str) -> CalledModel:
-    """Returns the model of this name for a call. Raises `NoSuchModelError`."""
+def _permit(secret: str, name: str) -> Permit:
+    actor = use_token(secret)
+    actor.require(Scope.GATEWAY)
     model = model_named(actor.user, name)
     endpoint = model.endpoint.config()
     if endpoint is None:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
-    return CalledModel(model, endpoint, running_of(actor.user.pk), keeps)
+    return Permit(actor, model, endpoint, keeps)
 
 
 @contextmanager
-def counted(actor: Actor, chosen: CalledModel) -> Iterator[None]:
+def counted(permit: Permit, call_id: UUID) -> Iterator[None]:
     """Counts one more call of the user inside of the block. Raises `LimitReachedError` if as many replies and
-    calls run as one person may have; calls of other processes are not counted. To be entered on the event
-    loop: nothing comes between the check and the count."""
-    calls = current().calls
-    if chosen.replies + calls.running_of(actor.user.pk) >= settings.CHAT_RUNNING_PER_PERSON:
-        raise LimitReachedError(
-            _("You have as many replies running as one person may have. Wait for one, or stop one.")
-        )
-    with calls.counting(actor.user.pk):
+    calls run as one person may have. To be entered on the event loop: nothing comes between the check and the
+    count."""
+    calls, user_id = current().calls, permit.actor.user.pk
+    with calls.counting(user_id, call_id):
+        if settings.SQLITE and permit.replies + calls.running_of(user_id) > settings.CHAT_RUNNING_PER_PERSON:
+            raise too_many_running()
         yield
 
 

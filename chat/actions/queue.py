@@ -82,8 +82,12 @@ def check_running_limit(user: User, more: int) -> None:
     """Raises `LimitReachedError` if the user may not have `more` additional running replies beside those
     that run and the calls of programs. The caller is in the transaction that adds them, and has called
     `lock_user`."""
-    running = running_of(user.pk) + current().calls.running_of(user.pk)
+    running = running_of(user.pk) + current().calls.running_everywhere_of(user.pk)
     if running + more > settings.CHAT_RUNNING_PER_PERSON:
-        raise LimitReachedError(
-            _("You have as many replies running as one person may have. Wait for one, or stop one.")
-        )
+        raise too_many_running()
+
+
+def too_many_running() -> LimitReachedError:
+    return LimitReachedError(
+        _("You have as many replies running as one person may have. Wait for one, or stop one.")
+    )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from django.conf import settings
 from django.utils.translation import gettext
 
+from chat.access import NotFoundError
 from chat.actions.api_token import digest_of, use_token
-from chat.actor import Actor, LoggedOutError
+from chat.actions.errors import ActionError
+from chat.actor import Actor, LoggedOutError, ScopeError
 from chat.api.problems import Problem, ProblemError
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
@@ -44,9 +47,18 @@ def bearer_of(headers: Mapping[str, str]) -> str:
 
 
 async def actor_with(secret: str, scope: Scope | None, address: str) -> Actor:
-    """Returns the actor with this secret, and counts one request. With None any scope will do. `address` is
-    the client's. Raises `LoggedOutError`, `ScopeError`, and `ProblemError` for too many requests, before the
-    first query: of this token, or with invalid ones from the client's network."""
+    """Returns the actor with this secret, and counts one request. With None any scope will do. Raises
+    `ScopeError`, and as `admitted`."""
+    actor = await admitted(secret, address, partial(use_token, secret))
+    if scope is not None:
+        actor.require(scope)
+    return actor
+
+
+async def admitted[T](secret: str, address: str, unit: Callable[[], T]) -> T:
+    """Runs a unit of work that begins with the check of this secret, and counts one request. `address` is the
+    client's. Raises `LoggedOutError`, and `ProblemError` for too many requests, before the first query: of
+    this token, or with invalid ones from the client's network."""
     if not secret:
         raise LoggedOutError
     limit = known_limit(secret)
@@ -58,15 +70,17 @@ async def actor_with(secret: str, scope: Scope | None, address: str) -> Actor:
         headers = {"Retry-After": str(max(1, math.ceil(failures.seconds_to_next)))}
         raise ProblemError(Problem(429, "rate_limited", words, headers))
     try:
-        actor = await run_unit(use_token, secret)
+        result = await run_unit(unit)
     except LoggedOutError:
         failures.allows()
         raise
+    except (ScopeError, NotFoundError, ActionError):  # the token is valid
+        if limit is None:
+            count_request(limit_of(secret))
+        raise
     if limit is None:
         count_request(limit_of(secret))
-    if scope is not None:
-        actor.require(scope)
-    return actor
+    return result
 
 
 def count_request(limit: RateLimit) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from uuid import UUID, uuid4
 
 from chat.generation.flow import Flow
 from chat.generation.policy import policy_for
-from chat.metrics import EndedReply, Metrics
+from chat.generation.running_calls import Calls
+from chat.metrics import EndedReply
 from chat.models import ChatModel, Status, UsageEntry
 from chat.pipeline.compose import compose
 from chat.pipeline.meter import Meter
@@ -25,8 +25,6 @@ from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ConnectionFailedError, ProviderError
 from chat.providers.events import VISIBLE, Finished, Notice, Outcome, TextDelta, Usage
 from chat.providers.registry import ready_provider
-
-CHECK_SECONDS = 0.05  # between two looks at the running calls during a drain
 
 _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outcome.PAUSED: Status.INTERRUPTED}
 
@@ -185,35 +183,3 @@ def usage_entry(call: Call, *, user_id: int, api: str, token_id: int | None = No
         estimated=usage.estimated,
         cost=call.model.cost(asked, said, cached),
     )
-
-
-class Calls:
-    """The running calls of this process."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self.metrics = metrics
-        self._running: Counter[int] = Counter()  # by user
-
-    @property
-    def running(self) -> int:
-        return self._running.total()
-
-    def running_of(self, user_id: int) -> int:
-        return self._running[user_id]
-
-    @contextmanager
-    def counting(self, user_id: int) -> Iterator[None]:
-        """Counts one more call of this user inside of the block."""
-        self._running[user_id] += 1
-        try:
-            yield
-        finally:
-            self._running[user_id] -= 1
-            if not self._running[user_id]:
-                del self._running[user_id]
-
-    async def drain(self, seconds: float) -> None:
-        """Returns when no call is running, or after `seconds`."""
-        until = time.monotonic() + seconds
-        while self._running and time.monotonic() < until:
-            await asyncio.sleep(CHECK_SECONDS)

@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.database import run_write
-from chat.generation.calls import Call, Calls, usage_entry
+from chat.generation.calls import Call, usage_entry
+from chat.generation.running_calls import Calls
 from chat.models import ChatModel, Status
 from chat.providers.base import ChatRequest
 from chat.providers.errors import ProviderError

@@ -22,7 +22,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from chat.database import run_unit, run_write
-from chat.generation.calls import Calls
+from chat.generation.running_calls import Calls
 from chat.generation.side_call import SideCallError, ask
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status

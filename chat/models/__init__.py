@@ -19,7 +19,7 @@ from chat.models.server_settings import ServerSettings
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.throttle import LogInThrottle
 from chat.models.tool import Tool, ToolServer
-from chat.models.usage import UsageEntry
+from chat.models.usage import RunningCall, UsageEntry
 from chat.models.user import User
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Preferences",
     "Probe",
     "Role",
+    "RunningCall",
     "Schema",
     "Scope",
     "ServerSettings",

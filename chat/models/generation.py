@@ -94,12 +94,6 @@ class Generation(models.Model):
             models.Index(fields=["status", "heartbeat_at"]),
             models.Index(fields=["conversation", "status"]),
             models.Index(fields=["finished_at"]),  # the last day, on the start page of the administration
-            # Few rows.
-            models.Index(
-                fields=["model", "-finished_at"],
-                condition=~models.Q(error_detail=""),
-                name="failures_by_model",
-            ),
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.models.api_token import ApiToken
@@ -46,3 +47,17 @@ class UsageEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_label}: {self.get_status_display()}"
+
+
+class RunningCall(models.Model):
+    """A call that runs now. The rows count for the limit of their user in all processes; where there is one
+    process only (SQLite), its memory counts and there are none. `process` renews `seen_at` (database time):
+    rows of a killed process soon count no more."""
+
+    id = models.UUIDField(primary_key=True, help_text="Of the call.")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    process = models.CharField(max_length=64)
+    seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.pk)

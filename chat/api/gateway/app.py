@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
+from uuid import UUID, uuid4
 
 import orjson
 
 from chat import log_context
 from chat.access import model_named
-from chat.actions.call import callable_model, counted
+from chat.actions.call import begin_call, counted
 from chat.actor import Actor
-from chat.api.authentication import actor_with, is_clear_text, limit_of, rate_headers, watched
+from chat.api.authentication import (
+    actor_with,
+    admitted,
+    is_clear_text,
+    known_limit,
+    limit_of,
+    rate_headers,
+    watched,
+)
 from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors, responses
 from chat.api.gateway.answers import Asked
 from chat.api.gateway.connection import Connection
@@ -23,6 +33,7 @@ from chat.api.gateway.fields import Fields
 from chat.api.gateway.messages_request import parse_count
 from chat.database import run_unit
 from chat.generation.calls import Call
+from chat.generation.running_calls import Permit
 from chat.models import ChatModel, Scope
 from chat.pipeline.tokens import request_tokens
 from chat.runtime import current
@@ -106,36 +117,56 @@ def _allow(connection: Connection, method: str) -> None:
         raise FailureError(405, words, "method_not_allowed", headers={"Allow": method})
 
 
-async def _actor(connection: Connection) -> Actor:
-    """Returns the actor of the key, from either of the two headers that the SDKs use."""
+def _secret_of(connection: Connection) -> str:
+    """Returns the key, from either of the two headers that the SDKs use."""
     scheme, _space, bearer = connection.asked.get("authorization", "").partition(" ")
-    secret = bearer.strip() if scheme.lower() == "bearer" else connection.asked.get("x-api-key", "").strip()
+    return bearer.strip() if scheme.lower() == "bearer" else connection.asked.get("x-api-key", "").strip()
+
+
+async def _actor(connection: Connection) -> Actor:
+    secret = _secret_of(connection)
     actor = await actor_with(secret, Scope.GATEWAY, connection.address)
     connection.headers |= rate_headers(limit_of(secret))
     return actor
 
 
 async def _call(connection: Connection, api: ModuleType) -> None:
-    actor = await _actor(connection)
     raw = await connection.body()
-    body = Fields(await _work(len(raw), _json, raw))
-    name = body.text("model")
-    runtime = current()
-    chosen = await run_unit(callable_model, actor, name)
-    if not runtime.runner.accepting:
-        raise FailureError(503, "The server is restarting.", "restart", headers={"Retry-After": "5"})
-    with counted(actor, chosen):
-        asked: Asked = await _work(len(raw), api.parse, body, chosen.model.name)
+    if len(raw) > LARGE_BYTES:
+        await _actor(connection)  # no work for those without a key
+    try:
+        body = Fields(await _work(len(raw), _json, raw))
+        name = body.text("model")
+    except FailureError:
+        await _actor(connection)
+        raise
+    call_id = uuid4()
+    permit = await _permit(connection, name, call_id)
+    with counted(permit, call_id):
+        runtime = current()
+        if not runtime.runner.accepting:
+            raise FailureError(503, "The server is restarting.", "restart", headers={"Retry-After": "5"})
+        asked: Asked = await _work(len(raw), api.parse, body, permit.model.name)
         request = limited(asked.request)
-        call = Call(actor.user.pk, chosen.model, chosen.endpoint, request, runtime.calls)
+        actor = permit.actor
+        call = Call(actor.user.pk, permit.model, permit.endpoint, request, runtime.calls, id=call_id)
         log_context.generation_id.set(str(call.id))
         wish = connection.asked.get(_KEEP, "").strip().lower()
-        keeps = wish in {"true", "1", "yes"} if wish else chosen.keeps
+        keeps = wish in {"true", "1", "yes"} if wish else permit.keeps
         async with watched(actor) as viewer, connection.watched():
             viewer.on_close = lambda: call.end(viewer.closed)
             if viewer.closed:
                 call.end(viewer.closed)
             await Exchange(connection, api, actor, call, asked, name=name, keeps=keeps).run()
+
+
+async def _permit(connection: Connection, name: str, call_id: UUID) -> Permit:
+    secret = _secret_of(connection)
+    try:
+        return await admitted(secret, connection.address, partial(begin_call, secret, name, call_id))
+    finally:
+        if limit := known_limit(secret):
+            connection.headers |= rate_headers(limit)
 
 
 async def _count(connection: Connection) -> None:

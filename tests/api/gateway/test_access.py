@@ -369,13 +369,3 @@ async def test_calls_count_among_the_replies_that_one_person_may_have(
     settings.CHAT_RUNNING_PER_PERSON = 1
     with gateway.runtime.calls.counting(gateway.person.pk), pytest.raises(LimitReachedError):
         await sync_to_async(send)()
-
-
-async def test_a_key_is_not_taken_without_tls(
-    gateway: Gateway, http: aiohttp.ClientSession, settings: Settings
-) -> None:
-    settings.HTTPS = settings.TRUST_PROXY = True
-    for proto, status in (("http", 403), ("https", 200)):
-        headers = {**headers_of(gateway.key), "X-Forwarded-Proto": proto}
-        async with http.get(f"{gateway.url}/v1/models", headers=headers) as answer:
-            assert answer.status == status

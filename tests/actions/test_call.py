@@ -1,0 +1,122 @@
+"""Calls of programs count to their user's limit in all processes, and permits are forgotten in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.db.models.functions import Now
+from pytest_django.fixtures import Settings
+
+from chat.access import NoSuchModelError
+from chat.actions.api_token import make_token, revoke_tokens
+from chat.actions.call import begin_call, counted
+from chat.actions.errors import LimitReachedError
+from chat.actions.send import send_message
+from chat.actor import LoggedOutError, ScopeError
+from chat.generation.running_calls import SEEN_SECONDS, _tidied
+from chat.models import ApiToken, ChatModel, Endpoint, RunningCall, User
+from chat.runtime import Runtime, current, install
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def process() -> Iterator[None]:
+    before = current()
+    install(Runtime())
+    yield
+    install(before)
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    return ChatModel.objects.create(endpoint=Endpoint.objects.create(slug="demo", name="Demo"), name="demo")
+
+
+@pytest.fixture
+def secret(person: User, model: ChatModel) -> str:
+    return make_token(person, name="x", scopes=["gateway"])[1]
+
+
+def refused(secret: str, name: str = "demo") -> type[Exception] | None:
+    try:
+        with counted(begin_call(secret, name, uuid4()), uuid4()):
+            return None
+    except (LoggedOutError, ScopeError, NoSuchModelError, LimitReachedError) as error:
+        return type(error)
+
+
+def test_a_permit_ends_with_what_it_stands_for(person: User, model: ChatModel, secret: str) -> None:
+    assert refused(secret) is None
+    model.enabled = False
+    model.save()
+    assert refused(secret) is NoSuchModelError
+    model.enabled, model.for_everyone = True, False
+    model.save()
+    assert refused(secret) is NoSuchModelError
+    group = Group.objects.create(name="Few")
+    model.groups.add(group)
+    person.groups.add(group)
+    assert refused(secret) is None
+    person.groups.clear()
+    assert refused(secret) is NoSuchModelError
+    model.for_everyone = True
+    model.save()
+    assert refused(secret) is None
+    person.is_active = False
+    person.save()
+    assert refused(secret) is LoggedOutError
+    person.is_active = True
+    person.save()
+    assert refused(secret) is None
+    revoke_tokens(ApiToken.objects.all(), by=None)
+    assert refused(secret) is LoggedOutError
+
+
+def test_a_token_without_the_scope_begins_no_call(person: User, model: ChatModel) -> None:
+    assert refused(make_token(person, name="x", scopes=["chat"])[1]) is ScopeError
+
+
+@pytest.mark.skipif(django_settings.SQLITE, reason="There is one process only.")
+class TestSeveralProcesses:
+    def test_simultaneous_calls_of_several_processes_keep_the_limit(
+        self, person: User, secret: str, settings: Settings
+    ) -> None:
+        settings.CHAT_RUNNING_PER_PERSON = 4
+
+        def begin(_number: int) -> bool:
+            with closing(connection):
+                try:
+                    begin_call(secret, "demo", uuid4())
+                except LimitReachedError:
+                    return False
+                return True
+
+        with ThreadPoolExecutor(12) as threads:
+            assert sum(threads.map(begin, range(24))) == 4
+        model_id = ChatModel.objects.get().pk
+        with pytest.raises(LimitReachedError):
+            send_message(person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model_id])
+
+    def test_the_calls_of_a_killed_process_soon_count_no_more(
+        self, person: User, secret: str, settings: Settings
+    ) -> None:
+        settings.CHAT_RUNNING_PER_PERSON = 2
+        lost, running = uuid4(), uuid4()
+        for call_id in (lost, running):
+            begin_call(secret, "demo", call_id)
+        assert refused(secret) is LimitReachedError
+        RunningCall.objects.update(process="killed", seen_at=Now() - timedelta(seconds=SEEN_SECONDS + 1))
+        _tidied([], [running])
+        assert list(RunningCall.objects.values_list("pk", flat=True)) == [running]
+        assert refused(secret) is None
+        _tidied([running], None)
+        assert RunningCall.objects.count() == 1  # that of `refused`, whose process has no loop here
