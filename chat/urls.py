@@ -30,6 +30,7 @@ urlpatterns = [
     path("settings/transfer/imports/<uuid:import_id>/", transfer.one_import, name="one_import"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
+    path("messages/<uuid:message_id>/place/", messages.place, name="place"),
     path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),
     path("messages/<uuid:message_id>/branches/", branches, name="branches"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),

@@ -48,6 +48,7 @@ OWNER = {
     "message_restoration": {"post": 409},
     "variant": {"post": 409},  # there is no other variant
     "branches": {"post": 302},
+    "place": {"get": 200, "head": 200},
     "feedback": {"post": 302, "delete": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
@@ -140,6 +141,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "message_restoration": [reply.pk],
         "variant": [reply.pk],
         "branches": [reply.pk],
+        "place": [reply.pk],
         "feedback": [reply.pk],
         "favourite": [reply.generation.model_id],
         "sessions": [],

@@ -137,7 +137,8 @@ def store_models(endpoint: EndpointConfig, infos: Iterable[ModelInfo]) -> SyncRe
     now = timezone.now()
     with transaction.atomic():
         row, _ = Endpoint.objects.get_or_create(slug=endpoint.slug, defaults=_new(endpoint))
-        Endpoint.objects.filter(pk=row.pk).update(synced_at=now, sync_error="", sync_detail=remark)
+        limit = {} if endpoint.at_once is None else {"at_once": endpoint.at_once}  # the file's
+        Endpoint.objects.filter(pk=row.pk).update(synced_at=now, sync_error="", sync_detail=remark, **limit)
         known = {model.name: model for model in row.models.all()}
         added = [
             ChatModel(endpoint=row, enabled=name in wanted, listed_at=now, **_values(info))

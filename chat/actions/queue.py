@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from chat.actions.errors import LimitReachedError
 from chat.generation.lease import database_time, running_of, taken
+from chat.generation.line import has_line
 from chat.models import ChatModel, Conversation, Generation, Message, Role, User
 from chat.runtime import current
 from chat.translatable import translatable as _
@@ -31,7 +32,7 @@ def queue_replies(
     The caller holds the conversation's lock and saves it."""
     runner = current().runner
     lease = taken() if runner.accepting and not _waits(prompt) else {}
-    replies, generations, batch = [], [], uuid4()
+    replies, generations, begun, batch = [], [], set(), uuid4()
     for model in models:
         revision = conversation.next_revision()
         reply = Message(
@@ -51,17 +52,20 @@ def queue_replies(
             continues=continues,
             batch=batch,
             queued_at=database_time(),
-            **lease,
+            in_line=has_line(model),
         )
+        if lease and not generation.in_line:
+            begun.add(generation.pk)
+            for name, value in lease.items():
+                setattr(generation, name, value)
         replies.append(reply)
         generations.append(generation)
         conversation.head = reply
-    if lease:
-        runner.taking(generation.pk for generation in generations)
+    runner.taking(begun)
     Message.objects.bulk_create([*new, *replies])
     Generation.objects.bulk_create(generations)
     for generation in generations:
-        claimed = generation if lease else None
+        claimed = generation if generation.pk in begun else None
         transaction.on_commit(partial(runner.start_generation, generation.pk, claimed))
     return replies
 

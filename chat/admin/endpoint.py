@@ -67,7 +67,10 @@ class EndpointAdmin(SteadyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
         state = (gettext("State"), {"fields": _STATE})
         if obj is not None and obj.source != "administration":
-            return [(None, {"fields": ["slug", "name", "enabled", "position", "reached_at"]}), state]
+            return [
+                (None, {"fields": ["slug", "name", "enabled", "position", "at_once", "reached_at"]}),
+                state,
+            ]
         if not self.has_change_permission(request, obj) and not self.has_add_permission(request):
             return [(None, {"fields": ["slug", "name", "kind", "enabled", "position", "reached_at"]}), state]
         secret = EndpointForm(instance=obj).fields

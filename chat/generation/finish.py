@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from chat.generation.lease import locked_conversation, touch, waiting_after
+from chat.generation.line import next_after
 from chat.generation.tool_runs import close_calls
 from chat.live.call_lines import parts_of
 from chat.live.changes import CommittedChange
@@ -32,11 +33,13 @@ SERVER_STOPPED = _("The server stopped while this reply was being written. The t
 def finish(
     generation: Generation, status: Status, segments: Iterable[Segment], *, publish: Publish, **fields: Any
 ) -> list[UUID]:
-    """Ends a generation that this process holds. Returns the queued generations that waited for it."""
+    """Ends a generation that this process holds. Returns the queued generations that waited for it, in the
+    conversation or in the line of its endpoint."""
     ended = _end(generation.pk, process_name(), status, segments, publish=publish, **fields)
+    in_turn = next_after(generation.model)
     if ended is not None and ended.position == ended.conversation.last_position:
-        return []
-    return waiting_after(generation.message_id)
+        return in_turn
+    return [*waiting_after(generation.message_id), *in_turn]
 
 
 def end(generation_id: UUID, owner: str, status: Status, segments: Iterable[Segment], **how: Any) -> bool:

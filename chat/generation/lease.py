@@ -13,13 +13,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from chat.generation.line import may_begin, next_in
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
-from chat.models import LIVE, Conversation, Generation, Message, Status
+from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -49,11 +50,13 @@ def requeue(generation_id: UUID) -> bool:
 
 def claim(generation_id: UUID, publish: Publish) -> Generation | None:
     """Claims a queued generation for this process and marks it as running. Returns None if it is claimed by
-    another process, stopped, or waiting for the reply before it."""
+    another process, stopped, or waiting for the reply before it or for its turn."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
+        if not may_begin(generation_id):
+            return None
         if not free.filter(~Exists(before), stop_requested=False).update(**taken()):
             return None
         generation = (
@@ -101,14 +104,14 @@ def waiting_after(message_id: UUID) -> list[UUID]:
 
 def ready_to_start(*, after: float = 2.0) -> list[UUID]:
     """Returns the generations that have been queued for `after` seconds and could be claimed: their process
-    ended before it could do so."""
+    ended before it could do so, or it is their turn in the line of their endpoint."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     waiting = Generation.objects.filter(status=Status.QUEUED, owner="", stop_requested=False)
-    return list(
-        waiting.filter(~Exists(before), queued_at__lte=Now() - timedelta(seconds=after)).values_list(
-            "pk", flat=True
-        )
-    )
+    ready = waiting.filter(~Exists(before), queued_at__lte=Now() - timedelta(seconds=after))
+    with_line = Q(model__endpoint__at_once__isnull=False) | Q(model__endpoint__slowed_until__gt=Now())
+    endpoints = Endpoint.objects.filter(pk__in=ready.filter(with_line).values("model__endpoint"))
+    in_turn = [generation_id for endpoint in endpoints for generation_id in next_in(endpoint)]
+    return [*ready.exclude(with_line).values_list("pk", flat=True), *in_turn]
 
 
 def running_of(owner_id: int) -> int:

@@ -96,11 +96,13 @@ def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECO
 
 def end_forgotten(publish: Publish) -> list[UUID]:
     """Ends the queued generations that waited too long or are to stop, and returns them. The time that the
-    reply before them took does not count."""
+    reply before them took does not count, nor the time in the line of an endpoint that works."""
     limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
-    waited = (Q(queued_at__lt=limit) & ~held_up) | Q(stop_requested=True)
+    served = Generation.objects.filter(model__endpoint=OuterRef("model__endpoint"))
+    in_line = Q(in_line=True) & Exists(served.filter(Q(status=Status.RUNNING) | Q(finished_at__gte=limit)))
+    waited = (Q(queued_at__lt=limit) & ~held_up & ~in_line) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
     return [generation.pk for generation in queued if end_from_journal(generation, publish)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
+from chat.generation.line import pause
 from chat.generation.policy import policy_for
 from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
 from chat.generation.titles import TITLED
@@ -46,6 +47,7 @@ from chat.providers.errors import (
     ConnectionFailedError,
     ContextLengthError,
     ProviderError,
+    RateLimitError,
     TimeoutExceededError,
 )
 from chat.providers.events import (
@@ -65,6 +67,7 @@ logger = logging.getLogger(__name__)
 MAX_STEPS = 16  # of one reply; the model cannot call a tool in the last one
 MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
 LESS = 0.6  # the part of a request that was too long which the second request may have, at most
+LEAST_PAUSE = 1.0  # seconds; a shorter wait concerns one reply alone
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
@@ -208,6 +211,7 @@ class Run:
             result.set(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, kind_of(error))
             self._metrics.request_failed(result.sent.endpoint.kind, error.code)
+            await _pause(result.sent, error.code, error.retry_after or 0.0)
             return False
         return bool(result.outcome is Outcome.TOOL_CALLS and tools.tools)
 
@@ -326,6 +330,7 @@ class Run:
                             self._metrics.request_failed(prepared.endpoint.kind, code, is_retried=True)
                             self._log.waiting = Waiting(attempt, delay)
                             self._hub.wake(self.id)
+                            await _pause(prepared, code, delay)
                         case Notice("rejected", reason):
                             result.rejection = reason
                         case Reset():
@@ -439,3 +444,11 @@ class Run:
             reasoning_tokens=fields.get("reasoning_tokens") or 0,
             cost=float(fields.get("cost") or 0),
         )
+
+
+async def _pause(prepared: Prepared, code: str, seconds: float) -> None:
+    """After the provider refused a request as one too many, no other reply begins on its endpoint for as long
+    as the provider asked for."""
+    if code == RateLimitError.code and seconds >= LEAST_PAUSE:
+        with suppress(DatabaseError):  # not worth the reply
+            await run_write(pause, prepared.endpoint.slug, seconds)

@@ -132,6 +132,8 @@ class Endpoint(models.Model):
         help_text=_("Further replies wait in a line that is fair between people. Empty: no limit."),
     )
 
+    slowed_until = models.DateTimeField(_("paused until"), null=True, blank=True, editable=False)
+
     objects = EndpointQuerySet.as_manager()
 
     class Meta:

@@ -18,7 +18,8 @@ from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
-from chat.models import ChatModel
+from chat.generation.line import place_of
+from chat.models import ChatModel, Generation
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, done, for_people, wanted_method
 
@@ -39,6 +40,19 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     if request.htmx and sent.message.client_id:
         return HttpResponse(fragments.receipt(sent.message))
     return redirect("conversation", conversation_id)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+@for_people
+def place(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """Returns the place of a waiting reply in the line of its model's provider, as text; empty if it does not
+    wait there."""
+    found = message_for(request.user, message_id)
+    generation = Generation.objects.filter(message=found).select_related("model__endpoint").first()
+    number = place_of(generation) if generation is not None and generation.in_line else None
+    words = _("Place {number} in the line of this model.").format(number=number) if number else ""
+    return HttpResponse(words)
 
 
 @never_cache

@@ -1,0 +1,178 @@
+"""An endpoint with a limit of requests at once has a line that is fair between people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from chat.actions.reply import stop_reply
+from chat.actions.send import send_message
+from chat.generation import lease
+from chat.generation.line import Waiting, has_line, next_after, next_in, ordered, pause, place_of
+from chat.generation.orphans import end_forgotten, end_orphan, orphans
+from chat.models import ChatModel, Endpoint, Generation, Status, User
+from tests.generation.rows import a_reply
+
+AT_ONCE = 4
+
+
+def nothing(_conversation_id: UUID) -> None:
+    """Takes the place of what publishes."""
+
+
+@pytest.fixture
+def people(make_user: Callable[..., User]) -> list[User]:
+    return [make_user(f"{name}@example.org") for name in ("ada", "ben", "cleo")]
+
+
+@pytest.fixture
+def endpoint(db: None) -> Endpoint:
+    return Endpoint.objects.create(slug="demo", name="Demo", at_once=AT_ONCE)
+
+
+@pytest.fixture
+def as_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    def act(name: str) -> None:
+        monkeypatch.setattr(lease, "process_name", lambda: name)
+
+    yield act
+
+
+def queued(owner: User) -> Generation:
+    return a_reply(owner, status=Status.QUEUED, by="")
+
+
+def end(generation_id: UUID) -> None:
+    Generation.objects.filter(pk=generation_id).update(status=Status.COMPLETE, finished_at=timezone.now())
+
+
+def test_the_order_is_fair_and_nobody_starves() -> None:
+    ids = [uuid4() for _ in range(9)]
+    waiting = [Waiting(pk, owner) for pk, owner in zip(ids, [1, 1, 1, 1, 2, 2, 3, 3, 3], strict=True)]
+    order = ordered(waiting, {}, {})
+    assert [dict(waiting)[pk] for pk in order] == [1, 2, 3, 1, 2, 3, 1, 3, 1]
+    # Two of person 1 run already.
+    order = ordered(waiting, {1: 2}, {})
+    assert [dict(waiting)[pk] for pk in order] == [2, 3, 2, 3, 1, 3, 1, 1, 1]
+    # Of equals, who was served longest ago.
+    now = timezone.now()
+    order = ordered(waiting, {}, {1: now, 2: now - timedelta(seconds=5)})
+    assert [dict(waiting)[pk] for pk in order][:3] == [3, 2, 1]
+
+
+def test_a_hundred_prompts_of_three_people_over_two_processes_one_of_which_is_killed(
+    people: list[User], endpoint: Endpoint, as_process: Callable[[str], None]
+) -> None:
+    """Ada sends 60 at once, Ben 30, Cleo 10. Those who wait have as many running as the others, within one.
+    Each generation begins once."""
+    random = Random(7)
+    owner_of = {queued(people[n]).pk: n for n, count in enumerate((60, 30, 10)) for _ in range(count)}
+    served: list[UUID] = []
+    running: dict[UUID, str] = {}
+    killed = False
+    while len(served) < 100 or running:
+        process = random.choice(["one", "two"] if not killed else ["two"])
+        as_process(process)
+        turn = next_in(endpoint)
+        assert len(turn) <= AT_ONCE - len(running)
+        for generation_id in turn:
+            assert lease.claim(generation_id, nothing) is not None
+            assert lease.claim(generation_id, nothing) is None  # in another process, at the same time
+            served.append(generation_id)
+            running[generation_id] = process
+        left = Counter(owner_of[pk] for pk in owner_of if pk not in served)
+        shares = [sum(owner_of[pk] == n for pk in running) for n in left]
+        assert max(shares, default=0) - min(shares, default=0) <= 1  # of those who wait
+        live = Generation.objects.filter(status=Status.RUNNING).count()
+        assert live == len(running) <= AT_ONCE
+        late = [pk for pk in owner_of if pk not in served]
+        if late:
+            assert lease.claim(random.choice(late), nothing) is None  # out of turn
+        if len(served) > 40 and not killed:
+            killed = True
+            gone = [pk for pk, owner in running.items() if owner == "one"]
+            long_ago = timezone.now() - timedelta(seconds=60)
+            Generation.objects.filter(pk__in=gone).update(heartbeat_at=long_ago)
+            for orphan in orphans():
+                assert end_orphan(orphan, publish=nothing, within=60)
+                del running[orphan.generation_id]
+            assert not set(gone) & set(running)
+            continue
+        ended = random.choice(list(running))
+        end(ended)
+        del running[ended]
+    assert len(served) == len(set(served)) == 100
+    assert {owner_of[generation_id] for generation_id in served[:3]} == {0, 1, 2}
+    assert (
+        max(n for n, pk in enumerate(served) if owner_of[pk] == 2) < 60
+    )  # Cleo's few did not wait for Ada's
+    assert Generation.objects.filter(status=Status.QUEUED).count() == 0
+
+
+def test_who_waits_sees_the_place_and_may_leave(
+    people: list[User], endpoint: Endpoint, client: Client
+) -> None:
+    Endpoint.objects.update(at_once=1)
+    model = ChatModel.objects.create(endpoint=endpoint, name="demo")
+    running = a_reply(people[1])
+    sent = []
+    for person in (people[0], people[0], people[2]):
+        prompt = send_message(person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk]).message
+        sent.append(Generation.objects.get(message__parent=prompt))
+    assert [generation.status for generation in sent] == [Status.QUEUED] * 3
+    assert [place_of(generation) for generation in sent] == [1, 3, 2]
+    client.force_login(people[0])
+    page = client.get(f"/conversations/{sent[1].conversation_id}/").content.decode()
+    url = f"/messages/{sent[1].message_id}/place/"
+    assert url in page and "Cancel" in page
+    assert client.get(url).content == b"Place 3 in the line of this model."
+    stop_reply(people[0], sent[0].message_id)
+    assert Generation.objects.get(pk=sent[0].pk).status == Status.STOPPED
+    assert (
+        client.get(url).content == b"Place 1 in the line of this model."
+    )  # Both are their owner's only one.
+    end(running.pk)
+    assert next_after(Generation.objects.get(pk=running.pk).model) == [sent[1].pk]
+    assert client.get(f"/messages/{sent[0].message_id}/place/").content == b""
+    client.force_login(people[1])
+    assert client.get(url).status_code == 404
+
+
+def test_a_pause_that_a_provider_asks_for_stops_all_and_ends(
+    people: list[User], endpoint: Endpoint, settings: Settings
+) -> None:
+    Endpoint.objects.update(at_once=None)
+    model = ChatModel.objects.create(endpoint=endpoint, name="demo")
+    assert not has_line(ChatModel.objects.select_related("endpoint").get())
+    pause("demo", 60)
+    pause("demo", 5)  # shortens nothing
+    slowed = Endpoint.objects.get()
+    assert slowed.slowed_until is not None and slowed.slowed_until > timezone.now() + timedelta(seconds=50)
+    prompt = send_message(people[0], uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk]).message
+    waiting = Generation.objects.get(message__parent=prompt)
+    assert (waiting.status, waiting.in_line) == (Status.QUEUED, True)
+    assert lease.claim(waiting.pk, nothing) is None
+    assert lease.ready_to_start(after=0) == []
+    Endpoint.objects.update(slowed_until=timezone.now() - timedelta(seconds=1))
+    assert lease.ready_to_start(after=0) == [waiting.pk]
+    assert lease.claim(waiting.pk, nothing) is not None
+
+
+def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpoint: Endpoint) -> None:
+    ended = a_reply(people[1])
+    waiting = queued(people[0])
+    long_ago = timezone.now() - timedelta(hours=1)
+    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, in_line=True)
+    assert end_forgotten(nothing) == []
+    end(ended.pk)
+    assert end_forgotten(nothing) == []
+    Generation.objects.filter(pk=ended.pk).update(finished_at=long_ago)  # the server was away
+    assert end_forgotten(nothing) == [waiting.pk]
