@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import ChatModel, Conversation, Message, ToolRun, User
+from chat.models import ChatModel, Conversation, Message, Summary, ToolRun, User
 from chat.models.message import MessageQuerySet
 from chat.translatable import translatable as _
 
@@ -115,6 +115,14 @@ def tool_run_for(user: User, call_id: int, *, write: bool = False) -> tuple[Tool
     if call is None:
         raise NotFoundError(_("There is no such call."))
     return call, message
+
+
+def summary_for(user: User, summary_id: UUID) -> Summary:
+    """Returns the summary if it belongs to a conversation that this user may see. Raises `NotFoundError`."""
+    found = Summary.objects.filter(pk=summary_id, conversation__in=conversations_of(user)).first()
+    if found is None or not user.is_active:
+        raise NotFoundError(_("There is no such chat."))
+    return found
 
 
 def replies_for(user: User, message_ids: Collection[UUID]) -> list[Message]:

@@ -12,6 +12,7 @@ How a reply reaches its viewers:
     recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
     calls            counts the calls of programs, which the gateway makes
     titles           asks a small model for the titles of new chats
+    summaries        asks a small model for summaries of what a model's window cannot hold
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
     metrics          counts what this process does
@@ -33,6 +34,7 @@ from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
 from chat.generation.runner import Runner
 from chat.generation.running_calls import Calls
+from chat.generation.summaries import Summaries
 from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
@@ -71,7 +73,10 @@ class Runtime:
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
         self.calls = Calls(self.metrics)
         self.titles = Titles(self.calls, self.pubsub.conversation_changed)
-        self.runner = Runner(self.hub, self.pubsub, self.journal, recovering, self.metrics, self.titles)
+        self.summaries = Summaries(self.calls)
+        self.runner = Runner(
+            self.hub, self.pubsub, self.journal, recovering, self.metrics, self.titles, self.summaries
+        )
         self.recovery = Recovery(
             recovering,
             self.pubsub.conversation_changed,

@@ -26,6 +26,7 @@ from chat.models import (
     Generation,
     Message,
     Status,
+    Summary,
     User,
 )
 from chat.urls import urlpatterns
@@ -50,6 +51,7 @@ OWNER = {
     "branches": {"post": 302},
     "place": {"get": 200, "head": 200},
     "feedback": {"post": 302, "delete": 302},
+    "summary": {"get": 200, "head": 200},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
     "sessions": {"get": 200, "head": 200, "delete": 302},
@@ -122,6 +124,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     make_token(owner, name="Secret words", scopes=["chat"])
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
+    Summary.objects.create(conversation=reply.conversation, covers=reply, text="Secret words")
     return conversation_for(owner, sent.message.conversation_id), reply
 
 
@@ -143,6 +146,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "branches": [reply.pk],
         "place": [reply.pk],
         "feedback": [reply.pk],
+        "summary": [conversation.summaries.get().pk],
         "favourite": [reply.generation.model_id],
         "sessions": [],
         "api_tokens": [],

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from chat.actions.chat_import import delete_old_imports
 from chat.actions.throttle import forget_old
-from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask
+from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask, Summary
 
 EVERY = timedelta(hours=1)
 BATCH = 200  # rows in one transaction
@@ -57,6 +57,7 @@ def _empty_deleted_conversation() -> int:
         )
         filled = Message.objects.filter(is_filled, conversation=conversation)
         ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
+        Summary.objects.filter(conversation=conversation).delete()
         Feedback.objects.filter(message__in=ids).delete()
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt

@@ -149,7 +149,7 @@ def path_changed(conversation: Conversation) -> None:
     conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
     conversation.path_revision = conversation.next_revision()
     sent = Generation.objects.filter(conversation=conversation, message__shown=True, sent_from__isnull=False)
-    sent_from = sent.order_by("-message__position").values_list("sent_from", flat=True).first()
-    conversation.sent_from = sent_from or 0
+    columns = sent.order_by("-message__position").values_list("sent_from", "summary")
+    conversation.sent_from, conversation.summary_id = columns.first() or (0, None)  # type: ignore[assignment]
     conversation.save()
     transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))

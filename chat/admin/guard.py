@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext
 
-from chat.models import Conversation, Feedback, Generation, JournalEntry, Message, TranscriptRead
+from chat.models import Conversation, Feedback, Generation, JournalEntry, Message, Summary, TranscriptRead
 from chat.models.audit import Watch, add_to_record, recorded, watch
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Message: ("text", "parts"),
     Conversation: ("title",),
+    Summary: ("text",),
     JournalEntry: ("segments",),
     Feedback: ("comment",),
     Generation: ("error_detail",),  # may quote the prompt

@@ -23,10 +23,11 @@ from chat.generation.window import (
     fitted,
     most_output_beside,
     room_for_input,
+    summary_turns,
     tokens_of,
 )
 from chat.live.pubsub import Publish
-from chat.models import ChatModel, Conversation, Generation, Message, Role, Status
+from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
 from chat.parts import loaded
 from chat.pipeline.tokens import request_tokens, tool_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
@@ -35,6 +36,8 @@ from chat.translatable import translatable as _
 DEFAULT_WINDOW = 32_000  # tokens, for a model without a window in the catalog
 PAGE = 50  # messages in the first query; each further one reads four times as many
 UNSURE = 1.25  # times the window: the limit for an estimate that no count of the provider has confirmed
+SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
+SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
 SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
 
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
@@ -69,7 +72,8 @@ class Prepared:
     """The request with its endpoint and model. `prefix` is the text of the reply that is continued.
     `sent_from` is the position of the first message in the request, 0 if it contains all. `estimate` is the
     estimated number of tokens, without the correction. `wants_title` is whether the reply is to be followed
-    by a title of the chat."""
+    by a title of the chat. `left_out` is the last message before the request, and `summary` stands in for it
+    and those before it; `wants_summary` is whether one is to be made."""
 
     request: ChatRequest
     endpoint: EndpointConfig
@@ -78,6 +82,9 @@ class Prepared:
     sent_from: int
     estimate: int
     wants_title: bool = False
+    left_out: UUID | None = None
+    summary: Summary | None = None
+    wants_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +134,24 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
             )
         )
     room = room_for_input(window, most_output) / past.factor
+    sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
         _before(prompt, chain(newest, rows), with_calls=bool(begun.tools)) if prompt else (),
         prompt.position if prompt else 0,
         room if at_most is None else min(room, at_most),
         fixed=fixed,
         before=past.sent_from,
+        reserve=min(SUMMARY_TOKENS, room / 8) if sums_up else 0.0,
+        parent=prompt.parent_id if prompt else None,
     )
+    limit = room if at_most is None else min(room, at_most)
+    summary = Summary.objects.filter(covers=older.left_out).first() if older.left_out and sums_up else None
+    sent = [turn for placed in older.older for turn in placed.turns]
+    left = limit - fixed - tokens_of("", sent)
+    digest = summary_turns(summary.text, left) if summary else []
     request = ChatRequest(
         model=model.name,
-        turns=alternating([*(turn for placed in older.older for turn in placed.turns), *last]),
+        turns=alternating([*digest, *sent, *last]),
         system=system,
         max_output_tokens=most_output,
         continues=bool(prefix.strip()) and not begun.turns,
@@ -155,6 +170,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         older.sent_from,
         estimate,
         wants_title=wants_title(generation.conversation),
+        left_out=older.left_out,
+        summary=summary if digest else None,
+        wants_summary=sums_up and older.left_out is not None and summary is None and left >= SUMMARY_LEAST,
     )
 
 
@@ -164,9 +182,11 @@ def begin(
     """As `prepare`, for a request that is sent now. Marks the first message in the request, and notifies the
     viewers if it is not the one of the request before. One unit of work."""
     prepared = prepare(generation, at_most=at_most, begun=begun)
-    if prepared.sent_from != generation.conversation.sent_from:
+    conversation = generation.conversation
+    summary_id = prepared.summary.pk if prepared.summary else None
+    if (prepared.sent_from, summary_id) != (conversation.sent_from, conversation.summary_id):
         try:
-            _mark_sent_from(generation.conversation_id, prepared.sent_from, publish)
+            _mark_sent_from(generation.conversation_id, prepared.sent_from, summary_id, publish)
         except DatabaseError as error:  # the mark is not worth the reply; the next request sets it
             logger.warning("The position of the first sent message could not be stored: %s", error)
     return prepared
@@ -230,7 +250,7 @@ def _before(prompt: Message, rows: Iterable[dict[str, Any]], *, with_calls: bool
         role = "user" if row["role"] == Role.USER else "assistant"
         parts = loaded(row["own_parts"] or ())
         if turns := turns_of(role, row["text"], parts, is_own=True, with_calls=with_calls):
-            yield Placed(row["position"], turns)
+            yield Placed(row["position"], turns, row["parent_id"])
         if wanted is None:
             return
 
@@ -257,15 +277,18 @@ def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[di
         position, length = rows[-1]["position"], 4 * length
 
 
-def _mark_sent_from(conversation_id: UUID, sent_from: int, publish: Publish) -> None:
-    """Marks the first message of the conversation that the model is sent."""
+def _mark_sent_from(conversation_id: UUID, sent_from: int, summary_id: UUID | None, publish: Publish) -> None:
+    """Marks the first message of the conversation that the model is sent, and what stands in for those
+    before it."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
-        if conversation is None or conversation.sent_from == sent_from:
+        if conversation is None:
+            return
+        if (conversation.sent_from, conversation.summary_id) == (sent_from, summary_id):
             return
         changed = [conversation.sent_from, sent_from]
-        conversation.sent_from = sent_from
+        conversation.sent_from, conversation.summary_id = sent_from, summary_id
         revision = conversation.next_revision()
-        conversation.save(update_fields=["sent_from", "revision", "updated_at"])
+        conversation.save(update_fields=["sent_from", "summary", "revision", "updated_at"])
         conversation.messages.filter(position__in=changed).update(revision=revision)
         transaction.on_commit(lambda: publish(conversation_id))

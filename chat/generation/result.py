@@ -111,6 +111,7 @@ class Result:
             "error_message": self.error_message,
             "error_detail": self.error_detail,
             "sent_from": self.sent.sent_from if self.sent else None,
+            "summary": self.sent.summary if self.sent else None,
             **used,
             "cost": cost,
         }

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from chat.database import run_unit, run_write
 from chat.generation.call_reader import CallReader
-from chat.generation.context import Begun, NotSentError, Prepared, begin
+from chat.generation.context import Begun, NotSentError, Prepared
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
@@ -22,6 +22,7 @@ from chat.generation.lease import claim
 from chat.generation.line import pause
 from chat.generation.policy import policy_for
 from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
+from chat.generation.summaries import Summaries
 from chat.generation.titles import TITLED
 from chat.generation.tool_calls import Commit, calls_of, run_calls
 from chat.generation.tool_runs import commit_step, resumed
@@ -83,8 +84,10 @@ class Run:
         pubsub: PubSub,
         journal: Journal,
         metrics: Metrics,
+        summaries: Summaries,
         claimed: Generation | None = None,
     ) -> None:
+        self._summaries = summaries
         self.id = generation_id
         self._hub, self._pubsub = hub, pubsub
         self.waiting: list[UUID] = []  # at the end: the queued generations to start next
@@ -284,7 +287,7 @@ class Run:
 
     async def _begin(self, generation: Generation, begun: Begun, *, at_most: float | None = None) -> Prepared:
         publish = self._pubsub.conversation_changed
-        return await run_unit(begin, generation, publish=publish, at_most=at_most, begun=begun)
+        return await self._summaries.begin(generation, publish=publish, at_most=at_most, begun=begun)
 
     async def _shortened(self, generation: Generation, result: Result, begun: Begun) -> bool:
         """Prepares a shorter request after the provider refused one as too long, which costs nothing. Returns

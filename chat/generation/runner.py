@@ -15,6 +15,7 @@ from chat.database import DatabaseThread
 from chat.generation.journal import Journal
 from chat.generation.lease import requeue
 from chat.generation.run import Run
+from chat.generation.summaries import Summaries
 from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
@@ -41,8 +42,9 @@ class Runner:
         thread: DatabaseThread,
         metrics: Metrics,
         titles: Titles,
+        summaries: Summaries,
     ) -> None:
-        self._titles = titles
+        self._titles, self._summaries = titles, summaries
         self.accepting = False
         self._metrics = metrics
         self._hub, self._pubsub, self._journal, self._thread = hub, pubsub, journal, thread
@@ -96,7 +98,9 @@ class Runner:
         self._runs[generation_id] = (run, task)
 
     def run_of(self, generation_id: UUID, claimed: Generation | None = None) -> Run:
-        return Run(generation_id, self._hub, self._pubsub, self._journal, self._metrics, claimed)
+        return Run(
+            generation_id, self._hub, self._pubsub, self._journal, self._metrics, self._summaries, claimed
+        )
 
     async def _drive(self, run: Run) -> None:
         log_context.generation_id.set(str(run.id))

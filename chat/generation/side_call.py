@@ -19,7 +19,7 @@ from chat.database import run_write
 from chat.generation.calls import Call, usage_entry
 from chat.generation.running_calls import Calls
 from chat.models import ChatModel, Status
-from chat.providers.base import ChatRequest
+from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ProviderError
 from chat.providers.events import TextDelta
 
@@ -37,6 +37,7 @@ async def ask(
     calls: Calls,
     owner_id: int,
     model: ChatModel,
+    endpoint: EndpointConfig,
     request: ChatRequest,
     *,
     purpose: str,
@@ -45,9 +46,6 @@ async def ask(
     """Returns the model's answer to the request, whose model and output limit are completed from the catalog.
     `purpose` is the `api` of its usage entry. Raises `SideCallError`. If the caller is cancelled, the call
     ends and its usage is still stored."""
-    endpoint = settings.CHAT_ENDPOINTS.get(model.endpoint_id)
-    if endpoint is None:
-        raise SideCallError("not_configured")
     limits = (request.max_output_tokens, model.max_output_tokens, settings.CHAT_MAX_OUTPUT_TOKENS)
     most = min((limit for limit in limits if limit), default=None)
     call = Call(owner_id, model, endpoint, replace(request, model=model.name, max_output_tokens=most), calls)

@@ -28,7 +28,7 @@ from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status
 from chat.models.conversation import shortened
 from chat.parts import storable
-from chat.providers.base import ChatRequest, Turn
+from chat.providers.base import ChatRequest, EndpointConfig, Turn
 
 TITLED = (Status.COMPLETE, Status.LENGTH, Status.STOPPED)  # how a reply ends that is followed by a title
 SECONDS = 30.0  # for the call
@@ -103,7 +103,13 @@ class Titles:
                     max_output_tokens=MOST_TOKENS,
                 )
                 answer = await ask(
-                    self._calls, asked.owner_id, asked.model, request, purpose="title", seconds=SECONDS
+                    self._calls,
+                    asked.owner_id,
+                    asked.model,
+                    asked.endpoint,
+                    request,
+                    purpose="title",
+                    seconds=SECONDS,
                 )
             title = title_in(answer)
             if not title:
@@ -143,6 +149,7 @@ class _Asked:
 
     owner_id: int
     model: ChatModel
+    endpoint: EndpointConfig
     excerpt: str
     before: str
 
@@ -159,7 +166,8 @@ def _missed() -> list[UUID]:
 def _claim(conversation_id: UUID) -> _Asked | None:
     """Marks the conversation as asked for. Returns None if no title is to be made."""
     model = ChatModel.objects.usable().filter(pk=ServerSettings.current().title_model_id or 0).first()
-    if model is None:
+    endpoint = model.endpoint.config() if model else None
+    if model is None or endpoint is None:
         return None
     with transaction.atomic():
         rows = Conversation.objects.kept().filter(titled="", owner__is_active=True)
@@ -174,9 +182,9 @@ def _claim(conversation_id: UUID) -> _Asked | None:
         is_own = conversation.title != shortened(prompt.text)
         conversation.titled = Conversation.Titled.PERSON if is_own else Conversation.Titled.ASKED
         conversation.save(update_fields=["titled"])
-    return (
-        None if is_own else _Asked(conversation.owner_id, model, _excerpt(prompt, reply), conversation.title)
-    )
+    if is_own:
+        return None
+    return _Asked(conversation.owner_id, model, endpoint, _excerpt(prompt, reply), conversation.title)
 
 
 def _excerpt(prompt: Message, reply: Message) -> str:

@@ -17,6 +17,7 @@ from chat.models.probe import Probe
 from chat.models.schema import Schema
 from chat.models.server_settings import ServerSettings
 from chat.models.step import Step, ToolCallState, ToolRun
+from chat.models.summary import Summary
 from chat.models.throttle import LogInThrottle
 from chat.models.tool import Tool, ToolServer
 from chat.models.usage import RunningCall, UsageEntry
@@ -44,6 +45,7 @@ __all__ = [
     "ServerSettings",
     "Status",
     "Step",
+    "Summary",
     "Tool",
     "ToolCallState",
     "ToolRun",

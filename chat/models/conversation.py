@@ -33,9 +33,10 @@ class Conversation(models.Model):
     the shown path that was not an addition at its end; a viewer with an older one must load all messages
     again. `last_position` is the position of the newest message. Order is an integer assigned in the writing
     transaction, never a clock. `sent_from` is the position of the first message that was sent to the model of
-    the last reply, 0 if all were sent. A deleted conversation keeps its row, so that its id cannot be used
-    again. `tools` has the names of the tools that its owner switched on, `approved_tools` those that need no
-    further approval here, with their fingerprints. None is an empty list."""
+    the last reply, 0 if all were sent; `summary` stood in for those before it. A deleted conversation keeps
+    its row, so that its id cannot be used again. `tools` has the names of the tools that its owner switched
+    on, `approved_tools` those that need no further approval here, with their fingerprints. None is an empty
+    list."""
 
     class Titled(models.TextChoices):
         """Who wrote the title. A title by a model is asked for at most once, and replaces only the first
@@ -58,6 +59,15 @@ class Conversation(models.Model):
     path_revision = models.PositiveBigIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
     sent_from = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    summary = models.ForeignKey(
+        "chat.Summary",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+        editable=False,
+    )
     head = models.ForeignKey(
         "chat.Message",
         null=True,

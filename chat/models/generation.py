@@ -39,8 +39,9 @@ class Generation(models.Model):
     valid. Every write of the owner is conditional on still being the owner, so a late write changes nothing.
 
     `batch` is the same for all replies that one prompt asked for together. `sent_from` is the position of the
-    first message that was sent to the model. `input_estimate` is our estimate of the tokens of all that were
-    sent. Both are None until they are known. Usage and cost are the sums of all steps.
+    first message that was sent to the model; `summary` was sent for those before it. `input_estimate` is our
+    estimate of the tokens of all that were sent. All are None until they are known. Usage and cost are the
+    sums of all steps.
 
     A generation that waits for the approval of a tool call has no owner and needs no process. Its journal and
     its message have the output so far. The decision queues it again.
@@ -71,6 +72,14 @@ class Generation(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     sent_from = models.PositiveIntegerField(null=True, blank=True)
+    summary = models.ForeignKey(
+        "chat.Summary",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+    )
     input_estimate = models.PositiveIntegerField(null=True, blank=True)
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)

@@ -74,8 +74,8 @@ class DemoProvider:
         refuse(request, "stop", "output_format", "forced_tool")
         prompt = next((turn.text for turn in reversed(request.turns) if turn.text.strip()), "")
         results = request.turns[-1].tool_results if request.turns else ()
-        if _TITLE.search(request.system):
-            yield TextDelta(_title(prompt))
+        if _TITLE.search(request.system) or _SUMMARY.search(request.system):
+            yield TextDelta(_title(prompt) if _TITLE.search(request.system) else _summary(prompt))
             yield Usage(_count(request), 5)
             yield Finished(Outcome.COMPLETE, "stop")
             return
@@ -171,6 +171,12 @@ def _title(prompt: str) -> str:
     return " ".join(words).capitalize() or "Demonstration"
 
 
+def _summary(prompt: str) -> str:
+    """Returns the beginning of each text, in the order of the conversation."""
+    texts = re.findall(r"<(?:user|summary)>\n(.*?)\n</", prompt, re.DOTALL)
+    return "\n".join(f"- {' '.join(text.split())[:100]}" for text in texts)[-2_000:] or "Nothing was said."
+
+
 class _Pace:
     """Spreads tokens over time by a schedule, so that the time the consumer takes is not added."""
 
@@ -238,6 +244,8 @@ _COMMAND = re.compile(
 _CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)
 
 _TITLE = re.compile(r"\bwrite a title for this conversation\b", re.IGNORECASE)
+
+_SUMMARY = re.compile(r"\bsummarise the conversation below\b", re.IGNORECASE)
 
 _REASONING = "The person wants to see how an answer looks. I will use a little of everything. "
 

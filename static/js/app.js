@@ -17,5 +17,7 @@ import "./shortcuts.js";
 import { onChat } from "./page.js";
 
 // A behaviour that few pages need is loaded where its element is: selector, module.
-const behaviours = [];
+const behaviours = [
+  ["#sheet", () => import("./sheet.js")],
+];
 onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));

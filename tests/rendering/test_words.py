@@ -21,7 +21,16 @@ SENTENCE = re.compile(r"[A-Z{].* .*[.!?]", re.DOTALL)
 MARKERS = {"_", "gettext", "gettext_noop", "ngettext"}
 # What is written here in sentences, and is not for people: a model's text, and the log and operators.
 NOT_FOR_PEOPLE = {"providers/demo.py", "generation/readiness.py"}
-NAMES_NOT_FOR_PEOPLE = {"detail", "remark", "CONTINUE_PROMPT", "DATA_NOTE", "NO_RESULT", "TITLE_INSTRUCTIONS"}
+NAMES_NOT_FOR_PEOPLE = {
+    "detail",
+    "remark",
+    "CONTINUE_PROMPT",
+    "DATA_NOTE",
+    "NO_RESULT",
+    "SUMMARY",
+    "SUMMARY_INSTRUCTIONS",
+    "TITLE_INSTRUCTIONS",
+}
 
 
 def unmarked(source: str) -> list[str]:
