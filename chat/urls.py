@@ -11,6 +11,7 @@ from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
 from chat.views.metrics import metrics
+from chat.views.search import search_page
 from chat.views.sidebar import conversation_list
 
 urlpatterns = [
@@ -28,9 +29,11 @@ urlpatterns = [
     path("settings/transfer/", transfer.transfer, name="transfer"),
     path("settings/transfer/imports/", transfer.imports, name="imports"),
     path("settings/transfer/imports/<uuid:import_id>/", transfer.one_import, name="one_import"),
+    path("search/", search_page, name="search"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
     path("messages/<uuid:message_id>/place/", messages.place, name="place"),
+    path("messages/<uuid:message_id>/path/", messages.message_path, name="message_path"),
     path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),
     path("messages/<uuid:message_id>/branches/", branches, name="branches"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),

@@ -47,6 +47,8 @@ OWNER = {
     "restoration": {"post": 404},  # only a deleted message can be restored
     "message": {"get": 200, "head": 200, "delete": 302},
     "message_restoration": {"post": 409},
+    "message_path": {"post": 302},
+    "search": {"get": 200, "head": 200},
     "variant": {"post": 409},  # there is no other variant
     "branches": {"post": 302},
     "place": {"get": 200, "head": 200},
@@ -68,6 +70,7 @@ OWNER = {
 }
 PERSONAL = {
     "home",
+    "search",
     "conversations",
     "settings",
     "sessions",
@@ -137,6 +140,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "home": [],
         "conversations": [],
         "settings": [],
+        "search": [],
+        "message_path": [reply.pk],
         "earlier": [conversation.pk, 1],
         "generation": [reply.pk],
         "generations": [reply.pk],
@@ -167,8 +172,9 @@ def data(model: ChatModel) -> dict[str, str]:
         "announcements": "state",
     }
     token = {"name": "New", "scopes": "read", "days": ""}
+    found = {"q": "Secret"}
     prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
-    return {"title": "New", "to": str(uuid.uuid4()), **token, **prompt, **preferences}
+    return {"title": "New", "to": str(uuid.uuid4()), **token, **found, **prompt, **preferences}
 
 
 def test_the_table_names_every_route() -> None:

@@ -15,6 +15,7 @@ from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
 from chat.parts import storable
 from chat.runtime import current
+from chat.search.index import index_title
 from chat.translatable import translatable as _
 
 
@@ -28,8 +29,9 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
         conversation.title, conversation.titled = title, Conversation.Titled.PERSON
+        index_title(conversation)
         conversation.revision += 1
-        conversation.save(update_fields=["title", "titled", "revision"])
+        conversation.save(update_fields=["title", "titled", "indexed_title", "revision"])
         transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))
     return conversation
 

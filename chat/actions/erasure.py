@@ -12,6 +12,7 @@ from django.utils import timezone
 from chat.models import Conversation, Generation, Message, TranscriptRead, User
 from chat.models.audit import add_to_record
 from chat.runtime import current
+from chat.search.index import forget_conversations
 
 
 def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
@@ -24,6 +25,7 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
         live = list(Generation.objects.live().filter(conversation__in=ids).values_list("pk", flat=True))
         rows.update(
             title="",
+            indexed_title="",
             head=None,
             last_position=0,
             deleted_at=timezone.now(),
@@ -31,6 +33,7 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
             path_revision=F("revision") + 1,
         )
         Message.objects.filter(conversation__in=ids).delete()
+        forget_conversations(ids)
         erased = Conversation.objects.filter(pk__in=ids).select_related("owner").only("owner__email")
         add_to_record(*(TranscriptRead.of(each, by, TranscriptRead.How.ERASED) for each in erased))
         transaction.on_commit(lambda: _tell(ids, live))

@@ -14,6 +14,7 @@ from django.utils import timezone
 from chat.actions.chat_import import delete_old_imports
 from chat.actions.throttle import forget_old
 from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask, Summary
+from chat.search.index import forget_conversations, forget_messages
 
 EVERY = timedelta(hours=1)
 BATCH = 200  # rows in one transaction
@@ -60,8 +61,11 @@ def _empty_deleted_conversation() -> int:
         Summary.objects.filter(conversation=conversation).delete()
         Feedback.objects.filter(message__in=ids).delete()
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
+        forget_messages(ids)
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt
         if len(ids) < BATCH:
-            conversation.title, conversation.head, conversation.last_position = "", None, 0
-            conversation.save(update_fields=["title", "head", "last_position"])
+            forget_conversations([conversation.pk])
+            conversation.title = conversation.indexed_title = ""
+            conversation.head, conversation.last_position = None, 0
+            conversation.save(update_fields=["title", "indexed_title", "head", "last_position"])
         return len(ids) + 1

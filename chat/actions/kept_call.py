@@ -12,6 +12,7 @@ from chat.models import Conversation, Generation, Message, Role, Status, UsageEn
 from chat.models.conversation import shortened
 from chat.parts import NoticePart, Part, TextPart, ToolCall, storable, storable_part, stored
 from chat.providers.base import Turn
+from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
 
@@ -37,6 +38,9 @@ def keep(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generatio
         notice = NoticePart(_("The instructions of the program (its system prompt) are not kept."))
         messages[0].parts = [*stored([notice]), *messages[0].parts]
     reply = _add(conversation, messages, Role.ASSISTANT, [TextPart(answer.text), *answer.tool_calls])
+    index_title(conversation, is_new=True)
+    for message in messages:
+        index_message(message, user.pk, entry.model_label if message.role == Role.ASSISTANT else "")
     Conversation.objects.bulk_create([conversation])
     Message.objects.bulk_create(messages)
     now = timezone.now()

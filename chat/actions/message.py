@@ -95,6 +95,31 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
     return message
 
 
+def show_message(user: User, message_id: UUID) -> Message:
+    """Shows the messages above this one, this one, and the last messages below it, in place of those that are
+    shown. Does nothing if it is shown. Raises `NotFoundError`, and `ConflictError` if the message or one
+    above it was deleted, or while a reply that would be hidden is running."""
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        if message.shown:
+            return message
+        conversation = message.conversation
+        kept = conversation.messages.filter(deleted_at=None)
+        parents = dict(kept.values_list("pk", "parent_id"))
+        above: list[UUID] = []
+        step: UUID | None = message_id
+        while step is not None:
+            if step not in parents:
+                raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
+            above.append(step)
+            step = parents[step]
+        _hide(kept.exclude(pk__in=above))
+        kept.filter(pk__in=above).update(shown=True)
+        _show_branch(conversation, message_id)
+        path_changed(conversation)
+    return message
+
+
 def _below(conversation: Conversation, parent: Message | None) -> QuerySet[Message]:
     """Returns the messages that are shown below `parent`; all without one."""
     if parent is None:

@@ -18,6 +18,7 @@ from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.parts import TextPart, stored
 from chat.runtime import current
+from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
 
@@ -79,6 +80,9 @@ def _send(
         since, pubsub = conversation.revision, current().pubsub
         parent = conversation.head if edited is None else edited.parent
         prompt = _prompt(conversation, parent, client_id, text)
+        index_message(prompt, user.pk)
+        if is_new:
+            index_title(conversation, is_new=True)
         replies = queue_replies(conversation, prompt, models, new=[prompt])
         if edited is not None:
             path_changed(conversation)

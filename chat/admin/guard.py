@@ -108,6 +108,8 @@ def _guarded(execute: Callable[..., Any], sql: str, params: Any, many: bool, con
 
 
 def _names_a_text(sql: str) -> bool:
+    if "chat_searchentry" in sql and ("MATCH" in sql or "@@" in sql):
+        return True
     return any(table in sql and columns.search(sql) for table, columns in _COLUMNS.items())
 
 

@@ -6,6 +6,7 @@ too. `chat.admin.guard` refuses each query of a text without an audit entry.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,9 @@ from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
 from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
 from chat.models.audit import add_to_record, recorded
+from chat.search.catch_up import is_complete
+from chat.search.find import conversations_with
+from chat.search.query import term_of
 
 MESSAGES_PER_PAGE = 200
 _EXPORT_LIMIT = 10_000
@@ -91,14 +95,13 @@ class TranscriptAdmin(SteadyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
     ) -> tuple[QuerySet[Conversation], bool]:
-        """Every word must occur. One pass over the messages for each word, whatever the number of
-        conversations."""
+        """Every word must occur, or begin one. `"Words in quotation marks"` must stand together."""
         if is_too_long(search_term):
             messages.error(request, too_long_words())
             return queryset.none(), False
         if request.resolver_match and request.resolver_match.url_name == "autocomplete":
             raise PermissionDenied  # No field here completes a chat, and the request comes from a script.
-        words = search_term.replace("\x00", "").split()
+        words = _pieces(search_term)
         if not words:
             return queryset, False
         return self._recorded_search(request, queryset, words), False
@@ -109,12 +112,15 @@ class TranscriptAdmin(SteadyAdmin):
         """Searches once per request, however often Django evaluates the list in it."""
         if not hasattr(request, "_searched"):
             recorded()
+            if not is_complete():
+                text = gettext("The search index is still being built. Older chats may be missing.")
+                messages.warning(request, text)
             found = conversations
             for word in words:
-                written = Message.objects.filter(text__icontains=word).order_by().values("conversation")
-                found = found.filter(
-                    Q(title__icontains=word) | Q(owner__email__icontains=word) | Q(pk__in=written)
-                )
+                term = term_of(word.strip('"'), is_phrase=word.startswith('"'))
+                written = Q(pk__in=conversations_with(term)) if term else Q()
+                word = word.strip('"')
+                found = found.filter(Q(title__icontains=word) | Q(owner__email__icontains=word) | written)
             ids = list(found.values_list("pk", flat=True)[: _LIST_LIMIT + 1])
             is_all = len(ids) <= _LIST_LIMIT
             request._searched = conversations.filter(pk__in=ids) if is_all else found  # type: ignore[attr-defined]
@@ -249,6 +255,11 @@ class TranscriptAdmin(SteadyAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
         return False
+
+
+def _pieces(search_term: str) -> list[str]:
+    """Returns the words and the phrases in quotation marks."""
+    return re.findall(r'"[^"]+"|[^\s"]+', search_term.replace("\x00", ""))
 
 
 def _with_reply(queryset: QuerySet[Conversation], **what: Any) -> QuerySet[Conversation]:

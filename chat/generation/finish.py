@@ -23,6 +23,7 @@ from chat.live.reply_log import Segment
 from chat.models import LIVE, Generation, JournalEntry, Message, Status, Step
 from chat.models.message import Sibling, read_for_showing
 from chat.parts import Opaque, Part, TextPart, stored
+from chat.search.index import index_message
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def _end(
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         message.conversation = conversation
+        index_message(message, conversation.owner_id, message.generation.model_label)
         is_shown = message.shown and not conversation.deleted_at and conversation.owner.is_active
         if show is not None and is_shown:
             change = _change(message)

@@ -130,5 +130,5 @@ def touch(conversation: Conversation, message: Message, publish: Publish) -> Non
     """Saves the message with the conversation's next revision, and publishes the change after the commit."""
     message.revision = conversation.next_revision()
     conversation.save(update_fields=["revision", "updated_at"])
-    message.save(update_fields=["parts", "text", "revision"])
+    message.save(update_fields=["parts", "text", "is_indexed", "revision"])
     transaction.on_commit(lambda: publish(conversation.pk))

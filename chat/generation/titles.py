@@ -29,6 +29,7 @@ from chat.models import ChatModel, Conversation, Generation, Message, Role, Serv
 from chat.models.conversation import shortened
 from chat.parts import storable
 from chat.providers.base import ChatRequest, EndpointConfig, Turn
+from chat.search.index import index_title
 
 TITLED = (Status.COMPLETE, Status.LENGTH, Status.STOPPED)  # how a reply ends that is followed by a title
 SECONDS = 30.0  # for the call
@@ -202,6 +203,7 @@ def _store(conversation_id: UUID, before: str, title: str, publish: Publish) -> 
         if conversation is None:
             return
         conversation.title, conversation.titled = title, Conversation.Titled.MODEL
+        index_title(conversation)
         conversation.revision += 1
-        conversation.save(update_fields=["title", "titled", "revision"])
+        conversation.save(update_fields=["title", "titled", "indexed_title", "revision"])
         transaction.on_commit(lambda: publish(conversation_id))

@@ -6,8 +6,7 @@ import asyncio
 import logging
 
 from chat.actions import housekeeping
-from chat.database import run_unit, run_write
-from chat.management.search_index import ensure_search_index
+from chat.database import run_write
 
 LOOK_SECONDS = 300.0
 PAUSE_SECONDS = 0.1  # between two batches: other writes have priority
@@ -21,7 +20,6 @@ async def clean_up() -> None:
         try:
             if await run_write(housekeeping.is_due):
                 await _clear_away()
-                await run_unit(ensure_search_index)
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("The clean-up failed: %s", error)
         await asyncio.sleep(LOOK_SECONDS)

@@ -15,6 +15,7 @@ from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.schema import Schema
+from chat.models.search_entry import SearchEntry
 from chat.models.server_settings import ServerSettings
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.summary import Summary
@@ -42,6 +43,7 @@ __all__ = [
     "RunningCall",
     "Schema",
     "Scope",
+    "SearchEntry",
     "ServerSettings",
     "Status",
     "Step",

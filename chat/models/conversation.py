@@ -36,7 +36,7 @@ class Conversation(models.Model):
     the last reply, 0 if all were sent; `summary` stood in for those before it. A deleted conversation keeps
     its row, so that its id cannot be used again. `tools` has the names of the tools that its owner switched
     on, `approved_tools` those that need no further approval here, with their fingerprints. None is an empty
-    list."""
+    list. `indexed_title` is the title in the search index, None if it is not in it yet."""
 
     class Titled(models.TextChoices):
         """Who wrote the title. A title by a model is asked for at most once, and replaces only the first
@@ -94,13 +94,22 @@ class Conversation(models.Model):
         default=0, editable=False, help_text="The revision that its owner's page last showed."
     )
 
+    indexed_title = models.CharField(max_length=TITLE_LENGTH, null=True, editable=False)  # noqa: DJ001
+
     objects = ConversationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-updated_at", "-id"]
         verbose_name = _("chat")
         verbose_name_plural = _("chats")
-        indexes = [models.Index(fields=["owner", "-updated_at"])]
+        indexes = [
+            models.Index(fields=["owner", "-updated_at"]),
+            models.Index(
+                fields=["created_at"],
+                name="chat_title_not_indexed",
+                condition=models.Q(indexed_title__isnull=True) | ~models.Q(indexed_title=models.F("title")),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title or gettext("New chat")

@@ -80,7 +80,8 @@ class Message(models.Model):
 
     `client_id` is the sender's own id of a prompt, or of a retry: sending it again returns the same message.
     Two users may choose the same id. `position` orders the messages of a conversation. `deletion` is the same
-    for all messages that were deleted together.
+    for all messages that were deleted together. `is_indexed` is None until the search index has the text, and
+    set by `chat.search` alone: a background task indexes what another writer stored.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -99,6 +100,7 @@ class Message(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deletion = models.UUIDField(null=True, blank=True, editable=False)
+    is_indexed = models.BooleanField(null=True, editable=False)
 
     objects = MessageQuerySet.as_manager()
 
@@ -113,6 +115,11 @@ class Message(models.Model):
                 fields=["client_id"],
                 name="chat_message_client_id",
                 condition=models.Q(client_id__isnull=False),
+            ),
+            models.Index(
+                fields=["created_at"],
+                name="chat_message_not_indexed",
+                condition=models.Q(is_indexed__isnull=True),
             ),
             models.Index(fields=["conversation", "revision"]),
             models.Index(fields=["conversation", "shown", "position"]),

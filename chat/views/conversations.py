@@ -129,7 +129,11 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
     else:
         shown = _last_page(conversation.messages.shown())
         conversation = shown[0].conversation if shown else conversation  # as it was with these messages
-    context = {**_context(request.user, conversation, shown), "edited": _edited(request, conversation)}
+    context = {
+        **_context(request.user, conversation, shown),
+        "edited": _edited(request, conversation),
+        **_message_to_show(request, conversation),
+    }
     if not request.htmx:
         return render(request, "chat/page.html", context)
     answer = render(request, "chat/_switched.html", {**context, "toast": toast})
@@ -145,6 +149,19 @@ def _edited(request: PersonRequest, conversation: Conversation) -> Message | Non
     except ValueError:
         return None
     return conversation.messages.filter(pk=message_id, role=Role.USER, shown=True).first()
+
+
+def _message_to_show(request: PersonRequest, conversation: Conversation) -> dict[str, Any]:
+    """Returns what the page needs to open at the message of `message`: its id, or if it is not shown, the
+    message itself for a notice."""
+    try:
+        wanted = UUID(request.GET.get("message", ""))
+    except ValueError:
+        return {}
+    message = Message.objects.filter(pk=wanted, conversation=conversation, deleted_at=None).first()
+    if message is None:
+        return {}
+    return {"opened_at": message.pk} if message.shown else {"hidden_message": message}
 
 
 def _context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID, uuid4
 
 from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat.access import NoSuchModelError, message_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message, show_variant
+from chat.actions.message import delete_message, restore_message, show_message, show_variant
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import send_message
 from chat.generation.line import place_of
@@ -86,6 +87,18 @@ def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """Shows the variant `to` instead of this message."""
     message = show_variant(request.user, message_id, _uuid(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
+
+
+@require_POST
+@for_people
+def message_path(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+    """Shows the messages on the way to this one, and opens the chat at it."""
+    message = show_message(request.user, message_id)
+    url = f"{reverse('conversation', args=[message.conversation_id])}?message={message.pk}"
+    if not request.htmx:
+        return redirect(url)
+    where = {"path": url, "target": "#chat", "swap": "outerHTML"}
+    return HttpResponse(headers={"HX-Location": json.dumps(where)})
 
 
 @require_http_methods(["POST", "DELETE"])

@@ -18,6 +18,7 @@ import { onChat } from "./page.js";
 
 // A behaviour that few pages need is loaded where its element is: selector, module.
 const behaviours = [
+  ["#search", () => import("./search.js")],
   ["#sheet", () => import("./sheet.js")],
 ];
 onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));

@@ -4,6 +4,7 @@ import { $, here, htmx, on, onChat, onClick } from "./page.js";
 const NEAR = 48; // px from the end that count as the end
 const AHEAD = 800; // px before the top: time for earlier messages
 const MANY = 6; // pages
+const BELOW_TOP = 80; // px, for a message that a search found
 let following = true;
 let restoring = false;
 let lastTop = 0;
@@ -14,10 +15,12 @@ const grown = new ResizeObserver(follow);
 
 onChat(async () => {
   grown.disconnect();
-  const there = JSON.parse(sessionStorage.getItem(name()));
+  const { openedAt } = $("chat").dataset;
+  const there = openedAt ? [openedAt, BELOW_TOP] : JSON.parse(sessionStorage.getItem(name()));
   following = !there;
   $("scroller").addEventListener("scroll", moved, { passive: true });
   if (there) await restore(there);
+  if (openedAt) $(openedAt)?.setAttribute("data-found", "");
   follow();
   grown.observe($("messages"));
   grown.observe($("scroller"));

@@ -13,6 +13,7 @@ const WITH_CTRL_SHIFT = {
   KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-rich]')].at(-1)?.click(),
   KeyM: showModels,
   KeyS: toggleSidebar,
+  KeyF: async () => (await import("./search.js")).showSearch(),
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };
 

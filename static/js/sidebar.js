@@ -99,6 +99,10 @@ on("keydown", (event) => {
 });
 narrow.addEventListener("change", () => drawer(false));
 
+export function showSidebar() {
+  if (!isOpen()) toggleSidebar();
+}
+
 export function toggleSidebar() {
   const open = !isOpen();
   if (!open && sidebar.contains(document.activeElement)) toggle().focus();

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import connection
 from django.utils import timezone
 
 from chat.access import NotFoundError
 from chat.actions import housekeeping
 from chat.actions.conversation import delete_conversation, restore_conversation
-from chat.backends import patience
-from chat.management.search_index import NAME, ensure_search_index
 from chat.models import Conversation, Generation, JournalEntry, Message, PeriodicTask, Status, User
 from tests.generation.rows import a_reply
 
@@ -118,40 +113,3 @@ def test_of_many_processes_one_clears_away_each_hour() -> None:
     assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]
     PeriodicTask.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_search_in_transcripts_has_an_index_on_postgresql(person: User) -> None:
-    if connection.vendor != "postgresql":
-        assert ensure_search_index() is False
-        return
-    assert ensure_search_index() is True
-    assert ensure_search_index() is False
-    a_reply(person)
-    search = Message.objects.filter(text__icontains="hY?")
-    assert search.count() == 1
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-        assert NAME in search.explain()
-        cursor.execute("RESET enable_seqscan")
-        cursor.execute(f"DROP INDEX {NAME}")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_index_of_a_large_table_may_take_its_time() -> None:
-    """A query has a deadline. When it passes, its connection is closed, with all others of the pool."""
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no such index.")
-    deadlines: list[float | None] = []
-
-    def watch(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        if sql.startswith("CREATE INDEX"):
-            deadlines.append(patience.until())
-        return execute(sql, *rest)
-
-    with connection.execute_wrapper(watch):
-        assert ensure_search_index() is True
-    assert deadlines == [None]
-    assert patience.until() is not None
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX {NAME}")

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.parts import Opaque, ReasoningPart, stored
+from chat.search.catch_up import catch_up
 
 
 @pytest.fixture
@@ -64,6 +65,8 @@ def make_conversation(model: ChatModel) -> Callable[..., Conversation]:
             input_tokens=7,
             output_tokens=100,
         )
+        catch_up()
+        catch_up()
         return conversation
 
     return make

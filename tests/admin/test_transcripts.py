@@ -162,6 +162,11 @@ def test_search_finds_titles_texts_and_people_once(
     assert _titles(admin, "?q=plum") == {"Apples", "Cherries"}
     assert _titles(admin, "?q=plum+ada@") == {"Cherries"}
     assert _titles(admin, "?q=100%25") == set()
+    assert _titles(admin, "?q=%22pear+plum%22") == {"Apples"}
+    assert _titles(admin, "?q=%22plum+pear%22") == set()
+    assert "still being built" not in admin.get(LIST + "?q=pear").content.decode()
+    Message.objects.update(is_indexed=None)
+    assert "still being built" in admin.get(LIST + "?q=pear").content.decode()
 
 
 def test_a_search_is_recorded_with_its_words_and_a_look_at_the_list_as_seeing_titles(

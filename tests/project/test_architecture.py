@@ -30,12 +30,9 @@ TO_BE_MADE = {
     "chat/files/",
     "chat/models/attachment.py",
     "chat/models/share.py",
-    "chat/search/",
     "chat/views/attachments.py",
-    "chat/views/search.py",
     "chat/views/shares.py",
     "templates/chat/_attachment.html",
-    "templates/chat/search.html",
     "templates/chat/share.html",
 }
 

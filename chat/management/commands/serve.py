@@ -72,6 +72,7 @@ class Command(BaseCommand):
             from chat.actions.catalog import sync_catalog
             from chat.management.housekeeping import clean_up
             from chat.management.importing import import_files
+            from chat.management.indexing import keep_index
             from chat.management.provider_file import keep_provider_file
 
             with suppress(DatabaseError):
@@ -83,6 +84,7 @@ class Command(BaseCommand):
                 group.create_task(keep_provider_file(changed))
                 group.create_task(clean_up())
                 group.create_task(import_files())
+                group.create_task(keep_index())
 
         server.Server(application, listener, beside, self._say).run()
 

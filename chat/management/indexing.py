@@ -1,0 +1,29 @@
+"""The loop of each server process that indexes what the search does not find yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from chat.database import run_write
+from chat.search.catch_up import catch_up
+
+LOOK_SECONDS = 30.0
+PAUSE_SECONDS = 0.05  # between two batches: other writes have priority
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_index() -> None:
+    """Runs until it is cancelled. No error ends it. It continues where an ended process stopped."""
+    while True:
+        try:
+            indexed = 0
+            while rows := await run_write(catch_up):
+                indexed += rows
+                await asyncio.sleep(PAUSE_SECONDS)
+            if indexed:
+                logger.info("The search index has %d more messages and titles.", indexed)
+        except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
+            logger.warning("The search index could not be completed: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,184 @@
+"""Finds messages and titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from chat.access import conversations_of
+from chat.models import Conversation, Message, Role, User
+from chat.search import postgresql, sqlite
+from chat.search.catch_up import is_complete
+from chat.search.highlight import Pieces, excerpt, highlighted
+from chat.search.index import facts_of, first_id, model_facts
+from chat.search.query import Query, Term, parse
+
+MOST_HITS = 200  # that are read for one page of results
+HITS_OF_A_CHAT = 3  # that are shown
+_MOST_NAMED = 50  # chats that a query of the index names
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message. `pieces` is the text around the hit. A message that is not `shown` is in another variant."""
+
+    message_id: UUID
+    by_user: bool
+    at: datetime
+    shown: bool
+    pieces: Pieces
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChat:
+    """A chat with its newest hits, and the number of its further ones."""
+
+    conversation: Conversation
+    title: Pieces
+    hits: list[Hit]
+    further: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`notes` are sentences for the user. `older` is the argument `until` of the next page, 0 if there
+    is none. Unless `is_complete`, older chats are still being indexed."""
+
+    chats: list[FoundChat] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    older: int = 0
+    is_complete: bool = True
+
+
+class _Row(NamedTuple):
+    entry_id: int
+    conversation_id: UUID
+    message_id: UUID | None
+
+
+def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: ZoneInfo | None = None) -> Found:
+    """Returns at most `limit` of the user's chats with hits: first those whose titles have them, then by the
+    newest hit. Every text is a query (see `chat.search.query`). Dates in it are days in `zone`."""
+    query = parse(text, zone)
+    if not query or not user.is_active:
+        return Found(notes=query.notes)
+    titles = [] if until else _rows(user, query, limit, until, titles=True)
+    rows = _rows(user, query, MOST_HITS, until)
+    grouped: dict[UUID, list[_Row]] = {row.conversation_id: [] for row in titles}
+    older = rows[-1].entry_id if len(rows) == MOST_HITS else 0
+    before = 0
+    for row in rows:
+        if row.conversation_id not in grouped and len(grouped) >= limit:
+            older = before
+            break
+        grouped.setdefault(row.conversation_id, []).append(row)
+        before = row.entry_id
+    chats = _chats(conversations_of(user), grouped, query.terms)
+    return Found(chats, query.notes, older, is_complete())
+
+
+def conversations_with(term: Term) -> QuerySet[Any]:
+    """For the administration: the ids of all chats, of all users, with a text or title that has the term."""
+    # Imported here: only this needs a query of Django's around ours.
+    from django.db.models.expressions import RawSQL
+
+    backend = _backend()
+    sql = f"SELECT e.conversation_id FROM {backend.FROM} WHERE {backend.MATCHES}"  # noqa: S608  (our own)
+    return Conversation.objects.filter(pk__in=RawSQL(sql, [backend.expression([term], [])])).values("pk")  # noqa: S611
+
+
+def _rows(user: User, query: Query, limit: int, until: int, *, titles: bool = False) -> list[_Row]:
+    """Returns the newest entries that match, in the order of their times."""
+    facts = _facts(user, query, titles=titles)
+    if facts is None:
+        return []
+    backend = _backend()
+    number = backend.ENTRY_ID
+    conditions = [backend.MATCHES, "c.owner_id = %s", "c.deleted_at IS NULL", "m.deleted_at IS NULL"]
+    values: list[Any] = [backend.expression(query.terms, facts), user.pk]
+    conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
+    bounds = [(until, "<"), (query.before and first_id(query.before), "<")]
+    for bound, sign in [*bounds, (query.after and first_id(query.after), ">=")]:
+        if bound:
+            conditions.append(f"{number} {sign} %s")
+            values.append(bound)
+    sql = (
+        f"SELECT e.id, e.conversation_id, e.message_id FROM {backend.FROM}"  # noqa: S608  (values are bound)
+        " JOIN chat_conversation c ON c.id = e.conversation_id"
+        " LEFT JOIN chat_message m ON m.id = e.message_id"
+        f" WHERE {' AND '.join(conditions)} ORDER BY {number} DESC LIMIT %s"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*values, limit])
+        return [_Row(number, _uuid(chat), message and _uuid(message)) for number, chat, message in cursor]
+
+
+def _facts(user: User, query: Query, *, titles: bool) -> list[list[Term]] | None:
+    """Returns groups of facts, of each of which an entry has one; None if nothing can have them."""
+    owner, _chat = facts_of(user.pk, UUID(int=0))
+    groups = [[_fact(owner)]]
+    if titles:
+        groups.append([_fact("title")])
+    if query.role:
+        groups.append([_fact(query.role)])
+    for model in query.models:
+        groups.append([_fact(fact, is_start=True) for fact in model_facts(model.words[0])])
+    if query.states:
+        chats = conversations_of(user).filter(**{f"{state}_at__isnull": False for state in query.states})
+        ids = list(chats.order_by().values_list("pk", flat=True)[: _MOST_NAMED + 1])
+        if not ids:
+            return None
+        if len(ids) <= _MOST_NAMED:
+            groups.append([_fact(facts_of(user.pk, pk)[1]) for pk in ids])
+    return groups
+
+
+def _fact(fact: str, *, is_start: bool = False) -> Term:
+    return Term((fact,), is_start)
+
+
+def _chats(
+    conversations: QuerySet[Conversation], grouped: dict[UUID, list[_Row]], terms: Sequence[Term]
+) -> list[FoundChat]:
+    theirs = conversations.in_bulk(list(grouped))
+    shown = {pk: [row.message_id for row in rows if row.message_id] for pk, rows in grouped.items()}
+    ids = [message_id for messages in shown.values() for message_id in messages[:HITS_OF_A_CHAT]]
+    texts = Message.objects.filter(pk__in=ids, conversation__in=theirs, deleted_at=None).only(
+        "role", "text", "created_at", "shown"
+    )
+    hits = {message.pk: _hit(message, terms) for message in texts}
+    return [
+        FoundChat(
+            theirs[pk],
+            highlighted(str(theirs[pk]), terms),
+            [hits[message_id] for message_id in messages[:HITS_OF_A_CHAT] if message_id in hits],
+            max(0, len(messages) - HITS_OF_A_CHAT),
+        )
+        for pk, messages in shown.items()
+        if pk in theirs
+    ]
+
+
+def _hit(message: Message, terms: Sequence[Term]) -> Hit:
+    return Hit(
+        message.pk,
+        message.role == Role.USER,
+        message.created_at,
+        message.shown,
+        excerpt(message.text, terms),
+    )
+
+
+def _backend() -> Any:
+    return postgresql if connection.vendor == "postgresql" else sqlite
+
+
+def _uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)

@@ -1,0 +1,87 @@
+"""The place of a hit in its text, as pieces of plain text that are hits or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from chat.search.query import Term
+from chat.search.words import MOST_CHARACTERS, Word, readable, words
+
+LENGTH = 200  # characters
+_BEFORE = 50  # of them, before the first hit
+_MOST_WORDS = 4_000  # looked at, if the beginning of the hit is not found otherwise
+
+Pieces = list[tuple[str, bool]]
+
+
+def highlighted(text: str, terms: Sequence[Term]) -> Pieces:
+    """Returns the whole text, such as a title."""
+    text = readable(text)
+    return _pieces(text, _hits(text, terms, 0, len(text)))
+
+
+def excerpt(text: str, terms: Sequence[Term]) -> Pieces:
+    """Returns about `LENGTH` characters around the first hit, with white space as single spaces. Returns the
+    beginning of the text if no hit is found soon."""
+    text = readable(text[:MOST_CHARACTERS])
+    first = next(_hits(text, terms, _first_place(text, terms), len(text)), (0, 0))[0]
+    start = max(0, min(first - _BEFORE, len(text) - LENGTH))
+    if start:
+        start = max(text.rfind(" ", 0, start + 1), text.rfind("\n", 0, start + 1), start - 20) + 1
+    end = min(len(text), start + LENGTH)
+    shown = " ".join(text[start:end].split())
+    pieces = _pieces(shown, _hits(shown, terms, 0, len(shown)))
+    return [*([("… ", False)] if start else []), *pieces, *([(" …", False)] if end < len(text) else [])]
+
+
+def _first_place(text: str, terms: Sequence[Term]) -> int:
+    """Returns the first place where a term may begin, found by a regular expression, or 0."""
+    starts = [
+        found.start()
+        for term in terms
+        if (found := re.search(rf"(?<![^\W_]){re.escape(term.words[0])}", text, re.IGNORECASE))
+    ]
+    return min(starts, default=0)
+
+
+def _hits(text: str, terms: Sequence[Term], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the places of the hits, in order. They may overlap."""
+    longest = max((len(term.words) for term in terms), default=0)
+    window: list[Word] = []
+    source = islice(words(text, start), _MOST_WORDS)
+    while longest:
+        while len(window) < longest and (word := next(source, None)):
+            window.append(word)
+        if not window or window[0].start >= end:
+            return
+        for term in terms:
+            if stretch := _matches(window, term):
+                yield stretch
+        window.pop(0)
+
+
+def _matches(window: Sequence[Word], term: Term) -> tuple[int, int] | None:
+    found = window[: len(term.words)]
+    *first, last = term.words
+    if len(found) < len(term.words) or any(word.text != it for word, it in zip(found, first, strict=False)):
+        return None
+    end = found[-1]
+    if not (end.text.startswith(last) if term.is_start else end.text == last):
+        return None
+    return found[0].start, end.start + len(last) if end.is_pair else end.end
+
+
+def _pieces(text: str, hits: Iterator[tuple[int, int]]) -> Pieces:
+    pieces: Pieces = []
+    at = 0
+    for start, end in hits:
+        start = max(start, at)
+        if end <= start:
+            continue
+        if start > at:
+            pieces.append((text[at:start], False))
+        pieces.append((text[start:end], True))
+        at = end
+    return [*pieces, (text[at:], False)] if at < len(text) else pieces

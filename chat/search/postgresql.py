@@ -1,0 +1,59 @@
+"""The index in PostgreSQL: a tsvector and a GIN index.
+
+The vectors are written here, not by `to_tsvector`: its parser splits addresses, paths and numbers otherwise
+than SQLite does, and folding accents would need an extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from chat.search.query import Term
+
+FROM = "chat_searchentry e"
+ENTRY_ID = "e.id"
+MATCHES = "e.words @@ %s::tsquery"
+
+_MOST_BYTES = 700_000  # PostgreSQL refuses a vector of 1 MB
+_MOST_PLACES = 255  # of one word; PostgreSQL drops more
+_LAST_PLACE = 16_383  # further words have this one
+
+
+def insertion(
+    conversation_id: UUID, message_id: UUID | None, facts: Sequence[str], words: Sequence[str]
+) -> tuple[str, list[Any]]:
+    """As in `sqlite`."""
+    statement = (
+        "INSERT INTO chat_searchentry (id, conversation_id, message_id, words)"
+        " VALUES (%s, %s, %s, %s::tsvector) ON CONFLICT DO NOTHING"
+    )
+    return statement, [conversation_id, message_id, _vector(facts, words)]
+
+
+def expression(terms: Sequence[Term], facts: Sequence[Sequence[Term]]) -> str:
+    """Returns the tsquery: all terms, and of each group of facts one."""
+    groups = ["(" + " | ".join(_term(fact, mark="@") for fact in group) + ")" for group in facts]
+    return " & ".join([*groups, *(f"({_term(term)})" for term in terms)])
+
+
+def _vector(facts: Sequence[str], words: Sequence[str]) -> str:
+    places: dict[str, list[int]] = {}
+    size = 0
+    for place, word in enumerate(words, 1):
+        if (found := places.get(word)) is None:
+            size += len(word.encode()) + 12
+            if size > _MOST_BYTES:
+                break
+            places[word] = [min(place, _LAST_PLACE)]
+        elif len(found) < _MOST_PLACES and place <= _LAST_PLACE:
+            size += 2
+            found.append(place)
+    marked = [f"'@{fact}'" for fact in facts]
+    return " ".join([*marked, *(f"'{word}':{','.join(map(str, at))}" for word, at in places.items())])
+
+
+def _term(term: Term, mark: str = "") -> str:
+    *first, last = (f"'{mark}{word}'" for word in term.words)
+    return " <-> ".join([*first, f"{last}:*" if term.is_start else last])

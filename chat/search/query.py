@@ -1,0 +1,108 @@
+"""Reads what a user types into the search field. Every text is a query; none is an error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from chat.search.words import index_words, readable, words
+from chat.translatable import translatable as _
+
+MOST_CHARACTERS = 400
+MOST_TERMS = 12
+KEYS = ("model", "from", "is", "before", "after")
+
+_PIECE = re.compile(rf'(?:({"|".join(KEYS)}):)(?:"([^"]*)"?|(\S*))|"([^"]*)"?|([^\s"]+)', re.IGNORECASE)
+
+TOO_LONG = _("Only the beginning of the search is used. Shorten it.")
+UNKNOWN_DATE = _("A date is written like 2026-03-31, 2026-03 or 2026.")
+UNKNOWN_FROM = _("After “from:” stands “me” or “model”.")
+UNKNOWN_IS = _("After “is:” stands “pinned” or “archived”.")
+
+
+class Term(NamedTuple):
+    """Words that stand one after the other. With `is_start` the last one may go on."""
+
+    words: tuple[str, ...]
+    is_start: bool
+
+
+@dataclass(slots=True)
+class Query:
+    """All terms must occur. `models` are words of a model's name. `after` is included, `before` is not.
+    `notes` are sentences for the user about what was not understood."""
+
+    terms: list[Term] = field(default_factory=list)
+    models: list[Term] = field(default_factory=list)
+    role: str = ""  # "me" or "model"
+    states: set[str] = field(default_factory=set)  # of "pinned" and "archived"
+    before: datetime | None = None
+    after: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.terms or self.models or self.role or self.states or self.before or self.after)
+
+
+def parse(text: str, zone: ZoneInfo | None = None) -> Query:
+    """Returns the query. Dates are days in `zone`."""
+    query = Query()
+    if len(text) > MOST_CHARACTERS:
+        query.notes.append(TOO_LONG)
+    for key, quoted, value, phrase, word in _PIECE.findall(text[:MOST_CHARACTERS]):
+        if key:
+            _add_filter(query, key.lower(), (quoted or value).strip(), zone)
+        elif term := term_of(phrase or word, is_phrase=bool(phrase)):
+            query.terms.append(term)
+    query.terms = list(dict.fromkeys(query.terms))
+    if len(query.terms) > MOST_TERMS:
+        query.terms = query.terms[:MOST_TERMS]
+        query.notes = [TOO_LONG]
+    return query
+
+
+def term_of(text: str, *, is_phrase: bool = False) -> Term | None:
+    """Returns the words of a piece of a query. None if it has none."""
+    found = list(words(readable(text)))
+    if not found:
+        return None
+    last = found[-1]
+    if last.is_pair:
+        is_alone = len(last.text) == 1
+        if is_alone and len(found) > 1 and found[-2].is_pair:
+            found.pop()  # the pair before it has the character already
+            is_alone = False
+        return Term(tuple(word.text for word in found), is_alone)
+    # A single letter alone begins too many words.
+    is_start = not is_phrase and len(found) + len(last.text) > 2
+    return Term(tuple(word.text for word in found), is_start)
+
+
+def _add_filter(query: Query, key: str, value: str, zone: ZoneInfo | None) -> None:
+    if not value:  # still being typed
+        return
+    if key == "model":
+        query.models += [Term((word,), is_start=True) for word in index_words(value)]
+    elif key == "from":
+        query.role = value.lower() if value.lower() in ("me", "model") else ""
+        query.notes += [] if query.role else [UNKNOWN_FROM]
+    elif key == "is":
+        known = value.lower() in ("pinned", "archived")
+        query.states |= {value.lower()} if known else set()
+        query.notes += [] if known else [UNKNOWN_IS]
+    elif (day := _day(value)) is None:
+        query.notes.append(UNKNOWN_DATE)
+    else:
+        setattr(query, key, datetime.combine(day, time(), zone or UTC))
+
+
+def _day(value: str) -> date | None:
+    numbers = value.split("-")
+    try:
+        year, month, day = (*map(int, numbers), 1, 1)[:3]
+        return date(year, month, day) if len(numbers) < 4 and value.isascii() and 1900 < year < 2100 else None
+    except ValueError:
+        return None
