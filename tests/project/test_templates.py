@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from django.template import Context, Template
 
+from chat.templatetags.chat import _ICONS
 from chatproject.template_loader import without_layout
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
@@ -101,3 +103,14 @@ def test_no_template_breaks_a_line_where_line_breaks_count() -> None:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+
+
+def test_each_icon_of_the_chat_page_is_in_its_sprite() -> None:
+    """A name that is missing there shows nothing."""
+    used = {
+        (path.name, icon)
+        for path in FILES
+        if path.parent.name in {"chat", "streams"}
+        for icon in re.findall(r'{% icon "([\w-]+)"', path.read_text())
+    }
+    assert [(name, icon) for name, icon in sorted(used) if icon not in _ICONS.split()] == []
