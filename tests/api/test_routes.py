@@ -15,7 +15,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from chat.actions.api_token import make_token, revoke_tokens
+from chat.actions.conversation import delete_conversation
 from chat.actions.feedback import judge_reply
+from chat.actions.message import delete_message
 from chat.actions.send import send_message
 from chat.api import account, administration
 from chat.api.json_api import api
@@ -55,6 +57,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/replies/{uuid:reply_id}/generations": {},
     "/replies/{uuid:reply_id}/feedback": {"good": True},
     "/conversations/{uuid:conversation_id}": {"title": "New"},
+    "/conversations/{uuid:conversation_id}/restoration": {},
+    "/messages/{uuid:message_id}/shown": {},
+    "/messages/{uuid:message_id}/branches": {},
+    "/messages/{uuid:message_id}/restoration": {},
 }
 # What everyone with the scope gets, with their own data. All other routes name an object.
 PERSONAL = {"/prompts", "/conversations", "/models", "/usage"}
@@ -172,9 +178,44 @@ def test_the_administration_needs_an_administrator(
 @pytest.mark.parametrize(("path", "method", "scope"), OPERATIONS)
 def test_the_owner_gets_an_answer(path: str, method: str, scope: Scope, world: World) -> None:
     person = world.administrator if scope == Scope.ADMIN else world.owner
+    if path == "/messages/{uuid:message_id}/restoration":
+        delete_message(world.owner, world.reply.pk)
+    elif path == "/conversations/{uuid:conversation_id}/restoration":
+        delete_conversation(world.owner, world.prompt.conversation_id)
     answer = world.call(path, method, world.token(person, scope))
     assert answer.status_code in (200, 201, 204), getattr(answer, "content", "")
     assert answer.headers["RateLimit"].startswith('"token";r=')
+
+
+def test_a_prompt_is_edited_its_variants_are_shown_and_a_branch_is_copied(world: World) -> None:
+    client = Client(headers={"authorization": f"Bearer {world.token(world.owner, Scope.CHAT)}"})
+
+    def call(method: str, address: str, status: int, body: object = "") -> Any:
+        answer = client.generic(
+            method, f"/api/v1{address}", json.dumps(body), content_type="application/json"
+        )
+        assert answer.status_code == status, answer.content
+        return answer.json() if answer.content else None
+
+    edited = call("POST", "/prompts", 201, {"text": "Other", "models": [1], "edits": str(world.prompt.pk)})
+    assert edited["conversation"] == str(world.prompt.conversation_id)
+    Generation.objects.update(status=Status.COMPLETE)
+    variants = call("GET", f"/messages/{world.prompt.pk}/variants", 200)["items"]
+    assert [(it["text"], it["shown"]) for it in variants] == [("Secret words", False), ("Other", True)]
+    assert variants == call("GET", f"/messages/{edited['prompt']}/variants", 200)["items"]
+    for _ in range(2):  # the second time it is shown already
+        assert call("PUT", f"/messages/{world.prompt.pk}/shown", 200)["shown"]
+    shown = call("GET", f"/conversations/{world.prompt.conversation_id}/messages?shown=true", 200)["items"]
+    assert [it["id"] for it in shown] == [str(world.prompt.pk), str(world.reply.pk)]
+    branch = call("POST", f"/messages/{world.reply.pk}/branches", 201)
+    copies = call("GET", f"/conversations/{branch['id']}/messages", 200)["items"]
+    assert [it["text"] for it in copies] == ["Secret words"] * 2
+    call("DELETE", f"/messages/{world.prompt.pk}", 204)
+    call("PUT", f"/messages/{world.reply.pk}/shown", 409)
+    call("POST", f"/messages/{world.prompt.pk}/restoration", 204)
+    call("DELETE", f"/conversations/{branch['id']}", 204)
+    call("POST", f"/conversations/{branch['id']}/restoration", 204)
+    assert call("GET", f"/conversations/{branch['id']}", 200)["title"] == branch["title"]
 
 
 def test_a_token_opens_no_page(world: World) -> None:
