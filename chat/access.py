@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import ChatModel, Conversation, Message, Summary, ToolRun, User
+from chat.models import Attachment, ChatModel, Conversation, Message, Summary, ToolRun, User
 from chat.models.message import MessageQuerySet
 from chat.translatable import translatable as _
 
@@ -134,6 +134,48 @@ def replies_for(user: User, message_ids: Collection[UUID]) -> list[Message]:
     if not replies or len(replies) != len(set(message_ids)):
         raise NotFoundError(_("There is no such message."))
     return replies
+
+
+def attachment_for(user: User, attachment_id: UUID) -> Attachment:
+    """Returns the complete attachment if it is this user's, unsent or in a chat that is not deleted. Raises
+    `NotFoundError`."""
+    found = _attachments_of(user).filter(pk=attachment_id).first() if user.is_active else None
+    if found is None:
+        raise NotFoundError(_("There is no such file."))
+    return found
+
+
+def upload_of(user: User, attachment_id: UUID) -> Attachment | None:
+    """Returns the upload of this user, complete or not; None for an unused id, which is a new one. Raises
+    `NotFoundError`."""
+    found = Attachment.objects.select_related("stored").filter(pk=attachment_id).first()
+    if not user.is_active or (found is not None and found.owner_id != user.pk):
+        raise NotFoundError(_("There is no such file."))
+    return found
+
+
+def attachments_for(user: User, attachment_ids: Collection[UUID]) -> list[Attachment]:
+    """Returns the complete attachments of this user in the order of the ids, with their rows locked until the
+    transaction ends. Raises `NotFoundError` if one of them is missing."""
+    locked = _attachments_of(user).select_for_update(of=("self",)).in_bulk(list(attachment_ids))
+    if not user.is_active or len(locked) != len(set(attachment_ids)):
+        raise NotFoundError(_("A file is not on the server any more. Remove it, and attach it again."))
+    return [locked[attachment_id] for attachment_id in dict.fromkeys(attachment_ids)]
+
+
+def attachment_in(conversation_id: UUID, attachment_id: UUID) -> Attachment:
+    """Returns the attachment in this conversation, of any owner: for reviewers, after the audit entry.
+    Raises `NotFoundError`."""
+    complete = Attachment.objects.filter(stored__isnull=False).select_related("stored")
+    found = complete.filter(pk=attachment_id, message__conversation=conversation_id).first()
+    if found is None:
+        raise NotFoundError(_("There is no such file."))
+    return found
+
+
+def _attachments_of(user: User) -> QuerySet[Attachment]:
+    is_kept = Q(message=None) | Q(message__conversation__deleted_at=None)
+    return Attachment.objects.filter(is_kept, owner=user, stored__isnull=False).select_related("stored")
 
 
 def model_for(user: User, model_id: int | str) -> ChatModel:

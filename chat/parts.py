@@ -48,11 +48,16 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A stored file, by the SHA-256 of its content in hexadecimal, with a media type such as `image/png`."""
+    """A stored file, by the SHA-256 of its content in hexadecimal, with a media type such as `image/png`.
+    `id` is its attachment's. `size` is in bytes. An image that can be shown has its size in pixels."""
 
     sha256: str
     media_type: str
     name: str = ""
+    id: str = ""
+    size: int = 0
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from django.urls import path
 
 from chat.transports.connection_check import ticks
 from chat.transports.sse import events
-from chat.views import api_tokens, conversations, messages, preferences, sent, sessions, transfer
+from chat.views import api_tokens, attachments, conversations, messages, preferences, sent, sessions, transfer
 from chat.views.branches import branches
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
@@ -38,6 +38,7 @@ urlpatterns = [
     path("messages/<uuid:message_id>/branches/", branches, name="branches"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("summaries/<uuid:summary_id>/", sent.summary, name="summary"),
+    path("files/<uuid:attachment_id>/", attachments.attachment, name="attachment"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
     path("settings/sessions/", sessions.sessions, name="sessions"),
     path("settings/sessions/<int:log_in_id>/", sessions.session, name="session"),

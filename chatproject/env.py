@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import inf, isinf
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
@@ -152,6 +153,30 @@ def number(name: str, default: float, *, least: float = 0, most: float = inf) ->
         bounds = f"of at least {least:g}" if most >= _UNBOUNDED else f"from {least:g} to {most:g}"
         raise ImproperlyConfigured(f"{name}={value!r} must be a number {bounds}.")
     return result
+
+
+def file_storage(name: str, default: Path) -> dict[str, Any]:
+    """Returns Django's setting for a storage: a folder, or a bucket as `s3://bucket/folder`, with options of
+    django-storages after a `?`, such as `endpoint_url`. Keys are read by the AWS SDK itself."""
+    value = text(name, str(default))
+    if not value.startswith("s3:"):
+        options = {"location": value, "allow_overwrite": True}
+        permissions = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {**options, **permissions},
+        }
+    address = urlsplit(value)
+    if not address.hostname:
+        raise ImproperlyConfigured(f"{name}={value!r} must be a folder, or like s3://bucket/folder")
+    if find_spec("storages") is None:
+        raise ImproperlyConfigured(f"{name} needs one more package: uv sync --extra s3")
+    options = {
+        "bucket_name": address.netloc,
+        "location": address.path.strip("/"),
+        **dict(parse_qsl(address.query)),
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {**options, "default_acl": None}}
 
 
 def integer(name: str, default: int, *, least: int = 0, most: int = _UNBOUNDED) -> int:

@@ -46,10 +46,11 @@ def metrics_at_any_host(get_response: View) -> View:
 @sync_and_async_middleware
 def responses_stay_private(get_response: View) -> View:
     """Prevents browsers, proxies and shared computers from storing a page. WhiteNoise serves static files
-    before."""
+    before. A browser may keep the files of a chat, if it asks each time whether it may still show them."""
 
     def mark(response: HttpResponseBase) -> None:
-        if "no-store" not in response.headers.get("Cache-Control", ""):
+        control = response.headers.get("Cache-Control", "")
+        if "no-store" not in control and control != "private, no-cache":
             response.headers["Cache-Control"] = "no-store, private"
 
     return _wrapped(get_response, after=mark)

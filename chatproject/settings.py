@@ -267,9 +267,13 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": env.file_storage("STEADY_FILES", DATA_DIR / "files"),
     "staticfiles": {"BACKEND": "chatproject.storage.StaticStorage"},
 }
+
+# --- Files of people: never served from a public address -----------------------------------------
+
+CHAT_UPLOADS_DIR = DATA_DIR / "uploads"  # of uploads that are not complete
 
 # --- Language and time ---------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import pytest
 from allauth.usersessions.models import UserSession
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import URLPattern, reverse
 
@@ -19,6 +21,7 @@ from chat.actions.api_token import make_token
 from chat.actions.send import send_message
 from chat.models import (
     ApiToken,
+    Attachment,
     ChatImport,
     ChatModel,
     Conversation,
@@ -26,6 +29,7 @@ from chat.models import (
     Generation,
     Message,
     Status,
+    StoredFile,
     Summary,
     User,
 )
@@ -67,6 +71,7 @@ OWNER = {
     "transfer": {"get": 200, "head": 200, "post": 400},  # without a file
     "imports": {"get": 302, "head": 302},
     "one_import": {"post": 409, "delete": 302},  # the file was not read
+    "attachment": {"get": 200, "head": 200, "patch": 400, "delete": 404},  # it is sent, so it stays
 }
 PERSONAL = {
     "home",
@@ -117,8 +122,14 @@ def world(make_user: Callable[..., User], model: ChatModel) -> dict[str, Client]
 def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message]:
     """A conversation with one finished reply."""
     owner = User.objects.get(email=email)
+    file = Attachment.objects.create(owner=owner, name="Secret words", size=5, stored=stored_file())
     sent = send_message(
-        owner, uuid.uuid4(), client_id=uuid.uuid4(), text="Secret words", model_ids=[model.pk]
+        owner,
+        uuid.uuid4(),
+        client_id=uuid.uuid4(),
+        text="Secret words",
+        model_ids=[model.pk],
+        attachments=[file.pk],
     )
     reply = sent.message.children.get()
     Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
@@ -129,6 +140,15 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
     Summary.objects.create(conversation=reply.conversation, covers=reply, text="Secret words")
     return conversation_for(owner, sent.message.conversation_id), reply
+
+
+def stored_file() -> StoredFile:
+    """Returns the file of all conversations, without a worker."""
+    path = default_storage.save("secret", ContentFile(b"Words"))
+    rows = StoredFile.objects
+    return rows.get_or_create(
+        sha256="0" * 64, defaults={"size": 5, "media_type": "text/plain", "path": path}
+    )[0]
 
 
 def address(name: str, conversation: Conversation, reply: Message) -> str:
@@ -153,6 +173,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "feedback": [reply.pk],
         "summary": [conversation.summaries.get().pk],
         "favourite": [reply.generation.model_id],
+        "attachment": [reply.parent.attachments.get().pk],
         "sessions": [],
         "api_tokens": [],
         "new_api_token": [],

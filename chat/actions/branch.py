@@ -7,8 +7,9 @@ from uuid import UUID
 from django.db import transaction
 
 from chat.access import message_for
+from chat.actions.attachment import files_again
 from chat.actions.errors import ConflictError
-from chat.models import Conversation, Generation, Message, User
+from chat.models import Attachment, Conversation, Generation, Message, User
 from chat.translatable import translatable as _
 
 BATCH = 200  # rows in one query
@@ -19,8 +20,8 @@ _KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "er
 
 def branch_conversation(user: User, message_id: UUID) -> Conversation:
     """Copies the path from the first message to this one, with all parts, into a new chat of the user. Files
-    are referred to, not copied. Raises `NotFoundError`, and `ConflictError` for a deleted message or while a
-    reply on the path is running."""
+    are attached again, and their content is not copied. Raises `NotFoundError`, and `ConflictError` for a
+    deleted message or while a reply on the path is running."""
     with transaction.atomic():
         last = message_for(user, message_id, write=True)
         if last.deleted_at is not None:
@@ -30,6 +31,7 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
             raise ConflictError(_("This reply is still running. Stop it first."))
         branch = Conversation(owner=user, title=last.conversation.title)
         copies: list[Message] = []
+        files: list[Attachment] = []
         for message in path:
             revision = branch.next_revision()
             copy = Message(
@@ -42,10 +44,12 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
                 added_revision=revision,
                 revision=revision,
             )
+            files += files_again(message, copy)
             copies.append(copy)
         branch.seen_revision = branch.revision
         branch.save(force_insert=True)
         Message.objects.bulk_create(copies, batch_size=BATCH)
+        Attachment.objects.bulk_create(files, batch_size=BATCH)
         generations = []
         for old, copy in zip(path, copies, strict=True):
             if old.reply:

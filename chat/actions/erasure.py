@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from chat.actions.attachment import clear_unused
 from chat.models import Conversation, Generation, Message, TranscriptRead, User
 from chat.models.audit import add_to_record
 from chat.runtime import current
@@ -17,7 +18,8 @@ from chat.search.index import forget_conversations
 
 def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
     """Deletes the content: messages, replies and title. The empty row stays, so that an open page cannot use
-    the id again. Running replies stop and write nothing more. The audit record names the administrator."""
+    the id again. Running replies stop and write nothing more.
+    Files that no other conversation has are deleted. The audit record names the administrator."""
     ids = list(conversation_ids)
     with transaction.atomic():
         rows = Conversation.objects.select_for_update().filter(pk__in=ids)
@@ -44,3 +46,4 @@ def _tell(conversation_ids: list[UUID], replies: list[UUID]) -> None:
         current().pubsub.stop_requested(reply_id)
     for conversation_id in conversation_ids:
         current().pubsub.conversation_changed(conversation_id)
+    clear_unused()

@@ -13,7 +13,17 @@ from django.utils import timezone
 
 from chat.actions.chat_import import delete_old_imports
 from chat.actions.throttle import forget_old
-from chat.models import LIVE, Conversation, Feedback, Generation, JournalEntry, Message, PeriodicTask, Summary
+from chat.models import (
+    LIVE,
+    Attachment,
+    Conversation,
+    Feedback,
+    Generation,
+    JournalEntry,
+    Message,
+    PeriodicTask,
+    Summary,
+)
 from chat.search.index import forget_conversations, forget_messages
 
 EVERY = timedelta(hours=1)
@@ -60,6 +70,7 @@ def _empty_deleted_conversation() -> int:
         ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
         Summary.objects.filter(conversation=conversation).delete()
         Feedback.objects.filter(message__in=ids).delete()
+        Attachment.objects.filter(message__in=ids).delete()  # `attachment.clear_files` deletes the files
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
         forget_messages(ids)
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt

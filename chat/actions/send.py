@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from chat.access import NotFoundError, conversation_to_write, model_for
+from chat.actions.attachment import chosen
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
 from chat.actions.message import hide_for_edit, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
@@ -16,10 +18,12 @@ from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
 from chat.models.conversation import shortened
 from chat.models.message import Sibling
-from chat.parts import TextPart, stored
+from chat.parts import FilePart, TextPart, stored
 from chat.runtime import current
 from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
+
+EMPTY = _("The message is empty. Write something first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +41,26 @@ def send_message(
     client_id: UUID,
     text: str,
     model_ids: list[int | str],
+    attachments: Collection[UUID] = (),
     edits: UUID | None = None,
 ) -> Sent:
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
-    conversation. Sending the same `client_id` again returns the same message and costs nothing. `edits` is
-    the shown prompt that this one is an edited form of: it takes its place, and the other one is kept as a
-    variant, with all that follow it.
+    conversation. Sending the same `client_id` again returns the same message and costs nothing.
+    `attachments` are files of the user; with one, the text may be empty. `edits` is the shown prompt that
+    this one is an edited form of: it takes its place with its files, and the other one is kept as a variant,
+    with all that follow it.
 
-    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if
-    the id was sent before in another conversation or with another text, and `ConflictError` if the edited
-    prompt is not shown or a reply after it is running; then nothing is written. Everything is committed when
-    the function returns.
+    Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if the
+    id was sent before in another conversation, with another text or other files, and `ConflictError` if the
+    edited prompt is not shown or a reply after it is running; then nothing is written. Everything is
+    committed when the function returns.
     """
-    text = _checked_text(text)
+    text = _checked_text(text, may_be_empty=bool(attachments or edits))
     try:
-        return _send(user, conversation_id, client_id, text, model_ids, edits)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits)
     except IntegrityError:
         # Two processes created the same conversation at the same time, and the other one succeeded.
-        return _send(user, conversation_id, client_id, text, model_ids, edits)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits)
 
 
 def _send(
@@ -63,27 +69,35 @@ def _send(
     client_id: UUID,
     text: str,
     model_ids: list[int | str],
+    attachments: Collection[UUID],
     edits: UUID | None,
 ) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
         lock_user(user)
-        if sent_before := _sent_before(user, conversation_id, client_id, text):
+        count = None if edits else len(set(attachments))  # an edited form has the files of the prompt too
+        if sent_before := _sent_before(user, conversation_id, client_id, text, count):
             return Sent(sent_before, is_new=False)
         models = _checked_models(user, model_ids)
         check_running_limit(user, len(models))
         is_new = conversation is None
         if conversation is None and edits is not None:
             raise NotFoundError(_("There is no such message."))
-        conversation = conversation or Conversation(id=conversation_id, owner=user, title=shortened(text))
-        edited = None if edits is None else hide_for_edit(conversation, edits)
+        edited = None if conversation is None or edits is None else hide_for_edit(conversation, edits)
+        kept = () if edited is None else edited.attachments.order_by("pk").values_list("pk", flat=True)
+        files = chosen(user, [*kept, *attachments])
+        if not (text or files.attachments):
+            raise InvalidInputError(EMPTY)
+        title = shortened(text or files.attachments[0].name)
+        conversation = conversation or Conversation(id=conversation_id, owner=user, title=title)
         since, pubsub = conversation.revision, current().pubsub
         parent = conversation.head if edited is None else edited.parent
-        prompt = _prompt(conversation, parent, client_id, text)
+        prompt = _prompt(conversation, parent, client_id, text, files.parts)
         index_message(prompt, user.pk)
         if is_new:
             index_title(conversation, is_new=True)
         replies = queue_replies(conversation, prompt, models, new=[prompt])
+        files.give_to(prompt)
         if edited is not None:
             path_changed(conversation)
             return Sent(prompt, is_new=True)
@@ -100,10 +114,15 @@ def _send(
     return Sent(prompt, is_new=True)
 
 
-def _sent_before(user: User, conversation_id: UUID, client_id: UUID, text: str) -> Message | None:
+def _sent_before(
+    user: User, conversation_id: UUID, client_id: UUID, text: str, files: int | None
+) -> Message | None:
     """Looks in all conversations of the user, also in deleted ones."""
     message = Message.objects.filter(client_id=client_id, conversation__owner=user).first()
-    if message is not None and (message.conversation_id, message.text) != (conversation_id, text):
+    if message is None:
+        return None
+    is_same = (message.conversation_id, message.text) == (conversation_id, text)
+    if not is_same or files not in (None, len(message.files)):
         raise mismatch()
     return message
 
@@ -111,15 +130,15 @@ def _sent_before(user: User, conversation_id: UUID, client_id: UUID, text: str) 
 def mismatch() -> MismatchError:
     """Returns the error for a client id that was used for another prompt."""
     return MismatchError(
-        _("This was sent before in another chat, with another text or to other models. Send it as new.")
+        _("This was sent before in another chat, with another content or to other models. Send it as new.")
     )
 
 
-def _checked_text(text: str) -> str:
+def _checked_text(text: str, *, may_be_empty: bool) -> str:
     text = text.replace("\r\n", "\n").replace("\x00", "").strip()
     text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
-    if not text:
-        raise InvalidInputError(_("The message is empty. Write something first."))
+    if not text and not may_be_empty:
+        raise InvalidInputError(EMPTY)
     if len(text) > settings.CHAT_MAX_PROMPT_CHARS:
         raise TooLongError(
             _(
@@ -142,7 +161,9 @@ def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:
     return [model_for(user, model_id) for model_id in dict.fromkeys(model_ids)]
 
 
-def _prompt(conversation: Conversation, parent: Message | None, client_id: UUID, text: str) -> Message:
+def _prompt(
+    conversation: Conversation, parent: Message | None, client_id: UUID, text: str, files: Iterable[FilePart]
+) -> Message:
     """Returns an unsaved message."""
     revision = conversation.next_revision()
     prompt = Message(
@@ -152,7 +173,7 @@ def _prompt(conversation: Conversation, parent: Message | None, client_id: UUID,
         role=Role.USER,
         client_id=client_id,
         text=text,
-        parts=stored([TextPart(text)]),
+        parts=stored([*([TextPart(text)] if text else []), *files]),
         added_revision=revision,
         revision=revision,
     )

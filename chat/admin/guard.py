@@ -23,7 +23,16 @@ from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext
 
-from chat.models import Conversation, Feedback, Generation, JournalEntry, Message, Summary, TranscriptRead
+from chat.models import (
+    Attachment,
+    Conversation,
+    Feedback,
+    Generation,
+    JournalEntry,
+    Message,
+    Summary,
+    TranscriptRead,
+)
 from chat.models.audit import Watch, add_to_record, recorded, watch
 
 logger = logging.getLogger(__name__)
@@ -35,6 +44,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     JournalEntry: ("segments",),
     Feedback: ("comment",),
     Generation: ("error_detail",),  # may quote the prompt
+    Attachment: ("name",),
 }
 # In Django's quoting for both databases. The table may have an alias: a column of that name is enough.
 _COLUMNS = {

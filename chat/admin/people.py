@@ -21,6 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.accounts import notify
+from chat.actions.attachment import clear_unused
 from chat.actions.login_link import make_login_link
 from chat.admin import guard
 from chat.admin.base import SteadyAdmin
@@ -177,6 +178,7 @@ class PersonAdmin(SteadyAdmin):
             entries = [TranscriptRead.of_person(each, _actor(request), how) for each in queryset]
             guard.record(*entries)
             queryset.delete()
+            transaction.on_commit(clear_unused)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

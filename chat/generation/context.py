@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
+from chat.files.for_models import FileReader
 from chat.generation.titles import wants_title
 from chat.generation.turns import DATA_NOTE, turns_of
 from chat.generation.window import (
@@ -28,7 +29,7 @@ from chat.generation.window import (
 )
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
-from chat.parts import loaded
+from chat.parts import NoticePart, loaded
 from chat.pipeline.tokens import request_tokens, tool_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
@@ -38,6 +39,8 @@ PAGE = 50  # messages in the first query; each further one reads four times as m
 UNSURE = 1.25  # times the window: the limit for an estimate that no count of the provider has confirmed
 SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
 SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
+FILES_SHARE = 0.6  # of the room for the input: the text of the files of one message
+NOT_WHOLE = _("The model did not get all of these files:")
 SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
 
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
@@ -73,7 +76,8 @@ class Prepared:
     `sent_from` is the position of the first message in the request, 0 if it contains all. `estimate` is the
     estimated number of tokens, without the correction. `wants_title` is whether the reply is to be followed
     by a title of the chat. `left_out` is the last message before the request, and `summary` stands in for it
-    and those before it; `wants_summary` is whether one is to be made."""
+    and those before it; `wants_summary` is whether one is to be made. `notices` say to people what the model
+    did not get."""
 
     request: ChatRequest
     endpoint: EndpointConfig
@@ -85,6 +89,7 @@ class Prepared:
     left_out: UUID | None = None
     summary: Summary | None = None
     wants_summary: bool = False
+    notices: list[NoticePart] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,8 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     most_output = min(limits, default=None)
     window = model.context_window or DEFAULT_WINDOW
     prefix = generation.continues.text if generation.continues is not None else ""
-    last = turns_of("user", prompt.text) if prompt else []
+    reader = FileReader(model, endpoint.kind, room_for_input(window, most_output) * FILES_SHARE)
+    last = turns_of("user", prompt.text, files=reader.files(prompt.files)) if prompt else []
     if begun.turns:
         last += begun.turns
     elif prefix.strip():
@@ -136,7 +142,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     room = room_for_input(window, most_output) / past.factor
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
-        _before(prompt, chain(newest, rows), with_calls=bool(begun.tools)) if prompt else (),
+        _before(prompt, chain(newest, rows), reader, with_calls=bool(begun.tools)) if prompt else (),
         prompt.position if prompt else 0,
         room if at_most is None else min(room, at_most),
         fixed=fixed,
@@ -162,6 +168,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     if most_output and model.context_window:
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
+    notices = [NoticePart("\n".join((NOT_WHOLE, *reader.left_out)))] if reader.left_out else []
     return Prepared(
         request,
         endpoint,
@@ -173,6 +180,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         left_out=older.left_out,
         summary=summary if digest else None,
         wants_summary=sums_up and older.left_out is not None and summary is None and left >= SUMMARY_LEAST,
+        notices=notices,
     )
 
 
@@ -239,7 +247,9 @@ class _Past:
         return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
 
 
-def _before(prompt: Message, rows: Iterable[dict[str, Any]], *, with_calls: bool) -> Iterator[Placed]:
+def _before(
+    prompt: Message, rows: Iterable[dict[str, Any]], reader: FileReader, *, with_calls: bool
+) -> Iterator[Placed]:
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
     wanted: UUID | None = prompt.parent_id
@@ -249,7 +259,8 @@ def _before(prompt: Message, rows: Iterable[dict[str, Any]], *, with_calls: bool
         wanted = row["parent_id"]
         role = "user" if row["role"] == Role.USER else "assistant"
         parts = loaded(row["own_parts"] or ())
-        if turns := turns_of(role, row["text"], parts, is_own=True, with_calls=with_calls):
+        files = reader.files(parts) if role == "user" else ()
+        if turns := turns_of(role, row["text"], parts, files=files, is_own=True, with_calls=with_calls):
             yield Placed(row["position"], turns, row["parent_id"])
         if wanted is None:
             return
@@ -257,15 +268,17 @@ def _before(prompt: Message, rows: Iterable[dict[str, Any]], *, with_calls: bool
 
 def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[dict[str, Any]]:
     """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
-    the prompt is not shown any more. `own_parts` is set for replies with provider metadata, which only the
-    model that sent it gets back. The other parts repeat the text and are not read."""
+    the prompt is not shown any more. `own_parts` is set for prompts with files, and for replies with provider
+    metadata, which only the model that sent it gets back. The other parts repeat the text and are not
+    read."""
     messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
     if prompt.shown:
         messages = messages.filter(shown=True)
     is_own = Q(generation__model=model.pk, generation__status=Status.COMPLETE, raw__contains='"opaque"')
     if with_calls:
         is_own |= Q(raw__contains='"tool_result"')
-    own_parts = Case(When(is_own, then=F("parts")), default=Value(None), output_field=JSONField())
+    has_files = Q(role=Role.USER, raw__contains='"file"')
+    own_parts = Case(When(is_own | has_files, then=F("parts")), default=Value(None), output_field=JSONField())
     messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts).order_by("-position")
     position, length = prompt.position, PAGE
     while True:

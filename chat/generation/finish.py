@@ -22,7 +22,7 @@ from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment
 from chat.models import LIVE, Generation, JournalEntry, Message, Status, Step
 from chat.models.message import Sibling, read_for_showing
-from chat.parts import Opaque, Part, TextPart, stored
+from chat.parts import NoticePart, Opaque, Part, TextPart, stored
 from chat.search.index import index_message
 from chat.translatable import translatable as _
 
@@ -60,6 +60,7 @@ def _end(
     publish: Publish,
     show: Callable[[CommittedChange], None] | None = None,
     opaque: Sequence[tuple[int, Opaque]] = (),
+    notices: Sequence[NoticePart] = (),
     last_step: Step | None = None,
     **fields: Any,
 ) -> Message | None:
@@ -77,7 +78,8 @@ def _end(
         message = messages.annotate(prompt_position=F("parent__position")).get(generation=generation_id)
         if last_step is not None:
             last_step.save(force_insert=True)
-        parts = _with_what_is_continued(message, parts_of(close_calls(generation_id, segments), opaque))
+        own = parts_of(close_calls(generation_id, segments), opaque)
+        parts = _with_what_is_continued(message, [*own, *notices])
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         message.conversation = conversation

@@ -407,6 +407,7 @@ class Run:
                         show=self._pubsub.committed,
                         opaque=result.opaque,
                         last_step=result.step(generation) if result.steps and result.is_asking else None,
+                        notices=result.sent.notices if result.sent else (),
                         **fields,
                     )
                     self.waiting = await asyncio.shield(unit)

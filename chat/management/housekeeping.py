@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from chat.actions import housekeeping
-from chat.database import run_write
+from chat.actions.attachment import clear_files
+from chat.database import run_unit, run_write
 
 LOOK_SECONDS = 300.0
 PAUSE_SECONDS = 0.1  # between two batches: other writes have priority
@@ -30,7 +31,10 @@ async def _clear_away() -> None:
     while rows := await run_write(housekeeping.clear_some):
         cleared += rows
         await asyncio.sleep(PAUSE_SECONDS)
+    while rows := await run_unit(clear_files):
+        cleared += rows
+        await asyncio.sleep(PAUSE_SECONDS)
     if cleared:
         logger.info(
-            "The clean-up deleted %d rows of expired sessions and of chats deleted long ago.", cleared
+            "The clean-up deleted %d rows of expired sessions, files and chats deleted long ago.", cleared
         )

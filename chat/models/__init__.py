@@ -2,6 +2,7 @@
 publishes is an action."""
 
 from chat.models.api_token import ApiToken, Scope
+from chat.models.attachment import Attachment, StoredFile
 from chat.models.audit import TranscriptRead
 from chat.models.catalog import ChatModel
 from chat.models.chat_import import ChatImport
@@ -27,6 +28,7 @@ from chat.models.user import User
 __all__ = [
     "LIVE",
     "ApiToken",
+    "Attachment",
     "ChatImport",
     "ChatModel",
     "Conversation",
@@ -47,6 +49,7 @@ __all__ = [
     "ServerSettings",
     "Status",
     "Step",
+    "StoredFile",
     "Summary",
     "Tool",
     "ToolCallState",

@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
-from chat.parts import ReasoningPart, loaded
+from chat.parts import FilePart, ReasoningPart, loaded
 
 if TYPE_CHECKING:
     from chat.models.feedback import Feedback
@@ -175,6 +175,19 @@ class Message(models.Model):
             return None
         at = ids.index(self.pk)
         return Variant(at + 1, len(ids), ids[at - 1] if at else None, next(iter(ids[at + 1 :]), None))
+
+    @property
+    def files(self) -> list[FilePart]:
+        """Returns the files of the message."""
+        items = [item for item in self.parts if item["type"] == "file"]
+        return [part for part in loaded(items) if isinstance(part, FilePart)]
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """Returns what people are told about the content: an English sentence, and the names that follow
+        it."""
+        texts = [item["text"].split("\n") for item in self.parts if item["type"] == "notice"]
+        return [(sentence, ", ".join(names)) for sentence, *names in texts]
 
     @property
     def reasoning(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core.cache import cache
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
@@ -39,6 +40,21 @@ class ServerSettings(models.Model):
             "Summarises the older messages of a chat that has become too long for its model. Its cost is "
             "counted for the owner of the chat. Empty: the older messages are left out."
         ),
+    )
+
+    file_mb = models.PositiveIntegerField(
+        _("largest file"),
+        default=100,
+        db_default=100,
+        validators=[MinValueValidator(1), MaxValueValidator(2_000)],
+        help_text=_("In MB (1,048,576 bytes)."),
+    )
+    person_files_mb = models.PositiveIntegerField(
+        _("files of one person"),
+        default=2_000,
+        db_default=2_000,
+        validators=[MinValueValidator(0), MaxValueValidator(1_000_000)],
+        help_text=_("In MB, all their files together. 0: nobody can attach files."),
     )
 
     class Meta:

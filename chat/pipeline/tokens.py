@@ -28,7 +28,8 @@ def turn_tokens(turn: Turn) -> int:
     """Returns about how many tokens this turn has, with its overhead."""
     texts = [turn.text, *(result.text for result in turn.tool_results)]
     texts += [call.arguments for call in turn.tool_calls]
-    return sum(map(estimate_tokens, texts)) + len(turn.files) * FILE_TOKENS + TURN_TOKENS
+    files = sum(file.tokens or FILE_TOKENS for file in turn.files)
+    return sum(map(estimate_tokens, texts)) + files + TURN_TOKENS
 
 
 def tool_tokens(tool: Tool) -> int:

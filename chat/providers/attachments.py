@@ -38,7 +38,8 @@ def pieces(turn: Turn) -> Iterator[str | File]:
         begin = max(begin, file.after)
         if is_text(file):
             document = file.data.decode("utf-8", "replace")
-            text += f'<document name="{file.name}">\n{document}\n</document>\n\n'
+            name = file.name.replace('"', "'")
+            text += f'<document name="{name}">\n{document}\n</document>\n\n'
             continue
         if text:
             yield text

@@ -27,8 +27,8 @@ _MANY_LINES = 20
 
 # Lucide's names of the icons in the page's sprite.
 _ICONS = (
-    "archive archive-restore arrow-down arrow-up braces chevron-left chevron-right copy ellipsis "
-    "file-down git-branch keyboard log-out panel-left pencil pin pin-off printer rotate-ccw search "
+    "archive archive-restore arrow-down arrow-up braces chevron-left chevron-right copy ellipsis file "
+    "file-down git-branch keyboard log-out panel-left paperclip pencil pin pin-off printer rotate-ccw search "
     "settings shield square square-pen star thumbs-down thumbs-up trash-2 x"
 )
 

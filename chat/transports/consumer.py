@@ -161,6 +161,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             text=text,
             model_ids=chosen,
             edits=edits,
+            attachments=_uuids(frame, "attachment"),
         )
         await self._send_html(fragments.receipt(sent.message))
 
@@ -256,3 +257,9 @@ def _uuid(frame: dict[str, Any], name: str) -> UUID:
         return UUID(frame[name])
     except (KeyError, ValueError, TypeError, AttributeError):
         raise InvalidInputError(_("The page sent no valid {name}. Reload it."), name=name) from None
+
+
+def _uuids(frame: dict[str, Any], name: str) -> list[UUID]:
+    """Returns the ids of a field with none, one or several."""
+    values = frame.get(name) or []
+    return [_uuid({name: value}, name) for value in (values if isinstance(values, list) else [values])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from uuid import UUID, uuid4
 
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import NoSuchModelError, message_for
+from chat.actions.attachment import receive_file
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message, show_message, show_variant
@@ -28,8 +30,14 @@ from chat.views.answers import PersonRequest, done, for_people, wanted_method
 @require_POST
 @for_people
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, and the message that it
-    `edits`."""
+    """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, and the message
+    that it `edits`. Each `attachment` is the id of a file that is here; a form without a script has the
+    `files` themselves."""
+    sent_along = [
+        receive_file(request.user, file.chunks(), name=file.name or "", size=file.size or 0)
+        for file in request.FILES.getlist("files")
+        if isinstance(file, UploadedFile) and file.name
+    ]
     sent = send_message(
         request.user,
         conversation_id,
@@ -37,6 +45,10 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         text=request.POST.get("text", ""),
         model_ids=[*request.POST.getlist("model")],
         edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
+        attachments=[
+            *(_uuid(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),
+            *(attachment.pk for attachment in sent_along),
+        ],
     )
     if request.htmx and sent.message.client_id:
         return HttpResponse(fragments.receipt(sent.message))

@@ -4,6 +4,7 @@ import "../vendor/ext/hx-ws.min.js";
 import "../vendor/ext/hx-sse.min.js";
 import "./transport.js";
 import "./outbox.js";
+import "./files.js";
 import "./composer.js";
 import "./edit.js";
 import "./focus.js";

@@ -1,6 +1,7 @@
 // The message box: what Enter does, and a draft for each chat until log-out.
 import { $, composing, fill, here, on, onChat, onClick, root, touch, words } from "./page.js";
 import { edited, stopEditing } from "./edit.js";
+import { hasFiles, take } from "./files.js";
 import { send, withdraw } from "./outbox.js";
 
 const drafts = `draft:${document.body.dataset.user}:`;
@@ -21,10 +22,11 @@ on("keydown", (event) => {
   const breaks = key === "mod-enter" || (key === "auto" && touch.matches);
   if (breaks ? !event.ctrlKey && !event.metaKey : event.shiftKey) return;
   event.preventDefault();
-  if (event.target.value.trim()) event.target.form.requestSubmit();
+  event.target.form.requestSubmit();
 });
 
 on("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
+on("files:changed", changed);
 
 onClick("[data-fill]", ({ dataset }) => {
   fill($("prompt"), `${dataset.fill} `);
@@ -36,8 +38,10 @@ on("submit", (event) => {
   if (event.target.id !== "composer") return;
   event.preventDefault();
   const text = $("prompt").value;
-  if (!text.trim()) return;
-  send(text);
+  if (!text.trim() && !hasFiles()) return;
+  const files = take();
+  if (!files) return;
+  send(text, files);
   if (!edited()) localStorage.removeItem(draft(true));
   fill($("prompt"), "");
   if (edited()) stopEditing();
@@ -55,7 +59,7 @@ on("chat:gone", () => {
 
 function changed() {
   const { value } = $("prompt");
-  $("composer").parentNode.toggleAttribute("data-empty", !value);
+  $("composer").parentNode.toggleAttribute("data-empty", !value && !hasFiles());
   const tokens = tokensOf(value);
   const { window } = $("model").selectedOptions[0].dataset;
   const estimate = $("estimate");

@@ -2,19 +2,22 @@
 // refused, over the socket, or repeatedly by POST.
 import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
 import { edit, edited } from "./edit.js";
+import { giveBack, newId } from "./files.js";
 import { open, tell } from "./transport.js";
 
 const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
-let list = kept(); // { id, chat, url, text, model, edits }, then `error`, or `stored`: the revision that has it
+let list = kept(); // { id, chat, url, text, model, edits, files }, then `error`, or `stored`: its revision
 const known = new Set(list.map(({ id }) => id)); // Others belong to other tabs.
 let flight = null; // { id, timer, late } of the one being sent
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
-const frame = ({ id, text, model, edits = "" }) => ({ type: "send", client_id: id, text, model, edits });
+const frame = ({ id, text, model, edits = "", files = [] }) => (
+  { type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id) }
+);
 const watch = new MutationObserver(check);
 const givenUp = new BroadcastChannel(name); // ids, for other tabs
 givenUp.onmessage = ({ data }) => drop(data);
@@ -26,10 +29,10 @@ onChat(() => {
   check();
 });
 
-export function send(text) {
+export function send(text, files) {
   const id = newId();
   known.add(id);
-  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value, edits: edited() });
+  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value, edits: edited(), files });
   save();
 }
 
@@ -127,10 +130,20 @@ function show() {
   if (elements.some((one, index) => one !== last[index])) thread.append(...elements);
 }
 
-function made({ id, text }) {
+function made({ id, text, files = [] }) {
   const element = $("unsent").content.firstElementChild.cloneNode(true);
   element.dataset.unsent = id;
-  element.querySelector(".message-body").textContent = text.trim();
+  const body = element.querySelector(".message-body");
+  body.textContent = text.trim();
+  body.hidden = !text.trim();
+  const names = element.querySelector(".attachments");
+  names.hidden = !files.length;
+  for (const { name: fileName } of files) {
+    const chip = document.createElement("li");
+    chip.className = "file-chip";
+    chip.append(Object.assign(document.createElement("bdi"), { className: "file-name", textContent: fileName }));
+    names.append(chip);
+  }
   return element;
 }
 
@@ -156,6 +169,7 @@ onClick("[data-unsent] button", (button) => {
     }
   } else giveUp([entry]);
   if (button.value === "edit") {
+    giveBack(entry.files);
     const message = $(`m-${entry.edits}`);
     if (message) edit(message, entry.text);
     else fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
@@ -163,10 +177,3 @@ onClick("[data-unsent] button", (button) => {
   $("prompt").focus();
   save();
 });
-
-// An object URL ends with a UUID; crypto.randomUUID wants https.
-function newId() {
-  const url = URL.createObjectURL(new Blob());
-  URL.revokeObjectURL(url);
-  return url.slice(-36);
-}

@@ -1,0 +1,293 @@
+"""Files that a person attaches to a prompt: upload, send, remove, and the end of what nothing uses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q, Sum
+from django.utils import timezone
+
+from chat.access import NotFoundError, attachments_for, upload_of
+from chat.actions.errors import (
+    ActionError,
+    ConflictError,
+    InvalidInputError,
+    LimitReachedError,
+    TooLongError,
+)
+from chat.actions.queue import lock_user
+from chat.files import store
+from chat.files.detect import safe_name
+from chat.files.limits import MB, MOST_IN_A_PROMPT, Limits
+from chat.models import Attachment, Message, StoredFile, User
+from chat.models.attachment import NAME_LENGTH
+from chat.parts import FilePart
+from chat.translatable import translatable as _
+
+MOST_UNSENT = 100  # attachments of one person that are in no message
+UNSENT_HOURS = 24
+BATCH = 100
+
+logger = logging.getLogger(__name__)
+
+
+class StorageError(ActionError):
+    """The storage of the server cannot be written."""
+
+    status = 507
+    code = "storage"
+
+
+def receive_piece(
+    user: User, attachment_id: UUID, *, name: str, size: int, offset: int, data: bytes
+) -> tuple[Attachment, int]:
+    """Takes the next piece of an upload; the first piece of an unused id begins it. Returns the attachment
+    and the number of bytes that are here, where the next piece begins. The last piece stores the file: then
+    `stored` is set. Sending a piece again changes nothing.
+
+    Raises `NotFoundError` for the id of another user, `TooLongError` and `LimitReachedError` before anything
+    is written, `ConflictError` while the file is being read, `StorageError`."""
+    attachment = _begun(user, attachment_id, name, size)
+    if attachment.stored_id is not None:
+        return attachment, attachment.size
+    if offset + len(data) > attachment.size:
+        raise TooLongError(_("The file is longer than the browser said. Attach it again."))
+    try:
+        here = store.append(attachment.pk, offset, data)
+    except OSError as error:
+        raise _storage_failed(error) from error
+    if here >= attachment.size:
+        _complete(attachment)
+    return attachment, here
+
+
+def receive_file(user: User, pieces: Iterable[bytes], *, name: str, size: int) -> Attachment:
+    """As `receive_piece`, for a whole file."""
+    attachment = _begun(user, uuid4(), name, size)
+    offset = 0
+    try:
+        for piece in pieces:
+            offset = store.append(attachment.pk, offset, piece)
+    except OSError as error:
+        raise _storage_failed(error) from error
+    _complete(attachment)
+    return attachment
+
+
+def remove_attachment(user: User, attachment_id: UUID) -> None:
+    """Deletes an attachment that is in no message, or an upload that is not complete. Raises
+    `NotFoundError`."""
+    if not Attachment.objects.filter(pk=attachment_id, owner=user, message=None).delete()[0]:
+        raise NotFoundError(_("There is no such file."))
+    try:
+        store.discard(attachment_id)
+    except OSError as error:
+        logger.warning("What is left of an upload could not be deleted: %s", error)
+    clear_unused()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The attachments of a prompt that is being written. `again` are those that are in a message already:
+    they are attached a second time."""
+
+    attachments: list[Attachment]
+    again: list[Attachment]
+
+    @property
+    def parts(self) -> list[FilePart]:
+        return [_part(attachment) for attachment in self.attachments]
+
+    def give_to(self, prompt: Message) -> None:
+        """Attaches them to the prompt, whose row exists."""
+        for attachment in self.attachments:
+            attachment.message = prompt
+        Attachment.objects.bulk_create(self.again)
+        added = {attachment.pk for attachment in self.again}
+        ids = [attachment.pk for attachment in self.attachments if attachment.pk not in added]
+        if ids:
+            Attachment.objects.filter(pk__in=ids).update(message=prompt)
+
+
+def chosen(user: User, attachment_ids: Collection[UUID]) -> Chosen:
+    """Returns the complete attachments of these ids for a prompt, with their rows locked until the
+    transaction ends. Raises `NotFoundError`, `LimitReachedError`."""
+    if not attachment_ids:
+        return Chosen([], [])
+    if len(attachment_ids) > MOST_IN_A_PROMPT:
+        raise LimitReachedError(
+            _("A message can have at most {limit} files. Remove some."), limit=MOST_IN_A_PROMPT
+        )
+    found = attachments_for(user, attachment_ids)
+    again = []
+    for at, attachment in enumerate(found):
+        if attachment.message_id is not None:
+            found[at] = Attachment(
+                owner=user, stored=attachment.stored, name=attachment.name, size=attachment.size
+            )
+            again.append(found[at])
+    return Chosen(found, again)
+
+
+def files_again(message: Message, copy: Message) -> list[Attachment]:
+    """Returns the unsaved attachments of an unsaved copy of this message, and changes its parts to them."""
+    if not message.files:
+        return []
+    found = {str(it.pk): it for it in message.attachments.filter(stored__isnull=False)}
+    new = {
+        name: Attachment(owner=it.owner, message=copy, stored=it.stored, name=it.name, size=it.size)
+        for name, it in found.items()
+    }
+    copy.parts = [
+        {**part, "id": str(new[part["id"]].pk) if part["id"] in new else ""}
+        if part["type"] == "file"
+        else part
+        for part in message.parts
+    ]
+    return list(new.values())
+
+
+def clear_files() -> int:
+    """Deletes one batch of attachments that nothing can use any more: unsent for a day, and of messages that
+    were deleted too long ago to be restored; and then the files without an attachment. Returns their number.
+    It waits for the storage, so it does not run on the thread that writes to the database."""
+    long_ago = timezone.now() - timedelta(hours=UNSENT_HOURS)
+    is_left = Q(message=None, created_at__lt=long_ago)
+    is_gone = Q(message__deleted_at__lt=timezone.now() - timedelta(days=settings.CHAT_KEEP_DELETED_DAYS))
+    rows = list(Attachment.objects.filter(is_left | is_gone).values_list("pk", "stored")[:BATCH])
+    for attachment_id, stored_id in rows:
+        if stored_id is None:
+            store.discard(attachment_id)
+    Attachment.objects.filter(is_left | is_gone, pk__in=[attachment_id for attachment_id, _ in rows]).delete()
+    store.discard_older_than(UNSENT_HOURS * 3600)
+    return len(rows) + clear_unused()
+
+
+def clear_unused() -> int:
+    """Deletes files without an attachment. Returns their number. A file whose deletion fails is deleted the
+    next time."""
+    with transaction.atomic():
+        unused = StoredFile.objects.filter(sha256__isnull=False, attachments=None)
+        if connection.features.has_select_for_update:
+            # A file that is being attached is locked. Only a second query sees what was attached meanwhile.
+            unused = unused.select_for_update(skip_locked=True, of=("self",))
+        ids = list(unused.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        if ids:
+            StoredFile.objects.filter(pk__in=ids, attachments=None).update(sha256=None)
+    gone = list(StoredFile.objects.filter(sha256=None)[:BATCH])
+    deleted = []
+    for file in gone:
+        try:
+            store.delete(file.paths)
+        except Exception as error:  # noqa: BLE001 - each storage has its own errors
+            logger.warning("A file could not be deleted from the storage: %s", error)
+        else:
+            deleted.append(file.pk)
+    StoredFile.objects.filter(pk__in=deleted).delete()
+    return len(deleted)
+
+
+def _begun(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
+    """Returns the attachment of this id, a new one for an unused id."""
+    found = upload_of(user, attachment_id)
+    if found is None:
+        try:
+            with transaction.atomic():
+                return _new(user, attachment_id, name, size)
+        except IntegrityError:  # two requests began it at the same time
+            found = upload_of(user, attachment_id)
+            assert found is not None
+    if found.size != size:
+        raise ConflictError(_("The file is not the one that was begun. Attach it again."))
+    return found
+
+
+def _new(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
+    limits = Limits.current()
+    if size <= 0:
+        raise InvalidInputError(_("The file is empty."))
+    if size > limits.file:
+        raise TooLongError(
+            _("The file has {size} MB; the limit is {limit} MB."), size=_mb(size), limit=limits.file // MB
+        )
+    lock_user(user)
+    own = Attachment.objects.filter(owner=user)
+    begun = own.filter(stored=None).aggregate(used=Sum("size"))["used"] or 0
+    contents = StoredFile.objects.filter(attachments__owner=user).distinct()
+    used = contents.aggregate(used=Sum("size"))["used"] or 0
+    if begun + used + size > limits.person:
+        raise LimitReachedError(
+            _("Your files would have more than {limit} MB together. Delete chats with files."),
+            limit=limits.person // MB,
+        )
+    if own.filter(message=None).count() >= MOST_UNSENT:
+        raise LimitReachedError(_("You have too many files that are not sent. Send or remove some."))
+    return Attachment.objects.create(
+        id=attachment_id, owner=user, name=safe_name(name, NAME_LENGTH), size=size
+    )
+
+
+def _complete(attachment: Attachment) -> None:
+    """Stores the file of a complete upload, unless its content is stored already."""
+    with store.completed(attachment.pk) as path:
+        if path is None:
+            raise ConflictError(_("The file is still being read. Wait a moment."))
+        try:
+            sha256 = store.hash_of(path)
+            if not _found(attachment, sha256) and not _found(
+                attachment, sha256, store.stored(attachment.pk, path, attachment.name, sha256)
+            ):
+                store.discard(attachment.pk)  # the same content was stored meanwhile
+        except (OSError, SuspiciousOperation) as error:
+            raise _storage_failed(error) from error
+
+
+def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -> bool:
+    """Gives the attachment the file of this content. Adds the `new` one if there is none, and returns whether
+    it did or, without `new`, whether there is one."""
+    with transaction.atomic():
+        file = StoredFile.objects.select_for_update().filter(sha256=sha256).first()
+        if file is None and new is None:
+            return False
+        if file is None and new is not None:
+            try:
+                with transaction.atomic():
+                    new.save(force_insert=True)
+                file = new
+            except IntegrityError:
+                file = StoredFile.objects.select_for_update().get(sha256=sha256)
+        attachment.stored = file
+        Attachment.objects.filter(pk=attachment.pk).update(stored=file)
+        return new is None or file is new
+
+
+def _part(attachment: Attachment) -> FilePart:
+    file = attachment.stored
+    assert file is not None
+    return FilePart(
+        file.sha256 or "",
+        file.media_type,
+        attachment.name,
+        id=str(attachment.pk),
+        size=attachment.size,
+        width=file.width,
+        height=file.height,
+    )
+
+
+def _storage_failed(error: Exception) -> StorageError:
+    logger.error("A file could not be stored: %s", error)
+    return StorageError(
+        _("The server could not store the file. Try again later, or tell an administrator of this server.")
+    )
+
+
+def _mb(size: int) -> int:
+    return -(-size // MB)

@@ -1,0 +1,77 @@
+"""Reads a new file in a process of its own: its type, its picture for the page, and what models get."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from chat.files.detect import HEAD_BYTES, IMAGES, PDF, UNKNOWN, media_type_of
+from chat.models.attachment import Problem
+from chat.pipeline.tokens import estimate_tokens
+
+WALL_SECONDS = 40.0  # for any reason: the machine is busy
+AT_ONCE = 2  # workers of this process
+PAGE_TOKENS = 2_000  # a page of a PDF, which a provider reads as text and picture
+
+_PROGRAM = Path(__file__).with_name("worker.py")
+_free = threading.BoundedSemaphore(AT_ONCE)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """As the fields of `StoredFile`. The thumbnail and what models read are beside the file, with the endings
+    `.thumb` and `.read`."""
+
+    media_type: str
+    problem: str = ""
+    readable_type: str = ""
+    has_thumbnail: bool = False
+    width: int = 0
+    height: int = 0
+    pages: int = 0
+    is_cut: bool = False
+    tokens: int = 0
+
+
+def prepared(path: Path, name: str) -> Prepared:
+    """Reads the file at `path`. Blocks for as long as the worker needs. A file that the worker cannot read in
+    time has a `problem`; it is kept all the same."""
+    with path.open("rb") as file:
+        media_type = media_type_of(file.read(HEAD_BYTES), name)
+    with _free:
+        found = _worked(path, name, media_type)
+    if found.readable_type.startswith("text/"):
+        found.tokens = estimate_tokens(path.with_suffix(".read").read_text(encoding="utf-8"))
+    elif found.media_type in IMAGES:
+        found.tokens = found.width * found.height // 750
+    if found.media_type == PDF:
+        found.tokens = max(found.tokens, min(found.pages, 100) * PAGE_TOKENS)
+    return found
+
+
+def _worked(path: Path, name: str, media_type: str) -> Prepared:
+    job = json.dumps({"path": str(path), "name": name, "media_type": media_type}) + "\n"
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program, without a shell
+            (sys.executable, "-I", str(_PROGRAM)),
+            input=job.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=WALL_SECONDS,
+            env={},  # no secret
+            cwd=path.parent,
+            start_new_session=True,
+            check=True,
+        )
+        known = {field.name for field in fields(Prepared)}
+        said = {key: value for key, value in json.loads(done.stdout).items() if key in known}
+        return Prepared(**said)
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        logger.warning("A file of type %s could not be read: %s", media_type, type(error).__name__)
+        return Prepared(media_type, Problem.UNKNOWN if media_type == UNKNOWN else Problem.TOO_LARGE)

@@ -1,0 +1,245 @@
+// The files of a prompt: chosen, pasted or dropped, uploaded in pieces before it is sent, and kept with the draft.
+import { $, announce, fill, here, on, onChat, onClick, touch, words } from "./page.js";
+
+const PIECE = 1048576; // bytes; the server takes no more at once
+const AT_ONCE = 3;
+const MOST = 10;
+const LONG_TEXT = 10000; // characters; a longer paste becomes a file
+const drafts = `draft:${document.body.dataset.user}:files:`;
+let list = []; // { id, chat, key, name, size, file, sent }, then `done`, `image`, `note` or `error`; `text`: pasted
+const keys = new Set(); // of the drafts that this page has written
+let sendsWhenDone = false;
+
+const mine = () => list.filter(({ chat }) => chat === here());
+const isNew = () => $("revision").value === "0" && !$("messages").children.length;
+const key = () => drafts + (isNew() ? "new:" : "") + here();
+const address = (id) => $("attach").dataset.url.replace(/[0-9a-f-]{36}/, id);
+const changed = () => document.dispatchEvent(new Event("files:changed"));
+
+// An object URL ends with a UUID; crypto.randomUUID wants https.
+export function newId() {
+  const url = URL.createObjectURL(new Blob());
+  URL.revokeObjectURL(url);
+  return url.slice(-36);
+}
+
+export const hasFiles = () => mine().length > 0;
+
+// Returns the files for a prompt and forgets them, or null while they cannot be sent yet.
+export function take() {
+  const files = mine();
+  if (files.some(({ error }) => error)) return say("filesFailed");
+  if (files.some(({ done }) => !done)) {
+    sendsWhenDone = true;
+    return say("filesWait");
+  }
+  list = list.filter((one) => !files.includes(one));
+  save();
+  return files.map(({ id, name, size, image }) => ({ id, name, size, image }));
+}
+
+// Puts the files of a refused prompt back.
+export function giveBack(files) {
+  list.push(...(files ?? []).map((one) => ({ ...one, chat: here(), key: key(), done: true })));
+  save();
+}
+
+function say(name) {
+  $("files-state").textContent = words(name);
+  return null;
+}
+
+onChat(() => {
+  $("attach-input").accept = touch.matches ? "image/*,*/*" : ""; // phones then offer the camera
+  sendsWhenDone = false;
+  if (!mine().length) {
+    let name = key();
+    // So do the files of a new chat that was left, with its text.
+    if (isNew()) name = Object.keys(localStorage).find((one) => one.startsWith(`${drafts}new:`)) ?? name;
+    const kept = JSON.parse(localStorage.getItem(name) ?? "[]");
+    localStorage.removeItem(name);
+    for (const one of kept) list.push({ ...one, chat: here(), key: key(), error: one.done ? "" : words("fileLost") });
+  }
+  save();
+});
+
+onClick("#attach", () => $("attach-input").click());
+on("change", ({ target }) => {
+  if (target.id === "model") show();
+  if (target.id !== "attach-input") return;
+  add([...target.files]);
+  target.value = "";
+});
+
+on("paste", (event) => {
+  if (event.target.id !== "prompt") return;
+  const text = event.clipboardData.getData("text/plain");
+  const files = [...event.clipboardData.files];
+  if (text.length > LONG_TEXT) {
+    add([new File([text], words("pastedName"), { type: "text/plain" })], text);
+  } else if (!text && files.length) add(files);
+  else return;
+  event.preventDefault();
+});
+
+const carriesFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files") && !$("attach").disabled;
+on("dragover", (event) => {
+  if (!carriesFiles(event) || !event.target.closest("#chat")) return;
+  event.preventDefault();
+  $("chat").dataset.drop = words("drop");
+});
+on("dragleave", ({ relatedTarget }) => { if (!relatedTarget?.closest?.("#chat")) delete $("chat").dataset.drop; });
+on("drop", (event) => {
+  delete $("chat").dataset.drop;
+  if (!carriesFiles(event)) return;
+  event.preventDefault(); // elsewhere too: the browser would open the file in place of the page
+  if (event.target.closest("#chat")) add([...event.dataTransfer.files]);
+});
+
+function add(files, text) {
+  const room = MOST - mine().length;
+  for (const file of files.slice(0, room)) {
+    list.push({ id: newId(), chat: here(), key: key(), name: file.name, size: file.size, file, sent: 0, text });
+  }
+  save();
+  if (files.length > room) say("filesMany");
+  work();
+  $("prompt").focus();
+}
+
+function work() {
+  const waiting = list.filter(({ file, done, error }) => file && !done && !error);
+  const running = waiting.filter(({ stop }) => stop);
+  for (const one of waiting.filter(({ stop }) => !stop).slice(0, AT_ONCE - running.length)) {
+    one.stop = new AbortController();
+    upload(one).catch((error) => { one.error = String(error.message ?? error); }).finally(() => {
+      one.stop = null;
+      save();
+      work();
+      if (one.error) announce(`${one.name}: ${one.error}`);
+      else if (one.done) announce(words("fileDone").replace("{}", one.name));
+      if (sendsWhenDone && one.chat === here() && mine().every(({ done }) => done)) {
+        sendsWhenDone = false;
+        $("composer").requestSubmit();
+      }
+    });
+  }
+}
+
+// Goes on where the server is, after a lost connection too, until the file is there or removed.
+async function upload(one) {
+  try {
+    await one.file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error(words("fileUnreadable")); // a folder, or a file that has gone
+  }
+  for (let failures = 0; ;) {
+    const answer = await piece(one).catch(() => null);
+    if (one.stop.signal.aborted) return;
+    if (answer?.file) return Object.assign(one, answer.file, { done: true });
+    if (answer?.error) throw new Error(answer.error);
+    const moved = answer && answer.received > one.sent;
+    failures = moved ? 0 : failures + 1;
+    one.sent = answer?.received ?? one.sent;
+    show();
+    if (!moved) await new Promise((go) => { setTimeout(go, Math.min(5000, 300 * failures)); });
+  }
+}
+
+async function piece(one) {
+  const response = await fetch(address(one.id), {
+    method: "PATCH",
+    body: one.file.slice(one.sent, one.sent + PIECE),
+    headers: {
+      Accept: "application/json",
+      "Content-Type": "application/octet-stream",
+      "Upload-Length": one.size,
+      "Upload-Name": encodeURIComponent(one.name.toWellFormed?.() ?? one.name),
+      "Upload-Offset": one.sent,
+      "X-CSRFToken": $("composer").elements.csrfmiddlewaretoken.value,
+    },
+    signal: one.stop.signal,
+  });
+  if (response.ok && !response.redirected) return response.json();
+  if (response.status === 409 || /^50[234]/.test(response.status)) return null; // it is being read, or restarts
+  const said = await response.json().catch(() => ({}));
+  return { error: said.error?.message ?? words("fileFailed") };
+}
+
+onClick("#files button", (button) => {
+  const one = list.find(({ id }) => id === button.closest("li").dataset.id);
+  if (!one) return;
+  if (button.value === "again") {
+    Object.assign(one, { error: "", sent: 0, id: newId() });
+    save();
+    return work();
+  }
+  drop(one);
+  if (button.value === "text") {
+    const { value, selectionEnd: at } = $("prompt");
+    fill($("prompt"), value.slice(0, at) + one.text + value.slice(at));
+  }
+  $("prompt").focus();
+});
+
+function drop(one) {
+  one.stop?.abort();
+  list = list.filter((other) => other !== one);
+  sendsWhenDone = false;
+  save();
+  fetch(address(one.id), {
+    method: "DELETE",
+    headers: { Accept: "application/json", "X-CSRFToken": $("composer").elements.csrfmiddlewaretoken.value },
+  }).catch(() => {}); // the server deletes it after a day
+}
+
+function save() {
+  for (const one of list) keys.add(one.key);
+  for (const name of keys) {
+    const own = list.filter((one) => one.key === name);
+    const kept = own.map(({ id, name, size, image, note, done }) => ({ id, name, size, image, note, done }));
+    try {
+      if (kept.length) localStorage.setItem(name, JSON.stringify(kept));
+      else localStorage.removeItem(name);
+    } catch { /* It is full. */ }
+  }
+  show();
+  changed();
+}
+
+function show() {
+  const box = $("files");
+  const shown = new Map([...box.children].map((item) => [item.dataset.id, item]));
+  const items = mine().map((one) => update(shown.get(one.id) ?? $("file-chip").content.firstElementChild.cloneNode(true), one));
+  for (const item of shown.values()) if (!items.includes(item)) item.remove();
+  if (items.some((item, at) => item !== box.children[at])) box.append(...items);
+  const blind = mine().some(({ image }) => image) && "blind" in ($("model").selectedOptions[0]?.dataset ?? {});
+  $("files-state").textContent = blind ? words("filesBlind") : "";
+}
+
+function update(item, one) {
+  const part = (selector) => item.querySelector(selector);
+  item.dataset.id = one.id;
+  item.dataset.state = one.error ? "error" : one.done ? "done" : "loading";
+  part(".file-name").textContent = one.name;
+  part(".file-name").title = one.name;
+  part(".file-facts").textContent = one.error || [sizeOf(one.size), one.note].filter(Boolean).join(" · ");
+  const bar = part("progress");
+  bar.hidden = Boolean(one.done || one.error);
+  bar.ariaLabel = words("fileLoading").replace("{}", one.name);
+  if (one.sent) bar.value = one.sent / one.size;
+  part("[value=text]").hidden = !one.text;
+  part("[value=again]").hidden = !(one.error && one.file);
+  part("[value=remove]").ariaLabel = words("fileRemove").replace("{}", one.name);
+  const image = part("img");
+  if (one.image && image.hidden) {
+    image.src = `${address(one.id)}?thumbnail`;
+    image.hidden = false;
+  }
+  return item;
+}
+
+export function sizeOf(bytes) {
+  const [number, unit] = bytes < 1e6 ? [Math.ceil(bytes / 1024), "kilobyte"] : [bytes / 1048576, "megabyte"];
+  return number.toLocaleString(document.documentElement.lang, { style: "unit", unit, maximumFractionDigits: number < 10 ? 1 : 0 });
+}

@@ -1,0 +1,193 @@
+"""A model gets what it can read of each file, and people are told what it did not get."""
+
+from __future__ import annotations
+
+import io
+import uuid
+import zipfile
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+from pypdf import PdfWriter
+
+from chat.actions.send import send_message
+from chat.files.for_models import FileReader
+from chat.generation.context import NOT_WHOLE, prepare
+from chat.models import Attachment, ChatModel, Endpoint, Generation, Message, User
+from chat.parts import FilePart
+from chat.pipeline.tokens import turn_tokens
+from chat.providers.base import Turn
+
+pytestmark = pytest.mark.django_db
+
+type Upload = Callable[..., Attachment]
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (40, 30), **more: object) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, "teal").save(data, kind, **more)
+    return data.getvalue()
+
+
+def pdf(pages: int = 1, password: str = "") -> bytes:
+    writer, data = PdfWriter(), io.BytesIO()
+    for _ in range(pages):
+        writer.add_blank_page(100, 100)
+    if password:
+        writer.encrypt(password)
+    writer.write(data)
+    return data.getvalue()
+
+
+def archive(**members: str) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("__", "/") + ".xml", content)
+    return data.getvalue()
+
+
+def got(reader: FileReader, *attachments: Attachment) -> list[tuple[str, bytes]]:
+    parts = [FilePart("", "", attachment.name, id=str(attachment.pk)) for attachment in attachments]
+    return [(file.media_type, file.data) for file in reader.files(parts)]
+
+
+def test_an_image_is_scaled_and_freed_of_what_the_camera_wrote(
+    person: User, upload: Upload, model: ChatModel
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a secret place"  # turned by 90 degrees
+    file = upload(person, picture("JPEG", (4000, 1000), exif=exif), "photo.jpg")
+    [(media_type, data)] = got(FileReader(model, "openai", 1000), file)
+    assert media_type == "image/jpeg" and b"secret" not in data
+    assert Image.open(io.BytesIO(data)).size == (392, 1568)
+
+
+def test_a_model_without_eyes_gets_the_name(person: User, upload: Upload, model: ChatModel) -> None:
+    model.takes_images = False
+    reader = FileReader(model, "openai", 1000)
+    assert got(reader, upload(person, picture(), "photo.png")) == [
+        ("text/plain", b"[You cannot see images.]")
+    ]
+    assert reader.left_out == ["photo.png"]
+
+
+def test_a_pdf_is_sent_as_it_is_where_the_model_reads_it(
+    person: User, upload: Upload, model: ChatModel
+) -> None:
+    file = upload(person, pdf(2), "scan.pdf")
+    assert file.stored is not None and file.stored.note.startswith("No text")
+    assert got(FileReader(model, "anthropic", 1000), file) == [("application/pdf", pdf(2))]
+    assert got(FileReader(model, "openai_compatible", 1000), file)[0][0] == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("a.csv", b"a;b\r\n1;2\r\n", "a;b\n1;2\n"),
+        ("a.py", "print('ä')".encode(), "print('ä')"),
+        ("a.txt", "naïve".encode("cp1252"), "naïve"),
+        ("a.txt", "naïve".encode("utf-16"), "naïve"),
+        ("a.html", b"<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("a.svg", b"<svg onload='alert(1)'/>", "<svg onload='alert(1)'/>"),
+        (
+            "a.docx",
+            archive(word__document="<d><p><t>Hello</t></p><tc><p><t>one</t></p></tc></d>"),
+            "Hello\none\n\t",
+        ),
+        (
+            "a.pptx",
+            archive(
+                ppt__presentation="<p/>",
+                ppt__slides__slide2="<d><t>B</t></d>",
+                ppt__slides__slide1="<d><t>A</t></d>",
+            ),
+            "[slide 1]\nA\n[slide 2]\nB\n",
+        ),
+    ],
+)
+def test_documents_are_sent_as_text(
+    person: User, upload: Upload, model: ChatModel, name: str, data: bytes, text: str
+) -> None:
+    file = upload(person, data, name)
+    assert got(FileReader(model, "openai", 1000), file) == [("text/plain", text.encode())]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("bomb.png", "huge", "too_large"),
+        ("page.png", b"\x89PNG\r\n\x1a\n<html><script>", "broken"),
+        ("page.jpg", b"\xff\xd8\xff<?php", "broken"),
+        ("locked.pdf", pdf(1, "secret"), "encrypted"),
+        ("broken.pdf", b"%PDF-1.7 nothing", "broken"),
+        ("program.exe", b"MZ\x00\x01\x02", "unknown"),
+        ("a.zip", archive(a="b"), "unknown"),
+        ("a.docx", archive(word__document="<d><t>not closed"), "broken"),
+        (
+            "laughs.docx",
+            archive(
+                word__document='<!DOCTYPE d [<!ENTITY a "ha">'
+                + "".join(f'<!ENTITY a{n} "{f"&a{n - 1 or str()};" * 20}">' for n in range(1, 9))
+                + "]><d><t>&a8;</t></d>"
+            ),
+            "broken",
+        ),
+        ("bomb.docx", archive(word__document="<d>" + " " * 110_000_000 + "</d>"), "too_large"),
+    ],
+)
+def test_hostile_files_are_kept_and_never_read(
+    person: User, upload: Upload, model: ChatModel, name: str, data: bytes | str, problem: str
+) -> None:
+    if isinstance(data, str):
+        content = io.BytesIO()
+        Image.new("1", (20_000, 20_000)).save(content, "PNG")
+        data = content.getvalue()
+    file = upload(person, data, name)
+    assert file.stored is not None and file.stored.problem == problem
+    [(media_type, sent)] = got(FileReader(model, "openai", 1000), file)
+    assert (media_type, sent[:1], sent[-1:]) == ("text/plain", b"[", b"]")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\a.txt", "a.txt"),
+        ("report\u202etxt.exe", "report txt.exe"),
+        ("a\x00\r\nSet-Cookie: x.txt", "a Set-Cookie: x.txt"),
+        ("..", "file"),
+        ("x" * 300 + ".pdf", "x" * 195 + "….pdf"),
+    ],
+)
+def test_names_are_safe_to_show(person: User, upload: Upload, name: str, shown: str) -> None:
+    assert upload(person, name.encode() + b"!", name).name == shown
+
+
+def test_a_long_text_is_cut_to_the_model_and_people_are_told(person: User, upload: Upload) -> None:
+    endpoint = Endpoint.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(endpoint=endpoint, name="demo", context_window=4_000)
+    long, short = upload(person, b"words " * 20_000, "long.txt"), upload(person, b"short", "short.txt")
+    ids = {"client_id": uuid.uuid4(), "model_ids": [model.pk]}
+    sent = send_message(person, uuid.uuid4(), text="Read", attachments=[long.pk, short.pk], **ids)
+    prepared = prepare(Generation.objects.get(message__parent=sent.message))
+    [turn] = prepared.request.turns
+    assert turn_tokens(turn) < 3_000 and len(turn.files) == 2
+    assert b"left out" in turn.files[0].data
+    assert [notice.text for notice in prepared.notices] == [f"{NOT_WHOLE}\nlong.txt\nshort.txt"]
+
+
+def test_earlier_files_are_sent_again(person: User, upload: Upload, model: ChatModel) -> None:
+    chat, ids = uuid.uuid4(), {"model_ids": [model.pk]}
+    file = upload(person, picture(), "photo.png")
+    first = send_message(person, chat, client_id=uuid.uuid4(), text="", attachments=[file.pk], **ids)
+    Message.objects.filter(parent=first.message).update(text="A square")
+    second = send_message(person, chat, client_id=uuid.uuid4(), text="Which colour?", **ids)
+    turns = prepare(Generation.objects.get(message__parent=second.message)).request.turns
+    assert [(turn.role, turn.text, len(turn.files)) for turn in turns] == [
+        ("user", "", 1),
+        ("assistant", "A square", 0),
+        ("user", "Which colour?", 0),
+    ]
+    assert isinstance(turns[0], Turn)
