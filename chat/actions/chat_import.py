@@ -26,6 +26,7 @@ from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.models.feedback import COMMENT_LENGTH
 from chat.parts import NoticePart, Part, TextPart, storable, storable_part, stored
+from chat.search.index import index_message, index_title
 from chat.transfer.chats import Chat, Node
 from chat.translatable import translatable as _
 
@@ -276,10 +277,14 @@ def add_messages(job: ChatImport, taking: Taking) -> bool:
     """Stores the next messages. Returns whether there are more. Raises `LostError`."""
     batch, taking.messages = taking.messages[:BATCH], taking.messages[BATCH:]
     ids = {message.pk for message in batch}
+    generations = [it for it in taking.generations if it.message_id in ids]
+    labels = {it.message_id: it.model_label for it in generations}
     with transaction.atomic():
         _locked(job)
+        for message in batch:
+            index_message(message, job.owner_id, labels.get(message.pk, ""))
         Message.objects.bulk_create(batch)
-        Generation.objects.bulk_create(it for it in taking.generations if it.message_id in ids)
+        Generation.objects.bulk_create(generations)
         Feedback.objects.bulk_create(it for it in taking.feedback if it.message_id in ids)
     return bool(taking.messages)
 
@@ -289,8 +294,15 @@ def show_chat(job: ChatImport, line: int, taking: Taking, head: UUID | None) -> 
     with transaction.atomic():
         found = _locked(job)
         hidden = Conversation.objects.filter(pk=taking.conversation.pk, last_position=0)
+        index_title(taking.conversation, is_new=True)
         last = F("revision")  # one for each message
-        hidden.update(deleted_at=None, head=head, last_position=last, seen_revision=last)
+        hidden.update(
+            deleted_at=None,
+            head=head,
+            last_position=last,
+            seen_revision=last,
+            indexed_title=taking.conversation.indexed_title,
+        )
         found.next_line, found.taken, found.current = line + 1, found.taken + 1, None
         found.save(update_fields=["next_line", "taken", "current"])
 

@@ -19,6 +19,7 @@ from chat.actions.errors import ConflictError
 from chat.database import run_unit
 from chat.management import importing
 from chat.models import ChatImport, Conversation, Generation, Message, User
+from chat.search import search
 from chat.transfer import steady
 from chat.transfer.chats import Chat, Node, Reply
 from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
@@ -88,6 +89,9 @@ async def test_nothing_is_taken_before_the_owner_agrees(owner: User, storage: Pa
     assert (chat.owner_id, chat.title, chat.deleted_at) == (owner.pk, "A poem", None)
     assert chat.imported_from == "claude"
     assert chat.seen_revision == chat.revision > 0 and chat.last_position == 2
+    for words in ("poem", "roses"):
+        found = await run_unit(search, owner, words)
+        assert [one.conversation.pk for one in found.chats] == [chat.pk], f"found by {words}"
 
 
 async def test_the_second_time_nothing_is_doubled(owner: User) -> None:
