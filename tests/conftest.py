@@ -10,21 +10,23 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
-from playwright.sync_api import Browser, sync_playwright
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from chat import database
 from chat.models import User
 from chat.runtime import Runtime, install
-from tests.services import CHROMIUM, is_missing
+from tests.services import CHROMIUM, LONG, is_missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 POSTGRES_URL = os.environ.get("STEADY_TEST_DATABASE_URL", "")
 REDIS_URL = os.environ.get("STEADY_TEST_REDIS_URL", "")
@@ -88,14 +90,28 @@ _LONG = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--repeated-on-postgres",
+        action="store_true",
+        help="leave out tests that ask no database, on PostgreSQL",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     is_worker = hasattr(config, "workerinput")
     if not (named or is_worker or config.option.markexpr or os.environ.get("CI") == "true"):
         config.option.markexpr = "not long"  # xdist passes the options on to its workers
-    # A deadline measures the load of the machine.
-    hypothesis.settings.register_profile("steady", deadline=None)
-    hypothesis.settings.load_profile("steady")
+    if (
+        is_worker or not config.option.numprocesses
+    ):  # The process that only distributes tests needs no examples.
+        import hypothesis
+
+        # A deadline measures the load of the machine.
+        examples = 500 if LONG else 50
+        hypothesis.settings.register_profile("steady", deadline=None, max_examples=examples)
+        hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
@@ -155,7 +171,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Runs long files first. Tests with a browser run last: from its start on Playwright uses the thread's
     event loop, and no asyncio test can run after it in the same process."""
 
@@ -165,7 +181,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return 2, _is_in(item, _FIRST_IN_A_BROWSER) or 99
         return int(in_browser), _is_in(item, _FIRST) or 99
 
+    if config.option.repeated_on_postgres:
+        same = [item for item in items if not _asks_the_database(item)]
+        config.hook.pytest_deselected(items=same)
+        items[:] = filter(_asks_the_database, items)
     items.sort(key=place)
+
+
+def _asks_the_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or item.get_closest_marker("django_db") is not None
 
 
 def _is_in(item: pytest.Item, places: Iterable[str]) -> int:
@@ -178,7 +203,9 @@ def _is_in(item: pytest.Item, places: Iterable[str]) -> int:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Yields the only Chromium of a run."""
+    """Yields the only Chromium of a worker."""
+    from playwright.sync_api import sync_playwright
+
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+# Everything, at full length and with realistic durations; takes minutes.
+LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
 # The one without a window needs a sixth less CPU.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 

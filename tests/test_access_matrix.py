@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from allauth.usersessions.models import UserSession
@@ -212,24 +213,28 @@ def test_what_the_owner_may_do(name: str, method: str, world: dict[str, Client],
 
 
 @pytest.mark.parametrize("name", OWNER)
-@pytest.mark.parametrize("viewer", ["teammate", "administrator", "anonymous", "deactivated"])
 def test_everybody_else_reads_and_changes_nothing(
-    viewer: str, name: str, world: dict[str, Client], model: ChatModel
+    name: str, world: dict[str, Client], model: ChatModel
 ) -> None:
     conversation, reply = conversation_of("owner@example.org", model)
     before = snapshot()
-    for method in METHODS:
-        answer = getattr(world[viewer], method)(address(name, conversation, reply), data(model))
-        body = b"" if answer.streaming else answer.content
-        assert b"Secret words" not in body
-        if method not in OWNER[name]:
-            assert answer.status_code in {302, 401, 404, 405}
-        elif viewer in {"anonymous", "deactivated"}:
-            to_log_in = answer.status_code == 302 and answer["Location"].startswith("/accounts/login/")
-            assert to_log_in or answer.status_code == 401
-        else:
-            assert answer.status_code == (OWNER[name][method] if name in PERSONAL else 404)
-    assert snapshot() == before, "somebody else's request changed a row"
+    for viewer in ("teammate", "administrator", "anonymous", "deactivated"):
+        for method in METHODS:
+            answer = getattr(world[viewer], method)(address(name, conversation, reply), data(model))
+            check_answer_to(viewer, method, name, answer)
+        assert snapshot() == before, f"a request of {viewer} changed a row"
+
+
+def check_answer_to(viewer: str, method: str, name: str, answer: Any) -> None:
+    body = b"" if answer.streaming else answer.content
+    assert b"Secret words" not in body, (viewer, method)
+    if method not in OWNER[name]:
+        assert answer.status_code in {302, 401, 404, 405}, (viewer, method)
+    elif viewer in {"anonymous", "deactivated"}:
+        to_log_in = answer.status_code == 302 and answer["Location"].startswith("/accounts/login/")
+        assert to_log_in or answer.status_code == 401, (viewer, method)
+    else:
+        assert answer.status_code == (OWNER[name][method] if name in PERSONAL else 404), (viewer, method)
 
 
 def snapshot() -> list[object]:

@@ -152,7 +152,7 @@ def test_every_list_takes_only_the_filters_that_it_declares(client: Client, admi
         url = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         assert client.get(url, follow=True).status_code == 200, url
         for field in model._meta.get_fields():
-            for lookup in ("regex", "iregex", "startswith", "contains", "gt", "in"):
+            for lookup in ("regex", "in"):
                 asked = f"{field.name}__{lookup}"
                 assert client.get(url, {asked: "^(a+)+$"}).status_code == 400, asked
             if field.is_relation:

@@ -5,7 +5,6 @@ network and the viewers."""
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -46,6 +45,7 @@ from chat.runtime import Runtime, install
 from chat.transports import feed
 from tests.faults.dom import Node, parse, swap
 from tests.live.scripted import ACCOUNT, ScriptedProvider
+from tests.services import LONG
 
 PIECES = (
     "Hello",
@@ -61,7 +61,7 @@ PIECES = (
     "ü" * 5,
 )
 PATIENCE = 60.0  # seconds; each check is requested, so this only stops a test that would never end
-LONG = bool(os.environ.get("STEADY_LONG_FAULTS"))
+EXAMPLES = 300 if LONG else 15 if settings.SQLITE else 5  # the second time, on PostgreSQL, as a sample
 
 
 def show_another_version(user: User, message_id: UUID) -> None:
@@ -389,7 +389,7 @@ def test_a_page_kept_up_to_date_equals_a_fresh_one() -> None:
     run_state_machine_as_test(
         World,
         settings=hypothesis_settings(
-            max_examples=300 if LONG else 15,
+            max_examples=EXAMPLES,
             derandomize=not LONG,
             stateful_step_count=30,
             deadline=None,

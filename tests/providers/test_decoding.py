@@ -27,6 +27,7 @@ from tests.providers.wire import (
     ResponsesFormat,
     Script,
 )
+from tests.services import LONG
 
 DECODERS = [ChatDecoder, CompatibleDecoder, ResponsesDecoder, MessagesDecoder, ContentDecoder]
 WIRES: list[tuple[type[Format], type[Decoder]]] = [
@@ -158,7 +159,7 @@ TYPES = [
 
 @pytest.mark.parametrize("make", DECODERS)
 @given(payloads=st.lists(st.one_of(JSON, st.tuples(st.sampled_from(TYPES), JSON)), max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1_000 if LONG else 50, deadline=None)
 def test_any_json_gives_events_or_a_provider_error(make: type[Decoder], payloads: list[Any]) -> None:
     decoder = make()
     for payload in payloads:
@@ -190,7 +191,7 @@ def test_deep_nesting_is_malformed() -> None:
 
 @pytest.mark.parametrize(("wire", "make"), WIRES)
 @given(sizes=st.lists(st.integers(0, 50), max_size=60), at=st.integers(0, 4_000), byte=st.binary(max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=400 if LONG else 20, deadline=None)
 async def test_a_damaged_stream_gives_a_prefix_of_the_text_or_a_provider_error(
     wire: type[Format], make: type[Decoder], sizes: list[int], at: int, byte: bytes
 ) -> None:

@@ -15,6 +15,7 @@ from chat.rendering.incremental import IncrementalRenderer, Patch
 from chat.rendering.markdown import render_markdown
 from tests.rendering.documents import answers, cuts, documents, examples, random_cut, tokens
 from tests.rendering.page import Node, Page, shape_of
+from tests.services import LONG
 
 DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:", re.MULTILINE)
 
@@ -63,7 +64,7 @@ def test_answers_streamed_equal_the_whole() -> None:
             assert_equals_whole(chunks)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000 if LONG else 60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=documents, seed=st.integers(0, 1000), targets=st.sampled_from(["first", "in turn"]))
 @example(text="- a\n  - b\n\n    c\n- d\n", seed=0, targets="first")
 @example(text="> - ```\n>   a\n>   ```\n>   | a |\n>   |---|\n>   | b |\n> c", seed=0, targets="in turn")
@@ -75,7 +76,7 @@ def test_any_document_streamed_equals_the_whole(
     assert_equals_whole(list(text), targets)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2_000 if LONG else 60, deadline=None)
 @given(text=st.text(max_size=60), seed=st.integers(0, 1000))
 def test_any_text_streamed_equals_the_whole(text: str, seed: int) -> None:
     assert_equals_whole(random_cut(text, random.Random(seed)))
@@ -251,7 +252,7 @@ def test_only_long_text_takes_long() -> None:
     assert renderer.takes_long("text " * 10_000)
 
 
-LONG = {
+LENGTHENED = {
     "paragraph": "word *a_ [b `c` $d ",
     "one word": "a",
     "prose": "Some **bold** text, [a link](https://x.org) and `code`.\n\n",
@@ -269,7 +270,7 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("kind", LENGTHENED)
 def test_the_work_is_linear_in_the_length(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts parsed characters and sent bytes, not seconds."""
     start = {"table": "| a | b |\n|---|---|\n", "code": "```py\n", "raw": "<!--\n"}.get(kind, "")
@@ -284,7 +285,7 @@ def test_the_work_is_linear_in_the_length(kind: str, monkeypatch: pytest.MonkeyP
             return write(text, *args, **options)  # type: ignore[arg-type]
 
         renderer = IncrementalRenderer()
-        text = start + (LONG[kind] * (length // len(LONG[kind]) + 1))[:length]
+        text = start + (LENGTHENED[kind] * (length // len(LENGTHENED[kind]) + 1))[:length]
         with monkeypatch.context() as patched:
             patched.setattr(incremental, "write", counting)
             for at in range(0, len(text), 16):
