@@ -54,7 +54,7 @@ def _permit(secret: str, name: str) -> Permit:
     if endpoint is None:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
-    return Permit(actor, model, endpoint, keeps)
+    return Permit(actor, model.target, endpoint, keeps)
 
 
 @contextmanager

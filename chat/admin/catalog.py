@@ -17,11 +17,27 @@ from chat.models import ChatModel
 class ChatModelAdmin(SteadyAdmin):
     list_display = ["name_and_endpoint", "enabled", "for_everyone", "input_price", "output_price"]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
-    list_filter = ["endpoint", "enabled", "available", "for_everyone"]
+    list_filter = ["endpoint", "enabled", "available", "hidden", "for_everyone", "reasons", "takes_images"]
+    autocomplete_fields = ["alias_of", "fallback"]
     list_select_related = ["endpoint"]
-    search_fields = ["name", "display_name"]
+    search_fields = ["name", "display_name", "description"]
     readonly_fields = ["available", "listed_at"]
-    actions = ["enable", "disable"]
+    actions = ["enable", "disable", "hide", "show"]
+    fieldsets = [
+        (None, {"fields": ["endpoint", "name", "display_name", "description", "position"]}),
+        (_("Who may use it"), {"fields": ["enabled", "hidden", "for_everyone", "groups"]}),
+        (_("Prices"), {"fields": ["input_price", "cached_input_price", "output_price"]}),
+        (
+            _("Requests"),
+            {
+                "fields": [
+                    *("alias_of", "fallback", "system_prompt", "temperature", "reasoning_effort"),
+                    *("max_output_tokens", "context_window", "takes_images", "reasons", "extra_body"),
+                ]
+            },
+        ),
+        (_("State"), {"fields": ["available", "listed_at"]}),
+    ]
 
     @admin.display(description=_("model"), ordering="name")
     def name_and_endpoint(self, model: ChatModel) -> str:
@@ -29,6 +45,18 @@ class ChatModelAdmin(SteadyAdmin):
         gone = "" if model.available else gettext("not listed any more")
         about = " · ".join(filter(None, [str(model.endpoint), gone]))
         return format_html('{} <small class="about">{}</small>', model.name, about)
+
+    @admin.action(description=_("Hide from the list"), permissions=["change"])
+    def hide(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
+        count = models.update(hidden=True)
+        words = ngettext("{count} model is hidden.", "{count} models are hidden.", count)
+        self.message_user(request, words.format(count=count))
+
+    @admin.action(description=_("Show in the list"), permissions=["change"])
+    def show(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
+        count = models.update(hidden=False)
+        words = ngettext("{count} model is shown.", "{count} models are shown.", count)
+        self.message_user(request, words.format(count=count))
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:

@@ -108,7 +108,7 @@ class Call:
         began = time.monotonic()
         try:
             provider = await ready_provider(self.endpoint)
-            stream, self._meter = compose(provider, self.request, policy_for(self.model))
+            stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
             flow = Flow(lambda: self.calls.running)
             async with aclosing(stream) as events:
                 async for event in events:

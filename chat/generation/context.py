@@ -108,7 +108,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     begun = begun or Begun()
     model, endpoint = _model_of(generation)
     prompt = generation.message.parent
-    system = settings.CHAT_SYSTEM_PROMPT
+    system = "\n\n".join(filter(None, (settings.CHAT_SYSTEM_PROMPT, model.system_prompt)))
     if begun.tools:
         system = "\n\n".join(filter(None, (system, DATA_NOTE)))
     limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
@@ -163,6 +163,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         continues=bool(prefix.strip()) and not begun.turns,
         tools=begun.tools,
         tool_choice=None if begun.may_call else "none",
+        temperature=model.temperature,
+        reasoning_effort=model.reasoning_effort or None,  # type: ignore[arg-type]
+        extra=model.extra_body or {},
     )
     estimate = request_tokens(request)
     if most_output and model.context_window:
@@ -212,7 +215,10 @@ def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
                 "Choose another one and retry."
             )
         )
-    return model, endpoint
+    target = model.target
+    if not (target.enabled and target.endpoint_id == model.endpoint_id):
+        raise ModelGoneError(_("This model is no longer available. Choose another one and retry."))
+    return target, endpoint
 
 
 @dataclass(frozen=True, slots=True)

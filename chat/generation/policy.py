@@ -12,17 +12,18 @@ from django.utils.module_loading import import_string
 
 from chat.models import ChatModel
 from chat.pipeline.policy import StreamPolicy
+from chat.providers.base import EndpointConfig
 from chat.providers.events import Usage
 
 _NOTHING = Decimal(0)
 _COUNT_ERROR = 15  # tenths
 
 
-def policy_for(model: ChatModel, spent: Decimal = _NOTHING) -> StreamPolicy:
+def policy_for(model: ChatModel, endpoint: EndpointConfig, spent: Decimal = _NOTHING) -> StreamPolicy:
     """Returns the times, limits and stages for one step of this model, after steps that cost `spent`."""
     return StreamPolicy(
-        first_token_seconds=settings.CHAT_FIRST_TOKEN_SECONDS,
-        silence_seconds=settings.CHAT_SILENCE_SECONDS,
+        first_token_seconds=endpoint.first_token_seconds or settings.CHAT_FIRST_TOKEN_SECONDS,
+        silence_seconds=endpoint.silence_seconds or settings.CHAT_SILENCE_SECONDS,
         total_seconds=settings.CHAT_TOTAL_SECONDS,
         max_attempts=settings.CHAT_ATTEMPTS,
         max_output_tokens=_most_output(model),

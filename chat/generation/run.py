@@ -15,6 +15,7 @@ from django.utils import timezone
 from chat.database import run_unit, run_write
 from chat.generation.call_reader import CallReader
 from chat.generation.context import Begun, NotSentError, Prepared
+from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
@@ -215,6 +216,9 @@ class Run:
             logger.warning("The provider failed: %s %s", error.code, kind_of(error))
             self._metrics.request_failed(result.sent.endpoint.kind, error.code)
             await _pause(result.sent, error.code, error.retry_after or 0.0)
+            if result.first_token_at is None and not result.steps and await run_write(fall_back, generation):
+                logger.info("The fallback of the model answers.")
+                return await self._step(generation, record, result, tools)
             return False
         return bool(result.outcome is Outcome.TOOL_CALLS and tools.tools)
 
@@ -307,7 +311,9 @@ class Run:
         result.is_asking = True
         self._reader = CallReader(*calls_in(self._log.since(0)))
         provider = await ready_provider(prepared.endpoint)
-        stream, meter = compose(provider, prepared.request, policy_for(prepared.model, result.spent))
+        stream, meter = compose(
+            provider, prepared.request, policy_for(prepared.model, prepared.endpoint, result.spent)
+        )
         flow = Flow(lambda: len(self._hub.logs))
         try:
             async with aclosing(stream) as events:

@@ -5,11 +5,13 @@ The rows are filled from the model lists of the providers and edited in the admi
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 
 from django.contrib.auth.models import Group
-from django.core.validators import MinValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +23,31 @@ _MILLION = Decimal(1_000_000)
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
+# What Steady sets itself: another value would break the request, or the promise of what is sent.
+_OWN_FIELDS = frozenset(
+    {
+        *("model", "messages", "input", "contents", "system", "instructions", "systemInstruction"),
+        *("stream", "stream_options", "store", "tools", "tool_choice"),
+    }
+)
+_BODY_CHARS = 4_000
+
+
+def check_extra_body(value: object) -> None:
+    """Raises `ValidationError` for what is no object, is too large, or replaces a field of Steady's own."""
+    if not isinstance(value, dict) or len(json.dumps(value)) > _BODY_CHARS:
+        raise ValidationError(_("Write a JSON object."))
+    if own := sorted(_OWN_FIELDS & value.keys()):
+        raise ValidationError(_("Steady sets %(name)s itself. Leave it out."), params={"name": own[0]})
+
+
+class Effort(models.TextChoices):
+    NONE = "none", _("none")
+    LOW = "low", _("low")
+    MEDIUM = "medium", _("medium")
+    HIGH = "high", _("high")
+
+
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable(self) -> ChatModelQuerySet:
         """Returns the models that can be used now: enabled, still listed by the provider, and with
@@ -28,7 +55,8 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
         return (
             self.filter(enabled=True, available=True)
             .filter(Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind=""), endpoint__enabled=True)
-            .select_related("endpoint")
+            .filter(Q(alias_of=None) | Q(alias_of__enabled=True, alias_of__available=True))
+            .select_related("endpoint", "alias_of", "fallback__endpoint")
         )
 
     def usable_by(self, user: User) -> ChatModelQuerySet:
@@ -94,6 +122,66 @@ class ChatModel(models.Model):
     )
     position = models.PositiveIntegerField(_("position"), default=100)
 
+    description = models.CharField(
+        _("description"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Shown in the list of models."),
+    )
+    hidden = models.BooleanField(
+        _("hidden"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Not offered in the list of models. Chats, aliases and programs that name it still use it."
+        ),
+    )
+    alias_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="aliases",
+        verbose_name=_("alias of"),
+        help_text=_("Another model answers under this name, at its price. A later choice changes no chat."),
+    )
+    fallback = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("fallback"),
+        help_text=_("Answers instead if this model fails before its first word. The reply says so."),
+    )
+    system_prompt = models.TextField(
+        _("instructions"),
+        blank=True,
+        default="",
+        db_default="",
+        max_length=20_000,
+        help_text=_("Sent to this model after the instructions of the server."),
+    )
+    temperature = models.FloatField(
+        _("temperature"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(2)],
+        help_text=_("From 0 to 2. Empty: the provider's own."),
+    )
+    reasoning_effort = models.CharField(
+        _("reasoning effort"), max_length=10, choices=Effort, blank=True, default="", db_default=""
+    )
+    extra_body = models.JSONField(
+        _("extra fields of the request"),
+        null=True,
+        blank=True,
+        validators=[check_extra_body],
+        help_text=_('A JSON object that is added to each request, such as {"top_k": 20}.'),
+    )
+
     objects = ChatModelQuerySet.as_manager()
 
     class Meta:
@@ -119,6 +207,20 @@ class ChatModel(models.Model):
         """Returns whether it is open to everyone or to one of the user's groups."""
         return self.for_everyone or self.groups.filter(pk__in=user.groups.all()).exists()
 
+    def clean(self) -> None:
+        target, fallback = self.alias_of, self.fallback
+        if target is not None:
+            if target.alias_of_id is not None or target == self:
+                raise ValidationError({"alias_of": _("An alias cannot stand for an alias. Choose a model.")})
+            self.endpoint = target.endpoint
+        if fallback is not None and fallback == self:
+            raise ValidationError({"fallback": _("Choose another model than this one.")})
+
+    @property
+    def target(self) -> ChatModel:
+        """Returns the model that answers: the one that an alias stands for, else itself."""
+        return self.alias_of or self
+
     @property
     def label(self) -> str:
         return self.display_name or self.name
@@ -134,7 +236,9 @@ class ChatModel(models.Model):
         self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0
     ) -> Decimal | None:
         """Returns the cost of these tokens at the current prices in US dollars; None while a price is
-        unknown. `input_tokens` includes `cached_input_tokens`."""
+        unknown. `input_tokens` includes `cached_input_tokens`. An alias costs what its model costs."""
+        if self.alias_of is not None:
+            return self.alias_of.cost(input_tokens, output_tokens, cached_input_tokens)
         if self.input_price is None or self.output_price is None:
             return None
         cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price

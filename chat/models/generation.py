@@ -88,6 +88,9 @@ class Generation(models.Model):
     usage_estimated = models.BooleanField(default=False)
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
 
+    fell_back_from = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="The model that failed first."
+    )
     finish_reason = models.CharField(max_length=100, blank=True, help_text="The provider's own word.")
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.CharField(max_length=500, blank=True)

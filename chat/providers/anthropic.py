@@ -49,7 +49,7 @@ class AnthropicProvider:
         async def post(body: Body) -> httpx2.Response:
             return await self._request("post", "/v1/messages", body)
 
-        body = messages_body(request)
+        body = {**messages_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = MessagesDecoder(request.model, self.endpoint.secrets)
         chunks, beat = chunks_of(response)

@@ -125,6 +125,9 @@ class ChatRequest:
     frequency_penalty: float | None = None
     caches: bool = False
     exact: bool = False
+    extra: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # fields of the body, as an administrator wrote them
 
 
 @dataclass(frozen=True, slots=True)

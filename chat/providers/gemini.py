@@ -66,7 +66,7 @@ class GeminiProvider:
         async def post(body: Body) -> aiohttp.ClientResponse:
             return await self._request("POST", url, body)
 
-        body = content_body(request)
+        body = {**content_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = ContentDecoder(request.model, self.endpoint.secrets)
         chunks = response.content.iter_any().__aiter__()

@@ -67,6 +67,7 @@ class OpenAIProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         path, body, decoder = self.wire(request)
+        body = {**body, **request.extra}
 
         async def post(body: Body) -> httpx2.Response:
             return await self._request("post", path, body)

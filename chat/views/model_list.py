@@ -29,7 +29,7 @@ def model_context(user: User, preferences: Preferences, shown: list[Message]) ->
     """Returns the context of `_model_picker.html`. The chosen model is the one that answered last here, else
     the user's setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
-    models = sorted(ChatModel.objects.usable_by(user), key=ChatModel.place_in_list)
+    models = sorted(ChatModel.objects.usable_by(user).filter(hidden=False), key=ChatModel.place_in_list)
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
     groups += grouped(m for m in models if m.pk not in favourites)
     groups = [group for group in groups if group.models]

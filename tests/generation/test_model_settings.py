@@ -1,0 +1,170 @@
+"""What an administrator sets for a model: what its requests have, a model behind its name, a fallback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+from pytest_django.fixtures import Settings
+
+from chat.actions.send import send_message
+from chat.database import run_unit
+from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
+from chat.models.catalog import check_extra_body
+from chat.providers.errors import AuthenticationError, RateLimitError
+from chat.providers.registry import _instances, close_all
+from chat.runtime import Runtime
+from tests.generation.recorded import ACCOUNT, RecordedProvider
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def models(settings: Settings) -> dict[str, ChatModel]:
+    """`best` and `spare`, at one provider."""
+    settings.CHAT_ENDPOINTS = {"recorded": ACCOUNT}
+    settings.CHAT_SYSTEM_PROMPT = "Be brief."
+    endpoint = Endpoint.objects.create(slug="recorded", name="Recorded")
+    return {
+        name: ChatModel.objects.create(endpoint=endpoint, name=name, input_price=price, output_price=price)
+        for name, price in (("best", 100), ("spare", 1))
+    }
+
+
+@pytest.fixture
+async def say(person: User, runtime: Runtime) -> AsyncIterator[Callable[..., object]]:
+    """Sends "Hi" to a model whose provider gives these answers, and returns the provider and the reply."""
+    runtime.journal.start()
+
+    async def say(model: ChatModel, *answers: str | Exception) -> tuple[RecordedProvider, Generation]:
+        provider = RecordedProvider(*answers)
+        _instances.setdefault(asyncio.get_running_loop(), {})[ACCOUNT] = provider  # type: ignore[assignment]
+        ids = {"client_id": uuid4(), "model_ids": [model.pk]}
+        sent = await run_unit(send_message, person, uuid4(), text="Hi", **ids)  # type: ignore[arg-type]
+        reply = await Message.objects.aget(parent=sent.message)
+        await runtime.runner.run_of((await Generation.objects.aget(message=reply)).pk)()
+        return provider, await Generation.objects.select_related("message", "model").aget(message=reply)
+
+    yield say
+    await runtime.journal.stop()
+    await close_all()
+
+
+async def test_a_request_has_the_settings_of_its_model(models: dict[str, ChatModel], say: Callable) -> None:  # type: ignore[type-arg]
+    await ChatModel.objects.filter(name="best").aupdate(
+        system_prompt="Answer in rhymes.",
+        temperature=0.3,
+        reasoning_effort="low",
+        extra_body={"top_k": 20},
+    )
+    provider, _reply = await say(models["best"], "Yes")
+    (request,) = provider.requests
+    assert request.system == "Be brief.\n\nAnswer in rhymes."
+    assert (request.temperature, request.reasoning_effort, request.extra) == (0.3, "low", {"top_k": 20})
+
+
+async def test_an_alias_asks_its_model_at_its_price_and_keeps_its_name(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+) -> None:
+    fast = await ChatModel.objects.acreate(
+        endpoint_id="recorded", name="fast", display_name="Fast", alias_of=models["spare"]
+    )
+    provider, reply = await say(fast, "Yes")
+    assert provider.requests[0].model == "spare"
+    assert (reply.model_label, reply.status) == ("Fast", Status.COMPLETE)
+    assert reply.cost is not None and reply.cost < Decimal("0.0001")
+    await ChatModel.objects.filter(pk=fast.pk).aupdate(alias_of=models["best"])
+    provider, reply = await say(fast, "Yes")
+    assert provider.requests[0].model == "best"
+    await ChatModel.objects.filter(name="best").aupdate(enabled=False)
+    assert not await ChatModel.objects.usable().filter(pk=fast.pk).aexists()
+
+
+@pytest.mark.parametrize("error", [AuthenticationError(), RateLimitError(retry_after=600)])
+async def test_a_fallback_answers_and_the_reply_says_so(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+    error: Exception,
+    client: Client,
+    person: User,
+) -> None:
+    await ChatModel.objects.filter(name="best").aupdate(fallback=models["spare"])
+    provider, reply = await say(models["best"], error, "Yes")
+    assert [request.model for request in provider.requests] == ["best", "spare"]
+    assert (reply.status, reply.message.text, reply.error_code) == (Status.COMPLETE, "Yes", "")
+    assert (reply.model.name, reply.model_label, reply.fell_back_from) == ("spare", "spare", "best")  # type: ignore[union-attr]
+    await run_unit(client.force_login, person)
+    page = await run_unit(client.get, reverse("conversation", args=[reply.conversation_id]))
+    assert "best failed, so spare answered." in page.content.decode()
+    endpoint = await Endpoint.objects.aget()
+    assert (endpoint.slowed_until is not None) == isinstance(error, RateLimitError)
+
+
+async def test_a_fallback_of_a_fallback_and_one_of_another_group_do_not_answer(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+) -> None:
+    await ChatModel.objects.filter(name="best").aupdate(fallback=models["spare"])
+    await ChatModel.objects.filter(name="spare").aupdate(fallback=models["best"])
+    provider, reply = await say(models["best"], AuthenticationError())
+    assert [request.model for request in provider.requests] == ["best", "spare"]
+    assert reply.status == Status.FAILED
+    await ChatModel.objects.filter(name="spare").aupdate(for_everyone=False)
+    provider, reply = await say(models["best"], AuthenticationError())
+    assert [request.model for request in provider.requests] == ["best"]
+    assert (reply.status, reply.fell_back_from) == (Status.FAILED, "")
+
+
+@pytest.mark.parametrize("value", [[], "x", {"model": "other"}, {"stream": False}, {"a": "x" * 5_000}])
+def test_an_extra_field_replaces_nothing_of_steadys_own(value: object) -> None:
+    with pytest.raises(ValidationError):
+        check_extra_body(value)
+
+
+def test_a_model_is_set_up_in_the_administration(
+    models: dict[str, ChatModel], client: Client, administrator: User, person: User
+) -> None:
+    client.force_login(administrator)
+    best, spare = models["best"], models["spare"]
+    url = f"/admin/chat/chatmodel/{best.pk}/change/"
+    group = Group.objects.create(name="Research")
+    form = {
+        "endpoint": "recorded",
+        "name": "best",
+        "display_name": "Our best",
+        "description": "For hard questions",
+        "position": "1",
+        "enabled": "on",
+        "groups": [group.pk],
+        "fallback": spare.pk,
+        "temperature": "0.5",
+        "takes_images": "unknown",
+        "reasons": "unknown",
+        "extra_body": '{"top_k": 5}',
+    }
+    assert client.post(url, form).status_code == 302
+    best.refresh_from_db()
+    assert (best.label, best.fallback, best.extra_body) == ("Our best", spare, {"top_k": 5})
+    assert "Choose another model" in client.post(url, {**form, "fallback": best.pk}).content.decode()
+    ChatModel.objects.filter(pk=spare.pk).update(alias_of=best)
+    assert "cannot stand for an alias" in client.post(url, {**form, "alias_of": spare.pk}).content.decode()
+    ChatModel.objects.filter(pk=spare.pk).update(alias_of=None)
+    assert client.post(url, {**form, "extra_body": '{"model": "x"}'}).status_code == 200
+    listed = "/admin/chat/chatmodel/"
+    client.post(listed, {"action": "hide", "_selected_action": [spare.pk]})
+    client.force_login(person)
+    page = client.get("/", follow=True).content.decode()
+    assert (
+        "composer" in page and "Our best" not in page and "spare" not in page
+    )  # of another group, and hidden
+    person.groups.add(group)
+    page = client.get("/", follow=True).content.decode()
+    assert "Our best" in page and "For hard questions" in page and "spare" not in page
