@@ -27,6 +27,7 @@ urlpatterns = [
     path("conversations/<uuid:conversation_id>/export/", transfer.export_chat, name="export_chat"),
     path("export/", transfer.export_chats, name="export_chats"),
     path("settings/transfer/", transfer.transfer, name="transfer"),
+    path("settings/transfer/piece/", transfer.import_piece, name="import_piece"),
     path("settings/transfer/imports/", transfer.imports, name="imports"),
     path("settings/transfer/imports/<uuid:import_id>/", transfer.one_import, name="one_import"),
     path("search/", search_page, name="search"),

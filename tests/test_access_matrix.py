@@ -71,6 +71,7 @@ OWNER = {
     "export_chats": {"post": 200},
     "transfer": {"get": 200, "head": 200, "post": 400},  # without a file
     "imports": {"get": 302, "head": 302},
+    "import_piece": {"patch": 400},  # without a length
     "one_import": {"post": 409, "delete": 302},  # the file was not read
     "attachment": {"get": 200, "head": 200, "patch": 400, "delete": 404},  # it is sent, so it stays
 }
@@ -86,6 +87,7 @@ PERSONAL = {
     "export_chats",
     "transfer",
     "imports",
+    "import_piece",
 }  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
     "healthz",
@@ -157,6 +159,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "export_chats": [],
         "transfer": [],
         "imports": [],
+        "import_piece": [],
         "one_import": [ChatImport.objects.get(owner=conversation.owner).pk],
         "home": [],
         "conversations": [],

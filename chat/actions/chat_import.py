@@ -18,8 +18,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.actions.errors import ConflictError, InvalidInputError
+from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actor import in_chunks
+from chat.files import store
 from chat.live.process import process_name
 from chat.models import ChatImport, Conversation, Feedback, Generation, Message, Role, User
 from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
@@ -36,6 +37,7 @@ STALE = timedelta(seconds=30)  # without a heartbeat: its process has ended
 BATCH = 200  # messages in one transaction, so that no other write waits long
 MOST_MESSAGE_CHARACTERS = 1_000_000
 MOST_TITLES = 20
+MOST_UPLOAD_BYTES = 1024 * 1024 * 1024
 KEPT = timedelta(days=30)  # how long a finished import is listed
 _IDS = UUID("0d5b0d4e-6f3b-5b0a-8a1e-0b1f6a3c9d27")  # the namespace of the ids of imported chats
 STEADY = "steady"
@@ -74,6 +76,33 @@ def start_import(user: User, file: IO[bytes], *, name: str, size: int) -> ChatIm
         default_storage.delete(started.file)
         raise
     return started
+
+
+def receive_import_piece(user: User, *, size: int, offset: int, data: bytes) -> int:
+    """Takes the next piece of a file that is too large for one request. Each person has one such upload; its
+    first piece begins it anew. Returns the number of bytes that are here, where the next piece begins. Raises
+    `TooLongError`, and `ConflictError` if another import is not finished."""
+    if size > MOST_UPLOAD_BYTES or offset + len(data) > size:
+        limit = MOST_UPLOAD_BYTES // 1024**2
+        raise TooLongError(_("The file is too large. An import takes {limit} MB."), limit=limit)
+    if imports_of(user).filter(state__in=OPEN).exists():
+        raise _already_open()
+    if not offset:
+        store.discard(_upload_of(user))
+    return store.append(_upload_of(user), offset, data)
+
+
+def start_uploaded_import(user: User, *, name: str) -> ChatImport:
+    """As `start_import`, for the file whose pieces are here."""
+    with store.completed(_upload_of(user)) as path:
+        if path is None:
+            raise ConflictError(_("The upload is not complete. Choose the file again."))
+        with path.open("rb") as file:
+            return start_import(user, file, name=name, size=path.stat().st_size)
+
+
+def _upload_of(user: User) -> UUID:
+    return uuid5(_IDS, f"upload {user.pk}")
 
 
 def _already_open() -> ConflictError:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext
@@ -19,9 +19,12 @@ from chat.actions.chat_import import (
     discard_import,
     import_for,
     imports_of,
+    receive_import_piece,
     start_import,
+    start_uploaded_import,
 )
-from chat.actions.errors import InvalidInputError
+from chat.actions.errors import InvalidInputError, TooLongError
+from chat.files import store
 from chat.rendering.words import translated
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people, wanted_method
@@ -41,14 +44,35 @@ NAMES = {
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def transfer(request: PersonRequest) -> HttpResponseBase:
-    """GET shows the page. POST uploads a `file` to be imported."""
+    """GET shows the page. POST takes a `file` to be imported, or the one whose pieces are here: then
+    `uploaded` is its name."""
     if request.method == "POST":
+        if "uploaded" in request.POST:
+            start_uploaded_import(request.user, name=request.POST["uploaded"])
+            return redirect("transfer")
         file = request.FILES.get("file")
         if file is None or file.file is None:
             raise InvalidInputError(translatable("No file was chosen. Choose one first."))
         start_import(request.user, file.file, name=file.name or "", size=file.size or 0)
         return redirect("transfer")
     return render(request, "chat/transfer.html", _context(request))
+
+
+@require_http_methods(["PATCH"])
+@for_people
+def import_piece(request: PersonRequest) -> HttpResponseBase:
+    """Takes the piece at `Upload-Offset` of a file with `Upload-Length` bytes. Returns how many are here."""
+    try:
+        offset, size = (int(request.headers.get(name, "")) for name in ("Upload-Offset", "Upload-Length"))
+    except ValueError:
+        offset = size = -1
+    if not 0 <= offset <= size < 2**60:
+        raise InvalidInputError(translatable("The page sent something that cannot be read. Reload it."))
+    data = request.read(store.PIECE_BYTES + 1)
+    if len(data) > store.PIECE_BYTES:
+        raise TooLongError(translatable("The page sent too much at once. Reload it."))
+    here = receive_import_piece(request.user, size=size, offset=offset, data=bytes(data))
+    return JsonResponse({"received": here})
 
 
 @never_cache

@@ -237,3 +237,29 @@ def read_all(answer: Any) -> bytes:
         return b"".join([piece async for piece in answer.streaming_content])
 
     return asyncio.run(pieces())
+
+
+def test_a_large_file_comes_in_pieces(
+    owner: User, client: Client, settings: Any, tmp_path: Path, storage: Path
+) -> None:
+    settings.CHAT_UPLOADS_DIR = tmp_path / "uploads"
+    client.force_login(owner)
+    data = json.dumps(CHATGPT).encode()
+    half = len(data) // 2
+
+    def send(offset: int, piece: bytes, size: int = len(data)) -> Any:
+        headers = {"Upload-Offset": str(offset), "Upload-Length": str(size)}
+        return client.patch(reverse("import_piece"), piece, headers=headers, content_type="application/x")
+
+    assert send(0, b"something else").json() == {"received": 14}
+    assert send(0, data[:half]).json() == {"received": half}, "a new upload begins anew"
+    assert send(0, data[:half]).json() == {"received": half}
+    assert send(half, data[half:]).json() == {"received": len(data)}
+    assert send(0, b"x", size=chat_import.MOST_UPLOAD_BYTES + 1).status_code == 413
+    assert client.post(reverse("transfer"), {"uploaded": "../x.json"}).status_code == 302
+    job = ChatImport.objects.get()
+    assert (storage / job.file).read_bytes() == data and job.name == "../x.json"
+    assert send(0, data).status_code == 409, "one import at a time"
+    assert files_in(tmp_path / "uploads") == []
+    chat_import.discard_import(owner, job.pk)
+    assert client.post(reverse("transfer"), {"uploaded": "x"}).status_code == 409, "nothing was uploaded"
