@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -18,7 +20,6 @@ class ChatModelAdmin(SteadyAdmin):
     list_display = ["name_and_endpoint", "enabled", "for_everyone", "input_price", "output_price"]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = ["endpoint", "enabled", "available", "hidden", "for_everyone", "reasons", "takes_images"]
-    autocomplete_fields = ["alias_of", "fallback"]
     list_select_related = ["endpoint"]
     search_fields = ["name", "display_name", "description"]
     readonly_fields = ["available", "listed_at"]
@@ -38,6 +39,11 @@ class ChatModelAdmin(SteadyAdmin):
         ),
         (_("State"), {"fields": ["available", "listed_at"]}),
     ]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "alias_of":
+            kwargs["queryset"] = ChatModel.objects.filter(alias_of=None)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description=_("model"), ordering="name")
     def name_and_endpoint(self, model: ChatModel) -> str:
