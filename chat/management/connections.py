@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import daphne.http_protocol
@@ -61,15 +62,23 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
         self.channel.expect(None)
         if not is_handshake(self.requestHeaders):
             return super().process()
-        handshakes, transport = self.channel.factory.handshakes, self.transport
+        handshakes = self.channel.factory.handshakes
         network = client_network(self.requestHeaders, str(getattr(self.client, "host", "")))
         if not handshakes.allows(network, session_key_in(self.requestHeaders)):
             return handshakes.hold(self._refuse_handshake)
-        result = super().process()
+        # Counted while it waits for its turn, too.
+        return handshakes.enqueue(partial(self._shake_hands, handshakes.begin(network)))
+
+    def _shake_hands(self, end: Callable[[], None]) -> None:
+        if self._disconnected:
+            return end()
+        transport = self.transport
+        super().process()
         protocol = transport.protocol
         if isinstance(protocol, Socket) and protocol.state == protocol.STATE_CONNECTING:
-            protocol.end_handshake = handshakes.begin(network)
-        return result
+            protocol.end_handshake = end
+            return None
+        return end()
 
     def _refuse_handshake(self) -> None:
         headers = {"Content-Type": "text/plain; charset=utf-8", "Retry-After": str(RETRY_AFTER)}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +34,20 @@ class Handshakes:
         self._sessions, self._networks = RateLimits(), RateLimits()
         self._under_way: Counter[str] = Counter()  # by network
         self._held = 0
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def enqueue(self, start: Callable[[], None]) -> None:
+        """Calls `start` in a later turn of the event loop, and one in each turn. So other requests are served
+        between the handshakes of a crowd, and not after all of them."""
+        self._waiting.append(start)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._start_next)
+
+    def _start_next(self) -> None:
+        start = self._waiting.popleft()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._start_next)
+        start()
 
     def hold(self, refuse: Callable[[], None]) -> None:
         """Calls `refuse` later, or now if too many are held."""

@@ -46,7 +46,7 @@ from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import Openings, OpenPages
+from chat.transports.limits import Openings, OpenPages, Turns
 from chat.transports.people import viewer_of
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
-pages, openings = OpenPages(), Openings()
+pages, openings, turns = OpenPages(), Openings(), Turns()
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -83,7 +83,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         try:
-            self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id)
+            async with turns.taken(self.session_key):
+                self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id)
         except LoggedOutError:
             await self.close(4401)
         except NotFoundError:

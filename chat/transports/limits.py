@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
@@ -20,6 +24,36 @@ class Openings:
             return True  # refused without a query
         burst = 2 * settings.CHAT_PAGES_PER_PERSON
         return self._limits.allows(session_key, burst=burst, per_second=2)
+
+
+@dataclass
+class _Line:
+    """Those of one session. `length` counts those who work, too."""
+
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(Turns.AT_ONCE))
+    length: int = 0
+
+
+class Turns:
+    """Lets few pages of one session be looked up at once. The others wait for each other, and not everyone
+    else for them: the database threads are shared."""
+
+    AT_ONCE = 2
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+
+    @asynccontextmanager
+    async def taken(self, session_key: str) -> AsyncIterator[None]:
+        line = self._lines.setdefault(session_key, _Line())
+        line.length += 1
+        try:
+            async with line.free:
+                yield
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[session_key]
 
 
 class OpenPages:

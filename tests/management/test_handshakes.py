@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,8 +71,9 @@ class Daphne:
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> Daphne:
-    """Returns a server that sends refusals at once."""
+    """Returns a server that sends refusals, and begins handshakes, at once."""
     monkeypatch.setattr(module, "MOST_HELD", 0)
+    monkeypatch.setattr(Handshakes, "enqueue", lambda _self, start: start())
     return Daphne()
 
 
@@ -134,6 +136,39 @@ def test_a_refused_session_takes_nothing_of_its_network(monkeypatch: pytest.Monk
     for _ in range(10 * most):
         handshakes.allows("network", "loud")
     assert sum(handshakes.allows("network", f"quiet-{n}") for n in range(3)) >= 1
+
+
+async def test_a_client_that_leaves_before_its_turn_does_not_reach_the_application() -> None:
+    server = Daphne()
+    gone, here = server.handshake(), server.handshake()
+    assert not server.asked
+    gone.protocol.connectionLost(Failure(ConnectionDone()))
+    async with asyncio.timeout(60):
+        while not server.asked:
+            await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(server.asked) == 1
+    here.protocol.connectionLost(Failure(ConnectionDone()))
+    assert not server.http_factory.handshakes._under_way
+
+
+async def test_a_crowd_of_handshakes_takes_one_turn_of_the_loop_each() -> None:
+    handshakes, started, between = Handshakes(), [], []
+    loop = asyncio.get_running_loop()
+
+    def other_work() -> None:
+        between.append(len(started))
+        if len(started) < 50:
+            loop.call_soon(other_work)
+
+    for number in range(50):
+        handshakes.enqueue(partial(started.append, number))
+    loop.call_soon(other_work)
+    while len(started) < 50:
+        await asyncio.sleep(0)
+    assert started == list(range(50))
+    assert between[:3] == [1, 2, 3]  # what others wait for comes after one handshake
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from pytest_django.fixtures import Settings
 from chat.models import User
 from chat.rate_limit import RateLimits
 from chat.transports import sse
-from chat.transports.limits import Openings
+from chat.transports.limits import Openings, Turns
 
 
 def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
@@ -48,3 +49,29 @@ async def test_a_session_that_opens_too_often_costs_no_query(
     monkeypatch.setattr(sse, "viewer_of", ask)
     refused = await client.get(address)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+
+
+async def test_the_pages_of_one_session_wait_for_each_other_and_nobody_else_for_them() -> None:
+    turns, working, most = Turns(), 0, 0
+    free = asyncio.Event()
+
+    async def work(key: str) -> None:
+        nonlocal working, most
+        async with turns.taken(key):
+            working += 1
+            most = max(most, working)
+            await free.wait()
+            working -= 1
+
+    loud = [asyncio.create_task(work("loud")) for _ in range(20)]
+    gone = loud.pop()
+    await asyncio.sleep(0)
+    assert working == Turns.AT_ONCE
+    quiet = asyncio.create_task(work("quiet"))
+    gone.cancel()
+    await asyncio.sleep(0)
+    assert working == Turns.AT_ONCE + 1
+    free.set()
+    await asyncio.gather(*loud, quiet)
+    assert most == Turns.AT_ONCE + 1
+    assert not turns._lines
