@@ -16,7 +16,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.operation import PathView
 
-from chat.api import account, administration, branches, conversations, prompts, replies
+from chat.api import account, administration, branches, conversations, prompts, replies, search
 from chat.api.problems import KNOWN, MEDIA_TYPE, Problem, problem_of
 from chat.api.routing import Renderer, refused, with_limits
 
@@ -55,7 +55,7 @@ api = JsonApi(
     docs_url=None,
     renderer=Renderer(),
 )
-for routes in (prompts, replies, conversations, branches, account, administration):
+for routes in (prompts, replies, conversations, branches, search, account, administration):
     api.add_router("", routes.router)
 
 

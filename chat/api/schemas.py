@@ -135,6 +135,26 @@ class MessagePage(Schema):
     next: str | None = Field(description="The `cursor` of the next page.")
 
 
+class SearchHit(Schema):
+    message: UUID
+    role: str = Field(description="user or assistant")
+    created_at: datetime
+    shown: bool = Field(description="False: it is in another variant.")
+    excerpt: str = Field(description="The text around the hit.")
+
+
+class FoundConversation(Schema):
+    conversation: Conversation
+    hits: list[SearchHit] = Field(description="The newest ones.")
+    further: int = Field(description="Hits that are not listed.")
+
+
+class SearchPage(Schema):
+    items: list[FoundConversation]
+    next: str | None = Field(description="The `cursor` of the next page.")
+    complete: bool = Field(description="False: older chats are still being indexed.")
+
+
 class Model(Schema):
     id: int = Field(examples=[3])
     name: str = Field(examples=["gpt-5"])

@@ -1,4 +1,5 @@
-"""The examples of docs/api.md work as they are written, and what the page says of codes is complete."""
+"""The examples of docs/api.md and docs/gateway.md work as they are written, and what the page says of codes
+is complete."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from tests.servers import ROOT, ServerProcess
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
-def examples(language: str) -> list[str]:
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+GATEWAY_PAGE = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+
+
+def examples(language: str, page: str = PAGE) -> list[str]:
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     return [example for example in found if "STEADY_TOKEN=sty_" not in example]
 
 
@@ -48,18 +52,20 @@ def environment(server: ServerProcess) -> dict[str, str]:
     return {**os.environ, "STEADY_URL": f"http://127.0.0.1:{server.port}", "STEADY_TOKEN": token}
 
 
-@pytest.mark.parametrize("example", examples("sh"))
+@pytest.mark.parametrize("example", examples("sh", PAGE + GATEWAY_PAGE))
 def test_an_example_for_curl(example: str, environment: dict[str, str]) -> None:
     script = f"set -euo pipefail\n{example.replace('curl -s', 'curl --fail-with-body -s')}"
     done = subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    if "chat/completions" in example:
+        assert done.stdout.endswith("data: [DONE]\n\n") and '"content":"' in done.stdout
     if "text/plain" in example:
         assert done.stdout == "The moon."
 
 
-@pytest.mark.parametrize("example", examples("python"))
+@pytest.mark.parametrize("example", examples("python", PAGE + GATEWAY_PAGE))
 def test_an_example_for_python(example: str, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
     done = subprocess.run(

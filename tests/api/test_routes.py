@@ -63,7 +63,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/messages/{uuid:message_id}/restoration": {},
 }
 # What everyone with the scope gets, with their own data. All other routes name an object.
-PERSONAL = {"/prompts", "/conversations", "/models", "/usage"}
+PERSONAL = {"/prompts", "/conversations", "/search", "/models", "/usage"}
 
 
 class World:
@@ -107,8 +107,9 @@ class World:
     def call(self, path: str, method: str, secret: str = "", client: Client | None = None) -> Any:
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
         body = json.dumps(BODIES[path]) if method in {"POST", "PUT", "PATCH"} else ""
+        address = self.address(path) + ("?q=secret" if path == "/search" else "")
         return (client or Client()).generic(
-            method, self.address(path), body, content_type="application/json", headers=headers
+            method, address, body, content_type="application/json", headers=headers
         )
 
 
@@ -216,6 +217,26 @@ def test_a_prompt_is_edited_its_variants_are_shown_and_a_branch_is_copied(world:
     call("DELETE", f"/conversations/{branch['id']}", 204)
     call("POST", f"/conversations/{branch['id']}/restoration", 204)
     assert call("GET", f"/conversations/{branch['id']}", 200)["title"] == branch["title"]
+
+
+def test_search_finds_own_chats_page_by_page(world: World) -> None:
+    for number in range(3):
+        send_message(
+            world.owner,
+            uuid.uuid4(),
+            client_id=uuid.uuid4(),
+            text=f"Secret number {number}",
+            model_ids=[world.model.pk],
+        )
+        Generation.objects.update(status=Status.COMPLETE)
+    headers = {"authorization": f"Bearer {world.token(world.owner, Scope.READ)}"}
+    found = Client().get("/api/v1/search", {"q": "number"}, headers=headers).json()
+    assert len(found["items"]) == 3 and found["next"] is None
+    assert "Secret number 2" in found["items"][0]["hits"][0]["excerpt"]
+    refused(
+        Client().get("/api/v1/search", {"q": "x", "cursor": "WzFd"}, headers=headers), 400, "invalid_input"
+    )
+    refused(Client().get("/api/v1/search", headers=headers), 400, "invalid_input")
 
 
 def test_a_token_opens_no_page(world: World) -> None:
