@@ -103,7 +103,7 @@ class Chosen:
 
     @property
     def parts(self) -> list[FilePart]:
-        return [_part(attachment) for attachment in self.attachments]
+        return [part_of(attachment) for attachment in self.attachments]
 
     def give_to(self, prompt: Message) -> None:
         """Attaches them to the prompt, whose row exists."""
@@ -268,7 +268,8 @@ def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -
         return new is None or file is new
 
 
-def _part(attachment: Attachment) -> FilePart:
+def part_of(attachment: Attachment) -> FilePart:
+    """Returns the part of a message that has this complete attachment."""
     file = attachment.stored
     assert file is not None
     return FilePart(

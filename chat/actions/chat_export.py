@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
 from itertools import batched
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,10 @@ from django.utils.translation import gettext
 
 from chat.access import conversation_for, conversations_of
 from chat.actions.errors import InvalidInputError
+from chat.actor import in_chunks
 from chat.database import run_unit
-from chat.models import Conversation, Generation, JournalEntry, Message, Status, User
+from chat.files import store
+from chat.models import Conversation, Generation, JournalEntry, Message, Status, StoredFile, User
 from chat.parts import TextPart, loaded
 from chat.transfer import markdown, steady
 from chat.transfer.chats import Chat, Node, Reply, Verdict
@@ -76,14 +79,14 @@ def _node(message: Message, parent: str | None) -> Node:
     return node
 
 
-def export_one(user: User, conversation_id: UUID, form: str) -> tuple[str, bytes]:
-    """Returns a file name and the file. Raises `NotFoundError`, `InvalidInputError`."""
+def export_one(user: User, conversation_id: UUID, form: str) -> tuple[str, AsyncIterator[bytes]]:
+    """Returns a file name and the file in pieces. Raises `NotFoundError`, `InvalidInputError`."""
     _check_format(form)
     conversation = conversation_for(user, conversation_id)
-    chat = chat_of(conversation)
+    name = _file_name(conversation.title, conversation.created_at)
     if form == "markdown":
-        return f"{_file_name(chat)}.md", markdown.write(chat, _words()).encode()
-    return f"{_file_name(chat)}.json", b"".join((_head(), orjson.dumps(steady.dump(chat)), b"\n]}\n"))
+        return f"{name}.md", _once(markdown.write(chat_of(conversation), _words()).encode())
+    return _as_json(user, [conversation.pk], name)
 
 
 def export_many(user: User, ids: Iterable[UUID] | None, form: str) -> tuple[str, AsyncIterator[bytes]]:
@@ -97,9 +100,27 @@ def export_many(user: User, ids: Iterable[UUID] | None, form: str) -> tuple[str,
     theirs = theirs if chosen is None else theirs.filter(pk__in=chosen)
     found = list(theirs.values_list("pk", flat=True))
     name = f"steady-{timezone.localdate().isoformat()}"
-    if form == "markdown":
-        return f"{name}.zip", _zip(user, found)
-    return f"{name}.json", _json(user, found)
+    return (f"{name}.zip", _zip(user, found)) if form == "markdown" else _as_json(user, found, name)
+
+
+def _as_json(user: User, ids: list[UUID], name: str) -> tuple[str, AsyncIterator[bytes]]:
+    """Returns a JSON file; a zip file with it if the chats have files."""
+    files = _files_of(ids)
+    return (f"{name}.zip", _zip_of_json(user, ids, files)) if files else (f"{name}.json", _json(user, ids))
+
+
+def _files_of(ids: list[UUID]) -> dict[str, str]:
+    """Returns the names in the storage by SHA-256."""
+    found: dict[str, str] = {}
+    for chunk in in_chunks(ids):
+        used = StoredFile.objects.filter(attachments__message__conversation__in=chunk, sha256__isnull=False)
+        used = used.filter(attachments__message__deleted_at=None)
+        found |= {file.sha256: file.path for file in used.only("sha256", "path") if file.sha256}
+    return found
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _check_format(form: str) -> None:
@@ -147,13 +168,38 @@ class _Pieces(io.RawIOBase):
         return data
 
 
+async def _zip_of_json(user: User, ids: list[UUID], files: dict[str, str]) -> AsyncIterator[bytes]:
+    pieces = _Pieces()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("chats.json", "w", force_zip64=True) as entry:
+            async for data in _json(user, ids):
+                await run_unit(entry.write, data)
+                yield pieces.take()
+        for sha256, name in files.items():
+            info = zipfile.ZipInfo(f"files/{sha256}")  # not compressed: most files are already
+            with archive.open(info, "w", force_zip64=True) as entry:
+                chunks = store.chunks(name)
+                while data := await run_unit(_next_chunk, chunks):
+                    entry.write(data)
+                    yield pieces.take()
+    yield pieces.take()
+
+
+def _next_chunk(chunks: Iterator[bytes]) -> bytes:
+    """Returns the next chunk, b"" at the end and for a file that was deleted meanwhile."""
+    try:
+        return next(chunks, b"")
+    except OSError:
+        return b""
+
+
 async def _zip(user: User, ids: list[UUID]) -> AsyncIterator[bytes]:
     pieces, words, used = _Pieces(), _words(), set[str]()
     with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
 
         def add(batch: tuple[UUID, ...]) -> None:
             for chat in _chats(user, batch):
-                name = _unused(f"{_file_name(chat)}.md", used)
+                name = _unused(f"{_file_name(chat.title, chat.created_at)}.md", used)
                 archive.writestr(name, markdown.write(chat, words))
 
         for batch in batched(ids, _BATCH, strict=False):
@@ -172,11 +218,11 @@ def _unused(name: str, used: set[str]) -> str:
     return name
 
 
-def _file_name(chat: Chat) -> str:
+def _file_name(title: str, created_at: datetime | None) -> str:
     """Returns a name that every file system takes, without an ending."""
-    at = chat.created_at.date().isoformat() if chat.created_at else "chat"
+    at = created_at.date().isoformat() if created_at else "chat"
     try:
-        title = get_valid_filename(chat.title[:60]).strip("._")
+        title = get_valid_filename(title[:60]).strip("._")
     except ValueError:  # nothing is left of it
         title = ""
     return f"{at}-{title}" if title else at

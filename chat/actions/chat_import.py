@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import IO, Any
 from uuid import UUID, uuid4, uuid5
 
@@ -18,17 +20,19 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
+from chat.actions.attachment import part_of, receive_file
+from chat.actions.errors import ActionError, ConflictError, InvalidInputError, TooLongError
 from chat.actor import in_chunks
 from chat.files import store
 from chat.live.process import process_name
-from chat.models import ChatImport, Conversation, Feedback, Generation, Message, Role, User
+from chat.models import Attachment, ChatImport, Conversation, Feedback, Generation, Message, Role, User
 from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.models.feedback import COMMENT_LENGTH
-from chat.parts import NoticePart, Part, TextPart, storable, storable_part, stored
+from chat.parts import FilePart, NoticePart, Part, TextPart, storable, storable_part, stored
 from chat.search.index import index_message, index_title
 from chat.transfer.chats import Chat, Node
+from chat.transfer.reader import packed_files
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -282,6 +286,36 @@ class Taking:
     feedback: list[Feedback]
 
 
+def is_known(job: ChatImport, chat: Chat) -> bool:
+    """Returns whether the chat is here already."""
+    return _place(job.owner, job.format, chat.id)[1]
+
+
+def receive_files(job: ChatImport, path: Path, chat: Chat) -> None:
+    """Stores the chat's files that are in the zip file. Their parts become those of new attachments, which
+    `add_messages` gives to their messages; the others become notices."""
+    packed = packed_files(path)
+    for node in chat.nodes:
+        for at, part in enumerate(node.parts):
+            if isinstance(part, FilePart):
+                node.parts[at] = _received(job, path, part, packed.get(part.sha256)) or NoticePart(
+                    _("A file of this message is not in the imported file.")
+                )
+
+
+def _received(job: ChatImport, path: Path, part: FilePart, size: int | None) -> FilePart | None:
+    if size is None:
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"files/{part.sha256}") as file:
+            pieces = iter(lambda: file.read(store.PIECE_BYTES), b"")
+            attachment = receive_file(job.owner, pieces, name=part.name, size=size)
+    except (ActionError, zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+        logger.info("A file of an import was not taken: %s", error)
+        return None
+    return part_of(attachment)
+
+
 def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int]) -> Taking | None:
     """Creates the hidden conversation of the chat. Returns None if the chat is here already. Raises
     `LostError`."""
@@ -315,6 +349,10 @@ def add_messages(job: ChatImport, taking: Taking) -> bool:
         Message.objects.bulk_create(batch)
         Generation.objects.bulk_create(generations)
         Feedback.objects.bulk_create(it for it in taking.feedback if it.message_id in ids)
+        for message in batch:
+            if files := [part.id for part in message.files]:
+                own = Attachment.objects.filter(pk__in=files, owner=job.owner_id, message=None)
+                own.update(message=message)
     return bool(taking.messages)
 
 

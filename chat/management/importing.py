@@ -117,14 +117,16 @@ async def _take_all(job: ChatImport, path: Path) -> None:
         async for line in lines:
             number += 1
             if number >= job.next_line:
-                await _take(job, number, await run_unit(orjson.loads, line))
+                await _take(job, path, number, await run_unit(orjson.loads, line))
 
 
-async def _take(job: ChatImport, number: int, item: dict[str, Any]) -> None:
+async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) -> None:
     if problem := item.get("problem"):
         await run_write(chat_import.skip_line, job, number, problem)
     elif "chat" in item:
         chat = await run_unit(steady.load, item["chat"])
+        if chat.files() and not await run_unit(chat_import.is_known, job, chat):
+            await run_unit(chat_import.receive_files, job, path, chat)
         taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
         if taking is None:
             return

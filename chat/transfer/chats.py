@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chat.parts import NoticePart, Part, ReasoningPart, TextPart
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.translatable import translatable as _
 
 MOST_MESSAGES = 20_000  # of one chat
@@ -77,6 +77,9 @@ class Chat:
     pinned: bool = False
     archived: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
+
+    def files(self) -> list[FilePart]:
+        return [part for node in self.nodes for part in node.parts if isinstance(part, FilePart)]
 
     def path(self) -> list[Node]:
         """Returns the nodes from the first one to the head."""

@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ import ijson  # type: ignore[import-untyped]  # the package has no types
 import orjson
 
 from chat.transfer import chatgpt, claude, librechat, open_webui, steady
-from chat.transfer.chats import Chat, UnreadableError, dict_of, text_of
+from chat.transfer.chats import FILES, Chat, UnreadableError, dict_of, text_of
 from chat.translatable import translatable as _
 
 MEMORY_BYTES = 1024 * 1024 * 1024
@@ -34,9 +35,10 @@ CPU_SECONDS = 300
 MOST_JSON_BYTES = 1024 * 1024 * 1024  # of the JSON in a file, unpacked
 MOST_LINE_BYTES = 24 * 1024 * 1024  # is read at once by the server, in 50 ms
 MOST_FILE_BYTES = 64 * 1024 * 1024  # of a file with one chat, which is read at once
-MOST_ENTRIES = 200_000  # of a zip file
+MOST_ENTRIES = 50_000  # of a zip file
 MOST_CHATS = 50_000
 _CHATS = re.compile(r"(?:^|/)(?:chats|conversations(?:[-_]\d{1,6})?)\.json\Z")  # ours, ChatGPT's, Claude's
+_FILE = re.compile(r"files/[0-9a-f]{64}")
 _TOO_LARGE = _("The file is too large when it is unpacked.")
 _DAMAGED = _("The file is damaged: it ends too early or is not valid JSON.")
 _UNKNOWN = _(
@@ -77,7 +79,7 @@ class _Limited:
 def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
     """Yields the objects of the output, without the end; before the first chat `{"format"}`."""
     found: Format | None = None
-    number = 0
+    number, packed = 0, packed_files(path)
     for form, item in _items(path):
         number += 1
         if number > MOST_CHATS:
@@ -98,10 +100,22 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
         except (AttributeError, KeyError, LookupError, RecursionError, TypeError, ValueError):
             yield _problem(item, _("It is damaged."))
         else:
+            if chat.left_out[FILES] and form is STEADY:
+                chat.left_out[FILES] = sum(file.sha256 not in packed for file in chat.files())
+            chat.left_out += Counter()  # drops what is zero
             shown = _summary(chat) if summary else steady.dump(chat)
             yield {"chat": shown, "left_out": dict(chat.left_out)}
     if found is None:
         raise UnreadableError(_("The file contains no chats."))
+
+
+def packed_files(path: Path) -> dict[str, int]:
+    """Returns the sizes of the files in a zip file of Steady, by their SHA-256."""
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        names = {it.filename: it.file_size for it in archive.infolist() if not it.flag_bits & 1}
+    return {name.removeprefix("files/"): size for name, size in names.items() if _FILE.fullmatch(name)}
 
 
 def _summary(chat: Chat) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _dump_node(node: Node) -> dict[str, Any]:
         "shown": node.shown,
         "created_at": _time(node.at),
         # A provider's opaque data (signatures, encrypted reasoning) is of no use to anyone else.
-        "parts": stored(part for part in node.parts if not isinstance(part, Opaque)),
+        "parts": [_dump_part(part) for part in node.parts if not isinstance(part, Opaque)],
     }
     if node.reply:
         reply = node.reply
@@ -69,6 +69,11 @@ def _dump_node(node: Node) -> dict[str, Any]:
             "comment": verdict.comment,
         }
     return item
+
+
+def _dump_part(part: Part) -> dict[str, Any]:
+    (item,) = stored([part])
+    return {name: item[name] for name in ("type", *_PART_FIELDS[item["type"]])}
 
 
 def load(item: dict[str, Any]) -> Chat:
@@ -138,8 +143,8 @@ _PART_FIELDS: dict[str, dict[str, type]] = {
     "text": {"text": str},
     "reasoning": {"text": str},
     "tool_call": {"id": str, "name": str, "arguments": str},
-    "tool_result": {"call_id": str, "text": str, "is_error": bool},
-    "file": {"sha256": str, "media_type": str, "name": str},
+    "tool_result": {"call_id": str, "text": str, "is_error": bool, "state": str},
+    "file": {"sha256": str, "media_type": str, "name": str, "size": int},
     "notice": {"text": str},
     "opaque": {},
 }
@@ -154,8 +159,8 @@ def _valid(part: Any, chat: Chat) -> dict[str, Any]:
         chat.left_out[UNKNOWN] += 1
         code = json.dumps(part, ensure_ascii=False, indent=1)
         return {"type": "text", "text": f"\n\n{fenced(code, 'json')}\n\n"}
-    values = {name: part.get(name, kind()) for name, kind in kinds.items()}
-    if not all(isinstance(values[name], kind) for name, kind in kinds.items()):
+    values = {name: part[name] for name in kinds if name in part}
+    if not all(isinstance(value, kinds[name]) for name, value in values.items()):
         raise UnreadableError(_("A part of a message is damaged."))
     return {"type": part["type"], **values} if kinds else {"type": "opaque", "kind": "", "data": {}}
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext
@@ -104,8 +104,8 @@ def one_import(request: PersonRequest, import_id: UUID) -> HttpResponseBase:
 @for_people
 def export_chat(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     """Downloads one chat; `format` is `markdown` or `json`."""
-    name, data = export_one(request.user, conversation_id, request.GET.get("format", "markdown"))
-    return HttpResponse(data, headers=_headers(name))
+    name, pieces = export_one(request.user, conversation_id, request.GET.get("format", "markdown"))
+    return StreamingHttpResponse(pieces, headers=_headers(name))
 
 
 @never_cache

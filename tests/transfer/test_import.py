@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from chat.actions import chat_import
+from chat.actions.attachment import receive_file
+from chat.actions.chat_export import export_one
 from chat.actions.errors import ConflictError
+from chat.actions.send import send_message
 from chat.database import run_unit
+from chat.files import store
 from chat.management import importing
-from chat.models import ChatImport, Conversation, Generation, Message, User
+from chat.models import ChatImport, ChatModel, Conversation, Endpoint, Generation, Message, User
 from chat.search import search
 from chat.transfer import steady
 from chat.transfer.chats import Chat, Node, Reply
@@ -223,12 +229,12 @@ def test_exports_contain_only_ones_own(owner: User, client: Client, make_user: C
     client.force_login(owner)
     mine, theirs = chats[owner.pk], chats[other.pk]
     answer = client.post(reverse("export_chats"), {"chats": [mine, theirs], "format": "json"})
-    whole = json.loads(b"".join(answer.streaming_content) if not answer.is_async else read_all(answer))
+    whole = json.loads(read_all(answer))
     assert [chat["id"] for chat in whole["chats"]] == [mine]
     assert (whole["format"], whole["version"]) == (steady.FORMAT, steady.VERSION)
     assert client.get(reverse("export_chat", args=[theirs])).status_code == 404
     answer = client.get(reverse("export_chat", args=[mine]), {"format": "markdown"})
-    assert answer["Content-Disposition"].endswith('Long.md"') and answer.content.startswith(b"# Long\n")
+    assert answer["Content-Disposition"].endswith('Long.md"') and read_all(answer).startswith(b"# Long\n")
     assert client.get(reverse("export_chat", args=[mine]), {"format": "exe"}).status_code == 400
 
 
@@ -263,3 +269,46 @@ def test_a_large_file_comes_in_pieces(
     assert files_in(tmp_path / "uploads") == []
     chat_import.discard_import(owner, job.pk)
     assert client.post(reverse("transfer"), {"uploaded": "x"}).status_code == 409, "nothing was uploaded"
+
+
+async def test_files_come_along(
+    owner: User, client: Client, make_user: Callable[..., User], settings: Any, tmp_path: Path
+) -> None:
+    settings.CHAT_UPLOADS_DIR = tmp_path / "uploads"
+    notes = b"Roses are red.\n" * 1_000
+
+    def sent() -> UUID:
+        model = ChatModel.objects.create(
+            name="demo", endpoint=Endpoint.objects.create(slug="demo", name="Demo")
+        )
+        file = receive_file(owner, [notes], name="notes.txt", size=len(notes))
+        prompt = send_message(
+            owner, uuid4(), client_id=uuid4(), text="Read.", model_ids=[model.pk], attachments=[file.pk]
+        )
+        Generation.objects.update(status="complete")
+        return prompt.message.conversation_id
+
+    chat_id = await run_unit(sent)
+    name, pieces = await run_unit(export_one, owner, chat_id, "json")
+    assert name.endswith(".zip")
+    data = b"".join([piece async for piece in pieces])
+    other = await run_unit(make_user, "other@example.org")
+    job = await read_and_take(other, data)
+    assert (job.taken, job.left_out) == (1, {})
+
+    def theirs() -> bytes:
+        prompt = Message.objects.get(conversation__owner=other, role="user")
+        (part,) = prompt.files
+        attachment = prompt.attachments.get(pk=part.id)
+        assert (attachment.owner, attachment.name, part.size) == (other, "notes.txt", len(notes))
+        assert attachment.stored
+        return store.read(attachment.stored.path)
+
+    assert await run_unit(theirs) == notes
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:  # the same without the file
+        chats = archive.read("chats.json")
+    third = await run_unit(make_user, "third@example.org")
+    job = await read_and_take(third, chats)
+    assert (job.taken, job.left_out) == (1, {"files": 1})
+    prompt = await run_unit(Message.objects.get, conversation__owner=third, role="user")
+    assert "not in the imported file" in str(prompt.parts) and not prompt.files
