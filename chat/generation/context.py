@@ -166,6 +166,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         temperature=model.temperature,
         reasoning_effort=model.reasoning_effort or None,  # type: ignore[arg-type]
         extra=model.extra_body or {},
+        caches=True,  # The next request of the chat begins with the same text.
     )
     estimate = request_tokens(request)
     if most_output and model.context_window:

@@ -144,6 +144,7 @@ def _think_with_a_budget(body: Body) -> Body:
 
 _FALLBACKS = (
     CANNOT_GO_ON,
+    Fallback(re.compile(r"cache_control"), without("cache_control"), is_asked=True),
     Fallback(re.compile(r"adaptive"), _think_with_a_budget),
     Fallback(re.compile(r"display"), without("thinking", "display")),
     Fallback(re.compile(r"effort|output_config"), without("output_config"), is_asked=True),

@@ -151,6 +151,7 @@ async def test_nothing_is_stored_at_openai(connect: Connect, wire: Wire) -> None
         ("openai_chat", "reasoning_effort", {"reasoning_effort": "low"}),
         ("openai_compatible", "stream_options", {}),
         ("anthropic", "thinking", {"reasoning_effort": "low"}),
+        ("anthropic", "cache_control", {"caches": True}),
         ("gemini", "thinking", {"reasoning_effort": "low", "model": "gemini-2.5-pro"}),
     ],
 )
