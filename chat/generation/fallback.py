@@ -30,7 +30,7 @@ def fall_back(generation: Generation) -> bool:
 
 
 def _has_room(model: ChatModel) -> bool:
-    endpoint = Endpoint.objects.select_for_update().get(pk=model.endpoint_id)
+    endpoint = Endpoint.objects.select_for_update(no_key=True).get(pk=model.endpoint_id)
     if endpoint.at_once is None:
         return True
     running = Generation.objects.filter(model__endpoint=endpoint, status=Status.RUNNING)

@@ -61,7 +61,7 @@ def may_begin(generation_id: UUID) -> bool:
     with a line until the transaction ends."""
     with_line = Q(at_once__isnull=False) | Q(slowed_until__gt=Now())
     endpoint = (
-        Endpoint.objects.select_for_update(of=("self",))
+        Endpoint.objects.select_for_update(of=("self",), no_key=True)
         .filter(with_line, models__generations=generation_id)
         .first()
     )

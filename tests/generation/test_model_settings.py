@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
 from chat.models.catalog import check_extra_body
+from chat.providers.base import ChatRequest
 from chat.providers.errors import AuthenticationError, RateLimitError
+from chat.providers.events import ProviderEvent, TextDelta
 from chat.providers.registry import _instances, close_all
 from chat.runtime import Runtime
 from tests.generation.recorded import ACCOUNT, RecordedProvider
@@ -121,6 +124,37 @@ async def test_a_fallback_of_a_fallback_and_one_of_another_group_do_not_answer(
     provider, reply = await say(models["best"], AuthenticationError())
     assert [request.model for request in provider.requests] == ["best"]
     assert (reply.status, reply.fell_back_from) == (Status.FAILED, "")
+
+
+@pytest.mark.parametrize("change", ["disable", "delete", "set another key"])
+async def test_a_running_reply_ends_with_what_it_began_with(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    """And the next one uses the change, or says what is wrong."""
+    streamed = RecordedProvider.stream
+
+    async def stream(provider: RecordedProvider, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+        async for event in streamed(provider, request):
+            yield event
+            if isinstance(event, TextDelta) and change == "disable":
+                await Endpoint.objects.aupdate(enabled=False)
+            elif isinstance(event, TextDelta) and change == "delete":
+                await Endpoint.objects.all().adelete()
+            elif isinstance(event, TextDelta):
+                settings.CHAT_ENDPOINTS = {"recorded": replace(ACCOUNT, api_key="another")}
+
+    monkeypatch.setattr(RecordedProvider, "stream", stream)
+    _provider, reply = await say(models["best"], "Yes")
+    assert (reply.status, reply.message.text, reply.model_label) == (Status.COMPLETE, "Yes", "best")
+    if change == "set another key":
+        config = await run_unit(lambda: Endpoint.objects.get().config())
+        assert config is not None and config.api_key == "another"
+    else:
+        assert not await ChatModel.objects.usable().aexists()
 
 
 @pytest.mark.parametrize("value", [[], "x", {"model": "other"}, {"stream": False}, {"a": "x" * 5_000}])
