@@ -146,7 +146,7 @@ def files_again(message: Message, copy: Message) -> list[Attachment]:
         for name, it in found.items()
     }
     copy.parts = [
-        {**part, "id": str(new[part["id"]].pk) if part["id"] in new else ""}
+        {**part, "id": str(new[part["id"]].pk) if part.get("id") in new else ""}
         if part["type"] == "file"
         else part
         for part in message.parts

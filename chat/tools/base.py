@@ -7,7 +7,7 @@ import types
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import orjson
 
@@ -59,17 +59,20 @@ def tool_of(
     the type `Caller` is filled in. A function that is not asynchronous runs on a thread.
 
     Raises `TypeError` for a parameter without one of these types."""
-    hints = get_type_hints(function)
+    signature = inspect.signature(function, eval_str=True)
+    annotations = {
+        name: it.annotation for name, it in signature.parameters.items() if it.annotation is not it.empty
+    }
     properties: dict[str, Any] = {}
     required: list[str] = []
     caller_name = ""
     for name, parameter in inspect.signature(function).parameters.items():
-        if hints.get(name) is Caller:
+        if annotations.get(name) is Caller:
             caller_name = name
             continue
-        if name not in hints:
+        if name not in annotations:
             raise TypeError(f"The parameter {name!r} of the tool {function.__name__!r} has no type.")
-        properties[name] = schema_of(hints[name])
+        properties[name] = schema_of(annotations[name])
         if parameter.default is inspect.Parameter.empty:
             required.append(name)
     schema = {
@@ -106,19 +109,19 @@ _PYTHON = {
 }
 
 
-def schema_of(hint: Any) -> dict[str, Any]:
+def schema_of(annotation: Any) -> dict[str, Any]:
     """Returns the JSON Schema of a type. Raises `TypeError`."""
-    if hint in _TYPES:
-        return {"type": _TYPES[hint]}
-    if get_origin(hint) is Literal:
-        return {"type": "string", "enum": list(get_args(hint))}
-    if get_origin(hint) is list:
-        return {"type": "array", "items": schema_of(*get_args(hint))}
-    if get_origin(hint) in (Union, types.UnionType):
-        return {"anyOf": [schema_of(one) for one in get_args(hint)]}
-    if hint is type(None):
+    if annotation in _TYPES:
+        return {"type": _TYPES[annotation]}
+    if get_origin(annotation) is Literal:
+        return {"type": "string", "enum": list(get_args(annotation))}
+    if get_origin(annotation) is list:
+        return {"type": "array", "items": schema_of(*get_args(annotation))}
+    if get_origin(annotation) in (Union, types.UnionType):
+        return {"anyOf": [schema_of(one) for one in get_args(annotation)]}
+    if annotation is type(None):
         return {"type": "null"}
-    raise TypeError(f"{hint!r} has no JSON Schema here.")
+    raise TypeError(f"{annotation!r} has no JSON Schema here.")
 
 
 def _checked(

@@ -112,11 +112,12 @@ def test_who_tried_the_demo_before_there_was_a_real_model_does_not_stay_with_it(
     assert chosen(new_chat(client, person)) == "demo"
 
 
-def test_the_list_does_not_say_that_a_model_takes_images(
+def test_the_list_says_what_a_model_can_do(
     person: User, client: Client, models: dict[str, ChatModel]
 ) -> None:
-    """As long as the page cannot send any."""
+    ChatModel.objects.update(takes_images=False, reasons=False)
+    facts = ("<span>reasoning</span>", "<span>images</span>")
+    assert not any(fact in new_chat(client, person) for fact in facts)
     ChatModel.objects.update(takes_images=True, reasons=True)
     html = new_chat(client, person)
-    assert "reasoning" in html
-    assert "images" not in html
+    assert all(fact in html for fact in facts)
