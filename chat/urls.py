@@ -4,7 +4,17 @@ from django.urls import path
 
 from chat.transports.connection_check import ticks
 from chat.transports.sse import events
-from chat.views import api_tokens, attachments, conversations, messages, preferences, sent, sessions, transfer
+from chat.views import (
+    api_tokens,
+    attachments,
+    conversations,
+    messages,
+    preferences,
+    sent,
+    sessions,
+    tool_calls,
+    transfer,
+)
 from chat.views.branches import branches
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
@@ -49,6 +59,7 @@ urlpatterns = [
     path("settings/", preferences.settings_page, name="settings"),
     path("messages/<uuid:message_id>/generation/", messages.generation, name="generation"),
     path("messages/<uuid:message_id>/generations/", messages.generations, name="generations"),
+    path("tool-calls/<int:call_id>/", tool_calls.tool_call, name="tool_call"),
     path("welcome/<str:token>/", first_admin, name="first_admin"),
     path("log-in/<int:person_id>/<str:token>/", login_link, name="login_link"),
     path("connection-check/", connection_check, name="connection_check"),

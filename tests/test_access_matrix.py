@@ -32,6 +32,7 @@ from chat.models import (
     Status,
     StoredFile,
     Summary,
+    ToolRun,
     User,
 )
 from chat.urls import urlpatterns
@@ -59,6 +60,7 @@ OWNER = {
     "place": {"get": 200, "head": 200},
     "feedback": {"post": 302, "delete": 302},
     "summary": {"get": 200, "head": 200},
+    "tool_call": {"post": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
     "sessions": {"get": 200, "head": 200, "delete": 302},
@@ -136,6 +138,9 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     reply = sent.message.children.get()
     Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
+    ToolRun.objects.create(
+        generation=reply.generation, step=1, number=0, call_id="1", name="tool", state="done"
+    )
     UserSession.objects.create(
         user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
     )
@@ -176,6 +181,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "place": [reply.pk],
         "feedback": [reply.pk],
         "summary": [conversation.summaries.get().pk],
+        "tool_call": [ToolRun.objects.get(generation=reply.generation).pk],
         "favourite": [reply.generation.model_id],
         "attachment": [reply.parent.attachments.get().pk],
         "sessions": [],
@@ -196,10 +202,11 @@ def data(model: ChatModel) -> dict[str, str]:
         "send_key": "enter",
         "announcements": "state",
     }
+    decision = {"decision": "once"}
     token = {"name": "New", "scopes": "read", "days": ""}
     found = {"q": "Secret"}
     prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
-    return {"title": "New", "to": str(uuid.uuid4()), **token, **found, **prompt, **preferences}
+    return {"title": "New", "to": str(uuid.uuid4()), **token, **found, **prompt, **decision, **preferences}
 
 
 def test_the_table_names_every_route() -> None:
@@ -245,6 +252,7 @@ def snapshot() -> list[object]:
         list(Conversation.objects.order_by("pk").values_list()),
         list(Message.objects.order_by("pk").values_list()),
         list(Generation.objects.order_by("pk").values_list()),
+        list(ToolRun.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
     ]

@@ -22,7 +22,9 @@ from chat.models import (
     JournalEntry,
     Message,
     PeriodicTask,
+    Status,
     Summary,
+    ToolRun,
 )
 from chat.search.index import forget_conversations, forget_messages
 
@@ -71,6 +73,9 @@ def _empty_deleted_conversation() -> int:
         Summary.objects.filter(conversation=conversation).delete()
         Feedback.objects.filter(message__in=ids).delete()
         Attachment.objects.filter(message__in=ids).delete()  # `attachment.clear_files` deletes the files
+        waiting = Generation.objects.filter(message__in=ids, status=Status.WAITING)
+        waiting.update(status=Status.STOPPED)  # so the next batch deletes its journal
+        ToolRun.objects.filter(generation__message__in=ids).update(arguments="", result="")
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
         forget_messages(ids)
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt

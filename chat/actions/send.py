@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from chat.actions.attachment import chosen
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
 from chat.actions.message import hide_for_edit, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
+from chat.actions.tools import choose_tools
 from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, User
 from chat.models.conversation import shortened
@@ -43,12 +44,14 @@ def send_message(
     model_ids: list[int | str],
     attachments: Collection[UUID] = (),
     edits: UUID | None = None,
+    tools: Sequence[str] | None = None,
 ) -> Sent:
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
     conversation. Sending the same `client_id` again returns the same message and costs nothing.
     `attachments` are files of the user; with one, the text may be empty. `edits` is the shown prompt that
     this one is an edited form of: it takes its place with its files, and the other one is kept as a variant,
-    with all that follow it.
+    with all that follow it. `tools` are the names of the tools
+    that the chat has on from now on; None changes nothing.
 
     Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if the
     id was sent before in another conversation, with another text or other files, and `ConflictError` if the
@@ -57,10 +60,10 @@ def send_message(
     """
     text = _checked_text(text, may_be_empty=bool(attachments or edits))
     try:
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools)
     except IntegrityError:
         # Two processes created the same conversation at the same time, and the other one succeeded.
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools)
 
 
 def _send(
@@ -71,6 +74,7 @@ def _send(
     model_ids: list[int | str],
     attachments: Collection[UUID],
     edits: UUID | None,
+    tools: Sequence[str] | None,
 ) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
@@ -90,6 +94,8 @@ def _send(
             raise InvalidInputError(EMPTY)
         title = shortened(text or files.attachments[0].name)
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=title)
+        if tools is not None:
+            choose_tools(user, conversation, tools)
         since, pubsub = conversation.revision, current().pubsub
         parent = conversation.head if edited is None else edited.parent
         prompt = _prompt(conversation, parent, client_id, text, files.parts)

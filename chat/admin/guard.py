@@ -31,6 +31,7 @@ from chat.models import (
     JournalEntry,
     Message,
     Summary,
+    ToolRun,
     TranscriptRead,
 )
 from chat.models.audit import Watch, add_to_record, recorded, watch
@@ -45,6 +46,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Feedback: ("comment",),
     Generation: ("error_detail",),  # may quote the prompt
     Attachment: ("name",),
+    ToolRun: ("arguments", "result"),
 }
 # In Django's quoting for both databases. The table may have an alias: a column of that name is enough.
 _COLUMNS = {

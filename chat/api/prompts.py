@@ -94,6 +94,7 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
         text=body.text,
         model_ids=[*body.models],
         edits=body.edits,
+        tools=body.tools,
     )
     replies = replies_to(user, sent.message.pk)
     asked = {reply.generation.model_id for reply in replies}

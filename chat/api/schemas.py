@@ -247,6 +247,11 @@ class NewPrompt(Schema):
         default=None,
         description="The prompt that this one is an edited form of. The other one is kept as a variant.",
     )
+    tools: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None,
+        max_length=100,
+        description="The names of the tools that the chat has on from now on. Missing: as before.",
+    )
 
 
 class NewReply(Schema):

@@ -10,6 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
@@ -18,7 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
-from chat.parts import FilePart, ReasoningPart, loaded
+from chat.parts import FilePart, ReasoningPart, ToolCall, loaded
 
 if TYPE_CHECKING:
     from chat.models.feedback import Feedback
@@ -40,8 +41,11 @@ class Sibling(NamedTuple):
 
 
 def read_for_showing(messages: Sequence[Message]) -> None:
-    """Reads what showing these messages of one conversation needs in addition: ratings and variants. Running
-    replies show neither."""
+    """Reads what showing these messages of one conversation needs in addition: ratings and variants, which
+    running replies do not show, and the calls of tools of a reply that waits for an approval."""
+    waiting = [message.reply for message in messages if message.reply and message.is_live and message.parts]
+    if waiting:
+        models.prefetch_related_objects(waiting, "tool_runs")
     ended = [message for message in messages if not message.is_live]
     if not ended:
         return
@@ -146,6 +150,11 @@ class Message(models.Model):
         return reply.status == "running" or (reply.status == "queued" and not self.parts)
 
     @property
+    def can_continue(self) -> bool:
+        """Returns whether the reply has something to go on from."""
+        return bool(self.text.strip()) or self.has_calls
+
+    @property
     def has_calls(self) -> bool:
         """Returns whether the reply called tools."""
         return any(item["type"] == "tool_call" for item in self.parts)
@@ -191,5 +200,6 @@ class Message(models.Model):
 
     @property
     def reasoning(self) -> str:
-        """Returns the readable reasoning of a finished reply."""
-        return "".join(part.text for part in loaded(self.parts) if isinstance(part, ReasoningPart))
+        """Returns the readable reasoning of a finished reply, before its first call of a tool."""
+        before = takewhile(lambda part: not isinstance(part, ToolCall), loaded(self.parts))
+        return "".join(part.text for part in before if isinstance(part, ReasoningPart))

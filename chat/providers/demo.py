@@ -148,7 +148,8 @@ def _call(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
 
 def _told(results: Sequence[ToolResult]) -> str:
     """Returns the answer to the results of tools; nothing if there are none."""
-    return "\n\n".join(f"The tool says:\n\n{result.text}" for result in results)
+    texts = [re.sub(r"\A\[[^\n]*\]\n", "", result.text) for result in results]  # without the mark as data
+    return "\n\n".join(f"The tool says:\n\n{text}" for text in texts)
 
 
 def _commands(prompt: str) -> set[str]:

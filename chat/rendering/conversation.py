@@ -45,7 +45,7 @@ class ConversationView:
                     )
                 case ReplyGrew(message_id, segments):
                     text = fragments.text_of(segments, "text")
-                    if text and self._growing[message_id].growing.renderer.takes_long(text):
+                    if text and self._growing[message_id].growing.body.text.takes_long(text):
                         return True
                     weight += sum(len(segment.text) for segment in segments)
         return weight > LIGHT
@@ -108,10 +108,11 @@ class ConversationView:
         running = min((seen.growing.message for seen in self._growing.values()), key=_place, default=None)
         marked = change.conversation.sent_from
         drops = not change.whole and any(message.position == marked for message in change.messages)
-        steps.add(fragments.conversation_state(change.conversation, running, drops=drops))
+        asks = any(message.reply and message.reply.status == "waiting" for message in change.messages)
+        steps.add(fragments.conversation_state(change.conversation, running, drops=drops, asks=asks))
 
     def _message(self, message: Message, change: ConversationChanged, steps: _Steps) -> None:
-        seen = None if message.is_live else self._growing.pop(message.pk, None)
+        seen = None if message.is_growing else self._growing.pop(message.pk, None)
         if seen and seen.growing.finish(message) and seen.growing.ended:
             seen.show(steps)
             article = seen.growing.ended.article
@@ -121,19 +122,19 @@ class ConversationView:
             return
         if message.added_revision > change.since:
             steps.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._article(message, change)))
-        elif message.is_live:
+        elif message.is_growing:
             article = self._article(message, change)
             steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
         else:
             steps.add(self._stored(message, fragments.message_in_place))
 
     def _article(self, message: Message, change: ConversationChanged) -> str:
-        if not message.is_live:
+        if not message.is_growing:
             return self._stored(message, fragments.message)
         seen = _Seen(message, change.outputs.get(message.pk, []), self._style)
         self._growing[message.pk] = seen
         growing = seen.growing
-        return fragments.message(message, body=growing.renderer.snapshot(), reasoning=growing.reasoning)
+        return fragments.message(message, body=growing.body.snapshot(), reasoning=growing.reasoning)
 
     def _stored(self, message: Message, as_html: Callable[[Message], str]) -> str:
         with missing() as answers:

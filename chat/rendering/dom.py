@@ -25,6 +25,16 @@ def body(message_id: UUID) -> str:
     return f"b-{message_id}"
 
 
+def section(message_id: UUID, number: int) -> str:
+    """A text of a message after a call of a tool, or its reasoning there."""
+    return f"b-{message_id}-{number}"
+
+
+def tool_call(message_id: UUID, number: int) -> str:
+    """The card of a call of a tool."""
+    return f"tc-{message_id}-{number}"
+
+
 def reasoning(message_id: UUID) -> str:
     """The folded reasoning of a reply."""
     return f"r-{message_id}"

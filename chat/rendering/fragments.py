@@ -21,7 +21,7 @@ from chat.live.reply_log import Segment, Waiting
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message
 from chat.rendering import dom
-from chat.rendering.render_cache import render_cache
+from chat.rendering.call_cards import reply_body
 from chat.rendering.words import seconds
 from chat.translatable import translatable as _
 
@@ -53,7 +53,7 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     """Returns the whole article. `body` (safe HTML) and `reasoning` (text) replace the stored content of a
     message that is still being written."""
     if body is None and message.reply is not None:
-        body = render_cache.html(message.text, dom.footnotes(message.pk))
+        body = reply_body(message)
     return render_to_string(
         "chat/_message.html",
         {
@@ -73,18 +73,17 @@ def message_in_place(finished: Message) -> str:
 
 def body_in_place(finished: Message) -> str:
     """Returns the text of a finished message, morphed over the existing one."""
-    body = (
-        escape(finished.text)
-        if finished.reply is None
-        else render_cache.html(finished.text, dom.footnotes(finished.pk))
-    )
+    body = escape(finished.text) if finished.reply is None else reply_body(finished)
     return partial(f"#{dom.body(finished.pk)}", "innerMorph", body)
 
 
-def conversation_state(conversation: Conversation, running: Message | None, *, drops: bool = False) -> str:
+def conversation_state(
+    conversation: Conversation, running: Message | None, *, drops: bool = False, asks: bool = False
+) -> str:
     """Returns all that depends on the whole conversation: its revision, its title here and in the list, and
-    the Send or Stop button. `drops`: the model is sent fewer messages than before."""
-    context = {"conversation": conversation, "running": running, "drops": drops}
+    the Send or Stop button. `drops`: the model is sent fewer messages than before. `asks`: a reply began to
+    wait for an approval."""
+    context = {"conversation": conversation, "running": running, "drops": drops, "asks": asks}
     return revision(conversation.revision) + render_to_string(
         "chat/streams/conversation_changed.html", context
     )

@@ -14,11 +14,11 @@ from weakref import WeakValueDictionary
 
 from django.utils.translation import get_language
 
-from chat.live.reply_log import Segment
+from chat.live.reply_log import TOOL_CALL, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
 from chat.rendering.colours import Answer
-from chat.rendering.incremental import IncrementalRenderer, Patch
+from chat.rendering.growing_body import GrowingBody
 
 STEP = 256 * 1024  # characters of a text with several patches; a frame of a socket may have a mebibyte
 MOST_TEXTS = 16  # kept for slow viewers, one frame each; slower viewers get the whole reply in one
@@ -46,7 +46,7 @@ class Growing:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.renderer = IncrementalRenderer(id_prefix=dom.footnotes(message.pk))
+        self.body = GrowingBody(message)
         self.reasoning = ""
         self.count = 0
         self.broken = False
@@ -69,14 +69,16 @@ class Growing:
 
     def finish(self, message: Message) -> bool:
         """Adds the last texts. Returns false if the stored text does not begin with the shown text (some
-        shown text was never committed). In this case the message is sent whole."""
+        shown text was never committed), or if the reply called tools. Then the message is sent whole."""
         if self.ended is None:
-            shown = self.renderer.source
+            if self.body.has_calls or message.has_calls:
+                return False
+            shown = self.body.text.source
             if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
                 return False
             with _Breaking(self):
-                self.renderer.feed(message.text[len(shown) :])
-                self._keep(self._patched(self.renderer.finish()))
+                self.body.text.feed(message.text[len(shown) :])
+                self._keep(self.body.finish())
         if self.ended is None or self.ended.revision != message.revision:
             article = fragments.message(message, body="", reasoning=message.reasoning)
             self.ended = _Ended(message.revision, article)
@@ -84,20 +86,20 @@ class Growing:
 
     def recolour(self) -> None:
         """Adds colours that became available after the end."""
-        self._keep(self._patched(self.renderer.patches()))
+        self._keep(self.body.patches())
 
     @property
     def uncoloured(self) -> list[Answer]:
-        return self.renderer.uncoloured
+        return self.body.uncoloured
 
     def since(self, count: int) -> list[str]:
         """Returns the texts after the first `count`, to be swapped one after the other."""
         missing = self.count - count
         if missing <= len(self._texts):
             return list(self._texts)[len(self._texts) - missing :] if missing else []
-        body = fragments.partial(f"#{dom.body(self.message.pk)}", "innerMorph", self.renderer.snapshot())
+        body = fragments.partial(f"#{dom.body(self.message.pk)}", "innerMorph", self.body.snapshot())
         if self.reasoning:
-            answers = not self.renderer.is_empty
+            answers = not self.body.is_empty
             body = fragments.reasoning_started(self.message, self.reasoning, ended=answers) + body
         return [body]
 
@@ -113,10 +115,12 @@ class Growing:
 
     def _grow(self, segments: list[Segment]) -> list[str]:
         out: list[str] = []
+        if self.body.has_calls or any(kind == TOOL_CALL for kind, _text in segments):
+            return self._grow_with_calls(segments)
         reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
-        answers = text != "" and self.renderer.is_empty
+        answers = text != "" and self.body.is_empty
         if reasoning and not self.reasoning:
-            ended = answers or not self.renderer.is_empty  # some models reason after their first words
+            ended = answers or not self.body.is_empty  # some models reason after their first words
             out.append(fragments.reasoning_started(self.message, reasoning, ended=ended))
         else:
             if reasoning:
@@ -126,16 +130,19 @@ class Growing:
         self.reasoning += reasoning
         if text:
             with _Breaking(self):
-                self.renderer.feed(text)
-                out += self._patched(self.renderer.patches())
+                out += self.body.feed_text(text)
         return out
 
-    def _patched(self, patches: list[Patch]) -> list[str]:
-        body = f"#{dom.body(self.message.pk)}"
-        return [
-            fragments.partial(f"{body} {patch.path}" if patch.path else body, patch.swap, patch.html)
-            for patch in patches
-        ]
+    def _grow_with_calls(self, segments: list[Segment]) -> list[str]:
+        """Adds output in its order. Reasoning before the first call stands above the body."""
+        first = next((n for n, segment in enumerate(segments) if segment.kind == TOOL_CALL), len(segments))
+        before = [] if self.body.has_calls else segments[:first]
+        out = self._grow(before) if before else []
+        if self.reasoning and self.body.is_empty:
+            out.append(fragments.reasoning_ended(self.message))
+        with _Breaking(self):
+            out += self.body.feed(segments[len(before) :])
+        return out
 
 
 class _Breaking:

@@ -18,6 +18,7 @@ from lucide.templatetags.lucide import lucide
 from chat.actions.first_admin import nobody_is_here_yet
 from chat.models import Message
 from chat.rendering import dom
+from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
 from chat.rendering.words import seconds, translated
@@ -29,7 +30,7 @@ _MANY_LINES = 20
 _ICONS = (
     "archive archive-restore arrow-down arrow-up braces chevron-left chevron-right copy ellipsis file "
     "file-down git-branch keyboard log-out panel-left paperclip pencil pin pin-off printer rotate-ccw search "
-    "settings shield square square-pen star thumbs-down thumbs-up trash-2 x"
+    "settings shield square square-pen star thumbs-down thumbs-up trash-2 wrench x"
 )
 
 _DELETES = SafeString('<input type="hidden" name="_method" value="delete">')
@@ -53,6 +54,14 @@ def markdown(source: str, message: Message) -> SafeString:
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
         return render_cache.html(source, dom.footnotes(message.pk))
+
+
+@register.filter
+def body(message: Message) -> SafeString:
+    """Renders a stored reply as HTML: its text, and the calls of tools between."""
+    is_loaded = Message.conversation.is_cached(message)
+    with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
+        return reply_body(message)
 
 
 @register.simple_block_tag(takes_context=True)

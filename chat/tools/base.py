@@ -39,6 +39,7 @@ class Tool:
     description: str
     parameters: Mapping[str, Any]
     run: Callable[[Mapping[str, Any], Caller], Awaitable[str]]
+    about: str = ""  # what it does, for people
     asks: bool = True
     enabled: bool = False
     seconds: float = SECONDS
@@ -52,7 +53,13 @@ class Tool:
 
 
 def tool_of(
-    function: Callable[..., Any], *, title: str = "", asks: bool = True, enabled: bool = False, **more: Any
+    function: Callable[..., Any],
+    *,
+    title: str = "",
+    about: str = "",
+    asks: bool = True,
+    enabled: bool = False,
+    **more: Any,
 ) -> Tool:
     """Returns the tool of a function with a typed signature. Its name is the function's, and its description
     the docstring. The parameters may be str, int, float, bool, Literal, lists of these, and `| None`; one of
@@ -95,7 +102,7 @@ def tool_of(
     description = inspect.getdoc(function) or ""
     name = function.__name__
     title = title or name.replace("_", " ").capitalize()
-    return Tool(name, title, description, schema, run, asks=asks, enabled=enabled, **more)
+    return Tool(name, title, description, schema, run, about, asks=asks, enabled=enabled, **more)
 
 
 _TYPES: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}

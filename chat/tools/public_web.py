@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from chat.tools.base import ToolError
 
 MOST_REDIRECTS = 5
+PORTS = (None, 80, 443, 8080, 8443)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _AGENT = "Mozilla/5.0 (compatible; Steady; reading a page for a person)"
@@ -85,7 +86,7 @@ def checked(url: str) -> str:
         raise ToolError("This is not a web address. It begins with https:// or http://.")
     if parts.username or parts.password:
         raise ToolError("An address with a name or a password is not opened.")
-    if port not in (None, 80, 443, 8080, 8443):
+    if port not in PORTS:
         raise ToolError("This port is not opened.")
     try:
         ipaddress.ip_address(host)

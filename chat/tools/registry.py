@@ -16,31 +16,43 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
-from chat.tools.base import Caller, Tool, ToolError, tool_of
+from chat.tools.base import Tool, tool_of
 from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
 from chat.tools.web_page import read_web_page
+from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the names that all providers take
 
 
-async def search_chats(query: str, caller: Caller) -> str:
-    """Searches the person's own earlier chats. Returns the places where the words of `query` were found."""
-    if caller.search is None:
-        raise ToolError("The chats cannot be searched.")
-    return await caller.search(query)
-
-
 @cache
 def own_tools() -> Mapping[str, Tool]:
     """Returns the tools of this server by name. A package that cannot be loaded is logged and left out."""
     tools = [
-        tool_of(current_time, asks=False, enabled=True),
-        tool_of(calculator, asks=False, enabled=True),
-        tool_of(search_chats, asks=False, enabled=False),
-        tool_of(read_web_page, title="Read a web page", asks=True, enabled=False, seconds=20.0),
+        tool_of(
+            current_time,
+            title=_("Current time"),
+            about=_("Tells the date and the time."),
+            asks=False,
+            enabled=True,
+        ),
+        tool_of(
+            calculator,
+            title=_("Calculator"),
+            about=_("Calculates exactly, where models guess."),
+            asks=False,
+            enabled=True,
+        ),
+        tool_of(
+            read_web_page,
+            title=_("Read a web page"),
+            about=_("Opens an address of the public web and reads its text."),
+            asks=True,
+            enabled=False,
+            seconds=20.0,
+        ),
     ]
     found = {tool.name: tool for tool in tools}
     for entry in entry_points(group="steady.tools"):

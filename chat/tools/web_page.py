@@ -6,7 +6,6 @@ import re
 from html.parser import HTMLParser
 
 from chat.tools.base import ToolError
-from chat.tools.public_web import opened
 
 MOST_BYTES = 2 * 1024 * 1024
 _TEXT_TYPES = ("text/", "application/json", "application/xhtml+xml", "application/xml")
@@ -16,6 +15,8 @@ _BLOCKS = {"p", "div", "section", "article", "li", "tr", "br", "h1", "h2", "h3",
 
 async def read_web_page(url: str) -> str:
     """Reads a page of the public web and returns its text. `url` begins with https:// or http://."""
+    from chat.tools.public_web import opened  # an HTTP client, which few processes need
+
     async with opened(url) as response:
         if response.status >= 400:
             raise ToolError(f"The server answered with the status {response.status}.")
@@ -66,4 +67,4 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.pieces.append(data)
+            self.pieces.append(re.sub(r"\s+", " ", data))

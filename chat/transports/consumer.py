@@ -150,6 +150,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise InvalidInputError(_("The message is not text."))
         client_id = _uuid(frame, "client_id")
         edits = _uuid(frame, "edits") if frame.get("edits") else None
+        tools = frame.get("tools")  # names with spaces between; missing changes nothing
         chosen: list[int | str] = [
             model
             for model in (models if isinstance(models, list) else [models])
@@ -163,6 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             model_ids=chosen,
             edits=edits,
             attachments=_uuids(frame, "attachment"),
+            tools=tools.split() if isinstance(tools, str) else None,
         )
         await self._send_html(fragments.receipt(sent.message))
 

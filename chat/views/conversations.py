@@ -31,6 +31,7 @@ from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.model_list import model_context
 from chat.views.sidebar import list_context, page_of
+from chat.views.tool_choices import tool_choices
 
 
 @require_safe
@@ -169,7 +170,8 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
         "conversation": conversation,
         "shown_messages": shown,
         "revision": conversation.revision,
-        "running": next((message for message in shown if message.is_live), None),
+        "running": next((message for message in shown if message.is_growing), None),
+        "tools": tool_choices(user, conversation),
         "earlier_url": fragments.earlier_url(conversation, shown),
         **model_context(user, Preferences.of(user), shown),
         "client_id": uuid.uuid4(),

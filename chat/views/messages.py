@@ -30,9 +30,9 @@ from chat.views.answers import PersonRequest, done, for_people, wanted_method
 @require_POST
 @for_people
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, and the message
-    that it `edits`. Each `attachment` is the id of a file that is here; a form without a script has the
-    `files` themselves."""
+    """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, the message that it
+    `edits`, and the names of the `tools` that are on. Each `attachment` is the id of a file that is here; a
+    form without a script has the `files` themselves."""
     sent_along = [
         receive_file(request.user, file.chunks(), name=file.name or "", size=file.size or 0)
         for file in request.FILES.getlist("files")
@@ -44,6 +44,7 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         client_id=_client_id(request.POST.get("client_id", "")),
         text=request.POST.get("text", ""),
         model_ids=[*request.POST.getlist("model")],
+        tools=" ".join(request.POST.getlist("tools")).split() if "tools" in request.POST else None,
         edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
         attachments=[
             *(_uuid(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),

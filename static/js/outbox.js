@@ -15,9 +15,11 @@ let flight = null; // { id, timer, late } of the one being sent
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
-const frame = ({ id, text, model, edits = "", files = [] }) => (
-  { type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id) }
+const frame = ({ id, text, model, edits = "", files = [], tools }) => (
+  { type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id), ...(tools != null && { tools }) }
 );
+// The names of the tools that are on, with spaces between; undefined where there are none.
+const tools = () => $("tools") && [...$("tools").querySelectorAll(":checked")].map(({ value }) => value).join(" ");
 const watch = new MutationObserver(check);
 const givenUp = new BroadcastChannel(name); // ids, for other tabs
 givenUp.onmessage = ({ data }) => drop(data);
@@ -32,7 +34,8 @@ onChat(() => {
 export function send(text, files) {
   const id = newId();
   known.add(id);
-  list.push({ id, chat: here(), url: $("composer").action, text, model: $("model").value, edits: edited(), files });
+  const { value: model } = $("model");
+  list.push({ id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, tools: tools() });
   save();
 }
 

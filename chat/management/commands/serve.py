@@ -63,6 +63,7 @@ class Command(BaseCommand):
         bootstrap.hold_sqlite_file()
         if bootstrap.collect_static():
             self._say("The static files are collected.")
+        _sync_tools()
         welcome = _first_admin()
 
         application = import_string(settings.ASGI_APPLICATION)
@@ -126,6 +127,18 @@ class Command(BaseCommand):
                 async with asyncio.timeout(SYNC_SECONDS):
                     await changed.wait()
             changed.clear()
+
+
+def _sync_tools() -> None:
+    from chat.actions.tools import sync_own_tools
+
+    try:
+        with bootstrap.alone():
+            sync_own_tools()
+    except DatabaseError as error:
+        raise StartError(bootstrap.database_words(error)) from error
+    finally:
+        connection.close()
 
 
 def _first_admin() -> str | None:

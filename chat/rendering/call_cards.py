@@ -1,0 +1,138 @@
+"""The calls of tools in a reply, as cards between its texts, in the order in which they came.
+
+The first text stands in the body itself. Each text after a call has an element of its own, so that patches of
+one text never count the elements of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+
+from chat.models import Message, ToolCallState, ToolRun
+from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult, loaded
+from chat.rendering import dom
+from chat.rendering.render_cache import render_cache
+from chat.tools.registry import own_tools
+
+MOST_SHOWN = 4_000  # characters of arguments on a card: they are sent again while they grow
+
+
+@dataclass(slots=True)
+class Card:
+    """What a card shows. `run_id` is set for a call that waits for a decision. `state` is one of
+    `ToolCallState`, or empty while the arguments arrive."""
+
+    number: int
+    name: str
+    arguments: str = ""
+    state: str = ""
+    result: str = ""
+    seconds: float | None = None
+    run_id: int | None = None
+
+    @property
+    def title(self) -> str:
+        tool = own_tools().get(self.name)
+        return gettext(tool.title) if tool else self.name.replace("__", ": ")
+
+    @property
+    def shown_arguments(self) -> str:
+        cut = len(self.arguments) > MOST_SHOWN
+        return self.arguments[:MOST_SHOWN] + ("…" if cut else "")
+
+    @property
+    def words(self) -> str:
+        return str(ToolCallState(self.state).label) if self.state else ""
+
+    def update(self, line: Mapping[str, Any]) -> None:
+        """Takes a line of the log (`chat.live.call_lines`)."""
+        self.name += line["name"] or ""
+        self.arguments += line["arguments"]
+        self.state = line.get("state", self.state)
+        self.result = line.get("result", self.result)
+        self.seconds = line.get("seconds", self.seconds)
+
+
+def card_html(message: Message, card: Card) -> str:
+    return render_to_string("chat/_tool_call.html", {"message": message, "card": card})
+
+
+def section_html(message: Message, number: int, html: str) -> str:
+    """Returns a text after a call, already safe."""
+    return f'<div class="section" id="{dom.section(message.pk, number)}">{html}</div>'
+
+
+def thoughts_html(message: Message, number: int, text: str) -> str:
+    """Returns folded reasoning after a call."""
+    title, key = escape(gettext("Thoughts")), dom.section(message.pk, number)
+    return (
+        f'<details class="reasoning"><summary>{title}</summary>'
+        f'<div class="reasoning-text" id="{key}">{escape(text)}</div></details>'
+    )
+
+
+def reply_body(message: Message) -> SafeString:
+    """Returns the body of a stored reply."""
+    if not message.has_calls:
+        return render_cache.html(message.text, dom.footnotes(message.pk))
+    parts = _of_body(loaded(message.parts))
+    cards = _cards(message, parts)
+    html: list[str] = []
+    for number, part in enumerate(part for part in parts if not isinstance(part, ToolResult)):
+        match part:
+            case TextPart(text):
+                prefix = dom.footnotes(message.pk) + (f"-{number}" if number else "")
+                section = render_cache.html(text, prefix)
+                html.append(section_html(message, number, section) if number else section)
+            case ReasoningPart(text):
+                html.append(thoughts_html(message, number, text))
+            case ToolCall(id=call_id):
+                html.append(card_html(message, cards[call_id]))
+    return mark_safe("".join(html))  # noqa: S308  (rendered, escaped, or our own)
+
+
+def _of_body(parts: Iterable[Part]) -> list[Part]:
+    """Returns the parts that the body shows; reasoning before the first call stands above it."""
+    shown: list[Part] = []
+    has_calls = False
+    for part in parts:
+        has_calls = has_calls or isinstance(part, ToolCall)
+        is_text = isinstance(part, TextPart) and part.text
+        if is_text and shown and isinstance(shown[-1], TextPart):
+            shown[-1] = TextPart(shown[-1].text + part.text)  # type: ignore[union-attr]
+        elif (
+            is_text
+            or isinstance(part, ToolCall | ToolResult)
+            or (isinstance(part, ReasoningPart) and has_calls)
+        ):
+            shown.append(part)
+    return shown
+
+
+def _cards(message: Message, parts: Iterable[Part]) -> dict[str, Card]:
+    cards: dict[str, Card] = {}
+    for part in parts:
+        if isinstance(part, ToolCall):
+            cards[part.id] = Card(len(cards), part.name, part.arguments, ToolCallState.SKIPPED)
+        elif isinstance(part, ToolResult) and part.call_id in cards:
+            card = cards[part.call_id]
+            card.state, card.result, card.seconds = part.state, part.text, part.seconds
+    for run in _runs(message):
+        if (found := cards.get(run.call_id)) and run.state != ToolCallState.DONE:
+            found.state = run.state
+            found.run_id = run.pk if run.state == ToolCallState.ASKED else None
+    return cards
+
+
+def _runs(message: Message) -> Iterator[ToolRun]:
+    """Yields the calls of a reply that waits for a decision; `read_for_showing` has read them."""
+    reply = message.reply
+    if reply is not None and reply.is_live:
+        yield from reply.tool_runs.all()

@@ -1,0 +1,149 @@
+"""The body of a growing reply: its text, and after the first call of a tool also cards and further texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+import orjson
+
+from chat.live.reply_log import TOOL_CALL, Segment
+from chat.models import Message
+from chat.rendering import dom, fragments
+from chat.rendering.call_cards import Card, card_html, section_html, thoughts_html
+from chat.rendering.colours import Answer
+from chat.rendering.incremental import IncrementalRenderer, Patch
+
+
+class GrowingBody:
+    """`text` renders the text that may grow: that of the body itself until the first call, then the last
+    one."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._items: list[_Text | _Thoughts | Card] = [_Text(0, dom.footnotes(message.pk))]
+        self._cards: dict[int, Card] = {}
+        self._line = ""  # of a call: a piece of output may end inside of one
+
+    @property
+    def has_calls(self) -> bool:
+        return bool(self._cards)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.has_calls and self.text.is_empty
+
+    @property
+    def text(self) -> IncrementalRenderer:
+        return next(item.renderer for item in reversed(self._items) if isinstance(item, _Text))
+
+    @property
+    def uncoloured(self) -> list[Answer]:
+        return [answer for text in self._texts() for answer in text.renderer.uncoloured]
+
+    def snapshot(self) -> str:
+        """Returns the whole body as it is shown."""
+        return "".join(map(self._html, self._items))
+
+    def feed_text(self, text: str) -> list[str]:
+        """Takes text of a reply without calls, and returns the partials that show it."""
+        self.text.feed(text)
+        return self._patched(self._last_text(), self.text.patches())
+
+    def finish(self) -> list[str]:
+        return self._patched(self._last_text(), self.text.finish())
+
+    def patches(self) -> list[str]:
+        """Returns the partials of what changed without new text, such as colours."""
+        return [piece for text in self._texts() for piece in self._patched(text, text.renderer.patches())]
+
+    def feed(self, segments: Iterable[Segment]) -> list[str]:
+        """Takes output with calls, and returns the partials that show it. What is new is in one of them,
+        because no partial may have its target inside of another one."""
+        old = len(self._items)
+        out: list[str] = []
+        changed: list[Card] = []
+        for kind, text in segments:
+            if kind == TOOL_CALL:
+                changed += self._take_lines(text)
+                continue
+            last = self._items[-1]
+            if kind == "text":
+                if not isinstance(last, _Text):
+                    self._items.append(last := _Text(len(self._items), dom.footnotes(self._message.pk)))
+                last.renderer.feed(text)
+            elif kind == "reasoning":
+                if isinstance(last, _Thoughts):
+                    last.text += text
+                    if last.number < old:
+                        target = f"#{dom.section(self._message.pk, last.number)}"
+                        out.append(fragments.partial(target, "append", escape(text)))
+                else:
+                    self._items.append(_Thoughts(len(self._items), text))
+        for item in self._texts():
+            # One set of patches for each text: the targets of a second one may be in the first.
+            patches = item.patches(is_last=item is self._items[-1])
+            if item.number < old:
+                out += self._patched(item, patches)
+        for card in {card.number: card for card in changed}.values():
+            if self._items.index(card) < old:
+                target = f"#{dom.tool_call(self._message.pk, card.number)}"
+                out.append(fragments.partial(target, "outerHTML", card_html(self._message, card)))
+        if new := "".join(map(self._html, self._items[old:])):
+            out.append(fragments.partial(f"#{dom.body(self._message.pk)}", "append", new))
+        return out
+
+    def _take_lines(self, text: str) -> list[Card]:
+        """Takes lines of calls. Returns the cards that they change."""
+        *lines, self._line = (self._line + text).split("\n")
+        changed = []
+        for line in map(orjson.loads, lines):
+            card = self._cards.get(line["index"])
+            if card is None:
+                card = self._cards[line["index"]] = Card(line["index"], "")
+                self._items.append(card)
+            card.update(line)
+            changed.append(card)
+        return changed
+
+    def _html(self, item: _Text | _Thoughts | Card) -> str:
+        match item:
+            case Card():
+                return card_html(self._message, item)
+            case _Thoughts(number=number, text=text):
+                return thoughts_html(self._message, number, text)
+            case _Text(number=0):
+                return item.renderer.snapshot()
+        return section_html(self._message, item.number, item.renderer.snapshot())
+
+    def _patched(self, text: _Text, patches: list[Patch]) -> list[str]:
+        key = dom.section(self._message.pk, text.number) if text.number else dom.body(self._message.pk)
+        return [
+            fragments.partial(f"#{key} {patch.path}" if patch.path else f"#{key}", patch.swap, patch.html)
+            for patch in patches
+        ]
+
+    def _texts(self) -> list[_Text]:
+        return [item for item in self._items if isinstance(item, _Text)]
+
+    def _last_text(self) -> _Text:
+        return self._texts()[-1]
+
+
+class _Text:
+    def __init__(self, number: int, prefix: str) -> None:
+        self.number = number
+        self.renderer = IncrementalRenderer(id_prefix=f"{prefix}-{number}" if number else prefix)
+        self._has_ended = False
+
+    def patches(self, *, is_last: bool) -> list[Patch]:
+        """Returns the patches for what was fed. A text that is not the last item has ended."""
+        if self._has_ended:
+            return []
+        self._has_ended = not is_last
+        return self.renderer.patches() if is_last else self.renderer.finish()
+
+
+class _Thoughts:
+    def __init__(self, number: int, text: str) -> None:
+        self.number, self.text = number, text

@@ -1,0 +1,28 @@
+"""What the page shows of the tools that are on in a chat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext
+
+from chat.models import Conversation, Tool, User
+
+
+def tool_choices(user: User, conversation: Conversation) -> list[dict[str, Any]]:
+    """Returns the tools that this user may switch on."""
+    chosen = set(conversation.tools or ())
+    return [
+        {
+            "name": tool.name,
+            "title": gettext(tool.title) if tool.title else tool.name.replace("__", ": "),
+            "description": _first_sentence(gettext(tool.description)) if tool.description else "",
+            "asks": tool.asks,
+            "is_on": tool.name in chosen,
+        }
+        for tool in Tool.objects.usable_by(user)
+    ]
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).split(". ")[0].rstrip(".")[:160] + "."

@@ -1,0 +1,245 @@
+"""The registry and the built-in tools."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import pytest
+from aiohttp import web
+from aiohttp.resolver import ThreadedResolver
+
+from chat.tools import public_web
+from chat.tools.base import Caller, ToolError, tool_of
+from chat.tools.calculator import calculator
+from chat.tools.clock import current_time
+from chat.tools.execute import execute
+from chat.tools.public_web import PrivateAddressError, PublicResolver, checked, is_public
+from chat.tools.registry import own_tools
+from chat.tools.web_page import read_web_page, text_of
+
+
+async def book(
+    city: str, nights: int = 1, kind: Literal["single", "double"] = "single", *, who: Caller
+) -> str:
+    """Books a room."""
+    assert isinstance(who, Caller)
+    return f"{city} {nights} {kind}"
+
+
+def test_a_typed_signature_is_a_schema() -> None:
+    tool = tool_of(book)
+    assert (tool.name, tool.title, tool.description) == ("book", "Book", "Books a room.")
+    assert tool.parameters == {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "nights": {"type": "integer"},
+            "kind": {"type": "string", "enum": ["single", "double"]},
+        },
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    with pytest.raises(TypeError):
+        tool_of(lambda it: it)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "state", "text"),
+    [
+        ('{"city": "Bern", "nights": 2}', "done", "Bern 2 single"),
+        ('{"city": "Bern", "nights": "2"}', "failed", "wrong type"),
+        ('{"city": "Bern", "nights": true}', "failed", "wrong type"),
+        ('{"city": "Bern", "kind": "suite"}', "failed", "wrong type"),
+        ('{"city": "Bern", "who": "me"}', "failed", "no parameter"),
+        ("{}", "failed", "missing"),
+        ('{"city": "Be', "failed", "not valid JSON"),
+        ("[1]", "failed", "not a JSON object"),
+    ],
+)
+async def test_arguments_are_checked_before_a_tool_runs(arguments: str, state: str, text: str) -> None:
+    ended = await execute(tool_of(book), "book", arguments, Caller())
+    assert ended.state == state
+    assert text in ended.text
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("(17 * 23 + 4) / 5", "79.0"),
+        ("2 ** 200", str(2**200)),
+        ("round(sqrt(2), 3)", "1.414"),
+        ("-7 // 2", "-4"),
+    ],
+)
+def test_it_calculates(expression: str, result: str) -> None:
+    assert calculator(expression) == result
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *(
+            "__import__('os')",
+            "(1).__class__",
+            "'a' * 9",
+            "9 ** 9 ** 9",
+            "lambda: 1",
+            "x",
+            "1 / 0",
+            "[1] * 9",
+        ),
+        *(
+            "9" * 501,
+            "(" * 200 + ")" * 200,
+            "log(0)",
+            "10.0 ** 400",
+            "(-1) ** 0.5",
+            "True + 1",
+            "max()",
+            "1 << 99",
+        ),
+        "*".join(["9" * 90] * 5) + "**999",
+    ],
+)
+def test_it_refuses_what_is_no_bounded_arithmetic(expression: str) -> None:
+    began = time.thread_time()
+    with pytest.raises(ToolError):
+        calculator(expression)
+    assert time.thread_time() - began < 5
+
+
+def test_the_time_is_that_of_the_zone() -> None:
+    assert "UTC" in current_time()
+    assert "+0900" in current_time("Asia/Tokyo")
+    for zone in ("Nowhere/City", "../../etc/passwd", "\0"):
+        with pytest.raises(ToolError):
+            current_time(zone)
+
+
+def test_nothing_that_reaches_others_is_on_by_itself() -> None:
+    tool = own_tools()["read_web_page"]
+    assert (tool.enabled, tool.asks) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
+        *("::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1"),
+        *("224.0.0.1", "255.255.255.255", "2002:7f00:1::", "ff02::1", "::"),
+    ],
+)
+def test_private_addresses_are_not_public(address: str) -> None:
+    assert not is_public(address)
+    host = f"[{address.partition('%')[0]}]" if ":" in address else address
+    with pytest.raises(PrivateAddressError):
+        checked(f"http://{host}/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "file:///etc/passwd",
+            "ftp://example.org/",
+            "http://",
+            "http://user:pw@example.org/",
+            "javascript:1",
+        ),
+        *(
+            "http://localhost/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://127.1/",
+            "http://x.org:22/",
+        ),
+    ],
+)
+def test_what_is_no_public_web_address_is_refused(url: str) -> None:
+    with pytest.raises(ToolError):
+        checked(url)
+
+
+async def test_a_name_with_a_private_address_is_refused() -> None:
+    with pytest.raises(PrivateAddressError):
+        await PublicResolver().resolve("localhost", 80)
+
+
+class _ToThisMachine(ThreadedResolver):
+    """Resolves every name to this machine, as a hostile name server does."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+        found = await super().resolve("127.0.0.1", port)
+        return [{**one, "hostname": host} for one in found]
+
+
+@asynccontextmanager
+async def site(monkeypatch: pytest.MonkeyPatch, handler: Any) -> AsyncIterator[str]:
+    """Serves pages under a public name."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    server = web.TCPSite(runner, "127.0.0.1", 0)
+    await server.start()
+    port = server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    monkeypatch.setattr(public_web, "PublicResolver", _ToThisMachine)
+    monkeypatch.setattr(public_web, "PORTS", (None, port))
+    try:
+        yield f"http://public.example:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    private: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        match request.path:
+            case "/page":
+                html = "<title>x</title><script>evil()</script><h1>Hello</h1><p>a  &amp;\n b</p>"
+                return web.Response(text=html, content_type="text/html")
+            case "/away":
+                raise web.HTTPFound(f"http://127.0.0.1:{request.url.port}/secret")
+            case "/round":
+                raise web.HTTPFound("/round")
+            case "/image":
+                return web.Response(body=b"GIF89a", content_type="image/gif")
+            case "/secret":
+                private.append(request.path)
+            case "/large":
+                return web.Response(text="y" * 3_000_000, content_type="text/plain")
+        return web.Response(status=404)
+
+    async with site(monkeypatch, handler) as origin:
+        assert (await read_web_page(f"{origin}/page")).endswith("Hello\na & b")
+        assert "Cut after" in await read_web_page(f"{origin}/large")
+        for path, words in [
+            ("/away", "not on the public web"),
+            ("/round", "redirects too often"),
+            ("/image", "not text"),
+            ("/none", "404"),
+        ]:
+            with pytest.raises(ToolError, match=words):
+                await read_web_page(f"{origin}{path}")
+    assert private == []
+
+
+def test_hidden_and_broken_html_gives_no_code() -> None:
+    assert text_of("<style>a{}</style><p>One<br>two<svg><svg></svg>x</svg></p>three") == "One\ntwo\nthree"
+
+
+async def test_a_thread_that_hangs_is_given_up() -> None:
+    def sleeper() -> str:
+        """Sleeps."""
+        time.sleep(0.5)
+        return ""
+
+    ended = await asyncio.wait_for(execute(tool_of(sleeper, seconds=0.01), "sleeper", "{}", Caller()), 60)
+    assert "0.01 seconds" in ended.text
