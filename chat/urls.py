@@ -16,6 +16,7 @@ from chat.views import (
     transfer,
 )
 from chat.views.branches import branches
+from chat.views.comparisons import comparison, kept
 from chat.views.connection_check import connection_check
 from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
@@ -47,6 +48,8 @@ urlpatterns = [
     path("messages/<uuid:message_id>/path/", messages.message_path, name="message_path"),
     path("messages/<uuid:message_id>/variant/", messages.variant, name="variant"),
     path("messages/<uuid:message_id>/branches/", branches, name="branches"),
+    path("messages/<uuid:message_id>/comparison/", comparison, name="comparison"),
+    path("messages/<uuid:message_id>/kept/", kept, name="kept"),
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("summaries/<uuid:summary_id>/", sent.summary, name="summary"),
     path("files/<uuid:attachment_id>/", attachments.attachment, name="attachment"),

@@ -58,6 +58,8 @@ OWNER = {
     "variant": {"post": 409},  # there is no other variant
     "branches": {"post": 302},
     "place": {"get": 200, "head": 200},
+    "comparison": {"get": 200, "head": 200, "post": 302},
+    "kept": {"post": 302},
     "feedback": {"post": 302, "delete": 302},
     "summary": {"get": 200, "head": 200},
     "tool_call": {"post": 302},
@@ -179,6 +181,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "variant": [reply.pk],
         "branches": [reply.pk],
         "place": [reply.pk],
+        "comparison": [reply.pk],
+        "kept": [reply.pk],
         "feedback": [reply.pk],
         "summary": [conversation.summaries.get().pk],
         "tool_call": [ToolRun.objects.get(generation=reply.generation).pk],

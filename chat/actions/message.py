@@ -32,7 +32,7 @@ def delete_message(user: User, message_id: UUID) -> Message:
         live.update(stop_requested=True)
         gone.update(shown=False, deleted_at=timezone.now(), deletion=uuid4())
         if message.role == Role.USER and (other := _nearest_variant(message)):
-            _show_branch(conversation, other)
+            show_branch(conversation, other)
         path_changed(conversation)
         for reply in replies:
             transaction.on_commit(partial(current().pubsub.stop_requested, reply))
@@ -90,7 +90,7 @@ def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
         if not message.shown or is_beside or not others.filter(pk=variant_id).exists():
             raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         _hide(kept.filter(position__gte=message.position))
-        _show_branch(conversation, variant_id)
+        show_branch(conversation, variant_id)
         path_changed(conversation)
     return message
 
@@ -115,7 +115,7 @@ def show_message(user: User, message_id: UUID) -> Message:
             step = parents[step]
         _hide(kept.exclude(pk__in=above))
         kept.filter(pk__in=above).update(shown=True)
-        _show_branch(conversation, message_id)
+        show_branch(conversation, message_id)
         path_changed(conversation)
     return message
 
@@ -127,6 +127,16 @@ def _below(conversation: Conversation, parent: Message | None) -> QuerySet[Messa
     return conversation.messages.filter(position__gt=parent.position).exclude(
         parent=parent.parent_id, role=parent.role
     )
+
+
+def head_of(conversation: Conversation) -> Message | None:
+    """Returns the message that the next prompt follows: the last one that is shown, or of replies side by
+    side the first one."""
+    shown = conversation.messages.filter(shown=True)
+    last = shown.order_by("-position").first()
+    if last is None or last.role != Role.ASSISTANT:
+        return last
+    return shown.filter(parent=last.parent_id, role=last.role).order_by("position").first()
 
 
 def _hide(messages: QuerySet[Message]) -> None:
@@ -146,20 +156,23 @@ def _nearest_variant(prompt: Message) -> UUID | None:
     return next(iter(nearest), None)
 
 
-def _show_branch(conversation: Conversation, message_id: UUID) -> None:
-    """Shows this message, and below it the path to the newest message, with its side-by-side replies."""
+def show_branch(conversation: Conversation, message_id: UUID) -> None:
+    """Shows this message, and below it the path to the newest message, with its side-by-side replies, unless
+    one of them was kept or rated as good."""
     kept = conversation.messages.filter(deleted_at=None)
     parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
-    path = [_with_what_follows(message_id, parents)[-1]]
+    path = [with_what_follows(message_id, parents)[-1]]
     while path[-1] != message_id:
         path.append(parents[path[-1]])
     # Includes the replies that were asked for side by side with those on the path.
-    batches = Generation.objects.filter(message__in=path[:-1], batch__isnull=False).values("batch")
+    chosen = Generation.objects.filter(conversation=conversation, message__feedback__is_good=True)
+    asked = Generation.objects.filter(message__in=path[:-1], batch__isnull=False)
+    batches = asked.exclude(batch__in=chosen.filter(batch__isnull=False).values("batch")).values("batch")
     beside = Q(parent__in=path, generation__batch__in=batches)
     kept.filter(Q(pk__in=path) | beside).update(shown=True)
 
 
-def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
+def with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
     """Returns the message and all messages below it. `parents` is ordered by position, so a parent precedes
     its children."""
     found = {message_id: None}
@@ -171,7 +184,7 @@ def _with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) ->
 
 def path_changed(conversation: Conversation) -> None:
     """Saves a conversation whose shown path has changed, and publishes the change after the commit."""
-    conversation.head = conversation.messages.filter(shown=True).order_by("-position").first()
+    conversation.head = head_of(conversation)
     conversation.path_revision = conversation.next_revision()
     sent = Generation.objects.filter(conversation=conversation, message__shown=True, sent_from__isnull=False)
     columns = sent.order_by("-message__position").values_list("sent_from", "summary")

@@ -27,7 +27,7 @@ def queue_replies(
     client_id: UUID | None = None,
 ) -> list[Message]:
     """Adds an empty reply to `prompt` with its generation for each model, after the messages that are `new`
-    too. Only a single reply may have a `client_id`. The last reply becomes the conversation's head. The
+    too. Only a single reply may have a `client_id`. The first reply becomes the conversation's head. The
     replies start after the commit: in this process at once if it serves requests and no earlier reply runs.
     The caller holds the conversation's lock and saves it."""
     runner = current().runner
@@ -60,7 +60,7 @@ def queue_replies(
                 setattr(generation, name, value)
         replies.append(reply)
         generations.append(generation)
-        conversation.head = reply
+        conversation.head = replies[0]
     runner.taking(begun)
     Message.objects.bulk_create([*new, *replies])
     Generation.objects.bulk_create(generations)

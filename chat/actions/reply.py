@@ -11,6 +11,7 @@ from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
+from chat.actions.message import head_of
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import mismatch
 from chat.generation.lease import waiting_after
@@ -145,7 +146,7 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
     message.shown = False
     message.save(update_fields=["shown"])
     before = message if continues else None
-    return _queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
+    return queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
 
 
 def _replied_anew(user: User, prompt: Message, wish: Wish, client_id: UUID | None) -> Message:
@@ -154,10 +155,10 @@ def _replied_anew(user: User, prompt: Message, wish: Wish, client_id: UUID | Non
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
     model = wish.model(user, last.model_id if last else None)
-    return _queued_in_place(prompt, prompt.conversation, model, client_id=client_id)
+    return queued_in_place(prompt, prompt.conversation, model, client_id=client_id)
 
 
-def _queued_in_place(
+def queued_in_place(
     prompt: Message,
     conversation: Conversation,
     model: ChatModel,
@@ -166,6 +167,7 @@ def _queued_in_place(
     client_id: UUID | None = None,
 ) -> Message:
     (reply,) = queue_replies(conversation, prompt, [model], continues=continues, client_id=client_id)
+    conversation.head = head_of(conversation)  # another one may be beside it
     conversation.path_revision = conversation.revision
     conversation.save()
     transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation.pk))

@@ -16,7 +16,7 @@ from chat.actions.message import hide_for_edit, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.tools import choose_tools
 from chat.live.changes import CommittedChange
-from chat.models import ChatModel, Conversation, Message, Role, User
+from chat.models import ChatModel, Conversation, Message, Role, Status, User
 from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.parts import FilePart, TextPart, stored
@@ -25,6 +25,7 @@ from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
 EMPTY = _("The message is empty. Write something first.")
+FAILED = (Status.FAILED, Status.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ def _send(
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=title)
         if tools is not None:
             choose_tools(user, conversation, tools)
-        since, pubsub = conversation.revision, current().pubsub
-        parent = conversation.head if edited is None else edited.parent
+        since, pubsub, head = conversation.revision, current().pubsub, conversation.head
+        parent = _parent_of_next(conversation) if edited is None else edited.parent
         prompt = _prompt(conversation, parent, client_id, text, files.parts)
         index_message(prompt, user.pk)
         if is_new:
@@ -112,12 +113,26 @@ def _send(
             # Its reply was deleted: Retry is not offered any more.
             conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)
             transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
-        elif connection.features.has_select_for_update:  # the times of the rows are the database's
+        elif connection.features.has_select_for_update or parent != head:
+            # The times of the rows are the database's, or a variant of the prompt is kept there.
             transaction.on_commit(lambda: pubsub.conversation_changed(conversation_id))
         else:
             change = CommittedChange(since, conversation, [prompt, *replies])
             transaction.on_commit(lambda: pubsub.committed(change))
     return Sent(prompt, is_new=True)
+
+
+def _parent_of_next(conversation: Conversation) -> Message | None:
+    """Returns what the next prompt follows: the head, or the first reply beside it that has not failed."""
+    head = conversation.head
+    if head is None or not _has_failed(head):
+        return head
+    beside = conversation.messages.filter(parent=head.parent_id, role=head.role).shown()
+    return next((reply for reply in beside if not _has_failed(reply)), head)
+
+
+def _has_failed(message: Message) -> bool:
+    return message.reply is not None and message.reply.status in FAILED
 
 
 def _sent_before(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +31,19 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Returns the messages shown to the user, in order: the path to the head, with side-by-side replies.
         Each comes with its conversation from the same query, so its revision matches the messages."""
         return self.filter(shown=True).order_by("position").select_related("generation", "conversation")
+
+
+def side_by_side(messages: Iterable[Message]) -> list[list[Message]]:
+    """Groups messages in the order of their positions: the replies to one prompt, and each other message
+    alone."""
+    groups: list[list[Message]] = []
+    for message in messages:
+        last = groups[-1][-1] if groups else None
+        if last and message.role == last.role == Role.ASSISTANT and message.parent_id == last.parent_id:
+            groups[-1].append(message)
+        else:
+            groups.append([message])
+    return groups
 
 
 class Sibling(NamedTuple):
@@ -174,13 +187,18 @@ class Message(models.Model):
         return [Sibling(*row) for row in found.order_by("position").values_list("pk", "shown")]
 
     @property
+    def is_beside(self) -> bool:
+        """Returns whether another reply to the same prompt is shown beside this one."""
+        return any(sibling.shown for sibling in self.siblings if sibling.id != self.pk)
+
+    @property
     def variant(self) -> Variant | None:
         """Returns the place of this message among its variants: the edited forms of a prompt, or the replies
         to one prompt. None if it is the only one, or while another one is shown side by side."""
         ids = [sibling.id for sibling in self.siblings]
         if len(ids) < 2 or self.pk not in ids:  # it was erased since it was read
             return None
-        if any(sibling.shown for sibling in self.siblings if sibling.id != self.pk):
+        if self.is_beside:
             return None
         at = ids.index(self.pk)
         return Variant(at + 1, len(ids), ids[at - 1] if at else None, next(iter(ids[at + 1 :]), None))

@@ -13,6 +13,7 @@ from uuid import UUID
 from chat.live.changes import Change, ConversationChanged, ReplyGrew, ReplyWaits
 from chat.live.reply_log import Segment
 from chat.models import Message
+from chat.models.message import side_by_side
 from chat.rendering import dom, fragments
 from chat.rendering.colours import Answer, missing
 from chat.rendering.growing import STEP, growing
@@ -98,18 +99,31 @@ class ConversationView:
             self._ended.clear()
             self._plain.clear()
             swap = "innerHTML"
-            for articles in _joined(self._article(message, change) for message in change.messages):
+            groups = side_by_side(change.messages)
+            for articles in _joined(self._group(group, change) for group in groups):
                 steps.add(fragments.partial(f"#{dom.MESSAGES}", swap, articles))
                 swap = "append"
             steps.add(fragments.earlier(change.conversation, change.messages))
         else:
-            for message in change.messages:
-                self._message(message, change, steps)
+            for group in side_by_side(change.messages):
+                self._changed(group, change, steps)
         running = min((seen.growing.message for seen in self._growing.values()), key=_place, default=None)
         marked = change.conversation.sent_from
         drops = not change.whole and any(message.position == marked for message in change.messages)
         asks = any(message.reply and message.reply.status == "waiting" for message in change.messages)
         steps.add(fragments.conversation_state(change.conversation, running, drops=drops, asks=asks))
+
+    def _changed(self, group: list[Message], change: ConversationChanged, steps: _Steps) -> None:
+        """Replies side by side are added together; each is changed alone."""
+        if len(group) > 1 and all(message.added_revision > change.since for message in group):
+            steps.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._group(group, change)))
+        else:
+            for message in group:
+                self._message(message, change, steps)
+
+    def _group(self, group: list[Message], change: ConversationChanged) -> str:
+        articles = "".join(self._article(message, change) for message in group)
+        return fragments.comparison(group, articles) if len(group) > 1 else articles
 
     def _message(self, message: Message, change: ConversationChanged, steps: _Steps) -> None:
         seen = None if message.is_growing else self._growing.pop(message.pk, None)

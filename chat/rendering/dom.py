@@ -68,6 +68,16 @@ def variant(parent: UUID, to: str) -> str:
     return f"{to}-{parent}"
 
 
+def comparison(prompt_id: UUID) -> str:
+    """The replies to this prompt, side by side."""
+    return f"sbs-{prompt_id}"
+
+
+def column(message_id: UUID) -> str:
+    """The choice of this reply where only one of those side by side fits."""
+    return f"col-{message_id}"
+
+
 def conversation(conversation_id: UUID) -> str:
     """A conversation's entry in the list."""
     return f"c-{conversation_id}"

@@ -64,6 +64,11 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     )
 
 
+def comparison(replies: list[Message], articles: str) -> str:
+    """Returns the replies to one prompt side by side, with the HTML of their articles."""
+    return render_to_string("chat/_comparison.html", {"replies": replies, "articles": articles})
+
+
 def message_in_place(finished: Message) -> str:
     """Returns a finished message that is morphed over the existing one. Typed text in its form, the focus and
     pending responses to its requests keep their elements."""

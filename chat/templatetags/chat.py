@@ -17,6 +17,7 @@ from lucide.templatetags.lucide import lucide
 
 from chat.actions.first_admin import nobody_is_here_yet
 from chat.models import Message
+from chat.models.message import side_by_side
 from chat.rendering import dom
 from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
@@ -28,15 +29,16 @@ _MANY_LINES = 20
 
 # Lucide's names of the icons in the page's sprite.
 _ICONS = (
-    "archive archive-restore arrow-down arrow-up braces chevron-left chevron-right copy ellipsis file "
-    "file-down git-branch keyboard log-out panel-left paperclip pencil pin pin-off printer rotate-ccw search "
-    "settings shield square square-pen star thumbs-down thumbs-up trash-2 wrench x"
+    "archive archive-restore arrow-down arrow-up braces chevron-left chevron-right columns-2 copy ellipsis "
+    "file file-down git-branch keyboard log-out panel-left paperclip pencil pin pin-off printer rotate-ccw "
+    "search settings share-2 shield square square-pen star thumbs-down thumbs-up trash-2 wrench x"
 )
 
 _DELETES = SafeString('<input type="hidden" name="_method" value="delete">')
 
 register = template.Library()
 register.filter("seconds", seconds)
+register.filter("side_by_side", side_by_side)
 register.simple_tag(nobody_is_here_yet)
 
 

@@ -43,7 +43,8 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         conversation_id,
         client_id=_client_id(request.POST.get("client_id", "")),
         text=request.POST.get("text", ""),
-        model_ids=[*request.POST.getlist("model")],
+        # A page sends several in one value too: htmx joins lists by commas.
+        model_ids=[*",".join(request.POST.getlist("model")).split(",")],
         tools=" ".join(request.POST.getlist("tools")).split() if "tools" in request.POST else None,
         edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
         attachments=[

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from chat.models import ChatModel, Conversation, Generation, Message, Preferences, User
+from chat.models.message import side_by_side
 
 _RECENT_CHATS, _RECENT_REPLIES = 5, 20
 
@@ -33,8 +34,11 @@ def model_context(user: User, preferences: Preferences, shown: list[Message]) ->
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
     groups += grouped(m for m in models if m.pk not in favourites)
     groups = [group for group in groups if group.models]
+    most_beside = settings.CHAT_MODELS_AT_ONCE - 1
     return {
         "model_groups": groups,
+        "can_compare": len(models) > 1 and most_beside > 0,
+        "most_beside": most_beside,
         "chosen_model": _chosen(user, preferences, shown, [m for group in groups for m in group.models]),
     }
 
@@ -49,7 +53,8 @@ def _chosen(
     user: User, preferences: Preferences, shown: list[Message], models: list[ChatModel]
 ) -> int | None:
     usable = {model.pk: model for model in models}
-    wanted = [generation.model_id for message in reversed(shown) if (generation := message.reply)]
+    firsts = [group[0].reply for group in reversed(side_by_side(shown))]  # the chat goes on from these
+    wanted = [generation.model_id for generation in firsts if generation]
     wanted.append(preferences.default_model_id)
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:

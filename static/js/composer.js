@@ -45,6 +45,7 @@ on("submit", (event) => {
   if (!edited()) localStorage.removeItem(draft(true));
   fill($("prompt"), "");
   if (edited()) stopEditing();
+  document.dispatchEvent(new Event("chat:sent"));
 }, true);
 
 // An edited prompt has a draft of its own.

@@ -6,6 +6,7 @@ const current = () => panel().querySelector("[aria-current]");
 const entries = () => [...panel().querySelectorAll(".model-entry:not([hidden])")];
 let wasOpen = false;
 let asking = null; // the form that waits for a model
+const boxes = () => [...panel().querySelectorAll(".model-beside")];
 
 // A press must not open the browser's list. The click after it opens ours, or has closed it.
 on("mousedown", (event) => {
@@ -14,6 +15,11 @@ on("mousedown", (event) => {
   wasOpen = panel().matches(":popover-open");
 });
 onClick("#model", () => { if (!wasOpen) show(); });
+onClick("#compare", (_, event) => {
+  event.preventDefault();
+  if ("compares" in panel().dataset && panel().matches(":popover-open")) panel().hidePopover();
+  else show(null, true);
+});
 
 on("keydown", (event) => {
   if (composing(event)) return;
@@ -24,7 +30,7 @@ on("keydown", (event) => {
 });
 
 on("input", ({ target }) => {
-  if (!target.closest("#models")) return;
+  if (!target.matches("#models [type=search]")) return;
   const wanted = target.value.toLowerCase().split(/\s+/);
   for (const entry of panel().querySelectorAll(".model-entry")) {
     entry.hidden = !wanted.every((word) => entry.dataset.words.includes(word));
@@ -33,6 +39,7 @@ on("input", ({ target }) => {
 
 onClick(".model-choice", (choice) => {
   const { model } = choice.parentNode.dataset;
+  if ("compares" in panel().dataset) return choice.parentNode.querySelector(".model-beside").click();
   panel().hidePopover();
   if (asking) {
     const values = { ...Object.fromEntries(new FormData(asking)), model };
@@ -48,14 +55,32 @@ on("submit", (event) => {
   show(event.target);
 });
 
-export function show(form) {
+// The models beside the first one: so many at most, for one message.
+on("change", ({ target }) => { if (target.matches(".model-beside")) count(); });
+on("chat:sent", () => {
+  for (const box of boxes()) box.checked = false;
+  count();
+});
+
+function count() {
+  if (!$("compared")) return;
+  const chosen = boxes().filter((box) => box.checked).length;
+  const { most } = panel().querySelector(".models-list").dataset;
+  for (const box of boxes()) box.disabled = !box.checked && chosen >= most;
+  $("compared").value = `+${chosen}`;
+  $("compared").hidden = !chosen;
+}
+
+export function show(form, compares = false) {
   asking = form?.matches?.("form") ? form : null;
+  panel().toggleAttribute("data-compares", compares);
+  panel().dataset.scripted = "";
   const search = panel().querySelector("input");
   fill(search, "");
   for (const entry of entries()) {
     entry.firstElementChild.ariaCurrent = entry.dataset.model === $("model").value ? "true" : null;
   }
-  panel().showPopover();
+  if (!panel().matches(":popover-open")) panel().showPopover();
   current()?.scrollIntoView({ block: "center" });
   search.focus();
 }

@@ -34,7 +34,7 @@ onChat(() => {
 export function send(text, files) {
   const id = newId();
   known.add(id);
-  const { value: model } = $("model");
+  const model = new FormData($("composer")).getAll("model");
   list.push({ id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, tools: tools() });
   save();
 }

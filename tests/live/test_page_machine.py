@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from chat.access import NotFoundError
 from chat.actions.branch import branch_conversation
+from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
 from chat.actions.message import delete_message, restore_message, show_variant
@@ -170,6 +171,14 @@ class World(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 9))
     def branches(self, choice: int) -> None:
         self.act_on(choice, branch_conversation)
+
+    @rule(choice=st.integers(0, 9))
+    def keeps(self, choice: int) -> None:
+        self.act_on(choice, keep_reply)
+
+    @rule(choice=st.integers(0, 9), model=st.integers(0, 1))
+    def compares(self, choice: int, model: int) -> None:
+        self.act_on(choice, lambda user, message_id: compare_reply(user, message_id, self.models[model].pk))
 
     @rule(choice=st.integers(0, 9))
     def stops(self, choice: int) -> None:

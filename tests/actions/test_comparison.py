@@ -1,0 +1,171 @@
+"""Replies side by side: one is kept, the others stay as variants, and the chat goes on from one of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from chat.access import NotFoundError
+from chat.actions.comparison import compare_reply, keep_reply
+from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
+from chat.actions.feedback import judge_reply
+from chat.actions.message import delete_message, show_variant
+from chat.actions.reply import retry_reply
+from chat.actions.send import send_message
+from chat.generation.context import prepare
+from chat.models import ChatModel, Conversation, Endpoint, Feedback, Generation, Message, Status, User
+from chat.models.message import side_by_side
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def models(db: None) -> list[ChatModel]:
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return [ChatModel.objects.create(endpoint=provider, name=f"model-{number}") for number in range(5)]
+
+
+def ask(user: User, models: list[ChatModel], chat: uuid.UUID | None = None) -> list[Message]:
+    """Returns a prompt and its replies, which have ended."""
+    sent = send_message(
+        user,
+        chat or uuid.uuid4(),
+        client_id=uuid.uuid4(),
+        text="Words",
+        model_ids=[model.pk for model in models],
+    )
+    ended()
+    return [sent.message, *sent.message.children.select_related("generation").order_by("position")]
+
+
+def ended() -> None:
+    for reply in Message.objects.filter(role="assistant", text=""):
+        Message.objects.filter(pk=reply.pk).update(text=f"By {reply.generation.model_label}")
+    Generation.objects.filter(status__in=["queued", "running"]).update(status=Status.COMPLETE)
+
+
+def shown(message: Message) -> list[Message]:
+    return list(message.conversation.messages.shown())
+
+
+def head(message: Message) -> Message | None:
+    return Conversation.objects.get(pk=message.conversation_id).head
+
+
+def test_the_kept_reply_is_shown_alone_and_the_others_are_its_variants(
+    person: User, models: list[ChatModel]
+) -> None:
+    prompt, first, second, third = ask(person, models[:3])
+    assert [len(group) for group in side_by_side(shown(prompt))] == [1, 3]
+    assert all(reply.is_beside for reply in shown(prompt)[1:])
+    keep_reply(person, second.pk)
+    assert shown(prompt) == [prompt, second]
+    place = shown(prompt)[1].variant
+    assert place and (place.number, place.count, place.previous, place.next) == (2, 3, first.pk, third.pk)
+    assert head(prompt) == second
+    keep_reply(person, second.pk)  # a second click
+    assert shown(prompt) == [prompt, second]
+    show_variant(person, second.pk, third.pk)
+    assert shown(prompt) == [prompt, third]
+
+
+def test_keeping_is_a_vote_that_changes_no_rating(person: User, models: list[ChatModel]) -> None:
+    _, first, _ = ask(person, models[:2])
+    keep_reply(person, first.pk)
+    assert Feedback.objects.get().is_good
+    _, bad, _ = ask(person, models[:2])
+    judge_reply(person, bad.pk, is_good=False, reason="style")
+    keep_reply(person, bad.pk)
+    assert not Feedback.objects.get(message=bad).is_good
+
+
+def test_the_next_prompt_goes_on_from_the_first_reply_that_has_not_failed(
+    person: User, models: list[ChatModel]
+) -> None:
+    prompt, first, second = ask(person, models[:2])
+    assert head(prompt) == first
+    next_prompt, *_ = ask(person, models[:1], prompt.conversation_id)
+    assert next_prompt.parent == first
+    delete_message(person, next_prompt.pk)
+    assert head(prompt) == first
+    Generation.objects.filter(message=first).update(status=Status.FAILED)
+    next_prompt, reply = ask(person, models[:1], prompt.conversation_id)
+    assert next_prompt.parent == second
+    turns = prepare(Generation.objects.get(message=reply)).request.turns
+    assert [turn.text for turn in turns] == ["Words", "By model-1", "Words"]
+
+
+def test_another_one_can_be_kept_after_the_chat_went_on(person: User, models: list[ChatModel]) -> None:
+    prompt, first, second = ask(person, models[:2])
+    later, answer = ask(person, models[:1], prompt.conversation_id)
+    keep_reply(person, second.pk)
+    assert shown(prompt) == [prompt, second]
+    show_variant(person, second.pk, first.pk)
+    assert shown(prompt) == [prompt, first, later, answer]
+
+
+def test_a_kept_reply_comes_back_alone(person: User, models: list[ChatModel]) -> None:
+    prompt, first = ask(person, models[:1])
+    _, _, right = ask(person, models[:2], prompt.conversation_id)
+    keep_reply(person, right.pk)
+    before = shown(prompt)
+    delete_message(person, before[2].pk)
+    again = retry_reply(person, first.pk)
+    ended()
+    show_variant(person, again.pk, first.pk)
+    assert shown(prompt) == [prompt, first], "what was deleted stays so"
+    later, _left, right = ask(person, models[:2], prompt.conversation_id)
+    keep_reply(person, right.pk)
+    show_variant(person, first.pk, again.pk)
+    show_variant(person, again.pk, first.pk)
+    assert shown(prompt) == [prompt, first, later, right]
+
+
+def test_keeping_one_stops_the_others(person: User, models: list[ChatModel]) -> None:
+    prompt, first, second = ask(person, models[:2])
+    Generation.objects.filter(message=second).update(status=Status.RUNNING)
+    with pytest.raises(ConflictError):
+        keep_reply(person, second.pk)
+    keep_reply(person, first.pk)
+    assert Generation.objects.get(message=second).stop_requested
+    assert shown(prompt) == [prompt, first]
+
+
+def test_a_model_is_added_beside_a_finished_reply(person: User, models: list[ChatModel]) -> None:
+    prompt, first = ask(person, models[:1])
+    second = compare_reply(person, first.pk, models[1].pk)
+    with pytest.raises(ConflictError):
+        compare_reply(person, first.pk, models[1].pk)  # a second click
+    assert shown(prompt) == [prompt, first, second]
+    assert head(prompt) == first
+    ended()
+    again = retry_reply(person, first.pk)
+    assert shown(prompt) == [prompt, second, again]
+    assert head(prompt) == second
+    ended()
+    for model in models[2:4]:
+        compare_reply(person, second.pk, model.pk)
+    with pytest.raises(LimitReachedError):
+        compare_reply(person, second.pk, models[4].pk)
+
+
+def test_only_what_can_be_compared_is(
+    person: User, models: list[ChatModel], make_user: Callable[..., User]
+) -> None:
+    prompt, first, second = ask(person, models[:2])
+    stranger = make_user("stranger@example.org")
+    for action in (keep_reply, lambda user, pk: compare_reply(user, pk, models[0].pk)):
+        with pytest.raises(NotFoundError):
+            action(stranger, first.pk)
+        with pytest.raises(InvalidInputError):
+            action(person, prompt.pk)
+    with pytest.raises(NotFoundError):
+        compare_reply(person, first.pk, "0")
+    ask(person, models[:1], prompt.conversation_id)
+    with pytest.raises(ConflictError):
+        compare_reply(person, first.pk, models[2].pk)
+    keep_reply(person, first.pk)
+    with pytest.raises(ConflictError):
+        keep_reply(person, second.pk)  # from a tab that still shows it
