@@ -40,7 +40,7 @@ TEXTS = {
     "chat.conversation.pk", "hidden_message.pk", "hit.message_id", "opened_at", "query",
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
-    "name", "model.name", "model.endpoint", "one.state", "other.pk", "other", "edited.pk",
+    "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other", "edited.pk",
     "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
