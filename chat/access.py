@@ -4,6 +4,7 @@ yours" get the same answer, so that guessing ids reveals nothing."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
@@ -78,6 +79,13 @@ def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | 
 def conversations_of(user: User) -> QuerySet[Conversation]:
     """Returns the conversations in this user's list, the newest first."""
     return Conversation.objects.kept().filter(owner=user)
+
+
+def deleted_conversations_of(user: User, since: datetime) -> QuerySet[Conversation]:
+    """Returns the conversations that this user deleted since then and can restore, the last deleted first. An
+    erased conversation has no position."""
+    theirs = Conversation.objects.filter(owner=user, deleted_at__gte=since, last_position__gt=0)
+    return theirs.order_by("-deleted_at", "-id")
 
 
 def may_open(user: User, conversation_id: UUID) -> bool:

@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Exists, F, OuterRef
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -25,8 +26,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from chat.access import conversations_of
+from chat.access import conversations_of, deleted_conversations_of
 from chat.actions.conversation import see_conversation
+from chat.actions.housekeeping import undo_limit
 from chat.models import LIVE, Conversation, Generation, Message, Role, User
 from chat.views.answers import PersonRequest, for_people
 
@@ -62,6 +64,7 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
         request.user,
         current,
         archived=bool(request.GET.get("archived")),
+        deleted=bool(request.GET.get("deleted")),
         limit=_limit(request.GET.get("limit", "")),
     )
     if request.htmx and request.GET.get("stamp") == context["stamp"]:
@@ -70,9 +73,28 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
 
 
 def list_context(
-    user: User, current: UUID | None, *, archived: bool = False, limit: int = LISTED
+    user: User,
+    current: UUID | None,
+    *,
+    archived: bool = False,
+    deleted: bool = False,
+    limit: int = LISTED,
 ) -> dict[str, Any]:
-    """Returns the context of `_conversation_list.html`. `current` is the chat on the page."""
+    """Returns the context of `_conversation_list.html`. `current` is the chat on the page. `deleted` lists
+    the chats that can be restored."""
+    restorable = deleted_conversations_of(user, undo_limit())
+    if deleted:
+        gone = [Entry(conversation, "") for conversation in restorable[: limit + 1]]
+        context = {
+            "groups": [Group(_("Deleted chats"), gone[:limit])] if gone else [],
+            "current": current,
+            "deleted": True,
+            "part": "&deleted=1",
+            "days": settings.CHAT_KEEP_DELETED_DAYS,
+            "limit": limit,
+            "more": limit * 4 if len(gone) > limit else 0,
+        }
+        return {**context, "stamp": _stamp(context)}
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
     order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
     found = list(_with_state(conversations.order_by(*order)[: limit + 1]))
@@ -81,9 +103,11 @@ def list_context(
         "groups": list(_grouped(entries)),
         "current": current,
         "archived": archived,
+        "part": "&archived=1" if archived else "",
         "limit": limit,
         "more": limit * 4 if len(found) > limit else 0,
         "has_archived": conversations_of(user).filter(archived_at__isnull=False).exists(),
+        "has_deleted": restorable.exists(),
     }
     return {**context, "stamp": _stamp(context)}
 
