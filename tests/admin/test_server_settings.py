@@ -13,6 +13,7 @@ from chat.models import ChatModel, ServerSettings, TranscriptRead, User
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chat/serversettings/1/change/"
+FILES = {"file_mb": 100, "person_files_mb": 2000}  # the fields that may not be empty
 
 
 def test_an_administrator_chooses_a_model_and_the_audit_record_has_it(
@@ -22,9 +23,9 @@ def test_an_administrator_chooses_a_model_and_the_audit_record_has_it(
     assert ServerSettings.current().title_model is None
     assert client.get(reverse("admin:chat_serversettings_changelist")).headers["Location"] == PAGE
     assert "Demo model (Demo)" in client.get(PAGE).content.decode()
-    assert client.post(PAGE, {"title_model": model.pk, "summary_model": ""}).status_code == 302
+    assert client.post(PAGE, {**FILES, "title_model": model.pk, "summary_model": ""}).status_code == 302
     assert ServerSettings.current().title_model == model, "a change is used at once"
-    assert client.post(PAGE, {"title_model": model.pk, "summary_model": ""}).status_code == 302
+    assert client.post(PAGE, {**FILES, "title_model": model.pk, "summary_model": ""}).status_code == 302
     (entry,) = TranscriptRead.objects.filter(how="settings")
     assert (entry.reader, entry.changes) == (administrator, [["title_model", "", "Demo model"]])
     page = client.get(reverse("admin:chat_transcriptread_changelist")).content.decode()
@@ -37,7 +38,7 @@ def test_a_chosen_model_that_cannot_be_used_any_more_can_be_kept(
     ServerSettings(title_model=model).save()
     ChatModel.objects.update(enabled=False)
     client.force_login(administrator)
-    assert client.post(PAGE, {"title_model": model.pk, "summary_model": ""}).status_code == 302
+    assert client.post(PAGE, {**FILES, "title_model": model.pk, "summary_model": ""}).status_code == 302
     assert ServerSettings.current().title_model == model
 
 
@@ -61,7 +62,7 @@ def test_only_those_with_the_right_change_it(
     assert client.get(reverse("admin:chat_serversettings_changelist")).status_code == (
         302 if may_look else 403
     )
-    client.post(PAGE, {"title_model": model.pk})
+    client.post(PAGE, {**FILES, "title_model": model.pk})
     changed = ServerSettings.current().title_model == model
     assert changed == (right == "change_serversettings")
     assert client.get("/admin/chat/serversettings/add/").status_code == 403
