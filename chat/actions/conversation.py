@@ -44,6 +44,15 @@ def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None
         conversation.save(update_fields=["pinned_at"])
 
 
+def use_instructions(user: User, conversation_id: UUID, *, used: bool) -> None:
+    """Sends the user's own instructions with the next prompts of the conversation, or no more. Raises
+    `NotFoundError`."""
+    with transaction.atomic():
+        conversation = conversation_for(user, conversation_id, write=True)
+        conversation.uses_instructions = used
+        conversation.save(update_fields=["uses_instructions"])
+
+
 def archive_conversation(user: User, conversation_id: UUID, *, archived: bool) -> None:
     """Removes the conversation from the list without deleting it, or puts it back. Raises `NotFoundError`."""
     with transaction.atomic():

@@ -22,6 +22,7 @@ from chat.models import (
     JournalEntry,
     Message,
     PeriodicTask,
+    SentRequest,
     Status,
     Summary,
     ToolRun,
@@ -78,6 +79,7 @@ def _empty_deleted_conversation() -> int:
         ToolRun.objects.filter(generation__message__in=ids).update(arguments="", result="")
         Message.objects.filter(pk__in=ids).update(text="", parts=[])
         forget_messages(ids)
+        SentRequest.objects.filter(generation__message__in=ids).delete()
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt
         if len(ids) < BATCH:
             forget_conversations([conversation.pk])

@@ -30,6 +30,7 @@ from chat.models import (
     Generation,
     JournalEntry,
     Message,
+    SentRequest,
     Summary,
     ToolRun,
     TranscriptRead,
@@ -42,6 +43,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Message: ("text", "parts"),
     Conversation: ("title",),
     Summary: ("text",),
+    SentRequest: ("system",),
     JournalEntry: ("segments",),
     Feedback: ("comment",),
     Generation: ("error_detail",),  # may quote the prompt

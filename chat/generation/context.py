@@ -15,6 +15,7 @@ from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, 
 from django.db.models.functions import Cast
 
 from chat.files.for_models import FileReader
+from chat.generation.instructions import Instruction, instructions_for, joined
 from chat.generation.titles import wants_title
 from chat.generation.turns import DATA_NOTE, turns_of
 from chat.generation.window import (
@@ -90,6 +91,7 @@ class Prepared:
     summary: Summary | None = None
     wants_summary: bool = False
     notices: list[NoticePart] = field(default_factory=list)
+    instructions: Sequence[Instruction] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,10 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     begun = begun or Begun()
     model, endpoint = _model_of(generation)
     prompt = generation.message.parent
-    system = "\n\n".join(filter(None, (settings.CHAT_SYSTEM_PROMPT, model.system_prompt)))
+    instructions = instructions_for(generation.conversation, model)
     if begun.tools:
-        system = "\n\n".join(filter(None, (system, DATA_NOTE)))
+        instructions.append(Instruction("tools", DATA_NOTE))
+    system = joined(instructions)
     limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
     most_output = min(limits, default=None)
     window = model.context_window or DEFAULT_WINDOW
@@ -185,6 +188,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         summary=summary if digest else None,
         wants_summary=sums_up and older.left_out is not None and summary is None and left >= SUMMARY_LEAST,
         notices=notices,
+        instructions=instructions,
     )
 
 

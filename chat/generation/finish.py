@@ -20,7 +20,7 @@ from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment
-from chat.models import LIVE, Generation, JournalEntry, Message, Status, Step
+from chat.models import LIVE, Generation, JournalEntry, Message, SentRequest, Status, Step
 from chat.models.message import Sibling, read_for_showing
 from chat.parts import NoticePart, Opaque, Part, TextPart, stored
 from chat.search.index import index_message
@@ -62,11 +62,12 @@ def _end(
     opaque: Sequence[tuple[int, Opaque]] = (),
     notices: Sequence[NoticePart] = (),
     last_step: Step | None = None,
+    sent_request: SentRequest | None = None,
     **fields: Any,
 ) -> Message | None:
     """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no look
     at the database for the change. `opaque` is metadata with the number of its step. `last_step` is the row
-    of the last of several steps."""
+    of the last of several steps, `sent_request` the one of the last request."""
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
         changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
@@ -78,6 +79,8 @@ def _end(
         message = messages.annotate(prompt_position=F("parent__position")).get(generation=generation_id)
         if last_step is not None:
             last_step.save(force_insert=True)
+        if sent_request is not None:
+            SentRequest.objects.bulk_create([sent_request], ignore_conflicts=True)
         own = parts_of(close_calls(generation_id, segments), opaque)
         parts = _with_what_is_continued(message, [*own, *notices])
         message.parts = stored(parts)

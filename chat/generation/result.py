@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from chat.generation.context import Prepared
 from chat.generation.tool_runs import total
 from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
-from chat.models import ChatModel, Generation, Status, Step
+from chat.models import ChatModel, Generation, SentRequest, Status, Step
 from chat.parts import Opaque, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
@@ -32,6 +32,7 @@ BROKEN = _(
 TOO_MANY_STEPS = _("The model called tools again and again, so the reply was ended.")
 
 _NOTHING = Decimal(0)
+_NO_OPTIONS = {"model", "turns", "system", "tools"}  # of a request
 
 STATUSES = {
     Outcome.COMPLETE: Status.COMPLETE,
@@ -92,6 +93,23 @@ class Result:
             cost=self._cost(generation.model, self._usage_of_step()),
         )
 
+    def sent_request(self, generation: Generation) -> SentRequest | None:
+        """Returns the unsaved record of the last request; None if none was sent."""
+        if self.sent is None:
+            return None
+        request = self.sent.request
+        options = {
+            field.name: getattr(request, field.name)
+            for field in fields(request)
+            if field.name not in _NO_OPTIONS and getattr(request, field.name) != field.default
+        }
+        return SentRequest(
+            generation_id=generation.pk,
+            system=[list(each) for each in self.sent.instructions],
+            options={name: _plain(value) for name, value in options.items()},
+            tools=[tool.name for tool in request.tools],
+        )
+
     def fields(self, model: ChatModel | None) -> dict[str, Any]:
         """Returns the fields of the generation that are stored at its end. Usage and cost are the sums of its
         steps."""
@@ -131,6 +149,13 @@ class Result:
         if model is None:
             return None
         return model.cost(used["input_tokens"], used["output_tokens"], used["cached_input_tokens"])
+
+
+def _plain(value: Any) -> Any:
+    """Returns the value of an option as JSON has it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return list(value) if isinstance(value, tuple | list) else str(value)
 
 
 def kind_of(error: ProviderError) -> str:

@@ -400,6 +400,7 @@ class Run:
         """Writes the end. Tries again while the database cannot be reached; the write is not cancelled. Gives
         up after some minutes: then the sweep ends the generation from the journal."""
         fields = result.fields(generation.model)
+        is_stored_whole = True
         for delay in (*SAVE_RETRY_SECONDS, None):
             try:
                 segments: list[Segment] = self._log.since(0)
@@ -414,6 +415,7 @@ class Run:
                         opaque=result.opaque,
                         last_step=result.step(generation) if result.steps and result.is_asking else None,
                         notices=result.sent.notices if result.sent else (),
+                        sent_request=result.sent_request(generation) if is_stored_whole else None,
                         **fields,
                     )
                     self.waiting = await asyncio.shield(unit)
@@ -421,6 +423,7 @@ class Run:
                 # The provider sent a number or a word that no column can hold. The reply ends without it.
                 logger.error("The usage of generation %s could not be stored: %s", self.id, error)
                 fields = {name: fields[name] for name in _ESSENTIAL}
+                is_stored_whole = False
                 result.opaque = []
             except DatabaseError as error:
                 logger.error("The end of generation %s could not be written: %s", self.id, error)

@@ -17,6 +17,7 @@ from chat.models.preferences import Preferences
 from chat.models.probe import Probe
 from chat.models.schema import Schema
 from chat.models.search_entry import SearchEntry
+from chat.models.sent_request import SentRequest
 from chat.models.server_settings import ServerSettings
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.summary import Summary
@@ -46,6 +47,7 @@ __all__ = [
     "Schema",
     "Scope",
     "SearchEntry",
+    "SentRequest",
     "ServerSettings",
     "Status",
     "Step",

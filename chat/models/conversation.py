@@ -81,6 +81,9 @@ class Conversation(models.Model):
     deleted_at = models.DateTimeField(_("deleted by its owner"), null=True, blank=True, editable=False)
     pinned_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    uses_instructions = models.BooleanField(
+        default=True, db_default=True, editable=False, help_text="Whether its owner's instructions are sent."
+    )
     tools = models.JSONField(null=True, blank=True, editable=False)
     approved_tools = models.JSONField(null=True, blank=True, editable=False)
     imported_from = models.CharField(

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from chat.models.catalog import ChatModel
 from chat.models.user import User
 
+INSTRUCTIONS_LENGTH = 8_000
+
 
 class Preferences(models.Model):
     """One row per user, created with the first change. Most fields reach the page as `data-*` attributes of
@@ -68,6 +70,16 @@ class Preferences(models.Model):
         default=False,
         db_default=False,
         help_text=_("Calls through the gateway. Each call can ask for the opposite."),
+    )
+    instructions = models.TextField(
+        _("My instructions"),
+        blank=True,
+        db_default="",
+        default="",
+        max_length=INSTRUCTIONS_LENGTH,
+        help_text=_(
+            "Sent to the model with each of your chats. You can turn them off in the menu of a chat."
+        ),
     )
     default_model = models.ForeignKey(
         ChatModel,

@@ -23,6 +23,7 @@ from chat.actions.conversation import (
     pin_conversation,
     rename_conversation,
     restore_conversation,
+    use_instructions,
 )
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
@@ -89,6 +90,8 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         archived = bool(request.POST["archived"])
         archive_conversation(request.user, conversation_id, archived=archived)
         words = _("Chat archived.") if archived else _("Chat unarchived.")
+    if "instructions" in request.POST:
+        use_instructions(request.user, conversation_id, used=bool(request.POST["instructions"]))
     if not request.htmx:
         return redirect("conversation", conversation_id)
     html = fragments.toast(words) if words else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -83,6 +83,26 @@ def settings_page(request: PersonRequest) -> HttpResponseBase:
         samesite="Lax",
     )
     return answer
+
+
+class InstructionsForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Preferences
+        fields = ("instructions",)
+        widgets: ClassVar[dict[str, Any]] = {"instructions": forms.Textarea(attrs={"rows": 12})}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_people
+def instructions(request: PersonRequest) -> HttpResponseBase:
+    """Shows and stores the user's own instructions for models."""
+    form = InstructionsForm(request.POST or None, instance=Preferences.of(request.user))
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "chat/instructions.html", {"form": form}, status=400 if form.errors else 200)
+    set_preferences(request.user, form.cleaned_data)
+    messages.success(request, gettext("Saved."))
+    return redirect("instructions")
 
 
 @require_http_methods(["POST", "DELETE"])
