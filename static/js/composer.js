@@ -26,7 +26,7 @@ on("keydown", (event) => {
 });
 
 on("input", ({ target }) => { if (/^(prompt|model)$/.test(target.id)) changed(); });
-on("files:changed", changed);
+on("files:changed", markEmpty); // also before the draft is back in the box
 
 onClick("[data-fill]", ({ dataset }) => {
   fill($("prompt"), `${dataset.fill} `);
@@ -58,9 +58,13 @@ on("chat:gone", () => {
   if (text) localStorage.setItem(draft(true), text);
 });
 
+function markEmpty() {
+  $("composer").parentNode.toggleAttribute("data-empty", !$("prompt").value && !hasFiles());
+}
+
 function changed() {
   const { value } = $("prompt");
-  $("composer").parentNode.toggleAttribute("data-empty", !value && !hasFiles());
+  markEmpty();
   const tokens = tokensOf(value);
   const { window } = $("model").selectedOptions[0].dataset;
   const estimate = $("estimate");

@@ -265,7 +265,7 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
     with CaptureQueriesContext(connection) as queries:
         prepared = prepare(generation)
     assert [turn.text for turn in prepared.request.turns] == ["Why?", "So.", "Why?"]
-    assert len(queries) <= 3
+    assert len(queries) <= 4  # one of them for the person's instructions
 
 
 def test_metadata_of_a_provider_goes_back_to_the_model_that_it_came_from_alone(

@@ -134,7 +134,8 @@ def test_no_expression_is_made_of_foreign_text_elsewhere() -> None:
                     and node.func.attr != "escape"
                 ):
                     made.add(str(path.relative_to(ROOT.parent)))
-    assert made - MADE_THERE <= {"chat/pipeline/transform.py"}, "its pattern is the administrator's"
+    # The patterns of an administrator; and escaped words without repetition.
+    assert made - MADE_THERE <= {"chat/pipeline/transform.py", "chat/search/highlight.py"}
 
 
 @pytest.mark.parametrize("number", range(len(PATTERNS)))
