@@ -68,9 +68,11 @@ def receive_piece(
     return attachment, here
 
 
-def receive_file(user: User, pieces: Iterable[bytes], *, name: str, size: int) -> Attachment:
-    """As `receive_piece`, for a whole file."""
-    attachment = _begun(user, uuid4(), name, size)
+def receive_file(
+    user: User, pieces: Iterable[bytes], *, name: str, size: int, is_import: bool = False
+) -> Attachment:
+    """As `receive_piece`, for a whole file. One of an import may be one of many that are not sent."""
+    attachment = _begun(user, uuid4(), name, size, is_import=is_import)
     offset = 0
     try:
         for piece in pieces:
@@ -84,12 +86,15 @@ def receive_file(user: User, pieces: Iterable[bytes], *, name: str, size: int) -
 def remove_attachment(user: User, attachment_id: UUID) -> None:
     """Deletes an attachment that is in no message, or an upload that is not complete. Raises
     `NotFoundError`."""
-    if not Attachment.objects.filter(pk=attachment_id, owner=user, message=None).delete()[0]:
+    own = Attachment.objects.filter(pk=attachment_id, owner=user, message=None)
+    stored = list(own.values_list("stored", flat=True))
+    if not own.delete()[0]:
         raise NotFoundError(_("There is no such file."))
-    try:
-        store.discard(attachment_id)
-    except OSError as error:
-        logger.warning("What is left of an upload could not be deleted: %s", error)
+    if stored == [None]:  # a stored file may have other attachments, under the name of the first one
+        try:
+            store.discard(attachment_id)
+        except OSError as error:
+            logger.warning("What is left of an upload could not be deleted: %s", error)
     clear_unused()
 
 
@@ -194,13 +199,13 @@ def clear_unused() -> int:
     return len(deleted)
 
 
-def _begun(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
+def _begun(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bool = False) -> Attachment:
     """Returns the attachment of this id, a new one for an unused id."""
     found = upload_of(user, attachment_id)
     if found is None:
         try:
             with transaction.atomic():
-                return _new(user, attachment_id, name, size)
+                return _new(user, attachment_id, name, size, is_import=is_import)
         except IntegrityError:  # two requests began it at the same time
             found = upload_of(user, attachment_id)
             assert found is not None
@@ -209,7 +214,7 @@ def _begun(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
     return found
 
 
-def _new(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
+def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bool) -> Attachment:
     limits = Limits.current()
     if size <= 0:
         raise InvalidInputError(_("The file is empty."))
@@ -227,7 +232,7 @@ def _new(user: User, attachment_id: UUID, name: str, size: int) -> Attachment:
             _("Your files would have more than {limit} MB together. Delete chats with files."),
             limit=limits.person // MB,
         )
-    if own.filter(message=None).count() >= MOST_UNSENT:
+    if not is_import and own.filter(message=None).count() >= MOST_UNSENT:
         raise LimitReachedError(_("You have too many files that are not sent. Send or remove some."))
     return Attachment.objects.create(
         id=attachment_id, owner=user, name=safe_name(name, NAME_LENGTH), size=size

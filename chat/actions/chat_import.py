@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -45,6 +47,17 @@ MOST_UPLOAD_BYTES = 1024 * 1024 * 1024
 KEPT = timedelta(days=30)  # how long a finished import is listed
 _IDS = UUID("0d5b0d4e-6f3b-5b0a-8a1e-0b1f6a3c9d27")  # the namespace of the ids of imported chats
 STEADY = "steady"
+# What a damaged zip file raises.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 OPEN = (ChatImport.State.READING, ChatImport.State.READY, ChatImport.State.RUNNING)
 
 
@@ -309,8 +322,8 @@ def _received(job: ChatImport, path: Path, part: FilePart, size: int | None) -> 
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"files/{part.sha256}") as file:
             pieces = iter(lambda: file.read(store.PIECE_BYTES), b"")
-            attachment = receive_file(job.owner, pieces, name=part.name, size=size)
-    except (ActionError, zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+            attachment = receive_file(job.owner, pieces, name=part.name, size=size, is_import=True)
+    except (ActionError, *_DAMAGED) as error:
         logger.info("A file of an import was not taken: %s", error)
         return None
     return part_of(attachment)

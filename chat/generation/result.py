@@ -106,7 +106,8 @@ class Result:
         return SentRequest(
             generation_id=generation.pk,
             system=[list(each) for each in self.sent.instructions],
-            options={name: _plain(value) for name, value in options.items()},
+            # Fields that an administrator adds may hold a key: their names alone.
+            options={n: sorted(v) if n == "extra" else _plain(v) for n, v in options.items()},
             tools=[tool.name for tool in request.tools],
         )
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ async def import_files() -> None:
 async def _work(job: ChatImport) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="steady-import-") as folder:
-            path = await run_unit(_local, job.file, Path(folder) / "file")
+            path = await _claimed(job, run_unit(_local, job.file, Path(folder) / "file"))
             if job.state == ChatImport.State.READING:
                 found = await _summary(job, path)
                 found.known = await run_unit(chat_import.count_known, job, found)
@@ -126,7 +126,7 @@ async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) 
     elif "chat" in item:
         chat = await run_unit(steady.load, item["chat"])
         if chat.files() and not await run_unit(chat_import.is_known, job, chat):
-            await run_unit(chat_import.receive_files, job, path, chat)
+            await _claimed(job, run_unit(chat_import.receive_files, job, path, chat))
         taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
         if taking is None:
             return
@@ -135,6 +135,14 @@ async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) 
             await asyncio.sleep(PAUSE_SECONDS)
         await run_write(chat_import.show_chat, job, number, taking, head)
     await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _claimed[R](job: ChatImport, work: Coroutine[Any, Any, R]) -> R:
+    """Keeps the claim while the work lasts. Raises `LostError`."""
+    task = asyncio.ensure_future(work)
+    while not (await asyncio.wait([task], timeout=CLAIM_SECONDS))[0]:
+        await run_write(chat_import.keep_claim, job.pk)
+    return task.result()
 
 
 async def _lines(job: ChatImport, path: Path, *options: str) -> AsyncGenerator[bytes]:

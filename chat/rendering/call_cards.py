@@ -49,7 +49,8 @@ class Card:
 
     @property
     def words(self) -> str:
-        return str(ToolCallState(self.state).label) if self.state else ""
+        known = self.state in ToolCallState.values  # a file of a later release may have others
+        return str(ToolCallState(self.state).label) if known else ""
 
     def update(self, line: Mapping[str, Any]) -> None:
         """Takes a line of the log (`chat.live.call_lines`)."""

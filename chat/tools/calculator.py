@@ -12,6 +12,15 @@ from chat.tools.base import ToolError
 
 _MOST_CHARS = 500
 _MOST_BITS = 4_000  # of a number, so that no power takes long
+_MOST_DIGITS = 400
+
+
+def _round(value: Any, digits: Any = 0) -> Any:
+    """As `round`, which takes hours for -1,000,000,000 digits."""
+    if not isinstance(digits, int) or abs(digits) > _MOST_DIGITS:
+        raise ToolError(f"A number is rounded to at most {_MOST_DIGITS} digits.")
+    return round(value, digits) if digits else round(value)
+
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -27,7 +36,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan")},
     **{name: getattr(math, name) for name in ("asin", "acos", "atan", "floor", "ceil", "radians", "degrees")},
     "abs": abs,
-    "round": round,
+    "round": _round,
     "min": min,
     "max": max,
 }

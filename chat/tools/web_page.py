@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
+import asyncio
+import sys
+from pathlib import Path
 
 from chat.tools.base import ToolError
 
 MOST_BYTES = 2 * 1024 * 1024
 _TEXT_TYPES = ("text/", "application/json", "application/xhtml+xml", "application/xml")
-_HIDDEN = {"script", "style", "noscript", "template", "svg", "iframe", "head", "nav", "footer", "form"}
-_BLOCKS = {"p", "div", "section", "article", "li", "tr", "br", "h1", "h2", "h3", "h4", "h5", "h6", "pre"}
+# Python has others, some of which take quadratic time.
+_CHARSETS = frozenset(
+    (
+        *("utf-8", "utf8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "koi8-r"),
+        *("windows-1250", "windows-1251", "windows-1252", "shift_jis", "euc-jp", "euc-kr"),
+        *("gbk", "gb2312", "gb18030", "big5"),
+    )
+)
 
 
 async def read_web_page(url: str) -> str:
@@ -28,43 +35,31 @@ async def read_web_page(url: str) -> str:
             body += chunk
             if len(body) > MOST_BYTES:
                 break
-        try:
-            source = bytes(body[:MOST_BYTES]).decode(response.charset or "utf-8", "replace")
-        except LookupError:
-            source = bytes(body[:MOST_BYTES]).decode("utf-8", "replace")
-    text = text_of(source) if "html" in kind else source
+        charset = (response.charset or "").lower()
+        source = bytes(body[:MOST_BYTES]).decode(charset if charset in _CHARSETS else "utf-8", "replace")
+    text = await _text_of(source) if "html" in kind else source
     cut = f"\n\n[Cut after {MOST_BYTES:,} bytes.]" if len(body) > MOST_BYTES else ""
     return f"{response.url}\n\n{text}{cut}"
 
 
-def text_of(source: str) -> str:
-    """Returns the visible text of HTML, one line for each block."""
-    reader = _Reader()
-    reader.feed(source)
-    reader.close()
-    text = "".join(reader.pieces)
-    text = re.sub(r"[^\S\n]+", " ", text)
-    return re.sub(r" ?\n\s*", "\n", text).strip()
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._hidden: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
-        if tag in _HIDDEN or (self._hidden and tag == self._hidden[-1]):
-            self._hidden.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._hidden and tag == self._hidden[-1]:
-            self._hidden.pop()
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(re.sub(r"\s+", " ", data))
+async def _text_of(source: str) -> str:
+    """Returns the visible text of HTML. A process of its own reads it: Python's parser takes quadratic time
+    for unfinished tags, and holds the interpreter. Raises `ToolError`."""
+    program = Path(__file__).with_name("page_text.py")
+    reader = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", str(program)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},  # no secret
+        start_new_session=True,
+    )
+    try:
+        text, _ = await reader.communicate(source.encode("utf-8", "replace"))
+    finally:
+        if reader.returncode is None:
+            reader.kill()
+            await reader.wait()
+    if reader.returncode:
+        raise ToolError("The page could not be read: it is too complicated.")
+    return text.decode()

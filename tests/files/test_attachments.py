@@ -138,6 +138,8 @@ def test_a_content_is_stored_once(person: User, upload: Upload, storage: Path) -
     assert len([name for name in names(storage) if "." not in name]) == 1
     remove_attachment(person, first.pk)
     assert StoredFile.objects.count() == 1
+    assert second.stored
+    assert store.read(second.stored.path) == b"The same", "it is there under the name of the first"
     remove_attachment(person, second.pk)
     assert (StoredFile.objects.count(), names(storage)) == (0, [])
 

@@ -11,7 +11,7 @@ from chat.live.call_lines import parts_of, piece_line, segments_of, state_line
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.models import Conversation, Message, Role, User
 from chat.parts import ReasoningPart, TextPart, ToolCall, ToolResult, loaded, stored
-from chat.rendering.call_cards import reply_body
+from chat.rendering.call_cards import Card, reply_body
 from chat.rendering.growing_body import GrowingBody
 
 OUTPUT = [
@@ -75,3 +75,7 @@ def test_what_is_new_at_once_is_in_one_partial() -> None:
         for piece in pieces:
             [target] = re.findall(r'hx-target="#([\w-]+)', piece)
             assert not any(f'id="{target}"' in other.partition(">")[2] for other in pieces if other != piece)
+
+
+def test_a_state_of_a_later_release_has_no_words() -> None:
+    assert (Card(0, "x", state="folded").words, bool(Card(0, "x", state="done").words)) == ("", True)

@@ -17,9 +17,10 @@ from chat.tools.base import Caller, ToolError, tool_of
 from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
 from chat.tools.execute import execute
+from chat.tools.page_text import text_of
 from chat.tools.public_web import PrivateAddressError, PublicResolver, checked, is_public
 from chat.tools.registry import own_tools
-from chat.tools.web_page import read_web_page, text_of
+from chat.tools.web_page import read_web_page
 
 
 async def book(
@@ -101,6 +102,7 @@ def test_it_calculates(expression: str, result: str) -> None:
             "True + 1",
             "max()",
             "1 << 99",
+            "round(1, -1000000000)",
         ),
         "*".join(["9" * 90] * 5) + "**999",
     ],
@@ -213,6 +215,12 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
                 return web.Response(body=b"GIF89a", content_type="image/gif")
             case "/secret":
                 private.append(request.path)
+            case "/unfinished":
+                return web.Response(text="<a " * 200_000, content_type="text/html")
+            case "/charset":
+                return web.Response(
+                    body=b"<p>x</p>" * 50_000, headers={"Content-Type": "text/html; charset=punycode"}
+                )
             case "/large":
                 return web.Response(text="y" * 3_000_000, content_type="text/plain")
         return web.Response(status=404)
@@ -220,11 +228,13 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
     async with site(monkeypatch, handler) as origin:
         assert (await read_web_page(f"{origin}/page")).endswith("Hello\na & b")
         assert "Cut after" in await read_web_page(f"{origin}/large")
+        assert "x\nx" in await read_web_page(f"{origin}/charset")
         for path, words in [
             ("/away", "not on the public web"),
             ("/round", "redirects too often"),
             ("/image", "not text"),
             ("/none", "404"),
+            ("/unfinished", "too complicated"),
         ]:
             with pytest.raises(ToolError, match=words):
                 await read_web_page(f"{origin}{path}")

@@ -307,6 +307,12 @@ async def test_files_come_along(
     assert await run_unit(theirs) == notes
     with zipfile.ZipFile(io.BytesIO(data)) as archive:  # the same without the file
         chats = archive.read("chats.json")
+    damaged = bytearray(data)
+    at = damaged.index(b"files/") + 150
+    damaged[at : at + 50] = b"\xff" * 50
+    fourth = await run_unit(make_user, "fourth@example.org")
+    job = await read_and_take(fourth, bytes(damaged))
+    assert job.state == "done", "a damaged file does not stop the others"
     third = await run_unit(make_user, "third@example.org")
     job = await read_and_take(third, chats)
     assert (job.taken, job.left_out) == (1, {"files": 1})
