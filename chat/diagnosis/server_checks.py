@@ -33,8 +33,10 @@ async def look_inside(*, asks: bool = False) -> list[Finding]:
 def _database() -> list[Finding]:
     """Checks that the database accepts writes, how fast, and that its clock agrees with this machine's."""
     name = "SQLite" if settings.SQLITE else "PostgreSQL"
-    begun = time.monotonic()
+    begun = 0.0
     try:
+        connection.ensure_connection()  # the driver is loaded with the first one
+        begun = time.monotonic()
         with transaction.atomic():
             # A write that changes nothing, and is rolled back.
             Endpoint.objects.filter(pk="").update(name="")

@@ -165,7 +165,7 @@ class Message(models.Model):
     @property
     def can_continue(self) -> bool:
         """Returns whether the reply has something to go on from."""
-        return bool(self.text.strip()) or self.has_calls
+        return bool(self.text.strip()) or any(item["type"] == "tool_result" for item in self.parts)
 
     @property
     def has_calls(self) -> bool:

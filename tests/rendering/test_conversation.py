@@ -14,7 +14,7 @@ from chat.live.changes import ConversationChanged, ReplyGrew
 from chat.live.reply_log import Segment, Waiting
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import dom, fragments
-from chat.rendering import growing as growing_module
+from chat.rendering import growing_body as growing_module
 from chat.rendering.conversation import ConversationView
 from chat.rendering.incremental import IncrementalRenderer
 from tests.faults.dom import parse, swap
