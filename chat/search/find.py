@@ -69,19 +69,29 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
     query = parse(text, zone)
     if not query or not user.is_active:
         return Found(notes=query.notes)
-    titles = [] if until else _rows(user, query, limit, until, titles=True)
-    rows = _rows(user, query, MOST_HITS, until)
-    grouped: dict[UUID, list[_Row]] = {row.conversation_id: [] for row in titles}
-    older = rows[-1].entry_id if len(rows) == MOST_HITS else 0
+    titles = [row.conversation_id for row in _rows(user, query, limit, titles=True)]
+    grouped: dict[UUID, list[_Row]] = {} if until else {pk: [] for pk in titles}
+    while True:
+        older = _group(grouped, _rows(user, query, MOST_HITS, until=until), limit)
+        if until:  # Chats of earlier pages have older hits too, and are not repeated.
+            for pk in _newer(user, query, until, list(grouped)).union(titles):
+                grouped.pop(pk, None)
+        if grouped or not older:
+            break
+        until = older
+    chats = _chats(conversations_of(user), grouped, query.terms)
+    return Found(chats, query.notes, older, is_complete())
+
+
+def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int:
+    """Adds the rows to at most `limit` chats. Returns where the next page begins, 0 if there is none."""
     before = 0
     for row in rows:
         if row.conversation_id not in grouped and len(grouped) >= limit:
-            older = before
-            break
+            return before
         grouped.setdefault(row.conversation_id, []).append(row)
         before = row.entry_id
-    chats = _chats(conversations_of(user), grouped, query.terms)
-    return Found(chats, query.notes, older, is_complete())
+    return before if len(rows) == MOST_HITS else 0
 
 
 def conversations_with(term: Term) -> QuerySet[Any]:
@@ -94,33 +104,59 @@ def conversations_with(term: Term) -> QuerySet[Any]:
     return Conversation.objects.filter(pk__in=RawSQL(sql, [backend.expression([term], [])])).values("pk")  # noqa: S611
 
 
-def _rows(user: User, query: Query, limit: int, until: int, *, titles: bool = False) -> list[_Row]:
+def _rows(user: User, query: Query, limit: int, *, until: int = 0, titles: bool = False) -> list[_Row]:
     """Returns the newest entries that match, in the order of their times."""
     facts = _facts(user, query, titles=titles)
     if facts is None:
         return []
-    backend = _backend()
-    number = backend.ENTRY_ID
-    conditions = [backend.MATCHES, "c.owner_id = %s", "c.deleted_at IS NULL", "m.deleted_at IS NULL"]
-    values: list[Any] = [backend.expression(query.terms, facts), user.pk]
-    conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
-    bounds = [(until, "<"), (query.before and first_id(query.before), "<")]
-    for bound, sign in [*bounds, (query.after and first_id(query.after), ">=")]:
-        if bound:
-            conditions.append(f"{number} {sign} %s")
-            values.append(bound)
-    sql = (
-        f"SELECT e.id, e.conversation_id, e.message_id FROM {backend.FROM}"  # noqa: S608  (values are bound)
-        " JOIN chat_conversation c ON c.id = e.conversation_id"
-        " LEFT JOIN chat_message m ON m.id = e.message_id"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {number} DESC LIMIT %s"
-    )
+    number = _backend().ENTRY_ID
+    sql, values = _matching(user, query, facts, below=until)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*values, limit])
+        cursor.execute(
+            f"SELECT e.id, e.conversation_id, e.message_id {sql} ORDER BY {number} DESC LIMIT %s",
+            [*values, limit],
+        )
         return [_Row(number, _uuid(chat), message and _uuid(message)) for number, chat, message in cursor]
 
 
-def _facts(user: User, query: Query, *, titles: bool) -> list[list[Term]] | None:
+def _newer(user: User, query: Query, since: int, chats: Sequence[UUID]) -> set[UUID]:
+    """Returns those of the chats that have a hit on an earlier page."""
+    facts = _facts(user, query) if chats else None
+    if facts is None:
+        return set()
+    facts.append([_fact(facts_of(user.pk, pk)[1]) for pk in chats])
+    sql, values = _matching(user, query, facts, since=since)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT e.conversation_id {sql}", values)
+        return {_uuid(chat) for (chat,) in cursor}
+
+
+def _matching(
+    user: User, query: Query, facts: list[list[Term]], *, below: int = 0, since: int = 0
+) -> tuple[str, list[Any]]:
+    """Returns the end of a query of the entries that match, from its FROM, and its values."""
+    backend = _backend()
+    conditions = [backend.MATCHES, "c.owner_id = %s", "c.deleted_at IS NULL", "m.deleted_at IS NULL"]
+    values: list[Any] = [backend.expression(query.terms, facts), user.pk]
+    conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
+    bounds = [
+        (below, "<"),
+        (query.before and first_id(query.before), "<"),
+        (since, ">="),
+        (query.after and first_id(query.after), ">="),
+    ]
+    for bound, sign in bounds:
+        if bound:
+            conditions.append(f"{backend.ENTRY_ID} {sign} %s")
+            values.append(bound)
+    sql = (
+        f"FROM {backend.FROM} JOIN chat_conversation c ON c.id = e.conversation_id"
+        f" LEFT JOIN chat_message m ON m.id = e.message_id WHERE {' AND '.join(conditions)}"
+    )
+    return sql, values
+
+
+def _facts(user: User, query: Query, *, titles: bool = False) -> list[list[Term]] | None:
     """Returns groups of facts, of each of which an entry has one; None if nothing can have them."""
     owner, _chat = facts_of(user.pk, UUID(int=0))
     groups = [[_fact(owner)]]

@@ -269,9 +269,16 @@ def test_nobody_finds_the_chats_of_others(person: User, administrator: User) -> 
     assert search(person, "secret").chats == []
 
 
-def test_a_long_list_of_results_has_pages(person: User) -> None:
-    for number in range(7):
-        chat_of(person, f"cherry {number}", f"cherry again {number}")
+@pytest.mark.parametrize("title", ["cherry", "pear"])
+def test_a_long_list_of_results_has_pages(person: User, title: str) -> None:
+    """The newest hits of all chats come first, so that each has hits on several pages."""
+    chats = [chat_of(person, title=f"{title} {number}") for number in range(7)]
+    for position in (1, 2, 3):
+        for chat in chats:
+            text = f"cherry {position}"
+            Message.objects.create(
+                conversation=chat, position=position, role=Role.USER, text=text, added_revision=1, revision=1
+            )
     index_all()
     seen: list[uuid.UUID] = []
     until = 0
