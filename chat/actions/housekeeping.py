@@ -16,12 +16,14 @@ from chat.actions.throttle import forget_old
 from chat.models import (
     LIVE,
     Attachment,
+    ChatStart,
     Conversation,
     Feedback,
     Generation,
     JournalEntry,
     Message,
     PeriodicTask,
+    PresetUse,
     SentRequest,
     Status,
     Summary,
@@ -30,6 +32,7 @@ from chat.models import (
 from chat.search.index import forget_conversations, forget_messages
 
 EVERY = timedelta(hours=1)
+CHAT_START_KEPT = timedelta(days=30)  # a page with a new chat may stay open
 BATCH = 200  # rows in one transaction
 
 
@@ -43,6 +46,7 @@ def clear_some() -> int:
     return (
         _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
         or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
+        or _delete_some(ChatStart.objects.filter(created_at__lt=timezone.now() - CHAT_START_KEPT))
         or forget_old()
         or delete_old_imports()
         or _empty_deleted_conversation()
@@ -85,5 +89,8 @@ def _empty_deleted_conversation() -> int:
             forget_conversations([conversation.pk])
             conversation.title = conversation.indexed_title = ""
             conversation.head, conversation.last_position = None, 0
-            conversation.save(update_fields=["title", "indexed_title", "head", "last_position"])
+            conversation.folder, conversation.preset_name = None, ""
+            PresetUse.objects.filter(conversation=conversation).delete()
+            emptied = ("title", "indexed_title", "head", "last_position", "folder", "preset_name")
+            conversation.save(update_fields=emptied)
         return len(ids) + 1

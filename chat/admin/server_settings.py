@@ -29,6 +29,7 @@ class ServerSettingsAdmin(SteadyAdmin):
 
     fieldsets = [
         (_("Titles and summaries"), {"fields": ["title_model", "summary_model"]}),
+        (_("Sharing"), {"fields": ["sharers"]}),
         (_("Files"), {"fields": ["file_mb", "person_files_mb"]}),
     ]
 

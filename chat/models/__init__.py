@@ -9,16 +9,20 @@ from chat.models.chat_import import ChatImport
 from chat.models.conversation import Conversation
 from chat.models.endpoint import Endpoint
 from chat.models.feedback import Feedback
+from chat.models.folder import Folder
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
 from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
+from chat.models.preset import ChatStart, Preset, PresetUse, PresetVersion
 from chat.models.probe import Probe
+from chat.models.saved_prompt import SavedPrompt
 from chat.models.schema import Schema
 from chat.models.search_entry import SearchEntry
 from chat.models.sent_request import SentRequest
 from chat.models.server_settings import ServerSettings
+from chat.models.sharing import Visibility
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.summary import Summary
 from chat.models.throttle import LogInThrottle
@@ -32,18 +36,24 @@ __all__ = [
     "Attachment",
     "ChatImport",
     "ChatModel",
+    "ChatStart",
     "Conversation",
     "Endpoint",
     "Feedback",
+    "Folder",
     "Generation",
     "JournalEntry",
     "LogInThrottle",
     "Message",
     "PeriodicTask",
     "Preferences",
+    "Preset",
+    "PresetUse",
+    "PresetVersion",
     "Probe",
     "Role",
     "RunningCall",
+    "SavedPrompt",
     "Schema",
     "Scope",
     "SearchEntry",
@@ -60,4 +70,5 @@ __all__ = [
     "TranscriptRead",
     "UsageEntry",
     "User",
+    "Visibility",
 ]

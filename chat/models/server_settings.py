@@ -57,6 +57,19 @@ class ServerSettings(models.Model):
         help_text=_("In MB, all their files together. 0: nobody can attach files."),
     )
 
+    class Sharers(models.TextChoices):
+        ADMINISTRATORS = "staff", _("Administrators")
+        EVERYBODY = "all", _("Everybody")
+
+    sharers = models.CharField(
+        _("who may share with everybody"),
+        max_length=5,
+        choices=Sharers,
+        default=Sharers.ADMINISTRATORS,
+        db_default="staff",
+        help_text=_("Presets and saved prompts. Everybody may share them with their own groups."),
+    )
+
     class Meta:
         verbose_name = _("server settings")
         verbose_name_plural = _("server settings")
