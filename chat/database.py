@@ -77,6 +77,12 @@ async def _run_on[R](executor: Executor, unit: Callable[[], R], keep: bool = Fal
     return await asyncio.get_running_loop().run_in_executor(executor, contextvars.copy_context().run, work)
 
 
+def release_connections() -> None:
+    """Returns the connections of this thread to the pool, before the thread waits for anything else than the
+    database. The next query gets one again. Does nothing in a transaction."""
+    _release_connections()
+
+
 def _release_connections(*, keep: bool = False) -> None:
     """Returns a pooled connection to the pool. Keeps a healthy SQLite connection, which belongs to its
     thread."""

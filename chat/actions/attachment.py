@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -23,9 +24,11 @@ from chat.actions.errors import (
     TooLongError,
 )
 from chat.actions.queue import lock_user
-from chat.files import store
+from chat.database import release_connections
+from chat.files import prepare, store
 from chat.files.detect import safe_name
 from chat.files.limits import MB, MOST_IN_A_PROMPT, Limits
+from chat.files.readers import Readers, TooManyError
 from chat.models import Attachment, Message, StoredFile, User
 from chat.models.attachment import NAME_LENGTH
 from chat.parts import FilePart
@@ -34,6 +37,9 @@ from chat.translatable import translatable as _
 MOST_UNSENT = 100  # attachments of one person that are in no message
 UNSENT_HOURS = 24
 BATCH = 100
+PIECE_SECONDS = 20.0  # that a request waits until its file is read; the page then sends it again
+FILE_SECONDS = 300.0  # the same for a whole file, which would have to be sent again
+_READERS = Readers()
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +58,20 @@ def receive_piece(
     and the number of bytes that are here, where the next piece begins. The last piece stores the file: then
     `stored` is set. Sending a piece again changes nothing.
 
-    Raises `NotFoundError` for the id of another user, `TooLongError` and `LimitReachedError` before anything
-    is written, `ConflictError` while the file is being read, `StorageError`."""
+    Raises `NotFoundError` for the id of another user and for a file that was removed meanwhile,
+    `TooLongError` and `LimitReachedError` before anything is written, `ConflictError` while the file waits or
+    is read (the piece can be sent again later), `StorageError`."""
     attachment = _begun(user, attachment_id, name, size)
     if attachment.stored_id is not None:
         return attachment, attachment.size
     if offset + len(data) > attachment.size:
         raise TooLongError(_("The file is longer than the browser said. Attach it again."))
-    try:
-        here = store.append(attachment.pk, offset, data)
-    except OSError as error:
-        raise _storage_failed(error) from error
-    if here >= attachment.size:
-        _complete(attachment)
+    with _locked(attachment) as upload:
+        if attachment.stored_id is not None:
+            return attachment, attachment.size
+        here = upload.append(offset, data)
+        if here >= attachment.size:
+            _complete(attachment, upload, PIECE_SECONDS)
     return attachment, here
 
 
@@ -74,13 +81,29 @@ def receive_file(
     """As `receive_piece`, for a whole file. One of an import may be one of many that are not sent."""
     attachment = _begun(user, uuid4(), name, size, is_import=is_import)
     offset = 0
-    try:
+    with _locked(attachment) as upload:
         for piece in pieces:
-            offset = store.append(attachment.pk, offset, piece)
-    except OSError as error:
-        raise _storage_failed(error) from error
-    _complete(attachment)
+            offset = upload.append(offset, piece)
+        _complete(attachment, upload, FILE_SECONDS)
     return attachment
+
+
+@contextmanager
+def _locked(attachment: Attachment) -> Iterator[store.Upload]:
+    """Locks the upload and reads the attachment again. Raises `NotFoundError`, `ConflictError`,
+    `StorageError`."""
+    try:
+        with store.locked(attachment.pk) as upload:
+            found = Attachment.objects.select_related("stored").filter(pk=attachment.pk).first()
+            if found is None:
+                upload.remove()
+                raise NotFoundError(_("There is no such file."))
+            attachment.stored = found.stored
+            yield upload
+    except store.BusyError:
+        raise _still_read() from None
+    except (OSError, SuspiciousOperation) as error:
+        raise _storage_failed(error) from error
 
 
 def remove_attachment(user: User, attachment_id: UUID) -> None:
@@ -90,7 +113,7 @@ def remove_attachment(user: User, attachment_id: UUID) -> None:
     stored = list(own.values_list("stored", flat=True))
     if not own.delete()[0]:
         raise NotFoundError(_("There is no such file."))
-    if stored == [None]:  # a stored file may have other attachments, under the name of the first one
+    if stored == [None]:
         try:
             store.discard(attachment_id)
         except OSError as error:
@@ -191,7 +214,7 @@ def clear_unused() -> int:
     for file in gone:
         try:
             store.delete(file.paths)
-        except Exception as error:  # noqa: BLE001 - each storage has its own errors
+        except OSError as error:
             logger.warning("A file could not be deleted from the storage: %s", error)
         else:
             deleted.append(file.pk)
@@ -239,24 +262,33 @@ def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bo
     )
 
 
-def _complete(attachment: Attachment) -> None:
-    """Stores the file of a complete upload, unless its content is stored already."""
-    with store.completed(attachment.pk) as path:
-        if path is None:
-            raise ConflictError(_("The file is still being read. Wait a moment."))
+def _complete(attachment: Attachment, upload: store.Upload, seconds: float) -> None:
+    """Stores the file of a complete upload, unless its content is stored already. Waits for `seconds` until
+    the file can be read. It takes no connection of the database from others meanwhile."""
+    sha256 = store.hash_of(upload.path)
+    if not _found(attachment, sha256):
+        release_connections()
+        file_id = uuid4()
+        with upload.in_folder(file_id) as path:
+            try:
+                with _READERS.place(attachment.owner_id, seconds=seconds):
+                    prepared = prepare.prepared(path, attachment.name)
+            except TooManyError:
+                raise _still_read() from None
+            new = store.stored(file_id, path, sha256, prepared)
         try:
-            sha256 = store.hash_of(path)
-            if not _found(attachment, sha256) and not _found(
-                attachment, sha256, store.stored(attachment.pk, path, attachment.name, sha256)
-            ):
-                store.discard(attachment.pk)  # the same content was stored meanwhile
-        except (OSError, SuspiciousOperation) as error:
-            raise _storage_failed(error) from error
+            if not _found(attachment, sha256, new):
+                store.delete(new.paths)  # the same content was stored meanwhile
+        except NotFoundError:  # the attachment was removed meanwhile
+            store.delete(new.paths)
+            upload.remove()
+            raise
+    upload.remove()
 
 
 def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -> bool:
     """Gives the attachment the file of this content. Adds the `new` one if there is none, and returns whether
-    it did or, without `new`, whether there is one."""
+    it did or, without `new`, whether there is one. Raises `NotFoundError`."""
     with transaction.atomic():
         file = StoredFile.objects.select_for_update().filter(sha256=sha256).first()
         if file is None and new is None:
@@ -268,9 +300,14 @@ def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -
                 file = new
             except IntegrityError:
                 file = StoredFile.objects.select_for_update().get(sha256=sha256)
+        if not Attachment.objects.filter(pk=attachment.pk).update(stored=file):
+            raise NotFoundError(_("There is no such file."))
         attachment.stored = file
-        Attachment.objects.filter(pk=attachment.pk).update(stored=file)
         return new is None or file is new
+
+
+def _still_read() -> ConflictError:
+    return ConflictError(_("The file is still being read. Wait a moment."))
 
 
 def part_of(attachment: Attachment) -> FilePart:

@@ -6,7 +6,8 @@ import logging
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -106,16 +107,29 @@ def receive_import_piece(user: User, *, size: int, offset: int, data: bytes) -> 
         raise _already_open()
     if not offset:
         store.discard(_upload_of(user))
-    return store.append(_upload_of(user), offset, data)
+    with _locked_upload(user) as upload:
+        return upload.append(offset, data)
 
 
 def start_uploaded_import(user: User, *, name: str) -> ChatImport:
     """As `start_import`, for the file whose pieces are here."""
-    with store.completed(_upload_of(user)) as path:
-        if path is None:
+    with _locked_upload(user) as upload, upload.path.open("rb") as file:
+        size = upload.path.stat().st_size
+        if not size:
             raise ConflictError(_("The upload is not complete. Choose the file again."))
-        with path.open("rb") as file:
-            return start_import(user, file, name=name, size=path.stat().st_size)
+        try:
+            return start_import(user, file, name=name, size=size)
+        finally:
+            upload.remove()
+
+
+@contextmanager
+def _locked_upload(user: User) -> Iterator[store.Upload]:
+    try:
+        with store.locked(_upload_of(user)) as upload:
+            yield upload
+    except store.BusyError:
+        raise ConflictError(_("The upload is not complete. Choose the file again.")) from None
 
 
 def _upload_of(user: User) -> UUID:

@@ -6,7 +6,6 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,11 +14,9 @@ from chat.models.attachment import Problem
 from chat.pipeline.tokens import estimate_tokens
 
 WALL_SECONDS = 40.0  # for any reason: the machine is busy
-AT_ONCE = 2  # workers of this process
 PAGE_TOKENS = 2_000  # a page of a PDF, which a provider reads as text and picture
 
 _PROGRAM = Path(__file__).with_name("worker.py")
-_free = threading.BoundedSemaphore(AT_ONCE)
 logger = logging.getLogger(__name__)
 
 
@@ -44,8 +41,7 @@ def prepared(path: Path, name: str) -> Prepared:
     time has a `problem`; it is kept all the same."""
     with path.open("rb") as file:
         media_type = media_type_of(file.read(HEAD_BYTES), name)
-    with _free:
-        found = _worked(path, name, media_type)
+    found = _worked(path, name, media_type)
     if found.readable_type.startswith("text/"):
         found.tokens = estimate_tokens(path.with_suffix(".read").read_text(encoding="utf-8"))
     elif found.media_type in IMAGES:

@@ -1,9 +1,10 @@
 """Where files are: an upload grows in a folder of this machine, and is moved to Django's default storage when
-it is complete. All names in the storage come from the id of the attachment, so what an interrupted upload
-left there can be found."""
+it is complete. A name in the storage is used once: a name of the browser could be used again, for another
+content, while other people have the first one."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -14,10 +15,11 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.files import File
 from django.core.files.storage import default_storage
 
-from chat.files.prepare import Prepared, prepared
+from chat.files.prepare import Prepared
 from chat.models import StoredFile
 
 PIECE_BYTES = 1024 * 1024  # of an upload in one request; a proxy takes 4 MB, and a slow line has 60 s for it
@@ -25,43 +27,80 @@ _CHUNK = 256 * 1024
 _ENDINGS = {"path": "", "thumbnail": ".thumb", "readable": ".read"}
 
 
-def append(upload: UUID, offset: int, data: bytes) -> int:
-    """Writes a piece of an upload, and returns the bytes that are here then. A piece that is sent twice is
-    written twice to the same place. Does nothing if the pieces before it are missing. Raises OSError."""
-    path = _path(upload)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(handle).st_size
+class BusyError(Exception):
+    """Another request writes or reads this upload."""
+
+
+class Upload:
+    """The file of an upload that this request has locked."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path, self._handle = path, handle
+
+    def append(self, offset: int, data: bytes) -> int:
+        """Writes a piece, and returns the bytes that are here then. A piece that is sent twice is written
+        twice to the same place. Does nothing if the pieces before it are missing. Raises OSError."""
+        size = os.fstat(self._handle).st_size
         if offset > size:
             return size
         while data:
-            written = os.pwrite(handle, data, offset)
+            written = os.pwrite(self._handle, data, offset)
             offset, data = offset + written, data[written:]
         return max(size, offset)
-    finally:
-        os.close(handle)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def in_folder(self, file_id: UUID) -> Iterator[Path]:
+        """Returns a name of the file in a folder of its own, which is deleted with all that is written there.
+        The folder has the id of the file to be stored in its name: `discard_older_than` looks for it."""
+        folder = self.path.with_suffix(f".{file_id.hex}")
+        folder.mkdir(mode=0o700)
+        try:
+            (folder / "file").symlink_to(self.path)
+            yield folder / "file"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def completed(upload: UUID) -> Iterator[Path | None]:
-    """Takes the complete upload out of its place: None if another request has it already. It is deleted with
-    all that is written beside it."""
-    folder = _path(upload).with_suffix(".work")
+def locked(upload: UUID) -> Iterator[Upload]:
+    """Locks an upload, whose file is created if it is missing: a piece may arrive a second time while the
+    first one is written, or while the complete file is read. The kernel releases the lock of a process that
+    ends. Raises `BusyError`, OSError."""
+    path = _path(upload)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = _locked(path)
     try:
-        folder.mkdir(mode=0o700)
-        _path(upload).rename(folder / "file")
-    except FileExistsError:
-        yield None
-        return
-    except FileNotFoundError:
-        shutil.rmtree(folder, ignore_errors=True)
-        yield None
-        return
-    try:
-        yield folder / "file"
+        yield Upload(path, handle)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not os.fstat(handle).st_size and _is_at(path, handle):
+            path.unlink()
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, handle):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise BusyError from None
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the file was deleted between the two calls
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def hash_of(path: Path) -> str:
@@ -70,15 +109,19 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stored(upload: UUID, path: Path, name: str, sha256: str) -> StoredFile:
-    """Reads the file, and writes it with its derived files into the storage. Returns the unsaved row. Raises
-    OSError, and what else the storage raises."""
-    found: Prepared = prepared(path, name)
+def stored(file_id: UUID, path: Path, sha256: str, found: Prepared) -> StoredFile:
+    """Writes the file with its derived files into the storage. Returns the unsaved row. Raises OSError."""
     names = dict.fromkeys(_ENDINGS, "")
-    for field in _ENDINGS:
-        if field == "path" or (found.has_thumbnail if field == "thumbnail" else found.readable_type):
-            names[field] = _save(_name(upload, field), path.with_suffix(_ENDINGS[field]))
+    try:
+        for field in _ENDINGS:
+            if field == "path" or (found.has_thumbnail if field == "thumbnail" else found.readable_type):
+                names[field] = _save(_name(file_id, field), path.with_suffix(_ENDINGS[field]))
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to report
+            delete(filter(None, names.values()))
+        raise
     return StoredFile(
+        id=file_id,
         sha256=sha256,
         size=path.stat().st_size,
         media_type=found.media_type,
@@ -95,46 +138,70 @@ def stored(upload: UUID, path: Path, name: str, sha256: str) -> StoredFile:
 
 def read(name: str) -> bytes:
     """Returns the whole content of a name in the storage. Raises OSError."""
-    with default_storage.open(name) as file:
+    with _os_errors(), default_storage.open(name) as file:
         return bytes(file.read())
 
 
 def chunks(name: str) -> Iterator[bytes]:
     """Yields the content of a name in the storage. Raises OSError."""
-    with default_storage.open(name) as file:
+    with _os_errors(), default_storage.open(name) as file:
         while data := file.read(_CHUNK):
             yield data
 
 
 def delete(names: Iterable[str]) -> None:
-    """Deletes these names from the storage; those that are gone already are no error."""
+    """Deletes these names from the storage; those that are gone already are no error. Raises OSError."""
     for name in names:
-        default_storage.delete(name)
+        with _os_errors():
+            default_storage.delete(name)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raises the errors of a storage as OSError: those of a bucket are of other classes."""
+    try:
+        yield
+    except (OSError, SuspiciousOperation):
+        raise
+    except Exception as error:
+        raise OSError(str(error)) from error
 
 
 def discard(upload: UUID) -> None:
-    """Deletes what an upload that did not complete left."""
-    _path(upload).unlink(missing_ok=True)
-    shutil.rmtree(_path(upload).with_suffix(".work"), ignore_errors=True)
-    delete(_name(upload, field) for field in _ENDINGS)
+    """Deletes what an upload that did not complete left. A request that still reads it deletes it itself.
+    Raises OSError."""
+    with suppress(BusyError), locked(upload) as file:
+        file.remove()
 
 
 def discard_older_than(seconds: float) -> None:
-    """Deletes what uploads left on this machine, whichever process received them."""
+    """Deletes what uploads left on this machine, whichever process received them, and in the storage."""
     with suppress(FileNotFoundError):
         for path in Path(settings.CHAT_UPLOADS_DIR).iterdir():
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - seconds:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    if path.is_dir():
+                        _discard_folder(path)
+                    else:
+                        path.unlink()
+
+
+def _discard_folder(folder: Path) -> None:
+    """Deletes what a process that ended left of a file that it was storing."""
+    with suppress(ValueError):
+        file_id = UUID(folder.suffix[1:])
+        if not StoredFile.objects.filter(pk=file_id).exists():
+            delete(_name(file_id, field) for field in _ENDINGS)
+    shutil.rmtree(folder)
 
 
 def _save(name: str, path: Path) -> str:
-    with path.open("rb") as file:
+    with path.open("rb") as file, _os_errors():
         return default_storage.save(name, File(file, name))
 
 
-def _name(upload: UUID, field: str) -> str:
-    return f"{upload.hex[:2]}/{upload.hex}{_ENDINGS[field]}"
+def _name(file_id: UUID, field: str) -> str:
+    return f"{file_id.hex[:2]}/{file_id.hex}{_ENDINGS[field]}"
 
 
 def _path(upload: UUID) -> Path:

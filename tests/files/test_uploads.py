@@ -1,0 +1,162 @@
+"""Requests that write and read an upload at the same time, and what processes that ended left of one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection, connections
+
+from chat.access import NotFoundError
+from chat.actions import attachment as actions
+from chat.actions.attachment import clear_files, receive_piece, remove_attachment
+from chat.actions.errors import ConflictError
+from chat.files import prepare, store
+from chat.files.prepare import Prepared
+from chat.files.readers import Readers, TooManyError
+from chat.models import Attachment, StoredFile, User
+from tests.files.test_attachments import names
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOON = 60  # seconds; no test waits so long unless it fails
+
+type Upload = Callable[..., Attachment]
+
+
+class Reading:
+    """The worker of a test: it waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+        self.has_connection: bool | None = None
+
+    def prepared(self, path: Path, name: str) -> Prepared:
+        self.has_connection = connection.connection is not None
+        self.begun.set()
+        assert self.goes_on.wait(SOON)
+        path.with_suffix(".read").write_bytes(path.read_bytes())
+        return Prepared("text/plain", readable_type="text/plain")
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    reading = Reading()
+    monkeypatch.setattr(prepare, "prepared", reading.prepared)
+    return reading
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[Future[object]]:
+    """Runs `work` on a thread with a connection of its own."""
+
+    def run() -> object:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        yield threads.submit(run)
+
+
+def piece(user: User, at: uuid.UUID, data: bytes = b"Notes", offset: int = 0, size: int = 5) -> Attachment:
+    return receive_piece(user, at, name="a.txt", size=size, offset=offset, data=data)[0]
+
+
+def test_the_last_piece_arrives_again_while_the_file_is_read(person: User, reading: Reading) -> None:
+    at = uuid.uuid4()
+    piece(person, at, b"No")
+    with beside(lambda: piece(person, at, b"tes", 2)) as first:
+        assert reading.begun.wait(SOON)
+        for data, offset in ((b"tes", 2), (b"No", 0)):
+            with pytest.raises(ConflictError, match="still being read"):
+                piece(person, at, data, offset)
+        reading.goes_on.set()
+        assert first.result(SOON)
+    found = piece(person, at, b"tes", 2)
+    assert found.stored and store.read(found.stored.path) == b"Notes"
+    assert StoredFile.objects.count() == 1 and names(settings.CHAT_UPLOADS_DIR) == []
+
+
+def test_a_file_is_removed_while_it_is_read(person: User, reading: Reading, storage: Path) -> None:
+    at = uuid.uuid4()
+    with beside(lambda: piece(person, at)) as first:
+        assert reading.begun.wait(SOON)
+        remove_attachment(person, at)
+        reading.goes_on.set()
+        assert isinstance(first.exception(SOON), NotFoundError)
+    assert (StoredFile.objects.count(), names(storage)) == (0, [])
+    assert names(settings.CHAT_UPLOADS_DIR) == []
+
+
+def test_what_a_process_that_ended_left_is_no_obstacle_and_goes(person: User, storage: Path) -> None:
+    at, file_id = uuid.uuid4(), uuid.uuid4()
+    piece(person, at, b"No")
+    with store.locked(at) as upload:  # its last piece is here, and its file is in the storage already
+        upload.append(2, b"tes")
+    left = settings.CHAT_UPLOADS_DIR / f"{at.hex}.{file_id.hex}"
+    left.mkdir()
+    default_storage.save(f"{file_id.hex[:2]}/{file_id.hex}", ContentFile(b"Not"))
+    found = piece(person, at, b"tes", 2)
+    assert found.stored and store.read(found.stored.path) == b"Notes"
+    os.utime(left, (0, 0))
+    clear_files()
+    assert len(names(storage)) == 2, "the file and its text"
+    assert not left.exists()
+
+
+def test_an_id_that_is_used_again_changes_no_file_of_others(
+    person: User, make_user: Callable[..., User], upload: Upload, storage: Path
+) -> None:
+    at = uuid.uuid4()
+    piece(person, at)
+    theirs = upload(make_user("other@example.org"), b"Notes")
+    assert theirs.stored
+    remove_attachment(person, at)
+    piece(person, at, b"An", 0, 99)
+    remove_attachment(person, at)
+    assert piece(person, at, b"Other").stored
+    assert store.read(theirs.stored.path) == b"Notes"
+
+
+@pytest.mark.skipif(settings.SQLITE, reason="SQLite has no pool.")
+def test_a_file_that_is_read_holds_no_connection(person: User, reading: Reading) -> None:
+    with beside(lambda: piece(person, uuid.uuid4())) as first:
+        assert reading.begun.wait(SOON)
+        reading.goes_on.set()
+        assert first.result(SOON)
+    assert reading.has_connection is False
+
+
+def test_a_piece_that_cannot_be_read_soon_is_kept_and_sent_again(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, readers = uuid.uuid4(), Readers(at_once=1)
+    monkeypatch.setattr(actions, "_READERS", readers)
+    monkeypatch.setattr(actions, "PIECE_SECONDS", 0.0)
+    with readers.place("another", seconds=0), pytest.raises(ConflictError):
+        piece(person, at)
+    assert piece(person, at).stored
+
+
+def test_a_person_has_one_reader_and_few_waiting_requests() -> None:
+    readers = Readers(at_once=2)
+    with readers.place(1, seconds=0):
+        with pytest.raises(TooManyError), readers.place(1, seconds=0):
+            pass
+        with readers.place(2, seconds=0), pytest.raises(TooManyError), readers.place(3, seconds=0):
+            pass
+    with readers.place(1, seconds=0):
+        pass
+    with pytest.raises(TooManyError), Readers(most_waiting=0).place(1, seconds=SOON):
+        pass
