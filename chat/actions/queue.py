@@ -53,6 +53,7 @@ def queue_replies(
             batch=batch,
             queued_at=database_time(),
             in_line=has_line(model),
+            parameters=conversation.parameters,
         )
         if lease and not generation.in_line:
             begun.add(generation.pk)

@@ -19,6 +19,7 @@ from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, Status, User
 from chat.models.conversation import shortened
 from chat.models.message import Sibling
+from chat.models.parameters import InvalidParameterError, Parameters
 from chat.parts import FilePart, TextPart, stored
 from chat.runtime import current
 from chat.search.index import index_message, index_title
@@ -46,13 +47,15 @@ def send_message(
     attachments: Collection[UUID] = (),
     edits: UUID | None = None,
     tools: Sequence[str] | None = None,
+    parameters: object = None,
 ) -> Sent:
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
     conversation. Sending the same `client_id` again returns the same message and costs nothing.
     `attachments` are files of the user; with one, the text may be empty. `edits` is the shown prompt that
     this one is an edited form of: it takes its place with its files, and the other one is kept as a variant,
     with all that follow it. `tools` are the names of the tools
-    that the chat has on from now on; None changes nothing.
+    that the chat has on from now on, and `parameters` what its requests have (`Parameters.checked`); None
+    changes nothing.
 
     Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if the
     id was sent before in another conversation, with another text or other files, and `ConflictError` if the
@@ -60,11 +63,12 @@ def send_message(
     committed when the function returns.
     """
     text = _checked_text(text, may_be_empty=bool(attachments or edits))
+    wanted = None if parameters is None else checked_parameters(parameters)
     try:
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools, wanted)
     except IntegrityError:
         # Two processes created the same conversation at the same time, and the other one succeeded.
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools, wanted)
 
 
 def _send(
@@ -76,6 +80,7 @@ def _send(
     attachments: Collection[UUID],
     edits: UUID | None,
     tools: Sequence[str] | None,
+    parameters: Parameters | None,
 ) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
@@ -97,6 +102,8 @@ def _send(
         conversation = conversation or Conversation(id=conversation_id, owner=user, title=title)
         if tools is not None:
             choose_tools(user, conversation, tools)
+        if parameters is not None:
+            conversation.parameters = parameters.as_json()
         since, pubsub, head = conversation.revision, current().pubsub, conversation.head
         parent = _parent_of_next(conversation) if edited is None else edited.parent
         prompt = _prompt(conversation, parent, client_id, text, files.parts)
@@ -170,6 +177,14 @@ def _checked_text(text: str, *, may_be_empty: bool) -> str:
             limit=settings.CHAT_MAX_PROMPT_CHARS,
         )
     return text
+
+
+def checked_parameters(values: object) -> Parameters:
+    """Returns the parameters that a page or a program sent. Raises `InvalidInputError`."""
+    try:
+        return Parameters.checked(values)
+    except InvalidParameterError as error:
+        raise InvalidInputError(error.words, **error.values) from None
 
 
 def _checked_models(user: User, model_ids: list[int | str]) -> list[ChatModel]:

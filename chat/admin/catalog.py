@@ -21,20 +21,42 @@ class ChatModelAdmin(SteadyAdmin):
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = ["endpoint", "enabled", "available", "hidden", "for_everyone", "reasons", "takes_images"]
     list_select_related = ["endpoint"]
-    search_fields = ["name", "display_name", "description"]
+    search_fields = ["name", "display_name", "description", "endpoint__name"]
     readonly_fields = ["available", "listed_at"]
     actions = ["enable", "disable", "hide", "show"]
     fieldsets = [
         (None, {"fields": ["endpoint", "name", "display_name", "description", "position"]}),
         (_("Who may use it"), {"fields": ["enabled", "hidden", "for_everyone", "groups"]}),
-        (_("Prices"), {"fields": ["input_price", "cached_input_price", "output_price"]}),
+        (
+            _("Prices"),
+            {"fields": ["input_price", "cached_input_price", "cache_write_price", "output_price"]},
+        ),
+        (
+            _("What it can"),
+            {
+                "fields": [
+                    *("context_window", "max_output_tokens", "takes_images", "uses_tools"),
+                    *("reasons", "gives_json", "takes_temperature"),
+                ]
+            },
+        ),
         (
             _("Requests"),
             {
                 "fields": [
-                    *("alias_of", "fallback", "system_prompt", "temperature", "reasoning_effort"),
-                    *("max_output_tokens", "context_window", "takes_images", "reasons", "extra_body"),
+                    *("alias_of", "fallback", "system_prompt"),
+                    *("temperature", "default_output_tokens", "reasoning_effort", "extra_body"),
                 ]
+            },
+        ),
+        (
+            _("What people may choose"),
+            {
+                "description": _("In each chat, beside the model. The longest reply is the maximum above."),
+                "fields": [
+                    *("lowest_temperature", "highest_temperature"),
+                    *("lowest_effort", "highest_effort"),
+                ],
             },
         ),
         (_("State"), {"fields": ["available", "listed_at"]}),

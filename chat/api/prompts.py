@@ -95,6 +95,7 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
         model_ids=[*body.models],
         edits=body.edits,
         tools=body.tools,
+        parameters=None if body.parameters is None else body.parameters.model_dump(),
     )
     replies = replies_to(user, sent.message.pk)
     asked = {reply.generation.model_id for reply in replies}

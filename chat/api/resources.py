@@ -8,6 +8,7 @@ from typing import Any
 from chat.actions.errors import InvalidInputError
 from chat.api.events import timings_of, usage_of
 from chat.models import ChatModel, Conversation, Feedback, Generation, Message
+from chat.models.parameters import Parameters
 from chat.rendering.words import translated
 from chat.translatable import translatable as _
 
@@ -58,6 +59,7 @@ def reply_json(generation: Generation) -> dict[str, Any]:
         "timings": timings_of(generation),
         "error": error,
         "continues": generation.continues_id,
+        "parameters": Parameters.of(generation.parameters).as_json() or {},
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
 from ninja.params import functions as parameters
 from pydantic import ConfigDict, Field
+
+from chat.models.parameters import MOST_OUTPUT
 
 _ID = "0197a3c2-8a5e-7c11-9d6e-2f4b8c1d0e3a"
 
@@ -77,6 +79,17 @@ class ReplyError(Schema):
     message: str
 
 
+class Parameters(Schema):
+    """What a person or a program sets for the requests of a chat. None is the default of the model. A request
+    has the nearest values that its model allows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=MOST_OUTPUT)
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+
+
 class Reply(Schema):
     """The production of a reply."""
 
@@ -89,6 +102,7 @@ class Reply(Schema):
     timings: Timings
     error: ReplyError | None
     continues: UUID | None = Field(description="The reply that this one continues.")
+    parameters: Parameters = Field(description="What it was made with, beside the defaults of the model.")
 
 
 class Message(Schema):
@@ -251,6 +265,9 @@ class NewPrompt(Schema):
         default=None,
         max_length=100,
         description="The names of the tools that the chat has on from now on. Missing: as before.",
+    )
+    parameters: Parameters | None = Field(
+        default=None, description="What the chat's requests have from now on. Missing: as before."
     )
 
 

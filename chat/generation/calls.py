@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from chat.generation.flow import Flow
-from chat.generation.policy import policy_for
+from chat.generation.policy import cost_of, policy_for
 from chat.generation.running_calls import Calls
 from chat.metrics import EndedReply
 from chat.models import ChatModel, Status, UsageEntry
@@ -139,7 +139,7 @@ class Call:
     def _counted(self, seconds: float) -> EndedReply:
         """Returns what the metrics count."""
         usage = self.usage
-        cost = self.model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+        cost = cost_of(self.model, usage)
         return EndedReply(
             outcome=str(self.status),
             provider=self.endpoint.kind,
@@ -181,5 +181,5 @@ def usage_entry(call: Call, *, user_id: int, api: str, token_id: int | None = No
         cached_input_tokens=cached,
         reasoning_tokens=within(usage.reasoning_tokens) or 0,
         estimated=usage.estimated,
-        cost=call.model.cost(asked, said, cached),
+        cost=call.model.cost(asked, said, cached, within(usage.cache_written_tokens) or 0),
     )

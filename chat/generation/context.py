@@ -30,6 +30,7 @@ from chat.generation.window import (
 )
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
+from chat.models.parameters import Parameters
 from chat.parts import NoticePart, loaded
 from chat.pipeline.tokens import request_tokens, tool_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
@@ -42,6 +43,8 @@ SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
 SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
 FILES_SHARE = 0.6  # of the room for the input: the text of the files of one message
 NOT_WHOLE = _("The model did not get all of these files:")
+CLAMPED = _("This model does not allow the parameters of this chat. It answered with the nearest ones.")
+NO_TOOLS = _("This model cannot use tools, so it answered without them.")
 SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
 
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
@@ -91,6 +94,7 @@ class Prepared:
     summary: Summary | None = None
     wants_summary: bool = False
     notices: list[NoticePart] = field(default_factory=list)
+    parameters: Parameters = field(default_factory=Parameters)
     instructions: Sequence[Instruction] = ()
 
 
@@ -109,13 +113,17 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     addition to the model's own. Raises `ModelGoneError`, `TooLongError`."""
     begun = begun or Begun()
     model, endpoint = _model_of(generation)
+    tools = begun.tools if model.uses_tools is not False else ()
+    wanted = Parameters.of(generation.parameters)
+    parameters = wanted.within(model.allowed)
+    effective = parameters.over(model.defaults)
     prompt = generation.message.parent
     instructions = instructions_for(generation.conversation, model)
-    if begun.tools:
+    if tools:
         instructions.append(Instruction("tools", DATA_NOTE))
     system = joined(instructions)
-    limits = [limit for limit in (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens) if limit]
-    most_output = min(limits, default=None)
+    limits = (settings.CHAT_MAX_OUTPUT_TOKENS, model.max_output_tokens, effective.max_output_tokens)
+    most_output = min((limit for limit in limits if limit), default=None)
     window = model.context_window or DEFAULT_WINDOW
     prefix = generation.continues.text if generation.continues is not None else ""
     reader = FileReader(model, endpoint.kind, room_for_input(window, most_output) * FILES_SHARE)
@@ -124,10 +132,10 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         last += begun.turns
     elif prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    rows = _rows(prompt, model, with_calls=bool(begun.tools)) if prompt and prompt.parent_id else iter(())
+    rows = _rows(prompt, model, with_calls=bool(tools)) if prompt and prompt.parent_id else iter(())
     newest = list(islice(rows, PAGE))
     past = _Past.of(generation, prompt, newest)
-    fixed = tokens_of(system, last) + sum(map(tool_tokens, begun.tools))
+    fixed = tokens_of(system, last) + sum(map(tool_tokens, tools))
     if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
         if prefix or begun.turns:
             raise TooLongError(
@@ -145,7 +153,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     room = room_for_input(window, most_output) / past.factor
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
-        _before(prompt, chain(newest, rows), reader, with_calls=bool(begun.tools)) if prompt else (),
+        _before(prompt, chain(newest, rows), reader, with_calls=bool(tools)) if prompt else (),
         prompt.position if prompt else 0,
         room if at_most is None else min(room, at_most),
         fixed=fixed,
@@ -164,10 +172,10 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         system=system,
         max_output_tokens=most_output,
         continues=bool(prefix.strip()) and not begun.turns,
-        tools=begun.tools,
-        tool_choice=None if begun.may_call else "none",
-        temperature=model.temperature,
-        reasoning_effort=model.reasoning_effort or None,  # type: ignore[arg-type]
+        tools=tools,
+        tool_choice="none" if tools and not begun.may_call else None,
+        temperature=effective.temperature,
+        reasoning_effort=effective.reasoning_effort or None,  # type: ignore[arg-type]
         extra=model.extra_body or {},
         caches=True,  # The next request of the chat begins with the same text.
     )
@@ -176,6 +184,10 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
     notices = [NoticePart("\n".join((NOT_WHOLE, *reader.left_out)))] if reader.left_out else []
+    if parameters != wanted:
+        notices.append(NoticePart(CLAMPED))
+    if begun.tools and not tools:
+        notices.append(NoticePart(NO_TOOLS))
     return Prepared(
         request,
         endpoint,
@@ -189,6 +201,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         wants_summary=sums_up and older.left_out is not None and summary is None and left >= SUMMARY_LEAST,
         notices=notices,
         instructions=instructions,
+        parameters=parameters,
     )
 
 

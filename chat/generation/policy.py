@@ -33,6 +33,12 @@ def policy_for(model: ChatModel, endpoint: EndpointConfig, spent: Decimal = _NOT
     )
 
 
+def cost_of(model: ChatModel, usage: Usage) -> Decimal | None:
+    """Returns the cost of this usage in US dollars; None while a price is unknown."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+    return model.cost(*counts, usage.cache_written_tokens)
+
+
 def _most_output(model: ChatModel) -> int | None:
     """Where we cut a reply ourselves, by our own count: at this server's limit, and beyond the model's, since
     the provider was asked for that one and counts exactly."""
@@ -47,8 +53,7 @@ def _over_budget(model: ChatModel, spent: Decimal) -> Callable[[Usage], bool] | 
         return None
 
     def is_over(usage: Usage) -> bool:
-        cost = model.cost(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) or 0
-        return spent + cost > limit
+        return spent + (cost_of(model, usage) or 0) > limit
 
     return is_over
 

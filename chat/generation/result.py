@@ -131,6 +131,7 @@ class Result:
             "error_detail": self.error_detail,
             "sent_from": self.sent.sent_from if self.sent else None,
             "summary": self.sent.summary if self.sent else None,
+            **({"parameters": self.sent.parameters.as_json()} if self.sent else {}),
             **used,
             "cost": cost,
         }
@@ -149,7 +150,8 @@ class Result:
     def _cost(self, model: ChatModel | None, used: dict[str, Any]) -> Decimal | None:
         if model is None:
             return None
-        return model.cost(used["input_tokens"], used["output_tokens"], used["cached_input_tokens"])
+        asked, said, cached = (used[f"{name}_tokens"] for name in ("input", "output", "cached_input"))
+        return model.cost(asked, said, cached, self.usage.cache_written_tokens)
 
 
 def _plain(value: Any) -> Any:

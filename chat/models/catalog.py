@@ -9,6 +9,7 @@ import json
 import re
 from decimal import Decimal
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -16,10 +17,17 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from chat.models.endpoint import Endpoint, fixed_endpoints
+from chat.models.endpoint import Endpoint, Kind, fixed_endpoints
+from chat.models.parameters import EFFORTS, HOTTEST, MOST_OUTPUT, Allowed, Parameters
 from chat.models.user import User
 
 _MILLION = Decimal(1_000_000)
+# https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
+_WRITING = Decimal("1.25")  # times the input price
+_ANTHROPIC = frozenset({Kind.ANTHROPIC, Kind.BEDROCK, Kind.VERTEX})
+_OPENAI = frozenset({Kind.OPENAI, Kind.AZURE})
+_UNDER = _("This is under the lowest value.")
+_OUTSIDE = _("This is outside of what people may choose.")
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 
 
@@ -91,6 +99,21 @@ class ChatModel(models.Model):
     reasons = models.BooleanField(
         _("reasons"), null=True, blank=True, help_text=_("Thinks before it answers.")
     )
+    uses_tools = models.BooleanField(
+        _("uses tools"), null=True, blank=True, help_text=_("No: it is not offered the tools of a chat.")
+    )
+    gives_json = models.BooleanField(
+        _("answers in JSON"),
+        null=True,
+        blank=True,
+        help_text=_("No: programs that ask it for JSON are told so at once."),
+    )
+    takes_temperature = models.BooleanField(
+        _("takes a temperature"),
+        null=True,
+        blank=True,
+        help_text=_("Unknown: yes, except models of Anthropic and models of OpenAI that reason."),
+    )
     input_price = models.DecimalField(
         _("input price"),
         max_digits=12,
@@ -109,6 +132,18 @@ class ChatModel(models.Model):
         validators=[MinValueValidator(0, _NEGATIVE)],
         help_text=_(
             "US dollars per million tokens in that the provider had in its cache. Empty: the input price."
+        ),
+    )
+    cache_write_price = models.DecimalField(
+        _("price of writing to the cache"),
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, _NEGATIVE)],
+        help_text=_(
+            "US dollars per million tokens that the provider stored in its cache, where it reports them "
+            "(Anthropic). Empty: a quarter more than the input price."
         ),
     )
     output_price = models.DecimalField(
@@ -171,8 +206,47 @@ class ChatModel(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(2)],
         help_text=_("From 0 to 2. Empty: the provider's own."),
     )
+    lowest_temperature = models.FloatField(
+        _("lowest temperature"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(2)],
+        help_text=_("People can set a temperature from here. Empty: from 0."),
+    )
+    highest_temperature = models.FloatField(
+        _("highest temperature"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(2)],
+        help_text=_("To here. The same as the lowest: people cannot set it."),
+    )
+    default_output_tokens = models.PositiveIntegerField(
+        _("usual output length"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("In tokens. The longest a reply gets if nobody asks for more. Empty: the maximum."),
+    )
     reasoning_effort = models.CharField(
         _("reasoning effort"), max_length=10, choices=Effort, blank=True, default="", db_default=""
+    )
+    lowest_effort = models.CharField(
+        _("lowest reasoning effort"),
+        max_length=10,
+        choices=Effort,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("People can choose an effort from here. Empty: any, for models that reason."),
+    )
+    highest_effort = models.CharField(
+        _("highest reasoning effort"),
+        max_length=10,
+        choices=Effort,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("To here. The same as the lowest: people cannot choose it."),
     )
     extra_body = models.JSONField(
         _("extra fields of the request"),
@@ -194,7 +268,7 @@ class ChatModel(models.Model):
                     name=f"{price}_is_not_negative",
                     violation_error_message=_NEGATIVE,
                 )
-                for price in ("input_price", "cached_input_price", "output_price")
+                for price in ("input_price", "cached_input_price", "cache_write_price", "output_price")
             ),
         ]
         verbose_name = _("model")
@@ -215,11 +289,68 @@ class ChatModel(models.Model):
             self.endpoint = target.endpoint
         if fallback is not None and fallback == self:
             raise ValidationError({"fallback": _("Choose another model than this one.")})
+        self._clean_ranges()
+
+    def _clean_ranges(self) -> None:
+        low, high = self._temperatures()
+        if low > high:
+            raise ValidationError({"highest_temperature": _UNDER})
+        if self.temperature is not None and not low <= self.temperature <= high:
+            raise ValidationError({"temperature": _OUTSIDE})
+        efforts = self._efforts()
+        if not efforts:
+            raise ValidationError({"highest_effort": _UNDER})
+        if self.reasoning_effort and self.reasoning_effort not in efforts:
+            raise ValidationError({"reasoning_effort": _OUTSIDE})
+        if (self.default_output_tokens or 0) > (self.max_output_tokens or MOST_OUTPUT):
+            raise ValidationError({"default_output_tokens": _OUTSIDE})
 
     @property
     def target(self) -> ChatModel:
         """Returns the model that answers: the one that an alias stands for, else itself."""
         return self.alias_of or self
+
+    @property
+    def allowed(self) -> Allowed:
+        """Returns what people may set for this model. An alias allows what its model allows."""
+        if self.alias_of is not None:
+            return self.alias_of.allowed
+        low, high = self._temperatures()
+        efforts = self._efforts()
+        limits = [it for it in (settings.CHAT_MAX_OUTPUT_TOKENS, self.max_output_tokens) if it]
+        reasons = self.reasons or self.reasoning_effort or self.lowest_effort or self.highest_effort
+        return Allowed(
+            (low, high) if low < high and self._has_temperature() else None,
+            (1, min(limits, default=MOST_OUTPUT)),
+            efforts if reasons and len(efforts) > 1 else (),
+        )
+
+    @property
+    def defaults(self) -> Parameters:
+        """Returns what a request has if nobody sets anything."""
+        return Parameters(self.temperature, self.default_output_tokens, self.reasoning_effort)
+
+    def _temperatures(self) -> tuple[float, float]:
+        most = 1.0 if self.endpoint_kind in _ANTHROPIC else HOTTEST
+        high = most if self.highest_temperature is None else self.highest_temperature
+        return self.lowest_temperature or 0.0, high
+
+    def _efforts(self) -> tuple[str, ...]:
+        first = EFFORTS.index(self.lowest_effort) if self.lowest_effort else 0
+        last = EFFORTS.index(self.highest_effort) if self.highest_effort else len(EFFORTS) - 1
+        return EFFORTS[first : last + 1]
+
+    def _has_temperature(self) -> bool:
+        if self.takes_temperature is not None:
+            return self.takes_temperature
+        if self.temperature is not None:
+            return True
+        kind = self.endpoint_kind
+        return kind not in _ANTHROPIC and not (kind in _OPENAI and self.reasons)
+
+    @property
+    def endpoint_kind(self) -> str:
+        return self.endpoint.present_kind if self.endpoint_id else ""
 
     @property
     def label(self) -> str:
@@ -233,16 +364,26 @@ class ChatModel(models.Model):
         return (self.endpoint.position, self.endpoint_id, self.position, natural)
 
     def cost(
-        self, input_tokens: int | None, output_tokens: int | None, cached_input_tokens: int | None = 0
+        self,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cached_input_tokens: int | None = 0,
+        cache_written_tokens: int = 0,
     ) -> Decimal | None:
         """Returns the cost of these tokens at the current prices in US dollars; None while a price is
-        unknown. `input_tokens` includes `cached_input_tokens`. An alias costs what its model costs."""
+        unknown. `input_tokens` includes those that were read from the provider's cache and those that were
+        written to it. An alias costs what its model costs."""
         if self.alias_of is not None:
-            return self.alias_of.cost(input_tokens, output_tokens, cached_input_tokens)
+            return self.alias_of.cost(input_tokens, output_tokens, cached_input_tokens, cache_written_tokens)
         if self.input_price is None or self.output_price is None:
             return None
         cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price
         asked, said = input_tokens or 0, output_tokens or 0
         cached = min(asked, cached_input_tokens or 0)
-        dollars = (asked - cached) * self.input_price + cached * cached_price + said * self.output_price
+        written = min(asked - cached, cache_written_tokens)
+        write_price = self.cache_write_price
+        if write_price is None:
+            write_price = self.input_price * _WRITING
+        dollars = (asked - cached - written) * self.input_price + cached * cached_price
+        dollars += written * write_price + said * self.output_price
         return dollars / _MILLION

@@ -36,8 +36,9 @@ class Conversation(models.Model):
     the last reply, 0 if all were sent; `summary` stood in for those before it. A deleted conversation keeps
     its row, so that its id cannot be used again. `tools` has the names of the tools that its owner switched
     on, `approved_tools` those that need no further approval here, with their fingerprints. None is an empty
-    list. `preset_name` and `preset_number` are those of the version in its `PresetUse`, "" and 0 without one.
-    `indexed_title` is the title in the search index, None if it is not in it yet."""
+    list. `parameters` has what its owner set for the requests (`chat.models.parameters`). `preset_name` and
+    `preset_number` are those of the version in its `PresetUse`, "" and 0 without one. `indexed_title` is the
+    title in the search index, None if it is not in it yet."""
 
     class Titled(models.TextChoices):
         """Who wrote the title. A title by a model is asked for at most once, and replaces only the first
@@ -97,6 +98,7 @@ class Conversation(models.Model):
     preset_number = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     tools = models.JSONField(null=True, blank=True, editable=False)
     approved_tools = models.JSONField(null=True, blank=True, editable=False)
+    parameters = models.JSONField(null=True, blank=True, editable=False)
     imported_from = models.CharField(
         max_length=20,
         blank=True,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -39,6 +39,9 @@ class Kind(models.TextChoices):
     GEMINI = "gemini", "Google Gemini"
     OPENAI_COMPATIBLE = "openai_compatible", _("OpenAI-compatible")
     OLLAMA = "ollama", "Ollama"
+    AZURE = "azure", "Azure OpenAI"
+    BEDROCK = "bedrock", _("Amazon Bedrock (models of Anthropic)")
+    VERTEX = "vertex", _("Google Vertex AI (models of Anthropic)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,24 @@ class Endpoint(models.Model):
         default="",
         help_text=_("Empty: the provider's own. A server of your own usually ends in /v1."),
     )
+    region = models.CharField(
+        _("region"),
+        max_length=40,
+        blank=True,
+        db_default="",
+        default="",
+        validators=[RegexValidator(r"^[a-z0-9-]+\Z")],
+        help_text=_("For Amazon Bedrock and Google Vertex AI, such as eu-central-1 or europe-west1."),
+    )
+    project = models.CharField(
+        _("project"),
+        max_length=100,
+        blank=True,
+        db_default="",
+        default="",
+        validators=[RegexValidator(r"^[a-z0-9.:-]+\Z")],
+        help_text=_("For Google Vertex AI: the ID of the project."),
+    )
     encrypted = models.TextField(blank=True, db_default="", default="", editable=False)
     authority = models.TextField(
         _("certificate authority"),
@@ -153,6 +174,12 @@ class Endpoint(models.Model):
             return "file"
         return "administration" if self.kind else ""
 
+    @property
+    def present_kind(self) -> str:
+        """Returns the kind that its source names; "" if no source describes it any more."""
+        fixed = fixed_endpoints().get(self.slug)
+        return fixed.kind if fixed is not None else self.kind
+
     def config(self) -> EndpointConfig | None:
         """Returns what a request needs; None if no source describes the endpoint, or if its secrets cannot be
         read."""
@@ -179,6 +206,8 @@ class Endpoint(models.Model):
             self.authority,
             secrets.proxy,
             self.at_once,
+            self.region,
+            self.project,
         )
 
     def secrets(self) -> Secrets:

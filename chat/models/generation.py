@@ -43,6 +43,9 @@ class Generation(models.Model):
     estimate of the tokens of all that were sent. All are None until they are known. Usage and cost are the
     sums of all steps.
 
+    `parameters` are those of the chat when the reply was asked for, and from its end on those that it was
+    made with. Defaults of the model are not among them.
+
     A generation that waits for the approval of a tool call has no owner and needs no process. Its journal and
     its message have the output so far. The decision queues it again.
     """
@@ -88,6 +91,7 @@ class Generation(models.Model):
     usage_estimated = models.BooleanField(default=False)
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
 
+    parameters = models.JSONField(null=True, blank=True)
     fell_back_from = models.CharField(
         max_length=200, blank=True, default="", db_default="", help_text="The model that failed first."
     )

@@ -184,6 +184,7 @@ class MessagesDecoder(Decoder):
             input_tokens=int(self._usage.get("input_tokens", 0)) + cached + written,
             output_tokens=int(self._usage.get("output_tokens", 0)),
             cached_input_tokens=cached,
+            cache_written_tokens=written,
             reasoning_tokens=int(details.get("reasoning_tokens") or details.get("thinking_tokens") or 0),
         )
         return (counted,)

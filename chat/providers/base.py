@@ -32,6 +32,8 @@ class EndpointConfig:
     authority: str = field(default="", repr=False)  # certificates (PEM) trusted beside the usual ones
     proxy: str = field(default="", repr=False)  # an HTTP proxy; it may hold a name and a password
     at_once: int | None = None  # requests that may run at the same time in the whole installation
+    region: str = ""  # of Amazon Bedrock and Google Vertex AI
+    project: str = ""  # of Google Vertex AI
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -52,13 +52,15 @@ class ToolCallDelta:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of the whole answer so far. Cumulative: a later event replaces an earlier one.
-    `input_tokens` includes `cached_input_tokens`; `output_tokens` includes `reasoning_tokens`."""
+    `input_tokens` includes those read from the provider's cache (`cached_input_tokens`) and those written to
+    it (`cache_written_tokens`); `output_tokens` includes `reasoning_tokens`."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_written_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ catalogue, such as one that an older version stored, is shown as it is.
 from __future__ import annotations
 
 from django.utils.formats import number_format
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
+
+from chat.models.catalog import Effort
+from chat.models.parameters import Parameters
 
 
 def translated(words: str) -> str:
@@ -32,6 +35,22 @@ def seconds(value: float | None) -> str:
         return f"{number_format(round(value, 1), 1)}\N{NO-BREAK SPACE}s"
     minutes, rest = divmod(round(value), 60)
     return (f"{minutes}\N{NO-BREAK SPACE}min " if minutes else "") + f"{rest}\N{NO-BREAK SPACE}s"
+
+
+def parameters_in_words(stored: object) -> list[str]:
+    """What was set for a reply: "temperature 0.7", "at most 500 tokens", "effort high"."""
+    parameters = Parameters.of(stored)
+    words = []
+    if parameters.temperature is not None:
+        number = number_format(parameters.temperature)
+        words.append(gettext("temperature {number}").format(number=number))
+    if (most := parameters.max_output_tokens) is not None:
+        number = number_format(most, force_grouping=True)
+        limit = ngettext("at most {number} token", "at most {number} tokens", most)
+        words.append(limit.format(number=number))
+    if parameters.reasoning_effort:
+        words.append(gettext("effort {effort}").format(effort=Effort(parameters.reasoning_effort).label))
+    return words
 
 
 class _Number(int):

@@ -22,7 +22,7 @@ from chat.rendering import dom
 from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
-from chat.rendering.words import seconds, translated
+from chat.rendering.words import parameters_in_words, seconds, translated
 
 _LINE = 70  # approximate characters in a line of a prompt on a wide screen
 _MANY_LINES = 20
@@ -39,6 +39,7 @@ _DELETES = SafeString('<input type="hidden" name="_method" value="delete">')
 
 register = template.Library()
 register.filter("seconds", seconds)
+register.filter("parameters", parameters_in_words)
 register.filter("side_by_side", side_by_side)
 register.simple_tag(nobody_is_here_yet)
 

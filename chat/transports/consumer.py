@@ -165,6 +165,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             edits=edits,
             attachments=_uuids(frame, "attachment"),
             tools=tools.split() if isinstance(tools, str) else None,
+            parameters=frame.get("parameters"),
         )
         await self._send_html(fragments.receipt(sent.message))
 

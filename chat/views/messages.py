@@ -6,7 +6,7 @@ import json
 from uuid import UUID, uuid4
 
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,13 +26,15 @@ from chat.models import ChatModel, Generation
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, done, for_people, wanted_method
 
+_PARAMETERS = ("temperature", "max_output_tokens", "reasoning_effort")
+
 
 @require_POST
 @for_people
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, the message that it
-    `edits`, and the names of the `tools` that are on. Each `attachment` is the id of a file that is here; a
-    form without a script has the `files` themselves."""
+    `edits`, the names of the `tools` that are on, and the parameters of the chat. Each `attachment` is the id
+    of a file that is here; a form without a script has the `files` themselves."""
     sent_along = [
         receive_file(request.user, file.chunks(), name=file.name or "", size=file.size or 0)
         for file in request.FILES.getlist("files")
@@ -46,6 +48,7 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         # A page sends several in one value too: htmx joins lists by commas.
         model_ids=[*",".join(request.POST.getlist("model")).split(",")],
         tools=" ".join(request.POST.getlist("tools")).split() if "tools" in request.POST else None,
+        parameters=_parameters(request.POST),
         edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
         attachments=[
             *(_uuid(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),
@@ -177,6 +180,13 @@ def _models_to_choose(request: PersonRequest, message_id: UUID, *, status: int =
         "is_gone": status == 409,
     }
     return render(request, "chat/choose_model.html", context, status=status)
+
+
+def _parameters(form: QueryDict) -> object:
+    """Returns the parameters of a script, which are JSON, or those of a form. None if there are none."""
+    if "parameters" in form:
+        return form["parameters"]
+    return {name: form[name] for name in _PARAMETERS if name in form} or None
 
 
 def _client_id(value: str) -> UUID:

@@ -16,8 +16,9 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
+from chat.actions.tools import sync_own_tools
 from chat.database import run_unit
-from chat.models import ChatModel, Endpoint, Generation, Message, Status, User
+from chat.models import ChatModel, Endpoint, Generation, Message, Status, Tool, User
 from chat.models.catalog import check_extra_body
 from chat.providers.base import ChatRequest
 from chat.providers.errors import AuthenticationError, RateLimitError
@@ -46,10 +47,12 @@ async def say(person: User, runtime: Runtime) -> AsyncIterator[Callable[..., obj
     """Sends "Hi" to a model whose provider gives these answers, and returns the provider and the reply."""
     runtime.journal.start()
 
-    async def say(model: ChatModel, *answers: str | Exception) -> tuple[RecordedProvider, Generation]:
+    async def say(
+        model: ChatModel, *answers: str | Exception, **options: object
+    ) -> tuple[RecordedProvider, Generation]:
         provider = RecordedProvider(*answers)
         _instances.setdefault(asyncio.get_running_loop(), {})[ACCOUNT] = provider  # type: ignore[assignment]
-        ids = {"client_id": uuid4(), "model_ids": [model.pk]}
+        ids = {"client_id": uuid4(), "model_ids": [model.pk], **options}
         sent = await run_unit(send_message, person, uuid4(), text="Hi", **ids)  # type: ignore[arg-type]
         reply = await Message.objects.aget(parent=sent.message)
         await runtime.runner.run_of((await Generation.objects.aget(message=reply)).pk)()
@@ -71,6 +74,76 @@ async def test_a_request_has_the_settings_of_its_model(models: dict[str, ChatMod
     (request,) = provider.requests
     assert request.system == "Be brief.\n\nAnswer in rhymes."
     assert (request.temperature, request.reasoning_effort, request.extra) == (0.3, "low", {"top_k": 20})
+
+
+async def test_a_reply_is_made_with_the_parameters_of_its_chat(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+    client: Client,
+    person: User,
+) -> None:
+    """It remembers them, and another model gets the nearest that it allows."""
+    best = ChatModel.objects.filter(name="best")
+    await best.aupdate(temperature=0.3, default_output_tokens=700, reasons=True)
+    wanted = {"temperature": 1.5, "max_output_tokens": 900, "reasoning_effort": "high"}
+    provider, reply = await say(models["best"], "Yes", parameters=wanted)
+    (request,) = provider.requests
+    assert (request.temperature, request.max_output_tokens) == (1.5, 900)
+    assert (request.reasoning_effort, reply.parameters) == ("high", wanted)
+    await run_unit(client.force_login, person)
+    answer = await run_unit(client.get, reverse("conversation", args=[reply.conversation_id]))
+    page = answer.content.decode()
+    assert "temperature 1.5" in page and "at most 900 tokens" in page and "effort high" in page
+
+    await ChatModel.objects.filter(name="best").aupdate(
+        highest_temperature=0.5, max_output_tokens=800, highest_effort="low"
+    )
+    provider, reply = await say(models["best"], "Yes", parameters=wanted)
+    (request,) = provider.requests
+    nearest = {"temperature": 0.5, "max_output_tokens": 800, "reasoning_effort": "low"}
+    assert (request.temperature, request.max_output_tokens) == (0.5, 800)
+    assert (request.reasoning_effort, reply.parameters) == ("low", nearest)
+    assert "nearest" in reply.message.parts[-1]["text"]
+
+    provider, reply = await say(models["best"], "Yes", parameters={})
+    assert (provider.requests[0].temperature, provider.requests[0].max_output_tokens) == (0.3, 700)
+    assert reply.parameters is None
+
+
+async def test_the_fallback_answers_with_what_it_allows(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+) -> None:
+    await ChatModel.objects.filter(name="best").aupdate(fallback=models["spare"])
+    await ChatModel.objects.filter(name="spare").aupdate(takes_temperature=False)
+    provider, reply = await say(
+        models["best"], AuthenticationError(), "Yes", parameters={"temperature": 1, "max_output_tokens": 50}
+    )
+    assert [request.temperature for request in provider.requests] == [1, None]
+    assert reply.parameters == {"max_output_tokens": 50}
+
+
+async def test_a_model_without_tools_is_offered_none_and_the_reply_says_so(
+    models: dict[str, ChatModel],
+    say: Callable,  # type: ignore[type-arg]
+) -> None:
+    await run_unit(sync_own_tools)
+    await Tool.objects.aupdate(enabled=True, for_everyone=True)
+    name = (await Tool.objects.afirst()).name  # type: ignore[union-attr]
+    provider, reply = await say(models["best"], "Yes", tools=[name])
+    assert [tool.name for tool in provider.requests[0].tools] == [name]
+    await ChatModel.objects.filter(name="best").aupdate(uses_tools=False)
+    provider, reply = await say(models["best"], "Yes", tools=[name])
+    assert not provider.requests[0].tools
+    assert "without them" in reply.message.parts[-1]["text"]
+
+
+def test_writing_to_a_cache_costs_its_price(models: dict[str, ChatModel]) -> None:
+    best = models["best"]  # 100 dollars per million
+    assert best.cost(1_000, 0, 0, 1_000) == Decimal("0.125")
+    best.cache_write_price = Decimal(200)
+    best.cached_input_price = Decimal(10)
+    assert best.cost(3_000, 0, 1_000, 1_000) == Decimal("0.31")
 
 
 async def test_an_alias_asks_its_model_at_its_price_and_keeps_its_name(
@@ -180,13 +253,23 @@ def test_a_model_is_set_up_in_the_administration(
         "groups": [group.pk],
         "fallback": spare.pk,
         "temperature": "0.5",
-        "takes_images": "unknown",
-        "reasons": "unknown",
+        **dict.fromkeys(
+            ("takes_images", "reasons", "uses_tools", "gives_json", "takes_temperature"), "unknown"
+        ),
+        "highest_temperature": "1",
         "extra_body": '{"top_k": 5}',
     }
     assert client.post(url, form).status_code == 302
     best.refresh_from_db()
     assert (best.label, best.fallback, best.extra_body) == ("Our best", spare, {"top_k": 5})
+    assert best.allowed.temperature == (0, 1)
+    for wrong in (
+        {"highest_temperature": "0.4"},
+        {"lowest_effort": "high", "highest_effort": "low"},
+        {"reasoning_effort": "low", "lowest_effort": "high"},
+        {"default_output_tokens": "20", "max_output_tokens": "10"},
+    ):
+        assert client.post(url, {**form, **wrong}).status_code == 200, wrong
     assert "Choose another model" in client.post(url, {**form, "fallback": best.pk}).content.decode()
     ChatModel.objects.filter(pk=spare.pk).update(alias_of=best)
     refused = client.post(url, {**form, "alias_of": spare.pk})
