@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from chat.backends.request_threads import RequestThreads
 from chat.database import DatabaseThread
 from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
@@ -64,6 +65,7 @@ class Runtime:
         pubsub: Callable[[Hub], PubSub] = PubSub,
     ) -> None:
         self.metrics = Metrics(set(KINDS), error_codes())
+        self.request_threads = RequestThreads()
         self.hub = Hub()
         self.pubsub = pubsub(self.hub)
         self.remote_logs = RemoteLogs(self.hub, self.pubsub)
@@ -119,6 +121,7 @@ class Runtime:
         await self.session_monitor.stop()
         await self.pubsub.stop()
         self.metrics.stop()
+        self.request_threads.close()
         await close_all()
 
     def _add_metrics(self) -> None:

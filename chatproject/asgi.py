@@ -43,7 +43,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["path"].startswith(PREFIX):
         await gateway(scope, receive, send)
     else:
-        await pages(scope, receive, send)
+        async with current().request_threads.one():
+            await pages(scope, receive, send)
 
 
 def _start() -> None:
