@@ -13,7 +13,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from chat.generation.flow import Flow
 from chat.generation.policy import cost_of, policy_for
 from chat.generation.running_calls import Calls
 from chat.metrics import EndedReply
@@ -24,6 +23,7 @@ from chat.pipeline.policy import Events
 from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ConnectionFailedError, ProviderError
 from chat.providers.events import VISIBLE, Finished, Notice, Outcome, TextDelta, Usage
+from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
 
 _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outcome.PAUSED: Status.INTERRUPTED}

@@ -17,7 +17,6 @@ from chat.generation.call_reader import CallReader
 from chat.generation.context import Begun, NotSentError, Prepared
 from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
-from chat.generation.flow import Flow
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
 from chat.generation.line import pause
@@ -62,6 +61,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
+from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
 
 logger = logging.getLogger(__name__)

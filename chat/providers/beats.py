@@ -74,6 +74,11 @@ def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
     return getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
 
 
+def streams() -> int:
+    """Returns the number of responses that this process reads in beats."""
+    return _streams
+
+
 def beat_seconds() -> float:
     """Returns the present length of a beat, in seconds."""
     return min(MOST_BEAT_SECONDS, BEAT_SECONDS + BEAT_SECONDS_PER_STREAM * _streams)

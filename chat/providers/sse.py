@@ -19,10 +19,11 @@ import httpx2
 import orjson
 
 from chat.providers import failures
-from chat.providers.beats import Beat
+from chat.providers.beats import Beat, streams
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.failures import Secrets
+from chat.providers.flow import Flow
 from chat.providers.halves import HalvesJoiner
 from chat.translatable import translatable as _
 
@@ -33,6 +34,7 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024  # of the body of a failed request; the rest is not read
 MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
 JOINED = 1_000  # characters of one text event of joined pieces, about what costs as much as a piece
+SLICE = 100  # events that are parsed without a break, in about 3 ms
 LINGER_SECONDS = 3.0
 
 # An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request sent at
@@ -258,10 +260,10 @@ async def read_stream(
     marker, so the stream is read for `LINGER_SECONDS` more at most, and a lost connection is no error then.
     Raises the exceptions of `chunks`, and `ProviderError`.
     """
-    sse = SSEDecoder()
-    is_first, has_output = True, False
+    sse, flow = SSEDecoder(), Flow(streams)
+    is_first, has_output, is_over = True, False, False
     with beat or nullcontext():
-        while not decoder.done:
+        while not decoder.done and not is_over:
             try:
                 if decoder.finished is None:
                     chunk = await anext(chunks)
@@ -282,28 +284,31 @@ async def read_stream(
             if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
                 raise failures.web_page()
             is_first = is_first and not chunk.strip()
-            events, error = _decoded(decoder, sse.feed(chunk))
-            has_output = has_output or any(isinstance(event, VISIBLE) for event in events)
-            if beat is not None and has_output and decoder.finished is None:
-                beat.pause(len(chunk))
-            for event in in_pieces(joined(events)):
+            datas = sse.feed(chunk)
+            for start in range(0, len(datas), SLICE):
+                part = datas[start : start + SLICE]
+                events, error = _decoded(decoder, part)
+                has_output = has_output or any(isinstance(event, VISIBLE) for event in events)
+                if beat is not None and has_output and decoder.finished is None:
+                    beat.pause(len(chunk))
+                for event in in_pieces(joined(events)):
+                    yield event
+                if error is not None:
+                    if decoder.finished is None:
+                        raise error
+                    logger.warning("The provider sent an error after the end of its answer: %s", error.code)
+                    is_over = True
+                if is_over or decoder.done:
+                    break
+                await flow.piece(count=len(part))
+    if not decoder.done:
+        for data in sse.flush():
+            try:
+                last = decoder.decode(data)
+            except MalformedStreamError:
+                continue  # half an event: the stream ended here
+            for event in in_pieces(last):
                 yield event
-            if error is not None:
-                if decoder.finished is None:
-                    raise error
-                logger.warning("The provider sent an error after the end of its answer: %s", error.code)
-                break
-        else:
-            for event in in_pieces(decoder.close()):
-                yield event
-            return
-    for data in sse.flush():
-        try:
-            last = decoder.decode(data)
-        except MalformedStreamError:
-            continue  # half an event: the stream ended here
-        for event in in_pieces(last):
-            yield event
     for event in in_pieces(decoder.close()):
         yield event
 

@@ -11,6 +11,7 @@ cannot be coloured.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -84,6 +85,7 @@ def main() -> None:
     # Service managers and terminals signal the whole group. The server decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(5)  # pages come first
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin.buffer:

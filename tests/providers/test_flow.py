@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chat.generation.flow import BURST, CHARACTERS, LEAST_PER_SECOND, MOST_PER_SECOND, Flow
+from chat.providers.flow import BURST, CHARACTERS, LEAST_PER_SECOND, MOST_PER_SECOND, Flow
 from tests.pipeline.virtual_time import in_virtual_time
 
 

@@ -1,8 +1,9 @@
 """Limits how fast one reply may come, so that the others come too.
 
 A piece of text costs the event loop about 60 us, and about as much for each 1,000 characters. A provider that
-sends single letters, or very long texts, as fast as it can would have the loop for itself. So a run that is
-ahead of its pace waits, and with it, through the connection, its provider.
+sends single letters, or very long texts, as fast as it can would have the loop for itself. So a reply that is
+ahead of its pace waits, and with it, through the connection, its provider. Events are counted where they are
+parsed, before neighbouring texts are joined, and pieces again at the end of the pipeline.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ CHARACTERS = 1_000  # that cost as much as a piece
 
 
 class Flow:
-    """The pace of one run; `running` says how many share the process."""
+    """The pace of one reply; `running` returns how many share the process."""
 
     def __init__(self, running: Callable[[], int]) -> None:
         self._running = running
         self._left, self._at = float(BURST), asyncio.get_running_loop().time()
 
-    async def piece(self, characters: int = 0) -> None:
-        """Counts one piece of that many characters, and waits while the run is ahead."""
-        self._left -= 1 + characters // CHARACTERS
+    async def piece(self, characters: int = 0, *, count: int = 1) -> None:
+        """Counts one piece of that many characters, or `count` pieces, and waits while the run is ahead."""
+        self._left -= count + characters // CHARACTERS
         if self._left > 0:
             return
         loop = asyncio.get_running_loop()
