@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from uuid import UUID
 
 from django.conf import settings
@@ -147,6 +148,22 @@ def chunks(name: str) -> Iterator[bytes]:
     with _os_errors(), default_storage.open(name) as file:
         while data := file.read(_CHUNK):
             yield data
+
+
+def exists(name: str) -> bool:
+    """Returns whether the storage has this name. Raises OSError."""
+    with _os_errors():
+        return default_storage.exists(name)
+
+
+def put_back(name: str, content: IO[bytes]) -> None:
+    """Writes a file of a backup under the name that its row has. Raises OSError."""
+    with _os_errors():
+        default_storage.delete(name)
+        saved = default_storage.save(name, File(content, name))
+    if saved != name:
+        delete([saved])
+        raise OSError(name)
 
 
 def delete(names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -163,18 +165,45 @@ def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProc
     assert server.stop() == 0
 
 
-def test_a_backup_of_a_running_server_is_a_whole_database(server: ServerProcess, tmp_path: Path) -> None:
+_FILE = """
+from chat.actions.attachment import receive_file
+from chat.models import User
+receive_file(User.objects.get(email="ada@example.org"), [b"Notes"], name="notes.txt", size=5)
+"""
+_READ = """
+from chat.files import store
+from chat.models import Attachment
+print([(it.owner.email, it.name, store.read(it.stored.path)) for it in Attachment.objects.all()])
+"""
+
+
+def test_a_backup_of_a_running_server_is_restored_elsewhere(server: ServerProcess, tmp_path: Path) -> None:
+    def backup(*options: str) -> tuple[bytes, str]:
+        command = [sys.executable, "manage.py", "backup", *options]
+        ended = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, check=True, timeout=60)
+        return ended.stdout, ended.stderr.decode()
+
     server.start()
     server.add_person("ada@example.org")
-    backup = tmp_path / "backup.sqlite3"
-    with backup.open("wb") as file:
-        command = [sys.executable, "manage.py", "backup"]
-        subprocess.run(command, cwd=ROOT, env=server.env, stdout=file, check=True, timeout=60)
-    with closing(sqlite3.connect(backup)) as copy:
-        people = copy.execute("SELECT count(*) FROM chat_user WHERE email = 'ada@example.org'").fetchone()
-        assert (people, copy.execute("PRAGMA integrity_check").fetchone()) == ((1,), ("ok",))
-    assert not list(server.data_dir.glob(".backup*"))
+    database, said = backup()
+    assert database.startswith(b"SQLite format 3") and not said
+    server.manage("shell", "--verbosity=0", stdin=_FILE)
+    database, said = backup()
+    assert "1 files of chats (1 MB) are not in it. With them: manage.py backup --all > steady.tar" in said
+    archive, said = backup("--all")
+    assert not said and not list(server.data_dir.glob(".backup*"))
     assert server.stop() == 0
+
+    (tmp_path / "new").mkdir()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        assert {entry.mode for entry in files} == {0o600}
+        files.extractall(tmp_path / "new", filter="data")
+    with closing(sqlite3.connect(tmp_path / "new" / "steady.sqlite3")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    new = ServerProcess(tmp_path / "new")
+    assert new.manage("shell", "--verbosity=0", stdin=_READ).strip() == (
+        "[('ada@example.org', 'notes.txt', b'Notes')]"
+    )
 
 
 def test_a_backup_that_is_killed_leaves_nothing_behind(server: ServerProcess) -> None:

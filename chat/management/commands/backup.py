@@ -1,5 +1,6 @@
-"""`manage.py backup > file` writes a complete copy of the SQLite database, while the server runs. With
-`--files` it writes the files of chats instead, as a tar archive, with any database and any storage."""
+"""`manage.py backup --all > steady.tar` writes a SQLite database and the files of chats, while the server is
+running too. Without an option it writes the database alone. With `--files` it writes the files alone, of any
+database, from a folder or a bucket. `manage.py restore_files` puts files back."""
 
 from __future__ import annotations
 
@@ -8,73 +9,114 @@ import shutil
 import sqlite3
 import sys
 import tarfile
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile, SpooledTemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
+from django.db.models import Count, Sum
 
 from chat.files import store
 from chat.models import StoredFile
 
-_IN_MEMORY = 16 * 1024 * 1024
+DATABASE, FOLDER = "steady.sqlite3", "files/"  # in the archive, as in the data directory
+IN_MEMORY = 16 * 1024 * 1024  # bytes of a file; a larger one is copied on the disk
 
 
 class Command(BaseCommand):
-    help = "Writes a copy of the SQLite database to standard output, or with --files the files of chats."
+    help = "Writes a copy of the SQLite database to standard output, with --all also the files of chats."
     requires_system_checks = ()
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--files", action="store_true", help="the files of chats, as a tar archive")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--all", action="store_true", help="the database and the files, as a tar archive")
+        what.add_argument("--files", action="store_true", help="the files of chats alone, as a tar archive")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.stdout.isatty():
-            name = "--files > files.tar" if options["files"] else "> steady.sqlite3"
+            name = "--files > files.tar" if options["files"] else "--all > steady.tar"
             raise CommandError(f"Say where the copy goes: manage.py backup {name}")
         if options["files"]:
-            self._write_files()
+            with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+                self._add_files(archive)
             return
         if not settings.SQLITE:
-            raise CommandError("The database is PostgreSQL: use pg_dump (docs/deploy.md).")
-        self._write_database()
+            raise CommandError(
+                "The database is PostgreSQL: use pg_dump, and manage.py backup --files (docs/deploy.md)."
+            )
+        if options["all"]:
+            self._write_all()
+        else:
+            with _copy_of_database() as copy:
+                shutil.copyfileobj(copy, sys.stdout.buffer)
+            self._say_what_is_missing()
 
-    def _write_database(self) -> None:
-        database = Path(connection.settings_dict["NAME"])
-        # Beside the original, where there is space for it, readable for its owner only (mode 600). Its name
-        # is deleted before it has content, so a backup killed at any time leaves no user data behind.
-        with NamedTemporaryFile(prefix=".backup-", dir=database.parent, delete=False) as copy:
-            try:
-                target = sqlite3.connect(copy.name)
-            finally:
-                Path(copy.name).unlink()
-            with closing(target), closing(sqlite3.connect(database)) as source:
-                target.execute("PRAGMA journal_mode = OFF")  # no second file, which would need the name
-                source.backup(target)
-            shutil.copyfileobj(copy, sys.stdout.buffer)
-
-    def _write_files(self) -> None:
-        missing = 0
+    def _write_all(self) -> None:
+        """The files follow the database: so the archive has every file of the chats in it, but those that are
+        deleted for good meanwhile."""
         with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-            for file in StoredFile.objects.filter(sha256__isnull=False).order_by("pk").iterator():
-                for name in file.paths:
-                    try:
-                        _add(archive, name)
-                    except OSError as error:
-                        missing += StoredFile.objects.filter(pk=file.pk, sha256__isnull=False).exists()
-                        self.stderr.write(f"{name}: {error}")
+            with _copy_of_database() as copy:
+                entry = tarfile.TarInfo(DATABASE)
+                entry.size, entry.mode, entry.mtime = copy.seek(0, io.SEEK_END), 0o600, int(time.time())
+                copy.seek(0)
+                archive.addfile(entry, copy)
+            self._add_files(archive, FOLDER)
+
+    def _say_what_is_missing(self) -> None:
+        try:
+            found = StoredFile.objects.filter(sha256__isnull=False).aggregate(
+                number=Count("pk"), size=Sum("size")
+            )
+        except DatabaseError:  # of a release without files
+            return
+        if found["number"]:
+            size = -(-found["size"] // 1024**2)
+            self.stderr.write(
+                f"This is the database alone. {found['number']} files of chats ({size} MB) are not in it. "
+                "With them: manage.py backup --all > steady.tar"
+            )
+
+    def _add_files(self, archive: tarfile.TarFile, folder: str = "") -> None:
+        missing = 0
+        for file in StoredFile.objects.filter(sha256__isnull=False).order_by("pk").iterator():
+            for name in file.paths:
+                try:
+                    _add(archive, name, folder + name)
+                except OSError as error:
+                    missing += StoredFile.objects.filter(pk=file.pk, sha256__isnull=False).exists()
+                    self.stderr.write(f"{name}: {error}")
         if missing:
             raise CommandError(f"{missing} files could not be read; the others are in the archive.")
 
 
-def _add(archive: tarfile.TarFile, name: str) -> None:
+@contextmanager
+def _copy_of_database() -> Iterator[IO[bytes]]:
+    """Returns a file with a copy of the SQLite database."""
+    database = Path(connection.settings_dict["NAME"])
+    # Beside the original, where there is space for it, readable for its owner only (mode 600). Its name
+    # is deleted before it has content, so a backup killed at any time leaves no user data behind.
+    with NamedTemporaryFile(prefix=".backup-", dir=database.parent, delete=False) as copy:
+        try:
+            target = sqlite3.connect(copy.name)
+        finally:
+            Path(copy.name).unlink()
+        with closing(target), closing(sqlite3.connect(database)) as source:
+            target.execute("PRAGMA journal_mode = OFF")  # no second file, which would need the name
+            source.backup(target)
+        yield copy
+
+
+def _add(archive: tarfile.TarFile, stored: str, name: str) -> None:
     """Adds a file of the storage. Its size must be known before its content is written."""
-    with SpooledTemporaryFile(_IN_MEMORY) as copy:
-        for data in store.chunks(name):
+    with SpooledTemporaryFile(IN_MEMORY) as copy:
+        for data in store.chunks(stored):
             copy.write(data)
         entry = tarfile.TarInfo(name)
-        entry.size, entry.mode = copy.tell(), 0o600
+        entry.size, entry.mode, entry.mtime = copy.tell(), 0o600, int(time.time())
         copy.seek(0, io.SEEK_SET)
         archive.addfile(entry, copy)
