@@ -22,6 +22,7 @@ from chat.views.first_admin import first_admin
 from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
 from chat.views.metrics import metrics
+from chat.views.palette import palette, theme
 from chat.views.search import search_page
 from chat.views.sidebar import conversation_list
 
@@ -42,6 +43,8 @@ urlpatterns = [
     path("settings/transfer/imports/", transfer.imports, name="imports"),
     path("settings/transfer/imports/<uuid:import_id>/", transfer.one_import, name="one_import"),
     path("search/", search_page, name="search"),
+    path("palette/", palette, name="palette"),
+    path("settings/theme/", theme, name="theme"),
     path("messages/<uuid:message_id>/", messages.message, name="message"),
     path("messages/<uuid:message_id>/restoration/", messages.restoration, name="message_restoration"),
     path("messages/<uuid:message_id>/place/", messages.place, name="place"),

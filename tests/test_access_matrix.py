@@ -55,6 +55,8 @@ OWNER = {
     "message_restoration": {"post": 409},
     "message_path": {"post": 302},
     "search": {"get": 200, "head": 200},
+    "palette": {"get": 302, "head": 302},
+    "theme": {"post": 302},
     "variant": {"post": 409},  # there is no other variant
     "branches": {"post": 302},
     "place": {"get": 200, "head": 200},
@@ -84,6 +86,8 @@ OWNER = {
 PERSONAL = {
     "home",
     "search",
+    "palette",
+    "theme",
     "conversations",
     "settings",
     "instructions",
@@ -175,6 +179,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "conversations": [],
         "settings": [],
         "search": [],
+        "palette": [],
+        "theme": [],
         "message_path": [reply.pk],
         "earlier": [conversation.pk, 1],
         "generation": [reply.pk],

@@ -94,6 +94,16 @@ def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int
     return before if len(rows) == MOST_HITS else 0
 
 
+def titled(user: User, text: str, limit: int) -> list[Conversation]:
+    """Returns at most `limit` of the user's chats whose titles match the query, the newest first."""
+    query = parse(text)
+    if not query or not user.is_active:
+        return []
+    found = [row.conversation_id for row in _rows(user, query, limit, titles=True)]
+    theirs = conversations_of(user).in_bulk(found)
+    return [theirs[pk] for pk in found if pk in theirs]
+
+
 def conversations_with(term: Term) -> QuerySet[Any]:
     """For the administration: the ids of all chats, of all users, with a text or title that has the term."""
     # Imported here: only this needs a query of Django's around ours.

@@ -6,6 +6,10 @@ import { toggleSidebar } from "./sidebar.js";
 const press = (selector) => document.querySelector(selector)?.click();
 const isTyping = (element) => element.isContentEditable || element.matches("input, textarea, select, dialog *");
 const help = () => $("shortcuts").showModal();
+const palette = async () => (await import("./palette.js")).togglePalette();
+// On a Mac Ctrl+K cuts the rest of the line.
+const isPaletteKey = ({ key, altKey, shiftKey, metaKey, ctrlKey }) =>
+  key.toLowerCase() === "k" && !altKey && !shiftKey && (/^(Mac|iP)/.test(navigator.platform) ? metaKey : ctrlKey);
 
 const WITH_CTRL_SHIFT = {
   KeyO: () => press(".new-chat"),
@@ -20,7 +24,10 @@ const ALONE = { "?": help, "/": () => $("prompt").focus() };
 on("keydown", (event) => {
   if (composing(event)) return;
   const modified = event.ctrlKey || event.metaKey;
-  if (modified && event.shiftKey && WITH_CTRL_SHIFT[event.code]) {
+  if (isPaletteKey(event)) {
+    event.preventDefault();
+    palette();
+  } else if (modified && event.shiftKey && WITH_CTRL_SHIFT[event.code]) {
     event.preventDefault();
     WITH_CTRL_SHIFT[event.code]();
   } else if (!modified && !event.altKey && ALONE[event.key] && "keys" in root.dataset && !isTyping(event.target)) {
@@ -30,3 +37,4 @@ on("keydown", (event) => {
 });
 
 onClick("#show-shortcuts", help);
+onClick("#show-palette", palette);

@@ -42,6 +42,7 @@ TEXTS = {
     "message.role", "message.client_id", "request.get_full_path",
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
     "edited.pk",
+    "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
