@@ -28,6 +28,7 @@ import aiohttp
 
 from tests.faults.client import Person
 from tests.faults.dom import parse
+from tests.hostile.stall_requests import REQUESTS
 from tests.servers import ServerProcess
 
 SECONDS = 12.0
@@ -59,6 +60,7 @@ ATTACKS = {
     "one piece of 2 MB": "/wire tokens=1 wide=2000000",
     "300 sockets on one long reply": "/demo long /demo think Hello",
 }
+ATTACKS |= {name: name for name in REQUESTS}
 SOCKETS = {"300 sockets on one long reply": 300}
 
 
@@ -167,13 +169,25 @@ async def crowds(chat: Chat, text: str, count: int, until: float) -> None:
     await asyncio.gather(chat.reply(text, until - time.monotonic()), *(watch() for _ in range(count)))
 
 
+async def requests(chat: Chat, name: str, until: float) -> None:
+    """Two long replies, then the requests again and again."""
+    for _ in range(2):
+        await chat.reply("/demo instant /demo echo " + "a word, " * 19_000, until - time.monotonic())
+    while time.monotonic() < until:
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(until - time.monotonic()):
+                await REQUESTS[name](chat.person)
+
+
 def attack(url: str, model: str, text: str, sockets: int) -> None:
     """Attacks for `SECONDS` in a process of its own, so that no client's work is measured."""
 
     async def run() -> None:
         async with Person(url, ATTACKER) as attacker, Person(url) as administrator:
             until = time.monotonic() + SECONDS
-            if sockets:
+            if text in REQUESTS:
+                await requests(Chat(attacker, model), text, until)
+            elif sockets:
                 await crowds(Chat(attacker, model), text, sockets, until)
             else:
                 await attacks([Chat(attacker, model) for _ in range(3)], text, administrator, until)
