@@ -25,6 +25,7 @@ _FACTS = {
     "permissions": _("permissions"),
     "members": _("members"),
     "token": _("API token"),
+    "file": _("file"),
 }
 _SETTINGS = {field.name: field.verbose_name for field in ServerSettings._meta.fields}
 

@@ -7,6 +7,7 @@ too. `chat.admin.guard` refuses each query of a text without an audit entry.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -19,19 +20,22 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from chat.access import NotFoundError, attachment_in
 from chat.actions.erasure import erase_conversations
 from chat.admin import guard
 from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
+from chat.downloads import file_response
 from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
-from chat.models.audit import add_to_record, recorded
+from chat.models.audit import Change, add_to_record, recorded, was_read
 from chat.search.catch_up import is_complete
 from chat.search.find import conversations_with
 from chat.search.query import term_of
@@ -187,12 +191,35 @@ class TranscriptAdmin(SteadyAdmin):
         refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
         return refusal or super().history_view(request, object_id, extra_context)
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.file_view)
+        own = path("<uuid:object_id>/files/<uuid:file_id>/", view, name="chat_conversation_file")
+        return [own, *super().get_urls()]
+
+    def file_view(self, request: HttpRequest, object_id: UUID, file_id: UUID) -> HttpResponseBase:
+        """Returns a file of the chat. Each opening is recorded. The small pictures belong to the transcript,
+        whose reading was recorded."""
+        is_small = "thumbnail" in request.GET
+        if is_small:
+            if not self.has_view_permission(request) or not was_read(object_id, _reader(request)):
+                raise PermissionDenied
+            recorded()
+        elif refusal := self._refused_or_recorded(
+            request, str(object_id), TranscriptRead.How.READ, [("file", "", str(file_id))]
+        ):
+            return refusal
+        try:
+            found = attachment_in(object_id, file_id)
+        except NotFoundError:
+            raise Http404 from None
+        return file_response(request, found, thumbnail=is_small)
+
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
         return refusal or super().delete_view(request, object_id, extra_context)
 
     def _refused_or_recorded(
-        self, request: HttpRequest, object_id: str, how: TranscriptRead.How
+        self, request: HttpRequest, object_id: str, how: TranscriptRead.How, changes: Iterable[Change] = ()
     ) -> HttpResponse | None:
         """Adds the entry before anything is read, or returns the response that refuses."""
         if not self.has_view_permission(request):
@@ -205,7 +232,7 @@ class TranscriptAdmin(SteadyAdmin):
             found = Conversation.objects.select_related("owner").only("owner__email").filter(pk=pk).first()
         if found is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
-        guard.record(TranscriptRead.of(found, _reader(request), how))
+        guard.record(TranscriptRead.of(found, _reader(request), how, changes))
         return None
 
     @admin.action(description=_("Export as JSON Lines"), permissions=["view"])

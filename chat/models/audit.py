@@ -13,9 +13,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -27,6 +28,7 @@ from chat.models.conversation import Conversation
 from chat.models.user import User
 
 WORDS_LENGTH = 200
+READ_LASTS = timedelta(hours=12)  # the pictures of an open transcript are loaded when they are scrolled to
 type Change = tuple[str, Any, Any]  # what, before, after: text, or true or false
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,13 @@ class Watch:
 
 
 watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+def was_read(conversation_id: UUID, reader: User) -> bool:
+    """Returns whether the record says that this user has read the conversation in the last hours."""
+    since = timezone.now() - READ_LASTS
+    own = TranscriptRead.objects.filter(conversation_id=conversation_id, reader=reader, at__gte=since)
+    return own.filter(how=TranscriptRead.How.READ).exists()
 
 
 def recorded() -> None:
@@ -96,9 +105,11 @@ class TranscriptRead(models.Model):
         return f"{self.number}: {self.reader_email} {self.get_how_display()} {self.owner_email}".strip()
 
     @classmethod
-    def of(cls, conversation: Conversation, reader: User, how: How) -> TranscriptRead:
+    def of(
+        cls, conversation: Conversation, reader: User, how: How, changes: Iterable[Change] = ()
+    ) -> TranscriptRead:
         """Returns an unsaved entry. The caller has selected the conversation's owner with it."""
-        return cls.of_person(conversation.owner, reader, how, conversation_id=conversation.pk)
+        return cls.of_person(conversation.owner, reader, how, changes, conversation_id=conversation.pk)
 
     @classmethod
     def of_search(cls, words: str, found: int, reader: User) -> TranscriptRead:
