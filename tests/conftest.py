@@ -23,7 +23,9 @@ from xdist.scheduler import LoadScopeScheduling
 from chat import database
 from chat.models import User
 from chat.runtime import Runtime, install
+from tests.cpu import Cpu
 from tests.services import CHROMIUM, LONG, is_missing
+from tests.tables import empty_quickly
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -96,9 +98,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="leave out tests that ask no database, on PostgreSQL",
     )
+    parser.addoption("--cpu", action="store_true", help="print the CPU seconds of files and tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.cpu:
+        config.pluginmanager.register(Cpu())
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     is_worker = hasattr(config, "workerinput")
     if not (named or is_worker or config.option.markexpr or os.environ.get("CI") == "true"):
@@ -120,6 +125,10 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     # A pool keeps connections open, and a test database with connections cannot be dropped.
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
+    if settings.SQLITE:  # waits for no disk: a test database survives no crash
+        options = settings.DATABASES["default"]["OPTIONS"]
+        options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+    empty_quickly()
     settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
 
 
