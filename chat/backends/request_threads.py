@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, override
 
 from asgiref.sync import ThreadSensitiveContext
+from django.db import connections
 
 MOST_IDLE = 16  # threads that are kept
 
@@ -57,8 +58,13 @@ class RequestThreads:
         if len(self._idle) < MOST_IDLE:
             self._idle.append(thread)
         else:
-            thread.shutdown(wait=False)
+            _end(thread)
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().shutdown(wait=False)
+            _end(self._idle.pop())
+
+
+def _end(thread: _RequestThread) -> None:
+    thread.submit(connections.close_all)  # on SQLite it has one
+    thread.shutdown(wait=False)
