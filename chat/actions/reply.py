@@ -13,7 +13,7 @@ from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
 from chat.actions.message import head_of
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
-from chat.actions.send import mismatch
+from chat.actions.send import checked_parameters, mismatch
 from chat.generation.lease import waiting_after
 from chat.generation.orphans import end_from_journal
 from chat.generation.run import MAX_REPLY_CHARS
@@ -48,10 +48,12 @@ class Again(NamedTuple):
 
 class Wish(NamedTuple):
     """The requested model: `model_id`, else the model of the last reply, or `otherwise` if that one cannot be
-    used any more."""
+    used any more. `parameters` are what the chat's requests have from now on (`Parameters.checked`); None
+    changes nothing."""
 
     model_id: int | str | None = None
     otherwise: int | str | None = None
+    parameters: object = None
 
     def model(self, user: User, last_id: int | None) -> ChatModel:
         """Raises `NoSuchModelError`."""
@@ -64,20 +66,30 @@ class Wish(NamedTuple):
 
 
 def retry_reply(
-    user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
+    user: User,
+    message_id: UUID,
+    model_id: int | str | None = None,
+    *,
+    otherwise: int | str | None = None,
+    parameters: object = None,
 ) -> Message:
     """Queues another reply to the same prompt, by the same model or another (see `Wish`). The old reply is
     kept as a variant. `message_id` may also be the prompt of a deleted reply. Raises `NotFoundError`,
     `InvalidInputError`, `ConflictError` while the reply runs."""
-    return reply_again(user, message_id, Wish(model_id, otherwise), continues=False).message
+    return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=False).message
 
 
 def continue_reply(
-    user: User, message_id: UUID, model_id: int | str | None = None, *, otherwise: int | str | None = None
+    user: User,
+    message_id: UUID,
+    model_id: int | str | None = None,
+    *,
+    otherwise: int | str | None = None,
+    parameters: object = None,
 ) -> Message:
     """Queues a new reply that begins with the text of this one. Raises the same errors as `retry_reply`, and
     `ConflictError` if the reply is complete."""
-    return reply_again(user, message_id, Wish(model_id, otherwise), continues=True).message
+    return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=True).message
 
 
 def continue_by_itself(generation_id: UUID) -> None:
@@ -98,10 +110,13 @@ def reply_again(
     """Retries or continues a reply. Sending the same `client_id` again returns the same reply and costs
     nothing. Raises as `retry_reply` and `continue_reply`, and `MismatchError` if the id was sent before for
     something else."""
+    wanted = None if wish.parameters is None else checked_parameters(wish.parameters)
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         if before := _sent_before(user, message, wish, continues=continues, client_id=client_id):
             return Again(before, is_new=False)
+        if wanted is not None:
+            message.conversation.parameters = wanted.as_json()
         return Again(_again(user, message, wish, continues=continues, client_id=client_id), is_new=True)
 
 

@@ -64,7 +64,7 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
             self.filter(enabled=True, available=True)
             .filter(Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind=""), endpoint__enabled=True)
             .filter(Q(alias_of=None) | Q(alias_of__enabled=True, alias_of__available=True))
-            .select_related("endpoint", "alias_of", "fallback__endpoint")
+            .select_related("endpoint", "alias_of__endpoint", "fallback__endpoint")
         )
 
     def usable_by(self, user: User) -> ChatModelQuerySet:
@@ -346,7 +346,7 @@ class ChatModel(models.Model):
         if self.temperature is not None:
             return True
         kind = self.endpoint_kind
-        return kind not in _ANTHROPIC and not (kind in _OPENAI and self.reasons)
+        return kind not in {*_ANTHROPIC, "demo"} and not (kind in _OPENAI and self.reasons)
 
     @property
     def endpoint_kind(self) -> str:

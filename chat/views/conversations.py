@@ -176,7 +176,7 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
         "running": next((message for message in shown if message.is_growing), None),
         "tools": tool_choices(user, conversation),
         "earlier_url": fragments.earlier_url(conversation, shown),
-        **model_context(user, Preferences.of(user), shown),
+        **model_context(user, Preferences.of(user), shown, conversation.parameters),
         "client_id": uuid.uuid4(),
         "messages_url": reverse("messages", args=[conversation.pk]),
         "events_url": reverse("events", args=[conversation.pk]),

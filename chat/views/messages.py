@@ -162,7 +162,8 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     if request.POST.get("keep"):
         model_id, otherwise = None, model_id
     try:
-        reply = again(request.user, message_id, model_id, otherwise=otherwise)
+        parameters = _parameters(request.POST)
+        reply = again(request.user, message_id, model_id, otherwise=otherwise, parameters=parameters)
     except NoSuchModelError:
         if request.htmx or not request.accepts("text/html"):
             raise

@@ -11,7 +11,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from chat.models import ChatModel, Conversation, Generation, Message, Preferences, User
+from chat.models.catalog import Effort
 from chat.models.message import side_by_side
+from chat.models.parameters import Parameters
 
 _RECENT_CHATS, _RECENT_REPLIES = 5, 20
 
@@ -26,8 +28,11 @@ class ModelGroup:
     is_favourites: bool = False
 
 
-def model_context(user: User, preferences: Preferences, shown: list[Message]) -> dict[str, Any]:
-    """Returns the context of `_model_picker.html`. The chosen model is the one that answered last here, else
+def model_context(
+    user: User, preferences: Preferences, shown: list[Message], wanted: object = None
+) -> dict[str, Any]:
+    """Returns the context of `_model_picker.html`, and of `_composer_parameters.html` for a chat with the
+    parameters `wanted`. The chosen model is the one that answered last here, else
     the user's setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
     models = sorted(ChatModel.objects.usable_by(user).filter(hidden=False), key=ChatModel.place_in_list)
@@ -35,11 +40,17 @@ def model_context(user: User, preferences: Preferences, shown: list[Message]) ->
     groups += grouped(m for m in models if m.pk not in favourites)
     groups = [group for group in groups if group.models]
     most_beside = settings.CHAT_MODELS_AT_ONCE - 1
+    chosen_id = _chosen(user, preferences, shown, [m for group in groups for m in group.models])
+    chosen = next((model for model in models if model.pk == chosen_id), None)
+    allowed = chosen.allowed if chosen else None
     return {
+        "allowed": allowed,
+        "parameters": Parameters.of(wanted).within(allowed) if allowed else Parameters(),
+        "efforts": Effort.choices,
         "model_groups": groups,
         "can_compare": len(models) > 1 and most_beside > 0,
         "most_beside": most_beside,
-        "chosen_model": _chosen(user, preferences, shown, [m for group in groups for m in group.models]),
+        "chosen_model": chosen_id,
     }
 
 

@@ -21,5 +21,6 @@ import { onChat } from "./page.js";
 const behaviours = [
   ["#search", () => import("./search.js")],
   ["#sheet", () => import("./sheet.js")],
+  ["#parameters", () => import("./parameters.js")],
 ];
 onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));

@@ -15,11 +15,19 @@ let flight = null; // { id, timer, late } of the one being sent
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
-const frame = ({ id, text, model, edits = "", files = [], tools }) => (
-  { type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id), ...(tools != null && { tools }) }
+const frame = ({ id, text, model, edits = "", files = [], tools, parameters }) => (
+  {
+    type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id),
+    ...(tools != null && { tools }), ...(parameters && { parameters }),
+  }
 );
 // The names of the tools that are on, with spaces between; undefined where there are none.
 const tools = () => $("tools") && [...$("tools").querySelectorAll(":checked")].map(({ value }) => value).join(" ");
+// As JSON, once they were changed here.
+const parameters = () => {
+  const fields = document.querySelectorAll("#parameters[data-changed] [data-parameter]");
+  return fields.length ? JSON.stringify(Object.fromEntries([...fields].map(({ name, value }) => [name, value]))) : undefined;
+};
 const watch = new MutationObserver(check);
 const givenUp = new BroadcastChannel(name); // ids, for other tabs
 givenUp.onmessage = ({ data }) => drop(data);
@@ -35,7 +43,9 @@ export function send(text, files) {
   const id = newId();
   known.add(id);
   const model = new FormData($("composer")).getAll("model");
-  list.push({ id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, tools: tools() });
+  list.push({
+    id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, tools: tools(), parameters: parameters(),
+  });
   save();
 }
 

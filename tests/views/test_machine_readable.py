@@ -41,7 +41,7 @@ TEXTS = {
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
-    "edited.pk",
+    "edited.pk", "effort", "allowed.efforts",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
