@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models.functions import Now
 
-from chat.models import Endpoint, PeriodicTask
+from chat.models import Endpoint, PeriodicTask, ToolServer
 from chatproject.crypto import UnreadableSecretError, with_current_key
 
 _READ_AGAIN = "provider-file"
@@ -31,15 +31,18 @@ def asked_to_read() -> datetime | None:
 
 
 def use_current_key() -> int:
-    """Encrypts the keys of endpoints with the present `SECRET_KEY`, after which its fallback can be removed.
-    Returns how many were changed. A row that is edited meanwhile keeps the edited key."""
+    """Encrypts the secrets of endpoints and of tool servers with the present `SECRET_KEY`, after which its
+    fallback can be removed. Returns how many were changed. A row that is edited meanwhile keeps the edited
+    secret."""
+    endpoints, servers = Endpoint.objects.exclude(encrypted=""), ToolServer.objects.exclude(secret_headers="")
     changed = 0
-    for slug, stored in Endpoint.objects.exclude(encrypted="").values_list("slug", "encrypted"):
-        try:
-            renewed = with_current_key(stored)
-        except UnreadableSecretError:
-            logger.error("The key of provider %s cannot be read with this SECRET_KEY. Type it again.", slug)
-            continue
-        if renewed != stored:
-            changed += Endpoint.objects.filter(slug=slug, encrypted=stored).update(encrypted=renewed)
+    for rows, column in ((endpoints, "encrypted"), (servers, "secret_headers")):
+        for key, slug, stored in rows.values_list("pk", "slug", column):
+            try:
+                renewed = with_current_key(stored)
+            except UnreadableSecretError:
+                logger.error("The key of %s cannot be read with this SECRET_KEY. Type it again.", slug)
+                continue
+            if renewed != stored:
+                changed += rows.filter(**{"pk": key, column: stored}).update(**{column: renewed})
     return changed

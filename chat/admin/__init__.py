@@ -8,9 +8,29 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from chat.admin import audit, catalog, endpoint, people, server_settings, tokens, tools, transcripts
+from chat.admin import (
+    audit,
+    catalog,
+    endpoint,
+    people,
+    server_settings,
+    tokens,
+    tool_servers,
+    tools,
+    transcripts,
+)
 
-__all__ = ["audit", "catalog", "endpoint", "people", "server_settings", "tokens", "tools", "transcripts"]
+__all__ = [
+    "audit",
+    "catalog",
+    "endpoint",
+    "people",
+    "server_settings",
+    "tokens",
+    "tool_servers",
+    "tools",
+    "transcripts",
+]
 
 admin.site.site_header = admin.site.site_title = "Steady"
 admin.site.index_title = _("Administration")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ _PAIRS, _LENGTH = 20, 2_000  # extra headers or query parameters, and characters
 _SECRETS = ("key", "headers", "query", "proxy")
 
 
-class _UnseenText(forms.Textarea):
+class UnseenText(forms.Textarea):
     """A text that a page never shows again, like a password."""
 
     def format_value(self, value: Any) -> str:
@@ -45,13 +46,13 @@ class EndpointForm(forms.ModelForm):
     headers = forms.CharField(
         label=_("Extra headers"),
         required=False,
-        widget=_UnseenText(attrs={"rows": 3, "spellcheck": "false"}),
+        widget=UnseenText(attrs={"rows": 3, "spellcheck": "false"}),
         help_text=_("One on each line, such as: X-Team: research"),
     )
     query = forms.CharField(
         label=_("Query parameters"),
         required=False,
-        widget=_UnseenText(attrs={"rows": 2, "spellcheck": "false"}),
+        widget=UnseenText(attrs={"rows": 2, "spellcheck": "false"}),
         help_text=_("One on each line, such as: api-version=v1"),
     )
     proxy = forms.CharField(
@@ -141,27 +142,10 @@ class EndpointForm(forms.ModelForm):
         return proxy
 
     def clean_headers(self) -> tuple[tuple[str, str], ...]:
-        return self._pairs("headers", ":", is_header)
+        return pairs_of(str(self.cleaned_data["headers"]), ":", is_header)
 
     def clean_query(self) -> tuple[tuple[str, str], ...]:
-        return self._pairs("query", "=", lambda name, value: f"{name}{value}".isprintable())
-
-    def _pairs(self, field: str, between: str, accepts: Any) -> tuple[tuple[str, str], ...]:
-        found = []
-        for line in str(self.cleaned_data[field]).splitlines():
-            name, sign, value = (part.strip() for part in line.partition(between))
-            if not line.strip():
-                continue
-            if not (name and sign and len(line) <= _LENGTH and accepts(name, value)):
-                # The line may hold a secret, so it is not repeated.
-                raise ValidationError(
-                    _("One line cannot be sent. Write a name, then %(sign)s, then a value."),
-                    params={"sign": between},
-                )
-            found.append((name, value))
-        if len(found) > _PAIRS:
-            raise ValidationError(_("These are too many."))
-        return tuple(found)
+        return pairs_of(str(self.cleaned_data["query"]), "=", lambda *pair: "".join(pair).isprintable())
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
@@ -205,6 +189,25 @@ class EndpointForm(forms.ModelForm):
             row.slug = row.slug or _unused_slug(row.name)
             row.set_secrets(self.secrets)
         return row
+
+
+def pairs_of(lines: str, between: str, accepts: Callable[[str, str], bool]) -> tuple[tuple[str, str], ...]:
+    """Returns the names and values of the lines. Raises `ValidationError`."""
+    found = []
+    for line in lines.splitlines():
+        name, sign, value = (part.strip() for part in line.partition(between))
+        if not line.strip():
+            continue
+        if not (name and sign and len(line) <= _LENGTH and accepts(name, value)):
+            # The line may hold a secret, so it is not repeated.
+            raise ValidationError(
+                _("One line cannot be sent. Write a name, then %(sign)s, then a value."),
+                params={"sign": between},
+            )
+        found.append((name, value))
+    if len(found) > _PAIRS:
+        raise ValidationError(_("These are too many."))
+    return tuple(found)
 
 
 def _unused_slug(name: str) -> str:

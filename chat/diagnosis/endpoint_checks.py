@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -56,8 +56,7 @@ async def check_endpoint(
     found: list[Finding] = []
     try:
         if endpoint.kind != "demo":
-            await _step(found, _("Name"), lambda: _resolve(endpoint))
-            await _step(found, _("Connection"), lambda: _connect(endpoint))
+            await _reach(found, endpoint)
         provider = await _provider(endpoint, found)
         try:
             infos: list[ModelInfo] = []
@@ -72,6 +71,14 @@ async def check_endpoint(
     return found
 
 
+async def check_connection(endpoint: EndpointConfig) -> list[Finding]:
+    """Returns the findings of the name and of the connection alone."""
+    found: list[Finding] = []
+    with suppress(_FailedError):
+        await _reach(found, endpoint)
+    return found
+
+
 def enabled_models(slug: str) -> list[str]:
     """Returns the names of the models that people may use on this endpoint."""
     models = ChatModel.objects.filter(endpoint=slug, enabled=True, available=True)
@@ -81,6 +88,11 @@ def enabled_models(slug: str) -> list[str]:
 async def fix_of(endpoint: EndpointConfig) -> str:
     """Returns how to mend an endpoint that cannot be asked for its models; "" if it can."""
     return next((finding.fix for finding in await check_endpoint(endpoint, asks=False) if finding.fix), "")
+
+
+async def _reach(found: list[Finding], endpoint: EndpointConfig) -> None:
+    await _step(found, _("Name"), lambda: _resolve(endpoint))
+    await _step(found, _("Connection"), lambda: _connect(endpoint))
 
 
 async def _step(found: list[Finding], name: str, run: Callable[[], Awaitable[str]]) -> None:

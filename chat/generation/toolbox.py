@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ from chat.providers import base
 from chat.tools.base import Caller
 from chat.tools.base import Tool as Runnable
 from chat.tools.registry import own_tools
+from chat.tools.remote import remote_tool
+from chatproject.crypto import UnreadableSecretError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,20 @@ def toolbox_of(generation: Generation) -> Toolbox:
     found = {row.name: tool for row in rows if (tool := runnable(row)) is not None}
     approvals = {name: approval_of(tool) for name, tool in found.items()}
     approved = set(conversation.approved_tools or ())
-    asking = {row.name for row in rows if row.asks and approvals.get(row.name) not in approved}
+    asking = {row.name for row in rows if row.must_ask and approvals.get(row.name) not in approved}
     return Toolbox(found, frozenset(asking), approvals)
 
 
 def runnable(row: Tool) -> Runnable | None:
-    """Returns the tool of this row; None if the package that offered it is not installed any more."""
-    return own_tools().get(row.name)
+    """Returns the tool of this row; None if the package that offered it is not installed any more, or if the
+    secrets of its server cannot be read."""
+    if row.server is None:
+        return own_tools().get(row.name)
+    try:
+        return remote_tool(row.server.server(), row.name, row.definition, row.title)
+    except UnreadableSecretError:
+        logger.error("The headers of tool server %s cannot be read. Type them again.", row.server)
+        return None
 
 
 def approval_of(tool: Runnable) -> str:

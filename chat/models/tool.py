@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from dataclasses import astuple, dataclass, field
+from urllib.parse import urlsplit
 
 from django.contrib.auth.models import Group
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.user import User
+from chat.tools.remote import ClientCredentials, Server
 from chatproject.crypto import UnreadableSecretError, decrypt, encrypt
 
 
+@dataclass(frozen=True, slots=True)
+class ServerSecrets:
+    """What is encrypted in the row of a server."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    credentials: ClientCredentials = field(default_factory=ClientCredentials)
+
+    def __bool__(self) -> bool:
+        return bool(self.headers or self.credentials)
+
+
 class ToolServer(models.Model):
-    """An MCP server over streamable HTTP. `secret_headers` are encrypted lines `Name: value`."""
+    """An MCP server over streamable HTTP. `secret_headers` has its `ServerSecrets`, encrypted for its
+    address."""
 
     slug = models.SlugField(
         _("short name"),
@@ -29,6 +44,25 @@ class ToolServer(models.Model):
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("Off: none of its tools can be used.")
     )
+    for_everyone = models.BooleanField(
+        _("for everyone"),
+        default=True,
+        db_default=True,
+        help_text=_("Off: only the groups below may use it."),
+    )
+    groups = models.ManyToManyField(Group, blank=True, verbose_name=_("groups"))
+    asks = models.BooleanField(
+        _("asks"),
+        default=True,
+        db_default=True,
+        help_text=_("Each call needs the approval of the person in the chat. Off: no tool of it asks."),
+    )
+    seconds = models.FloatField(
+        _("seconds for one call"),
+        default=30,
+        db_default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(600)],
+    )
     synced_at = models.DateTimeField(_("last synced"), null=True, blank=True, editable=False)
     sync_error = models.CharField(_("sync error"), max_length=300, blank=True, editable=False)
 
@@ -40,20 +74,37 @@ class ToolServer(models.Model):
     def __str__(self) -> str:
         return self.slug
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Returns the headers of its requests; none if they were encrypted with a key that is gone."""
-        try:
-            lines = decrypt(self.secret_headers).splitlines()
-        except UnreadableSecretError:
-            return {}
-        pairs = (line.partition(":") for line in lines if ":" in line)
-        return {name.strip(): value.strip() for name, _colon, value in pairs}
+    def server(self) -> Server:
+        """Returns what a connection needs. Raises `UnreadableSecretError`."""
+        found = self.secrets()
+        return Server(self.slug, self.url, found.headers, found.credentials, self.seconds)
 
-    @headers.setter
-    def headers(self, values: dict[str, str]) -> None:
-        lines = "\n".join(f"{name}: {value}" for name, value in values.items())
-        self.secret_headers = encrypt(lines) if lines else ""
+    def secrets(self) -> ServerSecrets:
+        """Returns what is encrypted in this row. Raises `UnreadableSecretError`, also for what was encrypted
+        for another server: a secret never goes to a server that it was not typed for."""
+        if not self.secret_headers:
+            return ServerSecrets()
+        found = json.loads(decrypt(self.secret_headers))
+        if found.get("for") != self._target():
+            raise UnreadableSecretError
+        headers = tuple((name, value) for name, value in found["headers"])
+        return ServerSecrets(headers, ClientCredentials(*found["credentials"]))
+
+    def set_secrets(self, secrets: ServerSecrets) -> None:
+        """Encrypts them for this server at its present address."""
+        if not secrets:
+            self.secret_headers = ""
+            return
+        values = {
+            "for": self._target(),
+            "headers": secrets.headers,
+            "credentials": astuple(secrets.credentials),
+        }
+        self.secret_headers = encrypt(json.dumps(values))
+
+    def _target(self) -> list[str]:
+        parts = urlsplit(self.url)
+        return [self.slug, parts.scheme, parts.netloc.lower()]
 
 
 class ToolQuerySet(models.QuerySet["Tool"]):
@@ -63,8 +114,12 @@ class ToolQuerySet(models.QuerySet["Tool"]):
         return self.filter(servers, enabled=True, available=True).select_related("server")
 
     def usable_by(self, user: User) -> ToolQuerySet:
-        """Returns the usable tools that are open to everyone or to one of the user's groups."""
-        return self.usable().filter(Q(for_everyone=True) | Q(groups__in=user.groups.all())).distinct()
+        """Returns the usable tools that are open to everyone or to one of the user's groups, as their server
+        must be, too."""
+        groups = user.groups.all()
+        servers = Q(server=None) | Q(server__for_everyone=True) | Q(server__groups__in=groups)
+        own = Q(for_everyone=True) | Q(groups__in=groups)
+        return self.usable().filter(own).filter(servers).distinct()
 
 
 class Tool(models.Model):
@@ -118,6 +173,6 @@ class Tool(models.Model):
         return self.title or self.name
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """Returns the JSON Schema of its arguments, of a server's tool."""
-        return self.definition.get("parameters") or {"type": "object", "properties": {}}
+    def must_ask(self) -> bool:
+        """Returns whether a call needs an approval."""
+        return self.asks and (self.server is None or self.server.asks)

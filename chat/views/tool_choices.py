@@ -15,13 +15,21 @@ def tool_choices(user: User, conversation: Conversation) -> list[dict[str, Any]]
     return [
         {
             "name": tool.name,
-            "title": gettext(tool.title) if tool.title else tool.name.replace("__", ": "),
+            "title": _title(tool),
             "description": _first_sentence(gettext(tool.description)) if tool.description else "",
-            "asks": tool.asks,
+            "asks": tool.must_ask,
             "is_on": tool.name in chosen,
         }
         for tool in Tool.objects.usable_by(user)
     ]
+
+
+def _title(tool: Tool) -> str:
+    """Returns the title. That of a server's tool begins with the name of the server, which an administrator
+    gave it."""
+    if tool.server is not None:
+        return f"{tool.server}: {tool.title or tool.definition['own_name']}"
+    return gettext(tool.title) if tool.title else tool.name
 
 
 def _first_sentence(text: str) -> str:

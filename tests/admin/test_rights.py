@@ -15,7 +15,7 @@ from django.test import Client
 
 from chat.actions.login_link import login_token, person_of_link
 from chat.admin.base import SteadyAdmin
-from chat.models import ApiToken, Conversation, ServerSettings, Tool, TranscriptRead, User
+from chat.models import ApiToken, Conversation, ServerSettings, Tool, ToolServer, TranscriptRead, User
 
 PEOPLE, GROUPS = "/admin/chat/user/", "/admin/auth/group/"
 PERSONAL = ["add_user", "change_user", "delete_user", "view_user"]
@@ -202,6 +202,7 @@ def test_who_may_not_look_is_not_told_what_there_is(
     ApiToken.objects.create(user=person, name="Script", prefix="sty_")
     ServerSettings().save()
     Tool.objects.create(name="tool", title="Tool")
+    ToolServer.objects.create(slug="our", url="https://tools.example.org/mcp")
     staff = make_user("staff@example.org", is_staff=True)
 
     def answers(url: str) -> list[object]:

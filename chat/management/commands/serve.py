@@ -103,10 +103,12 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     async def _keep_catalog_fresh(self, changed: asyncio.Event) -> None:
-        """Asks the providers at the start, every ten minutes, and when the file of providers has `changed`.
-        So a provider that was down, or an Ollama that was started later, appears without a restart."""
+        """Asks the providers and the tool servers at the start, every ten minutes, and when the file of
+        providers has `changed`. So a provider that was down, or an Ollama that was started later, appears
+        without a restart."""
         from chat.actions.catalog import sync_catalog
         from chat.actions.endpoint import use_current_key
+        from chat.actions.tool_servers import sync_tool_servers
         from chat.models import Endpoint
 
         told = False
@@ -114,6 +116,7 @@ class Command(BaseCommand):
             try:
                 await run_write(use_current_key)
                 results = await sync_catalog()
+                await sync_tool_servers()
                 if not told:
                     told = True
                     configured = await run_unit(Endpoint.objects.configs)

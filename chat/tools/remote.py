@@ -1,0 +1,203 @@
+"""MCP servers over streamable HTTP: their tools, and calls of these.
+
+A server is chosen by an administrator, but what it sends is not trusted. The number of bytes, the time and
+the size of each definition are limited. Nothing of a server is run here: its schemas are not applied, since a
+regular expression in one would hold the interpreter, and its instructions are ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from chat.parts import storable
+from chat.tools.base import Caller, Tool, ToolError
+from chat.translatable import translatable as _
+
+MOST_TOOLS = 200
+MOST_SCHEMA_BYTES = 30_000
+DESCRIPTION_CHARS = 4_000
+TITLE_CHARS = 80
+NAME_CHARS = 64
+_BETWEEN = "__"  # a server's short name and the name of its tool
+
+WORDS = {
+    "unreachable": _("The server cannot be reached."),
+    "slow": _("The server did not answer in time."),
+    "credentials": _("The server refused the credentials."),
+    "nothing": _("There is no MCP server at this address."),
+    "redirect": _("The server redirects to another address. This is not followed."),
+    "large": _("The server sent too much. The connection was closed."),
+    "protocol": _("The server did not answer as an MCP server does."),
+    "token": _("The server for access tokens gave none."),
+}
+
+
+class ServerError(ToolError):
+    """A server could not be used. `code` is a key of `WORDS`; `detail` is the server's own sentence."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code, self.detail = code, shown(detail, 300)
+        super().__init__(f"{WORDS[code]} {self.detail}".strip())
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """An OAuth client, which fetches access tokens for itself at `token_url` (RFC 6749, section 4.4)."""
+
+    token_url: str = ""
+    client_id: str = ""
+    secret: str = field(default="", repr=False)
+    scope: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.token_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How a server is reached. `slug` begins the names of its tools. `seconds` is the limit of one call."""
+
+    slug: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    credentials: ClientCredentials = field(default_factory=ClientCredentials)
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A tool as its server describes it. `name` is what models call, `own_name` what the server calls it.
+    `fault` says why it cannot be used."""
+
+    name: str
+    own_name: str
+    title: str
+    description: str
+    parameters: Mapping[str, Any]
+    fault: str = ""
+
+
+async def list_tools(server: Server) -> list[Listed]:
+    """Returns the tools of a server, at most `MOST_TOOLS`. Raises `ServerError`."""
+    session = await _session()
+    try:
+        async with asyncio.timeout(server.seconds):
+            found = await session.list_tools(server, MOST_TOOLS)
+    except TimeoutError:
+        raise ServerError("slow") from None
+    return await asyncio.to_thread(_all_listed, server.slug, found)
+
+
+def remote_tool(server: Server, name: str, definition: Mapping[str, Any], title: str) -> Tool:
+    """Returns the tool of a definition that an administrator allowed."""
+
+    async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
+        session = await _session()
+        text: str = await session.call_tool(server, definition["own_name"], dict(arguments))
+        return text
+
+    return Tool(
+        name,
+        title,
+        definition["description"],
+        definition["parameters"],
+        run,
+        seconds=server.seconds,
+    )
+
+
+def fingerprint_of(listed: Listed) -> str:
+    """Returns a name for what a model is told of this tool, and for what the server is asked to run."""
+    told = [listed.name, listed.own_name, listed.description, listed.parameters]
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def shown(text: str, most: int) -> str:
+    """Returns foreign text for a page: without marks that hide or reverse it, and cut."""
+    kept = "".join(char for char in text[: most * 4] if char.isprintable() or char in "\n\t")
+    return kept.strip() if len(kept) <= most else f"{kept[: most - 1].strip()}…"
+
+
+async def _session() -> Any:
+    """Imports the client on a thread: it takes more than a second of CPU time, once."""
+    return await asyncio.to_thread(importlib.import_module, "chat.tools.mcp_session")
+
+
+def _all_listed(slug: str, found: list[tuple[str, str, str, Any]]) -> list[Listed]:
+    listed: dict[str, Listed] = {}
+    for name, title, description, schema in found:
+        tool = _listed(slug, name, title, description, schema)
+        listed.setdefault(tool.name, tool)
+    return list(listed.values())
+
+
+def _listed(slug: str, own_name: str, title: str, description: str, schema: Any) -> Listed:
+    fault = ""
+    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    if not own_name or len(own_name) > 200 or not own_name.isprintable():
+        fault = _("It has no usable name.")
+    elif not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        fault = _("Its parameters are not an object.")
+    elif len(json.dumps(schema)) > MOST_SCHEMA_BYTES:
+        fault = _("The description of its parameters is too long.")
+    elif not _is_schema(schema):
+        fault = _("The description of its parameters is not a JSON Schema.")
+    else:
+        parameters = {**_storable(schema), "type": "object"}
+        parameters.setdefault("properties", {})
+    return Listed(
+        _model_name(slug, own_name),
+        shown(own_name, 200),
+        shown(" ".join(title.split()), TITLE_CHARS),
+        shown(description, DESCRIPTION_CHARS),
+        parameters,
+        fault,
+    )
+
+
+def _model_name(slug: str, own_name: str) -> str:
+    """Returns a name that all providers take. One that had to be changed ends with a hash, so that no two
+    tools share a name."""
+    plain = f"{slug}{_BETWEEN}{re.sub(r'[^a-zA-Z0-9_-]', '_', own_name)}"
+    if plain == f"{slug}{_BETWEEN}{own_name}" and len(plain) <= NAME_CHARS:
+        return plain
+    mark = sha256(own_name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{plain[: NAME_CHARS - 9]}_{mark}"
+
+
+def _is_schema(schema: dict[str, Any]) -> bool:
+    """Returns whether providers can read the schema. It is compared with the meta schema, and not applied."""
+    from jsonschema import Draft202012Validator, SchemaError  # imported on use, with the package `mcp`
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except (SchemaError, RecursionError):
+        return False
+    return not any(ref for ref in _references(schema) if not ref.startswith("#"))
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [str(value["$ref"])] if "$ref" in value else []
+        return own + [ref for one in value.values() for ref in _references(one)]
+    if isinstance(value, list):
+        return [ref for one in value for ref in _references(one)]
+    return []
+
+
+def _storable(value: Any) -> Any:
+    """Returns the value with texts and names that every database stores."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): _storable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return value
