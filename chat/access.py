@@ -10,7 +10,18 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import Attachment, ChatModel, Conversation, Message, Summary, ToolRun, User
+from chat.models import (
+    Attachment,
+    Audience,
+    ChatModel,
+    Conversation,
+    Message,
+    ServerSettings,
+    Share,
+    Summary,
+    ToolRun,
+    User,
+)
 from chat.models.message import MessageQuerySet
 from chat.translatable import translatable as _
 
@@ -184,6 +195,29 @@ def attachment_in(conversation_id: UUID, attachment_id: UUID) -> Attachment:
 def _attachments_of(user: User) -> QuerySet[Attachment]:
     is_kept = Q(message=None) | Q(message__conversation__deleted_at=None)
     return Attachment.objects.filter(is_kept, owner=user, stored__isnull=False).select_related("stored")
+
+
+def share_for(user: User | None, secret: str) -> Share:
+    """Returns the share with this secret if this user may open it, or with None a visitor who is not logged
+    in. A link that never existed, was revoked or has expired, and one that its owner or an administrator has
+    ended in another way, get the same answer. Raises `NotFoundError`."""
+    found = Share.objects.open().filter(secret=secret).select_related("conversation").first()
+    allowed = ServerSettings.current().share_links
+    is_public = found is not None and found.audience == allowed == Audience.ANYONE
+    is_theirs = user is not None and user.is_active and allowed in Audience.values
+    if found is None or not (is_public or is_theirs):
+        raise NotFoundError(_("There is no such link."))
+    return found
+
+
+def shared_attachment(user: User | None, secret: str, attachment_id: UUID) -> Attachment:
+    """Returns the attachment if this share shows it, as `share_for` does. Raises `NotFoundError`."""
+    share = share_for(user, secret)
+    complete = Attachment.objects.filter(stored__isnull=False).select_related("stored")
+    found = complete.filter(pk=attachment_id, message__in=share.shown_messages.values("pk")).first()
+    if found is None or not share.shows_files:
+        raise NotFoundError(_("There is no such file."))
+    return found
 
 
 def model_for(user: User, model_id: int | str) -> ChatModel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import URLPattern, reverse
+from django.utils.timezone import now
 
 from chat.access import conversation_for
 from chat.actions.api_token import make_token
@@ -29,6 +31,7 @@ from chat.models import (
     Endpoint,
     Generation,
     Message,
+    Share,
     Status,
     StoredFile,
     Summary,
@@ -76,6 +79,9 @@ OWNER = {
     "api_token": {"post": 302, "delete": 302},
     "favourite": {"post": 302, "delete": 302},
     "export_chat": {"get": 200, "head": 200},
+    "shares": {"get": 200, "head": 200, "post": 200},
+    "my_shares": {"get": 200, "head": 200},
+    "share": {"post": 302, "delete": 302},
     "export_chats": {"post": 200},
     "transfer": {"get": 200, "head": 200, "post": 400},  # without a file
     "imports": {"get": 302, "head": 302},
@@ -99,6 +105,7 @@ PERSONAL = {
     "transfer",
     "imports",
     "import_piece",
+    "my_shares",
 }  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
     "healthz",
@@ -108,6 +115,9 @@ ELSEWHERE = {
     "login_link",
     "connection_check",
     "connection_check_events",
+    "shared",
+    "shared_file",
+    "continued_share",
 }  # public on purpose, with tests of their own
 
 
@@ -155,6 +165,13 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     make_token(owner, name="Secret words", scopes=["chat"])
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
+    share = Share.objects.create(
+        conversation=reply.conversation,
+        title="Secret words",
+        audience="team",
+        expires_at=now() + timedelta(1),
+    )
+    share.messages.add(reply)
     Summary.objects.create(conversation=reply.conversation, covers=reply, text="Secret words")
     return conversation_for(owner, sent.message.conversation_id), reply
 
@@ -171,6 +188,8 @@ def stored_file() -> StoredFile:
 def address(name: str, conversation: Conversation, reply: Message) -> str:
     arguments = {
         "export_chats": [],
+        "my_shares": [],
+        "share": [conversation.shares.get().pk],
         "transfer": [],
         "imports": [],
         "import_piece": [],
@@ -285,6 +304,7 @@ def snapshot() -> list[object]:
         list(ToolRun.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
+        list(Share.objects.order_by("pk").values_list()),
     ]
 
 

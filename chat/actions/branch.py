@@ -15,7 +15,7 @@ from chat.translatable import translatable as _
 BATCH = 200  # rows in one query
 
 # What a copied reply keeps of its generation. Usage, cost and times are not copied: they were booked once.
-_KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "error_message")
+KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "error_message")
 
 
 def branch_conversation(user: User, message_id: UUID) -> Conversation:
@@ -53,7 +53,7 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
         generations = []
         for old, copy in zip(path, copies, strict=True):
             if old.reply:
-                kept = {name: getattr(old.reply, name) for name in _KEPT}
+                kept = {name: getattr(old.reply, name) for name in KEPT}
                 generations.append(Generation(conversation=branch, message=copy, **kept))
         Generation.objects.bulk_create(generations, batch_size=BATCH)
         branch.head = copies[-1]

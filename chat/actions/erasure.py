@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from chat.actions.attachment import clear_unused
-from chat.models import Conversation, Generation, Message, PresetUse, TranscriptRead, User
+from chat.models import Conversation, Generation, Message, PresetUse, Share, TranscriptRead, User
 from chat.models.audit import add_to_record
 from chat.runtime import current
 from chat.search.index import forget_conversations
@@ -38,6 +38,7 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
         )
         Message.objects.filter(conversation__in=ids).delete()
         PresetUse.objects.filter(conversation__in=ids).delete()
+        Share.objects.filter(conversation__in=ids).delete()
         forget_conversations(ids)
         erased = Conversation.objects.filter(pk__in=ids).select_related("owner").only("owner__email")
         add_to_record(*(TranscriptRead.of(each, by, TranscriptRead.How.ERASED) for each in erased))

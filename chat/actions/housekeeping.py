@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.actions.chat_import import delete_old_imports
+from chat.actions.share import delete_old_shares
 from chat.actions.throttle import forget_old
 from chat.models import (
     LIVE,
@@ -25,6 +26,7 @@ from chat.models import (
     PeriodicTask,
     PresetUse,
     SentRequest,
+    Share,
     Status,
     Summary,
     ToolRun,
@@ -49,6 +51,7 @@ def clear_some() -> int:
         or _delete_some(ChatStart.objects.filter(created_at__lt=timezone.now() - CHAT_START_KEPT))
         or forget_old()
         or delete_old_imports()
+        or delete_old_shares()
         or _empty_deleted_conversation()
     )
 
@@ -76,6 +79,7 @@ def _empty_deleted_conversation() -> int:
         filled = Message.objects.filter(is_filled, conversation=conversation)
         ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
         Summary.objects.filter(conversation=conversation).delete()
+        Share.objects.filter(conversation=conversation).delete()
         Feedback.objects.filter(message__in=ids).delete()
         Attachment.objects.filter(message__in=ids).delete()  # `attachment.clear_files` deletes the files
         waiting = Generation.objects.filter(message__in=ids, status=Status.WAITING)

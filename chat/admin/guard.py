@@ -32,6 +32,7 @@ from chat.models import (
     Message,
     PresetUse,
     SentRequest,
+    Share,
     Summary,
     ToolRun,
     TranscriptRead,
@@ -50,6 +51,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Feedback: ("comment",),
     Generation: ("error_detail",),  # may quote the prompt
     Attachment: ("name",),
+    Share: ("secret", "title"),
     ToolRun: ("arguments", "result"),
 }
 # In Django's quoting for both databases. The table may have an alias: a column of that name is enough.

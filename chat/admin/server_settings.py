@@ -31,6 +31,7 @@ class ServerSettingsAdmin(SteadyAdmin):
         (_("Titles and summaries"), {"fields": ["title_model", "summary_model"]}),
         (_("Sharing"), {"fields": ["sharers"]}),
         (_("Files"), {"fields": ["file_mb", "person_files_mb"]}),
+        (_("Share links"), {"fields": ["share_links"]}),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -22,6 +22,7 @@ from chat.models.schema import Schema
 from chat.models.search_entry import SearchEntry
 from chat.models.sent_request import SentRequest
 from chat.models.server_settings import ServerSettings
+from chat.models.share import Audience, Share
 from chat.models.sharing import Visibility
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.summary import Summary
@@ -34,6 +35,7 @@ __all__ = [
     "LIVE",
     "ApiToken",
     "Attachment",
+    "Audience",
     "ChatImport",
     "ChatModel",
     "ChatStart",
@@ -59,6 +61,7 @@ __all__ = [
     "SearchEntry",
     "SentRequest",
     "ServerSettings",
+    "Share",
     "Status",
     "Step",
     "StoredFile",

@@ -81,6 +81,8 @@ class TranscriptRead(models.Model):
         GROUP = "group", _("Changed a group")
         TOKEN = "token", _("Made an API token")
         REVOKED = "revoked", _("Revoked an API token")
+        SHARED = "shared", _("Made a share link")
+        UNSHARED = "unshared", _("Revoked a share link")
         SETTINGS = "settings", _("Changed the server settings")
 
     number = models.PositiveBigIntegerField(_("number"), null=True, unique=True, editable=False)

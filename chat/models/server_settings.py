@@ -13,6 +13,14 @@ CACHE_SECONDS = 5.0  # until the other processes use a change
 _KEY = "chat.server_settings"
 
 
+class ShareLinks(models.TextChoices):
+    """Who can open share links, at most."""
+
+    NONE = "none", _("Nobody: there are no links")
+    TEAM = "team", _("People who are logged in here")
+    ANYONE = "anyone", _("Anyone with the link")
+
+
 class ServerSettings(models.Model):
     """The row has the primary key 1. Read it with `current`, in which a missing row has the defaults. A field
     added here is edited in the administration once its name is in `chat.admin.server_settings`."""
@@ -68,6 +76,16 @@ class ServerSettings(models.Model):
         default=Sharers.ADMINISTRATORS,
         db_default="staff",
         help_text=_("Presets and saved prompts. Everybody may share them with their own groups."),
+    )
+    share_links = models.CharField(
+        _("share links"),
+        max_length=6,
+        choices=ShareLinks,
+        default=ShareLinks.TEAM,
+        db_default="team",
+        help_text=_(
+            "Who can open the links that people make to chats of theirs. Applies to existing links too."
+        ),
     )
 
     class Meta:

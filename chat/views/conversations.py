@@ -25,6 +25,7 @@ from chat.actions.conversation import (
     restore_conversation,
     use_instructions,
 )
+from chat.actions.share import allowed_audiences
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
 from chat.models.message import MessageQuerySet, read_for_showing
@@ -175,6 +176,7 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
         "revision": conversation.revision,
         "running": next((message for message in shown if message.is_growing), None),
         "tools": tool_choices(user, conversation),
+        "sharing_is_on": bool(allowed_audiences()),
         "earlier_url": fragments.earlier_url(conversation, shown),
         **model_context(user, Preferences.of(user), shown, conversation.parameters),
         "client_id": uuid.uuid4(),

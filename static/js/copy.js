@@ -4,6 +4,13 @@ import { markdownOf, number, plain } from "./markdown.js";
 
 onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));
 
+onClick("[data-copy-field]", async (button) => {
+  const field = $(button.dataset.copyField);
+  field.select();
+  await copy(field.value);
+  button.textContent = words("copied"); // a toast is behind an open dialog
+});
+
 onClick("[data-print]", (button) => {
   button.closest("[popover]")?.hidePopover();
   print();

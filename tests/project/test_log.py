@@ -113,6 +113,8 @@ def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO
         "/log-in/1/canary-2/",
         "/accounts/password/reset/key/1-canary-3/x",
         "/accounts/confirm-email/MQ:canary-4/x",
+        "/shared/canary-5/",
+        "/shared/canary-6/files/7/",
     ):
         client.get(path)
     assert "/welcome/.../" in log.getvalue()
