@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.utils import timezone
 
 from chat.access import NotFoundError, attachments_for, upload_of
@@ -24,11 +24,11 @@ from chat.actions.errors import (
     TooLongError,
 )
 from chat.actions.queue import lock_user
-from chat.database import release_connections
-from chat.files import prepare, store
+from chat.files import store
+from chat.files.contents import FILE_SECONDS, keep, part_of, used_by
 from chat.files.detect import safe_name
 from chat.files.limits import MB, MOST_IN_A_PROMPT, Limits
-from chat.files.readers import Readers, TooManyError
+from chat.files.readers import TooManyError
 from chat.models import Attachment, Message, StoredFile, User
 from chat.models.attachment import NAME_LENGTH
 from chat.parts import FilePart
@@ -38,8 +38,6 @@ MOST_UNSENT = 100  # attachments of one person that are in no message
 UNSENT_HOURS = 24
 BATCH = 100
 PIECE_SECONDS = 20.0  # that a request waits until its file is read; the page then sends it again
-FILE_SECONDS = 300.0  # the same for a whole file, which would have to be sent again
-_READERS = Readers()
 
 logger = logging.getLogger(__name__)
 
@@ -247,10 +245,7 @@ def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bo
         )
     lock_user(user)
     own = Attachment.objects.filter(owner=user)
-    begun = own.filter(stored=None).aggregate(used=Sum("size"))["used"] or 0
-    contents = StoredFile.objects.filter(attachments__owner=user).distinct()
-    used = contents.aggregate(used=Sum("size"))["used"] or 0
-    if begun + used + size > limits.person:
+    if used_by(user.pk) + size > limits.person:
         raise LimitReachedError(
             _("Your files would have more than {limit} MB together. Delete chats with files."),
             limit=limits.person // MB,
@@ -263,66 +258,14 @@ def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bo
 
 
 def _complete(attachment: Attachment, upload: store.Upload, seconds: float) -> None:
-    """Stores the file of a complete upload, unless its content is stored already. Waits for `seconds` until
-    the file can be read. It takes no connection of the database from others meanwhile."""
-    sha256 = store.hash_of(upload.path)
-    if not _found(attachment, sha256):
-        release_connections()
-        file_id = uuid4()
-        with upload.in_folder(file_id) as path:
-            try:
-                with _READERS.place(attachment.owner_id, seconds=seconds):
-                    prepared = prepare.prepared(path, attachment.name)
-            except TooManyError:
-                raise _still_read() from None
-            new = store.stored(file_id, path, sha256, prepared)
-        try:
-            if not _found(attachment, sha256, new):
-                store.delete(new.paths)  # the same content was stored meanwhile
-        except NotFoundError:  # the attachment was removed meanwhile
-            store.delete(new.paths)
-            upload.remove()
-            raise
-    upload.remove()
-
-
-def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -> bool:
-    """Gives the attachment the file of this content. Adds the `new` one if there is none, and returns whether
-    it did or, without `new`, whether there is one. Raises `NotFoundError`."""
-    with transaction.atomic():
-        file = StoredFile.objects.select_for_update().filter(sha256=sha256).first()
-        if file is None and new is None:
-            return False
-        if file is None and new is not None:
-            try:
-                with transaction.atomic():
-                    new.save(force_insert=True)
-                file = new
-            except IntegrityError:
-                file = StoredFile.objects.select_for_update().get(sha256=sha256)
-        if not Attachment.objects.filter(pk=attachment.pk).update(stored=file):
-            raise NotFoundError(_("There is no such file."))
-        attachment.stored = file
-        return new is None or file is new
+    try:
+        keep(attachment, upload, seconds=seconds)
+    except TooManyError:
+        raise _still_read() from None
 
 
 def _still_read() -> ConflictError:
     return ConflictError(_("The file is still being read. Wait a moment."))
-
-
-def part_of(attachment: Attachment) -> FilePart:
-    """Returns the part of a message that has this complete attachment."""
-    file = attachment.stored
-    assert file is not None
-    return FilePart(
-        file.sha256 or "",
-        file.media_type,
-        attachment.name,
-        id=str(attachment.pk),
-        size=attachment.size,
-        width=file.width,
-        height=file.height,
-    )
 
 
 def _storage_failed(error: Exception) -> StorageError:

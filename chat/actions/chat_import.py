@@ -23,10 +23,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.actions.attachment import part_of, receive_file
+from chat.actions.attachment import receive_file
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError, TooLongError
 from chat.actor import in_chunks
 from chat.files import store
+from chat.files.contents import part_of
 from chat.live.process import process_name
 from chat.models import Attachment, ChatImport, Conversation, Feedback, Generation, Message, Role, User
 from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH

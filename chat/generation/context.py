@@ -42,6 +42,7 @@ UNSURE = 1.25  # times the window: the limit for an estimate that no count of th
 SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
 SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
 FILES_SHARE = 0.6  # of the room for the input: the text of the files of one message
+MADE_BY_MODEL = "[You made these files in your answer above.]"
 NOT_WHOLE = _("The model did not get all of these files:")
 CLAMPED = _("This model does not allow the parameters of this chat. It answered with the nearest ones.")
 NO_TOOLS = _("This model cannot use tools, so it answered without them.")
@@ -283,8 +284,12 @@ def _before(
         wanted = row["parent_id"]
         role = "user" if row["role"] == Role.USER else "assistant"
         parts = loaded(row["own_parts"] or ())
-        files = reader.files(parts) if role == "user" else ()
-        if turns := turns_of(role, row["text"], parts, files=files, is_own=True, with_calls=with_calls):
+        files = reader.files(parts)
+        asked = files if role == "user" else ()
+        turns = turns_of(role, row["text"], parts, files=asked, is_own=True, with_calls=with_calls)
+        if files and not asked:  # no provider takes files in a turn of the model
+            turns = [*turns, Turn("user", MADE_BY_MODEL, files=files)]
+        if turns:
             yield Placed(row["position"], turns, row["parent_id"])
         if wanted is None:
             return
@@ -292,16 +297,16 @@ def _before(
 
 def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[dict[str, Any]]:
     """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
-    the prompt is not shown any more. `own_parts` is set for prompts with files, and for replies with provider
-    metadata, which only the model that sent it gets back. The other parts repeat the text and are not
-    read."""
+    the prompt is not shown any more. `own_parts` is set for messages with files, and for replies with
+    metadata of the provider, which only the model that sent it gets back. The other parts repeat the text and
+    are not read."""
     messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
     if prompt.shown:
         messages = messages.filter(shown=True)
     is_own = Q(generation__model=model.pk, generation__status=Status.COMPLETE, raw__contains='"opaque"')
     if with_calls:
         is_own |= Q(raw__contains='"tool_result"')
-    has_files = Q(role=Role.USER, raw__contains='"file"')
+    has_files = Q(raw__contains='"file"')
     own_parts = Case(When(is_own | has_files, then=F("parts")), default=Value(None), output_field=JSONField())
     messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts).order_by("-position")
     position, length = prompt.position, PAGE

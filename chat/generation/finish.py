@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from chat.files.contents import made_in
 from chat.generation.lease import locked_conversation, touch, waiting_after
 from chat.generation.line import next_after
 from chat.generation.tool_runs import close_calls
@@ -63,11 +64,13 @@ def _end(
     notices: Sequence[NoticePart] = (),
     last_step: Step | None = None,
     sent_request: SentRequest | None = None,
+    has_files: bool = True,
     **fields: Any,
 ) -> Message | None:
     """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no look
     at the database for the change. `opaque` is metadata with the number of its step. `last_step` is the row
-    of the last of several steps, `sent_request` the one of the last request."""
+    of the last of several steps, `sent_request` the one of the last request. `has_files` is false for a reply
+    in which the model made no files, which saves a query."""
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
         changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
@@ -82,7 +85,8 @@ def _end(
         if sent_request is not None:
             SentRequest.objects.bulk_create([sent_request], ignore_conflicts=True)
         own = parts_of(close_calls(generation_id, segments), opaque)
-        parts = _with_what_is_continued(message, [*own, *notices])
+        made = made_in(message.pk) if has_files else []
+        parts = _with_what_is_continued(message, [*own, *made, *notices])
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         message.conversation = conversation

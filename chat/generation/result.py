@@ -13,7 +13,7 @@ from chat.generation.tool_runs import total
 from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
 from chat.models import ChatModel, Generation, SentRequest, Status, Step
-from chat.parts import Opaque, storable
+from chat.parts import NoticePart, Opaque, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
 from chat.translatable import translatable as _
@@ -57,6 +57,8 @@ class Result:
     rejection: str = ""  # the reason why one of our validators stopped the answer
     first_text_at: datetime | None = None
     opaque: list[tuple[int, Opaque]] = field(default_factory=list)  # each with the number of its step
+    made: int = 0  # files that the model made
+    notices: list[NoticePart] = field(default_factory=list)  # what people are told beside those of `sent`
     sent: Prepared | None = None
     outcome: Outcome | None = None  # how the last step ended
     steps: list[Step] = field(default_factory=list)  # that ended with calls of tools, and are committed

@@ -12,7 +12,8 @@ from uuid import UUID
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 from django.utils import timezone
 
-from chat.database import run_unit, run_write
+from chat.database import release_connections, run_unit, run_write
+from chat.files.contents import TOO_MANY_FILES, keep_made
 from chat.generation.call_reader import CallReader
 from chat.generation.context import Begun, NotSentError, Prepared
 from chat.generation.fallback import fall_back
@@ -41,7 +42,7 @@ from chat.live.pubsub import PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
-from chat.parts import Opaque, loaded, storable
+from chat.parts import NoticePart, Opaque, loaded, storable
 from chat.pipeline.compose import compose
 from chat.providers.base import CONTINUE_PROMPT, Turn
 from chat.providers.errors import (
@@ -52,6 +53,7 @@ from chat.providers.errors import (
     TimeoutExceededError,
 )
 from chat.providers.events import (
+    FileMade,
     Finished,
     Notice,
     Outcome,
@@ -67,6 +69,7 @@ from chat.providers.registry import ready_provider
 logger = logging.getLogger(__name__)
 
 MAX_STEPS = 16  # of one reply; the model cannot call a tool in the last one
+MOST_MADE = 10  # files of one reply that are kept
 MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
 LESS = 0.6  # the part of a request that was too long which the second request may have, at most
 LEAST_PAUSE = 1.0  # seconds; a shorter wait concerns one reply alone
@@ -204,11 +207,11 @@ class Run:
             return False
         try:
             try:
-                await self._take(result.sent, record, result)
+                await self._take(generation, result.sent, record, result)
             except ContextLengthError:
                 if not await self._shortened(generation, result, begun):
                     raise
-                await self._take(result.sent, record, result)
+                await self._take(generation, result.sent, record, result)
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
@@ -306,7 +309,7 @@ class Run:
         result.sent = shorter
         return True
 
-    async def _take(self, prepared: Prepared, record: Record, result: Result) -> None:
+    async def _take(self, generation: Generation, prepared: Prepared, record: Record, result: Result) -> None:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
         result.is_asking = True
         self._reader = CallReader(*calls_in(self._log.since(0)))
@@ -326,6 +329,8 @@ class Run:
                             self._grow("reasoning", text, result)
                         case ToolCallDelta():
                             self._grow(TOOL_CALL, self._reader.line(event), result)
+                        case FileMade(data):
+                            await self._keep(data, generation, result)
                         case Opaque():
                             result.opaque.append((self._message_step, event))
                         case Finished(outcome, raw):
@@ -361,6 +366,19 @@ class Run:
         self._append(kind, text)
         self._share_later()
 
+    async def _keep(self, data: bytes, generation: Generation, result: Result) -> None:
+        """Keeps a file that the model made. It is stored when this returns."""
+        result.first_token_at = result.first_token_at or timezone.now()
+        result.has_output = True
+        result.made += 1
+        if result.made > MOST_MADE:
+            if result.made == MOST_MADE + 1:
+                result.notices.append(NoticePart(TOO_MANY_FILES))
+            return
+        owner_id, message_id = generation.conversation.owner_id, generation.message_id
+        if notice := await asyncio.to_thread(kept, owner_id, message_id, data):
+            result.notices.append(notice)
+
     def _append(self, kind: str, text: str) -> None:
         """Appends the text up to the limit of a reply, and wakes the viewers."""
         self._log.append(kind, storable(text[: MAX_REPLY_CHARS - self._log.length]))
@@ -391,7 +409,7 @@ class Run:
         elif not self._producing.cancelled() and (error := self._producing.exception()):
             logger.error("Generation %s failed unexpectedly.", self.id, exc_info=error)
             result.set(Status.FAILED, "internal", BROKEN)
-        elif result.error_code or self._log.text().strip():
+        elif result.error_code or self._log.text().strip() or result.made:
             return
         elif result.status in (Status.COMPLETE, Status.LENGTH):
             result.set_empty(self._log)
@@ -414,7 +432,8 @@ class Run:
                         show=self._pubsub.committed,
                         opaque=result.opaque,
                         last_step=result.step(generation) if result.steps and result.is_asking else None,
-                        notices=result.sent.notices if result.sent else (),
+                        notices=[*(result.sent.notices if result.sent else ()), *result.notices],
+                        has_files=bool(result.made or result.steps),
                         sent_request=result.sent_request(generation) if is_stored_whole else None,
                         **fields,
                     )
@@ -457,6 +476,14 @@ class Run:
             reasoning_tokens=fields.get("reasoning_tokens") or 0,
             cost=float(fields.get("cost") or 0),
         )
+
+
+def kept(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
+    """As `keep_made`, on a thread of its own."""
+    try:
+        return keep_made(owner_id, message_id, data)
+    finally:
+        release_connections()
 
 
 async def _pause(prepared: Prepared, code: str, seconds: float) -> None:

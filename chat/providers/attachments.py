@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
 from chat.providers.base import File, Turn
 from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
+from chat.providers.events import FileMade
 from chat.translatable import translatable as _
 
 _TEXT_TYPES = {"application/json", "application/xml", "application/yaml", "application/x-ndjson"}
@@ -18,6 +19,18 @@ def base64_of(file: File) -> str:
 
 def data_url(file: File) -> str:
     return f"data:{file.media_type};base64,{base64_of(file)}"
+
+
+def made(data: str) -> FileMade:
+    """Returns a file of an answer, from base64 or a data URL. It is not loaded from elsewhere: the address
+    could be one of the server's own network."""
+    head, comma, rest = data.partition(",")
+    if comma and not (head.startswith("data:") and head.endswith(";base64")):
+        return FileMade(b"")
+    try:
+        return FileMade(b64decode(rest if comma else data, validate=True))
+    except ValueError:
+        return FileMade(b"")
 
 
 def is_image(file: File) -> bool:

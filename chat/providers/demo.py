@@ -10,6 +10,7 @@ A prompt can contain commands:
     /demo instant      no pauses at all
     /demo tool [NAME] [TEXT]   calls the tool of that name, else the first one, with TEXT as its first
                        argument; answers with the result. It needs a tool that is on.
+    /demo image        makes a picture after its text
     /demo length       ends at its output limit
     /demo refuse       declines to answer
     /demo cut          the stream ends in the middle without an end marker
@@ -27,6 +28,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import struct
+import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import orjson
@@ -35,6 +38,7 @@ from chat.parts import ToolResult
 from chat.providers import errors
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Tool
 from chat.providers.events import (
+    FileMade,
     Finished,
     Notice,
     Outcome,
@@ -110,6 +114,8 @@ class DemoProvider:
                 await _fail_midway(commands)
             await pace.wait()
             yield TextDelta(token)
+        if "image" in commands:
+            yield FileMade(_picture())
         yield Usage(_count(request), len(reasoning) + limit, reasoning_tokens=len(reasoning))
         if "refuse" in commands:
             yield Finished(Outcome.REFUSED, "refusal")
@@ -133,6 +139,20 @@ class DemoProvider:
                 raise errors.OverloadedError(detail="/demo flaky")
         if asked := re.search(r"/demo fail\b ?(\w*)", prompt):
             raise _ERRORS.get(asked[1], errors.UnavailableError)(detail=asked[0])
+
+
+def _picture() -> bytes:
+    """Returns a PNG of 320 by 200 pixels, of one colour."""
+    rows = b"".join(b"\0" + b"\x1f\x7a\x8c" * 320 for _row in range(200))
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 320, 200, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def _call(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
@@ -239,7 +259,7 @@ def _error_classes(base: type[errors.ProviderError]) -> Iterator[type[errors.Pro
 _ERRORS = {error.code: error for error in _error_classes(errors.ProviderError)}
 
 _COMMAND = re.compile(
-    r"/demo (echo|long|think|slow|instant|tool|length|refuse|cut|break|flaky|hang|stall|fail)\b"
+    r"/demo (echo|long|think|slow|instant|tool|image|length|refuse|cut|break|flaky|hang|stall|fail)\b"
 )
 
 _CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)

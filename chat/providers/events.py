@@ -7,7 +7,7 @@ a connection can end cleanly in the middle of an answer (measured), so only the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from chat.parts import Opaque
@@ -47,6 +47,13 @@ class ToolCallDelta:
     arguments: str = ""
     id: str | None = None
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileMade:
+    """A file that the model made, such as an image. `data` is empty if it cannot be read."""
+
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Finished:
     raw_reason: str = ""
 
 
-type ProviderEvent = TextDelta | ReasoningDelta | ToolCallDelta | Opaque | Usage | Notice | Reset | Finished
+type ProviderEvent = (
+    TextDelta | ReasoningDelta | ToolCallDelta | FileMade | Opaque | Usage | Notice | Reset | Finished
+)
 
-VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta)  # the events that extend the answer
+VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta, FileMade)  # the events that extend the answer

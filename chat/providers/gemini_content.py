@@ -14,7 +14,7 @@ import orjson
 
 from chat.parts import Opaque, ToolCall
 from chat.providers import failures
-from chat.providers.attachments import base64_of, only_data, pieces, unreadable
+from chat.providers.attachments import base64_of, made, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, Turn
 from chat.providers.errors import InvalidRequestError, MalformedStreamError, UnsupportedOptionError
 from chat.providers.events import (
@@ -126,6 +126,8 @@ class ContentDecoder(Decoder):
             call_id = call.get("id") or f"{_OUR_ID}{uuid4().hex}"
             events.append(ToolCallDelta(self._calls, arguments, id=call_id, name=string(call["name"])))
             self._calls += 1
+        elif (file := part.get("inlineData")) and not part.get("thought"):
+            events.append(made(string(file["data"])))
         elif text := part.get("text"):
             if part.get("thought"):
                 events.append(ReasoningDelta(string(text)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chat.providers import failures
-from chat.providers.attachments import data_url, is_image, only_data, pieces, unreadable
+from chat.providers.attachments import data_url, is_image, made, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, OutputFormat, Tool, Turn
 from chat.providers.errors import UnavailableError
 from chat.providers.events import (
@@ -122,6 +122,8 @@ class ChatDecoder(Decoder):
         if refusal := delta.get("refusal"):
             self._refused = True
             events.append(TextDelta(string(refusal)))
+        for image in delta.get("images") or ():  # of OpenRouter and LiteLLM
+            events.append(made(string(image["image_url"]["url"])))
         for call in delta.get("tool_calls") or ():
             events.append(self._tool_call(call))
         if reason := choice.get("finish_reason"):

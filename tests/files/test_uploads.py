@@ -20,7 +20,7 @@ from chat.access import NotFoundError
 from chat.actions import attachment as actions
 from chat.actions.attachment import clear_files, receive_piece, remove_attachment
 from chat.actions.errors import ConflictError
-from chat.files import prepare, store
+from chat.files import contents, prepare, store
 from chat.files.prepare import Prepared
 from chat.files.readers import Readers, TooManyError
 from chat.models import Attachment, StoredFile, User
@@ -142,7 +142,7 @@ def test_a_piece_that_cannot_be_read_soon_is_kept_and_sent_again(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, readers = uuid.uuid4(), Readers(at_once=1)
-    monkeypatch.setattr(actions, "_READERS", readers)
+    monkeypatch.setattr(contents, "_READERS", readers)
     monkeypatch.setattr(actions, "PIECE_SECONDS", 0.0)
     with readers.place("another", seconds=0), pytest.raises(ConflictError):
         piece(person, at)
