@@ -15,7 +15,10 @@ from chat.models import (
     Audience,
     ChatModel,
     Conversation,
+    Folder,
     Message,
+    Preset,
+    SavedPrompt,
     ServerSettings,
     Share,
     Summary,
@@ -242,6 +245,36 @@ def model_named(user: User, name: str) -> ChatModel:
     if len(found) != 1 or whole:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     return found[0]
+
+
+def folder_for(user: User, folder_id: UUID, *, write: bool = False) -> Folder:
+    """Returns the user's own folder, with `write` with its row locked until the transaction ends. Raises
+    `NotFoundError`."""
+    folders = Folder.objects.filter(owner=user, pk=folder_id)
+    folder = (folders.select_for_update() if write else folders).first() if user.is_active else None
+    if folder is None:
+        raise NotFoundError(_("There is no such folder."))
+    return folder
+
+
+def preset_for(user: User, preset_id: UUID, *, write: bool = False) -> Preset:
+    """Returns the preset if this user may use it; with `write` only the user's own one, with its row locked
+    until the transaction ends. Raises `NotFoundError`."""
+    presets = Preset.objects.filter(owner=user).select_for_update() if write else Preset.objects.seen_by(user)
+    preset = presets.filter(pk=preset_id).first() if user.is_active else None
+    if not isinstance(preset, Preset):
+        raise NotFoundError(_("There is no such preset. Perhaps it is not shared with you any more."))
+    return preset
+
+
+def saved_prompt_for(user: User, prompt_id: UUID, *, write: bool = False) -> SavedPrompt:
+    """As `preset_for`, for a saved prompt."""
+    own = SavedPrompt.objects.filter(owner=user).select_for_update()
+    prompts = own if write else SavedPrompt.objects.seen_by(user)
+    prompt = prompts.filter(pk=prompt_id).first() if user.is_active else None
+    if not isinstance(prompt, SavedPrompt):
+        raise NotFoundError(_("There is no such prompt. Perhaps it is not shared with you any more."))
+    return prompt
 
 
 def _integer(value: int | str) -> int:

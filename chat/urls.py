@@ -10,6 +10,7 @@ from chat.views import (
     conversations,
     messages,
     preferences,
+    presets,
     sent,
     sessions,
     shares,
@@ -24,6 +25,7 @@ from chat.views.health import healthz, readyz
 from chat.views.login_link import login_link
 from chat.views.metrics import metrics
 from chat.views.palette import palette, theme
+from chat.views.preset_choice import preset_choice
 from chat.views.search import search_page
 from chat.views.sidebar import conversation_list
 
@@ -63,6 +65,12 @@ urlpatterns = [
     path("messages/<uuid:message_id>/feedback/", messages.feedback, name="feedback"),
     path("messages/<uuid:message_id>/sent/", sent.sent, name="sent"),
     path("settings/instructions/", preferences.instructions, name="instructions"),
+    path("settings/presets/", presets.presets, name="presets"),
+    path("settings/presets/new/", presets.new_preset, name="new_preset"),
+    path("settings/presets/<uuid:preset_id>/", presets.preset, name="preset"),
+    path("settings/presets/<uuid:preset_id>/copies/", presets.preset_copies, name="preset_copies"),
+    path("settings/presets/<uuid:preset_id>/versions/", presets.preset_versions, name="preset_versions"),
+    path("conversations/<uuid:conversation_id>/preset/", preset_choice, name="preset_choice"),
     path("summaries/<uuid:summary_id>/", sent.summary, name="summary"),
     path("files/<uuid:attachment_id>/", attachments.attachment, name="attachment"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),

@@ -21,6 +21,7 @@ from django.utils.timezone import now
 
 from chat.access import conversation_for
 from chat.actions.api_token import make_token
+from chat.actions.preset import PresetContent, make_preset
 from chat.actions.send import send_message
 from chat.models import (
     ApiToken,
@@ -31,6 +32,8 @@ from chat.models import (
     Endpoint,
     Generation,
     Message,
+    Preset,
+    PresetVersion,
     Share,
     Status,
     StoredFile,
@@ -70,6 +73,12 @@ OWNER = {
     "tool_call": {"post": 302},
     "sent": {"get": 200, "head": 200},
     "instructions": {"get": 200, "head": 200, "post": 302},
+    "presets": {"get": 200, "head": 200},
+    "new_preset": {"get": 200, "head": 200, "post": 302},
+    "preset": {"get": 200, "head": 200, "post": 302, "delete": 302},
+    "preset_copies": {"post": 302},
+    "preset_versions": {"post": 302},
+    "preset_choice": {"get": 200, "head": 200, "post": 302},
     "conversations": {"get": 200, "head": 200, "post": 200},
     "settings": {"get": 200, "head": 200, "post": 302},
     "sessions": {"get": 200, "head": 200, "delete": 302},
@@ -97,6 +106,8 @@ PERSONAL = {
     "conversations",
     "settings",
     "instructions",
+    "presets",
+    "new_preset",
     "sessions",
     "api_tokens",
     "new_api_token",
@@ -164,6 +175,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
         user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
     )
     make_token(owner, name="Secret words", scopes=["chat"])
+    make_preset(owner, PresetContent("Secret words", "Secret words"))
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
     share = Share.objects.create(
         conversation=reply.conversation,
@@ -214,6 +226,12 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "feedback": [reply.pk],
         "sent": [reply.pk],
         "instructions": [],
+        "presets": [],
+        "new_preset": [],
+        **{
+            name: [Preset.objects.get(owner=conversation.owner).pk]
+            for name in ("preset", "preset_copies", "preset_versions")
+        },
         "summary": [conversation.summaries.get().pk],
         "tool_call": [ToolRun.objects.get(generation=reply.generation).pk],
         "favourite": [reply.generation.model_id],
@@ -240,7 +258,17 @@ def data(model: ChatModel) -> dict[str, str]:
     token = {"name": "New", "scopes": "read", "days": ""}
     found = {"q": "Secret"}
     prompt = {"text": "More", "model": str(model.pk), "client_id": str(uuid.uuid4())}
-    return {"title": "New", "to": str(uuid.uuid4()), **token, **found, **prompt, **decision, **preferences}
+    preset = {"visibility": "own", "number": "1"}
+    return {
+        "title": "New",
+        **preset,
+        "to": str(uuid.uuid4()),
+        **token,
+        **found,
+        **prompt,
+        **decision,
+        **preferences,
+    }
 
 
 def test_the_table_names_every_route() -> None:
@@ -303,6 +331,7 @@ def snapshot() -> list[object]:
         list(Generation.objects.order_by("pk").values_list()),
         list(ToolRun.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
+        list(PresetVersion.objects.filter(name="Secret words").order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
         list(Share.objects.order_by("pk").values_list()),
     ]

@@ -9,13 +9,14 @@ from django.db import transaction
 from chat.access import message_for
 from chat.actions.attachment import files_again
 from chat.actions.errors import ConflictError
-from chat.models import Attachment, Conversation, Generation, Message, User
+from chat.models import Attachment, Conversation, Generation, Message, PresetUse, User
 from chat.translatable import translatable as _
 
 BATCH = 200  # rows in one query
 
 # What a copied reply keeps of its generation. Usage, cost and times are not copied: they were booked once.
 KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "error_message")
+KEPT_OF_CHAT = ("title", "folder_id", "preset_name", "preset_number", "parameters")
 
 
 def branch_conversation(user: User, message_id: UUID) -> Conversation:
@@ -29,7 +30,7 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
         path = _path_to(last)
         if any(message.is_live for message in path):
             raise ConflictError(_("This reply is still running. Stop it first."))
-        branch = Conversation(owner=user, title=last.conversation.title)
+        branch = Conversation(owner=user, **{name: getattr(last.conversation, name) for name in KEPT_OF_CHAT})
         copies: list[Message] = []
         files: list[Attachment] = []
         for message in path:
@@ -48,6 +49,9 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
             copies.append(copy)
         branch.seen_revision = branch.revision
         branch.save(force_insert=True)
+        if use := PresetUse.objects.filter(conversation=last.conversation).first():
+            use.conversation = branch
+            use.save(force_insert=True)
         Message.objects.bulk_create(copies, batch_size=BATCH)
         Attachment.objects.bulk_create(files, batch_size=BATCH)
         generations = []

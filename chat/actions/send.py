@@ -13,6 +13,7 @@ from chat.access import NotFoundError, conversation_to_write, model_for
 from chat.actions.attachment import chosen
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
 from chat.actions.message import hide_for_edit, path_changed
+from chat.actions.preset import begin_chat
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.tools import choose_tools
 from chat.live.changes import CommittedChange
@@ -99,7 +100,10 @@ def _send(
         if not (text or files.attachments):
             raise InvalidInputError(EMPTY)
         title = shortened(text or files.attachments[0].name)
-        conversation = conversation or Conversation(id=conversation_id, owner=user, title=title)
+        start = None
+        if conversation is None:
+            conversation = Conversation(id=conversation_id, owner=user, title=title)
+            start = begin_chat(conversation)
         if tools is not None:
             choose_tools(user, conversation, tools)
         if parameters is not None:
@@ -116,6 +120,8 @@ def _send(
             path_changed(conversation)
             return Sent(prompt, is_new=True)
         conversation.save(force_insert=is_new)
+        if start is not None:
+            start.save()
         if prompt.parent and prompt.parent.role == Role.USER:
             # Its reply was deleted: Retry is not offered any more.
             conversation.messages.filter(pk=prompt.parent.pk).update(revision=prompt.revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -118,6 +119,14 @@ def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
     """Responds after an action: htmx receives its effect by the live stream, a plain form is redirected to
     `to`."""
     return HttpResponse(status=204) if request.htmx else redirect(to)
+
+
+def moved_to(request: PersonRequest, url: str) -> HttpResponseBase:
+    """Responds after an action with the chat at this URL: htmx swaps it in, a plain form is redirected."""
+    if not request.htmx:
+        return redirect(url)
+    where = {"path": url, "target": "#chat", "swap": "outerHTML"}
+    return HttpResponse(headers={"HX-Location": json.dumps(where)})
 
 
 def wanted_method(request: HttpRequest) -> str:

@@ -32,6 +32,7 @@ from chat.models.message import MessageQuerySet, read_for_showing
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.model_list import model_context
+from chat.views.preset_choice import new_chat_context, used_context
 from chat.views.sidebar import list_context, page_of
 from chat.views.tool_choices import tool_choices
 
@@ -170,6 +171,10 @@ def _message_to_show(request: PersonRequest, conversation: Conversation) -> dict
 
 
 def _context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
+    is_new = not conversation.revision
+    preset_context = (new_chat_context if is_new else used_context)(user, conversation)
+    started = preset_context.get("started")
+    preset_model = started.model_id if started else None
     return {
         "conversation": conversation,
         "shown_messages": shown,
@@ -178,7 +183,8 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
         "tools": tool_choices(user, conversation),
         "sharing_is_on": bool(allowed_audiences()),
         "earlier_url": fragments.earlier_url(conversation, shown),
-        **model_context(user, Preferences.of(user), shown, conversation.parameters),
+        **model_context(user, Preferences.of(user), shown, conversation.parameters, preset_model),
+        **preset_context,
         "client_id": uuid.uuid4(),
         "messages_url": reverse("messages", args=[conversation.pk]),
         "events_url": reverse("events", args=[conversation.pk]),

@@ -29,10 +29,14 @@ class ModelGroup:
 
 
 def model_context(
-    user: User, preferences: Preferences, shown: list[Message], wanted: object = None
+    user: User,
+    preferences: Preferences,
+    shown: list[Message],
+    wanted: object = None,
+    preset_model: int | None = None,
 ) -> dict[str, Any]:
     """Returns the context of `_model_picker.html`, and of `_composer_parameters.html` for a chat with the
-    parameters `wanted`. The chosen model is the one that answered last here, else
+    parameters `wanted`. The chosen model is the one that answered last here, else that of the preset, else
     the user's setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
     models = sorted(ChatModel.objects.usable_by(user).filter(hidden=False), key=ChatModel.place_in_list)
@@ -40,7 +44,8 @@ def model_context(
     groups += grouped(m for m in models if m.pk not in favourites)
     groups = [group for group in groups if group.models]
     most_beside = settings.CHAT_MODELS_AT_ONCE - 1
-    chosen_id = _chosen(user, preferences, shown, [m for group in groups for m in group.models])
+    listed = [model for group in groups for model in group.models]
+    chosen_id = _chosen(user, [preset_model, preferences.default_model_id], shown, listed)
     chosen = next((model for model in models if model.pk == chosen_id), None)
     allowed = chosen.allowed if chosen else None
     return {
@@ -51,6 +56,7 @@ def model_context(
         "can_compare": len(models) > 1 and most_beside > 0,
         "most_beside": most_beside,
         "chosen_model": chosen_id,
+        "preset_model_is_missing": preset_model is not None and all(m.pk != preset_model for m in listed),
     }
 
 
@@ -61,12 +67,12 @@ def grouped(models: Iterable[ChatModel]) -> list[ModelGroup]:
 
 
 def _chosen(
-    user: User, preferences: Preferences, shown: list[Message], models: list[ChatModel]
+    user: User, settled: list[int | None], shown: list[Message], models: list[ChatModel]
 ) -> int | None:
     usable = {model.pk: model for model in models}
     firsts = [group[0].reply for group in reversed(side_by_side(shown))]  # the chat goes on from these
     wanted = [generation.model_id for generation in firsts if generation]
-    wanted.append(preferences.default_model_id)
+    wanted += settled
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:
         return chosen

@@ -22,6 +22,8 @@ from chat.views.answers import PersonRequest, for_people
 SOURCES = {
     "server": gettext_lazy("Of the server"),
     "model": gettext_lazy("Of the model"),
+    "preset": gettext_lazy("Of the preset"),
+    "folder": gettext_lazy("Of the folder"),
     "personal": gettext_lazy("My instructions"),
     "tools": gettext_lazy("For tools"),
 }

@@ -4,7 +4,7 @@ import { $, htmx, on, onClick } from "./page.js";
 function open(source, url) {
   $("sheet-content").replaceChildren();
   htmx.ajax("GET", url, { source, target: "#sheet-content", swap: "innerHTML" }).then(() => {
-    if ($("sheet-content").firstElementChild) $("sheet").showModal();
+    if ($("sheet-content").firstElementChild && !$("sheet").open) $("sheet").showModal();
   });
 }
 
@@ -18,4 +18,9 @@ on("submit", (event) => {
   if (!event.target.matches("form[data-sheet]")) return;
   event.preventDefault();
   open(event.target, event.target.action);
+});
+
+// A form of the page in it was sent: its effect, or the reason against it, is on the page below.
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.request.method === "POST" && $("sheet-content").contains(ctx.sourceElement)) $("sheet").close();
 });

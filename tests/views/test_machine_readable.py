@@ -43,7 +43,7 @@ TEXTS = {
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
     "edited.pk", "effort", "allowed.efforts",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
-    "person.email",
+    "person.email", "version.preset_id", "newer.pk", "url", "field", "prompt",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
     "sees", "thinks_first", "token", "undo", "value",

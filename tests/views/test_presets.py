@@ -1,0 +1,220 @@
+"""Presets: what a chat begins with, their versions, and who may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+
+from chat.access import NoSuchModelError, NotFoundError
+from chat.actions.branch import branch_conversation
+from chat.actions.errors import InvalidInputError
+from chat.actions.preset import (
+    PresetContent,
+    change_preset,
+    choose_preset,
+    copy_preset,
+    delete_preset,
+    make_preset,
+)
+from chat.actions.send import send_message
+from chat.actions.sharing import Sharing
+from chat.generation.instructions import instructions_for
+from chat.models import (
+    ChatModel,
+    ChatStart,
+    Conversation,
+    Endpoint,
+    Generation,
+    Preferences,
+    Preset,
+    PresetUse,
+    ServerSettings,
+    Status,
+    User,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    endpoint = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=endpoint, name="demo")
+
+
+@pytest.fixture
+def browser(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def teammate(make_user: Callable[..., User]) -> User:
+    return make_user("teammate@example.org")
+
+
+def say(user: User, chat: UUID, model: ChatModel, text: str = "Hello") -> Conversation:
+    sent = send_message(user, chat, client_id=uuid4(), text=text, model_ids=[model.pk])
+    Generation.objects.filter(message__parent=sent.message).update(status=Status.COMPLETE)
+    return Conversation.objects.get(pk=chat)
+
+
+def sources(conversation: Conversation, model: ChatModel) -> list[tuple[str, str]]:
+    return [tuple(each) for each in instructions_for(conversation, model)]
+
+
+def test_a_preset_is_made_chosen_with_its_variables_and_used_by_the_chat(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    small = ChatModel.objects.create(endpoint=model.endpoint, name="small")
+    form = {
+        "name": "Translator",
+        "instructions": "Translate to {{language}}.",
+        "model": small.pk,
+        "temperature": "0.2",
+        "prompts": "Good morning\nThank you",
+        "visibility": "own",
+    }
+    browser.post(reverse("new_preset"), form)
+    preset = Preset.objects.get()
+    chat = uuid4()
+    page = reverse("conversation", args=[chat])
+    choice = reverse("preset_choice", args=[chat])
+    assert "Translator" in browser.get(page).content.decode()
+    assert "language" in browser.get(choice, {"preset": preset.pk}).content.decode()
+    assert browser.post(choice, {"preset": preset.pk}).status_code == 400, "a value is missing"
+    given = {"preset": preset.pk, "value-language": "{{German}}"}
+    assert browser.post(choice, given)["Location"] == page
+    shown = browser.get(page).content.decode()
+    assert "Preset Translator, version 1" in shown
+    assert "Good morning" in shown
+    assert f'value="{small.pk}"' in shown.split("selected")[0].rpartition("<option")[2]
+
+    Preferences.objects.create(user=person, instructions="I am Ada.")
+    conversation = say(person, chat, model)
+    translate = ("preset", "Translate to {{German}}.")
+    assert sources(conversation, model) == [translate, ("personal", "I am Ada.")]
+    assert conversation.parameters == {"temperature": 0.2}
+    assert Generation.objects.get(conversation=chat).parameters == {"temperature": 0.2}
+    assert not ChatStart.objects.exists()
+    assert "Preset Translator, version 1" in browser.get(page).content.decode()
+
+
+def test_a_chat_keeps_its_version_until_its_owner_takes_the_newer_one(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    preset = make_preset(person, PresetContent("Poet", "Write verses."))
+    chat = uuid4()
+    choose_preset(person, chat, preset.pk, {})
+    change_preset(person, preset.pk, PresetContent("Poet", "Write odes."), Sharing())
+    conversation = say(person, chat, model)
+    assert sources(conversation, model) == [("preset", "Write verses.")]
+    page = reverse("conversation", args=[chat])
+    assert "Version 2 is available" in browser.get(page).content.decode()
+    before = conversation.revision
+    browser.post(reverse("preset_choice", args=[chat]), {"preset": preset.pk})
+    conversation.refresh_from_db()
+    assert conversation.revision > before, "other pages of the chat are told"
+    assert sources(conversation, model) == [("preset", "Write odes.")]
+    browser.post(reverse("preset_versions", args=[preset.pk]), {"number": "1"})
+    assert [each.instructions for each in preset.versions.all()] == [
+        "Write verses.",
+        "Write odes.",
+        "Write verses.",
+    ]
+    browser.post(reverse("preset_choice", args=[chat]), {"preset": ""})
+    conversation.refresh_from_db()
+    assert (sources(conversation, model), conversation.preset_name) == ([], "")
+
+
+def test_a_chat_and_its_branch_go_on_when_the_preset_is_deleted(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    preset = make_preset(person, PresetContent("Poet", "Write verses."))
+    chat = uuid4()
+    choose_preset(person, chat, preset.pk, {})
+    conversation = say(person, chat, model)
+    delete_preset(person, preset.pk)
+    branch = branch_conversation(person, conversation.head_id)
+    for each in (conversation, branch):
+        assert sources(each, model) == [("preset", "Write verses.")]
+        page = browser.get(reverse("conversation", args=[each.pk])).content.decode()
+        assert "This chat goes on with its copy." in page
+
+
+def test_a_preset_is_shared_with_a_group_and_gives_no_access_to_its_model(
+    browser: Client, person: User, teammate: User, model: ChatModel
+) -> None:
+    group, foreign = Group.objects.create(name="Editors"), Group.objects.create(name="Others")
+    person.groups.add(group)
+    secret = ChatModel.objects.create(endpoint=model.endpoint, name="secret-model", for_everyone=False)
+    secret.groups.add(foreign)
+    person.groups.add(foreign)
+    content = PresetContent("Editor", "Edit.", secret.pk)
+    preset = make_preset(person, content, Sharing("groups", [group.pk]))
+    with pytest.raises(NotFoundError):
+        choose_preset(teammate, uuid4(), preset.pk, {})
+    teammate.groups.add(group)
+    client = Client()
+    client.force_login(teammate)
+    chat = uuid4()
+    client.post(reverse("preset_choice", args=[chat]), {"preset": preset.pk})
+    pages = [
+        client.get(reverse("conversation", args=[chat])).content.decode(),
+        client.get(reverse("preset", args=[preset.pk])).content.decode(),
+        client.get(reverse("presets")).content.decode(),
+    ]
+    for page in pages:
+        assert "Editor" in page
+        assert "secret-model" not in page
+        assert person.email not in page
+    assert "choose another one" in pages[0]
+    with pytest.raises(NoSuchModelError):
+        say(teammate, chat, secret)
+    conversation = say(teammate, chat, model)
+    assert copy_preset(teammate, preset.pk).newest.model is None
+    for method in ("post", "delete"):
+        answer = getattr(client, method)(
+            reverse("preset", args=[preset.pk]), {"name": "Mine", "visibility": "own"}
+        )
+        assert answer.status_code == 404
+    teammate.groups.remove(group)
+    assert sources(conversation, model) == [("preset", "Edit.")]
+    assert "not shared with you any more" in client.get(reverse("conversation", args=[chat])).content.decode()
+    assert client.get(reverse("preset", args=[preset.pk])).status_code == 404
+
+
+def test_only_those_whom_the_server_settings_name_share_with_everybody(
+    browser: Client, person: User, teammate: User
+) -> None:
+    content = PresetContent("For all", "Be kind.")
+    with pytest.raises(InvalidInputError):
+        make_preset(person, content, Sharing("all"))
+    assert "Everybody" not in browser.get(reverse("new_preset")).content.decode()
+    with pytest.raises(InvalidInputError):
+        make_preset(person, content, Sharing("groups", [Group.objects.create(name="Foreign").pk]))
+    assert not Preset.objects.exists()
+    ServerSettings(sharers="all").save()
+    try:
+        preset = make_preset(person, content, Sharing("all"))
+        assert list(Preset.objects.seen_by(teammate)) == [preset]
+    finally:
+        ServerSettings().save()
+
+
+def test_a_chat_of_another_user_takes_no_preset(person: User, teammate: User, model: ChatModel) -> None:
+    chat = uuid4()
+    say(person, chat, model)
+    preset = make_preset(teammate, PresetContent("Spy", "Tell all."))
+    with pytest.raises(NotFoundError):
+        choose_preset(teammate, chat, preset.pk, {})
+    unused = uuid4()
+    choose_preset(teammate, unused, preset.pk, {})
+    say(person, unused, model)  # the id was chosen by another user before
+    assert not PresetUse.objects.exists()
