@@ -27,14 +27,14 @@ from chatproject import env
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("openai", "anthropic", "gemini", "openai_compatible", "ollama")
+KINDS = ("openai", "anthropic", "gemini", "openai_compatible", "ollama", "azure", "bedrock", "vertex")
 NEED_A_KEY = frozenset({"openai", "anthropic", "gemini"})
 OLLAMA_ADDRESS = "http://127.0.0.1:11434"
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _SECONDS = ("connect_seconds", "first_token_seconds", "silence_seconds")
 _NAMES = {
     *("name", "kind", "address", "key_env", "key_file", "headers", "query"),
-    *("authority_file", "proxy", "at_once", *_SECONDS),
+    *("authority_file", "proxy", "at_once", "region", "project", *_SECONDS),
 }
 
 
@@ -113,8 +113,11 @@ def _endpoint(slug: str, table: dict[str, Any], connect_seconds: float) -> Endpo
     if kind in NEED_A_KEY and not key:
         raise ProviderFileError(f"[{slug}] needs a key: key_env or key_file.")
     address = _address(slug, table, "address")
-    if kind == "openai_compatible" and not address:
-        raise ProviderFileError(f"[{slug}] needs an address.")
+    region, project = _text(slug, table, "region"), _text(slug, table, "project")
+    if missing := missing_of(kind, address=address, region=region):
+        raise ProviderFileError(f"[{slug}] needs the field {missing[0]}.")
+    if not (is_region(region) and is_project(project)):
+        raise ProviderFileError(f"[{slug}] region or project is no name that an address can have.")
     numbers = {name: _seconds(slug, table, name) for name in _SECONDS}
     at_once = table.get("at_once")
     if at_once is not None and (type(at_once) is not int or at_once < 1):
@@ -133,7 +136,24 @@ def _endpoint(slug: str, table: dict[str, Any], connect_seconds: float) -> Endpo
         _authority(slug, table),
         _address(slug, table, "proxy"),
         at_once,
+        region,
+        project,
     )
+
+
+def missing_of(kind: str, **values: str) -> list[str]:
+    """Returns the names of the fields that this kind of endpoint needs and that are empty."""
+    needed = {"openai_compatible": "address", "azure": "address", "bedrock": "region", "vertex": "region"}
+    return [needed[kind]] if kind in needed and not values[needed[kind]] else []
+
+
+def is_region(value: str) -> bool:
+    """Returns whether an address can have this region. Nothing in it leads to another host."""
+    return re.fullmatch(r"[a-z0-9-]*", value) is not None
+
+
+def is_project(value: str) -> bool:
+    return re.fullmatch(r"[a-z0-9.:-]*", value) is not None
 
 
 def _text(slug: str, table: Mapping[str, Any], name: str) -> str:

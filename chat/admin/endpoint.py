@@ -74,7 +74,16 @@ class EndpointAdmin(SteadyAdmin):
         if not self.has_change_permission(request, obj) and not self.has_add_permission(request):
             return [(None, {"fields": ["slug", "name", "kind", "enabled", "position", "reached_at"]}), state]
         secret = EndpointForm(instance=obj).fields
-        first = ["name", "kind", "address", "key", *(["forget"] if "forget" in secret else []), "enabled"]
+        first = [
+            "name",
+            "kind",
+            "address",
+            "region",
+            "project",
+            "key",
+            *(["forget"] if "forget" in secret else []),
+            "enabled",
+        ]
         network = ["position", "at_once", "headers", "query", "proxy", "authority"]
         limits = ["connect_seconds", "first_token_seconds", "silence_seconds"]
         own = [

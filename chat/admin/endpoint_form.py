@@ -13,10 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import Endpoint
-from chat.models.endpoint import Kind, Secrets, fixed_endpoints
+from chat.models.endpoint import Secrets, fixed_endpoints
 from chatproject.crypto import UnreadableSecretError
 from chatproject.env import is_web_address
-from chatproject.provider_file import NEED_A_KEY, is_authority, is_header
+from chatproject.provider_file import NEED_A_KEY, is_authority, is_header, missing_of
 
 _PAIRS, _LENGTH = 20, 2_000  # extra headers or query parameters, and characters of one
 _SECRETS = ("key", "headers", "query", "proxy")
@@ -70,7 +70,7 @@ class EndpointForm(forms.ModelForm):
         model = Endpoint
         fields = (
             *("name", "kind", "address", "enabled", "position", "authority", "at_once"),
-            *("connect_seconds", "first_token_seconds", "silence_seconds"),
+            *("region", "project", "connect_seconds", "first_token_seconds", "silence_seconds"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -168,8 +168,12 @@ class EndpointForm(forms.ModelForm):
         self.secrets = Secrets(*(getattr(typed, name) or getattr(kept, name) for name in _SECRETS))
         if values["kind"] in NEED_A_KEY and not self.secrets.key:
             self.add_error("key", _("This kind of provider needs a key."))
-        if values["kind"] == Kind.OPENAI_COMPATIBLE and not values["address"]:
-            self.add_error("address", _("Give the address of the server."))
+        names = ("address", "region")
+        for name in missing_of(values["kind"], **{name: values.get(name) or "" for name in names}):
+            self.add_error(
+                name,
+                _("Give the address of the server.") if name == "address" else _("Give the region."),
+            )
         return values
 
     def _goes_elsewhere(self, values: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from chat.models import ChatModel
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Provider, Turn
 from chat.providers.errors import ConfigurationError, ProviderError, TimeoutExceededError
 from chat.providers.events import VISIBLE, Finished, ReasoningDelta, TextDelta
-from chat.providers.registry import adapter
+from chat.providers.registry import LISTLESS, adapter
 from chat.rendering.words import translated
 
 LIST_SECONDS = 15.0
@@ -60,7 +60,12 @@ async def check_endpoint(
         provider = await _provider(endpoint, found)
         try:
             infos: list[ModelInfo] = []
-            await _step(found, _("Models"), lambda: _list(provider, infos))
+            if endpoint.kind not in LISTLESS:
+                await _step(found, _("Models"), lambda: _list(provider, infos))
+            elif not models:
+                words = _("This kind of provider has no list. Save it, and add its models by hand.")
+                found.append(Finding(_("Models"), True, words))
+                asks = False
             if asks:
                 model = _model(models, infos)
                 await _step(found, _("Answer"), lambda: _ask(provider, model))
@@ -109,7 +114,13 @@ async def _step(found: list[Finding], name: str, run: Callable[[], Awaitable[str
 def _way(endpoint: EndpointConfig) -> tuple[str, int, bool]:
     """Returns the host and the port that are connected to, and whether with TLS: the proxy's, if there is
     one."""
-    parts = urlsplit(endpoint.proxy or endpoint.base_url or _HOSTS.get(endpoint.kind, ""))
+    region = endpoint.region
+    hosts = {
+        **_HOSTS,
+        "bedrock": f"https://bedrock-runtime.{region}.amazonaws.com",
+        "vertex": f"https://{'' if region == 'global' else f'{region}-'}aiplatform.googleapis.com",
+    }
+    parts = urlsplit(endpoint.proxy or endpoint.base_url or hosts.get(endpoint.kind, ""))
     has_tls = parts.scheme == "https"
     return parts.hostname or "", parts.port or (443 if has_tls else 80), has_tls
 

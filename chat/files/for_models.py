@@ -15,7 +15,9 @@ from chat.providers.base import File
 MOST_IMAGES = 20  # in one request, the newest ones
 MOST_BYTES = 16 * 1024 * 1024  # of all files in one request that are not text; base64 adds a third
 MOST_PDF_PAGES = 100
-PDF_KINDS = frozenset({"openai", "anthropic", "gemini"})  # of endpoints, whose models read PDFs
+PDF_KINDS = frozenset(
+    {"openai", "anthropic", "bedrock", "vertex", "gemini"}
+)  # of endpoints, whose models read PDFs
 AUDIO_KINDS = frozenset({"gemini"})
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ because the SDK's typed stream costs several times as much CPU (`benchmarks/prov
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, messages_body
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.beats import chunks_of
+from chat.providers.beats import Beat, chunks_of
 from chat.providers.connection import client_options
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
@@ -32,18 +32,37 @@ from chat.providers.sse import (
     read_stream,
 )
 
+type Client = anthropic.AsyncAnthropic | anthropic.AsyncAnthropicBedrock | anthropic.AsyncAnthropicVertex
+
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 
 
 class AnthropicProvider:
     """The adapter for api.anthropic.com and for gateways that speak its Messages API."""
 
+    needs_key = True
+
     def __init__(self, endpoint: EndpointConfig) -> None:
-        if not endpoint.api_key:
+        if self.needs_key and not endpoint.api_key:
             raise ConfigurationError(detail=f"EndpointConfig {endpoint.slug!r} has no key.")
         self.endpoint = endpoint
-        self._client = _client(endpoint)
+        self._client = self.connect(endpoint, _options(endpoint))
         self._negotiator = ParameterFallback(_FALLBACKS)
+
+    def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
+        """Returns an SDK client configured by the endpoint alone, never by the environment."""
+        address, headers = reach(endpoint, DEFAULT_BASE_URL)
+        # With None, the SDK reads its own variables and files.
+        client = anthropic.AsyncAnthropic(
+            api_key=endpoint.api_key, webhook_key="", base_url=address, **options
+        )
+        # Some gateways accept only the key's older header.
+        both = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
+        return configured(client, endpoint, both)
+
+    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
+        """Returns the bytes of the server-sent events, and the beat of the response."""
+        return chunks_of(response)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         async def post(body: Body) -> httpx2.Response:
@@ -52,7 +71,7 @@ class AnthropicProvider:
         body = {**messages_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = MessagesDecoder(request.model, self.endpoint.secrets)
-        chunks, beat = chunks_of(response)
+        chunks, beat = self.chunks(response)
         async with aclosing(response), aclosing(read_stream(chunks, decoder, beat)) as events:
             yield Notice("waiting")
             try:
@@ -92,24 +111,22 @@ class AnthropicProvider:
         return response
 
 
-def _client(endpoint: EndpointConfig) -> anthropic.AsyncAnthropic:
-    """Returns an SDK client configured by the endpoint alone, never by the environment."""
-    address, headers = reach(endpoint, DEFAULT_BASE_URL)
-    client = anthropic.AsyncAnthropic(
-        # With None, the SDK reads its own variables and files.
-        api_key=endpoint.api_key,
-        webhook_key="",
-        base_url=address,
-        open_telemetry=False,
-        max_retries=0,  # the pipeline retries
+def _options(endpoint: EndpointConfig) -> dict[str, Any]:
+    """Returns the options of the SDK's clients."""
+    return {
+        "open_telemetry": False,
+        "max_retries": 0,  # the pipeline retries
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
-        timeout=anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=anthropic.DefaultAioHttpClient(**client_options(endpoint)),
-    )
-    # ANTHROPIC_CUSTOM_HEADERS has no other switch. Some gateways accept only the key's older header.
-    both = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
-    client._custom_headers = {**both, **dict(endpoint.headers)}
+        "timeout": anthropic.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
+        "http_client": anthropic.DefaultAioHttpClient(**client_options(endpoint)),
+    }
+
+
+def configured(client: Client, endpoint: EndpointConfig, headers: dict[str, str] | None = None) -> Client:
+    """Gives a client the headers and parameters of its endpoint alone: ANTHROPIC_CUSTOM_HEADERS has no other
+    switch."""
+    client._custom_headers = {**(headers or {}), **dict(endpoint.headers)}
     client._custom_query = dict(endpoint.query)
     return client
 
@@ -144,6 +161,8 @@ def _think_with_a_budget(body: Body) -> Body:
 
 _FALLBACKS = (
     CANNOT_GO_ON,
+    # Models that think take no temperature, and the newest ones never do.
+    Fallback(re.compile(r"temperature"), without("temperature"), is_asked=True),
     Fallback(re.compile(r"cache_control"), without("cache_control"), is_asked=True),
     Fallback(re.compile(r"adaptive"), _think_with_a_budget),
     Fallback(re.compile(r"display"), without("thinking", "display")),

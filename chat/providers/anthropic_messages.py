@@ -34,7 +34,7 @@ KIND = "anthropic"
 
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
-    """Returns the JSON body. Without an exact request there is no temperature: current models refuse it."""
+    """Returns the JSON body."""
     refuse(request, "seed", "presence_penalty", "frequency_penalty")
     refuse_system_turns(request)
     turns = request.turns[:-1] if _goes_on(request) else request.turns
@@ -58,7 +58,7 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
         output = {"type": "json_schema", "schema": dict(request.output_format.schema)}
         body["output_config"] = {**body.get("output_config", {}), "format": output}
     for name in ("temperature", "top_p", "top_k"):
-        if request.exact and (value := getattr(request, name)) is not None:
+        if (value := getattr(request, name)) is not None:
             body[name] = value
     if request.stop:
         body["stop_sequences"] = list(request.stop)

@@ -38,7 +38,9 @@ class EndpointConfig:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Returns the values that no error, log line or page may contain."""
-        values = (self.api_key, *(value for _name, value in (*self.headers, *self.query)))
+        # A key of a cloud consists of several: `ID:SECRET:TOKEN`, or the JSON of a service account.
+        pieces = self.api_key.replace('"', ":").split(":") if self.kind in {"bedrock", "vertex"} else ()
+        values = (self.api_key, *pieces, *(value for _name, value in (*self.headers, *self.query)))
         return tuple(value for value in values if value)
 
 

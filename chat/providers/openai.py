@@ -7,7 +7,7 @@ because the SDK's typed stream costs several times as much CPU (`benchmarks/prov
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +40,9 @@ from chat.providers.sse import (
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
+type Key = str | Callable[[], Awaitable[str]]
+
+
 class OpenAIProvider:
     """The adapter for api.openai.com, and for servers that differ only in the address."""
 
@@ -55,15 +58,20 @@ class OpenAIProvider:
                 detail="The address holds a name and a password, and there is a key too: both need the same "
                 "header. Leave one of them out."
             )
-        self._client = _client(endpoint, address)
+        key = self.key(endpoint)
+        self._client = _client(endpoint, address, key)
         self._negotiator = ParameterFallback(_FALLBACKS)
         # Without a key, the SDK requires an explicit omission.
         own = {name: value for name, value in endpoint.headers if name.lower() == "authorization"}
         no_key: dict[str, Any] = {"headers": headers or own or {"Authorization": openai.omit}}
-        self._options = {"security": {"bearer_auth": True}} if endpoint.api_key else no_key
+        self._options = {"security": {"bearer_auth": True}} if key else no_key
         # Includes regional hosts such as eu.api.openai.com. Any other address is a gateway's.
         host = urlsplit(address).hostname or ""
         self._speaks_responses = f".{host}".endswith(".api.openai.com")
+
+    def key(self, endpoint: EndpointConfig) -> Key:
+        """Returns the key, or a function that the SDK asks for one before each request."""
+        return endpoint.api_key
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
         path, body, decoder = self.wire(request)
@@ -178,11 +186,11 @@ def _price(entry: Entry, name: str) -> float | None:
     return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
-def _client(endpoint: EndpointConfig, address: str) -> openai.AsyncOpenAI:
+def _client(endpoint: EndpointConfig, address: str, key: Key) -> openai.AsyncOpenAI:
     """Returns an SDK client configured by the endpoint alone, never by the environment."""
     client = openai.AsyncOpenAI(
         # With None, the SDK reads its own variables.
-        api_key=endpoint.api_key,
+        api_key=key,
         admin_api_key="",
         organization="",
         project="",

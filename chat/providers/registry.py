@@ -17,9 +17,14 @@ KINDS: dict[str, str] = {
     "openai": "chat.providers.openai.OpenAIProvider",
     "openai_compatible": "chat.providers.openai_compatible.OpenAICompatibleProvider",
     "anthropic": "chat.providers.anthropic.AnthropicProvider",
+    "azure": "chat.providers.azure.AzureProvider",
+    "bedrock": "chat.providers.anthropic_clouds.BedrockProvider",
+    "vertex": "chat.providers.anthropic_clouds.VertexProvider",
     "gemini": "chat.providers.gemini.GeminiProvider",
     "demo": "chat.providers.demo.DemoProvider",
 }
+
+LISTLESS = frozenset({"bedrock", "vertex"})  # kinds whose models are added by hand
 
 # A connection pool belongs to the event loop in which it was created.
 _instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EndpointConfig, Provider]] = WeakKeyDictionary()

@@ -145,6 +145,9 @@ def test_a_row_that_was_pointed_elsewhere_in_the_database_gives_no_key(admin: Cl
         ({"address": "https://u:p@gpu.example.org"}, "Leave the name and the password out"),
         ({"address": "https://gpu.example.org/?key=1"}, "query parameter"),
         ({"address": ""}, "Give the address"),
+        ({"kind": "azure", "address": ""}, "Give the address"),
+        ({"kind": "bedrock", "address": ""}, "Give the region"),
+        ({"kind": "vertex", "address": "", "region": "x.evil.example/"}, "Enter a valid value"),
         ({"kind": "openai", "key": ""}, "needs a key"),
         ({"headers": "no colon"}, "One line cannot be sent"),
         ({"headers": "X-A: b\x01"}, "One line cannot be sent"),
@@ -187,6 +190,7 @@ def test_three_sources_are_one_list_and_the_environment_precedes(
     path = tmp_path / "providers.toml"
     path.write_text(
         '[gpu]\nkind = "ollama"\nkey_env = "GPU_KEY"\n[both]\nkind = "openai_compatible"\naddress = "http://f"\n'
+        '[cloud]\nkind = "vertex"\nregion = "global"\nproject = "p"\n'
     )
     settings.CHAT_PROVIDER_FILE = ProviderFile(str(path), 10)
     settings.CHAT_ENDPOINTS = {"both": EndpointConfig("both", "demo", "Both")}
@@ -203,6 +207,7 @@ def test_three_sources_are_one_list_and_the_environment_precedes(
     assert configs["gpu"].api_key == "canary-of-the-file"
     assert configs["own"].base_url == "http://10.0.0.7:11434/v1"
     assert configs["both"].kind == "demo"
+    assert (configs["cloud"].region, configs["cloud"].project) == ("global", "p")
     listed = admin.get(PROVIDERS).content.decode()
     assert "canary-of-the-file" not in listed
     for word in ("environment", "file", "administration", "not set up any more"):
@@ -214,7 +219,7 @@ def test_three_sources_are_one_list_and_the_environment_precedes(
     path.write_text("[gpu]\nkind = 'ollama'\nkey = 'sk-in-the-file'\n")
     answer = admin.post(f"{PROVIDERS}read-file/", follow=True).content.decode()
     assert "holds a key" in answer and "sk-in-the-file" not in answer
-    assert set(Endpoint.objects.configs()) == {"gpu", "both", "own"}  # the former ones stay
+    assert set(Endpoint.objects.configs()) == {"gpu", "both", "cloud", "own"}  # the former ones stay
 
 
 def test_only_who_may_change_providers_does(client: Client, make_user: Callable[..., User]) -> None:

@@ -1,0 +1,154 @@
+"""Models of Anthropic at Amazon Bedrock and Google Vertex AI, through the clients of the official SDK.
+
+The clients sign the requests and know the addresses. Their libraries are optional extras, which are imported
+on use. Neither service lists its models for these clients: they are added by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from typing import Any
+
+import anthropic
+import httpx2
+
+from chat.providers.anthropic import AnthropicProvider, Client, configured
+from chat.providers.base import EndpointConfig, ModelInfo
+from chat.providers.beats import Beat, chunks_of
+from chat.providers.errors import AuthenticationError, ConfigurationError, MalformedStreamError
+from chat.providers.failures import redact
+from chat.providers.parameter_fallback import Body
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_UNUSED = "-"  # in place of what the SDK would otherwise read from its own variables
+
+
+class BedrockProvider(AnthropicProvider):
+    """The key is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, with `:SESSION_TOKEN` for temporary ones, or an API key
+    of Bedrock. Without a key the machine's own credentials are used, as the AWS libraries find them."""
+
+    needs_key = False
+
+    def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
+        _require("boto3", "bedrock")
+        if not endpoint.region:
+            raise ConfigurationError(detail="Amazon Bedrock needs a region, such as eu-central-1.")
+        address = endpoint.base_url or f"https://bedrock-runtime.{endpoint.region}.amazonaws.com"
+        key = endpoint.api_key or _UNUSED
+        client = anthropic.AsyncAnthropicBedrock(
+            aws_region=endpoint.region, base_url=address, api_key=key, **options
+        )
+        access, sign, rest = endpoint.api_key.partition(":")
+        if not endpoint.api_key or sign:
+            client.api_key = None
+        if sign:
+            secret, _, token = rest.partition(":")
+            client.aws_access_key, client.aws_secret_key = access, secret
+            client.aws_session_token = token or None
+        return configured(client, endpoint)
+
+    async def list_models(self) -> list[ModelInfo]:
+        return []
+
+    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
+        chunks, beat = chunks_of(response)
+        return _unframed(chunks), beat
+
+    async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return await super()._request(method, path, body)
+        except (BotoCoreError, RuntimeError) as error:  # no credentials were found, or they are unusable
+            raise _no_credentials(error, self.endpoint) from None
+
+
+class VertexProvider(AnthropicProvider):
+    """The key is the JSON of a service account, or an access token. Without a key the machine's own
+    credentials are used, as the Google libraries find them."""
+
+    needs_key = False
+
+    def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
+        _require("google.auth", "vertex")
+        if not endpoint.region:
+            raise ConfigurationError(detail="Google Vertex AI needs a region, such as europe-west1.")
+        account = _service_account(endpoint.api_key) if endpoint.api_key.startswith("{") else None
+        project = endpoint.project or getattr(account, "project_id", None)
+        if not project:
+            raise ConfigurationError(detail="Google Vertex AI needs the ID of a project.")
+        token = endpoint.api_key if endpoint.api_key and account is None else None
+        client = anthropic.AsyncAnthropicVertex(
+            region=endpoint.region,
+            project_id=project,
+            access_token=token,
+            credentials=account,
+            base_url=endpoint.base_url or _vertex_address(endpoint.region),
+            **options,
+        )
+        return configured(client, endpoint)
+
+    async def list_models(self) -> list[ModelInfo]:
+        return []
+
+    async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            return await super()._request(method, path, body)
+        except (GoogleAuthError, RuntimeError) as error:
+            raise _no_credentials(error, self.endpoint) from None
+
+
+def _vertex_address(region: str) -> str:
+    """As the SDK would choose it, without a look at its variables."""
+    host = {
+        "global": "aiplatform.googleapis.com",
+        "us": "aiplatform.us.rep.googleapis.com",
+        "eu": "aiplatform.eu.rep.googleapis.com",
+    }
+    return f"https://{host.get(region, f'{region}-aiplatform.googleapis.com')}/v1"
+
+
+def _service_account(text: str) -> Any:
+    from google.oauth2.service_account import Credentials
+
+    try:
+        return Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+            json.loads(text), scopes=[_SCOPE]
+        )
+    except (ValueError, TypeError, LookupError):
+        # The reason may repeat the private key.
+        raise ConfigurationError(detail="The key is no JSON of a service account. Type it again.") from None
+
+
+async def _unframed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yields the events of AWS's binary event stream as server-sent events, which the decoder reads. Raises
+    `MalformedStreamError`."""
+    from anthropic.lib.bedrock._stream_decoder import AWSEventStreamDecoder
+    from botocore.eventstream import ParserError
+
+    try:
+        async for event in AWSEventStreamDecoder().aiter_bytes(chunks):
+            yield f"data: {event.data}\n\n".encode()
+    except (ParserError, ValueError, LookupError) as error:
+        raise MalformedStreamError(detail=f"The event stream is unreadable: {type(error).__name__}") from None
+
+
+def _require(module: str, extra: str) -> None:
+    """Raises `ConfigurationError` if the libraries of this extra are not installed."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # not even the package around it
+        found = None
+    if found is None:
+        raise ConfigurationError(
+            detail=f"The libraries for this kind of provider are not installed. Start Steady with its extra "
+            f"{extra!r}: uv run --extra {extra} manage.py serve (docs/providers.md)."
+        )
+
+
+def _no_credentials(error: Exception, endpoint: EndpointConfig) -> AuthenticationError:
+    return AuthenticationError(detail=redact(f"{type(error).__name__}: {error}", endpoint.secrets))
