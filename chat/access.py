@@ -161,7 +161,7 @@ def replies_for(user: User, message_ids: Collection[UUID]) -> list[Message]:
 def attachment_for(user: User, attachment_id: UUID) -> Attachment:
     """Returns the complete attachment if it is this user's, unsent or in a chat that is not deleted. Raises
     `NotFoundError`."""
-    found = _attachments_of(user).filter(pk=attachment_id).first() if user.is_active else None
+    found = attachments_of(user).filter(pk=attachment_id).first() if user.is_active else None
     if found is None:
         raise NotFoundError(_("There is no such file."))
     return found
@@ -179,7 +179,7 @@ def upload_of(user: User, attachment_id: UUID) -> Attachment | None:
 def attachments_for(user: User, attachment_ids: Collection[UUID]) -> list[Attachment]:
     """Returns the complete attachments of this user in the order of the ids, with their rows locked until the
     transaction ends. Raises `NotFoundError` if one of them is missing."""
-    locked = _attachments_of(user).select_for_update(of=("self",)).in_bulk(list(attachment_ids))
+    locked = attachments_of(user).select_for_update(of=("self",)).in_bulk(list(attachment_ids))
     if not user.is_active or len(locked) != len(set(attachment_ids)):
         raise NotFoundError(_("A file is not on the server any more. Remove it, and attach it again."))
     return [locked[attachment_id] for attachment_id in dict.fromkeys(attachment_ids)]
@@ -195,7 +195,8 @@ def attachment_in(conversation_id: UUID, attachment_id: UUID) -> Attachment:
     return found
 
 
-def _attachments_of(user: User) -> QuerySet[Attachment]:
+def attachments_of(user: User) -> QuerySet[Attachment]:
+    """Returns this user's complete attachments, unsent or in chats that are not deleted."""
     is_kept = Q(message=None) | Q(message__conversation__deleted_at=None)
     return Attachment.objects.filter(is_kept, owner=user, stored__isnull=False).select_related("stored")
 

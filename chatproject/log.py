@@ -19,7 +19,8 @@ from chat.log_context import generation_id, request_id
 # A link that logs a user in, or sets a password, is as good as the password. A share link shows a chat;
 # the log-in page has it as `next`.
 _TOKEN_IN_PATH = re.compile(
-    r"(/welcome/|(?:/|%2F)shared(?:/|%2F)|/log-in/\d+/|/password/reset/key/|/confirm-email/)[^/\s]+"
+    r"(/welcome/|(?:/|%2F)shared(?:/|%2F)|/log-in/\d+/|/password/reset/key/|/confirm-email/|/api/v1/streams/)"
+    r"[^/\s]+"
 )
 
 # An API token, in a message or an argument. Its start names it and opens nothing.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db import transaction
 
+from chat.access import conversation_for
 from chat.models import Conversation, Tool, User
 from chat.tools.registry import own_tools
 
@@ -35,3 +37,11 @@ def choose_tools(user: User, conversation: Conversation, names: Iterable[str]) -
     wanted = set(names)
     usable = Tool.objects.usable_by(user).values_list("name", flat=True) if wanted else []
     conversation.tools = [name for name in usable if name in wanted]
+
+
+def switch_tools(user: User, conversation_id: UUID, names: Iterable[str]) -> None:
+    """As `choose_tools`, for a chat without a new prompt. Raises `NotFoundError`."""
+    with transaction.atomic():
+        conversation = conversation_for(user, conversation_id, write=True)
+        choose_tools(user, conversation, names)
+        conversation.save(update_fields=["tools"])

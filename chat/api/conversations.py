@@ -10,14 +10,16 @@ from django.db.models import Exists, OuterRef, Q
 from ninja import Path, Router, Status
 from ninja.params import functions as parameters
 
-from chat.access import conversation_for, conversations_of, message_for
+from chat.access import conversation_for, conversations_of, deleted_conversations_of, message_for
 from chat.actions.conversation import (
     archive_conversation,
     delete_conversation,
     pin_conversation,
     rename_conversation,
 )
+from chat.actions.housekeeping import undo_limit
 from chat.actions.message import delete_message
+from chat.actions.tools import switch_tools
 from chat.api import schemas
 from chat.api.pages import Cursor, Limit, decoded, encoded, page_of, page_of_messages
 from chat.api.resources import aware, conversation_json, message_json, moment_in
@@ -59,6 +61,18 @@ async def list_conversations(
 
 
 @router.get(
+    "/deleted-conversations",
+    auth=Token(Scope.READ),
+    response={200: schemas.DeletedConversationPage, **REFUSALS},
+    operation_id="listDeletedConversations",
+    summary="List deleted chats",
+)
+async def list_deleted(request: ApiRequest, cursor: Cursor = "", limit: Limit = 50) -> dict[str, Any]:
+    """Returns the chats that you deleted and can still restore, the last deleted first."""
+    return await run_unit(_page_of_deleted, request.auth.user, cursor, limit)
+
+
+@router.get(
     "/conversations/{uuid:conversation_id}",
     auth=Token(Scope.READ),
     response={200: schemas.Conversation, **REFUSALS},
@@ -74,7 +88,7 @@ async def get_conversation(request: ApiRequest, conversation_id: Path[UUID]) -> 
     auth=Token(Scope.CHAT),
     response={200: schemas.Conversation, **REFUSALS},
     operation_id="changeConversation",
-    summary="Rename, pin or archive a chat",
+    summary="Rename, pin or archive a chat, or switch its tools",
 )
 async def change_conversation(
     request: ApiRequest, conversation_id: Path[UUID], body: schemas.ConversationChange
@@ -89,6 +103,8 @@ async def change_conversation(
             pin_conversation(user, conversation_id, pinned=body.pinned)
         if body.archived is not None:
             archive_conversation(user, conversation_id, archived=body.archived)
+        if body.tools is not None:
+            switch_tools(user, conversation_id, body.tools)
         return _conversation(user, conversation_id)
 
     return await run_write(change)
@@ -168,6 +184,19 @@ def _page_of_conversations(user: User, filters: Q, cursor: str, limit: int) -> d
         limit,
         lambda row: conversation_json(row, running=row.is_running),
         lambda row: encoded(row.updated_at.isoformat(), row.pk),
+    )
+
+
+def _page_of_deleted(user: User, cursor: str, limit: int) -> dict[str, Any]:
+    found = deleted_conversations_of(user, undo_limit())
+    if cursor:
+        moment, last = decoded(cursor, moment_in, UUID)
+        found = found.filter(Q(deleted_at__lt=moment) | Q(deleted_at=moment, pk__lt=last))
+    return page_of(
+        list(found[: limit + 1]),
+        limit,
+        lambda row: {**conversation_json(row, running=False), "deleted_at": row.deleted_at},
+        lambda row: encoded(row.deleted_at and row.deleted_at.isoformat(), row.pk),
     )
 
 

@@ -9,6 +9,7 @@
                      tool_call     index, id and name in its first piece, arguments (the next fragment)
                      tool_result   index, state (started, done, failed, declined, unknown, skipped), and at
                                    the end of the call result and seconds
+                     approval      calls: those that wait for a decision (id, index, name, arguments)
                      heartbeat
     error          data: code, message, recoverable, partial (seq, text_chars)
     done           data: status, usage, timings
@@ -81,6 +82,11 @@ def of_piece(piece: Piece, type_: str, reply: UUID) -> Event:
 def waits(waiting: Waiting, seq: int, reply: UUID) -> Event:
     data = {"kind": "retry", "attempt": waiting.attempt, "in_seconds": round(waiting.seconds, 3)}
     return Event("metadata", seq, data, reply)
+
+
+def asks(calls: list[dict[str, Any]], seq: int, reply: UUID) -> Event:
+    """Says that the reply waits for decisions on these calls."""
+    return Event("metadata", seq, {"kind": "approval", "calls": calls}, reply)
 
 
 # After these the same reply can be continued or retried.

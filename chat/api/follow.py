@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -18,12 +19,13 @@ from chat.access import replies_for
 from chat.api import events
 from chat.api.events import HEARTBEAT, Event
 from chat.api.output import Output, Piece, Shaper
+from chat.api.resources import asked_calls, asked_json
 from chat.database import run_unit
 from chat.live.buffering import parsed_buffer
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew, ReplyWaits
 from chat.live.reply_log import Segment
 from chat.live.session_monitor import Viewer
-from chat.models import Generation, Message, User
+from chat.models import Generation, Message, Status, ToolRun, User
 from chat.parts import loaded
 from chat.pipeline.tokens import estimate_tokens
 from chat.runtime import current
@@ -82,6 +84,7 @@ class _Reply:
         self._position = position
         self._is_new = position == 0
         self._tokens, self._counted_at = 0, time.monotonic()
+        self._asked: list[dict[str, Any]] = []  # the calls that wait for a decision, as sent
         self.due: float | None = None  # when the held text must be sent, in monotonic time
         self.has_ended = False
 
@@ -97,6 +100,17 @@ class _Reply:
         yield from self._sent(self._output.feed_parts(loaded(message.parts)), ended=message.generation)
         # Less than was sent if the process was killed: the client drops what lies behind.
         yield from events.ended(message, self._output.length)
+
+    def stands(self, message: Message, asked: list[dict[str, Any]]) -> Iterator[Event]:
+        """Takes the row of a reply that waits for decisions on the calls `asked`: no process has its
+        log."""
+        if message.generation.status != Status.WAITING or self.has_ended:
+            return
+        yield from self._sent(self._output.feed_parts(loaded(message.parts)))
+        yield from self.flush()
+        if asked != self._asked:
+            self._asked = asked
+            yield events.asks(asked, self._position, self.id)
 
     def take(self, segments: Iterable[Segment], *, whole: bool) -> Iterator[Event]:
         if whole:
@@ -154,8 +168,19 @@ def _events_of(change: Change, pending: dict[UUID, _Reply]) -> Iterator[Event]:
 
 async def _events_of_rows(user: User, pending: dict[UUID, _Reply]) -> list[Event]:
     """Reads the replies: they have ended, wait, or are not shown any more."""
-    rows = await run_unit(replies_for, user, list(pending))
-    return [event for row in rows for event in pending[row.pk].update(row)]
+
+    def read() -> tuple[list[Message], list[ToolRun]]:
+        rows = replies_for(user, list(pending))
+        waiting = [row.generation.pk for row in rows if row.generation.status == Status.WAITING]
+        return rows, asked_calls(waiting) if waiting else []
+
+    rows, calls = await run_unit(read)
+    found: list[Event] = []
+    for row in rows:
+        asked = [call for call in calls if call.generation_id == row.generation.pk]
+        found += pending[row.pk].update(row)
+        found += pending[row.pk].stands(row, asked_json(asked))
+    return found
 
 
 def _due(pending: dict[UUID, _Reply]) -> Iterator[Event]:

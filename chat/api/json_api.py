@@ -16,7 +16,21 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.operation import PathView
 
-from chat.api import account, administration, branches, conversations, prompts, replies, search
+from chat.api import (
+    account,
+    administration,
+    branches,
+    comparisons,
+    conversations,
+    files,
+    personal,
+    prompts,
+    replies,
+    search,
+    tickets,
+    tools,
+    transfers,
+)
 from chat.api.problems import KNOWN, MEDIA_TYPE, Problem, problem_of
 from chat.api.routing import Renderer, refused, with_limits
 
@@ -36,10 +50,14 @@ class JsonApi(NinjaAPI):
         return with_limits(request, super().create_temporal_response(request))
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
-        """Names the media type of refusals, which ninja takes for JSON."""
+        """Names the media type of refusals, which ninja takes for JSON. A ticket is a part of the address:
+        for OpenAPI its operation needs no authentication."""
         schema = super().get_openapi_schema(**kwargs)
+        schema["components"]["securitySchemes"].pop("Ticket", None)
         for operations in schema["paths"].values():
             for operation in operations.values():
+                if operation["security"] == [{"Ticket": []}]:
+                    operation["security"] = []
                 for status, response in operation["responses"].items():
                     if int(status) >= 400 and "application/json" in response.get("content", {}):
                         response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
@@ -55,7 +73,11 @@ api = JsonApi(
     docs_url=None,
     renderer=Renderer(),
 )
-for routes in (prompts, replies, conversations, branches, search, account, administration):
+ROUTES = (
+    *(prompts, replies, tickets, comparisons, tools, conversations, branches, search),
+    *(files, transfers, account, personal, administration),
+)
+for routes in ROUTES:
     api.add_router("", routes.router)
 
 

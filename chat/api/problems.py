@@ -16,6 +16,7 @@ speaks.
     429     rate_limited          too many requests in a short time: see Retry-After
     500     internal              a defect: the server's log has the details
     503     unavailable           the database does not answer, or the server stops
+    507     storage               the storage of the server cannot be written
 """
 
 from __future__ import annotations

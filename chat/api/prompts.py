@@ -93,6 +93,7 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
         client_id=client_id,
         text=body.text,
         model_ids=[*body.models],
+        attachments=body.attachments,
         edits=body.edits,
         tools=body.tools,
         parameters=None if body.parameters is None else body.parameters.model_dump(),

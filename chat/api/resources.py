@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from chat.actions.errors import InvalidInputError
 from chat.api.events import timings_of, usage_of
-from chat.models import ChatModel, Conversation, Feedback, Generation, Message
+from chat.models import (
+    Attachment,
+    ChatModel,
+    Conversation,
+    Feedback,
+    Generation,
+    Message,
+    Status,
+    ToolCallState,
+    ToolRun,
+)
 from chat.models.parameters import Parameters
 from chat.rendering.words import translated
 from chat.translatable import translatable as _
@@ -24,6 +36,7 @@ def conversation_json(conversation: Conversation, *, running: bool) -> dict[str,
         "pinned": conversation.pinned_at is not None,
         "archived": conversation.archived_at is not None,
         "running": running,
+        "tools": conversation.tools or [],
         "revision": conversation.revision,
     }
 
@@ -60,6 +73,38 @@ def reply_json(generation: Generation) -> dict[str, Any]:
         "error": error,
         "continues": generation.continues_id,
         "parameters": Parameters.of(generation.parameters).as_json() or {},
+        "asks": asked_json(asked_calls([generation.pk])) if generation.status == Status.WAITING else [],
+    }
+
+
+def asked_calls(generation_ids: Iterable[UUID]) -> list[ToolRun]:
+    """Returns the calls of these waiting generations that need a decision."""
+    waiting = ToolRun.objects.filter(generation__in=list(generation_ids), generation__status=Status.WAITING)
+    return list(waiting.filter(state=ToolCallState.ASKED))
+
+
+def asked_json(calls: Iterable[ToolRun]) -> list[dict[str, Any]]:
+    return [
+        {"id": call.pk, "index": call.number, "name": call.name, "arguments": call.arguments}
+        for call in calls
+    ]
+
+
+def file_json(attachment: Attachment) -> dict[str, Any]:
+    file = attachment.stored
+    assert file is not None
+    return {
+        "id": attachment.pk,
+        "name": attachment.name,
+        "size": attachment.size,
+        "media_type": file.media_type,
+        "pages": file.pages or None,
+        "width": file.width or None,
+        "height": file.height or None,
+        "tokens": file.tokens,
+        "note": str(file.note),
+        "message": attachment.message_id,
+        "created_at": attachment.created_at,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -17,13 +18,14 @@ from chat.models import Scope
 from chat.rate_limit import RateLimit
 
 # The answers that each route may give beside its own.
-REFUSALS: dict[Any, Any] = {frozenset({400, 401, 403, 404, 405, 409, 413, 429, 500, 503}): ProblemSchema}
+REFUSALS: dict[Any, Any] = {frozenset({400, 401, 403, 404, 405, 409, 413, 429, 500, 503, 507}): ProblemSchema}
 
 
 class ApiRequest(HttpRequest):
     """A request with a valid token."""
 
     auth: Actor
+    topic: tuple[str, UUID]  # of a stream with a ticket: "prompt" or "reply", and its id
     rate_limit: RateLimit | None
 
 

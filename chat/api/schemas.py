@@ -90,11 +90,21 @@ class Parameters(Schema):
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
 
 
+class AskedCall(Schema):
+    """A call of a tool that waits for your decision."""
+
+    id: int = Field(description="Send it to /tool-calls/{id}/approve or /decline.", examples=[12])
+    index: int = Field(description="Its number among the calls of the reply, from 0.", examples=[0])
+    name: str = Field(examples=["calculator"])
+    arguments: str = Field(description="JSON, as the model wrote it.", examples=['{"expression": "2 ** 10"}'])
+
+
 class Reply(Schema):
     """The production of a reply."""
 
     status: str = Field(
-        description="queued or running; then complete, length, stopped, interrupted, failed or refused.",
+        description="queued, running or waiting (for your decision); then complete, length, stopped, "
+        "interrupted, failed or refused.",
         examples=["complete"],
     )
     model: ModelRef
@@ -103,6 +113,7 @@ class Reply(Schema):
     error: ReplyError | None
     continues: UUID | None = Field(description="The reply that this one continues.")
     parameters: Parameters = Field(description="What it was made with, beside the defaults of the model.")
+    asks: list[AskedCall] = Field(description="While it waits: the calls that need your decision.")
 
 
 class Message(Schema):
@@ -136,6 +147,7 @@ class Conversation(Schema):
     pinned: bool
     archived: bool
     running: bool = Field(description="Whether a reply is being written.")
+    tools: list[str] = Field(description="The names of the tools that are on.", examples=[["calculator"]])
     revision: int
 
 
@@ -250,7 +262,7 @@ class NewPrompt(Schema):
         extra="forbid", json_schema_extra={"examples": [{"text": "How do tides work?", "models": [3]}]}
     )
 
-    text: str = Field(min_length=1)
+    text: str = Field(description="May be empty if files are attached.")
     models: list[Annotated[int, Field(ge=1, lt=2**63)]] = Field(
         min_length=1, description="Ids of models. Each of them answers."
     )
@@ -268,6 +280,11 @@ class NewPrompt(Schema):
     )
     parameters: Parameters | None = Field(
         default=None, description="What the chat's requests have from now on. Missing: as before."
+    )
+    attachments: list[UUID] = Field(
+        default=[],
+        max_length=10,
+        description="The ids of files, in their order. One that was sent before is attached again.",
     )
 
 
@@ -292,10 +309,18 @@ class Sent(Schema):
     repeated: bool = Field(description="The same Idempotency-Key was sent before; nothing new was started.")
 
 
+class Ticket(Schema):
+    stream: str = Field(
+        description="An address for `EventSource`. Who has it can read this stream: do not pass it on.",
+        examples=["/api/v1/streams/WzEsMiwicmVwbHki..."],
+    )
+    expires_at: datetime
+
+
 class Event(Schema):
     """One event of a stream. `token` and `chunk` carry `kind` (text or reasoning) and `text`; `metadata` a
-    `kind` (start, first_token, usage, retry, tool_call, heartbeat); `error` a code, a message, whether it is
-    recoverable and how much is kept; `done` the status, usage and timings."""
+    `kind` (start, first_token, usage, retry, tool_call, tool_result, approval, heartbeat); `error` a code, a
+    message, whether it is recoverable and how much is kept; `done` the status, usage and timings."""
 
     type: str = Field(examples=["token"])
     seq: int = Field(description="The position after this event. Resume one reply after it.", examples=[6])
@@ -312,6 +337,140 @@ class ConversationChange(Schema):
     title: str | None = None
     pinned: bool | None = None
     archived: bool | None = None
+    tools: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, max_length=100, description="The names of the tools that are on from now on."
+    )
+
+
+class DeletedConversation(Conversation):
+    deleted_at: datetime
+
+
+class DeletedConversationPage(Schema):
+    items: list[DeletedConversation]
+    next: str | None = Field(description="The `cursor` of the next page.")
+
+
+class File(Schema):
+    """A file of yours."""
+
+    id: UUID = Field(examples=[_ID])
+    name: str = Field(examples=["report.pdf"])
+    size: int = Field(description="Bytes.", examples=[48213])
+    media_type: str = Field(description="By its content.", examples=["application/pdf"])
+    pages: int | None = Field(examples=[3])
+    width: int | None = Field(description="Pixels of a picture.")
+    height: int | None
+    tokens: int = Field(description="An estimate of what a model reads.", examples=[1200])
+    note: str = Field(description="What you should know of it, such as that models get its beginning.")
+    message: UUID | None = Field(description="The prompt that it was sent with.")
+    created_at: datetime
+
+
+class FilePage(Schema):
+    items: list[File]
+    next: str | None = Field(description="The `cursor` of the next page.")
+
+
+class Piece(Schema):
+    received: int = Field(description="The bytes that are here: the next piece begins there.")
+    file: File | None = Field(description="The file, after its last piece.")
+
+
+class Tool(Schema):
+    name: str = Field(examples=["calculator"])
+    title: str = Field(examples=["Calculator"])
+    description: str
+    asks: bool = Field(description="Whether each call waits for your decision.")
+
+
+class ToolList(Schema):
+    items: list[Tool]
+
+
+class Approval(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"for_chat": False}]})
+
+    for_chat: bool = Field(
+        default=False, description="Also later calls of this tool in this chat, while it stays the same."
+    )
+
+
+class Compared(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"model": 3}]})
+
+    model: int = Field(ge=1, lt=2**63, description="The model that answers beside this reply.")
+
+
+class SentText(Schema):
+    source: str = Field(description="server, model, personal or tools", examples=["personal"])
+    text: str
+
+
+class SentTurn(Schema):
+    kind: str = Field(description="user, assistant, summary or continued", examples=["user"])
+    text: str
+    model: str = Field(description="Who wrote it, if a model did.")
+
+
+class SentRequest(Schema):
+    """What the model of a reply was sent."""
+
+    recorded: bool = Field(description="False: the system prompts and parameters are not known.")
+    system: list[SentText]
+    turns: list[SentTurn]
+    left_out: int = Field(description="Earlier messages that did not fit.")
+    summary: UUID | None = Field(description="The summary that stands for them.")
+    options: dict[str, Any] = Field(examples=[{"temperature": 0.7}])
+    tools: list[str]
+
+
+class Summary(Schema):
+    id: UUID
+    conversation: UUID
+    covers: UUID = Field(description="The last message that it stands for.")
+    text: str
+    model: str
+    created_at: datetime
+
+
+class Instructions(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "Answer briefly."}]})
+
+    text: str = Field(max_length=8_000, description="Sent to models with each prompt. Empty: none.")
+
+
+class NewExport(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"format": "json"}]})
+
+    conversations: list[UUID] | None = Field(
+        default=None, min_length=1, max_length=1_000, description="All chats if it is missing."
+    )
+    format: Literal["json", "markdown"] = "json"
+
+
+class Import(Schema):
+    id: UUID
+    name: str
+    state: str = Field(
+        description="reading; ready: agree or discard; running; done or failed.", examples=["ready"]
+    )
+    format: str = Field(description="The product that the file is from.", examples=["chatgpt"])
+    error: str
+    chats: int = Field(description="Readable chats in the file.")
+    messages: int
+    known: int = Field(description="Chats that were here before.")
+    taken: int
+    unreadable: int
+    problems: list[dict[str, str]] = Field(examples=[[{"title": "Trip", "reason": "It has no messages."}]])
+    left_out: dict[str, int] = Field(description="How much of each kind is not taken.")
+    titles: list[str] = Field(description="The first titles in the file.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ImportList(Schema):
+    items: list[Import]
 
 
 Message.model_rebuild()

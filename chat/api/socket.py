@@ -3,7 +3,7 @@
 Frames are JSON objects with a `type`. The client's:
 
     authenticate  token: first, unless the handshake has an `Authorization` header
-    send          text, models, and if wanted conversation, key (the Idempotency-Key), buffer
+    send          as the body of POST /prompts, and if wanted key (the Idempotency-Key), buffer
     subscribe     prompt or reply (an id), and if wanted after, buffer
     unsubscribe   prompt or reply, as it was subscribed
     stop          reply
@@ -158,7 +158,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         self.authenticated.set()
 
     async def _take_prompt(self, frame: dict[str, Any]) -> dict[str, Any]:
-        wanted = {name: frame[name] for name in ("text", "models", "conversation") if name in frame}
+        wanted = {name: frame[name] for name in schemas.NewPrompt.model_fields if name in frame}
         body = schemas.NewPrompt.model_validate(wanted)
         buffer = checked_buffer(str(frame.get("buffer", "none")))
         assert self.actor is not None

@@ -7,7 +7,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
 import daphne.http_protocol
 from autobahn.exception import Disconnected
@@ -32,6 +33,11 @@ UNACKNOWLEDGED_MS = 45_000
 HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the start of the connection) on
 BODY_SECONDS = 60.0  # for its body, after that
 MOST_BODY_BYTES = 8 * 1024 * 1024
+# A program sends a file in one request. The body is on the disk before the token is checked: few at once.
+UPLOADS = (b"/api/v1/files", b"/api/v1/imports")
+UPLOAD_BYTES = 100 * 1024 * 1024
+UPLOADS_AT_ONCE = 8
+UPLOAD_SECONDS = 300.0
 _TOO_LARGE = (
     b"HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     b"Content-Length: 27\r\n\r\nThis request is too large.\n"
@@ -41,25 +47,41 @@ _TOO_MANY = b"You have too many pages open. Close some, or wait a moment.\n"
 
 class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
     """Refuses a request as soon as it is known to be too large. Daphne writes a body of any size to the disk
-    before the application receives its first byte."""
+    before the application receives its first byte, and then reads all of it into memory. The body of an
+    upload stays on the disk, as `file`."""
 
     received = 0
+    most_bytes = MOST_BODY_BYTES
+    content: IO[bytes]
+    file: IO[bytes] | None = None
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         super().gotLength(length)
-        self.channel.expect(BODY_SECONDS)
-        if length and length > MOST_BODY_BYTES:
+        uploads = self.channel.factory.uploads
+        is_upload = self.channel.path.partition(b"?")[0] in UPLOADS
+        if is_upload and length and length > MOST_BODY_BYTES and len(uploads) < UPLOADS_AT_ONCE:
+            uploads.add(self)
+            self.most_bytes = UPLOAD_BYTES
+        self.channel.expect(UPLOAD_SECONDS if self in uploads else BODY_SECONDS)
+        if length and length > self.most_bytes:
             self.channel.refuse()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         self.received += len(data)
-        if self.received > MOST_BODY_BYTES:
+        if self.received > self.most_bytes:
             self.channel.refuse()
         else:
             super().handleContentChunk(data)
 
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+        self.channel.factory.uploads.discard(self)
+        super().connectionLost(reason)
+
     def process(self) -> Any:
         self.channel.expect(None)
+        self.channel.factory.uploads.discard(self)
+        if self.uri.partition(b"?")[0] in UPLOADS:
+            self.file, self.content = self.content, BytesIO()
         if not is_handshake(self.requestHeaders):
             return super().process()
         handshakes = self.channel.factory.handshakes
@@ -110,6 +132,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.expect(None)
         super().connectionLost(reason)
 
+    @property
+    def path(self) -> bytes:
+        """Returns the address of the request whose headers have arrived."""
+        return bytes(self._path)
+
     def expect(self, seconds: float | None) -> None:
         """Ends the connection if the rest of the request does not arrive within `seconds`. None: it has
         arrived."""
@@ -130,6 +157,7 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.handshakes = Handshakes()
+        self.uploads: set[Request] = set()  # whose bodies arrive
 
     def buildProtocol(self, addr: Any) -> Channel:  # noqa: N802 - Twisted's name
         channel = Channel()

@@ -147,6 +147,12 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         with suppress(ReactorNotRunning):  # it may have stopped already
             super().stop()
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Passes the file with the body of an upload on: the messages of the request have no bytes."""
+        if (file := getattr(protocol, "file", None)) is not None:
+            scope["steady.body"] = file
+        return super().create_application(protocol, scope)
+
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Returns when there is space for more, so that a streaming application is never ahead of its
         client."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,10 +12,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from chat.access import NotFoundError, message_for, summary_for
-from chat.models import Generation, Message, Role, SentRequest
+from chat.access import summary_for
+from chat.generation.sent_request import SentTurn, WhatWasSent, what_was_sent
+from chat.models import Generation, SentRequest
 from chat.pipeline.tokens import estimate_tokens
-from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people
 
 SOURCES = {
@@ -55,17 +54,21 @@ class Sent:
     turns: list[Piece]
     left_out: int
 
+    @classmethod
+    def of(cls, found: WhatWasSent) -> Sent:
+        prompts = [Piece.of(str(SOURCES.get(source, source)), text) for source, text in found.system]
+        turns = [Piece.of(_title(turn), turn.text) for turn in found.turns]
+        return cls(found.generation, found.request, prompts, turns, found.left_out)
+
 
 @never_cache
 @require_safe
 @for_people
 def sent(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """Shows what the model of this reply was sent: a fragment for htmx, else a page."""
-    message = message_for(request.user, message_id)
-    if message.reply is None or message.reply.is_live:
-        raise NotFoundError(translatable("There is no such message."))
+    found = what_was_sent(request.user, message_id)
     template = "chat/_sent.html" if request.htmx else "chat/sent.html"
-    return render(request, template, {"sent": _sent(message, message.reply)})
+    return render(request, template, {"sent": Sent.of(found)})
 
 
 @never_cache
@@ -77,35 +80,11 @@ def summary(request: PersonRequest, summary_id: UUID) -> HttpResponseBase:
     return render(request, template, {"summary": summary_for(request.user, summary_id)})
 
 
-def _sent(message: Message, generation: Generation) -> Sent:
-    recorded = SentRequest.objects.filter(generation=generation).first()
-    system = recorded.system if recorded else []
-    prompts = [Piece.of(str(SOURCES.get(source, source)), text) for source, text in system]
-    first = generation.sent_from or 0
-    path = list(_path(message))
-    turns = [
-        Piece.of(_("You") if role == Role.USER else label or _("Model"), text)
-        for position, role, text, label in path
-        if position >= first
-    ]
-    if generation.summary is not None:
-        turns.insert(0, Piece.of(_("Summary of the earlier messages"), generation.summary.text))
-    if generation.continues is not None:
-        turns.append(Piece.of(_("The reply that is continued"), generation.continues.text))
-    return Sent(generation, recorded, prompts, turns, sum(position < first for position, *_rest in path))
-
-
-def _path(message: Message) -> Iterator[tuple[int, str, str, str | None]]:
-    """Yields the messages with text before this reply, in order: position, role, text, and the name of the
-    model."""
-    rows = Message.objects.filter(conversation=message.conversation_id, position__lt=message.position)
-    columns = rows.order_by("-position").values_list(
-        "pk", "parent", "position", "role", "text", "generation__model_label"
-    )
-    wanted, found = message.parent_id, []
-    for pk, parent, position, role, text, label in columns.iterator():
-        if pk == wanted:
-            wanted = parent
-            if text.strip():
-                found.append((position, role, text, label))
-    yield from reversed(found)
+def _title(turn: SentTurn) -> str:
+    titles = {
+        "user": _("You"),
+        "assistant": turn.model or _("Model"),
+        "summary": _("Summary of the earlier messages"),
+        "continued": _("The reply that is continued"),
+    }
+    return titles[turn.kind]

@@ -14,6 +14,7 @@ from chat.models import ChatModel, Endpoint, User
 from chat.providers import registry
 from chat.runtime import Runtime
 from tests.api.streaming import Program
+from tests.files.conftest import storage  # noqa: F401 - a fixture for each test here
 from tests.live.scripted import ACCOUNT, ScriptedProvider
 
 

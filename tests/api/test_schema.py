@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import schemathesis
 from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
 from hypothesis import HealthCheck, Phase, given
@@ -22,9 +24,24 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from chat.actions.api_token import make_token
 from chat.actions.send import send_message
-from chat.api import authentication
+from chat.actor import Actor
+from chat.api import authentication, tickets
 from chat.api.json_api import api
-from chat.models import ChatModel, Endpoint, Generation, Message, Scope, Status, User
+from chat.models import (
+    Attachment,
+    ChatImport,
+    ChatModel,
+    Endpoint,
+    Generation,
+    Message,
+    Scope,
+    Status,
+    StoredFile,
+    Summary,
+    ToolCallState,
+    ToolRun,
+    User,
+)
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -53,12 +70,30 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
     reply = sent.message.children.get()
     Generation.objects.update(status=Status.FAILED, error_code="overloaded", error_message="Busy.")
     Message.objects.filter(pk=reply.pk).update(text="So", parts=[{"type": "text", "text": "So"}])
+    path = default_storage.save("ab/words", ContentFile(b"Words"))
+    stored = StoredFile.objects.create(sha256="ab", size=5, media_type="text/plain", path=path)
+    file = Attachment.objects.create(owner=administrator, stored=stored, name="a.txt", size=5)
+    call = ToolRun.objects.create(
+        generation=reply.generation, step=1, number=0, name="calculator", state=ToolCallState.ASKED
+    )
+    summary = Summary.objects.create(
+        conversation=sent.message.conversation, covers=sent.message, text="So", model_label="demo"
+    )
+    job = ChatImport.objects.create(owner=administrator, state="done")
+    token, secret = make_token(administrator, name="x", scopes=list(Scope))
+    ticket = tickets._made(Actor.by_token(administrator, token), "reply", reply.pk)["stream"]
     return {
+        "file_id": str(file.pk),
+        "call_id": call.pk,
+        "summary_id": str(summary.pk),
+        "import_id": str(job.pk),
+        "model_id": model.pk,
+        "ticket": ticket.rpartition("/")[2],
         "conversation_id": str(sent.message.conversation_id),
         "prompt_id": str(sent.message.pk),
         "reply_id": str(reply.pk),
         "message_id": str(reply.pk),
-        "secret": make_token(administrator, name="x", scopes=list(Scope))[1],
+        "secret": secret,
     }
 
 
@@ -99,7 +134,8 @@ def test_the_document_says_what_it_is() -> None:
     assert document["components"]["securitySchemes"]["Token"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            assert operation["security"] == [{"Token": []}], (path, method)
+            expected: list[Any] = [] if "{ticket}" in path else [{"Token": []}]
+            assert operation["security"] == expected, (path, method)
             assert operation["summary"], (path, method)
             for response in operation["responses"].values():
                 assert response["description"]

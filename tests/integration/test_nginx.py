@@ -87,7 +87,7 @@ def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_pa
         ours = ours.replace(listen, f"listen 127.0.0.1:{port};")
     nginx = subprocess.Popen([str(NGINX), "-c", _main(tmp_path, ours)], stderr=subprocess.DEVNULL)
     paths = ("/welcome/%s/", "/log-in/7/%s/", "/accounts/password/reset/key/1-%s/?a=b", "/conversations/")
-    paths += ("/shared/%s/", "/accounts/login/?next=/shared/%s/")
+    paths += ("/api/v1/streams/%s", "/shared/%s/", "/accounts/login/?next=/shared/%s/")
     try:
         for port in ports.values():
             _wait_until_it_listens(port)
@@ -103,7 +103,7 @@ def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_pa
     log = (tmp_path / "access.log").read_text()
     assert "SECRET" not in log
     logged = ("/welcome/...", "/log-in/7/...", "/accounts/password/reset/key/...", "/conversations/")
-    for path in (*logged, "/shared/...", "/accounts/login/?next=/shared/..."):
+    for path in (*logged, "/api/v1/streams/...", "/shared/...", "/accounts/login/?next=/shared/..."):
         assert log.count(f'"GET {path} HTTP/1.1"') == len(ports)
 
 

@@ -115,6 +115,7 @@ def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO
         "/accounts/confirm-email/MQ:canary-4/x",
         "/shared/canary-5/",
         "/shared/canary-6/files/7/",
+        "/api/v1/streams/canary-7",
     ):
         client.get(path)
     assert "/welcome/.../" in log.getvalue()

@@ -1,0 +1,171 @@
+"""Files by the API, and what else a person does with chats: export, import, comparison, instructions."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from chat.actions.api_token import make_token
+from chat.actions.send import send_message
+from chat.models import (
+    Attachment,
+    ChatModel,
+    Endpoint,
+    Generation,
+    Preferences,
+    Scope,
+    ServerSettings,
+    Status,
+    User,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Caller:
+    """A client with a token of one user."""
+
+    def __init__(self, user: User) -> None:
+        secret = make_token(user, name="x", scopes=[Scope.CHAT])[1]
+        self.client = Client(headers={"authorization": f"Bearer {secret}"})
+
+    def call(self, method: str, address: str, status: int, body: object = None) -> Any:
+        """Sends bytes as they are, everything else as JSON. Returns the JSON or the bytes of the response."""
+        is_raw = isinstance(body, bytes)
+        kind = "application/octet-stream" if is_raw else "application/json"
+        data = body if is_raw else json.dumps({} if body is None else body)
+        answer = self.client.generic(method, f"/api/v1{address}", data, content_type=kind)
+        assert answer.status_code == status, answer.content
+        if answer.streaming:
+            return b"".join(answer)
+        return answer.json() if answer.content else None
+
+
+@pytest.fixture
+def caller(person: User) -> Caller:
+    return Caller(person)
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    provider = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=provider, name="demo")
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
+def test_a_file_is_uploaded_described_sent_edited_and_downloaded(
+    caller: Caller, person: User, model: ChatModel, make_user: Callable[..., User]
+) -> None:
+    file = caller.call("POST", "/files?name=notes.txt", 201, b"The moon pulls.")
+    assert (file["name"], file["size"], file["media_type"]) == ("notes.txt", 15, "text/plain")
+    assert caller.call("GET", f"/files/{file['id']}", 200) == file
+    assert caller.call("GET", f"/files/{file['id']}/content", 200) == b"The moon pulls."
+    sent = caller.call(
+        "POST", "/prompts", 201, {"text": "", "models": [model.pk], "attachments": [file["id"]]}
+    )
+    Generation.objects.update(status=Status.COMPLETE)
+    prompt = caller.call("GET", f"/messages/{sent['prompt']}", 200)
+    assert [(part["type"], part["id"]) for part in prompt["parts"]] == [("file", file["id"])]
+    assert caller.call("GET", "/files?sent=true", 200)["items"][0]["message"] == sent["prompt"]
+    assert caller.call("GET", "/files?sent=false", 200)["items"] == []
+    caller.call("DELETE", f"/files/{file['id']}", 404)
+    # An edited prompt keeps its files, and gets more.
+    more = caller.call("POST", "/files?name=more.txt", 201, b"Ebb and flow.")
+    edited = {
+        "text": "And these?",
+        "models": [model.pk],
+        "edits": sent["prompt"],
+        "attachments": [more["id"]],
+    }
+    edit = caller.call("POST", "/prompts", 201, edited)
+    parts = caller.call("GET", f"/messages/{edit['prompt']}", 200)["parts"]
+    assert [part.get("name") for part in parts] == [None, "notes.txt", "more.txt"]
+    other = caller.call("POST", "/files?name=other.txt", 201, b"Unsent")
+    caller.call("DELETE", f"/files/{other['id']}", 204)
+    stranger = Caller(make_user("stranger@example.org"))
+    for method in ("GET", "DELETE"):
+        stranger.call(method, f"/files/{file['id']}", 404)
+    body = {"text": "Mine", "models": [model.pk], "attachments": [file["id"]]}
+    stranger.call("POST", "/prompts", 404, body)
+    assert stranger.call("GET", "/files", 200)["items"] == []
+
+
+def test_a_file_arrives_in_pieces_and_the_limits_of_the_page_hold(caller: Caller) -> None:
+    at = f"/files/{uuid.uuid4()}?name=a.txt&size=11"
+    for _ in range(2):
+        assert caller.call("PATCH", f"{at}&offset=0", 200, b"Hello ") == {"received": 6, "file": None}
+    done = caller.call("PATCH", f"{at}&offset=6", 200, b"world")
+    assert (done["received"], done["file"]["size"]) == (11, 11)
+    assert caller.call("PATCH", f"{at}&offset=12", 400, b"")["code"] == "invalid_input"
+    assert caller.call("PATCH", f"{at}&offset=0", 413, b"x" * (1024 * 1024 + 1))["code"] == "too_long"
+    assert caller.call("POST", "/files?name=a.txt", 400, b"")["code"] == "invalid_input"
+    ServerSettings.objects.update_or_create(defaults={"file_mb": 1, "person_files_mb": 1})
+    assert caller.call("POST", "/files?name=a", 413, b"x" * (1024 * 1024 + 1))["code"] == "too_long"
+    assert caller.call("POST", "/files?name=a", 429, b"x" * (1024 * 1024))["code"] == "limit_reached"
+    assert Attachment.objects.count() == 1
+
+
+def test_files_are_listed_page_by_page(caller: Caller) -> None:
+    names = [f"{number}.txt" for number in range(3)]
+    for name in names:
+        caller.call("POST", f"/files?name={name}", 201, name.encode())
+    first = caller.call("GET", "/files?limit=2", 200)
+    second = caller.call("GET", f"/files?limit=2&cursor={first['next']}", 200)
+    assert [it["name"] for it in first["items"] + second["items"]] == names[::-1]
+    assert second["next"] is None
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
+def test_chats_are_exported_deleted_listed_and_imported(
+    caller: Caller, person: User, model: ChatModel
+) -> None:
+    sent = caller.call("POST", "/prompts", 201, {"text": "Tides?", "models": [model.pk]})
+    Generation.objects.update(status=Status.COMPLETE)
+    chat = sent["conversation"]
+    whole = caller.call("GET", f"/conversations/{chat}/export", 200)
+    assert json.loads(whole)["chats"][0]["title"] == "Tides?"
+    assert b"Tides?" in caller.call("GET", f"/conversations/{chat}/export?format=markdown", 200)
+    assert json.loads(caller.call("POST", "/exports", 200, {"conversations": [chat]}))["chats"]
+    caller.call("POST", "/exports", 400, {"format": "pdf"})
+    caller.call("DELETE", f"/conversations/{chat}", 204)
+    (deleted,) = caller.call("GET", "/deleted-conversations", 200)["items"]
+    assert (deleted["id"], deleted["title"]) == (chat, "Tides?") and deleted["deleted_at"]
+    started = caller.call("POST", "/imports?name=steady.json", 201, whole)
+    assert started["state"] == "reading"
+    caller.call("POST", "/imports?name=steady.json", 409, whole)
+    caller.call("POST", f"/imports/{started['id']}/agreement", 409)
+    assert caller.call("GET", f"/imports/{started['id']}", 200) == started
+    caller.call("DELETE", f"/imports/{started['id']}", 204)
+    assert caller.call("GET", "/imports", 200)["items"] == []
+
+
+def test_replies_are_compared_and_one_is_kept(caller: Caller, person: User, model: ChatModel) -> None:
+    other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
+    sent = send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Why?", model_ids=[model.pk])
+    Generation.objects.update(status=Status.COMPLETE)
+    first = sent.message.children.get()
+    second = caller.call("POST", f"/replies/{first.pk}/comparisons", 201, {"model": other.pk})["replies"][0]
+    caller.call("POST", f"/replies/{first.pk}/comparisons", 409, {"model": other.pk})
+    Generation.objects.update(status=Status.COMPLETE)
+    kept = caller.call("PUT", f"/replies/{second}/kept", 200)
+    assert kept["shown"] and kept["feedback"]["good"]
+    assert not caller.call("GET", f"/messages/{first.pk}", 200)["shown"]
+
+
+def test_instructions_and_favourites_are_those_of_the_page(
+    caller: Caller, person: User, model: ChatModel
+) -> None:
+    assert caller.call("GET", "/instructions", 200) == {"text": ""}
+    assert caller.call("PUT", "/instructions", 200, {"text": " Be brief. "}) == {"text": "Be brief."}
+    caller.call("PUT", "/instructions", 400, {"text": "x" * 8_001})
+    caller.call("PUT", f"/models/{model.pk}/favourite", 204)
+    preferences = Preferences.of(person)
+    assert (preferences.instructions, [*preferences.favourites.all()]) == ("Be brief.", [model])
+    caller.call("DELETE", f"/models/{model.pk}/favourite", 204)
+    assert not preferences.favourites.exists()
+    caller.call("PUT", "/models/999999/favourite", 404)
