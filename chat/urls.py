@@ -16,6 +16,7 @@ from chat.views import (
     shares,
     tool_calls,
     transfer,
+    usage,
 )
 from chat.views.branches import branches
 from chat.views.comparisons import comparison, kept
@@ -74,6 +75,7 @@ urlpatterns = [
     path("summaries/<uuid:summary_id>/", sent.summary, name="summary"),
     path("files/<uuid:attachment_id>/", attachments.attachment, name="attachment"),
     path("models/<int:model_id>/favourite/", preferences.favourite, name="favourite"),
+    path("settings/usage/", usage.usage, name="usage"),
     path("settings/sessions/", sessions.sessions, name="sessions"),
     path("settings/sessions/<int:log_in_id>/", sessions.session, name="session"),
     path("settings/tokens/", api_tokens.api_tokens, name="api_tokens"),

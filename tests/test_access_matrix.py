@@ -90,6 +90,7 @@ OWNER = {
     "export_chat": {"get": 200, "head": 200},
     "shares": {"get": 200, "head": 200, "post": 200},
     "my_shares": {"get": 200, "head": 200},
+    "usage": {"get": 200, "head": 200},
     "share": {"post": 302, "delete": 302},
     "export_chats": {"post": 200},
     "transfer": {"get": 200, "head": 200, "post": 400},  # without a file
@@ -117,6 +118,7 @@ PERSONAL = {
     "imports",
     "import_piece",
     "my_shares",
+    "usage",
 }  # no object of another user: every logged-in user gets their own
 ELSEWHERE = {
     "healthz",
@@ -201,6 +203,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
     arguments = {
         "export_chats": [],
         "my_shares": [],
+        "usage": [],
         "share": [conversation.shares.get().pk],
         "transfer": [],
         "imports": [],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin.day import Day, Hour
-from chat.admin.plots import Plot, Series, Words
+from chat.rendering.plots import Plot, Series, Words, count_words, dollars, short_number
 from chat.rendering.words import seconds
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -30,7 +29,7 @@ def plots_of(day: Day) -> list[Plot]:
 def _replies(day: Day) -> Plot:
     count, failed = day.count, day.outcomes["failed"] + day.outcomes["interrupted"]
     replies = ngettext("{count} reply", "{count} replies", count).format(count=count_words(count))
-    share = gettext("{percent}% failed or interrupted").format(percent=_number(100 * failed / count, 1))
+    share = gettext("{percent}% failed or interrupted").format(percent=short_number(100 * failed / count, 1))
     series = [
         Series(label, f"plot-{name}", [hour.outcomes[name] for hour in day.hours])
         for name, label in OUTCOMES.items()
@@ -79,28 +78,5 @@ def _plot(
     return Plot(name, title, summary, [hour.start for hour in hours], series, words, is_lines)
 
 
-def count_words(value: float) -> str:
-    """Returns a number as short as people read it: 9,999, 12k, 3.4M."""
-    if value < 10_000:
-        return number_format(round(value), force_grouping=True)
-    if value < 999_500:
-        return gettext("{number}k").format(number=_number(value / 1_000, 0))
-    return gettext("{number}M").format(number=_number(value / 1_000_000, 1))
-
-
-def dollars(value: float) -> str:
-    """Returns an amount with two digits after the point, and small ones with two that are not 0."""
-    digits = 2 if value >= 0.1 or not value else 4
-    return gettext("${amount}").format(
-        amount=number_format(round(value, digits), digits, force_grouping=True)
-    )
-
-
 def _seconds(value: float | None) -> str:
     return seconds(value) if value else f"0{NO_BREAK}s"
-
-
-def _number(value: float, digits: int) -> str:
-    """Without zeros at the end."""
-    rounded = round(value, digits)
-    return number_format(rounded, 0 if rounded == int(rounded) else digits, force_grouping=True)

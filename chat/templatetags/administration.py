@@ -7,10 +7,10 @@ from django.db.models import QuerySet
 
 from chat.admin.day import last_day
 from chat.admin.day_plots import plots_of
-from chat.admin.plots import Plot
 from chat.admin.votes import pairs_of_models
 from chat.models import Endpoint
 from chat.models.endpoint import fixed_endpoints
+from chat.rendering.plots import Plot
 from chat.rendering.words import translated
 
 register = template.Library()

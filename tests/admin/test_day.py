@@ -14,9 +14,9 @@ from django.utils import timezone, translation
 from pytest_django import DjangoAssertNumQueries
 
 from chat.admin.day import HOURS, Ended, day_of, last_day, percentile
-from chat.admin.day_plots import count_words, dollars, plots_of
-from chat.admin.plots import HEIGHT, WIDTH, rounded_up
+from chat.admin.day_plots import plots_of
 from chat.models import Generation, Status, TranscriptRead, UsageEntry, User
+from chat.rendering.plots import HEIGHT, WIDTH, count_words, dollars, rounded_up
 from tests.generation.rows import a_reply
 
 NOW = datetime(2026, 3, 1, 15, 20, tzinfo=UTC)

@@ -1,5 +1,5 @@
-"""The geometry of small plots with one place for each hour, for a template that draws SVG. The unit is that
-of the view box, whose origin is at the top left."""
+"""The geometry of small plots with one place for each hour or month, for a template that draws SVG. The unit
+is that of the view box, whose origin is at the top left."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from datetime import datetime
 from functools import cached_property
 from math import ceil, floor, log10
 
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.timezone import localtime
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 WIDTH, HEIGHT = 360, 130
 LEFT, RIGHT, TOP, BOTTOM = 44, 4, 10, 20  # around the plot, for the numbers of its axes
@@ -19,12 +21,41 @@ GAP = 2  # between two bars
 LEAST = 1.5  # so that one failed reply among thousands is seen
 STEPS = (1, 2, 5, 10)
 
+HOUR = _("Hour")
+
 type Words = Callable[[float], str]
+
+
+def clock(start: datetime) -> str:
+    return date_format(localtime(start), "TIME_FORMAT")
+
+
+def count_words(value: float) -> str:
+    """Returns a number as short as people read it: 9,999, 12k, 3.4M."""
+    if value < 10_000:
+        return number_format(round(value), force_grouping=True)
+    if value < 999_500:
+        return gettext("{number}k").format(number=short_number(value / 1_000, 0))
+    return gettext("{number}M").format(number=short_number(value / 1_000_000, 1))
+
+
+def dollars(value: float) -> str:
+    """Returns an amount with two digits after the point, and small ones with two that are not 0."""
+    digits = 2 if value >= 0.1 or not value else 4
+    return gettext("${amount}").format(
+        amount=number_format(round(value, digits), digits, force_grouping=True)
+    )
+
+
+def short_number(value: float, digits: int) -> str:
+    """Without zeros at the end."""
+    rounded = round(value, digits)
+    return number_format(rounded, 0 if rounded == int(rounded) else digits, force_grouping=True)
 
 
 @dataclass(frozen=True)
 class Series:
-    """One value for each hour; None where there is none. `css` is the class of its colour."""
+    """One value for each place; None where there is none. `css` is the class of its colour."""
 
     label: str | Promise
     css: str
@@ -59,6 +90,9 @@ class Plot:
     series: Sequence[Series]
     words: Words
     is_lines: bool = False
+    unit: str | Promise = HOUR
+    stamp: Callable[[datetime], str] = clock
+    every: int = 6  # a time is written below each such place
 
     @property
     def view_box(self) -> str:
@@ -66,7 +100,7 @@ class Plot:
 
     @property
     def columns(self) -> list[tuple[str, float, list[Bar]]]:
-        """The words, the place and the bars, from the bottom up, of each hour that has a value."""
+        """The words, the place and the bars, from the bottom up, of each place that has a value."""
         return [
             (self._about(number), self._x(number), [] if self.is_lines else self._stack(number))
             for number in range(len(self.starts))
@@ -86,15 +120,15 @@ class Plot:
     @property
     def times(self) -> list[tuple[float, str]]:
         """The place of each time below the plot, with its words."""
-        hours = range(0, len(self.starts), 6)
-        return [(self._x(number), _clock(self.starts[number])) for number in hours]
+        shown = range(0, len(self.starts), self.every)
+        return [(self._x(number), self.stamp(self.starts[number])) for number in shown]
 
     @property
     def rows(self) -> list[tuple[str, list[str]]]:
         """The same as a table: a time, and the words of each series."""
         return [
             (
-                _clock(start),
+                self.stamp(start),
                 ["-" if value is None else self.words(value) for value in self._values_at(number)],
             )
             for number, start in enumerate(self.starts)
@@ -102,7 +136,11 @@ class Plot:
         ]
 
     left, right, top, bottom = LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM
-    hour_width, height = (WIDTH - LEFT - RIGHT) / 24, HEIGHT - TOP - BOTTOM
+    height = HEIGHT - TOP - BOTTOM
+
+    @property
+    def place_width(self) -> float:
+        return round((WIDTH - LEFT - RIGHT) / len(self.starts), 1)
 
     @cached_property
     def _top(self) -> float:
@@ -118,7 +156,7 @@ class Plot:
     def _about(self, number: int) -> str:
         values = zip(self.series, self._values_at(number), strict=True)
         said = [f"{series.label}: {self.words(value)}" for series, value in values if value]
-        return f"{_clock(self.starts[number])} \N{EN DASH} {', '.join(said)}"
+        return f"{self.stamp(self.starts[number])} \N{EN DASH} {', '.join(said)}"
 
     def _values_at(self, number: int) -> list[float | None]:
         return [series.values[number] for series in self.series]
@@ -140,7 +178,7 @@ class Plot:
         return bars
 
     def _line(self, series: Series) -> Line:
-        """Interrupted where an hour has no value."""
+        """Interrupted where a place has no value."""
         half = (WIDTH - LEFT - RIGHT) / len(self.starts) / 2
         path, dots, joins = "", [], False
         for number, value in enumerate(series.values):
@@ -158,7 +196,3 @@ def rounded_up(value: float) -> float:
         return 1
     power = 10 ** floor(log10(value))
     return next((step * power for step in STEPS if step * power >= value), ceil(value))
-
-
-def _clock(start: datetime) -> str:
-    return date_format(localtime(start), "TIME_FORMAT")
