@@ -95,6 +95,13 @@ def conversations_of(user: User) -> QuerySet[Conversation]:
     return Conversation.objects.kept().filter(owner=user)
 
 
+def lock_conversations(user: User, ids: Collection[UUID]) -> list[UUID]:
+    """Returns the ids of those that this user may change, with their rows locked until the transaction ends.
+    The order of the locks is the same for all, so that two such requests do not wait for each other."""
+    theirs = conversations_of(user).select_for_update().filter(pk__in=ids).order_by("pk")
+    return list(theirs.values_list("pk", flat=True)) if user.is_active else []
+
+
 def deleted_conversations_of(user: User, since: datetime) -> QuerySet[Conversation]:
     """Returns the conversations that this user deleted since then and can restore, the last deleted first. An
     erased conversation has no position."""

@@ -28,7 +28,9 @@ from chat.views.metrics import metrics
 from chat.views.palette import palette, theme
 from chat.views.preset_choice import preset_choice
 from chat.views.search import search_page
+from chat.views.selection import selection, selection_restoration
 from chat.views.sidebar import conversation_list
+from chat.views.tags import conversation_tags
 
 urlpatterns = [
     path("", conversations.home, name="home"),
@@ -47,6 +49,9 @@ urlpatterns = [
     path("shared/<slug:secret>/", shares.shared, name="shared"),
     path("shared/<slug:secret>/files/<uuid:attachment_id>/", shares.shared_file, name="shared_file"),
     path("shared/<slug:secret>/chats/", shares.continued, name="continued_share"),
+    path("conversations/<uuid:conversation_id>/tags/", conversation_tags, name="conversation_tags"),
+    path("selection/", selection, name="selection"),
+    path("selection/restoration/", selection_restoration, name="selection_restoration"),
     path("export/", transfer.export_chats, name="export_chats"),
     path("settings/transfer/", transfer.transfer, name="transfer"),
     path("settings/transfer/piece/", transfer.import_piece, name="import_piece"),

@@ -38,6 +38,7 @@ from chat.models import (
     Status,
     StoredFile,
     Summary,
+    Tag,
     ToolRun,
     User,
 )
@@ -62,6 +63,9 @@ OWNER = {
     "message_path": {"post": 302},
     "search": {"get": 200, "head": 200},
     "palette": {"get": 302, "head": 302},
+    "conversation_tags": {"post": 302, "delete": 302},
+    "selection": {"post": 400},  # without chats
+    "selection_restoration": {"post": 400},
     "theme": {"post": 302},
     "variant": {"post": 409},  # there is no other variant
     "branches": {"post": 302},
@@ -104,6 +108,8 @@ PERSONAL = {
     "search",
     "palette",
     "theme",
+    "selection",
+    "selection_restoration",
     "conversations",
     "settings",
     "instructions",
@@ -176,6 +182,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     UserSession.objects.create(
         user=owner, ip="192.0.2.1", session_key=uuid.uuid4().hex, user_agent="Secret words"
     )
+    Tag.objects.create(conversation=reply.conversation, name="Secret words", key="secret words")
     make_token(owner, name="Secret words", scopes=["chat"])
     make_preset(owner, PresetContent("Secret words", "Secret words"))
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
@@ -214,6 +221,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "settings": [],
         "search": [],
         "palette": [],
+        "selection": [],
+        "selection_restoration": [],
         "theme": [],
         "message_path": [reply.pk],
         "earlier": [conversation.pk, 1],
@@ -337,6 +346,7 @@ def snapshot() -> list[object]:
         list(PresetVersion.objects.filter(name="Secret words").order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
         list(Share.objects.order_by("pk").values_list()),
+        list(Tag.objects.order_by("pk").values_list()),
     ]
 
 

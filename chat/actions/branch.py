@@ -9,7 +9,7 @@ from django.db import transaction
 from chat.access import message_for
 from chat.actions.attachment import files_again
 from chat.actions.errors import ConflictError
-from chat.models import Attachment, Conversation, Generation, Message, PresetUse, User
+from chat.models import Attachment, Conversation, Generation, Message, PresetUse, Tag, User
 from chat.translatable import translatable as _
 
 BATCH = 200  # rows in one query
@@ -60,6 +60,8 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
                 kept = {name: getattr(old.reply, name) for name in KEPT}
                 generations.append(Generation(conversation=branch, message=copy, **kept))
         Generation.objects.bulk_create(generations, batch_size=BATCH)
+        tags = last.conversation.tags.all()
+        Tag.objects.bulk_create(Tag(conversation=branch, name=tag.name, key=tag.key) for tag in tags)
         branch.head = copies[-1]
         branch.save(update_fields=["head"])
     return branch

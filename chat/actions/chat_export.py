@@ -51,6 +51,7 @@ def chat_of(conversation: Conversation) -> Chat:
         updated_at=conversation.updated_at,
         pinned=conversation.pinned_at is not None,
         archived=conversation.archived_at is not None,
+        tags=[tag.name for tag in conversation.tags.all()],
     )
 
 

@@ -25,6 +25,7 @@ from django.utils import timezone
 from chat.access import NotFoundError
 from chat.actions.attachment import receive_file
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError, TooLongError
+from chat.actions.tag import add_tags, readable_tags
 from chat.actor import in_chunks
 from chat.files import store
 from chat.files.contents import part_of
@@ -361,6 +362,7 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
         found.current = conversation_id
         found.save(update_fields=["current", "left_out"])
         taking.conversation.save(force_insert=True)
+        add_tags([conversation_id], readable_tags(chat.tags))
         return taking
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
@@ -71,7 +72,7 @@ def delete_conversation(user: User, conversation_id: UUID) -> None:
         live = Generation.objects.live().filter(conversation=conversation)
         replies = list(live.values_list("pk", flat=True))
         live.update(stop_requested=True)
-        transaction.on_commit(lambda: _tell(conversation.pk, replies))
+        transaction.on_commit(lambda: publish_deletion([conversation.pk], replies))
 
 
 def restore_conversation(user: User, conversation_id: UUID) -> None:
@@ -91,7 +92,9 @@ def see_conversation(user: User, conversation_id: UUID, revision: int) -> None:
     unseen.filter(revision__gte=revision).update(seen_revision=revision)
 
 
-def _tell(conversation_id: UUID, replies: list[UUID]) -> None:
-    current().pubsub.conversation_changed(conversation_id)
+def publish_deletion(conversation_ids: Collection[UUID], replies: Collection[UUID]) -> None:
+    """Tells all processes about deleted conversations, and to stop these replies. After the commit."""
+    for conversation_id in conversation_ids:
+        current().pubsub.conversation_changed(conversation_id)
     for reply_id in replies:
         current().pubsub.stop_requested(reply_id)

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from chat.actions.attachment import clear_unused
-from chat.models import Conversation, Generation, Message, PresetUse, Share, TranscriptRead, User
+from chat.models import Conversation, Generation, Message, PresetUse, Share, Tag, TranscriptRead, User
 from chat.models.audit import add_to_record
 from chat.runtime import current
 from chat.search.index import forget_conversations
@@ -37,6 +37,7 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
             path_revision=F("revision") + 1,
         )
         Message.objects.filter(conversation__in=ids).delete()
+        Tag.objects.filter(conversation__in=ids).delete()
         PresetUse.objects.filter(conversation__in=ids).delete()
         Share.objects.filter(conversation__in=ids).delete()
         forget_conversations(ids)

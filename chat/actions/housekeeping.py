@@ -29,6 +29,7 @@ from chat.models import (
     Share,
     Status,
     Summary,
+    Tag,
     ToolRun,
 )
 from chat.search.index import forget_conversations, forget_messages
@@ -91,6 +92,7 @@ def _empty_deleted_conversation() -> int:
         Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt
         if len(ids) < BATCH:
             forget_conversations([conversation.pk])
+            Tag.objects.filter(conversation=conversation).delete()
             conversation.title = conversation.indexed_title = ""
             conversation.head, conversation.last_position = None, 0
             conversation.folder, conversation.preset_name = None, ""

@@ -34,6 +34,7 @@ from chat.models import (
     SentRequest,
     Share,
     Summary,
+    Tag,
     ToolRun,
     TranscriptRead,
 )
@@ -52,6 +53,7 @@ _TEXTS: dict[type[Any], tuple[str, ...]] = {
     Generation: ("error_detail",),  # may quote the prompt
     Attachment: ("name",),
     Share: ("secret", "title"),
+    Tag: ("name", "key"),
     ToolRun: ("arguments", "result"),
 }
 # In Django's quoting for both databases. The table may have an alias: a column of that name is enough.

@@ -26,6 +26,7 @@ from chat.models.share import Audience, Share
 from chat.models.sharing import Visibility
 from chat.models.step import Step, ToolCallState, ToolRun
 from chat.models.summary import Summary
+from chat.models.tag import Tag
 from chat.models.throttle import LogInThrottle
 from chat.models.tool import Tool, ToolServer
 from chat.models.usage import RunningCall, UsageEntry
@@ -66,6 +67,7 @@ __all__ = [
     "Step",
     "StoredFile",
     "Summary",
+    "Tag",
     "Tool",
     "ToolCallState",
     "ToolRun",

@@ -14,6 +14,7 @@ RECEIPT = "receipt"
 EARLIER = "earlier"
 CONVERSATIONS = "conversations"
 TOASTS = "toasts"
+TAG_NAMES = "tag-names"
 
 
 def message(message_id: UUID) -> str:
@@ -86,6 +87,11 @@ def conversation(conversation_id: UUID) -> str:
 def conversation_menu(conversation_id: UUID) -> str:
     """The menu of the conversation on the page."""
     return f"cm-{conversation_id}"
+
+
+def conversation_tags(conversation_id: UUID) -> str:
+    """The tags in the menu of the conversation on the page."""
+    return f"tags-{conversation_id}"
 
 
 def entry_title(conversation_id: UUID) -> str:

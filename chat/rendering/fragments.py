@@ -157,9 +157,23 @@ def conversation_list(context: dict[str, Any]) -> str:
     return partial(f"#{dom.CONVERSATIONS}", "outerMorph", html)
 
 
-def toast(text: str, *, undo: str = "") -> str:
-    """Returns a notice that disappears by itself. `undo` is the URL to POST to for undoing the action."""
-    html = render_to_string("chat/_toast.html", {"text": text, "undo": undo})
+def conversation_tags(conversation: Conversation) -> str:
+    """Returns the tags in the menu of the conversation."""
+    html = render_to_string("chat/_conversation_tags.html", {"conversation": conversation})
+    return partial(f"#{dom.conversation_tags(conversation.pk)}", "outerMorph", html)
+
+
+def tag_names(names: list[str]) -> str:
+    """Returns the tags that fields offer for completion."""
+    return partial(
+        f"#{dom.TAG_NAMES}", "outerHTML", render_to_string("chat/_tag_names.html", {"tag_names": names})
+    )
+
+
+def toast(text: str, *, undo: str = "", chosen: str = "") -> str:
+    """Returns a notice that disappears by itself. `undo` is the URL to POST to for undoing the action, with
+    the ids `chosen` if it concerns several chats."""
+    html = render_to_string("chat/_toast.html", {"text": text, "undo": undo, "chosen": chosen})
     return partial(f"#{dom.TOASTS}", "append", html)
 
 

@@ -119,8 +119,9 @@ def _rows(user: User, query: Query, limit: int, *, until: int = 0, titles: bool 
     facts = _facts(user, query, titles=titles)
     if facts is None:
         return []
-    number = _backend().ENTRY_ID
-    sql, values = _matching(user, query, facts, below=until)
+    backend = _backend()
+    number = backend.ORDER_OF_TITLES if titles else backend.ENTRY_ID
+    sql, values = _matching(user, query, facts, below=until, titles=titles)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT e.id, e.conversation_id, e.message_id {sql} ORDER BY {number} DESC LIMIT %s",
@@ -142,13 +143,24 @@ def _newer(user: User, query: Query, since: int, chats: Sequence[UUID]) -> set[U
 
 
 def _matching(
-    user: User, query: Query, facts: list[list[Term]], *, below: int = 0, since: int = 0
+    user: User,
+    query: Query,
+    facts: list[list[Term]],
+    *,
+    below: int = 0,
+    since: int = 0,
+    titles: bool = False,
 ) -> tuple[str, list[Any]]:
     """Returns the end of a query of the entries that match, from its FROM, and its values."""
     backend = _backend()
     conditions = [backend.MATCHES, "c.owner_id = %s", "c.deleted_at IS NULL", "m.deleted_at IS NULL"]
     values: list[Any] = [backend.expression(query.terms, facts), user.pk]
+    conditions += [backend.TITLES] if titles else []
     conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
+    for tag in query.tags:
+        same = "substr(t.key, 1, %s) = %s" if tag.is_start else "t.key = %s"
+        conditions.append(f"c.id IN (SELECT t.conversation_id FROM chat_tag t WHERE {same})")  # noqa: S608
+        values += [len(tag.key), tag.key] if tag.is_start else [tag.key]
     bounds = [
         (below, "<"),
         (query.before and first_id(query.before), "<"),
@@ -176,8 +188,11 @@ def _facts(user: User, query: Query, *, titles: bool = False) -> list[list[Term]
         groups.append([_fact(query.role)])
     for model in query.models:
         groups.append([_fact(fact, is_start=True) for fact in model_facts(model.words[0])])
-    if query.states:
+    if query.states or query.tags:
         chats = conversations_of(user).filter(**{f"{state}_at__isnull": False for state in query.states})
+        for tag in query.tags:
+            chats = chats.filter(**{"tags__key__startswith" if tag.is_start else "tags__key": tag.key})
+        chats = chats.distinct()
         ids = list(chats.order_by().values_list("pk", flat=True)[: _MOST_NAMED + 1])
         if not ids:
             return None
@@ -193,7 +208,7 @@ def _fact(fact: str, *, is_start: bool = False) -> Term:
 def _chats(
     conversations: QuerySet[Conversation], grouped: dict[UUID, list[_Row]], terms: Sequence[Term]
 ) -> list[FoundChat]:
-    theirs = conversations.in_bulk(list(grouped))
+    theirs = conversations.prefetch_related("tags").in_bulk(list(grouped))
     shown = {pk: [row.message_id for row in rows if row.message_id] for pk, rows in grouped.items()}
     ids = [message_id for messages in shown.values() for message_id in messages[:HITS_OF_A_CHAT]]
     texts = Message.objects.filter(pk__in=ids, conversation__in=theirs, deleted_at=None).only(

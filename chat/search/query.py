@@ -13,7 +13,8 @@ from chat.translatable import translatable as _
 
 MOST_CHARACTERS = 400
 MOST_TERMS = 12
-KEYS = ("model", "from", "is", "before", "after")
+_KEY_LENGTH = 200  # of a tag
+KEYS = ("model", "from", "is", "tag", "before", "after")
 
 _PIECE = re.compile(rf'(?:({"|".join(KEYS)}):)(?:"([^"]*)"?|(\S*))|"([^"]*)"?|([^\s"]+)', re.IGNORECASE)
 
@@ -30,10 +31,17 @@ class Term(NamedTuple):
     is_start: bool
 
 
+class Tagged(NamedTuple):
+    """A tag by its key. With `is_start` the key may go on."""
+
+    key: str
+    is_start: bool
+
+
 @dataclass(slots=True)
 class Query:
-    """All terms must occur. `models` are words of a model's name. `after` is included, `before` is not.
-    `notes` are sentences for the user about what was not understood."""
+    """All terms must occur, and all tags. `models` are words of a model's name. `after` is included, `before`
+    is not. `notes` are sentences for the user about what was not understood."""
 
     terms: list[Term] = field(default_factory=list)
     models: list[Term] = field(default_factory=list)
@@ -41,10 +49,12 @@ class Query:
     states: set[str] = field(default_factory=set)  # of "pinned" and "archived"
     before: datetime | None = None
     after: datetime | None = None
+    tags: list[Tagged] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.terms or self.models or self.role or self.states or self.before or self.after)
+        filters = self.models or self.role or self.states or self.tags or self.before or self.after
+        return bool(self.terms or filters)
 
 
 def parse(text: str, zone: ZoneInfo | None = None) -> Query:
@@ -54,7 +64,7 @@ def parse(text: str, zone: ZoneInfo | None = None) -> Query:
         query.notes.append(TOO_LONG)
     for key, quoted, value, phrase, word in _PIECE.findall(text[:MOST_CHARACTERS]):
         if key:
-            _add_filter(query, key.lower(), (quoted or value).strip(), zone)
+            _add_filter(query, key.lower(), (quoted or value).strip(), zone, is_whole=bool(quoted))
         elif term := term_of(phrase or word, is_phrase=bool(phrase)):
             query.terms.append(term)
     query.terms = list(dict.fromkeys(query.terms))
@@ -81,10 +91,17 @@ def term_of(text: str, *, is_phrase: bool = False) -> Term | None:
     return Term(tuple(word.text for word in found), is_start)
 
 
-def _add_filter(query: Query, key: str, value: str, zone: ZoneInfo | None) -> None:
+def tag_key(name: str) -> str:
+    """Returns the form in which tags are compared: without accents and capitals."""
+    return " ".join(index_words(name))[:_KEY_LENGTH] or name.casefold()[:_KEY_LENGTH]
+
+
+def _add_filter(query: Query, key: str, value: str, zone: ZoneInfo | None, *, is_whole: bool) -> None:
     if not value:  # still being typed
         return
-    if key == "model":
+    if key == "tag":
+        query.tags.append(Tagged(tag_key(value), not is_whole))
+    elif key == "model":
         query.models += [Term((word,), is_start=True) for word in index_words(value)]
     elif key == "from":
         query.role = value.lower() if value.lower() in ("me", "model") else ""

@@ -12,6 +12,8 @@ from chat.search.query import Term
 FROM = "chat_search CROSS JOIN chat_searchentry e ON e.id = chat_search.rowid"
 ENTRY_ID = "chat_search.rowid"
 MATCHES = "chat_search MATCH %s"
+TITLES = "e.message_id IS NULL"
+ORDER_OF_TITLES = ENTRY_ID
 
 
 def insertion(

@@ -76,6 +76,7 @@ class Chat:
     updated_at: datetime | None = None
     pinned: bool = False
     archived: bool = False
+    tags: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def files(self) -> list[FilePart]:

@@ -38,6 +38,7 @@ def dump(chat: Chat) -> dict[str, Any]:
         "updated_at": _time(chat.updated_at),
         "pinned": chat.pinned,
         "archived": chat.archived,
+        "tags": chat.tags,
         "head": chat.head,
         "messages": [_dump_node(node) for node in chat.nodes],
     }
@@ -90,6 +91,7 @@ def load(item: dict[str, Any]) -> Chat:
         updated_at=time_of(item.get("updated_at")),
         pinned=item.get("pinned") is True,
         archived=item.get("archived") is True,
+        tags=[tag for tag in list_of(item.get("tags")) if isinstance(tag, str)],
     )
     known: set[str] = set()
     for message in messages:

@@ -26,6 +26,7 @@ from chat.actions.conversation import (
     use_instructions,
 )
 from chat.actions.share import allowed_audiences
+from chat.actions.tag import tag_names
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
 from chat.models.message import MessageQuerySet, read_for_showing
@@ -141,7 +142,7 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
         **_message_to_show(request, conversation),
     }
     if not request.htmx:
-        return render(request, "chat/page.html", context)
+        return render(request, "chat/page.html", {**context, "tag_names": tag_names(request.user)})
     answer = render(request, "chat/_switched.html", {**context, "toast": toast})
     if "HX-History-Restore-Request" not in request.headers:
         answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])

@@ -97,6 +97,7 @@ ACTIONS = (
     _option("json", "braces", gettext_lazy("Export this chat as JSON"), '[value="json"]'),
     _option("print", "printer", gettext_lazy("Print or save as PDF"), "[data-print]"),
     _option("delete", "trash-2", gettext_lazy("Delete this chat"), ".danger"),
+    Entry("select", "list-checks", gettext_lazy("Select chats"), "#select-chats"),
     Entry(
         "sidebar",
         "panel-left",

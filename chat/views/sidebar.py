@@ -29,7 +29,8 @@ from django.views.decorators.http import require_http_methods
 from chat.access import conversations_of, deleted_conversations_of
 from chat.actions.conversation import see_conversation
 from chat.actions.housekeeping import undo_limit
-from chat.models import LIVE, Conversation, Generation, Message, Role, User
+from chat.actions.selection import MOST as MOST_SELECTED
+from chat.models import LIVE, Conversation, Folder, Generation, Message, Role, User
 from chat.views.answers import PersonRequest, for_people
 
 LISTED = 60  # chats in the list at first
@@ -66,6 +67,7 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
         archived=bool(request.GET.get("archived")),
         deleted=bool(request.GET.get("deleted")),
         limit=_limit(request.GET.get("limit", "")),
+        selecting=bool(request.GET.get("select")),
     )
     if request.htmx and request.GET.get("stamp") == context["stamp"]:
         return HttpResponse(status=204)
@@ -79,17 +81,23 @@ def list_context(
     archived: bool = False,
     deleted: bool = False,
     limit: int = LISTED,
+    selecting: bool = False,
 ) -> dict[str, Any]:
     """Returns the context of `_conversation_list.html`. `current` is the chat on the page. `deleted` lists
-    the chats that can be restored."""
-    restorable = deleted_conversations_of(user, undo_limit())
+    the chats that can be restored. `selecting`: chats can be selected."""
+    part = "&deleted=1" if deleted else "&archived=1" if archived else ""
+    chosen: dict[str, Any] = {"selecting": selecting, "part": part + ("&select=1" if selecting else "")}
+    if selecting:
+        chosen |= {"listed_part": part, "most_selected": MOST_SELECTED}
+        chosen["folders"] = list(Folder.objects.filter(owner=user))
+    restorable = deleted_conversations_of(user, undo_limit()).prefetch_related("tags")
     if deleted:
         gone = [Entry(conversation, "") for conversation in restorable[: limit + 1]]
         context = {
             "groups": [Group(_("Deleted chats"), gone[:limit])] if gone else [],
             "current": current,
             "deleted": True,
-            "part": "&deleted=1",
+            **chosen,
             "days": settings.CHAT_KEEP_DELETED_DAYS,
             "limit": limit,
             "more": limit * 4 if len(gone) > limit else 0,
@@ -97,13 +105,13 @@ def list_context(
         return {**context, "stamp": _stamp(context)}
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
     order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
-    found = list(_with_state(conversations.order_by(*order)[: limit + 1]))
+    found = list(_with_state(conversations.prefetch_related("tags").order_by(*order)[: limit + 1]))
     entries = [Entry(found_one, _state(found_one, current)) for found_one in found[:limit]]
     context = {
         "groups": list(_grouped(entries)),
         "current": current,
         "archived": archived,
-        "part": "&archived=1" if archived else "",
+        **chosen,
         "limit": limit,
         "more": limit * 4 if len(found) > limit else 0,
         "has_archived": conversations_of(user).filter(archived_at__isnull=False).exists(),
@@ -166,9 +174,16 @@ def _day(conversation: Conversation, today: date) -> str:
     return date_format(day, "YEAR_MONTH_FORMAT")
 
 
+def _tags(entry: Entry) -> list[str]:
+    return [tag.name for tag in entry.conversation.tags.all()]
+
+
 def _stamp(context: dict[str, Any]) -> str:
     shown = [
-        (group.label, [(str(e.conversation.pk), e.conversation.title, e.state) for e in group.entries])
+        (
+            group.label,
+            [(str(e.conversation.pk), e.conversation.title, e.state, _tags(e)) for e in group.entries],
+        )
         for group in context["groups"]
     ]
     rest = {key: value for key, value in context.items() if key != "groups"}

@@ -20,6 +20,7 @@ import { onChat } from "./page.js";
 // A behaviour that few pages need is loaded where its element is: selector, module.
 const behaviours = [
   ["#search", () => import("./search.js")],
+  ["#conversations", () => import("./selection.js")],
   ["#sheet", () => import("./sheet.js")],
   ["#parameters", () => import("./parameters.js")],
 ];

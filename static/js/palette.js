@@ -11,6 +11,8 @@ const memory = `palette-${document.body.dataset.user}`;
 const options = () => [...list.querySelectorAll("[role=option]")];
 const active = () => $(field.getAttribute("aria-activedescendant"));
 const buttonOf = ({ dataset }) => [...document.querySelectorAll(dataset.press)].at(-1);
+let shown = null; // the query that the list is of
+let isAwaited = false; // Enter was pressed before the list of what is typed came
 const used = () => localStorage.getItem(memory)?.split(" ") ?? [];
 
 export function togglePalette() {
@@ -19,6 +21,8 @@ export function togglePalette() {
   field.value = "";
   $("palette-used").value = used().join(" ");
   list.replaceChildren();
+  shown = null;
+  isAwaited = false;
   tell();
   dialog.showModal();
   htmx.trigger("#palette-form", "palette");
@@ -33,7 +37,10 @@ on("htmx:after:swap", ({ detail }) => {
   for (const group of [...list.children]) if (!group.querySelector("[role=option]")) group.remove();
   tell(words("entries", options().length));
   activate(options()[0]);
+  shown = detail.ctx.request.action.searchParams?.get("q") ?? field.value;
+  if (isAwaited && shown === field.value) active()?.click();
 });
+on("input", ({ target }) => { if (target === field) isAwaited = false; });
 on("htmx:error", ({ detail }) => {
   if (detail.ctx?.sourceElement?.id === "palette-form") tell(words("failed"));
 });
@@ -63,6 +70,7 @@ dialog.addEventListener("keydown", (event) => {
   else if (key === "ArrowUp") activate(all[at - 1] ?? all.at(-1));
   else if (key === "PageDown") activate(all[Math.min(at + PAGE, all.length - 1)]);
   else if (key === "PageUp") activate(all[Math.max(at - PAGE, 0)]);
+  else if (key === "Enter" && shown !== field.value) isAwaited = true;
   else if (key === "Enter") active()?.click();
   else return;
   event.preventDefault();

@@ -1,5 +1,5 @@
 // The results of a search stand in place of the list of chats. Arrows move between them.
-import { $, composing, fill, on } from "./page.js";
+import { $, composing, fill, on, onClick } from "./page.js";
 import { showSidebar } from "./sidebar.js";
 
 const results = $("search-results");
@@ -12,6 +12,12 @@ export function showSearch() {
   field.focus();
   field.select();
 }
+
+onClick("[data-tag]", (tag, event) => {
+  event.preventDefault();
+  fill(field, tag.dataset.tag);
+  showSearch();
+});
 
 on("input", ({ target }) => {
   if (target === field) tell();

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from chat.actions import chat_import
 from chat.actions.chat_export import chat_of
+from chat.actions.tag import readable_tags
 from chat.models import ChatImport, Conversation, User
 from chat.parts import NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.search.query import tag_key
 from chat.transfer import reader, steady
 from chat.transfer.chats import Chat, Node, Reply, Verdict, show_path
 
@@ -56,6 +58,8 @@ def chats(draw: st.DrawFn) -> Chat:
         nodes.append(node)
     head = draw(st.sampled_from(nodes)).id
     chat = Chat("source", draw(WORD), nodes, head, START, START, archived=draw(st.booleans()))
+    chat.tags = readable_tags(draw(st.lists(WORD, max_size=3)))
+    chat.tags.sort(key=tag_key)
     show_path(chat)
     shown = [node for node in nodes if node.shown and node.reply and node.reply.batch]
     beside = {(node.parent, node.reply.batch) for node in shown if node.reply}

@@ -1,0 +1,29 @@
+"""Tags of a chat."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from chat.access import conversation_for
+from chat.actions.tag import tag_conversation, tag_names, untag_conversation
+from chat.rendering import fragments
+from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.sidebar import list_context, page_of
+
+
+@require_http_methods(["POST", "DELETE"])
+@for_people
+def conversation_tags(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+    """POST gives the chat the tag `name`, DELETE removes it."""
+    change = untag_conversation if wanted_method(request) == "DELETE" else tag_conversation
+    change(request.user, conversation_id, request.POST.get("name", ""))
+    if not request.htmx:
+        return redirect("conversation", conversation_id)
+    html = fragments.tag_names(tag_names(request.user))
+    if page_of(request) == conversation_id:
+        html += fragments.conversation_tags(conversation_for(request.user, conversation_id))
+    return HttpResponse(fragments.conversation_list(list_context(request.user, page_of(request))) + html)
