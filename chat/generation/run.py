@@ -158,8 +158,9 @@ class Run:
         tools = await run_unit(toolbox_of, generation) if generation.conversation.tools else Toolbox()
         while True:
             if calls:
-                if not await run_calls(self._committer(generation.pk), calls, tools, self._append_call):
-                    self._reason = self._reason or "abandoned"
+                decision = await run_calls(self._committer(generation.pk), calls, tools, self._append_call)
+                if decision != "go on":
+                    self._leave(decision)
                     return
                 self._message_step += 1
             if self._log.length >= MAX_REPLY_CHARS:
@@ -263,12 +264,17 @@ class Run:
                 publish=self._pubsub.conversation_changed,
             )
         if decision != "go on":
-            # It waits without this process, or it is not this process's any more: nothing is written here.
-            self._reason = self._reason or ("waiting" if decision == "wait" else "abandoned")
+            self._leave(decision)
             return None
         result.steps.append(step)
         result.is_asking = False
         return calls
+
+    def _leave(self, decision: str) -> None:
+        """Ends the task between two steps. Nothing is written if the reply waits without this process, or
+        is not this process's any more."""
+        reasons = {"wait": "waiting", "stopped": "stopped", "lost": "abandoned"}
+        self._reason = self._reason or reasons[decision]
 
     def _committer(self, generation_id: UUID) -> Commit:
         """Returns a function that commits a unit, and tries again while the database cannot be reached."""

@@ -48,15 +48,15 @@ def calls_of(
 
 async def run_calls(
     commit: Commit, calls: Sequence[ToolRun], tools: Toolbox, append: Callable[[str], None]
-) -> bool:
-    """Runs the approved calls, and appends the lines of all to the output. Returns false, with nothing run,
-    if this process has lost the generation. Cancelling it leaves the started ones to `close_calls`."""
+) -> str:
+    """Runs the approved calls, and appends the lines of all to the output. Returns "go on"; with nothing run,
+    "stopped" or "lost" (`start_calls`). Cancelling it leaves the started ones to `close_calls`."""
     ready = [call for call in calls if call.state == ToolCallState.APPROVED]
-    started: set[int] | None = set()
+    started: set[int] | str = set()
     if ready:
         started = await commit(start_calls, ready[0].generation_id, [call.pk for call in ready])
-    if started is None:
-        return False
+    if isinstance(started, str):
+        return started
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(call: ToolRun) -> None:
@@ -79,4 +79,4 @@ async def run_calls(
         for call in calls:
             if call.pk in started:
                 group.create_task(run(call))
-    return True
+    return "go on"

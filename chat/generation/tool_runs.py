@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from chat.generation.lease import locked_conversation, touch
@@ -51,13 +51,13 @@ def commit_step(
     publish: Publish,
 ) -> str:
     """Commits a step that ended with these calls. Returns "go on", or "wait" if a call needs an approval:
-    then the generation waits without an owner, and its journal and message have the output so far. Returns
-    "lost" if this process does not hold the generation any more, or if it is to stop."""
+    then the generation waits without an owner, and its journal and message have the output so far. Commits
+    nothing and returns "stopped" if it is to stop, or "lost" if this process does not hold it any more."""
     with transaction.atomic():
         conversation = locked_conversation(generation.pk)
-        mine = Generation.objects.filter(pk=generation.pk, owner=process_name(), status=Status.RUNNING)
-        if conversation is None or not mine.filter(stop_requested=False).select_for_update().exists():
-            return "lost"
+        mine, lost = _held(generation.pk)
+        if conversation is None or lost:
+            return lost or "lost"
         step.save(force_insert=True)
         ToolRun.objects.bulk_create(calls)
         if not any(call.state == ToolCallState.ASKED for call in calls):
@@ -85,17 +85,24 @@ def resumed(generation: Generation) -> Resumed:
     )
 
 
-def start_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | None:
-    """Commits these approved calls as started. Returns the ids of those that this process may run now; None
-    if it does not hold the generation any more."""
+def start_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | str:
+    """Commits these approved calls as started. Returns the ids of those that this process may run now. Starts
+    none and returns "stopped" if the generation is to stop, or "lost" if this process does not hold it."""
     with transaction.atomic():
-        mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
-        if not mine.select_for_update().exists():
-            return None
+        _mine, lost = _held(generation_id)
+        if lost:
+            return lost
         calls = ToolRun.objects.filter(pk__in=ids, generation=generation_id, state=ToolCallState.APPROVED)
         started = set(calls.values_list("pk", flat=True))
         calls.update(state=ToolCallState.STARTED, started_at=timezone.now())
         return started
+
+
+def _held(generation_id: UUID) -> tuple[models.QuerySet[Generation], str]:
+    """Locks the generation. Returns it, and "" if this process goes on with it."""
+    mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
+    is_stopped = mine.select_for_update().values_list("stop_requested", flat=True).first()
+    return mine, "lost" if is_stopped is None else "stopped" if is_stopped else ""
 
 
 def end_call(call_id: int, state: str, result: str) -> bool:

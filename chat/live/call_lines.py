@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from chat.live.reply_log import TOOL_CALL, Segment, joined
@@ -111,7 +112,7 @@ def opaque_by_step(parts: Iterable[Part]) -> list[tuple[int, Opaque]]:
 
 def steps_before(parts: Sequence[Part]) -> int:
     """Returns the number of steps in these parts that ended with the results of their calls."""
-    pairs = zip(parts, [*parts[1:], None], strict=True)
+    pairs = zip_longest(parts, parts[1:])
     return sum(isinstance(part, ToolResult) and not isinstance(after, ToolResult) for part, after in pairs)
 
 
