@@ -79,8 +79,8 @@ def thoughts_html(message: Message, number: int, text: str) -> str:
     )
 
 
-def reply_body(message: Message) -> SafeString:
-    """Returns the body of a stored reply."""
+def reply_body(message: Message, *, decides: bool = True) -> SafeString:
+    """Returns the body of a stored reply. Without `decides` a call that waits has no buttons."""
     if not message.has_calls:
         return render_cache.html(message.text, dom.footnotes(message.pk))
     parts = _of_body(loaded(message.parts))
@@ -95,7 +95,9 @@ def reply_body(message: Message) -> SafeString:
             case ReasoningPart(text):
                 html.append(thoughts_html(message, number, text))
             case ToolCall(id=call_id):
-                html.append(card_html(message, cards[call_id]))
+                card = cards[call_id]
+                card.run_id = card.run_id if decides else None
+                html.append(card_html(message, card))
     return mark_safe("".join(html))  # noqa: S308  (rendered, escaped, or our own)
 
 

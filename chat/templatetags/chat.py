@@ -69,6 +69,13 @@ def body(message: Message) -> SafeString:
         return reply_body(message)
 
 
+@register.filter
+def transcript_body(message: Message) -> SafeString:
+    """Renders a stored reply for a reviewer, who decides on no call."""
+    with rendering_for(message.conversation_id):
+        return reply_body(message, decides=False)
+
+
 @register.simple_block_tag(takes_context=True)
 def htmx_form(
     context: Context,

@@ -21,10 +21,14 @@ from chat.models import (
     Generation,
     JournalEntry,
     Message,
+    Role,
     Status,
+    ToolCallState,
+    ToolRun,
     TranscriptRead,
     User,
 )
+from chat.parts import TextPart, ToolCall, ToolResult, stored
 
 LIST = "/admin/chat/conversation/"
 
@@ -150,6 +154,37 @@ def test_a_running_reply_shows_what_the_journal_has(
     )
     JournalEntry.objects.create(generation=generation, start=5, segments=[["text", "far"]])
     assert "<p>So far</p>" in admin.get(_page(conversation)).content.decode()
+
+
+def test_calls_of_tools_are_shown_without_a_decision(
+    admin: Client, person: User, make_conversation: MakeConversation
+) -> None:
+    conversation = make_conversation(person)
+    message = conversation.messages.get(role=Role.ASSISTANT)
+    hostile = "![x](https://evil.example.org/x) <img src=//evil.example.org>"
+    message.parts = stored(
+        [
+            TextPart("Before."),
+            ToolCall("a", "our__double", '{"number": "21"}'),
+            ToolResult("a", hostile, seconds=1.5),
+            ToolCall("b", "calculator", '{"expression": "1"}'),
+            TextPart("After."),
+        ]
+    )
+    message.save()
+    reply = message.generation
+    Generation.objects.filter(pk=reply.pk).update(status=Status.WAITING, finished_at=None)
+    ToolRun.objects.create(
+        generation=reply, step=2, number=1, call_id="b", name="calculator", state=ToolCallState.ASKED
+    )
+    shown = admin.get(_page(conversation)).content.decode()
+    order = [
+        shown.index(words) for words in ("Before.", "our: double", "&quot;21&quot;", "Calculator", "After.")
+    ]
+    assert order == sorted(order)
+    assert "Needs your approval" in shown and "Approve for this chat" not in shown
+    assert "![x](https://evil" in shown and "<img src=//evil" not in shown
+    assert 'href="https://evil' not in shown
 
 
 def test_search_finds_titles_texts_and_people_once(
