@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chat.generation.chat_search import search_for
 from chat.models import Generation, Tool, ToolCallState
 from chat.providers import base
 from chat.tools.base import Caller
@@ -48,7 +49,8 @@ def toolbox_of(generation: Generation) -> Toolbox:
     approvals = {name: approval_of(tool) for name, tool in found.items()}
     approved = set(conversation.approved_tools or ())
     asking = {row.name for row in rows if row.must_ask and approvals.get(row.name) not in approved}
-    return Toolbox(found, frozenset(asking), approvals)
+    caller = Caller(search_for(conversation.owner_id, conversation.pk))
+    return Toolbox(found, frozenset(asking), approvals, caller)
 
 
 def runnable(row: Tool) -> Runnable | None:

@@ -19,6 +19,7 @@ from importlib.metadata import entry_points
 from chat.tools.base import Tool, tool_of
 from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
+from chat.tools.own_chats import search_my_chats
 from chat.tools.web_page import read_web_page
 from chat.translatable import translatable as _
 
@@ -42,6 +43,13 @@ def own_tools() -> Mapping[str, Tool]:
             calculator,
             title=_("Calculator"),
             about=_("Calculates exactly, where models guess."),
+            asks=False,
+            enabled=True,
+        ),
+        tool_of(
+            search_my_chats,
+            title=_("Search in my chats"),
+            about=_("Finds passages in your other chats. The model gets them."),
             asks=False,
             enabled=True,
         ),

@@ -16,9 +16,10 @@ from chat.actions.errors import ConflictError
 from chat.actions.reply import continue_reply, stop_reply
 from chat.actions.send import send_message
 from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tools import sync_own_tools
 from chat.database import run_unit
 from chat.generation import run as run_module
-from chat.generation import toolbox
+from chat.generation import tool_calls, toolbox
 from chat.generation.orphans import Orphan, end_orphan
 from chat.generation.runner import Runner
 from chat.generation.tool_runs import start_calls
@@ -39,6 +40,7 @@ from chat.providers.base import ChatRequest
 from chat.providers.events import Finished, Outcome, ProviderEvent, ToolCallDelta
 from chat.providers.registry import close_all
 from chat.runtime import Runtime
+from chat.search.catch_up import catch_up
 from chat.tools.base import Tool as Runnable
 from chat.tools.base import tool_of
 from tests.generation.test_run import again, model, queued
@@ -298,7 +300,7 @@ async def test_a_reply_whose_owner_changed_runs_nothing(
     await run_unit(offer, recording(ran))
     generation = await run_unit(asked, person, "/demo instant /demo tool double 4", "double")
 
-    def steal(*args: object) -> set[int] | None:
+    def steal(*args: object) -> set[int] | str:
         Generation.objects.update(owner="another")
         return start_calls(*args)  # type: ignore[arg-type]
 
@@ -306,6 +308,60 @@ async def test_a_reply_whose_owner_changed_runs_nothing(
     await runner.run_of(generation.pk)()
     assert ran == []
     assert (await again(generation)).status == Status.RUNNING
+
+
+@pytest.mark.parametrize("unit", ["commit_step", "start_calls"])
+async def test_stop_between_two_steps_ends_the_reply_as_stopped(
+    person: User, runner: Runner, offer: Callable[..., None], monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    """The message to the process is lost, so the row alone says that the reply is to stop."""
+    ran: list[str] = []
+    await run_unit(offer, recording(ran))
+    generation = await run_unit(asked, person, "/demo instant /demo tool double 4", "double")
+    module = run_module if unit == "commit_step" else tool_calls
+    real = getattr(module, unit)
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        Generation.objects.update(stop_requested=True)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, unit, stopped)
+    await runner.run_of(generation.pk)()
+    done = await again(generation)
+    assert (done.status, ran) == (Status.STOPPED, [])
+    found = [state for state, _text in await results_after(generation)]
+    assert found == ([] if unit == "commit_step" else ["skipped"])
+    assert done.output_tokens
+    reply = await run_unit(continue_reply, person, generation.message_id)
+    monkeypatch.setattr(module, unit, real)
+    await runner.run_of((continued := await run_unit(lambda: reply.generation)).pk)()
+    assert (await again(continued)).status == Status.COMPLETE
+
+
+async def test_a_model_searches_the_other_chats_of_its_person_alone(
+    person: User, make_user: Callable[..., User], runner: Runner
+) -> None:
+    def chats() -> tuple[Generation, Conversation]:
+        sync_own_tools()
+        demo = model("demo")
+        mine = queued(person, "The safe code is 4711 zebra", demo)[0].conversation
+        queued(make_user("other@example.org"), "A zebra of another person", demo)
+        catch_up()
+        (reply,) = queued(person, "/demo instant /demo tool search_my_chats zebra", demo)
+        Conversation.objects.filter(pk=reply.conversation_id).update(tools=["search_my_chats"])
+        return reply, mine
+
+    generation, mine = await run_unit(chats)
+    await runner.run_of(generation.pk)()
+    assert (await again(generation)).status == Status.COMPLETE
+    ((state, text),) = await results_after(generation)
+    assert state == "done" and "The safe code is 4711 zebra" in text
+    assert f"/conversations/{mine.pk}/" in text
+    assert "another person" not in text and str(generation.conversation_id) not in text
+
+    await User.objects.filter(pk=person.pk).aupdate(is_active=False)
+    find = (await run_unit(toolbox.toolbox_of, await again(generation))).caller.search
+    assert find is not None and await find("zebra") == "Nothing was found."
 
 
 async def test_a_reply_without_end_is_ended(

@@ -20,7 +20,7 @@ LANGUAGES = pytest.mark.parametrize("language", [code for code, _ in settings.LA
 SENTENCE = re.compile(r"[A-Z{].* .*[.!?]", re.DOTALL)
 MARKERS = {"_", "gettext", "gettext_noop", "ngettext"}
 # What is written here in sentences, and is not for people: a model's text, and the log and operators.
-NOT_FOR_PEOPLE = {"providers/demo.py", "generation/readiness.py"}
+NOT_FOR_PEOPLE = {"providers/demo.py", "generation/readiness.py", "generation/chat_search.py"}
 NAMES_NOT_FOR_PEOPLE = {
     "detail",
     "remark",
