@@ -7,7 +7,8 @@ A script stands in the last user message, or in the model's name, as `/wire name
     tokens=5        how many words are sent                 text=a_b    this text instead (_ is a space)
     pace=50         words a second; 0 is at once            first=0.5   seconds before the first byte
     wide=100        each word takes 100 characters
-    reasoning=3     words of reasoning before the answer    tools=2     tool calls after it
+    reasoning=3     words of reasoning before the answer    tools=2     tool calls after it,
+                                                            if it has not their results
     fail=429        this HTTP status; code=... its code     retry_after=2   the header beside it
     fails=2         only the first 2 requests fail          error=3     an error object after 3 words
     cut=3           a clean end of file after 3 words       drop=3      the connection is reset after 3
@@ -45,6 +46,8 @@ from aiohttp import web
 
 FORMATS = ("openai", "openai_chat", "openai_compatible", "anthropic", "gemini")
 SIGNATURE = "EqQBCkgIARABGAIiQL8+/c2lnbmF0dXJl+AAAA=="
+# How each format says that a request has the results of tools.
+RESULTS = ("tool_call_id", "function_call_output", "tool_result", "functionResponse")
 PAGE = "<!DOCTYPE html>\n<html><head><title>A gateway</title></head><body>Log in</body></html>"
 USAGE = {"input": 11, "cached": 4, "reasoning": 3}
 
@@ -205,6 +208,8 @@ class Wire:
         model = entry.body.get("model") or request.match_info.get("model", "")
         prompt = kind.prompt(entry.body)
         script = Script.parse(prompt if "/wire" in prompt else model)
+        if any(f'"{name}"' in json.dumps(entry.body) for name in RESULTS):
+            script.tools = 0  # the model has what it asked for, and answers
         wire = kind(script, model)
         wire.secret = " ".join([_secret_of(request)] * bool(script.leak) + [prompt] * bool(script.echo))
         if script.hang == -1:
