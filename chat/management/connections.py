@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from typing import IO, Any
+from weakref import WeakSet
 
 import daphne.http_protocol
 from autobahn.exception import Disconnected
@@ -119,6 +120,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
+        self.factory.channels.add(self)
         self.expect(HEADERS_SECONDS)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -145,6 +147,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         wait = asyncio.get_running_loop().call_later
         self._due = None if seconds is None else wait(seconds, self.transport.abortConnection)
 
+    def close_if_idle(self) -> None:
+        """Closes the connection if no request is on its way. A proxy would send its next request on it, and a
+        process that ends would not answer."""
+        if self.transport is None or self.transport.protocol is not self:  # lost, or a WebSocket by now
+            return
+        if not self.requests:
+            self.transport.doRead()
+        if not self.requests and self._due is None:
+            self.loseConnection()
+
     def refuse(self) -> None:
         """Responds that the request is too large, and reads no more of it."""
         if not self._refused:
@@ -158,6 +170,12 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
         super().__init__(server)
         self.handshakes = Handshakes()
         self.uploads: set[Request] = set()  # whose bodies arrive
+        self.channels: WeakSet[Channel] = WeakSet()
+
+    def close_idle(self) -> None:
+        """Closes the connections that proxies keep for their next requests."""
+        for channel in list(self.channels):
+            channel.close_if_idle()
 
     def buildProtocol(self, addr: Any) -> Channel:  # noqa: N802 - Twisted's name
         channel = Channel()

@@ -45,6 +45,7 @@ TURN_SECONDS = 0.001
 # first, for the same reason: what happens to be garbage then is kept, once.
 LOADED_SECONDS = 60.0
 _CLOSE_SECONDS = 3.0
+_ANSWER_SECONDS = 10.0  # for requests that arrived before the end; on a busy machine a page takes seconds
 # A proxy keeps connections open and sends the next request on one. For so long they are answered, each with a
 # response that closes the connection, before the process ends.
 LAST_ANSWERS_SECONDS = 1.0
@@ -260,12 +261,16 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             if settings.TRUST_PROXY:
                 await asyncio.sleep(max(0.0, self._signalled_at + LAST_ANSWERS_SECONDS - time.monotonic()))
             self._stop_listening()
+            self.http_factory.close_idle()
             for protocol in list(self.connections):
                 if isinstance(protocol, Socket) and protocol.state == protocol.STATE_OPEN:
                     protocol.serverClose(code=SERVICE_RESTART)
             with suppress(TimeoutError):
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._until_none(_is_unanswered)
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._until_all_left()
+                    await self._until_none(_is_closing)
         finally:
             self.stop()
 
@@ -274,11 +279,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._port.doRead()
         self._port.stopListening()
 
-    async def _until_all_left(self) -> None:
-        """Returns after every socket is closed and every waiting request has its response. An event stream
-        has started its response and is cut: the page reconnects."""
+    async def _until_none(self, is_open: Callable[[Any], bool]) -> None:
+        """Returns when no connection `is_open`. An event stream has started its response and is cut: the page
+        reconnects."""
         while any(
-            "disconnected" not in details and (_is_closing(protocol) or _is_unanswered(protocol))
+            "disconnected" not in details and is_open(protocol)
             for protocol, details in self.connections.items()
         ):
             self._someone_left.clear()

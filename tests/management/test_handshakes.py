@@ -33,6 +33,7 @@ class Daphne:
     """What connections need of the server; `asked` are the scopes that reached the application."""
 
     server_name = root_path = ""
+    request_buffer_size = 65_536
     proxy_forwarded_address_header = None
 
     def __init__(self) -> None:

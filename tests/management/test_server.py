@@ -8,10 +8,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from chat.management import server as server_module
 from chat.management.server import LOADED_SECONDS, Server
 from chat.management.watchdog import Watchdog
+from tests.management.test_handshakes import Daphne, Transport
 
 
 def test_threads_take_short_turns_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +48,32 @@ async def test_a_collection_of_garbage_does_not_visit_what_is_loaded(monkeypatch
         assert later == [(LOADED_SECONDS, gc.freeze)]
     finally:
         gc.unfreeze()
+
+
+class Kept(Transport):
+    """A connection that a proxy keeps. `arriving` is what it has sent and nobody has read."""
+
+    arriving = b""
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        if data := self.arriving:
+            self.arriving = b""
+            self.protocol.dataReceived(data)
+
+
+async def test_at_the_end_kept_connections_are_closed_and_a_request_that_has_arrived_is_read() -> None:
+    """A proxy does not repeat a POST that it has sent to a process that ended."""
+    server, kept = Daphne(), []
+    request = b"POST /messages/1/feedback/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    for arriving in (b"", request, b"POST /mess"):
+        transport = Kept()
+        transport.protocol = server.http_factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.protocol.expect(None)  # as after a request
+        transport.arriving = arriving
+        kept.append(transport)
+    server.http_factory.close_idle()
+    assert [transport.disconnecting for transport in kept] == [True, False, False]
+    assert [scope["path"] for scope in server.asked] == ["/messages/1/feedback/"]
+    for transport in kept:
+        transport.protocol.connectionLost(Failure(ConnectionDone()))
