@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterable
+from itertools import product
 
 import pytest
 import pytest_asyncio
 
 from tests.faults.client import Person
-from tests.faults.installation import Installation, installation
+from tests.faults.installation import LONG, Installation, installation
 
 BACKENDS = [
     "sqlite",
     pytest.param("postgres", marks=[pytest.mark.needs_postgres, pytest.mark.needs_redis]),
 ]
+
+
+def with_backend(short: Iterable[tuple[str, str]], others: Iterable[str]) -> pytest.MarkDecorator:
+    """Runs a test with these pairs of a database and a transport. A long run has each transport of `others`
+    with each database."""
+    pairs = product(["sqlite", "postgres"], others) if LONG else short
+    needs = {"sqlite": [], "postgres": [pytest.mark.needs_postgres, pytest.mark.needs_redis]}
+    values = [pytest.param(*pair, marks=needs[pair[0]]) for pair in pairs]
+    return pytest.mark.parametrize(("shared", "transport"), values, indirect=["shared"], scope="session")
 
 
 @pytest.hookimpl(wrapper=True)

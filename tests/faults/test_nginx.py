@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,7 @@ import pytest
 
 from tests.faults.client import LOST, TERMINAL, Page, Person
 from tests.faults.installation import started
-from tests.faults.stack import Stack, at_ease, free_port, nginx, stack
+from tests.faults.stack import Stack, free_port, nginx, stack
 from tests.faults.test_processes import streaming
 from tests.providers.wire import Script
 
@@ -74,7 +73,7 @@ class Clicks:
             self.statuses[f"{kind} {status}"] += 1
             if status == 0 or status >= 500:
                 self.bare.append(f"{kind} {status} {text[:400]}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async def more(self, clicks: int = 30) -> None:
         """Waits for so many further clicks."""
@@ -90,57 +89,42 @@ class Clicks:
 
 @pytest.mark.needs_postgres
 @pytest.mark.needs_redis
-async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_notices() -> None:
-    async with behind("nginx.conf", 2, "https") as (steady, person):
-        async with person.page() as page:
-            await started(page, "tokens=3")
-            assert await page.ended() == "complete"
-            clicks = Clicks(person)
-            await clicks.begin(page, await person.model())
-            for process in steady.processes:
-                process.terminate()
-                assert await asyncio.to_thread(process.wait) == 0
-                await clicks.more()
-                await asyncio.to_thread(process.start)
-                await clicks.more()
-            await clicks.end()
+async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_or_reads_notices() -> None:
+    """Two processes without sticky sessions, each replaced in turn while users click, read and send."""
+    async with behind("nginx.conf", 2, "https") as (steady, person), AsyncExitStack() as open_pages:
+        clicked = await open_pages.enter_async_context(person.page())
+        await started(clicked, "tokens=3")
+        assert await clicked.ended() == "complete"
+        pages = await streaming(open_pages, person, "tokens=500 pace=50")
+        clicks = Clicks(person)
+        await clicks.begin(clicked, await person.model())
+        before: dict[Page, int] = {}
+        for process in steady.processes:
+            before.update({page: page.connections for page in pages})
+            process.terminate()
+            assert await asyncio.to_thread(process.wait) == 0
+            fresh = await open_pages.enter_async_context(person.page())
+            await fresh.ask("asked during the restart /wire tokens=5")  # the other process accepts it
+            await clicks.more()
+            await asyncio.to_thread(process.start)
+            for page in pages:
+                if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
+                    await page.until(lambda page=page: page.connections > before[page])
+            assert await fresh.ended() == "complete"
+            await clicks.more()
+        await clicks.end()
+        assert sum(page.connections > 1 for page in pages) >= len(pages) // 2
+        for page in pages:
+            assert await page.ended() in TERMINAL
+            await page.equals_fresh()
+            (reply,) = steady.replies(page.id)
+            assert "".join(Script(tokens=500).words).startswith(reply["text"])
         assert clicks.bare == []
         assert {key.split()[1] for key in clicks.statuses} == {"200"}
         assert len({key.split()[0] for key in clicks.statuses}) == 3
         for client_id in clicks.sent:  # accepted once, also where nginx tried a second process
             (stored,) = steady.rows("SELECT count(*) AS n FROM chat_message WHERE client_id = ?", client_id)
             assert stored["n"] == 1
-
-
-@pytest.mark.needs_postgres
-@pytest.mark.needs_redis
-async def test_a_rolling_restart_behind_nginx_loses_nothing() -> None:
-    """Two processes without sticky sessions, each restarted in turn while users chat and send."""
-    async with behind("nginx.conf", 2, "https") as (steady, person), AsyncExitStack() as open_pages:
-        pages = await streaming(open_pages, person, "tokens=500 pace=50")
-        reconnects: list[float] = []
-        before: dict[Page, int] = {}
-        for process in steady.processes:
-            before.update({page: page.connections for page in pages})
-            process.terminate()
-            assert await asyncio.to_thread(process.wait) == 0
-            gone = time.monotonic()
-            fresh = await open_pages.enter_async_context(person.page())
-            await fresh.ask("asked during the restart /wire tokens=5")  # the other process accepts it
-            await asyncio.to_thread(process.start)
-            for page in pages:
-                if {"closed 1012", "restart"} & set(page.events) and page.connections == before[page]:
-                    await page.until(lambda page=page: page.connections > before[page])
-                if page.connections > before[page]:
-                    reconnects.append(max(0.0, page.connected_at - gone))
-            assert await fresh.ended() == "complete"
-        for page in pages:
-            assert await page.ended(60) in TERMINAL
-            await page.equals_fresh()
-            (reply,) = steady.replies(page.id)
-            assert "".join(Script(tokens=500).words).startswith(reply["text"])
-        assert reconnects
-        assert sorted(reconnects)[round(0.95 * (len(reconnects) - 1))] < at_ease(5)
 
 
 async def test_who_clicks_while_the_only_process_is_replaced_reads_that_it_restarts() -> None:

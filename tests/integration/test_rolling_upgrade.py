@@ -1,6 +1,6 @@
 """While processes are replaced one after the other, those of the release before run on the new schema.
 
-Slow: real commands and a real server of two releases, on each database."""
+Slow: real commands of two releases on each database, and a real server on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -207,6 +207,8 @@ def test_a_process_of_the_release_before_goes_on_after_the_migration(
     before = columns(env)
     manage(ROOT, env, "migrate", "--verbosity=0")
     check_columns(before, columns(env))
+    if "DATABASE_URL" not in env:
+        return  # One process has a SQLite file. It ends before the next one migrates.
     manage(ROOT, env, "shell", "--verbosity=0", stdin=_CONTENT)
     log = tmp_path / "server.log"
     with serving(previous, env, log) as url:
