@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin.base import SteadyAdmin
+from chat.admin.catalog_edit import BulkForm
 from chat.models import ChatModel
 
 
@@ -23,7 +25,7 @@ class ChatModelAdmin(SteadyAdmin):
     list_select_related = ["endpoint"]
     search_fields = ["name", "display_name", "description", "endpoint__name"]
     readonly_fields = ["available", "listed_at"]
-    actions = ["enable", "disable", "hide", "show"]
+    actions = ["edit_many", "enable", "disable", "hide", "show"]
     fieldsets = [
         (None, {"fields": ["endpoint", "name", "display_name", "description", "position"]}),
         (_("Who may use it"), {"fields": ["enabled", "hidden", "for_everyone", "groups"]}),
@@ -73,6 +75,35 @@ class ChatModelAdmin(SteadyAdmin):
         gone = "" if model.available else gettext("not listed any more")
         about = " · ".join(filter(None, [str(model.endpoint), gone]))
         return format_html('{} <small class="about">{}</small>', model.name, about)
+
+    @admin.action(description=_("Change settings of the chosen"), permissions=["change"])
+    def edit_many(self, request: HttpRequest, models: QuerySet[ChatModel]) -> HttpResponse | None:
+        """Asks for the settings, and writes those that are ticked."""
+        form = BulkForm(request.POST if "apply" in request.POST else None)
+        if form.is_bound and form.is_valid() and form.apply(models):
+            count = models.count()
+            self.log_change_of(request, models, form.ticked)
+            words = ngettext("{count} model was changed.", "{count} models were changed.", count)
+            self.message_user(request, words.format(count=count))
+            return None
+        chosen = list(models)
+        # What a search found is named by the search in the address: a form has no room for all of it.
+        is_across = request.POST.get("select_across") == "1"
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Change settings"),
+            "opts": self.opts,
+            "form": form,
+            "chosen": chosen,
+            "selected": chosen[:1] if is_across else chosen,
+            "is_across": is_across,
+        }
+        return TemplateResponse(request, "admin/chat/chatmodel/edit_many.html", context)
+
+    def log_change_of(self, request: HttpRequest, models: QuerySet[ChatModel], fields: list[str]) -> None:
+        """Adds an entry to the history of each model."""
+        for model in models:
+            self.log_change(request, model, [{"changed": {"fields": fields}}])
 
     @admin.action(description=_("Hide from the list"), permissions=["change"])
     def hide(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:

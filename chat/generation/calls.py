@@ -21,7 +21,7 @@ from chat.pipeline.compose import compose
 from chat.pipeline.meter import Meter
 from chat.pipeline.policy import Events
 from chat.providers.base import ChatRequest, EndpointConfig
-from chat.providers.errors import ConnectionFailedError, ProviderError
+from chat.providers.errors import ConnectionFailedError, ProviderError, UnsupportedOptionError
 from chat.providers.events import VISIBLE, Finished, Notice, Outcome, TextDelta, Usage
 from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
@@ -107,6 +107,7 @@ class Call:
         under `aclosing`: its end closes the connection to the provider. Raises `ProviderError`."""
         began = time.monotonic()
         try:
+            self._refuse_what_the_model_lacks()
             provider = await ready_provider(self.endpoint)
             stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
             flow = Flow(lambda: self.calls.running)
@@ -135,6 +136,13 @@ class Call:
         finally:
             self.seconds = time.monotonic() - began
             self.calls.metrics.reply_ended(self._counted(self.seconds))
+
+    def _refuse_what_the_model_lacks(self) -> None:
+        """Raises `UnsupportedOptionError` for what an administrator says that the model cannot do."""
+        if self.request.tools and self.model.uses_tools is False:
+            raise UnsupportedOptionError("tools", "with this model")
+        if self.request.output_format is not None and self.model.gives_json is False:
+            raise UnsupportedOptionError("output_format", "with this model")
 
     def _counted(self, seconds: float) -> EndedReply:
         """Returns what the metrics count."""

@@ -22,8 +22,8 @@ _SCOPE = "https://cognitiveservices.azure.com/.default"
 
 class AzureProvider(OpenAIProvider):
     """Without a key, the SDK asks for a token before each request: that of the machine's managed identity, of
-    the variables of a service principal, or of a person who is logged in with Azure's command line.
-    https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle"""
+    the variables of a service principal, or of a person who is logged in with Azure's command line. So does
+    the example in "API version lifecycle" of Azure's documentation."""
 
     needs_key = False
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from django.contrib.auth.models import Permission
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
@@ -254,3 +255,40 @@ def test_staff_take_a_second_factor_from_people_but_not_from_a_superuser(
     assert clerk.post(f"/admin/mfa/authenticator/{theirs.pk}/delete/", {"post": "yes"}).status_code == 403
     assert clerk.post(f"/admin/mfa/authenticator/{persons.pk}/delete/", {"post": "yes"}).status_code == 302
     assert list(Authenticator.objects.all()) == [theirs]
+
+
+def test_many_models_are_changed_at_once_or_none(admin: Client, model: ChatModel) -> None:
+    """Only ticked settings are written, and none if one model cannot have them."""
+    group = Group.objects.create(name="Research")
+    ChatModel.objects.bulk_create(
+        ChatModel(endpoint=model.endpoint, name=f"m{n:03}", input_price=3) for n in range(499)
+    )
+    chosen = list(ChatModel.objects.values_list("pk", flat=True))
+    found = admin.get(f"{MODELS}?q=m49&endpoint__slug__exact={model.endpoint_id}").content.decode()
+    assert "m499" not in found and "m498" in found and "m100" not in found
+    asked = {"action": "edit_many", "_selected_action": chosen, "select_across": "0"}
+    page = admin.post(MODELS, asked)
+    assert page.status_code == 200 and "500 models" in page.content.decode()
+    values = {
+        **{f"set_{name}": "1" for name in ("output_price", "groups", "uses_tools", "highest_temperature")},
+        "output_price": "4",
+        "groups": [group.pk],
+        "uses_tools": "false",
+        "highest_temperature": "0.5",
+        "input_price": "99",  # not ticked
+    }
+    assert admin.post(MODELS, {**asked, "apply": "1", **values}).status_code == 302
+    set_ = {"output_price": 4, "uses_tools": False, "highest_temperature": 0.5}
+    changed = ChatModel.objects.filter(groups=group, **set_)
+    assert changed.count() == 500 and not ChatModel.objects.filter(input_price=99).exists()
+    assert LogEntry.objects.count() == 500
+    across = admin.post(f"{MODELS}?q=m1", {**asked, "_selected_action": chosen[:1], "select_across": "1"})
+    assert len(across.context["chosen"]) == 100 and len(across.context["selected"]) == 1
+    ChatModel.objects.filter(name="m007").update(lowest_temperature=0.4)
+    refused = admin.post(
+        MODELS, {**asked, "apply": "1", "set_highest_temperature": "1", "highest_temperature": "0.3"}
+    )
+    assert "m007: " in refused.content.decode()
+    assert changed.count() == 500
+    wrong = {"set_extra_body": "1", "extra_body": '{"model": "x"}'}
+    assert "Steady sets model itself" in admin.post(MODELS, {**asked, "apply": "1", **wrong}).content.decode()

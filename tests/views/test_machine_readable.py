@@ -41,7 +41,7 @@ TEXTS = {
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
-    "edited.pk", "effort", "allowed.efforts",
+    "edited.pk", "effort", "box", "allowed.efforts",
     "chosen", "listed_part", "folder.pk", "tag.name", "tag.query",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email", "version.preset_id", "newer.pk", "url", "field", "prompt",

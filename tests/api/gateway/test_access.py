@@ -187,7 +187,12 @@ async def test_what_is_wrong_or_unknown_is_refused_by_its_name(
 
 
 async def test_what_a_provider_cannot_do_is_refused(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    limited = ChatModel.objects.filter(name="wire-openai_chat")
+    await limited.aupdate(uses_tools=False, gives_json=False)
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     for model, option in (
+        ("wire-openai_chat", {"tools": [tool]}),
+        ("wire-openai_chat", {"response_format": {"type": "json_object"}}),
         ("wire-openai", {"stop": ["x"]}),
         ("wire-anthropic", {"seed": 1}),
         ("wire-anthropic", {"response_format": {"type": "json_object"}}),
