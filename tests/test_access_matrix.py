@@ -21,6 +21,7 @@ from django.utils.timezone import now
 
 from chat.access import conversation_for
 from chat.actions.api_token import make_token
+from chat.actions.folder import make_folder
 from chat.actions.preset import PresetContent, make_preset
 from chat.actions.send import send_message
 from chat.models import (
@@ -30,6 +31,7 @@ from chat.models import (
     ChatModel,
     Conversation,
     Endpoint,
+    Folder,
     Generation,
     Message,
     Preset,
@@ -77,6 +79,10 @@ OWNER = {
     "tool_call": {"post": 302},
     "sent": {"get": 200, "head": 200},
     "instructions": {"get": 200, "head": 200, "post": 302},
+    "folders": {"get": 200, "head": 200, "post": 302},
+    "folder": {"get": 200, "head": 200, "post": 302, "delete": 302},
+    "folder_chats": {"post": 302},
+    "conversation_folder": {"get": 200, "head": 200, "post": 302},
     "presets": {"get": 200, "head": 200},
     "new_preset": {"get": 200, "head": 200, "post": 302},
     "preset": {"get": 200, "head": 200, "post": 302, "delete": 302},
@@ -113,6 +119,7 @@ PERSONAL = {
     "conversations",
     "settings",
     "instructions",
+    "folders",
     "presets",
     "new_preset",
     "sessions",
@@ -184,6 +191,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     Tag.objects.create(conversation=reply.conversation, name="Secret words", key="secret words")
     make_token(owner, name="Secret words", scopes=["chat"])
+    make_folder(owner, "Secret words")
     make_preset(owner, PresetContent("Secret words", "Secret words"))
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
     share = Share.objects.create(
@@ -238,6 +246,11 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "feedback": [reply.pk],
         "sent": [reply.pk],
         "instructions": [],
+        "folders": [],
+        **{
+            name: [Folder.objects.filter(owner=conversation.owner, name__startswith="Secret")[0].pk]
+            for name in ("folder", "folder_chats")
+        },
         "presets": [],
         "new_preset": [],
         **{
@@ -307,7 +320,7 @@ def test_what_the_owner_may_do(name: str, make_user: Callable[..., User], model:
 
 def forget_objects() -> None:
     """Deletes what `conversation_of` makes, so that the next method finds one of each."""
-    for kind in (Conversation, ChatImport, ApiToken, UserSession, Attachment):
+    for kind in (Conversation, ChatImport, ApiToken, UserSession, Attachment, Folder, Preset):
         kind.objects.all().delete()
 
 
@@ -343,6 +356,7 @@ def snapshot() -> list[object]:
         list(Generation.objects.order_by("pk").values_list()),
         list(ToolRun.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
+        list(Folder.objects.filter(name__startswith="Secret").order_by("pk").values_list()),
         list(PresetVersion.objects.filter(name="Secret words").order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
         list(Share.objects.order_by("pk").values_list()),

@@ -34,6 +34,7 @@ from chat.models import LIVE, Conversation, Folder, Generation, Message, Role, U
 from chat.views.answers import PersonRequest, for_people
 
 LISTED = 60  # chats in the list at first
+IN_FOLDER = 10  # chats of an open folder
 MOST = 2000
 
 _ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
@@ -53,6 +54,15 @@ class Group:
     entries: list[Entry]
 
 
+@dataclass(frozen=True, slots=True)
+class FolderGroup:
+    """A folder with its newest chats, none if it is closed. `has_more`: the page of the folder has others."""
+
+    folder: Folder
+    entries: list[Entry]
+    has_more: bool = False
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_people
@@ -66,7 +76,7 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
         current,
         archived=bool(request.GET.get("archived")),
         deleted=bool(request.GET.get("deleted")),
-        limit=_limit(request.GET.get("limit", "")),
+        limit=limit_of(request.GET.get("limit", "")),
         selecting=bool(request.GET.get("select")),
     )
     if request.htmx and request.GET.get("stamp") == context["stamp"]:
@@ -93,7 +103,7 @@ def list_context(
     restorable = deleted_conversations_of(user, undo_limit()).prefetch_related("tags")
     if deleted:
         gone = [Entry(conversation, "") for conversation in restorable[: limit + 1]]
-        context = {
+        gone_context = {
             "groups": [Group(_("Deleted chats"), gone[:limit])] if gone else [],
             "current": current,
             "deleted": True,
@@ -102,14 +112,17 @@ def list_context(
             "limit": limit,
             "more": limit * 4 if len(gone) > limit else 0,
         }
-        return {**context, "stamp": _stamp(context)}
+        return {**gone_context, "stamp": _stamp(gone_context)}
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
     order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
+    if not archived and not selecting:
+        conversations = conversations.filter(folder=None)
     found = list(_with_state(conversations.prefetch_related("tags").order_by(*order)[: limit + 1]))
     entries = [Entry(found_one, _state(found_one, current)) for found_one in found[:limit]]
-    context = {
+    context: dict[str, Any] = {
         "groups": list(_grouped(entries)),
         "current": current,
+        "folder_groups": [] if archived or selecting else _folders(user, current, order),
         "archived": archived,
         **chosen,
         "limit": limit,
@@ -129,12 +142,25 @@ def page_of(request: PersonRequest) -> UUID | None:
         return None
 
 
-def _limit(value: str) -> int:
+def limit_of(value: str) -> int:
     return min(int(value), MOST) if value.isascii() and value.isdigit() and len(value) < 6 else LISTED
 
 
 def _version(value: str) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
+
+
+def _folders(user: User, current: UUID | None, order: Iterable[Any]) -> list[FolderGroup]:
+    """A query for each open folder: one for all would read all chats in them."""
+    groups = []
+    for folder in Folder.objects.filter(owner=user):
+        found: list[Any] = []
+        if folder.is_open:
+            chats = conversations_of(user).filter(folder=folder, archived_at=None).prefetch_related("tags")
+            found = list(_with_state(chats.order_by(*order)[: IN_FOLDER + 1]))
+        entries = [Entry(each, _state(each, current)) for each in found[:IN_FOLDER]]
+        groups.append(FolderGroup(folder, entries, has_more=len(found) > IN_FOLDER))
+    return groups
 
 
 def _with_state(conversations: Any) -> Any:
@@ -179,12 +205,14 @@ def _tags(entry: Entry) -> list[str]:
 
 
 def _stamp(context: dict[str, Any]) -> str:
-    shown = [
-        (
-            group.label,
-            [(str(e.conversation.pk), e.conversation.title, e.state, _tags(e)) for e in group.entries],
-        )
-        for group in context["groups"]
+    shown = [(group.label, _shown(group.entries)) for group in context["groups"]]
+    folders = [
+        (str(it.folder.pk), it.folder.name, it.folder.is_open, it.has_more, _shown(it.entries))
+        for it in context.get("folder_groups", ())
     ]
-    rest = {key: value for key, value in context.items() if key != "groups"}
-    return blake2s(repr((shown, rest, get_language())).encode(), digest_size=8).hexdigest()
+    rest = {key: value for key, value in context.items() if key not in {"groups", "folder_groups"}}
+    return blake2s(repr((shown, folders, rest, get_language())).encode(), digest_size=8).hexdigest()
+
+
+def _shown(entries: Iterable[Entry]) -> list[object]:
+    return [(str(it.conversation.pk), it.conversation.title, it.state, _tags(it)) for it in entries]

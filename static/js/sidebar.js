@@ -49,6 +49,7 @@ let entry = null;
 onClick(".entry-options", (button) => {
   entry = button.closest(".entry");
   for (const name of ["pinned", "archived"]) menu.dataset[name] = name in entry.dataset;
+  menu.querySelector("a").href = `${entry.querySelector("a").pathname}folder/`;
   menu.showPopover({ source: button });
 });
 

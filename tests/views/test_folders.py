@@ -1,0 +1,134 @@
+"""Folders: their chats in the list, their instructions and preset, and what happens when they are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from chat.access import NotFoundError
+from chat.actions.folder import change_folder, make_folder, move_conversation
+from chat.actions.preset import PresetContent, make_preset
+from chat.actions.send import send_message
+from chat.generation.instructions import instructions_for
+from chat.models import ChatModel, Conversation, Endpoint, Folder, Generation, Status, User
+from chat.views.sidebar import IN_FOLDER, list_context
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def model(db: None) -> ChatModel:
+    endpoint = Endpoint.objects.create(slug="demo", name="Demo")
+    return ChatModel.objects.create(endpoint=endpoint, name="demo")
+
+
+@pytest.fixture
+def browser(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def say(user: User, chat: UUID, model: ChatModel, text: str = "Hello") -> Conversation:
+    sent = send_message(user, chat, client_id=uuid4(), text=text, model_ids=[model.pk])
+    Generation.objects.filter(message__parent=sent.message).update(status=Status.COMPLETE)
+    return Conversation.objects.get(pk=chat)
+
+
+def test_a_chat_begins_in_a_folder_with_its_preset_and_instructions(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    browser.post(reverse("folders"), {"name": " Work  papers "})
+    folder = Folder.objects.get()
+    assert folder.name == "Work papers"
+    preset = make_preset(person, PresetContent("Poet", "Write verses."))
+    url = reverse("folder", args=[folder.pk])
+    browser.post(url, {"name": "Work", "instructions": "We sell tea.", "preset": preset.pk})
+    page = browser.post(reverse("folder_chats", args=[folder.pk]))["Location"]
+    assert "Preset Poet, version 1" in browser.get(page).content.decode()
+    conversation = say(person, UUID(page.split("/")[2]), model, "In the folder")
+    assert conversation.folder == folder
+    found = [tuple(each) for each in instructions_for(conversation, model)]
+    assert found == [("preset", "Write verses."), ("folder", "We sell tea.")]
+    assert "In the folder" in browser.get(url).content.decode()
+    again = make_preset(person, PresetContent("Asks", "Write to {{whom}}."))
+    change_folder(person, folder.pk, name="Work", instructions="", preset_id=again.pk)
+    asked = browser.post(reverse("folder_chats", args=[folder.pk]))["Location"]
+    assert "whom" in browser.get(asked).content.decode()
+    chat = UUID(asked.split("/")[2])
+    browser.post(reverse("preset_choice", args=[chat]), {"preset": again.pk, "value-whom": "Eve"})
+    conversation = say(person, chat, model)
+    assert conversation.folder == folder
+    assert [tuple(each) for each in instructions_for(conversation, model)] == [("preset", "Write to Eve.")]
+
+
+def test_a_moved_chat_is_listed_in_its_folder_only_and_the_list_is_told(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    folder = make_folder(person, "Work")
+    chats = [say(person, uuid4(), model, f"Chat {number}") for number in range(IN_FOLDER + 2)]
+    before = list_context(person, None)
+    stamps = {before["stamp"]}
+    htmx = {"HX-Request": "true"}
+    for chat in chats[1:]:
+        move = reverse("conversation_folder", args=[chat.pk])
+        assert "Chat moved." in browser.post(move, {"folder": folder.pk}, headers=htmx).content.decode()
+    context = list_context(person, None)
+    stamps.add(context["stamp"])
+    (group,) = context["folder_groups"]
+    assert ([len(group.entries), group.has_more], len(stamps)) == ([IN_FOLDER, True], 2)
+    listed = [entry.conversation for each in context["groups"] for entry in each.entries]
+    assert listed == chats[:1]
+    url = reverse("folder", args=[folder.pk])
+    assert "Chat 1" not in browser.post(url, {"open": ""}, headers=htmx).content.decode()
+    closed = list_context(person, None)
+    assert (closed["folder_groups"][0].entries, closed["stamp"] in stamps) == ([], False)
+    browser.post(reverse("conversation_folder", args=[chats[1].pk]), {"folder": ""})
+    browser.post(reverse("conversation_folder", args=[chats[2].pk]), {"name": "New one"})
+    assert Conversation.objects.get(pk=chats[1].pk).folder is None
+    assert Conversation.objects.get(pk=chats[2].pk).folder == Folder.objects.get(name="New one")
+
+
+def test_a_deleted_folder_leaves_its_chats_or_takes_them_along(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    for chats, is_kept in (("keep", True), ("delete", False)):
+        folder = make_folder(person, "Work")
+        chat = say(person, uuid4(), model)
+        Generation.objects.filter(conversation=chat).update(status=Status.RUNNING)
+        move_conversation(person, chat.pk, folder.pk)
+        browser.post(reverse("folder", args=[folder.pk]), {"_method": "delete", "chats": chats})
+        chat.refresh_from_db()
+        stops = Generation.objects.get(conversation=chat).stop_requested
+        assert (chat.folder, chat.deleted_at is None, stops) == (None, is_kept, not is_kept)
+        assert not Folder.objects.exists()
+
+
+def test_names_are_checked_and_belong_to_one_folder(browser: Client, person: User) -> None:
+    make_folder(person, "Work")
+    other = make_folder(person, "Home")
+    for name, status in (("", 400), ("x" * 101, 413), ("Work", 409)):
+        assert browser.post(reverse("folders"), {"name": name}).status_code == status
+    url = reverse("folder", args=[other.pk])
+    assert "already" in browser.post(url, {"name": "Work"}).content.decode()
+    assert sorted(Folder.objects.values_list("name", flat=True)) == ["Home", "Work"]
+
+
+def test_folders_chats_and_presets_of_others_are_out_of_reach(
+    person: User, make_user: Callable[..., User], model: ChatModel
+) -> None:
+    teammate = make_user("teammate@example.org")
+    mine, theirs = make_folder(person, "Mine"), make_folder(teammate, "Theirs")
+    chat = say(person, uuid4(), model)
+    preset = make_preset(teammate, PresetContent("Secret", "Secret."))
+    with pytest.raises(NotFoundError):
+        move_conversation(person, chat.pk, theirs.pk)
+    with pytest.raises(NotFoundError):
+        move_conversation(teammate, chat.pk, theirs.pk)
+    with pytest.raises(NotFoundError):
+        change_folder(person, mine.pk, name="Mine", instructions="", preset_id=preset.pk)
+    assert Conversation.objects.get(pk=chat.pk).folder is None
