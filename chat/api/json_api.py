@@ -23,10 +23,12 @@ from chat.api import (
     comparisons,
     conversations,
     files,
+    folders,
     personal,
     prompts,
     replies,
     search,
+    shares,
     tickets,
     tools,
     transfers,
@@ -75,6 +77,7 @@ api = JsonApi(
 )
 ROUTES = (
     *(prompts, replies, tickets, comparisons, tools, conversations, branches, search),
+    *(folders, shares),
     *(files, transfers, account, personal, administration),
 )
 for routes in ROUTES:

@@ -37,6 +37,8 @@ def conversation_json(conversation: Conversation, *, running: bool) -> dict[str,
         "archived": conversation.archived_at is not None,
         "running": running,
         "tools": conversation.tools or [],
+        "folder": conversation.folder_id,
+        "preset": conversation.preset_name,
         "revision": conversation.revision,
     }
 

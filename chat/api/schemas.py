@@ -148,6 +148,8 @@ class Conversation(Schema):
     archived: bool
     running: bool = Field(description="Whether a reply is being written.")
     tools: list[str] = Field(description="The names of the tools that are on.", examples=[["calculator"]])
+    folder: UUID | None
+    preset: str = Field(description="The name of its preset, or empty.")
     revision: int
 
 
@@ -438,6 +440,112 @@ class Instructions(Schema):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "Answer briefly."}]})
 
     text: str = Field(max_length=8_000, description="Sent to models with each prompt. Empty: none.")
+
+
+class Folder(Schema):
+    id: UUID = Field(examples=[_ID])
+    name: str = Field(examples=["Physics"])
+    instructions: str
+    preset: UUID | None = Field(description="What chats begin with in it.")
+
+
+class FolderList(Schema):
+    items: list[Folder]
+
+
+class NewFolder(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Physics"}]})
+
+    name: str = Field(max_length=200)
+
+
+class FolderChange(Schema):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"instructions": "Use SI units."}]}
+    )
+
+    name: str | None = Field(default=None, max_length=200)
+    instructions: str | None = Field(default=None, max_length=8_000)
+    preset: UUID | None = None
+
+
+class Place(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"folder": None}]})
+
+    folder: UUID | None = Field(description="None: in no folder.")
+
+
+class NewPreset(Schema):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": "Translator", "instructions": "Translate to {{language}}."}]
+        },
+    )
+
+    name: str = Field(max_length=200)
+    instructions: str = Field(default="", max_length=8_000, description="With {{variables}}, if wanted.")
+    model: int | None = Field(default=None, ge=1, lt=2**63)
+    parameters: Parameters | None = None
+    tools: list[Annotated[str, Field(max_length=64)]] = Field(default=[], max_length=100)
+    prompts: list[Annotated[str, Field(max_length=500)]] = Field(
+        default=[], max_length=6, description="Suggested first prompts."
+    )
+
+
+class Preset(Schema):
+    id: UUID = Field(examples=[_ID])
+    own: bool = Field(description="False: it is shared with you.")
+    version: int = Field(examples=[1])
+    name: str = Field(examples=["Translator"])
+    instructions: str
+    model: int | None
+    parameters: dict[str, Any] = Field(examples=[{"temperature": 0.2}])
+    tools: list[str]
+    prompts: list[str]
+    variables: list[str] = Field(description="The names of the values that a chat gives.")
+
+
+class PresetList(Schema):
+    items: list[Preset]
+
+
+class PresetChoice(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"preset": None}]})
+
+    preset: UUID | None = Field(description="None: the chat has no preset any more.")
+    values: dict[str, str] = Field(default={}, description="Of its variables.")
+
+
+class NewShare(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"audience": "team"}]})
+
+    audience: Literal["team", "anyone"] = Field(description="Who can open the link.")
+    days: int = Field(default=30, ge=1, le=365, description="Until it expires.")
+    title: str = Field(default="", max_length=200)
+    first: UUID | None = Field(
+        default=None, description="The first shown message; else the first of the chat."
+    )
+    last: UUID | None = Field(default=None, description="The last one; else the last of the chat.")
+    names: bool = Field(default=False, description="Whether your name is shown.")
+    files: bool = False
+    steps: bool = Field(default=False, description="Also reasoning and calls of tools.")
+
+
+class Share(Schema):
+    id: UUID
+    conversation: UUID
+    path: str = Field(description="Who has the address may open it, as `audience` says.")
+    title: str
+    audience: str = Field(examples=["team"])
+    files: bool
+    steps: bool
+    created_at: datetime
+    expires_at: datetime
+
+
+class ShareList(Schema):
+    items: list[Share]
 
 
 class NewExport(Schema):

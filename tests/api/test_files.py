@@ -169,3 +169,39 @@ def test_instructions_and_favourites_are_those_of_the_page(
     caller.call("DELETE", f"/models/{model.pk}/favourite", 204)
     assert not preferences.favourites.exists()
     caller.call("PUT", "/models/999999/favourite", 404)
+
+
+def test_chats_are_put_in_folders_begin_with_presets_and_are_shared(
+    caller: Caller, person: User, model: ChatModel, client: Client
+) -> None:
+    folder = caller.call("POST", "/folders", 201, {"name": "Physics"})
+    preset = {"name": "Tides", "instructions": "Speak of {{place}}.", "prompts": ["When?"]}
+    preset = caller.call("POST", "/presets", 201, preset)
+    assert (preset["own"], preset["version"], preset["variables"]) == (True, 1, ["place"])
+    changed = caller.call("PATCH", f"/folders/{folder['id']}", 200, {"preset": preset["id"]})
+    assert changed == {**folder, "preset": preset["id"]}
+    assert caller.call("PATCH", f"/folders/{folder['id']}", 200, {"preset": None}) == folder
+    chat = uuid.uuid4()
+    caller.call("PUT", f"/conversations/{chat}/preset", 400, {"preset": preset["id"]})
+    values = {"preset": preset["id"], "values": {"place": "Brest"}}
+    caller.call("PUT", f"/conversations/{chat}/preset", 204, values)
+    sent = caller.call(
+        "POST", "/prompts", 201, {"text": "Hi", "models": [model.pk], "conversation": str(chat)}
+    )
+    caller.call("PUT", f"/conversations/{chat}/folder", 204, {"folder": folder["id"]})
+    found = caller.call("GET", f"/conversations/{chat}", 200)
+    assert (found["folder"], found["preset"]) == (folder["id"], "Tides")
+    assert caller.call("POST", f"/conversations/{chat}/shares", 409, {"audience": "team"})
+    Generation.objects.update(status=Status.COMPLETE)
+    body = {"audience": "team", "last": sent["prompt"]}
+    share = caller.call("POST", f"/conversations/{chat}/shares", 201, body)
+    assert caller.call("GET", "/shares", 200)["items"] == [share]
+    client.force_login(person)
+    assert b"Hi" in client.get(share["path"]).content
+    caller.call("DELETE", f"/shares/{share['id']}", 204)
+    assert client.get(share["path"]).status_code == 404
+    newer = caller.call("PUT", f"/presets/{preset['id']}", 200, {"name": "Ebb"})
+    assert (newer["version"], newer["name"]) == (2, "Ebb")
+    caller.call("DELETE", f"/presets/{preset['id']}", 204)
+    caller.call("DELETE", f"/folders/{folder['id']}?with_chats=true", 204)
+    caller.call("GET", f"/conversations/{chat}", 404)

@@ -19,7 +19,9 @@ from django.utils import timezone
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.conversation import delete_conversation
 from chat.actions.feedback import judge_reply
+from chat.actions.folder import make_folder
 from chat.actions.message import delete_message
+from chat.actions.preset import PresetContent, make_preset
 from chat.actions.send import send_message
 from chat.api import account, administration
 from chat.api.json_api import api
@@ -35,6 +37,7 @@ from chat.models import (
     Generation,
     Message,
     Scope,
+    Share,
     Status,
     StoredFile,
     Summary,
@@ -84,6 +87,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "/prompts/{uuid:prompt_id}/tickets": {},
     "/replies/{uuid:reply_id}/tickets": {},
     "/instructions": {"text": "Be brief."},
+    "/folders": {"name": "New"},
+    "/folders/{uuid:folder_id}": {"name": "New"},
+    "/conversations/{uuid:conversation_id}/folder": {"folder": None},
+    "/presets": {"name": "New"},
+    "/presets/{uuid:preset_id}": {"name": "New"},
+    "/conversations/{uuid:conversation_id}/preset": {"preset": None},
+    "/conversations/{uuid:conversation_id}/shares": {"audience": "team"},
     "/models/{int:model_id}/favourite": {},
 }
 QUERIES = {
@@ -95,6 +105,7 @@ QUERIES = {
 # What everyone with the scope gets, with their own data. All other routes name an object.
 PERSONAL = {
     *("/prompts", "/conversations", "/deleted-conversations", "/search", "/models", "/usage", "/tools"),
+    *("/folders", "/presets", "/shares"),
     *("/files", "/imports", "/exports", "/instructions", "/models/{int:model_id}/favourite"),
 }
 
@@ -127,6 +138,14 @@ class World:
         self.tool_call = ToolRun.objects.create(
             generation=generation, step=1, number=0, name="calculator", state=ToolCallState.ASKED
         )
+        self.folder = make_folder(self.owner, "Secret words")
+        self.preset = make_preset(self.owner, PresetContent("Secret words"))
+        self.share = Share.objects.create(
+            conversation=self.prompt.conversation,
+            title="Secret words",
+            audience="team",
+            expires_at=timezone.now() + timedelta(days=1),
+        )
         covered = {"conversation": self.prompt.conversation, "covers": self.prompt}
         self.summary = Summary.objects.create(**covered, text="Secret words", model_label="demo")
         self.job = ChatImport.objects.create(owner=self.owner, state="done", titles=["Secret words"])
@@ -146,6 +165,9 @@ class World:
             "{int:call_id}": self.tool_call.pk,
             "{uuid:summary_id}": self.summary.pk,
             "{uuid:import_id}": self.job.pk,
+            "{uuid:folder_id}": self.folder.pk,
+            "{uuid:preset_id}": self.preset.pk,
+            "{uuid:share_id}": self.share.pk,
         }
         for name, value in ids.items():
             path = path.replace(name, str(value))

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from chat.actions.api_token import make_token
+from chat.actions.folder import make_folder
+from chat.actions.preset import PresetContent, make_preset
 from chat.actions.send import send_message
 from chat.actor import Actor
 from chat.api import authentication, tickets
@@ -87,6 +89,9 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
         "call_id": call.pk,
         "summary_id": str(summary.pk),
         "import_id": str(job.pk),
+        "folder_id": str(make_folder(administrator, "Tides").pk),
+        "preset_id": str(make_preset(administrator, PresetContent("Tides")).pk),
+        "share_id": str(uuid.uuid4()),
         "model_id": model.pk,
         "ticket": ticket.rpartition("/")[2],
         "conversation_id": str(sent.message.conversation_id),

@@ -1,0 +1,208 @@
+"""Folders of chats, and presets that chats begin with."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from ninja import Path, Router, Status
+
+from chat.access import folder_for, preset_for
+from chat.actions.folder import change_folder, delete_folder, make_folder, move_conversation
+from chat.actions.preset import PresetContent, change_preset, choose_preset, delete_preset, make_preset
+from chat.actions.sharing import Sharing
+from chat.api import schemas
+from chat.api.routing import REFUSALS, ApiRequest, Token
+from chat.database import run_unit, run_write
+from chat.models import Folder, Preset, Scope, User
+
+router = Router(tags=["Folders and presets"])
+
+
+@router.get(
+    "/folders",
+    auth=Token(Scope.READ),
+    response={200: schemas.FolderList, **REFUSALS},
+    operation_id="listFolders",
+    summary="List your folders",
+)
+async def list_folders(request: ApiRequest) -> dict[str, Any]:
+    owned = Folder.objects.filter(owner=request.auth.user)
+    return {"items": await run_unit(lambda: list(map(_folder_json, owned)))}
+
+
+@router.post(
+    "/folders",
+    auth=Token(Scope.CHAT),
+    response={201: schemas.Folder, **REFUSALS},
+    operation_id="makeFolder",
+    summary="Make a folder",
+)
+async def make(request: ApiRequest, body: schemas.NewFolder) -> Status[dict[str, Any]]:
+    return Status(201, _folder_json(await run_write(make_folder, request.auth.user, body.name)))
+
+
+@router.patch(
+    "/folders/{uuid:folder_id}",
+    auth=Token(Scope.CHAT),
+    response={200: schemas.Folder, **REFUSALS},
+    operation_id="changeFolder",
+    summary="Change a folder",
+)
+async def change(request: ApiRequest, folder_id: Path[UUID], body: schemas.FolderChange) -> dict[str, Any]:
+    """Changes the fields that are sent. The instructions are sent with each chat in the folder."""
+
+    def store() -> dict[str, Any]:
+        folder = folder_for(request.auth.user, folder_id)
+        sent = body.model_dump(exclude_unset=True)
+        found = change_folder(
+            request.auth.user,
+            folder_id,
+            name=sent.get("name") or folder.name,
+            instructions=folder.instructions if sent.get("instructions") is None else sent["instructions"],
+            preset_id=sent.get("preset", folder.preset_id),
+        )
+        return _folder_json(found)
+
+    return await run_write(store)
+
+
+@router.delete(
+    "/folders/{uuid:folder_id}",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="deleteFolder",
+    summary="Delete a folder",
+)
+async def delete(request: ApiRequest, folder_id: Path[UUID], with_chats: bool = False) -> Status[None]:
+    """Its chats stay in the list, or are deleted with it and can be restored."""
+    await run_write(delete_folder, request.auth.user, folder_id, with_chats=with_chats)
+    return Status(204, None)
+
+
+@router.put(
+    "/conversations/{uuid:conversation_id}/folder",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="moveConversation",
+    summary="Move a chat to a folder",
+)
+async def move(request: ApiRequest, conversation_id: Path[UUID], body: schemas.Place) -> Status[None]:
+    """Moves the chat to the folder, or out of its folder."""
+    await run_write(move_conversation, request.auth.user, conversation_id, body.folder)
+    return Status(204, None)
+
+
+@router.get(
+    "/presets",
+    auth=Token(Scope.READ),
+    response={200: schemas.PresetList, **REFUSALS},
+    operation_id="listPresets",
+    summary="List presets",
+)
+async def list_presets(request: ApiRequest) -> dict[str, Any]:
+    """Returns your own presets and those that are shared with you, in their newest versions."""
+    user = request.auth.user
+
+    def read() -> list[dict[str, Any]]:
+        seen = Preset.objects.seen_by(user)
+        return [_preset_json(user, preset) for preset in seen if isinstance(preset, Preset)]
+
+    return {"items": await run_unit(read)}
+
+
+@router.post(
+    "/presets",
+    auth=Token(Scope.CHAT),
+    response={201: schemas.Preset, **REFUSALS},
+    operation_id="makePreset",
+    summary="Make a preset",
+)
+async def make_one(request: ApiRequest, body: schemas.NewPreset) -> Status[dict[str, Any]]:
+    """Makes a preset of your own. It is shared with others on the page."""
+    user = request.auth.user
+    return Status(201, await run_write(lambda: _preset_json(user, make_preset(user, _content(body)))))
+
+
+@router.put(
+    "/presets/{uuid:preset_id}",
+    auth=Token(Scope.CHAT),
+    response={200: schemas.Preset, **REFUSALS},
+    operation_id="changePreset",
+    summary="Change a preset",
+)
+async def change_one(request: ApiRequest, preset_id: Path[UUID], body: schemas.NewPreset) -> dict[str, Any]:
+    """Adds a version of your own preset. Chats keep the version that they have."""
+    user = request.auth.user
+
+    @transaction.atomic
+    def store() -> dict[str, Any]:
+        preset = preset_for(user, preset_id, write=True)
+        groups = list(preset.groups.values_list("pk", flat=True))
+        return _preset_json(
+            user, change_preset(user, preset_id, _content(body), Sharing(preset.visibility, groups))
+        )
+
+    return await run_write(store)
+
+
+@router.delete(
+    "/presets/{uuid:preset_id}",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="deletePreset",
+    summary="Delete a preset",
+)
+async def delete_one(request: ApiRequest, preset_id: Path[UUID]) -> Status[None]:
+    """Deletes your own preset. Chats go on with their copies."""
+    await run_write(delete_preset, request.auth.user, preset_id)
+    return Status(204, None)
+
+
+@router.put(
+    "/conversations/{uuid:conversation_id}/preset",
+    auth=Token(Scope.CHAT),
+    response={204: None, **REFUSALS},
+    operation_id="choosePreset",
+    summary="Choose the preset of a chat",
+)
+async def choose(
+    request: ApiRequest, conversation_id: Path[UUID], body: schemas.PresetChoice
+) -> Status[None]:
+    """Uses the newest version of the preset from the next prompt on, or none. With an unused id the first
+    prompt of this `conversation` begins a chat with it."""
+    await run_write(choose_preset, request.auth.user, conversation_id, body.preset, body.values)
+    return Status(204, None)
+
+
+def _content(body: schemas.NewPreset) -> PresetContent:
+    parameters = body.parameters.model_dump(exclude_none=True) if body.parameters else {}
+    return PresetContent(
+        body.name, body.instructions, body.model, parameters, tuple(body.tools), tuple(body.prompts)
+    )
+
+
+def _folder_json(folder: Folder) -> dict[str, Any]:
+    return {
+        "id": folder.pk,
+        "name": folder.name,
+        "instructions": folder.instructions,
+        "preset": folder.preset_id,
+    }
+
+
+def _preset_json(user: User, preset: Preset) -> dict[str, Any]:
+    version = preset.newest
+    return {
+        "id": preset.pk,
+        "own": preset.owner_id == user.pk,
+        "version": version.number,
+        "name": version.name,
+        "instructions": version.instructions,
+        "model": version.model_id,
+        "parameters": version.parameters,
+        "tools": version.tools,
+        "prompts": version.prompts,
+        "variables": version.variables,
+    }
