@@ -63,15 +63,15 @@ def main() -> None:
     options.add_argument("--messages", type=int, default=2000)
     options.add_argument("--kilobytes", type=int, default=200)
     chosen = options.parse_args()
-    with _server() as server, _chromium() as chromium:
+    with server() as running, _chromium() as chromium:
         seed = SEED.format(reply=REPLY, count=chosen.messages, length=chosen.kilobytes * 1000)
-        many, long = server.manage("shell", "--verbosity=0", stdin=seed).split()
-        state = _logged_in(chromium, server.url)
-        print(f"first load: {_bytes(chromium, server.url, state) / 1000:.1f} kB over the wire")
+        many, long = running.manage("shell", "--verbosity=0", stdin=seed).split()
+        state = logged_in(chromium, running.url)
+        print(f"first load: {_bytes(chromium, running.url, state) / 1000:.1f} kB over the wire")
         for name, chat in ((f"{chosen.messages:,} messages", many), (f"{chosen.kilobytes} kB in one", long)):
             tab = Tab(chromium, state)
             tab.measure(
-                f"{name}: open", lambda tab=tab, chat=chat: tab.open(f"{server.url}/conversations/{chat}/")
+                f"{name}: open", lambda tab=tab, chat=chat: tab.open(f"{running.url}/conversations/{chat}/")
             )
             tab.measure(f"{name}: send", tab.send)
             tab.measure(f"{name}: 5 s of the reply", tab.watch)
@@ -119,7 +119,7 @@ class Tab:
             " new MutationObserver((_, it) => {"
             "   if (document.querySelectorAll('article').length < before + 2) return;"
             "   it.disconnect(); requestAnimationFrame(() => done(performance.now() - start)); })"
-            " .observe(document.getElementById('thread'), { childList: true, subtree: true });"
+            " .observe(document.getElementById('messages'), { childList: true, subtree: true });"
             " document.getElementById('composer').requestSubmit(); })"
         )
 
@@ -174,7 +174,7 @@ def _bytes(chromium: Browser, url: str, state: Any) -> float:
     return sum(sizes)
 
 
-def _logged_in(chromium: Browser, url: str) -> Any:
+def logged_in(chromium: Browser, url: str) -> Any:
     page = chromium.new_context().new_page()
     page.goto(f"{url}/accounts/login/")
     page.get_by_label("Email").fill(ADMIN)
@@ -187,7 +187,7 @@ def _logged_in(chromium: Browser, url: str) -> Any:
 
 
 @contextmanager
-def _server() -> Iterator[ServerProcess]:
+def server() -> Iterator[ServerProcess]:
     with tempfile.TemporaryDirectory() as folder:
         server = ServerProcess(Path(folder) / "data").start()
         try:

@@ -21,6 +21,7 @@ from chat.search.index import facts_of, first_id, model_facts
 from chat.search.query import Query, Term, parse
 
 MOST_HITS = 200  # that are read for one page of results
+_FIRST_HITS = 50  # of them, that are enough if they are in different chats
 HITS_OF_A_CHAT = 3  # that are shown
 _MOST_NAMED = 50  # chats that a query of the index names
 
@@ -72,7 +73,7 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
     titles = [row.conversation_id for row in _rows(user, query, limit, titles=True)]
     grouped: dict[UUID, list[_Row]] = {} if until else {pk: [] for pk in titles}
     while True:
-        older = _group(grouped, _rows(user, query, MOST_HITS, until=until), limit)
+        older = _group(grouped, _hits(user, query, until, set(grouped), limit), limit)
         if until:  # Chats of earlier pages have older hits too, and are not repeated.
             for pk in _newer(user, query, until, list(grouped)).union(titles):
                 grouped.pop(pk, None)
@@ -81,6 +82,14 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
         until = older
     chats = _chats(conversations_of(user), grouped, query.terms)
     return Found(chats, query.notes, older, is_complete())
+
+
+def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) -> list[_Row]:
+    """Returns the newest entries for one page: in more than `limit` chats, or `MOST_HITS`, or all."""
+    rows = _rows(user, query, _FIRST_HITS, until=until)
+    if len(rows) < _FIRST_HITS or len(chats.union(row.conversation_id for row in rows)) > limit:
+        return rows
+    return rows + _rows(user, query, MOST_HITS - _FIRST_HITS, until=rows[-1].entry_id)
 
 
 def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int:

@@ -27,19 +27,21 @@ from chat.search.find import titled
 from chat.search.words import index_words
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people
+from chat.views.presets import newest_versions
+from chat.views.sidebar import page_of
 
 MOST_CHARACTERS = 200  # of a query
 MOST_USED = 8  # entries of those that were used last
-_CHATS, _MODELS = 6, 6  # that are listed
+_CHATS, _MODELS, _PRESETS = 6, 6, 6  # that are listed
 
 type Text = str | Promise
 
 
 class Entry(NamedTuple):
     """What choosing the entry does: `press` is the selector of a button of the page, `focus` the id of the
-    field that has the focus then, `url` a page, which `swaps` only the chat, `theme` a choice of
-    `Preferences.Theme`, `model` the id of a model, `search` a query for the search field. `key` names the
-    entry in the browser's memory. `also` are further words that find it."""
+    field that has the focus then, `url` a page, which `swaps` only the chat or opens as a `sheet`, `theme` a
+    choice of `Preferences.Theme`, `model` the id of a model, `search` a query for the search field. `key`
+    names the entry in the browser's memory. `also` are further words that find it."""
 
     key: str
     icon: str
@@ -52,6 +54,7 @@ class Entry(NamedTuple):
     model: int | None = None
     search: str | None = None
     swaps: bool = False
+    sheet: bool = False
     note: Text = ""
     also: Text = ""
 
@@ -93,6 +96,7 @@ ACTIONS = (
     _option(
         "unarchive", "archive-restore", gettext_lazy("Unarchive this chat"), '[name="archived"][value=""]'
     ),
+    Entry("share", "share-2", gettext_lazy("Share this chat"), ".head-share button"),
     _option("markdown", "file-down", gettext_lazy("Export this chat as Markdown"), '[value="markdown"]'),
     _option("json", "braces", gettext_lazy("Export this chat as JSON"), '[value="json"]'),
     _option("print", "printer", gettext_lazy("Print or save as PDF"), "[data-print]"),
@@ -115,6 +119,9 @@ THEMES = tuple(
 _PAGES = (
     ("settings", "settings", gettext_lazy("Settings")),
     ("instructions", "user-round-check", gettext_lazy("My instructions")),
+    ("presets", "wand-sparkles", gettext_lazy("Presets")),
+    ("my_shares", "share-2", gettext_lazy("Share links")),
+    ("usage", "settings", gettext_lazy("Usage")),
     ("transfer", "file-down", gettext_lazy("Export and import")),
     ("api_tokens", "braces", gettext_lazy("API tokens")),
     ("sessions", "settings", gettext_lazy("Sessions")),
@@ -134,7 +141,7 @@ def palette(request: PersonRequest) -> HttpResponseBase:
         return redirect("home")
     query = request.GET.get("q", "").strip()[:MOST_CHARACTERS]
     used = request.GET.get("used", "").split()[:MOST_USED]
-    context = {"sections": _sections(request.user, query, used)}
+    context = {"sections": _sections(request.user, query, used, page_of(request))}
     return render(request, "chat/_palette_entries.html", context)
 
 
@@ -149,11 +156,11 @@ def theme(request: PersonRequest) -> HttpResponseBase:
     return HttpResponse(status=204) if request.htmx else redirect("settings")
 
 
-def _sections(user: User, query: str, used: Sequence[str]) -> list[Section]:
+def _sections(user: User, query: str, used: Sequence[str], shown: UUID | None) -> list[Section]:
     words = index_words(query)
     settings = [*THEMES, *_pages(user)]
-    models = list(_models(user))
-    known = {entry.key: entry for entry in (*ACTIONS, *models, *settings, *_used_chats(user, used))}
+    models, presets = list(_models(user)), list(_presets(user, shown))
+    known = {entry.key: entry for entry in (*ACTIONS, *models, *presets, *settings, *_used_chats(user, used))}
     last = [known[key] for key in dict.fromkeys(used) if key in known]
     chats = titled(user, query, _CHATS + len(used)) if words else conversations_of(user)[: _CHATS + len(used)]
     found = [
@@ -161,6 +168,7 @@ def _sections(user: User, query: str, used: Sequence[str]) -> list[Section]:
         Section("chats", _("Chats"), _without(map(_chat, chats), last)[:_CHATS]),
         Section("actions", _("Actions"), _matching(_without(ACTIONS, last), words)),
         Section("models", _("Models"), _matching(_without(models, last), words)[:_MODELS]),
+        Section("presets", _("Presets"), _matching(_without(presets, last), words)[:_PRESETS]),
         Section("settings", _("Settings"), _matching(_without(settings, last), words)),
     ]
     if query:
@@ -204,6 +212,13 @@ def _models(user: User) -> Iterable[Entry]:
         yield Entry(
             f"model:{model.pk}", "bot", model.label, model=model.pk, note=str(model.endpoint), also=model.name
         )
+
+
+def _presets(user: User, shown: UUID | None) -> Iterable[Entry]:
+    """Yields the presets for the chat on the page."""
+    for version in newest_versions(user) if shown else []:
+        url = f"{reverse('preset_choice', args=[shown])}?preset={version.preset_id}"
+        yield Entry(f"preset:{version.preset_id}", "wand-sparkles", version.name, url=url, sheet=True)
 
 
 def _pages(user: User) -> Iterable[Entry]:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.actions.conversation import rename_conversation
+from chat.actions.preset import PresetContent, make_preset
 from chat.models import ChatModel, Conversation, Endpoint, Preferences, User
 from chat.views import palette as palettes
 
@@ -89,6 +90,17 @@ def test_each_action_presses_a_button_that_the_page_has(
         for name in re.findall(r"\.([\w-]+)", entry.press):
             assert entry.key in when_replies or re.search(rf'class="[^"]*\b{name}\b', page), entry.key
         assert not entry.focus or f'id="{entry.focus}"' in page
+
+
+def test_a_preset_is_for_the_chat_on_the_page(person: User, administrator: User, client: Client) -> None:
+    chat = chat_of(person, "Pears")
+    mine = make_preset(person, PresetContent(name="Translator"))
+    make_preset(administrator, PresetContent(name="Translator of others"))
+    client.force_login(person)
+    where = {**HTMX, "HX-Current-URL": f"http://testserver{reverse('conversation', args=[chat.pk])}"}
+    page = client.get(URL, {"q": "trans"}, headers=where).content.decode()
+    assert f"{reverse('preset_choice', args=[chat.pk])}?preset={mine.pk}" in page
+    assert "of others" not in page
 
 
 def test_the_theme_alone_is_set(person: User, client: Client) -> None:
