@@ -32,7 +32,7 @@ from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
 from chat.models.parameters import Parameters
 from chat.parts import NoticePart, loaded
-from chat.pipeline.tokens import request_tokens, tool_tokens
+from chat.pipeline.tokens import tool_tokens, turn_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
 
@@ -165,7 +165,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     limit = room if at_most is None else min(room, at_most)
     summary = Summary.objects.filter(covers=older.left_out).first() if older.left_out and sums_up else None
     sent = [turn for placed in older.older for turn in placed.turns]
-    left = limit - fixed - tokens_of("", sent)
+    left = limit - fixed - older.tokens
     digest = summary_turns(summary.text, left) if summary else []
     request = ChatRequest(
         model=model.name,
@@ -180,7 +180,8 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         extra=model.extra_body or {},
         caches=True,  # The next request of the chat begins with the same text.
     )
-    estimate = request_tokens(request)
+    # As `request_tokens(request)`, but for the overhead of turns that were joined.
+    estimate = fixed + older.tokens + sum(map(turn_tokens, digest))
     if most_output and model.context_window:
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))

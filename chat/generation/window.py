@@ -40,11 +40,12 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """The older turns of the request, in order. `sent_from` is the position of its first message, 0 if it
-    contains all, and `left_out` is the id of the last message before it."""
+    contains all, and `left_out` is the id of the last message before it. `tokens` estimates `older`."""
 
     older: list[Placed]
     sent_from: int
     left_out: UUID | None = None
+    tokens: int = 0
 
 
 def room_for_input(window: int, most_output: int | None) -> int:
@@ -100,7 +101,7 @@ def fitted(
         near.append(placed)
         totals.append(total)
     if not beyond and (not before or total <= room * BACK):
-        return Fitted(near[::-1], 0)
+        return Fitted(near[::-1], 0, tokens=total - fixed)
     sums = list(zip(near, totals, strict=True))
     again = [(placed, total) for placed, total in sums if placed.position >= before]
     if before > beyond and (not again or again[-1][1] <= room - reserve):
@@ -111,7 +112,7 @@ def fitted(
         kept.pop()
     if not kept:
         return Fitted([], last, parent)
-    return Fitted(kept[::-1], kept[-1].position, kept[-1].parent)
+    return Fitted(kept[::-1], kept[-1].position, kept[-1].parent, totals[len(kept) - 1] - fixed)
 
 
 def summary_turns(text: str, room: float) -> list[Turn]:

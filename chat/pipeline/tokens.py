@@ -111,10 +111,10 @@ class _Weights(dict[str, int]):
 
 _WEIGHTS = _Weights()
 _ASCII = bytes(range(128)).decode()
-# The ASCII characters of each weight.
+# The ASCII characters of each weight, the most frequent ones first.
 _ALIKE = {
     weight: "".join(it for it in _ASCII if _ascii_weight(it) == weight).encode()
-    for weight in set(map(_ascii_weight, _ASCII))
+    for weight in dict.fromkeys(map(_ascii_weight, "a A\n" + _ASCII))
 }
 
 
@@ -125,5 +125,9 @@ def _thousandths(text: str) -> int:
     if len(text) < _SHORT or not text.isascii():
         return sum(map(_WEIGHTS.__getitem__, text))
     # Several times as fast, and most long text is ASCII.
-    coded = text.encode()
-    return sum(weight * (len(coded) - len(coded.translate(None, alike))) for weight, alike in _ALIKE.items())
+    total, left = 0, text.encode()
+    for weight, alike in _ALIKE.items():
+        rest = left.translate(None, alike)
+        total += weight * (len(left) - len(rest))
+        left = rest
+    return total

@@ -268,6 +268,32 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
     assert len(queries) <= 4  # one of them for the person's instructions
 
 
+def test_a_long_chat_is_read_in_few_queries_and_no_further_than_needed(
+    person: User, model: ChatModel
+) -> None:
+    chat = Conversation.objects.create(owner=person, title="Long", revision=1, last_position=2_000)
+    rows: list[Message] = []
+    for position in range(1, 2_001):
+        role = Role.USER if position % 2 else Role.ASSISTANT
+        parent = rows[-1] if rows else None
+        row = Message(conversation=chat, parent=parent, position=position, role=role, text="Why so? " * 5)
+        row.added_revision = row.revision = 1
+        rows.append(row)
+    Message.objects.bulk_create(rows)
+    Conversation.objects.filter(pk=chat.pk).update(head=rows[-1])
+    sent = send_message(person, chat.pk, client_id=uuid4(), text="Why?", model_ids=[model.pk])
+    for window, queries_of_messages, number in ((1_000_000, 4, 2_001), (1_000, 1, 30)):
+        ChatModel.objects.update(context_window=window)
+        found = Generation.objects.select_related("message__parent", "model__endpoint", "conversation")
+        generation = found.get(message__parent=sent.message)
+        with CaptureQueriesContext(connection) as queries:
+            prepared = prepare(generation)
+        assert len(prepared.request.turns) <= number and prepared.request.turns[-1].text == "Why?"
+        assert (len(prepared.request.turns) == 2_001) == (window == 1_000_000)
+        reading = [query for query in queries if 'FROM "chat_message"' in query["sql"]]
+        assert len(reading) == queries_of_messages
+
+
 def test_metadata_of_a_provider_goes_back_to_the_model_that_it_came_from_alone(
     person: User, model: ChatModel
 ) -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.generation.window import Placed, alternating, correction, fitted, room_for_input
+from chat.generation.turns import turns_of
+from chat.generation.window import (
+    Placed,
+    alternating,
+    correction,
+    fitted,
+    room_for_input,
+    summary_turns,
+)
+from chat.parts import Part, TextPart, ToolCall, ToolResult
 from chat.pipeline.tokens import turn_tokens
 from chat.providers.base import CONTINUE_PROMPT, File, Turn
 
@@ -139,3 +148,47 @@ def test_a_reply_has_its_part_of_the_window(window: int, most_output: int | None
 def test_the_instruction_to_continue_is_a_turn_like_others() -> None:
     sent = alternating([Turn("user", "A"), Turn("assistant", "B"), Turn("user", CONTINUE_PROMPT)])
     assert [turn.role for turn in sent] == ["user", "assistant", "user"]
+
+
+@st.composite
+def chats(draw: st.DrawFn) -> list[Placed]:
+    """Prompts and replies, some of which called tools in several steps."""
+    found = []
+    for position in range(1, draw(st.integers(0, 16)) + 1):
+        if position % 2:
+            found.append(Placed(position, turns_of("user", "Why? " * draw(st.integers(1, 20)))))
+            continue
+        parts: list[Part] = []
+        for step in range(draw(st.integers(0, 3))):
+            calls = [f"{position}-{step}-{number}" for number in range(draw(st.integers(1, 3)))]
+            parts += [TextPart("Look. "), *(ToolCall(it, "clock", "{}") for it in calls)]
+            parts += [
+                ToolResult(it, "noon " * draw(st.integers(0, 20))) for it in calls[draw(st.booleans()) :]
+            ]
+        parts.append(TextPart("So. " * draw(st.integers(1, 20))))
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        found.append(Placed(position, turns_of("assistant", text, parts, with_calls=True)))
+    return found
+
+
+@given(chats(), st.integers(0, 500), st.text("ab ", max_size=80), st.integers(0, 20))
+def test_a_request_fits_has_whole_pairs_and_the_prompt_with_the_partial_reply(
+    past: list[Placed], room: int, digest: str, before: int
+) -> None:
+    last = [Turn("user", "And now?"), Turn("assistant", "It is"), Turn("user", CONTINUE_PROMPT)]
+    fixed = sum(map(turn_tokens, last))
+    chosen = fitted(reversed(past), len(past) + 1, room, fixed=fixed, before=before)
+    sent = [turn for placed in chosen.older for turn in placed.turns]
+    assert chosen.tokens == sum(map(turn_tokens, sent))
+    left = room - fixed - chosen.tokens
+    summary = summary_turns(digest, left) if chosen.sent_from else []
+    request = alternating([*summary, *sent, *last])
+    assert sum(map(turn_tokens, [*summary, *sent, *last])) <= max(room, fixed)
+    assert request[-2:] == last[1:] and request[-3].text.endswith("And now?")
+    answered = set[str]()
+    for turn, after in pairwise([*request, Turn("user")]):
+        asked = {call.id for call in turn.tool_calls}
+        assert asked == {result.call_id for result in after.tool_results}
+        answered |= asked
+    calls = {call.id for placed in chosen.older for turn in placed.turns for call in turn.tool_calls}
+    assert answered == calls, "no call of what is sent is lost"
