@@ -117,7 +117,7 @@ function work() {
       save();
       work();
       if (one.error) announce(`${one.name}: ${one.error}`);
-      else if (one.done) announce(words("fileDone").replace("{}", one.name));
+      else if (one.done) announce(words("fileDone", one.name));
       if (sendsWhenDone && one.chat === here() && mine().every(({ done }) => done)) {
         sendsWhenDone = false;
         $("composer").requestSubmit();
@@ -226,11 +226,11 @@ function update(item, one) {
   part(".file-facts").textContent = one.error || [sizeOf(one.size), one.note].filter(Boolean).join(" · ");
   const bar = part("progress");
   bar.hidden = Boolean(one.done || one.error);
-  bar.ariaLabel = words("fileLoading").replace("{}", one.name);
+  bar.ariaLabel = words("fileLoading", one.name);
   if (one.sent) bar.value = one.sent / one.size;
   part("[value=text]").hidden = !one.text;
   part("[value=again]").hidden = !(one.error && one.file);
-  part("[value=remove]").ariaLabel = words("fileRemove").replace("{}", one.name);
+  part("[value=remove]").ariaLabel = words("fileRemove", one.name);
   const image = part("img");
   if (one.image && image.hidden) {
     image.src = `${address(one.id)}?thumbnail`;
