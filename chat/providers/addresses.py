@@ -22,3 +22,18 @@ def reach(endpoint: EndpointConfig, default: str) -> tuple[str, dict[str, str]]:
     name, _, password = known.partition(":")
     word = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
     return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {word}"}
+
+
+def check_own_host(endpoint: EndpointConfig, address: str, hosts: tuple[str, ...]) -> None:
+    """Raises `ConfigurationError` unless the address is https, its host is one of the cloud's own, and its
+    certificate one that the machine trusts: the credentials of the machine are sent nowhere else. Who may
+    change an endpoint must not receive them."""
+    parts = urlsplit(address)
+    host = f".{parts.hostname or ''}"
+    is_own = parts.scheme == "https" and host.endswith(tuple(f".{each}" for each in hosts))
+    if not is_own or endpoint.authority:
+        raise ConfigurationError(
+            detail="Without a key of its own, this provider is reached with the credentials of the machine. "
+            f"They are only sent to https addresses under {', '.join(hosts)}, without a certificate "
+            "authority of the endpoint. Give a key for another address."
+        )

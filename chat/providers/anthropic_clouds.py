@@ -7,6 +7,7 @@ on use. Neither service lists its models for these clients: they are added by ha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import anthropic
 import httpx2
 
+from chat.providers.addresses import check_own_host
 from chat.providers.anthropic import AnthropicProvider, Client, configured
 from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.beats import Beat, chunks_of
@@ -22,6 +24,9 @@ from chat.providers.failures import redact
 from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+AWS_HOSTS = ("amazonaws.com", "amazonaws.com.cn")  # those that credentials of the machine are sent to
+GOOGLE_HOSTS = ("googleapis.com",)
+_REGION = re.compile("[a-z0-9-]+")  # nothing in it leads to another host
 _UNUSED = "-"  # in place of what the SDK would otherwise read from its own variables
 
 
@@ -33,9 +38,11 @@ class BedrockProvider(AnthropicProvider):
 
     def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
         _require("boto3", "bedrock")
-        if not endpoint.region:
+        if not _REGION.fullmatch(endpoint.region):
             raise ConfigurationError(detail="Amazon Bedrock needs a region, such as eu-central-1.")
         address = endpoint.base_url or f"https://bedrock-runtime.{endpoint.region}.amazonaws.com"
+        if not endpoint.api_key:
+            check_own_host(endpoint, address, AWS_HOSTS)
         key = endpoint.api_key or _UNUSED
         client = anthropic.AsyncAnthropicBedrock(
             aws_region=endpoint.region, base_url=address, api_key=key, **options
@@ -73,19 +80,22 @@ class VertexProvider(AnthropicProvider):
 
     def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
         _require("google.auth", "vertex")
-        if not endpoint.region:
+        if not _REGION.fullmatch(endpoint.region):
             raise ConfigurationError(detail="Google Vertex AI needs a region, such as europe-west1.")
         account = _service_account(endpoint.api_key) if endpoint.api_key.startswith("{") else None
         project = endpoint.project or getattr(account, "project_id", None)
         if not project:
             raise ConfigurationError(detail="Google Vertex AI needs the ID of a project.")
+        address = endpoint.base_url or _vertex_address(endpoint.region)
+        if not endpoint.api_key:
+            check_own_host(endpoint, address, GOOGLE_HOSTS)
         token = endpoint.api_key if endpoint.api_key and account is None else None
         client = anthropic.AsyncAnthropicVertex(
             region=endpoint.region,
             project_id=project,
             access_token=token,
             credentials=account,
-            base_url=endpoint.base_url or _vertex_address(endpoint.region),
+            base_url=address,
             **options,
         )
         return configured(client, endpoint)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from chat.providers.addresses import check_own_host
 from chat.providers.base import EndpointConfig
 from chat.providers.errors import AuthenticationError, ConfigurationError
 from chat.providers.failures import redact
@@ -18,6 +19,13 @@ from chat.providers.openai import Key, OpenAIProvider
 from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://cognitiveservices.azure.com/.default"
+
+
+# Those that a token of the machine is sent to. Anyone can have a name under azure.com.
+HOSTS = (
+    *("openai.azure.com", "cognitiveservices.azure.com", "services.ai.azure.com"),
+    *("openai.azure.us", "openai.azure.cn"),
+)
 
 
 class AzureProvider(OpenAIProvider):
@@ -36,6 +44,7 @@ class AzureProvider(OpenAIProvider):
     def key(self, endpoint: EndpointConfig) -> Key:
         if endpoint.api_key:
             return endpoint.api_key
+        check_own_host(endpoint, endpoint.base_url or "", HOSTS)
         try:
             from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
         except ModuleNotFoundError:

@@ -22,7 +22,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chat.providers import anthropic_clouds, errors
+from chat.providers import anthropic_clouds, azure, errors
 from chat.providers.base import EndpointConfig
 from chat.providers.events import Finished, Outcome, Usage
 from chat.providers.registry import close_all, provider_for
@@ -202,6 +202,7 @@ async def test_azure_takes_a_key_or_a_token_of_its_identity(monkeypatch: pytest.
     async with served(answer) as (address, asked):
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{address}/identity")  # as in Azure's App Service
         monkeypatch.setenv("IDENTITY_HEADER", "canary-identity-header")
+        monkeypatch.setattr(azure, "check_own_host", lambda *_: None)
         for key in ("", "canary-azure-key"):
             endpoint = EndpointConfig("a", "azure", "A", base_url=address, api_key=key)
             assert text_of(await collect(provider_for(endpoint), ask("Hi", model="our-deployment"))) == "Hi"
@@ -248,6 +249,15 @@ async def test_missing_libraries_are_named_with_their_extra(
         ("vertex", {"region": "global"}),
         ("vertex", {"region": "global", "api_key": '{"private_key": "canary"}'}),
         ("azure", {"api_key": "k"}),
+        # What the machine may do is not for another host.
+        ("azure", {"base_url": "https://azure.com.evil.example"}),
+        ("azure", {"base_url": "http://x.openai.azure.com"}),
+        ("azure", {"base_url": "https://evil.westeurope.cloudapp.azure.com"}),
+        ("vertex", {"region": "global", "project": "p", "authority": "of my own"}),
+        ("bedrock", {"region": "eu-central-1", "base_url": "https://evil.example/amazonaws.com"}),
+        ("vertex", {"region": "global", "project": "p", "base_url": "https://notgoogleapis.com"}),
+        ("bedrock", {"region": "x.evil.example/", "api_key": "canary"}),
+        ("vertex", {"region": "x.evil.example/", "project": "p", "api_key": "canary"}),
     ],
 )
 async def test_what_is_missing_is_said_before_a_request(kind: str, fields: dict[str, str]) -> None:
