@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from chat.database import run_unit, run_write
@@ -62,7 +62,11 @@ async def _sync(row: ToolServer) -> ServerResult:
     if error:
         await run_write(ToolServer.objects.filter(pk=row.pk).update, sync_error=error)
         return ServerResult(row.slug, error=error)
-    result = await run_write(store_tools, row.pk, row.url, listed)
+    try:
+        result = await run_write(store_tools, row.pk, row.url, listed)
+    except (DataError, IntegrityError, ValueError):
+        logger.exception("The tools of %s could not be stored.", row.slug)
+        return ServerResult(row.slug, error=WORDS["protocol"])
     if result.changed:
         logger.warning("Tools of %s changed and are off: %s", row.slug, ", ".join(result.changed))
     return result

@@ -31,6 +31,7 @@ _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _LEAST_LIFE = 60.0  # seconds that a token must still be valid for
 _REFUSED = (401, 403)
+_LEAST_SECRET = 8  # characters: a shorter word of a header is none, such as Bearer
 
 for _name in ("mcp", "client"):  # they log what a server sends
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
@@ -66,7 +67,7 @@ async def call_tool(server: Server, name: str, arguments: dict[str, Any]) -> str
     async with _connected(server, _MOST_VALUES) as client:
         # Not `call_tool`: it applies the server's schema, and so its regular expressions, to the result.
         result = await client.session.send_request(request, CallToolResult)
-    text = _text(result)
+    text = _masked(server, _text(result))
     if result.is_error:
         raise ToolError(text or "The tool failed without a reason.")
     return text
@@ -93,6 +94,7 @@ async def _connected(server: Server, most_values: int) -> AsyncIterator[Client]:
         raise
     except Exception as error:  # noqa: BLE001  (the client raises groups of any kind)
         reason = guard.reason or _reason(error, guard.status)
+        reason = ServerError(reason.code, _masked(server, reason.detail))
         if reason.code == "credentials":
             _tokens.pop(server.credentials, None)
         raise reason from None
@@ -187,6 +189,16 @@ class _Counted(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _masked(server: Server, text: str) -> str:
+    """Returns the text without the secrets of the server, which may repeat what it was sent."""
+    values = [value for _name, value in server.headers] + [server.credentials.secret]
+    values += [_tokens.get(server.credentials, ("", 0.0))[0]]
+    for word in (word for value in values for word in value.split()):
+        if len(word) >= _LEAST_SECRET:
+            text = text.replace(word, "•••")
+    return text
 
 
 def _text(result: CallToolResult) -> str:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from chat.parts import storable
@@ -196,6 +197,8 @@ def _storable(value: Any) -> Any:
     """Returns the value with texts and names that every database stores."""
     if isinstance(value, str):
         return storable(value)
+    if isinstance(value, float) and not isfinite(value):
+        return None
     if isinstance(value, dict):
         return {storable(name): _storable(one) for name, one in value.items()}
     if isinstance(value, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class McpServer:
             return result
         answer = {"jsonrpc": "2.0", "id": asked["id"], **result}
         return web.Response(
-            body=orjson.dumps(answer), content_type="application/json", headers={"Mcp-Session-Id": "one"}
+            text=json.dumps(answer), content_type="application/json", headers={"Mcp-Session-Id": "one"}
         )
 
     async def _result(

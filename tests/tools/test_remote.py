@@ -68,12 +68,13 @@ async def test_what_a_server_lists_is_cleaned_and_what_no_provider_takes_is_left
         tool("long", inputSchema={"type": "object", "description": "y" * 40_000}),
         tool("deep", inputSchema={"type": "object", "properties": {"a": deep}}),
         tool("nul", inputSchema={"type": "object", "properties": {"a\x00": {"type": "string"}}}),
+        tool("endless", inputSchema={"type": "object", "properties": {"a": {"default": float("inf")}}}),
         tool("double"),
         tool("double", "Another one of this name."),
     ]
     found = await list_tools(at(scripted))
     by_own = {listed.own_name: listed for listed in found}
-    assert len({listed.name for listed in found}) == len(found) == 10
+    assert len({listed.name for listed in found}) == len(found) == 11
     assert all(len(listed.name) <= 64 and listed.name.startswith("our__") for listed in found)
     faults = {name for name, listed in by_own.items() if listed.fault}
     assert faults == {"lies", "elsewhere", "long"}
@@ -204,6 +205,9 @@ async def test_what_is_not_text_is_named_and_a_failed_tool_says_why(scripted: Mc
     async def structured(request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
         return {"content": [], "structuredContent": {"sum": 3}}
 
+    async def repeats(request: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
+        return text(f"You sent {request.headers['Authorization']}.")
+
     scripted.answer = mixed
     assert (await called(scripted)).text.split("\n\n") == [
         "[image, image/png: not shown]",
@@ -215,6 +219,8 @@ async def test_what_is_not_text_is_named_and_a_failed_tool_says_why(scripted: Mc
     assert await called(scripted) == Ended("failed", "No such account.")
     scripted.answer = structured
     assert await called(scripted) == Ended("done", '{"sum":3}')
+    scripted.answer = repeats
+    assert await called(scripted) == Ended("done", "You sent Bearer •••.")
 
 
 async def test_the_schema_of_a_result_is_not_applied(scripted: McpServer) -> None:
