@@ -9,6 +9,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     wide=100        each word takes 100 characters
     reasoning=3     words of reasoning before the answer    tools=2     tool calls after it,
                                                             if it has not their results
+    call=a_name     the beginning of the names of these tools
     fail=429        this HTTP status; code=... its code     retry_after=2   the header beside it
     fails=2         only the first 2 requests fail          error=3     an error object after 3 words
     cut=3           a clean end of file after 3 words       drop=3      the connection is reset after 3
@@ -63,6 +64,7 @@ class Script:
     first: float = 0.0
     reasoning: int = 0
     tools: int = 0
+    call: str = "tool"
     fail: int = 0
     code: str = ""
     retry_after: str = ""
@@ -360,6 +362,9 @@ class Format:
     def output_tokens(self) -> int:
         return len(self.script.words) + self.script.reasoning
 
+    def name(self, number: int) -> str:
+        return f"{self.script.call}{number}"
+
     def start(self) -> list[Any]:
         return []
 
@@ -432,7 +437,7 @@ class ChatFormat(Format):
         def call(function: Any, **more: Any) -> list[Any]:
             return [self.chunk({"tool_calls": [{"index": number, **more, "function": function}]})]
 
-        yield call({"name": f"tool{number}", "arguments": ""}, id=f"call_{number}", type="function")
+        yield call({"name": self.name(number), "arguments": ""}, id=f"call_{number}", type="function")
         yield call({"arguments": '{"city": "Zü'})
         yield call({"arguments": 'rich"}'})
 
@@ -514,7 +519,7 @@ class ResponsesFormat(Format):
     def tool(self, number: int) -> Iterator[list[Any]]:
         index = number + 2
         item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}"}
-        item |= {"name": f"tool{number}", "arguments": ""}
+        item |= {"name": self.name(number), "arguments": ""}
         yield [self.event("response.output_item.added", output_index=index, item=item)]
         for piece in ('{"city": "Zü', 'rich"}'):
             kind = "response.function_call_arguments.delta"
@@ -600,7 +605,12 @@ class MessagesFormat(Format):
     def tool(self, number: int) -> Iterator[list[Any]]:
         if self.has_text and number == 0:
             yield [self.stop()]
-        call = {"type": "tool_use", "id": f"call_{number}", "name": f"tool{number}", "input": {}}
+        call = {
+            "type": "tool_use",
+            "id": f"call_{number}",
+            "name": self.name(number),
+            "input": {},
+        }
         yield [self.block(call)]
         for piece in ("", '{"city": "Zü', 'rich"}'):
             yield [self.delta(type="input_json_delta", partial_json=piece)]
@@ -663,7 +673,7 @@ class GeminiFormat(Format):
         return [self.chunk({"text": word})]
 
     def tool(self, number: int) -> Iterator[list[Any]]:
-        part: dict[str, Any] = {"functionCall": {"name": f"tool{number}", "args": {"city": "Zürich"}}}
+        part: dict[str, Any] = {"functionCall": {"name": self.name(number), "args": {"city": "Zürich"}}}
         if self.script.signature and number == 0:
             part["thoughtSignature"] = SIGNATURE
         yield [self.chunk(part)]
