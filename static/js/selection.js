@@ -56,7 +56,7 @@ on("submit", (event) => {
   const { part, tag, folder } = Object.fromEntries(new FormData(target));
   const values = { part, tag: tag ?? "", folder: folder ?? "", action: submitter.value };
   values.chats = chosen().map((box) => box.value).join();
-  htmx.ajax("POST", target.action, { source: target, values, swap: "none" });
+  htmx.ajax("POST", target.getAttribute("action"), { source: target, values, swap: "none" }); // a button has the name "action"
 });
 
 on("htmx:after:swap", ({ detail }) => {
