@@ -29,9 +29,10 @@ OWN_SCRIPTS = 40_000  # bytes over the wire, all of them
 FIRST_PAGE = 150_000  # bytes over the wire
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, *, is_seen_on_a_phone: bool = False) -> list[str]:
     """Returns the findings of axe, one line each: of all rules in light, of those on colours in dark. On a
-    phone, of all rules in dark: it has the same colours."""
+    phone, of all rules in dark. If a test looks at the page in both widths, dark on the phone is enough: the
+    colours are the same."""
     if not page.evaluate("typeof axe !== 'undefined'"):
         page.evaluate(AXE)
     if page.viewport_size == PHONE["viewport"]:
@@ -40,6 +41,8 @@ def violations(page: Page) -> list[str]:
         page.emulate_media(color_scheme="light")
         return found
     found = _run_axe(page, TAGS)
+    if is_seen_on_a_phone:
+        return found
     page.emulate_media(color_scheme="dark")
     found += [f"dark: {one}" for one in _run_axe(page, COLOURS)]
     page.emulate_media(color_scheme="light")
@@ -68,30 +71,30 @@ def reader(people: Callable[..., Person], options: dict[str, object]) -> Person:
 @WIDTHS
 def test_the_chat_page_in_its_states(reader: Person) -> None:
     page = reader.page
-    assert violations(page) == [], "empty"
+    assert violations(page, is_seen_on_a_phone=True) == [], "empty"
     running = send(page, "/demo think Accessible to all")
     wait_for_text(running)
-    assert violations(page) == [], "running"
+    assert violations(page, is_seen_on_a_phone=True) == [], "running"
     send(page, "And then?").wait_for()
-    assert violations(page) == [], "queued"
+    assert violations(page, is_seen_on_a_phone=True) == [], "queued"
     replies(page).nth(1).get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Stop").click()
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
-    assert violations(page) == [], "stopped"
+    assert violations(page, is_seen_on_a_phone=True) == [], "stopped"
     page.get_by_role("button", name="Retry").click()
     wait_for_text(replies(page).first, 40)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("group", name="Variant 2 of 2").wait_for()
-    assert violations(page) == [], "variants"
+    assert violations(page, is_seen_on_a_phone=True) == [], "variants"
     box(page).fill("word " * 30_000)
     page.get_by_text("Too long for this model").wait_for()
-    assert violations(page) == [], "too long"
+    assert violations(page, is_seen_on_a_phone=True) == [], "too long"
     for command in ("instant", "fail", "instant /demo cut", "instant /demo length", "instant /demo refuse"):
         reply = ask(page, f"/demo {command}")
-        assert violations(page) == [], command
+        assert violations(page, is_seen_on_a_phone=True) == [], command
     reply.get_by_role("button", name="Bad reply").click()
     reply.get_by_role("button", name="Submit").wait_for()
-    assert violations(page) == [], "feedback"
+    assert violations(page, is_seen_on_a_phone=True) == [], "feedback"
 
 
 @WIDTHS
@@ -99,27 +102,27 @@ def test_menus_dialogs_and_notices(reader: Person) -> None:
     page = reader.page
     ask(page, "/demo instant Open everything")
     page.get_by_label("Chat options").click()
-    assert violations(page) == [], "chat options"
+    assert violations(page, is_seen_on_a_phone=True) == [], "chat options"
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("searchbox").wait_for()
-    assert violations(page) == [], "models"
+    assert violations(page, is_seen_on_a_phone=True) == [], "models"
     page.keyboard.press("Escape")
     page.locator("#scroller").focus()
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Shortcuts").wait_for()
-    assert violations(page) == [], "shortcuts"
+    assert violations(page, is_seen_on_a_phone=True) == [], "shortcuts"
     page.keyboard.press("Escape")
     open_list(page)
-    assert violations(page) == [], "list"
+    assert violations(page, is_seen_on_a_phone=True) == [], "list"
     options_of(page, "Open everything").get_by_role("button", name="Rename").wait_for()
-    assert violations(page) == [], "options of an entry"
+    assert violations(page, is_seen_on_a_phone=True) == [], "options of an entry"
     page.locator("#entry-menu").get_by_role("button", name="Rename").click()
-    assert violations(page) == [], "renaming"
+    assert violations(page, is_seen_on_a_phone=True) == [], "renaming"
     page.keyboard.press("Escape")
     options_of(page, "Open everything").get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").wait_for()
-    assert violations(page) == [], "undo"
+    assert violations(page, is_seen_on_a_phone=True) == [], "undo"
 
 
 @WIDTHS
@@ -137,7 +140,7 @@ def test_the_plain_pages(reader: Person) -> None:
         "no-such-page/",
     ):
         page.goto(f"{url}/{path}")
-        assert violations(page) == [], path
+        assert violations(page, is_seen_on_a_phone=True) == [], path
     page.context.clear_cookies()
     for path in (
         "accounts/login/",
@@ -147,13 +150,13 @@ def test_the_plain_pages(reader: Person) -> None:
         "welcome/nothing/",
     ):
         page.goto(f"{url}/{path}")
-        assert violations(page) == [], path
+        assert violations(page, is_seen_on_a_phone=True) == [], path
     page.goto(f"{url}/accounts/login/")
     page.get_by_label("Email").fill("nobody@example.org")
     page.get_by_label("Password").fill("not this")
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("alert").wait_for()
-    assert violations(page) == [], "a log-in that failed"
+    assert violations(page, is_seen_on_a_phone=True) == [], "a log-in that failed"
 
 
 def test_the_german_pages(people: Callable[..., Person]) -> None:
