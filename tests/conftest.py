@@ -55,11 +55,13 @@ _SLOW = {
     "tests/browser": "The page does in a real Chromium what people expect of it.",
     "tests/diagnosis": "`doctor` finds what is set up wrong, in front of real servers and proxies.",
     "tests/faults": "No reply is lost or stuck when a process, database, network, proxy or client fails.",
+    "tests/files": "Files are kept, read and shown as what they are, and hostile ones are not read.",
     "tests/generation": "A reply is produced once, is saved while it grows, and ends in one state.",
     "tests/hostile": "No text, however it is made, takes more than linear time.",
     "tests/integration": "The commands, servers and configurations work as they are deployed.",
     "tests/live": "A page that is kept up to date equals a fresh one, whatever was lost on the way.",
     "tests/management": "A process that stands still is ended, and one that lives is not.",
+    "tests/project/test_plain_words.py": "Code, comments and docs use the standard words.",
     "tests/project/test_settings_documented.py": "Every setting that is read is documented.",
     "tests/project/test_middleware.py": "Each answer has the headers that browsers need.",
     "tests/providers": "Each adapter sends, reads and fails as its provider's own SDK does.",
@@ -67,9 +69,13 @@ _SLOW = {
     "tests/rendering/test_conversation.py": "Each change makes the fresh page of the one shown.",
     "tests/rendering/test_in_chromium.py": "A streamed reply equals the whole one in a real browser.",
     "tests/rendering/test_incremental.py": "A streamed reply equals the whole one, however it is cut.",
+    "tests/search": "Search finds what one's own chats contain, and every text is a query.",
     "tests/test_access_matrix.py": "Each route answers owner, teammate, outsider and anonymous as it should.",
     "tests/test_checks.py": "Commands refuse wrong settings in words, in processes of their own.",
     "tests/test_migrations.py": "Commands refuse a database that does not fit, and leave it alone.",
+    "tests/test_writer.py": "What was acknowledged is stored, in whatever order units write.",
+    "tests/tools": "A tool runs as its settings say, and reaches no private address.",
+    "tests/transfer": "Chats are imported whole, and a hostile file ends with a sentence.",
     "tests/transports": "Real sockets and streams deliver to those who may see, and end for all others.",
     "tests/views": "Each page and fragment shows what it should, to those who may see it.",
 }
@@ -78,17 +84,27 @@ _SLOW = {
 _LONG = (
     "tests/browser/test_access.py",
     "tests/browser/test_admin.py",
+    "tests/browser/test_composer.py",
+    "tests/browser/test_connection.py",
+    "tests/browser/test_context.py",
     "tests/browser/test_copying.py",
     "tests/browser/test_look.py",
+    "tests/browser/test_models.py",
+    "tests/browser/test_sending.py",
     "tests/diagnosis",
     "tests/faults",
+    "tests/hostile",
     "tests/integration/test_exposed.py",
     "tests/integration/test_lost_connections.py",
+    "tests/integration/test_metrics.py",
     "tests/integration/test_nginx.py",
     "tests/integration/test_rolling_upgrade.py",
     "tests/integration/test_stock_gateway.py",
     "tests/integration/test_stock_server.py",
+    "tests/integration/test_strict_server.py",
     "tests/integration/test_two_processes.py",
+    "tests/rendering/test_in_chromium.py",
+    "tests/transports/test_revocation.py",
 )
 
 
@@ -96,7 +112,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--repeated-on-postgres",
         action="store_true",
-        help="leave out tests that ask no database, on PostgreSQL",
+        help="leave out tests that ask no database, and those marked `once`, on PostgreSQL",
     )
     parser.addoption("--cpu", action="store_true", help="print the CPU seconds of files and tests")
 
@@ -114,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
         import hypothesis
 
         # A deadline measures the load of the machine.
-        examples = 500 if LONG else 50
+        examples = 500 if LONG else 30
         hypothesis.settings.register_profile("steady", deadline=None, max_examples=examples)
         hypothesis.settings.load_profile("steady")
     # Argon2 is slow by design, and a manifest needs collectstatic. Tests of real processes use both.
@@ -198,6 +214,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _asks_the_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("once"):
+        return False
     fixtures = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
     return bool(fixtures) or item.get_closest_marker("django_db") is not None
 

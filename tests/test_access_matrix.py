@@ -324,6 +324,7 @@ def forget_objects() -> None:
         kind.objects.all().delete()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", OWNER)
 def test_everybody_else_reads_and_changes_nothing(
     name: str, world: dict[str, Client], model: ChatModel
@@ -364,6 +365,7 @@ def snapshot() -> list[object]:
     ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [name for name, methods in OWNER.items() if "post" in methods])
 def test_a_post_without_the_token_of_the_page_is_refused(
     name: str, world: dict[str, Client], model: ChatModel

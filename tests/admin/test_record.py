@@ -123,6 +123,7 @@ def _seen(ask: Callable[[], Any]) -> tuple[str, int]:
     return shown, TranscriptRead.objects.count()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("who", ["superuser", "reviewer", "somebody with every right but that one"])
 def test_no_answer_of_the_administration_depends_on_a_text_without_an_entry(
     who: str, client: Client, make_user: Callable[..., User], conversation: Conversation

@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Person
 from tests.browser.test_chat import replies, send, wait_for_text
 from tests.browser.test_page import DESKTOP, PHONE, ask, box, german, open_list, options_of
+from tests.servers import ADMIN, PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
@@ -157,6 +158,18 @@ def test_the_plain_pages(reader: Person) -> None:
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("alert").wait_for()
     assert violations(page, is_seen_on_a_phone=True) == [], "a log-in that failed"
+
+
+def test_a_person_logs_in_with_the_form_and_the_keyboard(person: Person) -> None:
+    page, chat = person.page, person.page.url
+    page.context.clear_cookies()
+    page.goto(chat)
+    page.wait_for_url("**/accounts/login/**")
+    page.get_by_label("Email").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    page.wait_for_url(chat)
+    expect(box(page)).to_be_visible()
 
 
 def test_the_german_pages(people: Callable[..., Person]) -> None:

@@ -62,7 +62,7 @@ PIECES = (
     "ü" * 5,
 )
 PATIENCE = 60.0  # seconds; each check is requested, so this only stops a test that would never end
-EXAMPLES = 300 if LONG else 15 if settings.SQLITE else 5  # the second time, on PostgreSQL, as a sample
+EXAMPLES = 300 if LONG else 10 if settings.SQLITE else 3  # the second time, on PostgreSQL, as a sample
 
 
 def show_another_version(user: User, message_id: UUID) -> None:
