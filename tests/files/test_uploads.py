@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,3 +161,19 @@ def test_a_person_has_one_reader_and_few_waiting_requests() -> None:
         pass
     with pytest.raises(TooManyError), Readers(most_waiting=0).place(1, seconds=SOON):
         pass
+
+
+def test_a_large_file_is_taken_and_given_out_in_little_memory(person: User) -> None:
+    at, part, number = uuid.uuid4(), bytes(store.PIECE_BYTES), 24
+    size = number * len(part)
+    piece(person, at, part, 0, size)
+    tracemalloc.start()
+    try:
+        for offset in range(len(part), size, len(part)):
+            found = piece(person, at, part, offset, size)
+        assert found.stored
+        assert sum(map(len, store.chunks(found.stored.path))) == size
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < size / 4
