@@ -20,13 +20,15 @@ def code_open(info: str) -> str:
     """Returns the start of a code block's HTML up to its first line. `info` is the rest of the fence's first
     line.
 
-    The button's label is an attribute, which the style sheet shows. It is not part of the reply's text: it is
-    not selected with it and not read aloud.
+    The label of a button is an attribute, which the style sheet shows. It is not part of the reply's text: it
+    is not selected with it and not read aloud.
     """
     language = language_of(info)
     label = f'<span class="code-language">{escape(language)}</span>' if language else ""
     return (
         f'<div class="code-block"><div class="code-header">{label}'
+        f'<button type="button" class="wrap-code" aria-label="{escape(gettext("Wrap"))}"></button>'
+        f'<button type="button" class="save-code" aria-label="{escape(gettext("Download"))}"></button>'
         f'<button type="button" class="copy-code" aria-label="{escape(gettext("Copy"))}"></button></div>'
         '<pre tabindex="0"><code>'
     )

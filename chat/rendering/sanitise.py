@@ -39,7 +39,7 @@ _CLASSES = {
     "blockquote": {"markdown-alert", *(f"markdown-alert-{alert}" for alert in ALERTS)},
     "p": {"markdown-alert-title", "raw-html"},
     "span": {"code-language", "code-error", *HIGHLIGHT_CLASSES},
-    "button": {"copy-code"},
+    "button": {"wrap-code", "save-code", "copy-code"},
     "code": {"math-source"},
     "th": {"align-left", "align-center", "align-right"},
     "td": {"align-left", "align-center", "align-right"},
@@ -71,7 +71,7 @@ _ESCAPED_LETTER = r"[^<>&\xa0]|&(?:amp|lt|gt);"
 _ESCAPED = f"(?:{_ESCAPED_LETTER})*+"
 _CODE_BLOCK = re.compile(
     rf'{_CODE_BLOCK_OPEN}<div class="code-header">(?:<span class="code-language">{_ESCAPED}</span>)?'
-    r'<button type="button" class="copy-code" aria-label="[^<>&\"\xa0]*"></button></div>'
+    r'(?:<button type="button" class="(?:wrap|save|copy)-code" aria-label="[^<>&\"\xa0]*"></button>){3}</div>'
     r'<pre tabindex="0"><code>'
     rf'(?:{_ESCAPED_LETTER}|<span class="(?:{"|".join(sorted(HIGHLIGHT_CLASSES))})">{_ESCAPED}</span>)*+'
     r"</code></pre></div>"

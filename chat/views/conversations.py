@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages as notes
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -182,6 +183,7 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
         "revision": conversation.revision,
         "running": next((message for message in shown if message.is_growing), None),
         "tools": tool_choices(user, conversation),
+        "most_chars": settings.CHAT_MAX_PROMPT_CHARS,
         "sharing_is_on": bool(allowed_audiences()),
         "earlier_url": fragments.earlier_url(conversation, shown),
         **model_context(user, Preferences.of(user), shown, conversation.parameters, preset_model),

@@ -25,4 +25,7 @@ const behaviours = [
   ["#sheet", () => import("./sheet.js")],
   ["#parameters", () => import("./parameters.js")],
 ];
+onChat(() => {
+  if (window.Notification && localStorage.getItem("notify") === "on") import("./notify.js");
+});
 onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));

@@ -69,13 +69,20 @@ function changed() {
   const { window } = $("model").selectedOptions[0].dataset;
   const estimate = $("estimate");
   const tooLong = tokens > window;
-  const text = tooLong ? words("tooLong", +window) : words("estimate", tokens);
+  const text = nearLimit(value) || (tooLong ? words("tooLong", +window) : words("estimate", tokens));
   estimate.hidden = tokens < 25;
-  estimate.ariaLive = tooLong ? "polite" : "off";
+  estimate.ariaLive = tooLong || value.length > $("prompt").dataset.most ? "polite" : "off";
   if (estimate.textContent !== text) estimate.textContent = text;
   if (!CSS.supports("field-sizing", "content")) $("prompt").rows = value.split("\n").length + value.length / 90;
   if (value.trim()) localStorage.setItem(draft(), value);
   else localStorage.removeItem(draft());
+}
+
+// The number of characters from nine tenths of what the server takes; "" below.
+function nearLimit({ length }) {
+  const most = +$("prompt").dataset.most;
+  if (length <= 0.9 * most) return "";
+  return words(length > most ? "overLimit" : "nearLimit", length).replace("{}", most.toLocaleString(root.lang));
 }
 
 // A token is about 4 characters of English, and 1.3 of Hindi or Chinese.

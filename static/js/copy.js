@@ -4,6 +4,21 @@ import { markdownOf, number, plain } from "./markdown.js";
 
 onClick("button.copy-code", (button) => copy(button.closest(".code-block").querySelector("code").textContent));
 
+onClick("button.wrap-code", async (button) => (await import("./code.js")).wrap(button));
+onClick("button.save-code", async (button) => (await import("./code.js")).download(button));
+
+// The menu of a reply offers its tables.
+on("beforetoggle", ({ target }) => {
+  const entry = target.querySelector?.("[data-csv]");
+  if (entry) entry.hidden = !entry.closest(".message").querySelector(".message-body table");
+}, true);
+
+onClick("[data-csv]", (button) => {
+  const body = button.closest(".message").querySelector(".message-body");
+  button.closest("[popover]").hidePopover();
+  return copy(import("./tables.js").then(({ csv }) => csv(body)));
+});
+
 onClick("[data-copy-field]", async (button) => {
   const field = $(button.dataset.copyField);
   field.select();

@@ -20,7 +20,10 @@ on("submit", (event) => {
   open(event.target, event.target.action);
 });
 
-// A form of the page in it was sent: its effect, or the reason against it, is on the page below.
+// A form of the page in it was sent: its effect, or the reason against it, is on the page below, unless the form
+// itself shows it (`data-stays`).
 on("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (ctx.request.method === "POST" && $("sheet-content").contains(ctx.sourceElement)) $("sheet").close();
+  const { request, sourceElement: form } = ctx;
+  const closes = request.method === "POST" && $("sheet-content").contains(form) && !form.matches("[data-stays]");
+  if (closes) $("sheet").close();
 });

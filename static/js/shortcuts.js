@@ -17,6 +17,7 @@ const WITH_CTRL_SHIFT = {
   KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-rich]')].at(-1)?.click(),
   KeyM: showModels,
   KeyS: toggleSidebar,
+  KeyL: async () => (await import("./last-prompt.js")).toLastPrompt(),
   KeyF: async () => (await import("./search.js")).showSearch(),
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };

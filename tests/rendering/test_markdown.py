@@ -65,6 +65,8 @@ def test_a_reply_is_rendered(source: str, html: str | None) -> None:
 def test_code_has_a_language_a_copy_button_and_colours() -> None:
     assert render_markdown("```py\nreturn 1\n```") == (
         '<div class="code-block"><div class="code-header"><span class="code-language">py</span>'
+        '<button type="button" class="wrap-code" aria-label="Wrap"></button>'
+        '<button type="button" class="save-code" aria-label="Download"></button>'
         '<button type="button" class="copy-code" aria-label="Copy"></button></div>'
         '<pre tabindex="0"><code><span class="k">return</span> <span class="mi">1</span></code></pre></div>'
     )

@@ -48,7 +48,7 @@ TEXTS = {
     "newer.pk", "url", "field", "prompt",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
-    "sees", "thinks_first", "token", "undo", "value",
+    "request.path", "sees", "share.link", "shown.fingerprint", "thinks_first", "token", "undo", "value",
 }
 # fmt: on
 

@@ -1,0 +1,30 @@
+// A notification of the browser when a long reply ends while the page is hidden. The settings page turns it on.
+import { $, words } from "./page.js";
+
+const LONG = 10; // seconds
+const begun = new Map(); // replies that run, since when
+
+setInterval(() => {
+  const now = Date.now() / 1000;
+  const running = new Set();
+  for (const reply of document.querySelectorAll('.message[data-status="running"]')) {
+    const { since, now: sent } = reply.querySelector(".live-line")?.dataset ?? {};
+    running.add(reply.id);
+    if (!begun.has(reply.id)) begun.set(reply.id, now - (sent - since || 0));
+  }
+  for (const [id, since] of begun) {
+    if (running.has(id)) continue;
+    begun.delete(id);
+    if (document.hidden && now - since > LONG) tell($(id));
+  }
+}, 1000);
+
+function tell(reply) {
+  if (!reply || Notification.permission !== "granted") return;
+  const body = words(reply.dataset.status === "waiting" ? "approval" : "finished");
+  const note = new Notification("Steady", { body, tag: reply.id });
+  note.onclick = () => {
+    window.focus();
+    note.close();
+  };
+}

@@ -1,0 +1,169 @@
+"""Share links, code, tables, the last prompt and notifications in real Chromium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Person
+from tests.browser.test_access import violations
+from tests.browser.test_page import WIDTHS, ask
+from tests.servers import ServerProcess
+
+CLIPBOARD = """
+window.copied = [];
+navigator.clipboard.write = async ([item]) => {
+  window.copied.push(await (await item.getType("text/plain")).text());
+};
+"""
+NOTIFICATIONS = """
+window.Notification = class {
+  static permission = "granted";
+  static requestPermission = async () => "granted";
+  constructor(title, { body }) { document.documentElement.dataset.told = `${title}: ${body}`; }
+  close() {}
+};
+Object.defineProperty(document, "hidden", { get: () => window.isAway === true });
+"""
+BLOCKS = (
+    "/demo instant /demo echo ```python\nprint('a long line of code')\n```\n\n"
+    '|name|sum|\n|-|-|\n|a, "b"|-5|\n|=HYPERLINK("x")|+1|\n'
+)
+
+
+def picture(page: Page, name: str, options: dict[str, Any]) -> None:
+    if folder := os.environ.get("STEADY_TEST_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}-{options['viewport']['width']}.png")
+
+
+@WIDTHS
+def test_a_chat_is_shared_by_keyboard_and_continued_by_a_colleague(
+    people: Callable[..., Person], browser: Browser, server: ServerProcess, options: dict[str, Any]
+) -> None:
+    page = people(reduced_motion="reduce", **options).page
+    ask(page, BLOCKS)
+    share = page.get_by_role("button", name="Share", exact=True)
+    share.press("Enter")
+    sheet = page.locator("#sheet")
+    expect(sheet.get_by_role("heading", name="Share")).to_be_visible()
+    expect(sheet).to_contain_text("2 messages")
+    expect(sheet).to_contain_text("Not your name")
+    assert violations(page) == []
+    picture(page, "share", options)
+    name = sheet.get_by_role("checkbox", name="Show my name")
+    name.press("Space")
+    expect(sheet).to_contain_text("Your name:")
+    expect(name).to_be_focused()
+    sheet.get_by_label("Title").fill("Sums")
+    sheet.get_by_role("button", name="Create link").press("Enter")
+    link = sheet.get_by_label("Link")
+    expect(link).to_be_focused()
+    address = link.input_value()
+    assert violations(page) == []
+    picture(page, "share-made", options)
+
+    stranger = browser.new_context(**options).new_page()
+    answer = stranger.goto(address)
+    assert answer
+    assert answer.status == 404
+    assert violations(stranger) == []
+    stranger.context.close()
+
+    colleague = people("other@example.org", reduced_motion="reduce", **options).page
+    colleague.goto(address)
+    expect(colleague.get_by_role("heading", name="Sums")).to_be_visible()
+    expect(colleague.locator("table")).to_contain_text("HYPERLINK")
+    assert colleague.locator("script").count() == 0
+    width = "document.documentElement.scrollWidth <= innerWidth"
+    assert colleague.evaluate(width)
+    assert violations(colleague) == []
+    picture(colleague, "shared", options)
+    colleague.get_by_role("button", name="Continue as my own chat").press("Enter")
+    colleague.wait_for_url("**/conversations/*/")
+    expect(colleague.locator("#messages")).to_contain_text("Copied from a chat that was shared by:")
+
+    page.goto(f"{server.url}/settings/shares/")
+    expect(page.get_by_role("listitem").filter(has_text="Sums").first).to_contain_text("2 messages")
+    assert violations(page) == []
+    picture(page, "shares", options)
+    page.get_by_role("button", name="Revoke Sums").first.press("Enter")
+    expect(page.get_by_text("Link revoked.")).to_be_visible()
+    assert colleague.goto(address).status == 404  # type: ignore[union-attr]
+    page.goto(f"{server.url}/settings/usage/")
+    expect(page.locator("figure.plot").first).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate(width)
+    picture(page, "usage", options)
+
+
+@WIDTHS
+def test_code_and_tables_are_taken_along_and_the_last_prompt_is_found(
+    people: Callable[..., Person], options: dict[str, Any]
+) -> None:
+    person = people(reduced_motion="reduce", **options)
+    page = person.page
+    page.add_init_script(CLIPBOARD)
+    page.reload()
+    reply = ask(page, BLOCKS)
+    block = reply.locator(".code-block")
+    block.get_by_role("button", name="Wrap").press("Enter")
+    expect(block).to_have_attribute("data-wraps", "")
+    expect(block.get_by_role("button", name="Wrap")).to_have_attribute("aria-pressed", "true")
+    with page.expect_download() as download:
+        block.get_by_role("button", name="Download").press("Enter")
+    assert download.value.suggested_filename == "code.py"
+    assert download.value.path().read_text().strip() == "print('a long line of code')"
+    assert violations(page) == []
+    picture(page, "blocks", options)
+    reply.get_by_role("button", name="More").press("Enter")
+    page.get_by_role("button", name="Copy tables as CSV").press("Enter")
+    expect(page.locator("#toasts")).to_contain_text("Copied")
+    assert page.evaluate("copied") == ['name,sum\r\n"a, ""b""",-5\r\n"\'=HYPERLINK(""x"")",+1']
+
+    ask(page, "/demo instant /demo long")
+    prompts = page.locator('.message[data-role="user"]')
+    page.get_by_role("textbox", name="Message").press("Control+Shift+L")
+    expect(prompts.last).to_be_focused()
+    expect(prompts.last).to_be_in_viewport()
+    page.keyboard.press("Control+Shift+L")
+    expect(prompts.first).to_be_focused()
+
+    box = page.get_by_role("textbox", name="Message")
+    box.evaluate("(box) => { box.dataset.most = 200; }")
+    box.fill("x" * 190)
+    expect(page.locator("#estimate")).to_have_text("190 of 200 characters")
+    box.fill("x" * 201)
+    expect(page.locator("#estimate")).to_contain_text("Shorten the message")
+    box.fill("")
+
+
+def test_a_long_reply_that_ends_in_a_hidden_tab_is_notified(
+    people: Callable[..., Person], server: ServerProcess
+) -> None:
+    page = people(reduced_motion="reduce").page
+    chat = page.url
+    page.add_init_script(NOTIFICATIONS)
+    page.goto(f"{server.url}/settings/")
+    page.get_by_role("button", name="Turn notifications on").press("Enter")
+    expect(page.get_by_text("They are on in this browser.")).to_be_visible()
+    assert violations(page) == []
+    with page.expect_response("**/notify*.js"):
+        page.goto(chat)
+    page.get_by_role("textbox", name="Message").fill("/demo hang")
+    page.get_by_role("textbox", name="Message").press("Enter")
+    expect(page.locator('.message[data-status="running"]')).to_be_visible()
+    page.wait_for_timeout(2_500)  # the page looks once a second
+    page.evaluate("{ const now = Date.now; Date.now = () => now() + 20000; isAway = true; }")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("html")).to_have_attribute("data-told", "Steady: The reply is complete.")
+
+
+@pytest.fixture(autouse=True)
+def no_links_left(server: ServerProcess) -> None:
+    server.manage(
+        "shell", "--verbosity=0", stdin="from chat.models import Share; Share.objects.all().delete()"
+    )
