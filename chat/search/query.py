@@ -67,9 +67,9 @@ def parse(text: str, zone: ZoneInfo | None = None) -> Query:
             _add_filter(query, key.lower(), (quoted or value).strip(), zone, is_whole=bool(quoted))
         elif term := term_of(phrase or word, is_phrase=bool(phrase)):
             query.terms.append(term)
-    query.terms = list(dict.fromkeys(query.terms))
-    if len(query.terms) > MOST_TERMS:
-        query.terms = query.terms[:MOST_TERMS]
+    query.terms, query.tags = list(dict.fromkeys(query.terms)), list(dict.fromkeys(query.tags))
+    if max(len(query.terms), len(query.tags)) > MOST_TERMS:
+        query.terms, query.tags = query.terms[:MOST_TERMS], query.tags[:MOST_TERMS]
         query.notes = [TOO_LONG]
     return query
 
@@ -93,6 +93,7 @@ def term_of(text: str, *, is_phrase: bool = False) -> Term | None:
 
 def tag_key(name: str) -> str:
     """Returns the form in which tags are compared: without accents and capitals."""
+    name = name.replace("\x00", "")  # PostgreSQL refuses it
     return " ".join(index_words(name))[:_KEY_LENGTH] or name.casefold()[:_KEY_LENGTH]
 
 

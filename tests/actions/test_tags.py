@@ -50,7 +50,8 @@ def test_a_tag_is_added_once_found_and_removed(person: User, administrator: User
     assert found(person, 'tag:"urgent"') == {"Plan"}
     assert found(person, "tag:urgent tag:creme plan") == {"Plan"}
     assert found(person, "tag:🔥") == {"List"}
-    assert found(person, "tag:nothing") == set()
+    assert found(person, "tag:nothing") == found(person, 'tag:"\x00"') == set()
+    assert search(person, " ".join(f"tag:{number}" for number in range(99))).notes
     assert search(person, "tag:urg").chats[0].conversation.tags.all()
     untag_conversation(person, plan.pk, "URGENT")
     assert found(person, 'tag:"urgent"') == set()
