@@ -23,6 +23,7 @@ from chat.access import conversation_for
 from chat.actions.api_token import make_token
 from chat.actions.folder import make_folder
 from chat.actions.preset import PresetContent, make_preset
+from chat.actions.saved_prompt import make_saved_prompt
 from chat.actions.send import send_message
 from chat.models import (
     ApiToken,
@@ -36,6 +37,7 @@ from chat.models import (
     Message,
     Preset,
     PresetVersion,
+    SavedPrompt,
     Share,
     Status,
     StoredFile,
@@ -83,6 +85,10 @@ OWNER = {
     "folder": {"get": 200, "head": 200, "post": 302, "delete": 302},
     "folder_chats": {"post": 302},
     "conversation_folder": {"get": 200, "head": 200, "post": 302},
+    "saved_prompts": {"get": 200, "head": 200},
+    "new_saved_prompt": {"get": 200, "head": 200, "post": 302},
+    "saved_prompt": {"get": 200, "head": 200, "post": 302, "delete": 302},
+    "prompt_choices": {"get": 200, "head": 200},
     "presets": {"get": 200, "head": 200},
     "new_preset": {"get": 200, "head": 200, "post": 302},
     "preset": {"get": 200, "head": 200, "post": 302, "delete": 302},
@@ -122,6 +128,9 @@ PERSONAL = {
     "folders",
     "presets",
     "new_preset",
+    "saved_prompts",
+    "new_saved_prompt",
+    "prompt_choices",
     "sessions",
     "api_tokens",
     "new_api_token",
@@ -192,6 +201,7 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     Tag.objects.create(conversation=reply.conversation, name="Secret words", key="secret words")
     make_token(owner, name="Secret words", scopes=["chat"])
     make_folder(owner, "Secret words")
+    make_saved_prompt(owner, "secret", "Secret words")
     make_preset(owner, PresetContent("Secret words", "Secret words"))
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
     share = Share.objects.create(
@@ -251,6 +261,8 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
             name: [Folder.objects.filter(owner=conversation.owner, name__startswith="Secret")[0].pk]
             for name in ("folder", "folder_chats")
         },
+        **{name: [] for name in ("saved_prompts", "new_saved_prompt", "prompt_choices")},
+        "saved_prompt": [SavedPrompt.objects.get(owner=conversation.owner, text="Secret words").pk],
         "presets": [],
         "new_preset": [],
         **{
@@ -320,7 +332,7 @@ def test_what_the_owner_may_do(name: str, make_user: Callable[..., User], model:
 
 def forget_objects() -> None:
     """Deletes what `conversation_of` makes, so that the next method finds one of each."""
-    for kind in (Conversation, ChatImport, ApiToken, UserSession, Attachment, Folder, Preset):
+    for kind in (Conversation, ChatImport, ApiToken, UserSession, Attachment, Folder, Preset, SavedPrompt):
         kind.objects.all().delete()
 
 
@@ -358,6 +370,7 @@ def snapshot() -> list[object]:
         list(ToolRun.objects.order_by("pk").values_list()),
         list(ApiToken.objects.order_by("pk").values_list()),
         list(Folder.objects.filter(name__startswith="Secret").order_by("pk").values_list()),
+        list(SavedPrompt.objects.filter(text="Secret words").order_by("pk").values_list()),
         list(PresetVersion.objects.filter(name="Secret words").order_by("pk").values_list()),
         list(ChatImport.objects.order_by("pk").values_list()),
         list(Share.objects.order_by("pk").values_list()),

@@ -54,6 +54,8 @@ def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Shar
         raise TooLongError(_("The text may have at most {limit} characters."), limit=TEXT_LENGTH)
     if len(prompt.name) > NAME_LENGTH:
         raise TooLongError(_("The name may have at most {limit} characters."), limit=NAME_LENGTH)
+    if not prompt.name:
+        raise InvalidInputError(_("Give the prompt a name."))
     try:
         SavedPrompt._meta.get_field("name").run_validators(prompt.name)
     except ValidationError:

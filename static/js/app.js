@@ -22,6 +22,7 @@ const behaviours = [
   ["#search", () => import("./search.js")],
   ["#conversations", () => import("./selection.js")],
   [".folder", () => import("./folders.js")],
+  ["#prompt-choices", () => import("./prompts.js")],
   ["#sheet", () => import("./sheet.js")],
   ["#parameters", () => import("./parameters.js")],
 ];
