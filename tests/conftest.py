@@ -94,6 +94,7 @@ _LONG = (
     "tests/diagnosis",
     "tests/faults",
     "tests/hostile",
+    "tests/integration/test_endpoint_changes.py",
     "tests/integration/test_exposed.py",
     "tests/integration/test_lost_connections.py",
     "tests/integration/test_metrics.py",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from uuid import uuid4
 
-from chat.models import ChatModel, Endpoint
+import pytest
+from django.test import Client
+
+from chat.models import ChatModel, Conversation, Endpoint, Generation, User
 from chat.models.parameters import Allowed, InvalidParameterError, Parameters
 
 
@@ -73,3 +76,30 @@ def test_a_model_allows_what_its_provider_takes_and_its_administrator_lets(
     assert (row.allowed.temperature is not None, len(row.allowed.efforts)) == (has_temperature, efforts)
     assert row.allowed.output == (1, 50)
     assert ChatModel(alias_of=row).allowed == row.allowed
+
+
+def test_a_form_without_a_script_sends_them_and_a_script_only_what_was_changed(
+    client: Client, person: User
+) -> None:
+    endpoint = Endpoint.objects.create(slug="demo", name="Demo")
+    model = ChatModel.objects.create(endpoint=endpoint, name="demo", takes_temperature=True)
+    client.force_login(person)
+    chat = uuid4()
+    url = f"/conversations/{chat}/messages/"
+    fields = {"temperature": "0.5", "max_output_tokens": "", "reasoning_effort": ""}
+    assert client.post(url, {"text": "Hi", "model": model.pk, **fields}).status_code == 302
+    assert Conversation.objects.get(pk=chat).parameters == {"temperature": 0.5}
+    reply = Generation.objects.get()
+    assert reply.parameters == {"temperature": 0.5}
+    page = client.get(f"/conversations/{chat}/").content.decode()
+    assert 'value="0.5"' in page
+    assert client.post(url, {"text": "Hi", "model": model.pk, "parameters": "{}"}).status_code == 302
+    assert Conversation.objects.get(pk=chat).parameters is None
+    assert client.post(url, {"text": "Hi", "model": model.pk}).status_code == 302
+    refused = client.post(url, {"text": "Hi", "model": model.pk, "temperature": "9"})
+    assert refused.status_code == 400 and Generation.objects.count() == 3
+    Generation.objects.update(status="complete")
+    last = Generation.objects.order_by("-queued_at")[0]
+    again = {"keep": "1", "parameters": '{"max_output_tokens": 7}'}
+    assert client.post(f"/messages/{last.message_id}/generations/", again).status_code == 302
+    assert Generation.objects.filter(parameters={"max_output_tokens": 7}).count() == 1

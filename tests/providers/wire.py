@@ -13,6 +13,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     fail=429        this HTTP status; code=... its code     retry_after=2   the header beside it
     fails=2         only the first 2 requests fail          error=3     an error object after 3 words
     cut=3           a clean end of file after 3 words       drop=3      the connection is reset after 3
+    hold=3          silence after 3 words, until `Wire.released` is set
     hang=3          silence after 3 words (-1: no headers)  malformed=3 broken JSON after 3 words
     refuse=1 length=1 filter=1  how it ends                 think=1     reasoning as <think> in the text
     split=1         written in pieces of that many bytes    crlf=1      lines end with CRLF
@@ -73,6 +74,7 @@ class Script:
     cut: int = -1
     drop: int = -1
     hang: int = -2
+    hold: int = -1
     malformed: int = -1
     refuse: int = 0
     filter: int = 0
@@ -138,6 +140,7 @@ class Wire:
     models: list[Any] | None = None  # or with these
     flood: int = 0  # every request is answered with this status and a body without end
     flooded: int = 0  # bytes of it that were sent, of all requests
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def base_url(self, kind: str) -> str:
@@ -262,6 +265,8 @@ class Wire:
                 return
             if step == "hang":
                 await asyncio.Event().wait()
+            if step == "hold":
+                await self.released.wait()
             data = value if isinstance(value, bytes) else b"".join(wire.encode(item) for item in value)
             size = script.split or len(data)
             for start in range(0, len(data), size or 1):
@@ -340,6 +345,8 @@ class Format:
             for name in ("error", "malformed", "cut", "drop", "hang"):
                 if getattr(script, name) == number:
                     yield name, self.error() if name == "error" else [f"data: {{broken {self.secret}"]
+            if script.hold == number:
+                yield "hold", []
             if word is not None:
                 yield "word", self.text(word)
         if script.tools:
