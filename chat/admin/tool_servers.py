@@ -37,6 +37,7 @@ class ToolInline(admin.TabularInline):
     extra = max_num = 0
     can_delete = False
     ordering = ["name"]
+    template = "admin/chat/toolserver/tools.html"
     verbose_name_plural = _("tools")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

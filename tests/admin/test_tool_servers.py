@@ -120,6 +120,7 @@ def test_a_server_is_added_and_its_tools_are_off_until_each_is_switched_on(
         and "&quot;number&quot;" in shown
     )
     assert KEY not in shown and "Stored: Authorization" in shown
+    assert all(f'name="tools-1-{name}"' in shown for name in ("id", "server", "seen", "enabled", "asks"))
     server = ToolServer.objects.get()
     assert KEY not in server.secret_headers
     assert server.server().headers == (("Authorization", f"Bearer {KEY}"),)
