@@ -1,15 +1,45 @@
-"""Files on a phone, and pictures of a model, in real Chromium."""
+"""Files by button, paste, drop and phone, in real Chromium."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from chat.providers.demo import _picture
 from tests.browser.conftest import Person
 from tests.browser.test_access import violations
-from tests.browser.test_page import PHONE, ask
+from tests.browser.test_page import DESKTOP, PHONE, ask, box
+
+# Makes an event with files or a text, as a browser does for the clipboard and for what is dragged.
+HAND_OVER = """([selector, kind, files, text]) => {
+  const data = new DataTransfer();
+  for (const [name, type, content] of files) {
+    data.items.add(new File([Uint8Array.from(atob(content), (it) => it.charCodeAt(0))], name, { type }));
+  }
+  if (text) data.setData("text/plain", text);
+  const how = { bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data };
+  const event = kind === "paste" ? new ClipboardEvent(kind, how) : new DragEvent(kind, how);
+  document.querySelector(selector).dispatchEvent(event);
+}"""
+PICTURE = base64.b64encode(_picture()).decode()
+
+
+def hand_over(page: Page, kind: str, *files: tuple[str, str, str], text: str = "") -> None:
+    page.evaluate(HAND_OVER, ["#prompt" if kind == "paste" else "#scroller", kind, files, text])
+
+
+def attach(page: Page, *files: FilePayload | Path) -> None:
+    """Chooses files in the dialog of the browser, opened by keyboard."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Attach").press("Enter")
+    chooser.value.set_files(list(files))  # type: ignore[arg-type]
+
+
+def note(name: str, content: bytes = b"Notes") -> FilePayload:
+    return {"name": name, "mimeType": "text/plain", "buffer": content}
 
 
 def chip(page: Page, name: str, state: str) -> Locator:
@@ -22,6 +52,62 @@ def shown(picture: Locator) -> None:
     expect(picture).to_be_visible()
     picture.evaluate("it => it.complete || new Promise((go, fail) => { it.onload = go; it.onerror = fail; })")
     assert picture.evaluate("it => it.naturalWidth") > 0
+
+
+def test_files_come_by_button_paste_and_drop_and_stay_with_the_draft(
+    people: Callable[..., Person], tmp_path: Path
+) -> None:
+    person = people(**DESKTOP)
+    page = person.page
+    person.allowed_errors += ["status of 413", "status of 404"]  # the console names each such response
+    with (tmp_path / "film.txt").open("wb") as file:
+        file.truncate(2**30)
+    attach(page, tmp_path / "film.txt")
+    expect(chip(page, "film.txt", "error")).to_contain_text("The file has 1,024 MB; the limit is")
+    attach(page, note("notes.txt"), note("program.exe", b"MZ\x00\x01\x02"))
+    chip(page, "notes.txt", "done")
+    expect(chip(page, "program.exe", "done")).to_contain_text("Models cannot read this kind of file.")
+    hand_over(page, "paste", ("shot.png", "image/png", PICTURE))
+    shown(chip(page, "shot.png", "done").locator("img"))
+    hand_over(page, "dragover", ("dropped.md", "", base64.b64encode(b"# Dropped").decode()))
+    expect(page.locator("#chat[data-drop]")).to_have_count(1)
+    hand_over(page, "drop", ("dropped.md", "", base64.b64encode(b"# Dropped").decode()))
+    chip(page, "dropped.md", "done")
+    expect(page.locator("#chat[data-drop]")).to_have_count(0)
+
+    long = "Words. " * 1_500
+    hand_over(page, "paste", text=long)
+    expect(box(page)).to_have_value("")
+    chip(page, "Pasted text", "done").get_by_role("button", name="Paste as text").press("Enter")
+    expect(box(page)).to_have_value(long)
+    expect(page.locator("#files li")).to_have_count(5)
+    box(page).fill("/demo instant Look")
+    chip(page, "film.txt", "error").get_by_role("button", name="Remove film.txt").press("Enter")
+    page.get_by_role("button", name="Remove program.exe").press("Enter")
+    expect(box(page)).to_be_focused()
+
+    page.reload()
+    for name in ("notes.txt", "shot.png", "dropped.md"):
+        chip(page, name, "done")
+    expect(page.locator("#files li")).to_have_count(3)
+    expect(box(page)).to_have_value("/demo instant Look")
+    box(page).press("Enter")
+    prompt = page.locator("article[data-role=user]")
+    expect(prompt.locator(".attachments li")).to_have_count(3)
+    shown(prompt.get_by_role("img", name="shot.png"))
+    expect(page.locator("#files li")).to_have_count(0)
+    expect(page.locator("article[data-role=assistant]")).to_have_attribute("data-status", "complete")
+
+    address = prompt.get_by_role("link", name="notes.txt").get_attribute("href")
+    assert page.request.get(f"{person.url}{address}").body() == b"Notes"
+    other = people("other@example.org")
+    assert other.page.request.get(f"{person.url}{address}").status == 404
+
+    attach(page, note("again.txt", b"Again"))
+    chip(page, "again.txt", "done")
+    assert violations(page) == []
+    page.get_by_role("button", name="Remove again.txt").press("Enter")
+    expect(page.locator("#files li")).to_have_count(0)
 
 
 def test_a_photo_of_a_phone_is_sent_and_a_picture_of_the_model_is_shown(
