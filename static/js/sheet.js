@@ -27,3 +27,9 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   const closes = request.method === "POST" && $("sheet-content").contains(form) && !form.matches("[data-stays]");
   if (closes) $("sheet").close();
 });
+
+// A part that replaced the focused one says where the focus goes.
+on("htmx:after:swap", () => {
+  const content = $("sheet-content");
+  if (!content.contains(document.activeElement)) content.querySelector("[autofocus]")?.focus();
+});
