@@ -21,7 +21,7 @@ import { onChat } from "./page.js";
 const behaviours = [
   ["#search", () => import("./search.js")],
   ["#conversations", () => import("./selection.js")],
-  [".folder", () => import("./folders.js")],
+  [".folders", () => import("./folders.js")],
   ["#prompt-choices", () => import("./prompts.js")],
   ["#sheet", () => import("./sheet.js")],
   ["#parameters", () => import("./parameters.js")],
