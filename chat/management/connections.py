@@ -4,9 +4,11 @@ reads nothing and 200 MB from one that sends too fast (measured)."""
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
 from weakref import WeakSet
@@ -15,6 +17,7 @@ import daphne.http_protocol
 from autobahn.exception import Disconnected
 from autobahn.websocket.protocol import WebSocketServerProtocol
 from daphne.ws_protocol import WebSocketProtocol
+from django.db import DatabaseError
 from twisted.internet import interfaces
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
@@ -22,6 +25,7 @@ from zope.interface import implementer
 from chat.management.handshakes import (
     RETRY_AFTER,
     Handshakes,
+    bearer_in,
     client_network,
     is_handshake,
     session_key_in,
@@ -34,7 +38,7 @@ UNACKNOWLEDGED_MS = 45_000
 HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the start of the connection) on
 BODY_SECONDS = 60.0  # for its body, after that
 MOST_BODY_BYTES = 8 * 1024 * 1024
-# A program sends a file in one request. The body is on the disk before the token is checked: few at once.
+# A program sends a file in one request. The server reads it after the check of the token, and few at once.
 UPLOADS = (b"/api/v1/files", b"/api/v1/imports")
 UPLOAD_BYTES = 100 * 1024 * 1024
 UPLOADS_AT_ONCE = 8
@@ -42,6 +46,34 @@ UPLOAD_SECONDS = 300.0
 _TOO_LARGE = (
     b"HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     b"Content-Length: 27\r\n\r\nThis request is too large.\n"
+)
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, header: str) -> bytes:
+    """Returns the refusal of an upload in the form of the API."""
+    problem = {"type": "about:blank", "title": status.phrase, "status": status.value}
+    body = json.dumps({**problem, "detail": detail, "code": code}).encode()
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        header,
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+_NO_TOKEN = _problem(
+    HTTPStatus.UNAUTHORIZED,
+    "unauthenticated",
+    "This needs a valid API token: Authorization: Bearer sty_...",
+    'WWW-Authenticate: Bearer realm="Steady"',
+)
+_NO_PLACE = _problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable",
+    "The server cannot take a large upload at the moment. Try again in a moment.",
+    "Retry-After: 5",
 )
 _TOO_MANY = b"You have too many pages open. Close some, or wait a moment.\n"
 
@@ -56,15 +88,19 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
     content: IO[bytes]
     file: IO[bytes] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Twisted would parse forms of any size on the event loop, before Django does.
+        super().__init__(*args, **kwargs, parsePOSTFormSubmission=False)
+
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         super().gotLength(length)
-        uploads = self.channel.factory.uploads
-        is_upload = self.channel.path.partition(b"?")[0] in UPLOADS
-        if is_upload and length and length > MOST_BODY_BYTES and len(uploads) < UPLOADS_AT_ONCE:
-            uploads.add(self)
+        self.channel.expect(BODY_SECONDS)
+        if length is None or length <= MOST_BODY_BYTES:
+            return
+        if length <= UPLOAD_BYTES and self.channel.path.partition(b"?")[0] in UPLOADS:
             self.most_bytes = UPLOAD_BYTES
-        self.channel.expect(UPLOAD_SECONDS if self in uploads else BODY_SECONDS)
-        if length and length > self.most_bytes:
+            self.channel.check_upload(self)
+        else:
             self.channel.refuse()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -116,6 +152,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     requestFactory = Request  # noqa: N815 - Twisted's name
     _due: asyncio.TimerHandle | None = None
+    _check: asyncio.Task[None] | None = None
     _refused = False
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
@@ -157,11 +194,33 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if not self.requests and self._due is None:
             self.loseConnection()
 
-    def refuse(self) -> None:
-        """Responds that the request is too large, and reads no more of it."""
+    def check_upload(self, request: Request) -> None:
+        """Reads nothing of a large upload until its token is known to be valid: strangers get no place."""
+        self.transport.pauseProducing()
+        self._check = asyncio.get_running_loop().create_task(self._check_upload(request))
+
+    async def _check_upload(self, request: Request) -> None:
+        try:
+            is_valid = await self.factory.server.may_upload(bearer_in(request.requestHeaders))
+        except DatabaseError:
+            refusal: bytes | None = _NO_PLACE
+        else:
+            has_place = len(self.factory.uploads) < UPLOADS_AT_ONCE
+            refusal = _NO_TOKEN if not is_valid else None if has_place else _NO_PLACE
+        if request._disconnected:
+            return
+        if refusal is not None:
+            self.refuse(refusal)
+            return
+        self.factory.uploads.add(request)
+        self.expect(UPLOAD_SECONDS)
+        self.transport.resumeProducing()
+
+    def refuse(self, response: bytes = _TOO_LARGE) -> None:
+        """Sends the response, and reads no more of the request."""
         if not self._refused:
             self._refused = True
-            self.transport.write(_TOO_LARGE)
+            self.transport.write(response)
             self.loseConnection()
 
 
@@ -169,7 +228,7 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.handshakes = Handshakes()
-        self.uploads: set[Request] = set()  # whose bodies arrive
+        self.uploads: set[Request] = set()  # large ones, whose bodies arrive
         self.channels: WeakSet[Channel] = WeakSet()
 
     def close_idle(self) -> None:

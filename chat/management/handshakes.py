@@ -102,6 +102,13 @@ def client_network(headers: Any, peer: str) -> str:
     return network_of(last or peer)
 
 
+def bearer_in(headers: Any) -> str:
+    """Returns the token of the header `Authorization: Bearer`, or an empty string."""
+    value = (headers.getRawHeaders(b"authorization") or [b""])[0].decode("latin-1")
+    scheme, _space, secret = value.partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
 def session_key_in(headers: Any) -> str | None:
     cookies = b"; ".join(headers.getRawHeaders(b"cookie", ()))
     return parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)

@@ -25,7 +25,10 @@ from django.conf import settings
 from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
+from chat.actions.api_token import use_token
 from chat.actions.reply import continue_by_itself
+from chat.actor import LoggedOutError
+from chat.database import run_unit
 from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
 from chat.management.errors import StartError
 from chat.management.watchdog import Watchdog
@@ -153,6 +156,14 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         if (file := getattr(protocol, "file", None)) is not None:
             scope["steady.body"] = file
         return super().create_application(protocol, scope)
+
+    async def may_upload(self, secret: str) -> bool:
+        """Returns whether this API token is valid. Raises `DatabaseError`."""
+        try:
+            await run_unit(use_token, secret)
+        except LoggedOutError:
+            return False
+        return True
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Returns when there is space for more, so that a streaming application is never ahead of its
