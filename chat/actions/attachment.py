@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -76,13 +76,19 @@ def receive_piece(
 def receive_file(
     user: User, pieces: Iterable[bytes], *, name: str, size: int, is_import: bool = False
 ) -> Attachment:
-    """As `receive_piece`, for a whole file. One of an import may be one of many that are not sent."""
+    """As `receive_piece`, for a whole file. One of an import may be one of many that are not sent. Nothing is
+    left of one that cannot be stored: no caller has its id, and it would count for the user's limits."""
     attachment = _begun(user, uuid4(), name, size, is_import=is_import)
     offset = 0
-    with _locked(attachment) as upload:
-        for piece in pieces:
-            offset = upload.append(offset, piece)
-        _complete(attachment, upload, FILE_SECONDS)
+    try:
+        with _locked(attachment) as upload:
+            for piece in pieces:
+                offset = upload.append(offset, piece)
+            _complete(attachment, upload, FILE_SECONDS)
+    except BaseException:
+        with suppress(NotFoundError):
+            remove_attachment(user, attachment.pk)
+        raise
     return attachment
 
 

@@ -19,7 +19,13 @@ from django.db import connection, connections
 
 from chat.access import NotFoundError
 from chat.actions import attachment as actions
-from chat.actions.attachment import clear_files, receive_piece, remove_attachment
+from chat.actions.attachment import (
+    StorageError,
+    clear_files,
+    receive_file,
+    receive_piece,
+    remove_attachment,
+)
 from chat.actions.errors import ConflictError
 from chat.files import contents, prepare, store
 from chat.files.prepare import Prepared
@@ -177,3 +183,17 @@ def test_a_large_file_is_taken_and_given_out_in_little_memory(person: User) -> N
     finally:
         tracemalloc.stop()
     assert most < size / 4
+
+
+def test_nothing_is_left_of_a_whole_file_that_cannot_be_stored(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError("No space")
+
+    monkeypatch.setattr(actions, "keep", full)
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            receive_file(person, [b"Notes"], name="notes.txt", size=5)
+    assert not Attachment.objects.exists()
+    assert names(settings.CHAT_UPLOADS_DIR) == []
