@@ -36,7 +36,7 @@ _FILE = {
         200: {"description": "The file.", "content": {it.partition(";")[0]: {} for it in _TYPES.values()}}
     }
 }
-Format = Annotated[Literal["json", "markdown"], parameters.Query()]
+Format = Annotated[Literal["json", "markdown"], parameters.Query(alias="format")]
 
 
 @router.get(
