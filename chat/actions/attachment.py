@@ -169,7 +169,8 @@ def chosen(user: User, attachment_ids: Collection[UUID]) -> Chosen:
 
 
 def files_again(message: Message, copy: Message) -> list[Attachment]:
-    """Returns the unsaved attachments of an unsaved copy of this message, and changes its parts to them."""
+    """Returns the unsaved attachments of an unsaved copy of this message, and changes the parts of
+    the copy to them."""
     if not message.files:
         return []
     found = {str(it.pk): it for it in message.attachments.filter(stored__isnull=False)}
@@ -181,7 +182,7 @@ def files_again(message: Message, copy: Message) -> list[Attachment]:
         {**part, "id": str(new[part["id"]].pk) if part.get("id") in new else ""}
         if part["type"] == "file"
         else part
-        for part in message.parts
+        for part in copy.parts
     ]
     return list(new.values())
 

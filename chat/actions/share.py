@@ -198,8 +198,8 @@ def delete_old_shares() -> int:
 
 def continue_share(user: User, secret: str) -> Conversation:
     """Copies what the share shows of texts and files into a new chat of this user. A copied reply keeps its
-    model only if the user may use it. Reasoning and calls of tools are not copied, nor is a reply without its
-    prompt. Raises `NotFoundError`."""
+    model only if the user may use it. Reasoning, calls of tools and notices are not copied, nor is a reply
+    without its prompt. Raises `NotFoundError`."""
     with transaction.atomic():
         share = share_for(user, secret)
         shown = list(dropwhile(lambda message: message.role != Role.USER, share.shown_messages))
@@ -249,13 +249,14 @@ def _copy(
     """Returns an unsaved copy, and its unsaved attachments. They belong to `owner`; without one there are
     none."""
     revision = chat.next_revision()
+    kinds = ("text", "file") if owner else ("text",)
     copy = Message(
         conversation=chat,
         parent=parent,
         position=chat.next_position(),
         role=old.role,
         text=old.text,
-        parts=[part for part in old.parts if part["type"] in ("text", "file", "notice")],
+        parts=[part for part in old.parts if part["type"] in kinds],
         added_revision=revision,
         revision=revision,
     )
@@ -263,7 +264,6 @@ def _copy(
     for file in files:
         file.owner = owner  # type: ignore[assignment]
     if owner is None and old.files:
-        copy.parts = [part for part in copy.parts if part["type"] != "file"]
         copy.parts += stored([NoticePart(_("The files of this message were not shared."))])
     return copy, files
 

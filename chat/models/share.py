@@ -69,6 +69,17 @@ class Share(models.Model):
 
     @property
     def shown_messages(self) -> MessageQuerySet:
-        """Returns the messages that the link shows now, in order, with their generations."""
-        found = Message.objects.filter(shares=self, deleted_at=None)
+        """Returns the messages that the link shows now, in order, with their generations. Those below a
+        deleted message are left out, also variants that were hidden when it was deleted."""
+        found = Message.objects.filter(shares=self, deleted_at=None).exclude(pk__in=self._below_deleted())
         return found.order_by("position").select_related("generation")
+
+    def _below_deleted(self) -> set[uuid.UUID]:
+        rows = Message.objects.filter(conversation=self.conversation_id)
+        if not rows.exclude(deleted_at=None).exists():
+            return set()
+        gone: set[uuid.UUID] = set()
+        for pk, parent, deleted_at in rows.order_by("position").values_list("pk", "parent_id", "deleted_at"):
+            if deleted_at or parent in gone:  # a parent has the smaller position
+                gone.add(pk)
+        return gone & set(self.messages.values_list("pk", flat=True))

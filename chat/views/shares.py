@@ -53,7 +53,8 @@ _DAYS = [
     ("365", _("In a year")),
 ]
 _WORDS = 50  # characters of a message in the lists of the form
-# Requests from one network. A page with pictures makes many at once; guessing makes more.
+# Requests of one user, or from one network without a log-in: the members of a team often have one address. A
+# page with pictures makes many at once; guessing makes more.
 _BURST, _PER_SECOND = 120, 2.0
 _limits = RateLimits()
 
@@ -155,13 +156,14 @@ def share(request: PersonRequest, share_id: UUID) -> HttpResponseBase:
 
 
 def for_anyone(view: View[...]) -> View[...]:
-    """Limits the requests of a network, and gives every link that cannot be opened the same answer."""
+    """Limits the requests, and gives every link that cannot be opened the same answer."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        network = network_of(get_adapter().get_client_ip(request))
         try:
-            if not _limits.allows(network, burst=_BURST, per_second=_PER_SECOND):
+            user = _user(request)
+            key = f"user {user.pk}" if user else network_of(get_adapter().get_client_ip(request))
+            if not _limits.allows(key, burst=_BURST, per_second=_PER_SECOND):
                 response: HttpResponseBase = render(request, "chat/share_refused.html", status=429)
                 response.headers["Retry-After"] = "30"
             else:

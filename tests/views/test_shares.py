@@ -17,9 +17,10 @@ from django.utils import timezone
 from chat.actions.conversation import delete_conversation, restore_conversation
 from chat.actions.erasure import erase_conversations
 from chat.actions.housekeeping import clear_some
-from chat.actions.message import delete_message
+from chat.actions.message import delete_message, restore_message
 from chat.actions.send import send_message
 from chat.actions.share import MOST_MESSAGES, make_share, range_of
+from chat.files.contents import part_of
 from chat.models import (
     Attachment,
     ChatModel,
@@ -34,7 +35,7 @@ from chat.models import (
     TranscriptRead,
     User,
 )
-from chat.parts import ReasoningPart, TextPart, ToolCall, ToolResult, stored
+from chat.parts import NoticePart, ReasoningPart, TextPart, ToolCall, ToolResult, stored
 from chat.views import shares as views
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -269,6 +270,22 @@ def test_a_link_never_grows_and_loses_what_is_deleted(
     assert viewer.get(address(share)).status_code == 404
 
 
+def test_a_hidden_variant_below_a_deleted_message_leaves_the_link(
+    owner: User, teammate: User, model: ChatModel, chat: Conversation
+) -> None:
+    share, viewer = made(owner, chat), as_user(teammate)
+    first, second = chat.messages.get(text="First prompt"), chat.messages.get(text="Second prompt")
+    send_message(
+        owner, chat.pk, client_id=uuid.uuid4(), text="Second, edited", model_ids=[model.pk], edits=second.pk
+    )
+    Generation.objects.update(status=Status.COMPLETE)
+    delete_message(owner, first.pk)
+    assert viewer.get(address(share)).status_code == 404
+    assert viewer.post(reverse("continued_share", args=[share.secret])).status_code == 404
+    restore_message(owner, first.pk)
+    assert "Second prompt" in viewer.get(address(share)).content.decode()
+
+
 def test_a_deleted_chat_takes_its_links_along(owner: User, teammate: User, chat: Conversation) -> None:
     share, viewer = made(owner, chat), as_user(teammate)
     delete_conversation(owner, chat.pk)
@@ -412,6 +429,25 @@ def test_a_link_is_continued_as_an_own_chat(
     assert viewer.post(reverse("continued_share", args=["x" * 32])).status_code == 404
 
 
+def test_a_copy_has_nothing_that_the_link_does_not_show(
+    owner: User, teammate: User, chat: Conversation
+) -> None:
+    """The reply has a picture that its model made, and thoughts and a call that the link does not show."""
+    reply = chat.messages.get(text="First prompt").children.get()
+    picture = attached(owner)
+    Attachment.objects.filter(pk=picture.pk).update(message=reply)
+    parts = stored([part_of(picture), NoticePart("These files were left out:\nsalaries.pdf")])
+    Message.objects.filter(pk=reply.pk).update(parts=reply.parts + parts)
+    for files, kinds in ((True, ["text", "file"]), (False, ["text", "notice"])):
+        share = made(owner, chat, files=files)
+        answer = as_user(teammate).post(reverse("continued_share", args=[share.secret]))
+        copy = Conversation.objects.get(owner=teammate, pk=answer["Location"].strip("/").split("/")[-1])
+        copied = copy.messages.shown()[1]
+        assert [part["type"] for part in copied.parts] == kinds
+        assert "salaries" not in str(copied.parts)
+        assert [file.owner for file in copied.attachments.all()] == [teammate] * files
+
+
 def test_only_the_owner_and_administrators_revoke(
     make_user: Callable[..., User], owner: User, teammate: User, chat: Conversation
 ) -> None:
@@ -439,3 +475,14 @@ def test_guessing_is_slowed_down_by_network(owner: User, chat: Conversation) -> 
     assert codes.count(429) >= 10
     assert client.get(reverse("shared", args=["x" * 32]))["Retry-After"]
     assert Client(REMOTE_ADDR="198.51.100.7").get(reverse("shared", args=["x" * 32])).status_code == 404
+
+
+def test_people_who_are_logged_in_do_not_share_the_limit_of_their_address(
+    owner: User, teammate: User, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_BURST", 2)
+    monkeypatch.setattr(views, "_PER_SECOND", 0.0)
+    share = made(owner, chat)
+    assert [Client().get(address(share)).status_code for _ in range(3)] == [404, 404, 429]
+    for viewer in (as_user(owner), as_user(teammate)):
+        assert [viewer.get(address(share)).status_code for _ in range(3)] == [200, 200, 429]
