@@ -41,6 +41,10 @@ class RequestThreads:
         try:
             async with ThreadSensitiveContext(executor=thread):
                 yield
+        except BaseException:
+            # Django did not end this request: its connection would stay with the thread, and not in the pool.
+            thread.submit(connections.close_all)
+            raise
         finally:
             last, loop = thread.last, asyncio.get_running_loop()
             if last is None or last.done():

@@ -7,8 +7,10 @@ import threading
 import time
 from threading import Event
 
+import pytest
 from asgiref.sync import sync_to_async
 
+from chat.backends import request_threads
 from chat.backends.request_threads import MOST_IDLE, RequestThreads
 
 me = sync_to_async(threading.get_ident)
@@ -67,4 +69,37 @@ async def test_the_thread_of_a_cancelled_request_works_on_alone() -> None:
         await asyncio.gather(task, return_exceptions=True)
         async with threads.one():
             assert await me() == other
+    threads.close()
+
+
+async def test_a_cancelled_request_leaves_no_connection_with_its_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, begun, end = RequestThreads(), Event(), Event()
+    worked: list[int] = []
+    closed: list[int] = []
+
+    class Connections:
+        def close_all(self) -> None:
+            closed.append(threading.get_ident())
+
+    def work() -> None:
+        begun.set()
+        end.wait(60)
+        worked.append(threading.get_ident())
+
+    async def request() -> None:
+        async with threads.one():
+            await sync_to_async(work)()
+
+    monkeypatch.setattr(request_threads, "connections", Connections())
+    task = asyncio.create_task(request())
+    await asyncio.to_thread(begun.wait, 60)
+    task.cancel()
+    end.set()
+    await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(60):
+        while not (worked and closed):
+            await asyncio.sleep(0.01)
+    assert closed == worked
     threads.close()
