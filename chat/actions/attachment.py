@@ -188,11 +188,12 @@ def files_again(message: Message, copy: Message) -> list[Attachment]:
 
 
 def clear_files() -> int:
-    """Deletes one batch of attachments that nothing can use any more: unsent for a day, and of messages that
-    were deleted too long ago to be restored; and then the files without an attachment. Returns their number.
-    It waits for the storage, so it does not run on the thread that writes to the database."""
+    """Deletes one batch of attachments that nothing can use any more: unsent or incomplete for a day, and of
+    messages that were deleted too long ago to be restored; and then the files without an attachment. Returns
+    their number. It waits for the storage, so it does not run on the thread that writes to the database."""
     long_ago = timezone.now() - timedelta(hours=UNSENT_HOURS)
-    is_left = Q(message=None, created_at__lt=long_ago)
+    # A file of a model has a message from the start. Without content, its process has ended.
+    is_left = Q(message=None, created_at__lt=long_ago) | Q(stored=None, created_at__lt=long_ago)
     is_gone = Q(message__deleted_at__lt=timezone.now() - timedelta(days=settings.CHAT_KEEP_DELETED_DAYS))
     rows = list(Attachment.objects.filter(is_left | is_gone).values_list("pk", "stored")[:BATCH])
     for attachment_id, stored_id in rows:

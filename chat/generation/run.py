@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
@@ -75,6 +77,11 @@ LESS = 0.6  # the part of a request that was too long which the second request m
 LEAST_PAUSE = 1.0  # seconds; a shorter wait concerns one reply alone
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
+
+
+# A thread waits here for minutes if files are slow to read. The default threads of the event loop look up the
+# names of hosts: without a free one, no provider is reached.
+_KEEPERS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="made")
 
 
 class Run:
@@ -382,7 +389,9 @@ class Run:
                 result.notices.append(NoticePart(TOO_MANY_FILES))
             return
         owner_id, message_id = generation.conversation.owner_id, generation.message_id
-        if notice := await asyncio.to_thread(kept, owner_id, message_id, data):
+        run = contextvars.copy_context().run  # the log names the generation
+        loop = asyncio.get_running_loop()
+        if notice := await loop.run_in_executor(_KEEPERS, run, kept, owner_id, message_id, data):
             result.notices.append(notice)
 
     def _append(self, kind: str, text: str) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 import uuid
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from chat.actions.attachment import clear_files
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.files import contents, store
+from chat.generation import run as run_module
 from chat.generation.context import MADE_BY_MODEL, prepare
 from chat.generation.lease import claim
 from chat.generation.orphans import end_from_journal
@@ -164,3 +171,38 @@ def test_pictures_of_gemini_are_read_without_its_drafts() -> None:
     ]
     events = ContentDecoder("gemini").decode(orjson.dumps({"candidates": [{"content": {"parts": parts}}]}))
     assert list(events) == [FileMade(b"\x89PNG")]
+
+
+async def test_names_of_hosts_are_looked_up_while_files_wait(
+    person: User, model: ChatModel, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def waits(*_: object) -> None:
+        begun.set()
+        end.wait(60)
+
+    monkeypatch.setattr(run_module, "kept", waits)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    generation = await run_unit(asked, person, model, "/demo instant /demo image")
+    reply = asyncio.create_task(runner.run_of(generation.pk)())
+    async with asyncio.timeout(60):
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(20):
+            await loop.getaddrinfo("127.0.0.1", 80)
+    finally:
+        end.set()
+        await reply
+
+
+def test_what_a_killed_process_left_of_a_picture_is_deleted(person: User, model: ChatModel) -> None:
+    generation = asked(person, model, "/demo image")
+    left = Attachment.objects.create(owner=person, message_id=generation.message_id, name="image.png", size=9)
+    clear_files()
+    assert contents.used_by(person.pk) == 9  # it may be written now
+    Attachment.objects.filter(pk=left.pk).update(created_at=timezone.now() - timedelta(hours=25))
+    clear_files()
+    assert contents.used_by(person.pk) == 0
