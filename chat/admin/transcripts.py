@@ -212,6 +212,8 @@ class TranscriptAdmin(SteadyAdmin):
             found = attachment_in(object_id, file_id)
         except NotFoundError:
             raise Http404 from None
+        if is_small and not (found.stored and found.stored.thumbnail):
+            raise Http404  # without a small picture, the whole file would follow
         return file_response(request, found, thumbnail=is_small)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

@@ -45,6 +45,7 @@ def test_files_of_a_transcript_are_opened_and_recorded(
     assert f'src="{at}{photo.pk}/?thumbnail"' in html and "&lt;b&gt;.txt" in html
     small = client.get(f"{at}{photo.pk}/?thumbnail", headers=IMAGE)
     assert (small["Content-Type"], small["X-Content-Type-Options"]) == ("image/jpeg", "nosniff")
+    assert get(f"{at}{notes.pk}/?thumbnail", IMAGE) == 404, "it has no small picture"
     assert entries() == [("read", [])]
     opened = client.get(f"{at}{notes.pk}/", headers=NAVIGATION)
     assert (opened.content, opened["Content-Type"]) == (b"Notes", "application/octet-stream")
