@@ -22,7 +22,7 @@ from chat.api.bodies import RAW, Body
 from chat.api.pages import Cursor, Limit, decoded, encoded, page_of
 from chat.api.resources import file_json, moment_in
 from chat.api.routing import REFUSALS, ApiRequest, Token, with_limits
-from chat.database import run_unit, run_write
+from chat.database import run_unit
 from chat.files import store
 from chat.models import Attachment, Scope, User
 from chat.models.attachment import NAME_LENGTH
@@ -153,7 +153,8 @@ async def download(request: ApiRequest, file_id: Path[UUID]) -> HttpResponseBase
 async def delete(request: ApiRequest, file_id: Path[UUID]) -> Status[None]:
     """Deletes a file that is in no message, or an upload that is not complete. Files of messages are deleted
     with them."""
-    await run_write(remove_attachment, request.auth.user, file_id)
+    # Not a unit of database work: it deletes from the storage, for which no other write should wait.
+    await sync_to_async(remove_attachment)(request.auth.user, file_id)
     return Status(204, None)
 
 

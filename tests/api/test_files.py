@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from django.test import Client
 
 from chat.actions.api_token import make_token
 from chat.actions.send import send_message
+from chat.files import store
 from chat.models import (
     Attachment,
     ChatModel,
@@ -108,6 +110,16 @@ def test_a_file_arrives_in_pieces_and_the_limits_of_the_page_hold(caller: Caller
     assert caller.call("POST", "/files?name=a", 413, b"x" * (1024 * 1024 + 1))["code"] == "too_long"
     assert caller.call("POST", "/files?name=a", 429, b"x" * (1024 * 1024))["code"] == "limit_reached"
     assert Attachment.objects.count() == 1
+
+
+def test_no_write_waits_while_a_file_is_deleted_from_the_storage(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = caller.call("POST", "/files?name=notes.txt", 201, b"Rain falls.")
+    used: list[str] = []
+    monkeypatch.setattr(store, "delete", lambda names: used.append(threading.current_thread().name))
+    caller.call("DELETE", f"/files/{file['id']}", 204)
+    assert used and not any(name.startswith(("writer", "unit")) for name in used)
 
 
 def test_files_are_listed_page_by_page(caller: Caller) -> None:
