@@ -261,6 +261,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000  # the page of a tool server has five for each of 200 tools
 
 # --- Static files --------------------------------------------------------------------------------
 

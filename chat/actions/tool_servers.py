@@ -59,6 +59,9 @@ async def _sync(row: ToolServer) -> ServerResult:
     except ServerError as fault:
         error = WORDS[fault.code]
         logger.warning("The tool server %s could not be asked: %s", row.slug, fault)
+    except Exception:  # what a server sends must not keep the others from being asked
+        logger.exception("The tools of %s could not be read.", row.slug)
+        error = WORDS["protocol"]
     if error:
         await run_write(ToolServer.objects.filter(pk=row.pk).update, sync_error=error)
         return ServerResult(row.slug, error=error)
@@ -90,8 +93,10 @@ def store_tools(server_id: int, url: str, listed: Sequence[Listed]) -> ServerRes
                 changed.append(row.name)
             added += row.pk is None
             row.save()
-        gone = [row.pk for row in rows.values() if row.available]
-        Tool.objects.filter(pk__in=gone).update(available=False)
+        gone = Tool.objects.filter(pk__in=[row.pk for row in rows.values()])
+        # A server could list other tools each time: only those that an administrator switched on stay.
+        gone.filter(enabled=False, changed=False).delete()
+        gone.update(available=False)
         server.synced_at, server.sync_error = timezone.now(), ""
         server.save(update_fields=["synced_at", "sync_error"])
     return ServerResult(server.slug, len(listed), added, tuple(changed))

@@ -23,6 +23,7 @@ from chat.translatable import translatable as _
 
 MOST_TOOLS = 200
 MOST_SCHEMA_BYTES = 30_000
+_MOST_TYPES = 20  # of one value, of which JSON has seven
 DESCRIPTION_CHARS = 4_000
 TITLE_CHARS = 80
 NAME_CHARS = 64
@@ -175,21 +176,25 @@ def _model_name(slug: str, own_name: str) -> str:
 
 def _is_schema(schema: dict[str, Any]) -> bool:
     """Returns whether providers can read the schema. It is compared with the meta schema, and not applied."""
-    from jsonschema import Draft202012Validator, SchemaError  # imported on use, with the package `mcp`
+    from jsonschema import Draft202012Validator  # imported on use, with the package `mcp`
 
     try:
+        # Each of these is compared with each other one.
+        if any(isinstance(types, list) and len(types) > _MOST_TYPES for types in _named(schema, "type")):
+            return False
         Draft202012Validator.check_schema(schema)
-    except (SchemaError, RecursionError):
+    except Exception:  # noqa: BLE001  (it compiles patterns, which raises OverflowError and more)
         return False
-    return not any(ref for ref in _references(schema) if not ref.startswith("#"))
+    return all(str(ref).startswith("#") for ref in _named(schema, "$ref"))
 
 
-def _references(value: Any) -> list[str]:
+def _named(value: Any, name: str) -> list[Any]:
+    """Returns the values of this name, at any depth."""
     if isinstance(value, dict):
-        own = [str(value["$ref"])] if "$ref" in value else []
-        return own + [ref for one in value.values() for ref in _references(one)]
+        own = [value[name]] if name in value else []
+        return own + [found for one in value.values() for found in _named(one, name)]
     if isinstance(value, list):
-        return [ref for one in value for ref in _references(one)]
+        return [found for one in value for found in _named(one, name)]
     return []
 
 

@@ -69,15 +69,19 @@ async def test_what_a_server_lists_is_cleaned_and_what_no_provider_takes_is_left
         tool("deep", inputSchema={"type": "object", "properties": {"a": deep}}),
         tool("nul", inputSchema={"type": "object", "properties": {"a\x00": {"type": "string"}}}),
         tool("endless", inputSchema={"type": "object", "properties": {"a": {"default": float("inf")}}}),
+        tool("pattern", inputSchema={"type": "object", "properties": {"a": {"pattern": f"a{{{10**20}}}"}}}),
+        tool(
+            "pairs", inputSchema={"type": "object", "properties": {"a": {"type": ["string", *range(5_000)]}}}
+        ),
         tool("double"),
         tool("double", "Another one of this name."),
     ]
     found = await list_tools(at(scripted))
     by_own = {listed.own_name: listed for listed in found}
-    assert len({listed.name for listed in found}) == len(found) == 11
+    assert len({listed.name for listed in found}) == len(found) == 13
     assert all(len(listed.name) <= 64 and listed.name.startswith("our__") for listed in found)
     faults = {name for name, listed in by_own.items() if listed.fault}
-    assert faults == {"lies", "elsewhere", "long"}
+    assert faults == {"lies", "elsewhere", "long", "pattern", "pairs"}
     assert by_own["hidden"].description.startswith("abcd xx")
     assert (by_own["hidden"].title, len(by_own["hidden"].description)) == ("Calculator", 4_000)
     assert "\x00" not in json.dumps(by_own["nul"].parameters)
