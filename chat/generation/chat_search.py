@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC
 from uuid import UUID
 
@@ -17,10 +18,13 @@ MOST_QUERY_CHARS = 500
 
 def search_for(user_id: int, without: UUID) -> Search:
     """Returns a function that searches the chats of this user but one: that of the reply, which the model
-    sees anyway. The user's rights are read at each search."""
+    sees anyway. The user's rights are read at each search. A model may ask for many at once; they run one
+    after another, because each takes a thread of the database."""
+    turn = asyncio.Lock()
 
     async def find(query: str) -> str:
-        return await run_unit(_found, user_id, query[:MOST_QUERY_CHARS], without)
+        async with turn:
+            return await run_unit(_found, user_id, query[:MOST_QUERY_CHARS], without)
 
     return find
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -18,8 +19,8 @@ from chat.actions.send import send_message
 from chat.actions.tool_call import Decision, decide_call
 from chat.actions.tools import sync_own_tools
 from chat.database import run_unit
+from chat.generation import chat_search, tool_calls, toolbox
 from chat.generation import run as run_module
-from chat.generation import tool_calls, toolbox
 from chat.generation.orphans import Orphan, end_orphan
 from chat.generation.runner import Runner
 from chat.generation.tool_runs import start_calls
@@ -362,6 +363,24 @@ async def test_a_model_searches_the_other_chats_of_its_person_alone(
     await User.objects.filter(pk=person.pk).aupdate(is_active=False)
     find = (await run_unit(toolbox.toolbox_of, await again(generation))).caller.search
     assert find is not None and await find("zebra") == "Nothing was found."
+
+
+async def test_searches_of_one_reply_run_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[str] = []
+    most = 0
+
+    def found(_user: int, query: str, _without: UUID) -> str:
+        nonlocal most
+        running.append(query)
+        most = max(most, len(running))
+        time.sleep(0.01)  # long enough for another one to begin
+        running.remove(query)
+        return query
+
+    monkeypatch.setattr(chat_search, "_found", found)
+    find = chat_search.search_for(1, uuid4())
+    assert await asyncio.gather(*(find(str(number)) for number in range(5))) == list("01234")
+    assert most == 1
 
 
 async def test_a_reply_without_end_is_ended(
