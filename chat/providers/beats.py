@@ -52,8 +52,8 @@ class Beat:
         if self._timer is not None or connection is None or size >= FULL_BYTES:
             return
         transport = _socket_of(connection.transport)
-        if transport is None or transport.is_closing():
-            return
+        if transport is None or not transport.is_reading():
+            return  # closed, or paused because too much waits to be read: the beat would end that pause
         loop = asyncio.get_running_loop()
         transport.pause_reading()
         self._transport = transport

@@ -29,9 +29,13 @@ from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
-# The longest reply fits in one event, and so does a picture of 9 MB. It is read in about 30 ms, during which
-# nothing else runs.
+# A picture of 9 MB fits in one event. Nothing else runs while one is read.
 MAX_EVENT_BYTES = 12 * 1024 * 1024
+# The longest reply fits in one event of text. More than that is read only if it is a picture, whose base64
+# has none of these marks: a JSON of as many small values takes longer, and many times its size in memory.
+MAX_TEXT_BYTES = 4 * 1024 * 1024
+MOST_MARKS = 200_000
+_MARKS = (b" ", b",", b"\\")
 MAX_ERROR_BYTES = 64 * 1024  # of the body of a failed request; the rest is not read
 MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
 JOINED = 1_000  # characters of one text event of joined pieces, about what costs as much as a piece
@@ -129,6 +133,8 @@ class Decoder:
         if data == b"[DONE]":
             self.done = True
             return _NOTHING
+        if len(data) > MAX_TEXT_BYTES and sum(map(data.count, _MARKS)) > MOST_MARKS:
+            raise too_large(MAX_TEXT_BYTES)
         try:
             events = self.events(self._read(data))
             return events if self._joiner is None else tuple(self._joiner.join(events))
@@ -166,9 +172,9 @@ def read_json(body: bytes) -> Any:
     return orjson.loads(body)
 
 
-def too_large() -> MalformedStreamError:
-    """Returns the error for an event or a body that is larger than `MAX_EVENT_BYTES`."""
-    return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {MAX_EVENT_BYTES} bytes.")
+def too_large(most: int = MAX_EVENT_BYTES) -> MalformedStreamError:
+    """Returns the error for an event or a body of more than so many bytes."""
+    return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {most} bytes.")
 
 
 def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from unittest.mock import Mock
 
 import pytest
 
@@ -87,6 +88,15 @@ async def test_cancelling_between_two_beats_ends_the_wait(
         with pytest.raises(asyncio.CancelledError):
             await waiting
     await asyncio.wait_for(wire.settled(), 60)
+
+
+def test_a_socket_that_is_paused_for_another_reason_stays_paused() -> None:
+    """It is paused while too much waits to be read. A beat would end that pause, and fill the memory."""
+    transport = Mock(**{"is_reading.return_value": False, "is_closing.return_value": False})
+    transport.get_extra_info.return_value = None
+    with Beat(Mock(**{"connection.transport": transport})) as beat:
+        beat.pause(100)
+    assert not transport.pause_reading.called and not transport.resume_reading.called
 
 
 def test_a_beat_is_longer_with_more_streams_and_at_most_a_tenth_of_a_second(

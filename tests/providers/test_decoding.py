@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from chat.generation.run import MAX_REPLY_CHARS
 from chat.providers.anthropic_messages import MessagesDecoder
 from chat.providers.errors import MalformedStreamError, ProviderError
-from chat.providers.events import Finished, TextDelta
+from chat.providers.events import FileMade, Finished, TextDelta
 from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_chat import ChatDecoder
 from chat.providers.openai_compatible import CompatibleDecoder
 from chat.providers.openai_responses import ResponsesDecoder
-from chat.providers.sse import MAX_EVENT_BYTES, MAX_PIECE, Decoder, SSEDecoder, in_pieces, read_stream
+from chat.providers.sse import (
+    MAX_EVENT_BYTES,
+    MAX_PIECE,
+    MAX_TEXT_BYTES,
+    Decoder,
+    SSEDecoder,
+    in_pieces,
+    read_stream,
+)
 from tests.pipeline.test_transform import cut
 from tests.providers.wire import (
     ChatFormat,
@@ -94,6 +102,21 @@ def test_a_whole_reply_of_the_greatest_length_is_read_in_short_pieces() -> None:
     pieces = [event.text for event in in_pieces(ChatDecoder().decode(data)) if isinstance(event, TextDelta)]
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= MAX_PIECE
+
+
+def test_only_a_picture_may_be_larger_than_the_longest_text() -> None:
+    url = "data:image/png;base64," + "A" * (MAX_TEXT_BYTES + 1_000_000 // 4 * 4)
+    delta = {"images": [{"type": "image_url", "image_url": {"url": url}}]}
+    [event] = ChatDecoder().decode(orjson.dumps({"choices": [{"index": 0, "delta": delta}]}))
+    assert isinstance(event, FileMade) and len(event.data) > MAX_TEXT_BYTES // 2
+    for content in (
+        "word " * (MAX_TEXT_BYTES // 5),
+        [1] * (MAX_TEXT_BYTES // 2),
+        "\n" * (MAX_TEXT_BYTES // 2),
+    ):
+        chunk = orjson.dumps({"choices": [{"index": 0, "delta": {"content": content}}]})
+        with pytest.raises(MalformedStreamError, match="too much at once"):
+            ChatDecoder().decode(chunk)
 
 
 async def test_an_event_that_is_too_large_is_not_parsed_and_what_came_before_it_is_kept() -> None:
