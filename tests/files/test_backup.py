@@ -99,3 +99,21 @@ def test_what_is_missing_is_said(
         run("backup", "--files")
     with pytest.raises(OSError, match="bucket does not answer"):
         store.read(file.stored.path)
+
+
+def test_an_archive_that_is_damaged_or_cannot_be_written_is_noticed(
+    person: User, upload: Upload, run: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = upload(person, b"The original notes")
+    assert file.stored
+    archive = run("backup", "--files")
+    with pytest.raises(CommandError, match=f"Damaged .*\n{file.stored.path}"):
+        run("restore_files", stdin=archive.replace(b"The original", b"Some foreign"))
+    assert store.read(file.stored.path) == b"The original notes"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        run("backup", "--files")

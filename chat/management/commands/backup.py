@@ -43,7 +43,8 @@ class Command(BaseCommand):
             raise CommandError(f"Say where the copy goes: manage.py backup {name}")
         if options["files"]:
             with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-                self._add_files(archive)
+                missing = self._add_files(archive)
+            _check(missing)
             return
         if not settings.SQLITE:
             raise CommandError(
@@ -61,11 +62,9 @@ class Command(BaseCommand):
         deleted for good meanwhile."""
         with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
             with _copy_of_database() as copy:
-                entry = tarfile.TarInfo(DATABASE)
-                entry.size, entry.mode, entry.mtime = copy.seek(0, io.SEEK_END), 0o600, int(time.time())
-                copy.seek(0)
-                archive.addfile(entry, copy)
-            self._add_files(archive, FOLDER)
+                _add(archive, copy, DATABASE)
+            missing = self._add_files(archive, FOLDER)
+        _check(missing)
 
     def _say_what_is_missing(self) -> None:
         try:
@@ -81,17 +80,28 @@ class Command(BaseCommand):
                 "With them: manage.py backup --all > steady.tar"
             )
 
-    def _add_files(self, archive: tarfile.TarFile, folder: str = "") -> None:
+    def _add_files(self, archive: tarfile.TarFile, folder: str = "") -> int:
+        """Returns how many could not be read. Raises OSError if the archive cannot be written."""
         missing = 0
-        for file in StoredFile.objects.filter(sha256__isnull=False).order_by("pk").iterator():
-            for name in file.paths:
-                try:
-                    _add(archive, name, folder + name)
-                except OSError as error:
-                    missing += StoredFile.objects.filter(pk=file.pk, sha256__isnull=False).exists()
-                    self.stderr.write(f"{name}: {error}")
-        if missing:
-            raise CommandError(f"{missing} files could not be read; the others are in the archive.")
+        files = StoredFile.objects.filter(sha256__isnull=False).order_by("pk")
+        # All at once: an open query would keep the server from shortening its write-ahead log meanwhile.
+        for pk, *names in list(files.values_list("pk", "path", "thumbnail", "readable")):
+            for name in filter(None, names):
+                with SpooledTemporaryFile(IN_MEMORY) as copy:
+                    try:
+                        for data in store.chunks(name):
+                            copy.write(data)
+                    except OSError as error:
+                        missing += files.filter(pk=pk).exists()
+                        self.stderr.write(f"{name}: {error}")
+                    else:
+                        _add(archive, copy, folder + name)
+        return missing
+
+
+def _check(missing: int) -> None:
+    if missing:
+        raise CommandError(f"{missing} files could not be read; the others are in the archive.")
 
 
 @contextmanager
@@ -111,12 +121,9 @@ def _copy_of_database() -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _add(archive: tarfile.TarFile, stored: str, name: str) -> None:
-    """Adds a file of the storage. Its size must be known before its content is written."""
-    with SpooledTemporaryFile(IN_MEMORY) as copy:
-        for data in store.chunks(stored):
-            copy.write(data)
-        entry = tarfile.TarInfo(name)
-        entry.size, entry.mode, entry.mtime = copy.tell(), 0o600, int(time.time())
-        copy.seek(0, io.SEEK_SET)
-        archive.addfile(entry, copy)
+def _add(archive: tarfile.TarFile, copy: IO[bytes], name: str) -> None:
+    """Adds a file. Its size must be known before its content is written."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = copy.seek(0, io.SEEK_END), 0o600, int(time.time())
+    copy.seek(0)
+    archive.addfile(entry, copy)
