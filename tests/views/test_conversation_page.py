@@ -54,6 +54,16 @@ def test_a_thread_of_one_page_has_no_earlier_one(person: User, client: Client) -
     assert (answer.status_code, answer["Location"]) == (302, reverse("conversation", args=[conversation.pk]))
 
 
+def test_the_greeting_of_an_empty_chat_can_be_scrolled_with_the_keyboard(
+    person: User, client: Client
+) -> None:
+    """Many attached files leave little room for it, and nothing in it can have the focus."""
+    client.force_login(person)
+    assert 'id="scroller" tabindex="0"' in client.get("/", follow=True).content.decode()
+    page = client.get(reverse("conversation", args=[thread_of(person, 1).pk])).content.decode()
+    assert 'id="scroller" tabindex="-1"' in page
+
+
 def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User, client: Client) -> None:
     provider = Endpoint.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(endpoint=provider, name="demo")
