@@ -21,10 +21,10 @@ on("submit", (event) => {
 });
 
 // A form of the page in it was sent: its effect, or the reason against it, is on the page below, unless the form
-// itself shows it (`data-stays`).
+// itself shows it (`data-stays`). htmx names the parent of a form that its own response replaced.
 on("htmx:finally:request", ({ detail: { ctx } }) => {
   const { request, sourceElement: form } = ctx;
-  const closes = request.method === "POST" && $("sheet-content").contains(form) && !form.matches("[data-stays]");
+  const closes = request.method === "POST" && $("sheet-content").contains(form) && !form.closest("[data-stays]");
   if (closes) $("sheet").close();
 });
 

@@ -61,6 +61,9 @@ def test_a_link_is_made_by_keyboard(people: Callable[..., Person], options: dict
     sheet.get_by_role("button", name="Create link").press("Enter")
     link = sheet.get_by_label("Link", exact=True)
     expect(link).to_have_value(re.compile(r"/shared/[\w-]{32}/$"))
+    expect(link).to_be_focused()
+    assert violations(page) == []
+    picture(page, "share-made", options)
 
 
 @WIDTHS
