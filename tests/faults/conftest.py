@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable
 from itertools import product
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -11,10 +12,20 @@ import pytest_asyncio
 from tests.faults.client import Person
 from tests.faults.installation import LONG, Installation, installation
 
-BACKENDS = [
+BACKENDS: list[Any] = [
     "sqlite",
     pytest.param("postgres", marks=[pytest.mark.needs_postgres, pytest.mark.needs_redis]),
 ]
+
+
+def one(backend: str) -> list[Any]:
+    """Returns this database. In a long run, returns both."""
+    return BACKENDS if LONG else [BACKENDS[["sqlite", "postgres"].index(backend)]]
+
+
+def on_one(backend: str) -> pytest.MarkDecorator:
+    """Runs tests that differ little by database on this one, and in a long run on both."""
+    return pytest.mark.parametrize("shared", one(backend), indirect=True, scope="session")
 
 
 def with_backend(short: Iterable[tuple[str, str]], others: Iterable[str]) -> pytest.MarkDecorator:

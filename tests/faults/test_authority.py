@@ -8,10 +8,11 @@ import time
 import pytest
 
 from tests.faults.client import Page, Person
+from tests.faults.conftest import on_one
 from tests.faults.installation import Installation, started
 from tests.faults.stack import at_ease
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one("postgres")]
 
 GONE = {"revoked", "gone", "closed 4401", "closed 4404", "status 401", "status 404"}
 SECONDS = 5.0

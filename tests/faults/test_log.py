@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from tests.faults.client import Person
+from tests.faults.conftest import one
 from tests.faults.installation import started
 from tests.faults.stack import stack
 from tests.servers import PASSWORD
@@ -27,10 +28,7 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize(
-    "backend",
-    ["sqlite", pytest.param("postgres", marks=[pytest.mark.needs_postgres, pytest.mark.needs_redis])],
-)
+@pytest.mark.parametrize("backend", one("sqlite"))
 async def test_each_reply_ends_with_a_line_and_no_line_holds_what_people_write_or_keep_secret(
     backend: str,
 ) -> None:

@@ -10,11 +10,12 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.client import Person
+from tests.faults.conftest import on_one
 from tests.faults.installation import Installation
 from tests.faults.stack import at_ease, memory
 from tests.providers.wire import Script
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one("sqlite")]
 
 KEY = "sk-canary-of-the-fault-tests"
 

@@ -15,12 +15,13 @@ import aiohttp
 import pytest
 
 from tests.faults.client import Person
+from tests.faults.conftest import on_one
 from tests.faults.installation import LONG, Installation, started
 from tests.faults.stack import at_ease, memory
 
 QUICK = 3.0  # seconds, on a busy machine
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one("sqlite")]
 
 GROUPS = 10 if LONG else 1
 READERS = 20 if LONG else 6  # of one reply: a user may have at most 20 event streams

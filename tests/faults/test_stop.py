@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.client import Person
+from tests.faults.conftest import on_one
 from tests.faults.installation import Installation, started
 from tests.faults.stack import at_ease
 from tests.providers.wire import Entry
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one("postgres")]
 
 
 async def closed(steady: Installation, entry: Entry, seconds: float) -> None:

@@ -13,10 +13,11 @@ import pytest
 from aiohttp import web
 
 from tests.faults.client import Page, Person
+from tests.faults.conftest import on_one
 from tests.faults.installation import Installation
 from tests.tools.mcp_server import McpServer, forever, running, text, tool
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one("postgres")]
 
 SET_UP = """
 from asgiref.sync import async_to_sync
