@@ -187,7 +187,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def close_if_idle(self) -> None:
         """Closes the connection if no request is on its way. A proxy would send its next request on it, and a
         process that ends would not answer."""
-        if self.transport is None or self.transport.protocol is not self:  # lost, or a WebSocket by now
+        if getattr(self.transport, "protocol", None) is not self:  # lost, or a WebSocket by now
             return
         if not self.requests:
             self.transport.doRead()

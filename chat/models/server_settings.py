@@ -11,6 +11,7 @@ from chat.models.catalog import ChatModel
 
 CACHE_SECONDS = 5.0  # until the other processes use a change
 _KEY = "chat.server_settings"
+_changes = 0  # by this process
 
 
 class ShareLinks(models.TextChoices):
@@ -98,8 +99,8 @@ class ServerSettings(models.Model):
     def save(self, *args: object, **kwargs: object) -> None:
         self.pk = 1
         super().save(*args, **kwargs)  # type: ignore[arg-type]
-        cache.delete(_KEY)
-        transaction.on_commit(lambda: cache.delete(_KEY))
+        _forget()
+        transaction.on_commit(_forget)
 
     @classmethod
     def current(cls) -> ServerSettings:
@@ -107,6 +108,14 @@ class ServerSettings(models.Model):
         process is used at once. The related models are read when they are used."""
         found: ServerSettings | None = cache.get(_KEY)
         if found is None:
+            before = _changes
             found = cls.objects.filter(pk=1).first() or cls(pk=1)
-            cache.set(_KEY, found, CACHE_SECONDS)
+            if _changes == before:  # else this may be the row of before the change
+                cache.set(_KEY, found, CACHE_SECONDS)
         return found
+
+
+def _forget() -> None:
+    global _changes
+    _changes += 1
+    cache.delete(_KEY)

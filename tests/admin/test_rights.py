@@ -12,10 +12,11 @@ from django.contrib import admin as django_admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
+from django.utils import timezone
 
 from chat.actions.login_link import login_token, person_of_link
 from chat.admin.base import SteadyAdmin
-from chat.models import ApiToken, Conversation, ServerSettings, Tool, ToolServer, TranscriptRead, User
+from chat.models import ApiToken, Conversation, ServerSettings, Share, Tool, ToolServer, TranscriptRead, User
 
 PEOPLE, GROUPS = "/admin/chat/user/", "/admin/auth/group/"
 PERSONAL = ["add_user", "change_user", "delete_user", "view_user"]
@@ -195,7 +196,8 @@ def test_who_may_not_look_is_not_told_what_there_is(
 ) -> None:
     """Missing and hidden objects get the same answer."""
     person = make_user("person@example.org")
-    make_conversation(person)
+    conversation = make_conversation(person)
+    Share.objects.create(conversation=conversation, title="Part", expires_at=timezone.now())
     Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={})
     Group.objects.create(name="Reviewers")
     TranscriptRead.objects.create(reader_email="a@example.org", how=TranscriptRead.How.READ)

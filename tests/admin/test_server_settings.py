@@ -13,7 +13,12 @@ from chat.models import ChatModel, ServerSettings, TranscriptRead, User
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chat/serversettings/1/change/"
-FILES = {"file_mb": 100, "person_files_mb": 2000, "sharers": "staff"}  # the fields that may not be empty
+FILES = {
+    "file_mb": 100,
+    "person_files_mb": 2000,
+    "sharers": "staff",
+    "share_links": "team",
+}  # the fields that may not be empty
 
 
 def test_an_administrator_chooses_a_model_and_the_audit_record_has_it(

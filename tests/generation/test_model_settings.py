@@ -114,7 +114,7 @@ async def test_the_fallback_answers_with_what_it_allows(
     models: dict[str, ChatModel],
     say: Callable,  # type: ignore[type-arg]
 ) -> None:
-    await ChatModel.objects.filter(name="best").aupdate(fallback=models["spare"])
+    await ChatModel.objects.filter(name="best").aupdate(fallback=models["spare"], takes_temperature=True)
     await ChatModel.objects.filter(name="spare").aupdate(takes_temperature=False)
     provider, reply = await say(
         models["best"], AuthenticationError(), "Yes", parameters={"temperature": 1, "max_output_tokens": 50}

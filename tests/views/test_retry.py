@@ -90,7 +90,7 @@ def test_each_form_of_the_page_sends_along_what_the_composer_shows(
     forms = re.findall(r'<form[^>]*class="(?:retry|continue)"[^>]*>.*?</form>', page, re.DOTALL)
     assert len(forms) == 2
     for form in forms:
-        assert 'hx-include="#model"' in form and 'name="keep"' in form
+        assert 'hx-include="#model' in form and 'name="keep"' in form
 
 
 def test_with_scripts_the_composers_model_is_taken(
