@@ -83,7 +83,7 @@ def test_behind_a_proxy_without_sockets_nothing_says_that_the_connection_is_lost
 def test_a_chat_deleted_elsewhere_while_it_answers_says_so_and_offers_a_way_on(
     people: Callable[..., Person], way: str
 ) -> None:
-    person = people()
+    person = people(reduced_motion="no-preference")  # the caret is found by its animation
     person.allowed_errors = ["WebSocket", "404"]
     page = person.tab()
     if way == "events":
