@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def make_token_on(server: ServerProcess) -> str:
     """Returns the secret of a new token of a new user."""
-    server.add_person("program@example.org")
+    email = f"program-{secrets.token_hex(4)}@example.org"  # a server may be shared by tests
+    server.add_person(email)
     code = (
         "from chat.models import User; from chat.actions.api_token import make_token;"
-        "person = User.objects.get(email='program@example.org');"
+        f"person = User.objects.get(email='{email}');"
         "print(make_token(person, name='x', scopes=['chat', 'gateway'])[1])"
     )
     secret = re.search(r"sty_\w{43}", server.manage("shell", "--no-imports", "-c", code))
