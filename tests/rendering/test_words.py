@@ -144,6 +144,17 @@ def test_a_catalog_leaves_nothing_out(language: str) -> None:
     assert [source for source, translation in entries(language).items() if not translation] == []
 
 
+def test_the_german_texts_address_people_formally() -> None:
+    informal = re.compile(
+        r"\b([Dd]u|[Dd]ein(e[mnrs]?)?|[Dd]ir|[Dd]ich|Versuch es|"
+        r"(Gib|Kopiere|Lade|Prüfe|Schreibe|Verwende|Wähle)(?!n))\b"
+    )
+    text = catalog("de").read_text(encoding="utf-8")
+    assert [
+        line for line in text.splitlines() if line.startswith(("msgstr", '"')) and informal.search(line)
+    ] == []
+
+
 @LANGUAGES
 def test_every_text_of_the_templates_is_in_the_catalog(language: str) -> None:
     known = known_in(language)
