@@ -24,7 +24,11 @@ from chat.providers.failures import redact
 from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-AWS_HOSTS = ("amazonaws.com", "amazonaws.com.cn")  # those that credentials of the machine are sent to
+# Those that credentials of the machine are sent to. Anyone can have an API under amazonaws.com.
+AWS_HOSTS = (
+    *("bedrock-runtime.{}.amazonaws.com", "bedrock-runtime-fips.{}.amazonaws.com"),
+    *("bedrock-runtime.{}.vpce.amazonaws.com", "bedrock-runtime.{}.api.aws"),
+)
 GOOGLE_HOSTS = ("googleapis.com",)
 _REGION = re.compile("[a-z0-9-]+")  # nothing in it leads to another host
 _UNUSED = "-"  # in place of what the SDK would otherwise read from its own variables
@@ -35,6 +39,7 @@ class BedrockProvider(AnthropicProvider):
     of Bedrock. Without a key the machine's own credentials are used, as the AWS libraries find them."""
 
     needs_key = False
+    libraries = ("boto3", "botocore.eventstream")
 
     def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
         _require("boto3", "bedrock")
@@ -42,7 +47,8 @@ class BedrockProvider(AnthropicProvider):
             raise ConfigurationError(detail="Amazon Bedrock needs a region, such as eu-central-1.")
         address = endpoint.base_url or f"https://bedrock-runtime.{endpoint.region}.amazonaws.com"
         if not endpoint.api_key:
-            check_own_host(endpoint, address, AWS_HOSTS)
+            hosts = tuple(host.format(endpoint.region) for host in AWS_HOSTS)
+            check_own_host(endpoint, address, hosts)
         key = endpoint.api_key or _UNUSED
         client = anthropic.AsyncAnthropicBedrock(
             aws_region=endpoint.region, base_url=address, api_key=key, **options
@@ -77,6 +83,7 @@ class VertexProvider(AnthropicProvider):
     credentials are used, as the Google libraries find them."""
 
     needs_key = False
+    libraries = ("google.oauth2.service_account",)
 
     def connect(self, endpoint: EndpointConfig, options: dict[str, Any]) -> Client:
         _require("google.auth", "vertex")

@@ -34,6 +34,7 @@ class AzureProvider(OpenAIProvider):
     the example in "API version lifecycle" of Azure's documentation."""
 
     needs_key = False
+    libraries = ("azure.identity.aio",)
 
     def __init__(self, endpoint: EndpointConfig) -> None:
         if not endpoint.base_url:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from weakref import WeakKeyDictionary
 
@@ -73,11 +74,15 @@ async def close_all() -> None:
 
 
 def adapter(kind: str) -> Callable[[EndpointConfig], Provider]:
-    """Returns the adapter of a kind. The first call imports its SDK, so call it outside the event loop.
-    Raises `ConfigurationError` for an unknown kind."""
+    """Returns the adapter of a kind. The first call imports its SDK and its optional `libraries`, so call it
+    outside the event loop. A missing library is reported by the adapter. Raises
+    `ConfigurationError` for an unknown kind."""
     try:
         module, _, name = KINDS[kind].rpartition(".")
     except KeyError:
         raise ConfigurationError(detail=f"Unknown provider kind {kind!r}.") from None
     found: Callable[[EndpointConfig], Provider] = getattr(import_module(module), name)
+    for library in getattr(found, "libraries", ()):
+        with suppress(ModuleNotFoundError):
+            import_module(library)
     return found

@@ -12,8 +12,10 @@ import builtins
 import json
 import struct
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +24,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chat.providers import anthropic_clouds, azure, errors
+from chat.providers import anthropic_clouds, azure, errors, registry
 from chat.providers.base import EndpointConfig
 from chat.providers.events import Finished, Outcome, Usage
 from chat.providers.registry import close_all, provider_for
@@ -255,6 +257,10 @@ async def test_missing_libraries_are_named_with_their_extra(
         ("azure", {"base_url": "https://evil.westeurope.cloudapp.azure.com"}),
         ("vertex", {"region": "global", "project": "p", "authority": "of my own"}),
         ("bedrock", {"region": "eu-central-1", "base_url": "https://evil.example/amazonaws.com"}),
+        (
+            "bedrock",
+            {"region": "eu-central-1", "base_url": "https://e.execute-api.eu-central-1.amazonaws.com"},
+        ),
         ("vertex", {"region": "global", "project": "p", "base_url": "https://notgoogleapis.com"}),
         ("bedrock", {"region": "x.evil.example/", "api_key": "canary"}),
         ("vertex", {"region": "x.evil.example/", "project": "p", "api_key": "canary"}),
@@ -264,3 +270,25 @@ async def test_what_is_missing_is_said_before_a_request(kind: str, fields: dict[
     with pytest.raises(errors.ConfigurationError) as raised:
         provider_for(EndpointConfig("c", kind, "C", **fields))  # type: ignore[arg-type]
     assert "canary" not in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "library", "fields"),
+    [
+        ("bedrock", "boto3", {"region": "eu-central-1"}),
+        ("vertex", "google.oauth2.service_account", {"region": "global", "project": "p"}),
+        ("azure", "azure.identity.aio", {"base_url": "https://x.openai.azure.com"}),
+    ],
+)
+async def test_the_libraries_of_a_cloud_are_imported_on_a_thread(
+    monkeypatch: pytest.MonkeyPatch, kind: str, library: str, fields: dict[str, str]
+) -> None:
+    threads: dict[str, threading.Thread] = {}
+
+    def recorded(name: str) -> Any:
+        threads.setdefault(name, threading.current_thread())
+        return import_module(name)
+
+    monkeypatch.setattr(registry, "import_module", recorded)
+    await registry.ready_provider(EndpointConfig("c", kind, "C", **fields))  # type: ignore[arg-type]
+    assert threads[library] is not threading.main_thread()
