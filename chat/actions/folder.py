@@ -70,6 +70,8 @@ def delete_folder(user: User, folder_id: UUID, *, with_chats: bool) -> None:
         folder = folder_for(user, folder_id, write=True)
         if with_chats:
             chats = Conversation.objects.kept().filter(folder=folder)
+            # A prompt that is being sent holds the row of its chat: its reply is stopped too.
+            list(chats.select_for_update().order_by("pk").values_list("pk"))
             live = Generation.objects.live().filter(conversation__in=chats)
             replies = list(live.values_list("pk", "conversation_id"))
             Generation.objects.filter(pk__in=[pk for pk, _chat in replies]).update(stop_requested=True)

@@ -24,6 +24,7 @@ from chat.runtime import current
 from chat.translatable import translatable as _
 
 MOST = 200  # presets of one user
+MOST_STARTS = 100  # choices of one user for chats that no prompt has created yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,12 @@ def choose_preset(
 
 
 def remember_start(user: User, conversation_id: UUID, **chosen: Any) -> None:
-    """Stores what a new chat of the user begins with, beside what is stored already."""
+    """Stores what a new chat of the user begins with, beside what is stored already. Deletes the oldest
+    choices, so that nobody can store any number of them."""
     ChatStart.objects.update_or_create(owner=user, conversation_id=conversation_id, defaults=chosen)
+    newest_first = ChatStart.objects.filter(owner=user).order_by("-pk").values_list("pk", flat=True)
+    if older := list(newest_first[MOST_STARTS:]):
+        ChatStart.objects.filter(pk__in=older).delete()
 
 
 def start_of(user: User, conversation_id: UUID) -> ChatStart | None:

@@ -10,12 +10,12 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from chat.access import NotFoundError, deleted_conversations_of, lock_conversations
+from chat.access import NotFoundError, deleted_conversations_of, folder_for, lock_conversations
 from chat.actions.conversation import publish_deletion
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
 from chat.actions.tag import add_tags, tag_name
-from chat.models import Conversation, Folder, Generation, Tag, User
+from chat.models import Conversation, Generation, Tag, User
 from chat.models.tag import MOST_TAGS
 from chat.runtime import current
 from chat.search.query import tag_key
@@ -36,10 +36,9 @@ def archive_conversations(user: User, ids: Collection[UUID], *, archived: bool) 
 def move_conversations(user: User, ids: Collection[UUID], folder_id: UUID | None) -> int:
     """Moves the conversations to a folder of the user, or out of all. Raises as `archive_conversations`."""
     with transaction.atomic():
-        if folder_id and not Folder.objects.filter(pk=folder_id, owner=user).exists():
-            raise NotFoundError(_("There is no such folder."))
+        folder = folder_for(user, folder_id, write=True) if folder_id else None
         found = _locked(user, ids)
-        Conversation.objects.filter(pk__in=found).update(folder=folder_id)
+        Conversation.objects.filter(pk__in=found).update(folder=folder)
     return len(found)
 
 

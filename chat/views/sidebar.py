@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, prefetch_related_objects
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -156,10 +156,11 @@ def _folders(user: User, current: UUID | None, order: Iterable[Any]) -> list[Fol
     for folder in Folder.objects.filter(owner=user):
         found: list[Any] = []
         if folder.is_open:
-            chats = conversations_of(user).filter(folder=folder, archived_at=None).prefetch_related("tags")
+            chats = conversations_of(user).filter(folder=folder, archived_at=None)
             found = list(_with_state(chats.order_by(*order)[: IN_FOLDER + 1]))
         entries = [Entry(each, _state(each, current)) for each in found[:IN_FOLDER]]
         groups.append(FolderGroup(folder, entries, has_more=len(found) > IN_FOLDER))
+    prefetch_related_objects([entry.conversation for group in groups for entry in group.entries], "tags")
     return groups
 
 

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chat.access import NotFoundError
-from chat.actions.folder import change_folder, make_folder, move_conversation
-from chat.actions.preset import PresetContent, make_preset
+from chat.actions.folder import begin_in_folder, change_folder, delete_folder, make_folder, move_conversation
+from chat.actions.preset import MOST_STARTS, PresetContent, make_preset
+from chat.actions.selection import move_conversations
 from chat.actions.send import send_message
 from chat.generation.instructions import instructions_for
-from chat.models import ChatModel, Conversation, Endpoint, Folder, Generation, Status, User
+from chat.models import ChatModel, ChatStart, Conversation, Endpoint, Folder, Generation, Status, User
 from chat.views.sidebar import IN_FOLDER, list_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,3 +135,38 @@ def test_folders_chats_and_presets_of_others_are_out_of_reach(
     with pytest.raises(NotFoundError):
         change_folder(person, mine.pk, name="Mine", instructions="", preset_id=preset.pk)
     assert Conversation.objects.get(pk=chat.pk).folder is None
+
+
+def test_a_change_locks_the_folder_and_the_chats_before_it_reads_their_replies(
+    person: User, model: ChatModel
+) -> None:
+    folder, chat = make_folder(person, "Work"), say(person, uuid4(), model)
+    lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
+    with CaptureQueriesContext(connection) as queries:
+        move_conversations(person, [chat.pk], folder.pk)
+    assert any('FROM "chat_folder"' in it["sql"] and it["sql"].endswith(lock) for it in queries)
+    with CaptureQueriesContext(connection) as queries:
+        delete_folder(person, folder.pk, with_chats=True)
+    reads = [it["sql"] for it in queries if it["sql"].startswith("SELECT")]
+    locked = next(
+        n for n, sql in enumerate(reads) if 'FROM "chat_conversation"' in sql and sql.endswith(lock)
+    )
+    assert locked < next(n for n, sql in enumerate(reads) if 'FROM "chat_generation"' in sql)
+
+
+def test_the_tags_of_the_chats_in_all_folders_are_read_at_once(person: User, model: ChatModel) -> None:
+    counts = []
+    for number in range(3):
+        folder = make_folder(person, f"Folder {number}")
+        move_conversation(person, say(person, uuid4(), model).pk, folder.pk)
+        with CaptureQueriesContext(connection) as queries:
+            list_context(person, None)
+        counts.append(sum('FROM "chat_tag"' in it["sql"] for it in queries))
+    assert counts == [1, 1, 1]
+
+
+def test_only_the_newest_choices_for_chats_without_a_prompt_are_kept(person: User) -> None:
+    folder = make_folder(person, "Work")
+    begun = [begin_in_folder(person, folder.pk)[0] for _ in range(MOST_STARTS + 2)]
+    kept = set(ChatStart.objects.values_list("conversation_id", flat=True))
+    assert kept == set(begun[2:])
