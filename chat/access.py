@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from chat.models import (
     Attachment,
@@ -18,6 +18,7 @@ from chat.models import (
     Folder,
     Message,
     Preset,
+    PresetVersion,
     SavedPrompt,
     ServerSettings,
     Share,
@@ -273,6 +274,12 @@ def preset_for(user: User, preset_id: UUID, *, write: bool = False) -> Preset:
     if not isinstance(preset, Preset):
         raise NotFoundError(_("There is no such preset. Perhaps it is not shared with you any more."))
     return preset
+
+
+def newest_versions(user: User) -> QuerySet[PresetVersion]:
+    """Returns the newest version of each preset that the user may use, with the preset, by name."""
+    newest = PresetVersion.objects.filter(preset__in=Preset.objects.seen_by(user), number=F("preset__number"))
+    return newest.select_related("preset", "model").order_by("name", "preset_id")
 
 
 def saved_prompt_for(user: User, prompt_id: UUID, *, write: bool = False) -> SavedPrompt:

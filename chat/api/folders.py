@@ -8,14 +8,14 @@ from uuid import UUID
 from django.db import transaction
 from ninja import Path, Router, Status
 
-from chat.access import folder_for, preset_for
+from chat.access import folder_for, newest_versions, preset_for
 from chat.actions.folder import change_folder, delete_folder, make_folder, move_conversation
 from chat.actions.preset import PresetContent, change_preset, choose_preset, delete_preset, make_preset
 from chat.actions.sharing import Sharing
 from chat.api import schemas
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
-from chat.models import Folder, Preset, Scope, User
+from chat.models import ChatModel, Folder, PresetVersion, Scope, User
 
 router = Router(tags=["Folders and presets"])
 
@@ -102,12 +102,17 @@ async def move(request: ApiRequest, conversation_id: Path[UUID], body: schemas.P
     summary="List presets",
 )
 async def list_presets(request: ApiRequest) -> dict[str, Any]:
-    """Returns your own presets and those that are shared with you, in their newest versions."""
+    """Returns your own presets and those that are shared with you, in their newest versions. A shared one
+    names no model that you may not use."""
     user = request.auth.user
 
     def read() -> list[dict[str, Any]]:
-        seen = Preset.objects.seen_by(user)
-        return [_preset_json(user, preset) for preset in seen if isinstance(preset, Preset)]
+        open_to_them = set(ChatModel.objects.usable_by(user).values_list("pk", flat=True))
+        found = [_preset_json(user, version) for version in newest_versions(user)]
+        for preset in found:
+            if not preset["own"] and preset["model"] not in open_to_them:
+                preset["model"] = None
+        return found
 
     return {"items": await run_unit(read)}
 
@@ -122,7 +127,7 @@ async def list_presets(request: ApiRequest) -> dict[str, Any]:
 async def make_one(request: ApiRequest, body: schemas.NewPreset) -> Status[dict[str, Any]]:
     """Makes a preset of your own. It is shared with others on the page."""
     user = request.auth.user
-    return Status(201, await run_write(lambda: _preset_json(user, make_preset(user, _content(body)))))
+    return Status(201, await run_write(lambda: _preset_json(user, make_preset(user, _content(body)).newest)))
 
 
 @router.put(
@@ -140,9 +145,8 @@ async def change_one(request: ApiRequest, preset_id: Path[UUID], body: schemas.N
     def store() -> dict[str, Any]:
         preset = preset_for(user, preset_id, write=True)
         groups = list(preset.groups.values_list("pk", flat=True))
-        return _preset_json(
-            user, change_preset(user, preset_id, _content(body), Sharing(preset.visibility, groups))
-        )
+        changed = change_preset(user, preset_id, _content(body), Sharing(preset.visibility, groups))
+        return _preset_json(user, changed.newest)
 
     return await run_write(store)
 
@@ -192,11 +196,10 @@ def _folder_json(folder: Folder) -> dict[str, Any]:
     }
 
 
-def _preset_json(user: User, preset: Preset) -> dict[str, Any]:
-    version = preset.newest
+def _preset_json(user: User, version: PresetVersion) -> dict[str, Any]:
     return {
-        "id": preset.pk,
-        "own": preset.owner_id == user.pk,
+        "id": version.preset_id,
+        "own": version.preset.owner_id == user.pk,
         "version": version.number,
         "name": version.name,
         "instructions": version.instructions,

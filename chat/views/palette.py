@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from chat.access import conversations_of
+from chat.access import conversations_of, newest_versions
 from chat.actions.errors import InvalidInputError
 from chat.actions.preferences import set_preferences
 from chat.models import ChatModel, Conversation, Preferences, User
@@ -27,7 +27,6 @@ from chat.search.find import titled
 from chat.search.words import index_words
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people
-from chat.views.presets import newest_versions
 from chat.views.sidebar import page_of
 
 MOST_CHARACTERS = 200  # of a query
@@ -216,7 +215,8 @@ def _models(user: User) -> Iterable[Entry]:
 
 def _presets(user: User, shown: UUID | None) -> Iterable[Entry]:
     """Yields the presets for the chat on the page."""
-    for version in newest_versions(user) if shown else []:
+    versions = newest_versions(user).defer("instructions", "parameters", "tools", "prompts")
+    for version in versions if shown else []:
         url = f"{reverse('preset_choice', args=[shown])}?preset={version.preset_id}"
         yield Entry(f"preset:{version.preset_id}", "wand-sparkles", version.name, url=url, sheet=True)
 

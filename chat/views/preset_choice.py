@@ -11,13 +11,12 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from chat.access import NotFoundError, may_open, preset_for
+from chat.access import NotFoundError, may_open, newest_versions, preset_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.preset import choose_preset, start_of
 from chat.models import Conversation, Preset, PresetUse, PresetVersion, User
 from chat.translatable import translatable as _
 from chat.views.answers import PersonRequest, for_people, moved_to
-from chat.views.presets import newest_versions
 
 OFFERED = 6  # presets on the page of a new chat
 VALUE = "value-"  # before the name of a variable in the form

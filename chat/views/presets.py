@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.db.models import F, QuerySet
 from django.http import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chat.access import NotFoundError, preset_for
+from chat.access import NotFoundError, newest_versions, preset_for
 from chat.actions.errors import ActionError
 from chat.actions.preset import (
     PresetContent,
@@ -25,7 +24,7 @@ from chat.actions.preset import (
     make_preset,
     restore_version,
 )
-from chat.models import ChatModel, Preset, PresetVersion, Tool, User
+from chat.models import ChatModel, PresetVersion, Tool, User
 from chat.models.catalog import Effort
 from chat.models.parameters import HOTTEST, MOST_OUTPUT
 from chat.models.preferences import INSTRUCTIONS_LENGTH
@@ -118,12 +117,6 @@ class PresetForm(SharingForm):
             tools=values["tools"],
             prompts=values["prompts"].splitlines(),
         )
-
-
-def newest_versions(user: User) -> QuerySet[PresetVersion]:
-    """Returns the newest version of each preset that the user may use, with the preset, by name."""
-    newest = PresetVersion.objects.filter(preset__in=Preset.objects.seen_by(user), number=F("preset__number"))
-    return newest.select_related("preset", "model").order_by("name", "preset_id")
 
 
 @never_cache

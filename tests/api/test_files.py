@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 
 from chat.actions.api_token import make_token
+from chat.actions.preset import PresetContent, make_preset
 from chat.actions.send import send_message
+from chat.actions.sharing import Sharing
 from chat.files import store
 from chat.models import (
     Attachment,
@@ -218,3 +221,16 @@ def test_chats_are_put_in_folders_begin_with_presets_and_are_shared(
     caller.call("DELETE", f"/presets/{preset['id']}", 204)
     caller.call("DELETE", f"/folders/{folder['id']}?with_chats=true", 204)
     caller.call("GET", f"/conversations/{chat}", 404)
+
+
+def test_a_shared_preset_does_not_name_a_model_that_is_not_open(
+    caller: Caller, person: User, model: ChatModel, make_user: Callable[..., User]
+) -> None:
+    teammate, group = make_user("teammate@example.org"), Group.objects.create(name="Editors")
+    person.groups.add(group)
+    teammate.groups.add(group)
+    make_preset(teammate, PresetContent("Poet", model_id=model.pk), Sharing("groups", [group.pk]))
+    for is_open, named in ((True, model.pk), (False, None)):
+        ChatModel.objects.update(for_everyone=is_open)
+        (found,) = caller.call("GET", "/presets", 200)["items"]
+        assert (found["name"], found["own"], found["model"]) == ("Poet", False, named)
