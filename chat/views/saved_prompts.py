@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Case, When
 from django.http import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -111,10 +112,19 @@ def saved_prompt(request: PersonRequest, prompt_id: UUID) -> HttpResponseBase:
 @require_safe
 @for_people
 def prompt_choices(request: PersonRequest) -> HttpResponseBase:
-    """Returns the first prompts whose names begin with `q`, for the message box."""
+    """Returns the first prompts whose names begin with `q`, the user's own before those of others, for the
+    message box."""
     wanted = request.GET.get("q", "")[:NAME_LENGTH].replace("\x00", "")
     seen = SavedPrompt.objects.seen_by(request.user).values("pk")
     found = SavedPrompt.objects.filter(pk__in=seen, name__istartswith=wanted)
-    offered: list[Any] = list(found.order_by("name")[:OFFERED])
-    choices = [{"prompt": each, "variables": variables_in(each.text)} for each in offered]
+    of_others = Case(When(owner=request.user, then=0), default=1)
+    offered: list[Any] = list(found.order_by(of_others, "name", "pk")[:OFFERED])
+    choices = [
+        {
+            "prompt": each,
+            "variables": variables_in(each.text),
+            "is_own": each.owner_id == request.user.pk,
+        }
+        for each in offered
+    ]
     return render(request, "chat/_prompt_choices.html", {"choices": choices})

@@ -3,6 +3,7 @@ import { $, announce, composing, fill, on, onChat, onClick } from "./page.js";
 
 const list = () => $("prompt-choices");
 const choices = () => [...list().children];
+const VALUE = "value-"; // before the names of the fields: a form has properties such as `matches` itself
 let asked = null; // the name that the list is for
 let chosen = null; // with variables that are asked for
 
@@ -68,7 +69,7 @@ function insert(choice) {
   const form = $("prompt-variables").content.cloneNode(true);
   form.querySelector("h2").textContent = name;
   for (const variable of variables.split("|")) {
-    const field = Object.assign(document.createElement("textarea"), { name: variable, rows: 1, required: true });
+    const field = Object.assign(document.createElement("textarea"), { name: VALUE + variable, rows: 1, required: true });
     const label = Object.assign(document.createElement("label"), { textContent: variable });
     label.append(field);
     form.querySelector("button").before(label);
@@ -82,7 +83,8 @@ on("submit", (event) => {
   event.preventDefault();
   const values = new FormData(event.target);
   $("sheet").close();
-  write(chosen.replace(/\{\{[ \t]*([^{}]*?)[ \t]*\}\}/g, (whole, name) => values.get(name) ?? whole));
+  // Blanks are cut off afterwards: an expression with several runs of them takes hours for a long row of blanks.
+  write(chosen.replace(/\{\{([^{}\n]*)\}\}/g, (whole, name) => values.get(VALUE + name.trim()) ?? whole));
 });
 
 function write(text) {

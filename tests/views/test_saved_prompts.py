@@ -66,3 +66,26 @@ def test_a_value_is_inserted_as_it_is() -> None:
     text = "{{a}} {{ b c }} {{}} {{a}} {{<}}"
     assert variables_in(text) == ["a", "b c"]
     assert filled(text, {"a": "{{b c}}"}) == "{{b c}} {{ b c }} {{}} {{b c}} {{<}}"
+
+
+def test_own_prompts_are_offered_first_and_those_of_others_are_marked(
+    client: Client, person: User, make_user: Callable[..., User]
+) -> None:
+    teammate, group = make_user("teammate@example.org"), Group.objects.create(name="Editors")
+    person.groups.add(group)
+    teammate.groups.add(group)
+    for number in range(9):
+        make_saved_prompt(teammate, f"a{number}", "Of another", Sharing("groups", [group.pk]))
+    make_saved_prompt(person, "aside", "My own")
+    client.force_login(person)
+    offered = client.get(reverse("prompt_choices"), {"q": "a"}).content.decode()
+    assert offered.index("/aside") < offered.index("/a0")
+    assert offered.count("Shared") == offered.count("Of another</small>") == 7
+
+
+def test_an_error_is_what_its_field_is_described_by(client: Client, person: User) -> None:
+    client.force_login(person)
+    form = {"name": "x" * 99, "text": "Hello", "visibility": "own"}
+    page = client.post(reverse("new_saved_prompt"), form).content.decode()
+    assert 'aria-describedby="id_name_helptext id_name_error"' in page
+    assert 'id="id_name_error"' in page

@@ -1,0 +1,44 @@
+"""Saved prompts in the message box, in real Chromium."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Person
+from tests.browser.test_access import violations
+from tests.browser.test_page import ask, box
+from tests.servers import ServerProcess
+
+# Variables with the names of what forms have themselves, and a text that costs a careless expression hours.
+PROMPT = """
+from chat.actions.saved_prompt import make_saved_prompt
+from chat.models import User
+text = "Greet {{ matches }}, {{closest}} and {{matches}}. {{" + " " * 15_000 + "."
+make_saved_prompt(User.objects.get(email="admin@example.org"), "greet", text)
+"""
+
+
+def test_a_hostile_prompt_is_filled_in_by_keyboard(person: Person, server: ServerProcess) -> None:
+    server.manage("shell", "--verbosity=0", stdin=PROMPT)
+    page = person.page
+    box(page).press_sequentially("/gr")
+    expect(page.get_by_role("option", name="/greet")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("matches").fill("Ada")
+    dialog.get_by_label("closest").fill("$& {{matches}}")
+    assert violations(page, is_seen_on_a_phone=True) == []
+    dialog.get_by_role("button", name="Insert").press("Enter")
+    expect(box(page)).to_have_value(re.compile(r"^Greet Ada, \$& \{\{matches\}\} and Ada\. "))
+    expect(box(page)).to_be_focused()
+    box(page).fill("")
+    ask(page, "/demo instant /demo echo Hello")
+    heading, select = (
+        page.locator("#conversations").get_by_role(role, name=name, exact=True).bounding_box()  # type: ignore[arg-type]
+        for role, name in (("heading", "Today"), ("link", "Select"))
+    )
+    assert heading and select
+    bottoms = [it["y"] + it["height"] for it in (heading, select)]
+    assert max(bottoms) - min(bottoms) < 8, "Select is not on the line of the first heading."
