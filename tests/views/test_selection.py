@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -96,3 +98,15 @@ def test_tags_are_shown_and_kept_in_the_list(person: User, client: Client) -> No
     assert "Fruit &lt;b&gt;" in again.content.decode(), "other tabs receive it"
     answer = client.post(url, {"name": "fruit <B>", "_method": "delete"}, headers=here).content.decode()
     assert "Fruit" not in answer
+
+
+def test_selecting_begins_beside_the_first_heading_also_if_all_chats_are_in_folders(
+    person: User, client: Client
+) -> None:
+    chats_of(person, "Apples")
+    client.force_login(person)
+    page = client.get(LIST, headers=HTMX).content.decode()
+    assert re.search(r'Today</h2>\s*<a\s+id="select-chats"', page)
+    assert page.count('id="select-chats"') == 1
+    Conversation.objects.update(folder=Folder.objects.create(owner=person, name="Fruit"))
+    assert client.get(LIST, headers=HTMX).content.decode().count('id="select-chats"') == 1
