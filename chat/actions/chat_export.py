@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 
 from chat.access import conversation_for, conversations_of
 from chat.actions.errors import InvalidInputError
+from chat.actions.extras import extras_of, used_preset
 from chat.actor import in_chunks
 from chat.database import run_unit
 from chat.files import store
@@ -52,6 +53,10 @@ def chat_of(conversation: Conversation) -> Chat:
         pinned=conversation.pinned_at is not None,
         archived=conversation.archived_at is not None,
         tags=[tag.name for tag in conversation.tags.all()],
+        folder=conversation.folder.name if conversation.folder else "",
+        preset=used_preset(conversation),
+        parameters=conversation.parameters or {},
+        uses_instructions=conversation.uses_instructions,
     )
 
 
@@ -91,8 +96,8 @@ def export_one(user: User, conversation_id: UUID, form: str) -> tuple[str, Async
 
 
 def export_many(user: User, ids: Iterable[UUID] | None, form: str) -> tuple[str, AsyncIterator[bytes]]:
-    """Returns a file name and the file in pieces: of these chats, or of all. Chats of other people are left
-    out. Raises `InvalidInputError`."""
+    """Returns a file name and the file in pieces: of these chats, or of all; JSON of all has the user's
+    folders, presets and saved prompts too. Chats of other people are left out. Raises `InvalidInputError`."""
     _check_format(form)
     chosen = None if ids is None else list(dict.fromkeys(ids))
     if chosen is not None and not 0 < len(chosen) <= MOST_CHOSEN:
@@ -101,13 +106,17 @@ def export_many(user: User, ids: Iterable[UUID] | None, form: str) -> tuple[str,
     theirs = theirs if chosen is None else theirs.filter(pk__in=chosen)
     found = list(theirs.values_list("pk", flat=True))
     name = f"steady-{timezone.localdate().isoformat()}"
-    return (f"{name}.zip", _zip(user, found)) if form == "markdown" else _as_json(user, found, name)
+    if form == "markdown":
+        return f"{name}.zip", _zip(user, found)
+    return _as_json(user, found, name, with_extras=chosen is None)
 
 
-def _as_json(user: User, ids: list[UUID], name: str) -> tuple[str, AsyncIterator[bytes]]:
+def _as_json(
+    user: User, ids: list[UUID], name: str, *, with_extras: bool = False
+) -> tuple[str, AsyncIterator[bytes]]:
     """Returns a JSON file; a zip file with it if the chats have files."""
-    files = _files_of(ids)
-    return (f"{name}.zip", _zip_of_json(user, ids, files)) if files else (f"{name}.json", _json(user, ids))
+    files, pieces = _files_of(ids), _json(user, ids, with_extras=with_extras)
+    return (f"{name}.zip", _zip_of_json(pieces, files)) if files else (f"{name}.json", pieces)
 
 
 def _files_of(ids: list[UUID]) -> dict[str, str]:
@@ -130,12 +139,18 @@ def _check_format(form: str) -> None:
 
 
 def _chats(user: User, ids: tuple[UUID, ...]) -> list[Chat]:
-    found = conversations_of(user).in_bulk(ids)  # one that was deleted meanwhile is left out
+    found = (
+        conversations_of(user).select_related("folder").in_bulk(ids)
+    )  # one that was deleted meanwhile is left out
     return [chat_of(found[one]) for one in ids if one in found]
 
 
-async def _json(user: User, ids: list[UUID]) -> AsyncIterator[bytes]:
+async def _json(user: User, ids: list[UUID], *, with_extras: bool) -> AsyncIterator[bytes]:
     yield _head()
+    if with_extras:
+        extras = await run_unit(lambda: [orjson.dumps(each) for each in extras_of(user)])
+        yield b'"extras":[\n' + b",\n".join(extras) + b"\n],\n"
+    yield b'"chats":[\n'
     comma = b""
     for batch in batched(ids, _BATCH, strict=False):
         for chat in await run_unit(_chats, user, batch):
@@ -146,8 +161,13 @@ async def _json(user: User, ids: list[UUID]) -> AsyncIterator[bytes]:
 
 def _head() -> bytes:
     """Returns the start of a file: the reader looks for exactly these first two names."""
-    first = {"format": steady.FORMAT, "version": steady.VERSION, "exported_at": timezone.now().isoformat()}
-    return orjson.dumps(first)[:-1] + b',"chats":[\n'
+    first = {
+        "format": steady.FORMAT,
+        "version": steady.VERSION,
+        "minor": steady.MINOR,
+        "exported_at": timezone.now().isoformat(),
+    }
+    return orjson.dumps(first)[:-1] + b",\n"
 
 
 class _Pieces(io.RawIOBase):
@@ -169,11 +189,11 @@ class _Pieces(io.RawIOBase):
         return data
 
 
-async def _zip_of_json(user: User, ids: list[UUID], files: dict[str, str]) -> AsyncIterator[bytes]:
+async def _zip_of_json(chats: AsyncIterator[bytes], files: dict[str, str]) -> AsyncIterator[bytes]:
     pieces = _Pieces()
     with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("chats.json", "w", force_zip64=True) as entry:
-            async for data in _json(user, ids):
+            async for data in chats:
                 await run_unit(entry.write, data)
                 yield pieces.take()
         for sha256, name in files.items():

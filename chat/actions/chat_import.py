@@ -6,6 +6,7 @@ import logging
 import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,19 +25,34 @@ from django.utils import timezone
 
 from chat.access import NotFoundError
 from chat.actions.attachment import receive_file
-from chat.actions.errors import ActionError, ConflictError, InvalidInputError, TooLongError
+from chat.actions.errors import ActionError, ConflictError, InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.extras import TOO_MANY, chosen_again, folder_named, take_extra
+from chat.actions.folder import clean_name
 from chat.actions.tag import add_tags, readable_tags
 from chat.actor import in_chunks
 from chat.files import store
 from chat.files.contents import part_of
 from chat.live.process import process_name
-from chat.models import Attachment, ChatImport, Conversation, Feedback, Generation, Message, Role, User
+from chat.models import (
+    Attachment,
+    ChatImport,
+    Conversation,
+    Feedback,
+    Generation,
+    Message,
+    Preset,
+    PresetUse,
+    PresetVersion,
+    Role,
+    User,
+)
 from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.models.feedback import COMMENT_LENGTH
+from chat.models.parameters import Parameters
 from chat.parts import FilePart, NoticePart, Part, TextPart, storable, storable_part, stored
 from chat.search.index import index_message, index_title
-from chat.transfer.chats import Chat, Node
+from chat.transfer.chats import EXTRAS, PRESETS, Chat, Node
 from chat.transfer.reader import packed_files
 from chat.translatable import translatable as _
 
@@ -149,7 +165,7 @@ def agree_to_import(user: User, import_id: UUID) -> None:
     if found.state == ChatImport.State.READING or found.state == ChatImport.State.FAILED:
         raise ConflictError(_("The file has not been read."))
     ready = ChatImport.objects.filter(pk=import_id, state=ChatImport.State.READY)
-    ready.update(state=ChatImport.State.RUNNING, known=0, unreadable=0, problems=[], left_out={})
+    ready.update(state=ChatImport.State.RUNNING, known=0, unreadable=0, problems=[], left_out={}, extras={})
 
 
 def discard_import(user: User, import_id: UUID) -> None:
@@ -223,7 +239,9 @@ def _mine(import_id: UUID) -> QuerySet[ChatImport]:
 
 @dataclass(slots=True)
 class Found:
-    """What the summary of a file says. `known` is how many of the chats are here already, or twice in it."""
+    """What the summary of a file says. `known` is how many of the chats are here already, or twice in it;
+    `presets` how many chats use one of this name, `own_presets` the names of those in the file, `extras` how
+    many of each type it has."""
 
     format: str = ""
     chats: int = 0
@@ -233,7 +251,10 @@ class Found:
     ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    presets: Counter[str] = field(default_factory=Counter)
+    extras: Counter[str] = field(default_factory=Counter)
+    own_presets: set[str] = field(default_factory=set)
     oldest_at: str | None = None
     newest_at: str | None = None
 
@@ -249,6 +270,15 @@ def count_known(job: ChatImport, found: Found) -> int:
     return len(known) + found.chats - len(ids)
 
 
+def count_presets(job: ChatImport, found: Found) -> int:
+    """Returns how many chats use presets that will not be here."""
+    missing = found.presets.keys() - found.own_presets
+    versions = PresetVersion.objects.filter(preset__in=Preset.objects.seen_by(job.owner))
+    for chunk in in_chunks({storable(name) for name in missing}):
+        missing -= set(versions.filter(name__in=chunk).values_list("name", flat=True))
+    return sum(found.presets[name] for name in missing)
+
+
 def file_was_read(job: ChatImport, found: Found) -> None:
     """Stores what is in the file, for its owner to agree. Raises `LostError`."""
     if not _mine(job.pk).update(
@@ -260,7 +290,8 @@ def file_was_read(job: ChatImport, found: Found) -> None:
         known=found.known,
         unreadable=found.unreadable,
         problems=[_storable(problem) for problem in found.problems],
-        left_out=found.left_out,
+        left_out=dict(+found.left_out),
+        extras=dict(found.extras),
         titles=[storable(title) for title in found.titles],
         oldest_at=found.oldest_at,
         newest_at=found.newest_at,
@@ -296,6 +327,25 @@ def skip_line(job: ChatImport, line: int, problem: dict[str, str]) -> None:
         found.save(update_fields=["next_line", "unreadable", "problems"])
 
 
+def add_extra(job: ChatImport, line: int, item: dict[str, Any]) -> None:
+    """Takes a folder, preset or saved prompt, unless it is here already. Raises `LostError`."""
+    with transaction.atomic():
+        found = _locked(job)
+        taken = take_extra(job.owner, item)
+        found.extras = dict(Counter(found.extras or {}) + Counter({item["type"]: taken.is_new}))
+        found.left_out = dict(Counter(found.left_out) + Counter(taken.left_out))
+        found.next_line = line + 1
+        found.save(update_fields=["next_line", "extras", "left_out"])
+
+
+def leave_out(job: ChatImport, line: int, left_out: dict[str, int]) -> None:
+    """Goes on after what cannot be read. Raises `LostError`."""
+    with transaction.atomic():
+        found = _locked(job)
+        found.next_line, found.left_out = line + 1, dict(Counter(found.left_out) + Counter(left_out))
+        found.save(update_fields=["next_line", "left_out"])
+
+
 def _locked(job: ChatImport) -> ChatImport:
     """Returns the row, locked and with a new heartbeat. Raises `LostError`."""
     found = _mine(job.pk).select_for_update().first()
@@ -313,6 +363,7 @@ class Taking:
     messages: list[Message]
     generations: list[Generation]
     feedback: list[Feedback]
+    preset: PresetUse | None = None
 
 
 def is_known(job: ChatImport, chat: Chat) -> bool:
@@ -356,12 +407,14 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
             found.next_line, found.known, found.current = line + 1, found.known + 1, None
             found.save(update_fields=["next_line", "known", "current"])
             return None
-        for name, number in left_out.items():
-            found.left_out[name] = found.left_out.get(name, 0) + number
         taking = _rows(job.owner, conversation_id, found.format, chat)
+        missing = _choices(taking, job.owner, chat)
+        found.left_out = dict(Counter(found.left_out) + Counter(left_out) + Counter(missing))
         found.current = conversation_id
         found.save(update_fields=["current", "left_out"])
         taking.conversation.save(force_insert=True)
+        if taking.preset:
+            taking.preset.save(force_insert=True)
         add_tags([conversation_id], readable_tags(chat.tags))
         return taking
 
@@ -458,6 +511,8 @@ def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
         revision=len(chat.nodes),
         last_position=0,
         imported_from=form,
+        parameters=Parameters.of(chat.parameters).as_json(),
+        uses_instructions=chat.uses_instructions,
     )
     taking = Taking(conversation, [], [], [])
     by_id: dict[str, Message] = {}
@@ -474,6 +529,21 @@ def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
             if node.verdict:
                 taking.feedback.append(_feedback(owner, message, node))
     return taking
+
+
+def _choices(taking: Taking, owner: User, chat: Chat) -> list[str]:
+    """Sets the folder and the preset of the conversation. Returns what is not here."""
+    missing: list[str] = []
+    if clean_name(chat.folder):
+        try:
+            taking.conversation.folder = folder_named(owner, chat.folder)
+        except ActionError as error:
+            missing.append(TOO_MANY if isinstance(error, LimitReachedError) else EXTRAS)
+    if chat.preset:
+        taking.preset = chosen_again(owner, taking.conversation, chat.preset)
+        if taking.preset.version is None:
+            missing.append(PRESETS)
+    return missing
 
 
 def head_of(chat: Chat, taking: Taking) -> UUID | None:

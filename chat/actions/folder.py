@@ -103,8 +103,12 @@ def begin_in_folder(user: User, folder_id: UUID) -> tuple[UUID, Preset | None]:
     return conversation_id, preset if asks else None
 
 
+def clean_name(name: str) -> str:
+    return " ".join(storable(name.replace("\x00", "")).split())
+
+
 def _checked_name(user: User, folder: Folder, name: str) -> str:
-    name = " ".join(storable(name.replace("\x00", "")).split())
+    name = clean_name(name)
     if not name:
         raise InvalidInputError(_("Give the folder a name."))
     if len(name) > NAME_LENGTH:

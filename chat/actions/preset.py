@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from chat.access import NotFoundError, conversation_to_write, model_for, preset_for
 from chat.actions.errors import InvalidInputError, LimitReachedError, TooLongError
@@ -24,6 +25,7 @@ from chat.runtime import current
 from chat.translatable import translatable as _
 
 MOST = 200  # presets of one user
+MOST_VERSIONS = 100  # of one preset
 MOST_STARTS = 100  # choices of one user for chats that no prompt has created yet
 
 
@@ -72,10 +74,7 @@ def change_preset(user: User, preset_id: UUID, content: PresetContent, sharing: 
         before = PresetContent.of(preset.newest)
         content = _checked(user, content, before=before)
         if content != before:
-            preset.number += 1
-            preset.name = content.name
-            preset.save(update_fields=["number", "name"])
-            _add_version(preset, content)
+            _begin_version(preset, content)
         share(user, preset, sharing)
     return preset
 
@@ -88,10 +87,7 @@ def restore_version(user: User, preset_id: UUID, number: int) -> Preset:
         if older is None:
             raise NotFoundError(_("There is no such version."))
         if number != preset.number:
-            preset.number += 1
-            preset.name = older.name
-            preset.save(update_fields=["number", "name"])
-            _add_version(preset, PresetContent.of(older))
+            _begin_version(preset, PresetContent.of(older))
     return preset
 
 
@@ -103,6 +99,27 @@ def copy_preset(user: User, preset_id: UUID) -> Preset:
     if not ChatModel.objects.usable_by(user).filter(pk=version.model_id or 0).exists():
         content = replace(content, model_id=None)
     return make_preset(user, content)
+
+
+def store_preset(user: User, preset_id: UUID, contents: Sequence[tuple[int, PresetContent]]) -> bool:
+    """Stores a preset of an export with its versions: numbers and contents, in order. Returns False if the
+    user has a preset whose newest version has the same content. Raises as `make_preset`."""
+    checked = [(number, _checked(user, content)) for number, content in contents[-MOST_VERSIONS:]]
+    newest_number, newest = checked[-1]
+    with transaction.atomic():
+        lock_user(user)
+        own = Preset.objects.filter(owner=user)
+        same = PresetVersion.objects.filter(preset__in=own, number=F("preset__number"), name=newest.name)
+        if any(PresetContent.of(version) == newest for version in same):
+            return False
+        if own.count() >= MOST:
+            raise LimitReachedError(_("You have {limit} presets. Delete one that is not used."), limit=MOST)
+        preset = Preset.objects.create(pk=preset_id, owner=user, name=newest.name)
+        for preset.number, content in checked:
+            _add_version(preset, content)
+        preset.number = newest_number
+        preset.save(update_fields=["number"])
+    return True
 
 
 def delete_preset(user: User, preset_id: UUID) -> None:
@@ -176,6 +193,26 @@ def _use(
         values=dict(values),
         instructions=filled(version.instructions, values),
     )
+
+
+def _begin_version(preset: Preset, content: PresetContent) -> None:
+    """Adds the next version to the locked preset. Deletes the oldest versions that no chat uses, so that
+    their number is limited. Raises `LimitReachedError` if chats use all of them."""
+    if (surplus := preset.versions.count() - MOST_VERSIONS + 1) > 0:
+        used = PresetUse.objects.filter(version__preset=preset).values("version")
+        begun = ChatStart.objects.filter(version__preset=preset).values("version")
+        unused = preset.versions.exclude(number=preset.number).exclude(pk__in=used).exclude(pk__in=begun)
+        oldest = list(unused.order_by("number").values_list("pk", flat=True)[:surplus])
+        if len(oldest) < surplus:
+            raise LimitReachedError(
+                _("Chats use {limit} versions of this preset. Copy it, and change the copy."),
+                limit=MOST_VERSIONS,
+            )
+        PresetVersion.objects.filter(pk__in=oldest).delete()
+    preset.number += 1
+    preset.name = content.name
+    preset.save(update_fields=["number", "name"])
+    _add_version(preset, content)
 
 
 def _add_version(preset: Preset, content: PresetContent) -> None:

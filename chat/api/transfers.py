@@ -159,6 +159,7 @@ def _import_json(found: ChatImport) -> dict[str, Any]:
         "id": found.pk,
         **{name: getattr(found, name) for name in names},
         "error": translated(found.error),
+        "extras": found.extras or {},
         "problems": [{**it, "reason": translated(it["reason"])} for it in found.problems],
         "left_out": {translated(name): number for name, number in found.left_out.items()},
     }

@@ -27,6 +27,8 @@ from chat.database import run_unit, run_write
 from chat.models import ChatImport
 from chat.models.chat_import import MOST_PROBLEMS
 from chat.transfer import steady
+from chat.transfer.chats import PRESETS
+from chat.transfer.extras import PRESET
 from chat.transfer.reader import MOST_LINE_BYTES
 from chat.translatable import translatable as _
 
@@ -62,6 +64,7 @@ async def _work(job: ChatImport) -> None:
             if job.state == ChatImport.State.READING:
                 found = await _summary(job, path)
                 found.known = await run_unit(chat_import.count_known, job, found)
+                found.left_out[PRESETS] += await run_unit(chat_import.count_presets, job, found)
                 await run_write(chat_import.file_was_read, job, found)
                 return
             await _take_all(job, path)
@@ -106,8 +109,13 @@ async def _summary(job: ChatImport, path: Path) -> Found:
                 if at := chat["at"]:
                     found.oldest_at = min(found.oldest_at or at, at)
                     found.newest_at = max(found.newest_at or at, at)
-                for name, number in item["left_out"].items():
-                    found.left_out[name] = found.left_out.get(name, 0) + number
+                if preset := chat.get("preset"):
+                    found.presets[preset] += 1
+            elif extra := item.get("extra"):
+                found.extras[extra["type"]] += 1
+                if extra["type"] == PRESET:
+                    found.own_presets.add(extra["name"])
+            found.left_out.update(item.get("left_out", {}))
     return found
 
 
@@ -134,6 +142,10 @@ async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) 
         while await run_write(chat_import.add_messages, job, taking):
             await asyncio.sleep(PAUSE_SECONDS)
         await run_write(chat_import.show_chat, job, number, taking, head)
+    elif extra := item.get("extra"):
+        await run_write(chat_import.add_extra, job, number, extra)
+    elif left_out := item.get("left_out"):
+        await run_write(chat_import.leave_out, job, number, left_out)
     await asyncio.sleep(PAUSE_SECONDS)
 
 

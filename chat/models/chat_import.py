@@ -48,6 +48,11 @@ class ChatImport(models.Model):
     unreadable = models.PositiveIntegerField(default=0)
     problems = models.JSONField(default=list, help_text="`{title, reason}` of unreadable chats.")
     left_out = models.JSONField(default=dict, help_text="How much of each kind is not taken.")
+    extras = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="How many folders, presets and saved prompts are in it, or were taken.",
+    )
     titles = models.JSONField(default=list, help_text="The first titles in the file.")
     oldest_at = models.DateTimeField(null=True, blank=True)
     newest_at = models.DateTimeField(null=True, blank=True)
@@ -80,6 +85,11 @@ class ChatImport(models.Model):
     def new(self) -> int:
         """Returns how many chats would be added."""
         return max(0, self.chats - self.known)
+
+    @property
+    def has_new(self) -> bool:
+        """Returns whether there may be anything to take. Extras are compared when they are taken."""
+        return bool(self.new or self.extras)
 
     @property
     def done(self) -> int:

@@ -21,6 +21,8 @@ IMAGES = _("images")
 AUDIO = _("recordings")
 INSTRUCTIONS = _("custom instructions and system prompts")
 UNKNOWN = _("parts of an unknown kind, kept as JSON")
+PRESETS = _("presets that are not here: their chats keep the name and the instructions")
+EXTRAS = _("damaged folders, presets or saved prompts")
 
 
 class UnreadableError(Exception):
@@ -64,6 +66,17 @@ class Node:
 
 
 @dataclass(slots=True)
+class UsedPreset:
+    """The preset of a chat: the name and number of its version, and its instructions with the values of its
+    variables filled in."""
+
+    name: str
+    number: int
+    instructions: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Chat:
     """`nodes` has each parent before its children. `left_out` counts what the import does not take, by its
     name in English."""
@@ -77,6 +90,10 @@ class Chat:
     pinned: bool = False
     archived: bool = False
     tags: list[str] = field(default_factory=list)
+    folder: str = ""
+    preset: UsedPreset | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    uses_instructions: bool = True
     left_out: Counter[str] = field(default_factory=Counter)
 
     def files(self) -> list[FilePart]:

@@ -5,9 +5,10 @@ process's memory and CPU time, it reads one chat at a time, and it opens a zip f
 name in it ever becomes a path. It imports no Django and reads no environment.
 
 Output: one line of JSON for each chat, in the order of the file, `{"chat": <steady.dump>, "left_out": {...}}`
-or `{"problem": {"title", "reason"}}`, and a last line `{"end": {"format"}}` or `{"error": <sentence>}`. With
-`--summary` a chat is `{"id", "title", "at", "messages"}`. The same file always gives the same lines, so an
-interrupted import goes on at a line.
+or `{"problem": {"title", "reason"}}`, `{"extra": <extras.load>}` for what else a file of Steady has, and a
+last line `{"end": {"format"}}` or `{"error": <sentence>}`. With `--summary` a chat is `{"id", "title", "at",
+"messages"}` and perhaps the name of its `preset`, an extra its `type` and `name`. The same file always gives
+the same lines, so an interrupted import goes on at a line.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from typing import IO, Any, NamedTuple
 import ijson  # type: ignore[import-untyped]  # the package has no types
 import orjson
 
-from chat.transfer import chatgpt, claude, librechat, open_webui, steady
-from chat.transfer.chats import FILES, Chat, UnreadableError, dict_of, text_of
+from chat.transfer import chatgpt, claude, extras, librechat, open_webui, steady
+from chat.transfer.chats import EXTRAS, FILES, Chat, UnreadableError, dict_of, text_of
 from chat.translatable import translatable as _
 
 MEMORY_BYTES = 1024 * 1024 * 1024
@@ -62,6 +63,12 @@ FORMATS = (
 STEADY = Format("steady", lambda item: True, steady.load)
 
 
+class _Extra(NamedTuple):
+    """An entry of `extras` of Steady's own format."""
+
+    item: Any
+
+
 class _Limited:
     """A binary file that raises after so many bytes, whatever its header says."""
 
@@ -84,6 +91,12 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
         number += 1
         if number > MOST_CHATS:
             raise UnreadableError(_("The file has more chats than one import takes."))
+        if isinstance(item, _Extra):
+            if found is None:
+                found = STEADY
+                yield {"format": found.name}
+            yield _extra(item.item, summary=summary)
+            continue
         form = form or next((one for one in FORMATS if one.is_chat(dict_of(item))), None)
         if form is None:
             if found is None:
@@ -109,6 +122,15 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
         raise UnreadableError(_("The file contains no chats."))
 
 
+def _extra(item: Any, *, summary: bool) -> dict[str, Any]:
+    try:
+        extra = extras.load(item)
+    except UnreadableError:
+        return {"left_out": {EXTRAS: 1}}
+    shown = {"type": extra["type"], "name": extras.name_of(extra)[:200]}
+    return {"extra": shown if summary else extra}
+
+
 def packed_files(path: Path) -> dict[str, int]:
     """Returns the sizes of the files in a zip file of Steady, by their SHA-256."""
     if not zipfile.is_zipfile(path):
@@ -120,11 +142,13 @@ def packed_files(path: Path) -> dict[str, int]:
 
 def _summary(chat: Chat) -> dict[str, Any]:
     at = chat.updated_at or chat.created_at
+    preset = {"preset": chat.preset.name[:200]} if chat.preset else {}
     return {
         "id": chat.id,
         "title": chat.title[:200],
         "at": at and at.isoformat(),
         "messages": len(chat.nodes),
+        **preset,
     }
 
 
@@ -173,8 +197,7 @@ def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | 
     elif start == b"{" and (version := _steady_version(head)) is not None:
         if version != str(steady.VERSION):
             raise UnreadableError(_("A newer version of Steady made this file. Upgrade this one first."))
-        for item in ijson.items(rest, "chats.item", use_float=True):
-            yield STEADY, item
+        yield from ((STEADY, item) for item in _steady_items(rest))
     elif start == b"{":
         if size > MOST_FILE_BYTES:
             raise UnreadableError(_TOO_LARGE)
@@ -182,6 +205,25 @@ def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | 
         yield None, orjson.loads(whole)
     else:
         raise UnreadableError(_UNKNOWN)
+
+
+def _steady_items(file: _Again) -> Iterator[Any]:
+    """Yields the extras and the chats of Steady's own format. Extras after the first chat are not read: then
+    the file is parsed once, not twice."""
+    found, beside = ijson.sendable_list(), ijson.sendable_list()
+    chats = ijson.items_coro(found, "chats.item", use_float=True)
+    others = ijson.items_coro(beside, "extras.item", use_float=True)
+    at_start = True
+    while data := file.read(65_536):
+        if at_start:
+            others.send(data)
+            yield from map(_Extra, beside)
+            del beside[:]
+        chats.send(data)
+        at_start = at_start and not found
+        yield from found
+        del found[:]
+    chats.close()
 
 
 def _steady_version(head: bytes) -> str | None:
@@ -212,9 +254,10 @@ def write(path: Path, out: IO[bytes], *, summary: bool = False) -> None:
             form = line.get("format") or form
             data = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
             if len(data) > MOST_LINE_BYTES:
-                data = orjson.dumps(
-                    _problem(line["chat"], _("The chat is too long.")), option=orjson.OPT_APPEND_NEWLINE
-                )
+                short = {"left_out": {EXTRAS: 1}}
+                if "chat" in line:
+                    short = _problem(line["chat"], _("The chat is too long."))
+                data = orjson.dumps(short, option=orjson.OPT_APPEND_NEWLINE)
             out.write(data)
         last: dict[str, Any] = {"end": {"format": form}}
     except UnreadableError as error:

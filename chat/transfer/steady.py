@@ -15,6 +15,7 @@ from chat.transfer.chats import (
     Node,
     Reply,
     UnreadableError,
+    UsedPreset,
     Verdict,
     dict_of,
     fenced,
@@ -23,9 +24,12 @@ from chat.transfer.chats import (
     text_of,
     time_of,
 )
+from chat.transfer.extras import is_number
 from chat.translatable import translatable as _
 
 FORMAT, VERSION = "steady-chats", 1
+MINOR = 1  # of fields that a reader of the same version may ignore
+MOST_INSTRUCTIONS = 1_000_000  # characters of the instructions of one chat's preset
 STATUSES = frozenset({"complete", "length", "stopped", "interrupted", "failed", "refused"})
 
 
@@ -39,8 +43,21 @@ def dump(chat: Chat) -> dict[str, Any]:
         "pinned": chat.pinned,
         "archived": chat.archived,
         "tags": chat.tags,
+        "folder": chat.folder,
+        "preset": _dump_preset(chat.preset) if chat.preset else None,
+        "parameters": chat.parameters,
+        "uses_instructions": chat.uses_instructions,
         "head": chat.head,
         "messages": [_dump_node(node) for node in chat.nodes],
+    }
+
+
+def _dump_preset(preset: UsedPreset) -> dict[str, Any]:
+    return {
+        "name": preset.name,
+        "version": preset.number,
+        "instructions": preset.instructions,
+        "values": preset.values,
     }
 
 
@@ -92,6 +109,10 @@ def load(item: dict[str, Any]) -> Chat:
         pinned=item.get("pinned") is True,
         archived=item.get("archived") is True,
         tags=[tag for tag in list_of(item.get("tags")) if isinstance(tag, str)],
+        folder=text_of(item.get("folder")),
+        preset=_load_preset(dict_of(item.get("preset"))),
+        parameters=dict_of(item.get("parameters")),
+        uses_instructions=item.get("uses_instructions") is not False,
     )
     known: set[str] = set()
     for message in messages:
@@ -109,6 +130,16 @@ def load(item: dict[str, Any]) -> Chat:
         if node.id in side_by_side and node.reply and (node.parent, node.reply.batch) in beside:
             node.shown = True
     return chat
+
+
+def _load_preset(preset: dict[str, Any]) -> UsedPreset | None:
+    name, number = text_of(preset.get("name")), preset.get("version")
+    instructions, values = text_of(preset.get("instructions")), dict_of(preset.get("values"))
+    if not name.strip() or not isinstance(number, int) or not is_number(number):
+        return None
+    if len(instructions) > MOST_INSTRUCTIONS:
+        raise UnreadableError(_("The chat is too long."))
+    return UsedPreset(name, number, instructions, {key: text_of(value) for key, value in values.items()})
 
 
 def _load_node(message: dict[str, Any], known: set[str], chat: Chat) -> Node:

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -37,6 +37,12 @@ NAMES = {
     "claude": "Claude",
     "open_webui": "Open WebUI",
     "librechat": "LibreChat",
+}
+
+EXTRAS = {
+    "folder": gettext_lazy("Folders"),
+    "preset": gettext_lazy("Presets"),
+    "prompt": gettext_lazy("Saved prompts"),
 }
 
 
@@ -135,5 +141,8 @@ def _context(request: PersonRequest) -> dict[str, Any]:
         one.product = NAMES.get(one.format, "")  # type: ignore[attr-defined]
         one.error = translated(one.error)
         one.problems = [{**it, "reason": translated(it["reason"])} for it in one.problems]
+        one.extra_words = [  # type: ignore[attr-defined]
+            (words, number) for name, words in EXTRAS.items() if (number := (one.extras or {}).get(name))
+        ]
         one.left_out = {translated(name): number for name, number in one.left_out.items()}
     return {"imports": found, "is_open": any(one.is_open for one in found)}

@@ -21,7 +21,7 @@ from chat.models import ChatImport, Conversation, User
 from chat.parts import NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chat.search.query import tag_key
 from chat.transfer import reader, steady
-from chat.transfer.chats import Chat, Node, Reply, Verdict, show_path
+from chat.transfer.chats import Chat, Node, Reply, UsedPreset, Verdict, show_path
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,13 @@ def chats(draw: st.DrawFn) -> Chat:
                 node.verdict = Verdict(good, "" if good else "style", draw(WORD))
         nodes.append(node)
     head = draw(st.sampled_from(nodes)).id
-    chat = Chat("source", draw(WORD), nodes, head, START, START, archived=draw(st.booleans()))
+    chat = Chat("source", draw(WORD), nodes, head, START, START)
+    chat.pinned, chat.archived, chat.uses_instructions = (draw(st.booleans()) for _ in range(3))
+    chat.folder = draw(st.one_of(st.just(""), WORD))
+    values = st.dictionaries(WORD, TEXT, max_size=2)
+    numbers = st.integers(1, 2**31 - 1)
+    chat.preset = draw(st.one_of(st.none(), st.builds(UsedPreset, WORD, numbers, TEXT, values)))
+    chat.parameters = draw(st.sampled_from([{}, {"temperature": 0.5}, {"reasoning_effort": "low"}]))
     chat.tags = readable_tags(draw(st.lists(WORD, max_size=3)))
     chat.tags.sort(key=tag_key)
     show_path(chat)

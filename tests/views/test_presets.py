@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from chat.access import NoSuchModelError, NotFoundError
 from chat.actions.branch import branch_conversation
-from chat.actions.errors import InvalidInputError
+from chat.actions.errors import InvalidInputError, LimitReachedError
 from chat.actions.preset import (
     PresetContent,
     change_preset,
@@ -218,3 +218,26 @@ def test_a_chat_of_another_user_takes_no_preset(person: User, teammate: User, mo
     choose_preset(teammate, unused, preset.pk, {})
     say(person, unused, model)  # the id was chosen by another user before
     assert not PresetUse.objects.exists()
+
+
+def test_the_oldest_unused_versions_go_when_there_are_too_many(
+    person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.actions.preset.MOST_VERSIONS", 3)
+    preset = make_preset(person, PresetContent("P", "1"))
+    chat = uuid4()
+    choose_preset(person, chat, preset.pk, {})
+    say(person, chat, model)  # uses version 1
+    for number in range(2, 6):
+        change_preset(person, preset.pk, PresetContent("P", str(number)), Sharing())
+    assert sorted(preset.versions.values_list("number", flat=True)) == [1, 4, 5]
+    assert sources(Conversation.objects.get(pk=chat), model) == [("preset", "1")]
+    for version in (4, 5):
+        PresetUse.objects.create(
+            conversation=Conversation.objects.create(owner=person),
+            version=preset.versions.get(number=version),
+        )
+    with pytest.raises(LimitReachedError):
+        change_preset(person, preset.pk, PresetContent("P", "6"), Sharing())
+    preset.refresh_from_db()
+    assert (preset.number, preset.newest.instructions) == (5, "5")
