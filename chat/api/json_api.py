@@ -35,6 +35,7 @@ from chat.api import (
 )
 from chat.api.problems import KNOWN, MEDIA_TYPE, Problem, problem_of
 from chat.api.routing import Renderer, refused, with_limits
+from chat.api.schemas import Problem as ProblemSchema
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +53,19 @@ class JsonApi(NinjaAPI):
         return with_limits(request, super().create_temporal_response(request))
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
-        """Names the media type of refusals, which ninja takes for JSON. A ticket is a part of the address:
-        for OpenAPI its operation needs no authentication."""
+        """Adds the schema and the media type of refusals. A ticket is a part of the address: for OpenAPI its
+        operation needs no authentication."""
         schema = super().get_openapi_schema(**kwargs)
+        schema["components"]["schemas"]["Problem"] = ProblemSchema.json_schema()
+        refusal = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         schema["components"]["securitySchemes"].pop("Ticket", None)
         for operations in schema["paths"].values():
             for operation in operations.values():
                 if operation["security"] == [{"Ticket": []}]:
                     operation["security"] = []
                 for status, response in operation["responses"].items():
-                    if int(status) >= 400 and "application/json" in response.get("content", {}):
-                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+                    if int(status) >= 400:
+                        response["content"] = refusal
         return schema
 
 
