@@ -19,5 +19,5 @@ function keep() {
   if (document.activeElement !== document.body || !last || last === document.body) return;
   if (last.isConnected && last.checkVisibility({ visibilityProperty: true })) return;
   const buttons = [...$("composer-action").querySelectorAll("button")].filter((one) => one.checkVisibility());
-  ($(last.id) ?? (touch.matches ? buttons.at(-1) : $("prompt"))).focus({ preventScroll: true });
+  ($(last.id) ?? (touch.matches ? buttons.at(-1) : $("prompt")))?.focus({ preventScroll: true });
 }

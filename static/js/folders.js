@@ -10,6 +10,13 @@ on("toggle", ({ target }) => {
   post(target.dataset.url, { open: target.open ? "1" : "" });
 }, true);
 
+// A morph leaves `open` alone. But htmx also builds new folders by a morph, so they would all be closed.
+on("htmx:after:swap", () => {
+  for (const folder of document.querySelectorAll("#conversations .folder details")) {
+    folder.open = "open" in folder.dataset;
+  }
+});
+
 let dragged = null; // the entry
 let place = null; // the folder under it, or the list for none
 

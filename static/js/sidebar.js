@@ -46,7 +46,7 @@ on("htmx:before:history:restore", (event) => {
 const menu = $("entry-menu");
 let entry = null;
 
-onClick(".entry-options", (button) => {
+onClick("button.entry-options", (button) => {
   entry = button.closest(".entry");
   for (const name of ["pinned", "archived"]) menu.dataset[name] = name in entry.dataset;
   menu.querySelector("a").href = `${entry.querySelector("a").pathname}folder/`;

@@ -61,7 +61,7 @@ class Person:
         page = self.context.new_page()
         if SLOWER > 1:
             self.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error.stack or error)))
         page.on(
             "console",
             lambda message: self.console_errors.append(message.text) if message.type == "error" else None,
@@ -105,7 +105,7 @@ def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Pe
     errors = [error for person in made for error in person.unexpected_errors()]
     for person in made:
         person.context.close()  # A socket that is being opened at this moment causes a console message.
-    assert errors == []
+    assert not errors, "\n\n".join(errors)
 
 
 @pytest.fixture
