@@ -315,6 +315,8 @@ class BackpressureProducer:
     async def wait_for_room(self) -> None:
         """Returns when there is space. Disconnects a client that reads nothing for a minute, or until the
         response is cancelled: what is left of it cannot be sent."""
+        if self._open.is_set():
+            return
         try:
             async with asyncio.timeout(STALLED_SECONDS):
                 await self._open.wait()

@@ -31,6 +31,7 @@ from chat.actor import LoggedOutError
 from chat.database import run_unit
 from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
 from chat.management.errors import StartError
+from chat.management.transport import Transport
 from chat.management.watchdog import Watchdog
 from chat.runtime import Runtime, install
 
@@ -220,6 +221,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._port = reactor.adoptStreamPort(
             self._listener.fileno(), self._listener.family, self.http_factory
         )
+        self._port.transport = Transport
         self._listener.close()  # Twisted has its own copy
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
