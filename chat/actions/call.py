@@ -27,18 +27,30 @@ from chat.translatable import translatable as _
 logger = logging.getLogger(__name__)
 
 
+def recent_permit(secret: str, name: str) -> Permit | None:
+    """Returns the permit for another call, if all that it depends on was read a moment ago: such a call needs
+    no unit of work. With several processes there is none, because the call is counted in the database."""
+    permit = _recent(secret, name)
+    if permit is None or not settings.SQLITE:
+        return None
+    # Replies that have ended meanwhile still count in the permit.
+    running = permit.replies + current().calls.running_of(permit.actor.user.pk)
+    return permit if running < settings.CHAT_RUNNING_PER_PERSON else None
+
+
 def begin_call(secret: str, name: str, call_id: UUID) -> Permit:
     """Returns the permit for one call to the model of this name, with this token. Raises `LoggedOutError`,
     `ScopeError`, `NoSuchModelError`, `LimitReachedError`. Where there may be other processes, the call counts
     from now on, until `Calls.counting` ends. One unit of work."""
-    permits, key = current().calls.permits, (digest_of(secret), name)
-    permit = permits.get(key)
-    if permit is None or permit.actor.token is None or permit.actor.token.has_expired:
+    permit = _recent(secret, name)
+    if permit is not None and settings.SQLITE:
+        return replace(permit, replies=running_of(permit.actor.user.pk))
+    if permit is None:
         permit = _permit(secret, name)
-        permits.put(key, permit)
+        current().calls.permits.put((digest_of(secret), name), permit)
     user = permit.actor.user
     if settings.SQLITE:
-        return replace(permit, replies=running_of(user.pk))
+        return permit
     with transaction.atomic():
         lock_user(user)
         check_running_limit(user, 1)
@@ -54,7 +66,15 @@ def _permit(secret: str, name: str) -> Permit:
     if endpoint is None:
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     keeps = Preferences.objects.filter(user=actor.user, keeps_calls=True).exists()
-    return Permit(actor, model.target, endpoint, keeps)
+    replies = running_of(actor.user.pk) if settings.SQLITE else 0
+    return Permit(actor, model.target, endpoint, keeps, replies)
+
+
+def _recent(secret: str, name: str) -> Permit | None:
+    permit = current().calls.permits.get((digest_of(secret), name))
+    if permit is None or permit.actor.token is None or permit.actor.token.has_expired:
+        return None
+    return permit
 
 
 @contextmanager

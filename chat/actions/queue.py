@@ -87,7 +87,10 @@ def check_running_limit(user: User, more: int) -> None:
     """Raises `LimitReachedError` if the user may not have `more` additional running replies beside those
     that run and the calls of programs. The caller is in the transaction that adds them, and has called
     `lock_user`."""
-    running = running_of(user.pk) + current().calls.running_everywhere_of(user.pk)
+    calls = current().calls
+    if settings.SQLITE:
+        transaction.on_commit(calls.permits.clear)  # each has the number of running replies
+    running = running_of(user.pk) + calls.running_everywhere_of(user.pk)
     if running + more > settings.CHAT_RUNNING_PER_PERSON:
         raise too_many_running()
 

@@ -62,7 +62,8 @@ _closing: set[asyncio.Task[None]] = set()
 async def ready_provider(endpoint: EndpointConfig) -> Provider:
     """Returns `provider_for(endpoint)` after importing the adapter's module on a thread: the import of an
     SDK takes up to some seconds and would block all other replies."""
-    await asyncio.to_thread(adapter, endpoint.kind)
+    if endpoint not in _instances.get(asyncio.get_running_loop(), {}):
+        await asyncio.to_thread(adapter, endpoint.kind)
     return provider_for(endpoint)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,12 +18,12 @@ from pytest_django.fixtures import Settings
 
 from chat.access import NoSuchModelError
 from chat.actions.api_token import make_token, revoke_tokens
-from chat.actions.call import begin_call, counted
+from chat.actions.call import begin_call, counted, recent_permit
 from chat.actions.errors import LimitReachedError
 from chat.actions.send import send_message
 from chat.actor import LoggedOutError, ScopeError
 from chat.generation.running_calls import SEEN_SECONDS, _tidied
-from chat.models import ApiToken, ChatModel, Endpoint, RunningCall, User
+from chat.models import ApiToken, ChatModel, Endpoint, Generation, RunningCall, Status, User
 from chat.runtime import Runtime, current, install
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +84,35 @@ def test_a_permit_ends_with_what_it_stands_for(person: User, model: ChatModel, s
 
 def test_a_token_without_the_scope_begins_no_call(person: User, model: ChatModel) -> None:
     assert refused(make_token(person, name="x", scopes=["chat"])[1]) is ScopeError
+
+
+@pytest.mark.skipif(not django_settings.SQLITE, reason="Each call is counted in the database.")
+class TestOneProcess:
+    def test_another_call_needs_no_database_until_something_changes(
+        self, person: User, model: ChatModel, secret: str, django_assert_num_queries: Any
+    ) -> None:
+        assert recent_permit(secret, "demo") is None
+        assert refused(secret) is None
+        with django_assert_num_queries(0):
+            permit = recent_permit(secret, "demo")
+        assert permit is not None and permit.actor.user == person
+        assert recent_permit(secret, "other") is None
+        revoke_tokens(ApiToken.objects.all(), by=None)
+        assert recent_permit(secret, "demo") is None
+
+    def test_a_new_reply_ends_the_permits_and_a_full_one_is_read_again(
+        self, person: User, model: ChatModel, secret: str, settings: Settings
+    ) -> None:
+        settings.CHAT_RUNNING_PER_PERSON = 2
+        assert refused(secret) is None
+        send_message(person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk])
+        assert recent_permit(secret, "demo") is None
+        assert begin_call(secret, "demo", uuid4()).replies == 1
+        with current().calls.counting(person.pk):
+            assert recent_permit(secret, "demo") is None
+            assert refused(secret) is LimitReachedError
+            Generation.objects.update(status=Status.COMPLETE)
+            assert refused(secret) is None
 
 
 @pytest.mark.skipif(django_settings.SQLITE, reason="There is one process only.")

@@ -13,11 +13,12 @@ import orjson
 
 from chat import log_context
 from chat.access import model_named
-from chat.actions.call import begin_call, counted
+from chat.actions.call import begin_call, counted, recent_permit
 from chat.actor import Actor
 from chat.api.authentication import (
     actor_with,
     admitted,
+    count_request,
     is_clear_text,
     known_limit,
     limit_of,
@@ -163,6 +164,9 @@ async def _call(connection: Connection, api: ModuleType) -> None:
 async def _permit(connection: Connection, name: str, call_id: UUID) -> Permit:
     secret = _secret_of(connection)
     try:
+        if (limit := known_limit(secret)) and (permit := recent_permit(secret, name)):
+            count_request(limit)
+            return permit
         return await admitted(secret, connection.address, partial(begin_call, secret, name, call_id))
     finally:
         if limit := known_limit(secret):

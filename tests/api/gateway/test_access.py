@@ -24,6 +24,7 @@ from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.errors import LimitReachedError
 from chat.actions.preferences import set_preferences
 from chat.actions.send import send_message
+from chat.database import run_unit
 from chat.models import ApiToken, ChatModel, Conversation, Scope, Status, UsageEntry, User
 from tests.api.gateway.conftest import Gateway
 
@@ -372,5 +373,7 @@ async def test_calls_count_among_the_replies_that_one_person_may_have(
         send_message(gateway.person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk])
 
     settings.CHAT_RUNNING_PER_PERSON = 1
-    with gateway.runtime.calls.counting(gateway.person.pk), pytest.raises(LimitReachedError):
+    call_id = uuid4()
+    permit = await run_unit(call.begin_call, gateway.key, "demo", call_id)
+    with call.counted(permit, call_id), pytest.raises(LimitReachedError):
         await sync_to_async(send)()
