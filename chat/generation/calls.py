@@ -1,7 +1,8 @@
 """Calls of programs: one answer each, which the program reads while it grows.
 
-A call is no reply: it has no message, no lease and no journal, and it ends with its connection. Its provider
-is read as fast as its program reads. What it used is booked at its end (`chat.actions.call`).
+A call is no reply: it has no message, no lease and no journal, and it ends with its connection. On an
+endpoint with a line it waits for its turn. Its provider is read as fast as its program reads. What it used is
+booked at its end (`chat.actions.call`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from chat.generation.call_line import LineTimeoutError
+from chat.generation.line import pause_if_asked
 from chat.generation.policy import cost_of, policy_for
 from chat.generation.running_calls import Calls
 from chat.metrics import EndedReply
@@ -30,7 +33,8 @@ _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outco
 
 
 class CallEndedError(Exception):
-    """Steady ended the call. `reason` is "revoked" (the token ended) or "restart" (the server stops)."""
+    """Steady ended the call. `reason` is "revoked" (the token ended), "restart" (the server stops) or "line"
+    (no place became free in the line of the endpoint)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,7 +44,8 @@ class CallEndedError(Exception):
 @dataclass(eq=False)
 class Call:
     """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer.
-    `is_broken` is whether a defect ended it."""
+    `is_broken` is whether a defect ended it. `waits` is false for a call on behalf of a reply that has a
+    place in the same line. `queued` is the time in the line, in seconds."""
 
     user_id: int
     model: ChatModel
@@ -55,6 +60,8 @@ class Call:
     seconds: float | None = None
     seconds_to_first_token: float | None = None
     is_broken: bool = False
+    waits: bool = True
+    queued: float = 0.0
     _meter: Meter | None = None
     _task: asyncio.Task[object] | None = None  # that reads the answer
 
@@ -98,7 +105,7 @@ class Call:
         if self.error is not None:
             is_cut = self.seconds_to_first_token is not None
             return Status.INTERRUPTED if is_cut else Status.FAILED
-        if self.is_broken:
+        if self.is_broken or self.ended == "line":
             return Status.FAILED
         return Status.INTERRUPTED if self.ended else Status.STOPPED
 
@@ -108,27 +115,31 @@ class Call:
         began = time.monotonic()
         try:
             self._refuse_what_the_model_lacks()
-            provider = await ready_provider(self.endpoint)
-            stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
-            flow = Flow(lambda: self.calls.running)
-            async with aclosing(stream) as events:
-                async for event in events:
-                    if self.seconds_to_first_token is None and isinstance(event, VISIBLE):
-                        self.seconds_to_first_token = time.monotonic() - began
-                    if isinstance(event, Notice) and event.kind == "rejected":
-                        self.rejection = event.message
-                    if isinstance(event, Notice) and event.kind == "retrying":
-                        self.calls.metrics.request_failed(self.endpoint.kind, event.code, is_retried=True)
-                    if isinstance(event, Finished):
-                        self.finished = event
+            async with self._place() as self.queued:
+                began = time.monotonic()
+                provider = await ready_provider(self.endpoint)
+                stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
+                flow = Flow(lambda: self.calls.running)
+                async with aclosing(stream) as events:
+                    async for event in events:
+                        if self.seconds_to_first_token is None and isinstance(event, VISIBLE):
+                            self.seconds_to_first_token = time.monotonic() - began
+                        if isinstance(event, Notice):
+                            await self._noticed(event)
+                        if isinstance(event, Finished):
+                            self.finished = event
+                            yield event
+                            return
                         yield event
-                        return
-                    yield event
-                    await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
+                        await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
             raise ConnectionFailedError(detail="The stream ended without its end marker.")
+        except LineTimeoutError:
+            self.ended = "line"
+            raise CallEndedError("line") from None
         except ProviderError as error:
             self.error = error
             self.calls.metrics.request_failed(self.endpoint.kind, error.code)
+            await pause_if_asked(self.endpoint.slug, error.code, error.retry_after or 0.0)
             raise
         except Exception:
             self.is_broken = True
@@ -136,6 +147,19 @@ class Call:
         finally:
             self.seconds = time.monotonic() - began
             self.calls.metrics.reply_ended(self._counted(self.seconds))
+
+    def _place(self) -> AbstractAsyncContextManager[float]:
+        """Returns the place in the line of the endpoint, to be entered when it is the turn of this call."""
+        if self.waits:
+            return self.calls.line.place(self.id, self.user_id, self.model)
+        return nullcontext(0.0)
+
+    async def _noticed(self, notice: Notice) -> None:
+        if notice.kind == "rejected":
+            self.rejection = notice.message
+        if notice.kind == "retrying":
+            self.calls.metrics.request_failed(self.endpoint.kind, notice.code, is_retried=True)
+            await pause_if_asked(self.endpoint.slug, notice.code, notice.delay)
 
     def _refuse_what_the_model_lacks(self) -> None:
         """Raises `UnsupportedOptionError` for what an administrator says that the model cannot do."""
@@ -152,7 +176,7 @@ class Call:
             outcome=str(self.status),
             provider=self.endpoint.kind,
             model=self.model.name,
-            queued=None,
+            queued=self.queued if self.queued else None,
             first_token=self.seconds_to_first_token,
             total=seconds,
             input_tokens=usage.input_tokens or 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from chat.generation.line import has_room
 from chat.live.process import process_name
 from chat.models import ChatModel, Endpoint, Generation, Status
 
@@ -31,7 +32,4 @@ def fall_back(generation: Generation) -> bool:
 
 def _has_room(model: ChatModel) -> bool:
     endpoint = Endpoint.objects.select_for_update(no_key=True).get(pk=model.endpoint_id)
-    if endpoint.at_once is None:
-        return True
-    running = Generation.objects.filter(model__endpoint=endpoint, status=Status.RUNNING)
-    return running.count() < endpoint.at_once
+    return has_room(endpoint)

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chat.generation.line import may_begin, next_in
+from chat.generation.line import BusyError, may_begin, next_in
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
@@ -50,11 +50,14 @@ def requeue(generation_id: UUID) -> bool:
 
 def claim(generation_id: UUID, publish: Publish) -> Generation | None:
     """Claims a queued generation for this process and marks it as running. Returns None if it is claimed by
-    another process, stopped, or waiting for the reply before it or for its turn."""
+    another process, stopped, or waiting for the reply before it or for its turn. It waits for no lock of
+    another process: it raises `BusyError`, and is to be repeated soon."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     with transaction.atomic():
-        conversation = locked_conversation(generation_id)
+        conversation = locked_conversation(generation_id, skip_locked=True)
         free = Generation.objects.filter(pk=generation_id, status=Status.QUEUED, owner="")
+        if conversation is None and free.exists():
+            raise BusyError
         if not may_begin(generation_id):
             return None
         if not free.filter(~Exists(before), stop_requested=False).update(**taken()):
@@ -119,10 +122,12 @@ def running_of(owner_id: int) -> int:
     return Generation.objects.live().filter(conversation__owner_id=owner_id).count()
 
 
-def locked_conversation(generation_id: UUID) -> Conversation | None:
+def locked_conversation(generation_id: UUID, *, skip_locked: bool = False) -> Conversation | None:
     """Returns the conversation of a generation with its owner, locked. Lock it before the generation is
-    written, as the actions do: two orders would be a deadlock."""
-    rows = Conversation.objects.select_related("owner").select_for_update(of=("self",))
+    written, as the actions do: two orders would be a deadlock. With `skip_locked` returns None if another
+    transaction has locked it."""
+    rows = Conversation.objects.select_related("owner")
+    rows = rows.select_for_update(of=("self",), skip_locked=skip_locked)
     return rows.filter(generations=generation_id).first()
 
 

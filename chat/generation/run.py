@@ -7,7 +7,7 @@ import contextvars
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
-from chat.generation.line import pause
+from chat.generation.line import BusyError, pause_if_asked
 from chat.generation.policy import policy_for
 from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
 from chat.generation.summaries import Summaries
@@ -40,7 +40,7 @@ from chat.live.call_lines import (
     without_open_calls,
 )
 from chat.live.hub import Hub
-from chat.live.pubsub import PubSub
+from chat.live.pubsub import Publish, PubSub
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
@@ -51,7 +51,6 @@ from chat.providers.errors import (
     ConnectionFailedError,
     ContextLengthError,
     ProviderError,
-    RateLimitError,
     TimeoutExceededError,
 )
 from chat.providers.events import (
@@ -74,8 +73,8 @@ MAX_STEPS = 16  # of one reply; the model cannot call a tool in the last one
 MOST_MADE = 10  # files of one reply that are kept
 MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
 LESS = 0.6  # the part of a request that was too long which the second request may have, at most
-LEAST_PAUSE = 1.0  # seconds; a shorter wait concerns one reply alone
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
+BUSY_SECONDS = (0.02, 0.05, 0.1, 0.25)  # between attempts to claim; the last one is repeated
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
 
 
@@ -136,7 +135,7 @@ class Run:
         self._pubsub.produce(self.id, on_stop=self.stop)
         try:
             publish = self._pubsub.conversation_changed
-            generation = self._claimed or await run_write(claim, self.id, publish)
+            generation = self._claimed or await self._claim(publish)
             if generation is None:
                 return
             result = Result()
@@ -158,6 +157,16 @@ class Run:
             self._pubsub.forget(self.id)
             if self._hub.logs.get(self.id) is self._log:
                 del self._hub.logs[self.id]
+
+    async def _claim(self, publish: Publish) -> Generation | None:
+        """Returns the claimed generation. A claim waits for no lock of another process, so it is repeated."""
+        delays = iter(BUSY_SECONDS)
+        while self._reason is None:
+            try:
+                return await run_write(claim, self.id, publish)
+            except BusyError:
+                await asyncio.sleep(next(delays, BUSY_SECONDS[-1]))
+        return None
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
         """Makes the steps of the reply, and fills `result`."""
@@ -226,7 +235,7 @@ class Run:
             result.set(status, error.code, str(error), error.detail)
             logger.warning("The provider failed: %s %s", error.code, kind_of(error))
             self._metrics.request_failed(result.sent.endpoint.kind, error.code)
-            await _pause(result.sent, error.code, error.retry_after or 0.0)
+            await pause_if_asked(result.sent.endpoint.slug, error.code, error.retry_after or 0.0)
             if result.first_token_at is None and not result.steps and await run_write(fall_back, generation):
                 logger.info("The fallback of the model answers.")
                 return await self._step(generation, record, result, tools)
@@ -357,7 +366,7 @@ class Run:
                             self._metrics.request_failed(prepared.endpoint.kind, code, is_retried=True)
                             self._log.waiting = Waiting(attempt, delay)
                             self._hub.wake(self.id)
-                            await _pause(prepared, code, delay)
+                            await pause_if_asked(prepared.endpoint.slug, code, delay)
                         case Notice("rejected", reason):
                             result.rejection = reason
                         case Reset():
@@ -499,11 +508,3 @@ def kept(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
         return keep_made(owner_id, message_id, data)
     finally:
         release_connections()
-
-
-async def _pause(prepared: Prepared, code: str, seconds: float) -> None:
-    """After the provider refused a request as one too many, no other reply begins on its endpoint for as long
-    as the provider asked for."""
-    if code == RateLimitError.code and seconds >= LEAST_PAUSE:
-        with suppress(DatabaseError):  # not worth the reply
-            await run_write(pause, prepared.endpoint.slug, seconds)

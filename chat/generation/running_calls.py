@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from chat.actor import Actor
 from chat.database import DatabaseThread
+from chat.generation.call_line import CallLine
 from chat.live.process import process_name
 from chat.metrics import Metrics
 from chat.models import ApiToken, ChatModel, Endpoint, Preferences, RunningCall, User
@@ -58,12 +59,12 @@ class Permit:
 
 
 class Calls:
-    """The running calls of this process. `permits` are those of the last seconds: a program that asks often
-    needs one query for a call in place of five. What changes in another process counts after 2 s, as it does
-    for running calls (`live.session_monitor`)."""
+    """The running calls of this process. `line` gives them their turn on endpoints with a line. `permits` are
+    those of the last seconds: a program that asks often needs one query for a call in place of five. What
+    changes in another process counts after 2 s, as it does for running calls (`live.session_monitor`)."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self.metrics = metrics
+    def __init__(self, metrics: Metrics, line: CallLine) -> None:
+        self.metrics, self.line = metrics, line
         self.permits: Recent[tuple[str, str], Permit] = Recent(PERMIT_SECONDS, _PERMITTING)
         self._running: Counter[int] = Counter()  # by user
         self._ids: set[UUID] = set()  # of running calls

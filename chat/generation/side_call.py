@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.database import run_write
-from chat.generation.calls import Call, usage_entry
+from chat.generation.calls import Call, CallEndedError, usage_entry
 from chat.generation.running_calls import Calls
 from chat.models import ChatModel, Status
 from chat.providers.base import ChatRequest, EndpointConfig
@@ -42,13 +42,16 @@ async def ask(
     *,
     purpose: str,
     seconds: float,
+    waits: bool = True,
 ) -> str:
     """Returns the model's answer to the request, whose model and output limit are completed from the catalog.
-    `purpose` is the `api` of its usage entry. Raises `SideCallError`. If the caller is cancelled, the call
-    ends and its usage is still stored."""
+    `purpose` is the `api` of its usage entry. On an endpoint with a line it `waits` for its turn, within
+    `seconds`. Raises `SideCallError`. If the caller is cancelled, the call ends and its usage is still
+    stored."""
     limits = (request.max_output_tokens, model.max_output_tokens, settings.CHAT_MAX_OUTPUT_TOKENS)
     most = min((limit for limit in limits if limit), default=None)
-    call = Call(owner_id, model, endpoint, replace(request, model=model.name, max_output_tokens=most), calls)
+    asked = replace(request, model=model.name, max_output_tokens=most)
+    call = Call(owner_id, model, endpoint, asked, calls, waits=waits)
     try:
         async with asyncio.timeout(seconds):
             text = await _text_of(call)
@@ -57,6 +60,8 @@ async def ask(
         raise SideCallError("timeout") from None
     except ProviderError as error:
         raise SideCallError(error.code) from error
+    except CallEndedError as error:
+        raise SideCallError(error.reason) from error
     finally:
         await asyncio.shield(_book(call, purpose))
     if call.status not in (Status.COMPLETE, Status.LENGTH) or not text.strip():

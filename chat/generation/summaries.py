@@ -60,7 +60,7 @@ class Summaries:
         assert prepared.left_out is not None
         try:
             async with asyncio.timeout(SECONDS), self._locks[conversation_id]:
-                await self._make(conversation_id, prepared.left_out)
+                await self._make(generation, prepared.left_out)
         except (SideCallError, TimeoutError, DatabaseError) as error:
             logger.warning(
                 "The chat %s is sent without a summary: %s", conversation_id, str(error) or "timeout"
@@ -82,9 +82,12 @@ class Summaries:
         self._paused = {key: until for key, until in self._paused.items() if until > now}
         self._paused[conversation_id] = now + PAUSE_SECONDS
 
-    async def _make(self, conversation_id: UUID, left_out: UUID) -> None:
+    async def _make(self, generation: Generation, left_out: UUID) -> None:
         """Stores the summary that ends with the message `left_out`, unless it is there. A long chat takes
-        several calls, each of which continues the one before."""
+        several calls, each of which continues the one before. On the endpoint of the reply they use the
+        reply's place in the line."""
+        conversation_id = generation.conversation_id
+        place = generation.model.endpoint_id if generation.model else None
         while (part := await run_unit(_next_part, conversation_id, left_out)) is not None:
             request = ChatRequest(
                 part.model.name,
@@ -100,6 +103,7 @@ class Summaries:
                 request,
                 purpose="summary",
                 seconds=SECONDS,
+                waits=part.model.endpoint_id != place,
             )
             await run_write(_store, conversation_id, part, storable(text.strip()))
 

@@ -12,6 +12,7 @@ from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
+from chat.models.line_call import LineCall
 from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
@@ -46,6 +47,7 @@ __all__ = [
     "Folder",
     "Generation",
     "JournalEntry",
+    "LineCall",
     "LogInThrottle",
     "Message",
     "PeriodicTask",

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
+from threading import Event
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings as django_settings
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
-from chat.generation import lease
-from chat.generation.line import Waiting, has_line, next_after, next_in, ordered, pause, place_of
+from chat.generation import lease, run
+from chat.generation.call_line import _begin_those, _enter
+from chat.generation.line import BusyError, Waiting, has_line, next_after, next_in, ordered, pause, place_of
 from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.models import ChatModel, Endpoint, Generation, Status, User
+from chat.runtime import Runtime
 from tests.generation.rows import a_reply
 
 AT_ONCE = 4
@@ -176,3 +182,52 @@ def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpo
     assert end_forgotten(nothing) == []
     Generation.objects.filter(pk=ended.pk).update(finished_at=long_ago)  # the server was away
     assert end_forgotten(nothing) == [waiting.pk]
+
+
+@pytest.mark.skipif(django_settings.SQLITE, reason="There is one writer.")
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_waits_for_no_claim_of_another_process(people: list[User], endpoint: Endpoint) -> None:
+    """While another connection is in the middle of a claim, each claim ends at once, and a later one
+    succeeds."""
+    first, second = queued(people[0]), queued(people[1])
+    call_id = uuid4()
+    claimed, done = Event(), Event()
+
+    def claim_and_hold() -> None:
+        with transaction.atomic():
+            assert lease.claim(first.pk, nothing) is not None
+            claimed.set()
+            assert done.wait(60)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(claim_and_hold)
+        try:
+            assert claimed.wait(60)
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")  # a wait for any lock would be an error
+                for generation in (first, second):
+                    with pytest.raises(BusyError):
+                        lease.claim(generation.pk, nothing)
+                assert not _enter(call_id, people[2].pk, endpoint.pk)
+        finally:
+            done.set()
+        other.result()
+    assert lease.claim(second.pk, nothing) is not None
+    assert _begin_those({call_id}) == [call_id]
+    assert lease.claim(first.pk, nothing) is None
+
+
+async def test_a_run_repeats_its_claim_until_no_other_process_is_in_the_way(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results: list[object] = [BusyError(), BusyError(), None]
+
+    def claim(*_: object) -> None:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+
+    monkeypatch.setattr(run, "claim", claim)
+    await runtime.runner.run_of(uuid4())()
+    assert results == []

@@ -64,7 +64,6 @@ class Chat:
 async def start(person: User, runtime: Runtime, settings: Settings) -> AsyncIterator[Callable[..., Chat]]:
     settings.CHAT_ENDPOINTS = {**settings.CHAT_ENDPOINTS, "recorded": ACCOUNT, "titles": TITLES}
     runtime.journal.start()
-    runtime.titles.start()
 
     def chosen() -> None:
         for slug in ("recorded", "titles"):
@@ -73,6 +72,7 @@ async def start(person: User, runtime: Runtime, settings: Settings) -> AsyncIter
         ServerSettings(title_model=ChatModel.objects.get(name="titles")).save()
 
     await run_unit(chosen)
+    runtime.titles.start()  # after the settings are saved: it reads and remembers them
 
     def start(titles: RecordedProvider) -> Chat:
         providers = _instances.setdefault(asyncio.get_running_loop(), {})

@@ -125,7 +125,8 @@ class Entry:
     words: int = 0
     bytes: int = 0
     end: str = "open"  # then "complete", "cut", "dropped", "failed", "closed by client"
-    seconds: float = 0.0
+    at: float = 0.0  # when it came, in the time of the event loop
+    seconds: float = 0.0  # until its end
 
 
 @dataclass
@@ -191,19 +192,18 @@ class Wire:
     def _answer(self, kind: type[Format]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.json()
-            entry = Entry(request.path, dict(request.headers), body)
+            loop = asyncio.get_running_loop()
+            entry = Entry(request.path, dict(request.headers), body, at=loop.time())
             async with self.changed:
                 self.log.append(entry)
                 self.changed.notify_all()
-            loop = asyncio.get_running_loop()
-            started = loop.time()
             try:
                 return await self._play(kind, request, entry)
             except (asyncio.CancelledError, ConnectionError):
                 entry.end = "closed by client"
                 raise
             finally:
-                entry.seconds = loop.time() - started
+                entry.seconds = loop.time() - entry.at
                 async with self.changed:
                     self.changed.notify_all()
 

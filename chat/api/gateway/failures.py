@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from chat.access import NoSuchModelError
 from chat.api.problems import KNOWN, problem_of
+from chat.generation.call_line import MOST_SECONDS
 from chat.generation.calls import CallEndedError
 from chat.providers import errors
 from chat.providers.errors import ProviderError
@@ -28,6 +29,11 @@ _ENDED = {
     "revoked": (401, "The token was revoked or has expired."),
     "restart": (503, "The server is restarting. Send the request again."),
 }
+LINE_RETRY_SECONDS = 30
+LINE_IS_LONG = (
+    "The model's provider takes a limited number of requests at once, and none became free within "
+    f"{MOST_SECONDS:.0f} s. Nothing was sent to it. Send the request again later."
+)
 
 
 @dataclass
@@ -59,6 +65,9 @@ def failure_of(error: Exception, names: Mapping[str, str] | None = None) -> Fail
             return FailureError(400, words, error.code, name if error.option.isidentifier() else None)
         case ProviderError():
             return _provider_failure(error)
+        case CallEndedError(reason="line"):
+            headers = {"Retry-After": str(LINE_RETRY_SECONDS)}
+            return FailureError(503, LINE_IS_LONG, "line_timeout", headers=headers, retry=True)
         case CallEndedError():
             status, words = _ENDED[error.reason]
             return FailureError(status, words, error.reason)

@@ -1,0 +1,193 @@
+"""The calls of this process in the lines of endpoints: how a call waits for its turn.
+
+A call waits in the same line as the replies (`line`). Its row says that it waits or runs. One loop asks for
+all waiting calls of the process whose turn it is, renews their rows, and removes those that have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Now
+
+from chat.database import DatabaseThread, run_write
+from chat.generation.line import RECENT_SECONDS, RUNNING_SECONDS, has_line, next_in, turn_of, unlocked
+from chat.live.process import process_name
+from chat.models import ChatModel, Endpoint, LineCall
+
+MOST_SECONDS = 300.0  # that a call waits; the SDKs give up after ten minutes
+LOOK_SECONDS = 0.25  # between two looks while a call waits
+RENEW_SECONDS = 4.0  # between two renewals of the rows
+UNIT_SECONDS = 5.0  # the limit for PostgreSQL
+
+logger = logging.getLogger(__name__)
+
+
+class LineTimeoutError(Exception):
+    """No place became free in time. Nothing was sent to the provider."""
+
+
+class CallLine:
+    """`begin` begins queued generations, which may follow a call that ended."""
+
+    def __init__(self, begin: Callable[[UUID], None]) -> None:
+        self._begin = begin
+        self._thread = DatabaseThread("line", UNIT_SECONDS)
+        self._waiting: dict[UUID, asyncio.Future[None]] = {}
+        self._running: set[UUID] = set()
+        self._ended: set[UUID] = set()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="line")
+
+    async def stop(self) -> None:
+        """Removes the calls of this process: none runs any more."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        with suppress(DatabaseError):  # they soon count no more
+            await self._thread.write(_forget_this_process)
+
+    @asynccontextmanager
+    async def place(self, call_id: UUID, user_id: int, model: ChatModel) -> AsyncIterator[float]:
+        """Enters the block when it is the turn of this call on the endpoint of its model, and yields the
+        seconds that it waited. The place is free again after the block. Without a line it costs nothing.
+        Raises `LineTimeoutError`, DatabaseError."""
+        if self._task is None or not has_line(model):
+            yield 0.0
+            return
+        came = time.monotonic()
+        entering = asyncio.ensure_future(run_write(_enter, call_id, user_id, model.endpoint_id))
+        try:
+            if not await asyncio.shield(entering):
+                await self._turn(call_id)
+            self._running.add(call_id)
+            yield time.monotonic() - came
+        finally:
+            if not entering.done():  # its row must not come after it has ended
+                await asyncio.wait([entering])
+            self._running.discard(call_id)
+            self._ended.add(call_id)
+            self._changed.set()
+
+    async def _turn(self, call_id: UUID) -> None:
+        turn = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        self._changed.set()
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                await turn
+        except TimeoutError:
+            raise LineTimeoutError from None
+        finally:
+            del self._waiting[call_id]
+
+    async def _run(self) -> None:
+        if settings.SQLITE:  # one process: all rows are of a former one
+            with suppress(DatabaseError):
+                await self._thread.write(_forget_waiting)
+        renewed_at = time.monotonic()
+        while True:
+            await self._pause(renewed_at)
+            ended, self._ended = self._ended, set()
+            is_due = time.monotonic() >= renewed_at + RENEW_SECONDS
+            renewed = {*self._waiting, *self._running} if is_due else set()
+            try:
+                begun, following = await self._thread.write(_look, ended, set(self._waiting), renewed)
+            except Exception as error:  # noqa: BLE001 - the loop goes on
+                logger.warning("The line of an endpoint could not be read: %s", error)
+                self._ended |= ended
+                await asyncio.sleep(RENEW_SECONDS)
+                continue
+            renewed_at = time.monotonic() if is_due else renewed_at
+            for call_id in begun:
+                if (turn := self._waiting.get(call_id)) is not None and not turn.done():
+                    turn.set_result(None)
+            for generation_id in following:
+                self._begin(generation_id)
+
+    async def _pause(self, renewed_at: float) -> None:
+        """Returns when there is something to do."""
+        if self._waiting:
+            limit: float | None = LOOK_SECONDS
+        elif self._running:
+            limit = max(0.0, renewed_at + RENEW_SECONDS - time.monotonic())
+        else:
+            limit = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._changed.wait()
+        self._changed.clear()
+
+
+def _enter(call_id: UUID, user_id: int, endpoint_id: str) -> bool:
+    """Adds the call to the line. Returns whether it is its turn already."""
+    LineCall.objects.bulk_create(
+        [LineCall(id=call_id, user_id=user_id, endpoint_id=endpoint_id, process=process_name())]
+    )
+    return bool(_begin_those({call_id}))
+
+
+def _look(
+    ended: Collection[UUID], waiting: Collection[UUID], renewed: Collection[UUID]
+) -> tuple[list[UUID], list[UUID]]:
+    """Ends the calls that ended. Returns the waiting ones whose turn it is, marked as begun, and the
+    generations that can begin because others ended."""
+    left = _end_those(ended) if ended else []
+    if renewed:
+        LineCall.objects.filter(pk__in=renewed, ended_at=None).update(seen_at=Now())
+        stale = LineCall.objects.filter(seen_at__lt=Now() - timedelta(seconds=RUNNING_SECONDS), ended_at=None)
+        stale.delete()
+        LineCall.objects.filter(ended_at__lt=Now() - timedelta(seconds=RECENT_SECONDS)).delete()
+    begun = _begin_those(waiting) if waiting else []
+    return begun, [generation_id for endpoint in left for generation_id in next_in(endpoint)]
+
+
+def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
+    """Begins those of the waiting calls whose turn it is, and returns them. Endpoints that another process
+    holds are left out: the next look finds them."""
+    begun: list[UUID] = []
+    with transaction.atomic():
+        wanted = LineCall.objects.filter(pk__in=waiting, begun_at=None)
+        endpoints = Endpoint.objects.filter(pk__in=wanted.values("endpoint"))
+        for endpoint in unlocked(endpoints).order_by("pk"):
+            begun += [call_id for call_id in turn_of(endpoint).calls if call_id in waiting]
+        wanted.filter(pk__in=begun).update(begun_at=Now(), seen_at=Now())
+    return begun
+
+
+def _end_those(ended: Collection[UUID]) -> Iterable[Endpoint]:
+    """Ends these calls, and returns their endpoints. Of each user and endpoint the last call that began is
+    kept: it says when the user was served."""
+    with transaction.atomic():
+        rows = LineCall.objects.filter(pk__in=ended)
+        endpoints = list(Endpoint.objects.filter(pk__in=rows.values("endpoint")))
+        rows.filter(begun_at=None).delete()
+        rows.update(ended_at=Now())
+        over = LineCall.objects.filter(endpoint__in=endpoints, ended_at__isnull=False)
+        same = over.filter(user=OuterRef("user"), endpoint=OuterRef("endpoint"))
+        last = same.order_by("-begun_at", "pk").values("pk")[:1]
+        LineCall.objects.filter(pk__in=over.exclude(pk=Subquery(last)).values("pk")).delete()
+    return endpoints
+
+
+def _forget_this_process() -> None:
+    LineCall.objects.filter(process=process_name(), ended_at=None).delete()
+
+
+def _forget_waiting() -> None:
+    LineCall.objects.filter(ended_at=None).exclude(process=process_name()).delete()

@@ -1,0 +1,30 @@
+"""The calls of programs in the line of an endpoint."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from chat.models.endpoint import Endpoint
+from chat.models.user import User
+
+
+class LineCall(models.Model):
+    """A call to an endpoint with a line: it waits, runs from `begun_at` on, and has ended at `ended_at`. The
+    last ended one of each user stays for an hour, because the order of the line depends on who was served.
+    `process` renews `seen_at`: rows of a killed process soon count no more. All times are the database's.
+
+    The database itself deletes a row with its endpoint or user: also for a process of a release that has no
+    such model."""
+
+    id = models.UUIDField(primary_key=True, help_text="Of the call.")
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.DB_CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.DB_CASCADE, related_name="+")
+    process = models.CharField(max_length=64)
+    queued_at = models.DateTimeField(db_default=Now())
+    begun_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.pk)
