@@ -26,8 +26,27 @@ from chat.models import (
     ToolRun,
     User,
 )
+from chat.models.catalog import usable_model
 from chat.models.message import MessageQuerySet
+from chat.models.prepared import Prepared
+from chat.models.user import user_by_id
 from chat.translatable import translatable as _
+
+_conversation = Prepared(lambda user, pk: Conversation.objects.kept().filter(owner=user, pk=pk), int, UUID)
+_conversation_with_head = Prepared(
+    lambda user, pk: (
+        Conversation.objects.kept()
+        .filter(owner=user, pk=pk)
+        .select_related("head__generation")
+        .defer("head__text", "head__parts")
+    ),
+    int,
+    UUID,
+)
+_conversation_seen = Prepared(
+    lambda user, pk: Conversation.objects.kept().filter(owner=user, owner__is_active=True, pk=pk), int, UUID
+)
+_owner = Prepared(lambda pk: Conversation.objects.filter(pk=pk).values_list("owner_id", "deleted_at"), UUID)
 
 
 class NotFoundError(Exception):
@@ -45,10 +64,12 @@ class InactiveError(NotFoundError):
 def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) -> Conversation:
     """Returns the conversation if this user may see it. With `write` the user may change it, and its row is
     locked until the transaction ends. Raises `NotFoundError`."""
-    conversations = conversations_of(user)
-    if write:
-        conversations = conversations.select_for_update()
-    conversation = conversations.filter(pk=conversation_id).first() if user.is_active else None
+    if not user.is_active:
+        conversation = None
+    elif write:
+        conversation = conversations_of(user).select_for_update().filter(pk=conversation_id).first()
+    else:
+        conversation = _conversation.first(user.pk, conversation_id)
     if conversation is None:
         raise NotFoundError(_("There is no such chat."))
     return conversation
@@ -57,12 +78,12 @@ def conversation_for(user: User, conversation_id: UUID, *, write: bool = False) 
 def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | None:
     """Returns the conversation for this user's prompt, with its row locked until the transaction ends; None
     for an unused id, which is a new chat. Raises `NotFoundError`."""
-    theirs = Conversation.objects.kept().filter(owner=user)
-    if connection.features.has_select_for_update:
-        theirs = theirs.select_for_update()
+    if not user.is_active:
+        conversation = None
+    elif connection.features.has_select_for_update:
+        conversation = conversations_of(user).select_for_update().filter(pk=conversation_id).first()
     else:  # the transaction is alone: what is read along with the row is as new as the row
-        theirs = theirs.select_related("head__generation").defer("head__text", "head__parts")
-    conversation = theirs.filter(pk=conversation_id).first() if user.is_active else None
+        conversation = _conversation_with_head.first(user.pk, conversation_id)
     if conversation is None and not may_open(user, conversation_id):
         raise NotFoundError(_("There is no such chat."))
     return conversation
@@ -80,11 +101,10 @@ def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:
 def conversation_seen_by(user_id: int, conversation_id: UUID) -> Conversation | None:
     """Returns the user's own conversation in one query; None for an unused id. Raises `NotFoundError` for a
     conversation of another user or a deleted one, `InactiveError` if the user is not active."""
-    theirs = Conversation.objects.kept().filter(owner_id=user_id, owner__is_active=True)
-    conversation = theirs.filter(pk=conversation_id).first()
+    conversation = _conversation_seen.first(user_id, conversation_id)
     if conversation is None:
-        user = User.objects.filter(pk=user_id, is_active=True).first()
-        if user is None:
+        user = user_by_id.first(user_id)
+        if user is None or not user.is_active:
             raise InactiveError(_("There is no such chat."))
         if not may_open(user, conversation_id):
             raise NotFoundError(_("There is no such chat."))
@@ -115,7 +135,7 @@ def may_open(user: User, conversation_id: UUID) -> bool:
     is a new chat."""
     if not user.is_active:
         return False
-    owner = Conversation.objects.filter(pk=conversation_id).values_list("owner_id", "deleted_at").first()
+    owner = _owner.first(conversation_id)
     return owner is None or owner == (user.pk, None)
 
 
@@ -235,7 +255,7 @@ def shared_attachment(user: User | None, secret: str, attachment_id: UUID) -> At
 def model_for(user: User, model_id: int | str) -> ChatModel:
     """Returns the model of the catalog if this user may use it now. Raises `NoSuchModelError`."""
     # Without the groups in the query: it has a quarter of the cost, and few models have groups.
-    model = ChatModel.objects.usable().filter(pk=_integer(model_id)).first()
+    model = usable_model(_integer(model_id))
     if model is None or not model.is_open_to(user):
         raise NoSuchModelError(_("This model cannot be used. Choose another one from the list."))
     return model

@@ -16,6 +16,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from chat.models import ApiToken, Scope, User
+from chat.models.user import user_by_id
 
 _CHUNK = 500  # ids in one query
 
@@ -84,7 +85,7 @@ class Actor:
 
 def actor_of(claim: Claim) -> Actor:
     """Returns the actor in the present state, for the unit of work that acts. Raises `LoggedOutError`."""
-    user = User.objects.filter(pk=claim.user_id).first()
+    user = user_by_id.first(claim.user_id)
     if user is None or not holding([claim], [user]):
         raise LoggedOutError
     if isinstance(claim, TokenClaim):

@@ -17,6 +17,12 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from chat.models.prepared import Prepared
+
+_session = Prepared(
+    lambda key, now: Session.objects.filter(session_key=key, expire_date__gt=now), str, datetime
+)
+
 _BEGAN = "_began"  # seconds since 1970, in the data of a session
 
 
@@ -51,7 +57,9 @@ class SessionStore(DatabaseStore):
         return data
 
     def _get_session_from_db(self) -> Session | None:
-        row: Session | None = super()._get_session_from_db()  # type: ignore[misc]
+        row = _session.first(self.session_key or "", timezone.now())
+        if row is None:
+            self._session_key = None
         self.expires_at = row.expire_date if row else None
         return row
 

@@ -18,6 +18,7 @@ from chat.actions.tools import choose_tools
 from chat.models import ChatModel, ChatStart, Conversation, Preset, PresetUse, PresetVersion, Tool, User
 from chat.models.parameters import Parameters
 from chat.models.preferences import INSTRUCTIONS_LENGTH
+from chat.models.prepared import Prepared
 from chat.models.preset import MOST_PROMPTS, NAME_LENGTH, PROMPT_LENGTH, VALUE_LENGTH
 from chat.models.variables import filled
 from chat.parts import storable
@@ -27,6 +28,13 @@ from chat.translatable import translatable as _
 MOST = 200  # presets of one user
 MOST_VERSIONS = 100  # of one preset
 MOST_STARTS = 100  # choices of one user for chats that no prompt has created yet
+_start = Prepared(
+    lambda user, pk: ChatStart.objects.filter(owner=user, conversation_id=pk).select_related(
+        "folder", "version__preset", "version__model"
+    ),
+    int,
+    UUID,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +170,7 @@ def remember_start(user: User, conversation_id: UUID, **chosen: Any) -> None:
 
 def start_of(user: User, conversation_id: UUID) -> ChatStart | None:
     """Returns what was chosen for a new chat of the user."""
-    starts = ChatStart.objects.filter(owner=user, conversation_id=conversation_id)
-    return starts.select_related("folder", "version__preset", "version__model").first()
+    return _start.first(user.pk, conversation_id)
 
 
 def begin_chat(conversation: Conversation) -> PresetUse | None:

@@ -11,12 +11,23 @@ from django.db.models import Count
 from chat.access import conversation_for
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.models import Tag, User
+from chat.models.prepared import Prepared
 from chat.models.tag import MOST_TAGS, NAME_LENGTH
 from chat.parts import storable
 from chat.search.query import tag_key
 from chat.translatable import translatable as _
 
 _MOST_NAMES = 200  # that are offered for completion
+_names = Prepared(
+    lambda user: (
+        Tag.objects.filter(conversation__owner=user, conversation__deleted_at=None)
+        .order_by()
+        .values_list("name")
+        .annotate(number=Count("pk"))
+        .order_by("-number", "name")[:_MOST_NAMES]
+    ),
+    int,
+)
 
 
 def tag_conversation(user: User, conversation_id: UUID, name: str) -> None:
@@ -73,9 +84,7 @@ def add_tags(conversation_ids: Collection[UUID], names: Collection[str]) -> int:
 
 def tag_names(user: User) -> list[str]:
     """Returns the names that the user has given, the most frequent first."""
-    theirs = Tag.objects.filter(conversation__owner=user, conversation__deleted_at=None)
-    names = theirs.order_by().values_list("name").annotate(number=Count("pk")).order_by("-number", "name")
-    return [name for name, _number in names[:_MOST_NAMES]]
+    return [name for name, _number in _names.all(user.pk)]
 
 
 def _clean(text: str) -> str:

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models.endpoint import Endpoint, Kind, fixed_endpoints
 from chat.models.parameters import EFFORTS, HOTTEST, MOST_OUTPUT, Allowed, Parameters
+from chat.models.prepared import Prepared
 from chat.models.user import User
 
 _MILLION = Decimal(1_000_000)
@@ -60,16 +61,23 @@ class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def usable(self) -> ChatModelQuerySet:
         """Returns the models that can be used now: enabled, still listed by the provider, and with
         a configured endpoint."""
+        configured = Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind="")
+        return self.switched_on().filter(configured)
+
+    def switched_on(self) -> ChatModelQuerySet:
+        """As `usable`, of any endpoint that is enabled."""
         return (
-            self.filter(enabled=True, available=True)
-            .filter(Q(endpoint__in=list(fixed_endpoints())) | ~Q(endpoint__kind=""), endpoint__enabled=True)
+            self.filter(enabled=True, available=True, endpoint__enabled=True)
             .filter(Q(alias_of=None) | Q(alias_of__enabled=True, alias_of__available=True))
             .select_related("endpoint", "alias_of__endpoint", "fallback__endpoint")
         )
 
+    def open_to(self, user: User) -> ChatModelQuerySet:
+        """Returns the models that are open to everyone or to one of the user's groups."""
+        return self.filter(Q(for_everyone=True) | Q(groups__in=user.groups.all())).distinct()
+
     def usable_by(self, user: User) -> ChatModelQuerySet:
-        """Returns the usable models that are open to everyone or to one of the user's groups."""
-        return self.usable().filter(Q(for_everyone=True) | Q(groups__in=user.groups.all())).distinct()
+        return self.usable().open_to(user)
 
 
 class ChatModel(models.Model):
@@ -281,6 +289,11 @@ class ChatModel(models.Model):
         """Returns whether it is open to everyone or to one of the user's groups."""
         return self.for_everyone or self.groups.filter(pk__in=user.groups.all()).exists()
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether one of the sources describes its endpoint."""
+        return bool(self.endpoint.kind) or self.endpoint_id in fixed_endpoints()
+
     def clean(self) -> None:
         target, fallback = self.alias_of, self.fallback
         if target is not None:
@@ -387,3 +400,21 @@ class ChatModel(models.Model):
         dollars = (asked - cached - written) * self.input_price + cached * cached_price
         dollars += written * write_price + said * self.output_price
         return dollars / _MILLION
+
+
+# The configured endpoints are not in these: they change while the process runs.
+_listed = Prepared(
+    lambda user: ChatModel.objects.switched_on().open_to(User(pk=user)).filter(hidden=False), int
+)
+_switched_on = Prepared(lambda pk: ChatModel.objects.switched_on().filter(pk=pk), int)
+
+
+def listed_models(user: User) -> list[ChatModel]:
+    """Returns the models that the user can choose, in the order of the list."""
+    return sorted((m for m in _listed.all(user.pk) if m.is_configured), key=ChatModel.place_in_list)
+
+
+def usable_model(model_id: int) -> ChatModel | None:
+    """Returns the model if it can be used now, open to whomever."""
+    model = _switched_on.first(model_id)
+    return model if model is not None and model.is_configured else None

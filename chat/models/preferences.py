@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.catalog import ChatModel
+from chat.models.prepared import Prepared
 from chat.models.user import User
 
 INSTRUCTIONS_LENGTH = 8_000
@@ -100,8 +101,16 @@ class Preferences(models.Model):
     @classmethod
     def of(cls, user: User) -> Preferences:
         """Returns the user's preferences, or the defaults, unsaved."""
-        return cls.objects.filter(user=user).select_related("default_model").first() or cls(user=user)
+        return _preferences.first(user.pk) or cls(user=user)
 
     @property
     def language_or_default(self) -> str:
         return self.language or settings.LANGUAGE_CODE
+
+
+_preferences = Prepared(
+    lambda user: Preferences.objects.filter(user=user).select_related("default_model"), int
+)
+streaming_of = Prepared(
+    lambda user: Preferences.objects.filter(user=user).values_list("streaming", flat=True), int
+)

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from chat.models.prepared import Prepared
+
 
 class UserManager(BaseUserManager["User"]):
     """Creates users. Addresses are stored in lower case: one address, one user."""
@@ -51,3 +53,6 @@ class User(AbstractUser):
     def display_name(self) -> str:
         """Returns the name shown on the page: the full name, else the part of the address before the @."""
         return self.get_full_name() or self.email.partition("@")[0]
+
+
+user_by_id = Prepared(lambda pk: User.objects.filter(pk=pk), int)

@@ -11,6 +11,7 @@ from chat.access import NotFoundError, may_open
 from chat.actor import LoggedOutError, SessionClaim, actor_of
 from chat.live.session_monitor import Viewer
 from chat.models import Preferences
+from chat.models.preferences import streaming_of
 from chat.translatable import translatable as _
 
 
@@ -28,5 +29,5 @@ def viewer_of(session_key: str | None, conversation_id: UUID) -> Viewer:
         raise LoggedOutError from None
     if not may_open(actor_of(claim).user, conversation_id):
         raise NotFoundError(_("There is no such chat."))
-    liked = Preferences.objects.filter(user=claim.user_id).values_list("streaming", flat=True).first()
+    liked = streaming_of.first(claim.user_id)
     return Viewer(claim, liked or Preferences.Streaming.WORDS)

@@ -8,14 +8,25 @@ from itertools import groupby
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from chat.models import ChatModel, Conversation, Generation, Message, Preferences, User
-from chat.models.catalog import Effort
+from chat.models.catalog import Effort, listed_models
 from chat.models.message import side_by_side
 from chat.models.parameters import Parameters
+from chat.models.prepared import Prepared
 
 _RECENT_CHATS, _RECENT_REPLIES = 5, 20
+
+
+def _recent(user: int) -> QuerySet[Generation, int | None]:
+    chats = Conversation.objects.filter(owner=user).order_by("-updated_at", "-id").values("pk")
+    replies = Generation.objects.filter(conversation__in=chats[:_RECENT_CHATS]).order_by("-queued_at")
+    return replies.values_list("model_id", flat=True)[:_RECENT_REPLIES]
+
+
+_recent_models = Prepared(_recent, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ def model_context(
     parameters `wanted`. The chosen model is the one that answered last here, else that of the preset, else
     the user's setting, else the one that they used last, else the default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
-    models = sorted(ChatModel.objects.usable_by(user).filter(hidden=False), key=ChatModel.place_in_list)
+    models = listed_models(user)
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
     groups += grouped(m for m in models if m.pk not in favourites)
     groups = [group for group in groups if group.models]
@@ -87,9 +98,7 @@ def _chosen(
 def _used_last(user: User) -> Iterable[int | None]:
     """Yields the models of the latest replies in the latest chats: reading all of them would cost more with
     each chat."""
-    chats = Conversation.objects.filter(owner=user).order_by("-updated_at", "-id").values("pk")
-    replies = Generation.objects.filter(conversation__in=chats[:_RECENT_CHATS]).order_by("-queued_at")
-    return replies.values_list("model_id", flat=True)[:_RECENT_REPLIES]
+    return _recent_models.all(user.pk)
 
 
 def _provider(model: ChatModel) -> object:

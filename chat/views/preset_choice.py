@@ -15,11 +15,13 @@ from chat.access import NotFoundError, may_open, newest_versions, preset_for
 from chat.actions.errors import InvalidInputError
 from chat.actions.preset import choose_preset, start_of
 from chat.models import Conversation, Preset, PresetUse, PresetVersion, User
+from chat.models.prepared import Prepared
 from chat.translatable import translatable as _
 from chat.views.answers import PersonRequest, for_people, moved_to
 
 OFFERED = 6  # presets on the page of a new chat
 VALUE = "value-"  # before the name of a variable in the form
+_offered = Prepared(lambda user: newest_versions(User(pk=user))[: OFFERED + 1], int)
 
 
 @never_cache
@@ -62,7 +64,7 @@ def new_chat_context(user: User, conversation: Conversation) -> dict[str, Any]:
     if start is not None:
         conversation.folder = start.folder
     if version is None:
-        found = list(newest_versions(user)[: OFFERED + 1])
+        found = _offered.all(user.pk)
         return {"offered": found[:OFFERED], "has_more_presets": len(found) > OFFERED}
     conversation.preset_name, conversation.preset_number = version.name, version.number
     conversation.tools, conversation.parameters = version.tools, version.parameters

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import blake2s
 from itertools import groupby
 from typing import Any
@@ -31,11 +31,13 @@ from chat.actions.conversation import see_conversation
 from chat.actions.housekeeping import undo_limit
 from chat.actions.selection import MOST as MOST_SELECTED
 from chat.models import LIVE, Conversation, Folder, Generation, Message, Role, User
+from chat.models.prepared import Prepared
 from chat.views.answers import PersonRequest, for_people
 
 LISTED = 60  # chats in the list at first
 IN_FOLDER = 10  # chats of an open folder
 MOST = 2000
+_ORDER = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
 
 _ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
 
@@ -114,21 +116,24 @@ def list_context(
         }
         return {**gone_context, "stamp": _stamp(gone_context)}
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
-    order = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
     if not archived and not selecting:
         conversations = conversations.filter(folder=None)
-    found = list(_with_state(conversations.prefetch_related("tags").order_by(*order)[: limit + 1]))
+    if archived or selecting or limit != LISTED:
+        found = list(_with_state(conversations.order_by(*_ORDER)[: limit + 1]))
+    else:
+        found = _listed.all(user.pk)
+    prefetch_related_objects(found, "tags")
     entries = [Entry(found_one, _state(found_one, current)) for found_one in found[:limit]]
     context: dict[str, Any] = {
         "groups": list(_grouped(entries)),
         "current": current,
-        "folder_groups": [] if archived or selecting else _folders(user, current, order),
+        "folder_groups": [] if archived or selecting else _folders(user, current),
         "archived": archived,
         **chosen,
         "limit": limit,
         "more": limit * 4 if len(found) > limit else 0,
-        "has_archived": conversations_of(user).filter(archived_at__isnull=False).exists(),
-        "has_deleted": restorable.exists(),
+        "has_archived": bool(_archived.all(user.pk)),
+        "has_deleted": bool(_restorable.all(user.pk, undo_limit())),
     }
     return {**context, "stamp": _stamp(context)}
 
@@ -150,14 +155,13 @@ def _version(value: str) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
 
 
-def _folders(user: User, current: UUID | None, order: Iterable[Any]) -> list[FolderGroup]:
+def _folders(user: User, current: UUID | None) -> list[FolderGroup]:
     """A query for each open folder: one for all would read all chats in them."""
     groups = []
-    for folder in Folder.objects.filter(owner=user):
+    for folder in _own_folders.all(user.pk):
         found: list[Any] = []
         if folder.is_open:
-            chats = conversations_of(user).filter(folder=folder, archived_at=None)
-            found = list(_with_state(chats.order_by(*order)[: IN_FOLDER + 1]))
+            found = _in_folder.all(user.pk, folder.pk)
         entries = [Entry(each, _state(each, current)) for each in found[:IN_FOLDER]]
         groups.append(FolderGroup(folder, entries, has_more=len(found) > IN_FOLDER))
     prefetch_related_objects([entry.conversation for group in groups for entry in group.entries], "tags")
@@ -170,6 +174,35 @@ def _with_state(conversations: Any) -> Any:
         conversation=OuterRef("pk"), role=Role.ASSISTANT, revision__gt=OuterRef("seen_revision")
     ).exclude(generation__status__in=LIVE)
     return conversations.annotate(is_running=Exists(live), has_news=Exists(news))
+
+
+_own_folders = Prepared(lambda user: Folder.objects.filter(owner=user), int)
+_listed = Prepared(
+    lambda user: _with_state(
+        conversations_of(User(pk=user)).filter(archived_at=None, folder=None).order_by(*_ORDER)[: LISTED + 1]
+    ),
+    int,
+)
+_in_folder = Prepared(
+    lambda user, folder: _with_state(
+        conversations_of(User(pk=user))
+        .filter(folder=folder, archived_at=None)
+        .order_by(*_ORDER)[: IN_FOLDER + 1]
+    ),
+    int,
+    UUID,
+)
+_archived = Prepared(
+    lambda user: (
+        conversations_of(User(pk=user)).filter(archived_at__isnull=False).values_list("pk", flat=True)[:1]
+    ),
+    int,
+)
+_restorable = Prepared(
+    lambda user, since: deleted_conversations_of(User(pk=user), since).values_list("pk", flat=True)[:1],
+    int,
+    datetime,
+)
 
 
 def _state(conversation: Any, current: UUID | None) -> str:

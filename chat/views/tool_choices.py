@@ -7,6 +7,9 @@ from typing import Any
 from django.utils.translation import gettext
 
 from chat.models import Conversation, Tool, User
+from chat.models.prepared import Prepared
+
+_usable = Prepared(lambda user: Tool.objects.usable_by(User(pk=user)), int)
 
 
 def tool_choices(user: User, conversation: Conversation) -> list[dict[str, Any]]:
@@ -20,7 +23,7 @@ def tool_choices(user: User, conversation: Conversation) -> list[dict[str, Any]]
             "asks": tool.must_ask,
             "is_on": tool.name in chosen,
         }
-        for tool in Tool.objects.usable_by(user)
+        for tool in _usable.all(user.pk)
     ]
 
 
