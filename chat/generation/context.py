@@ -102,11 +102,13 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What the next step of a reply starts from: the tools that are offered, the turns of the reply so far,
-    and whether the model may call a tool."""
+    and whether the model may call a tool. `instructions` are those of the first step: a change of the preset
+    or the folder does not change a reply that runs."""
 
     tools: Sequence[Tool] = ()
     turns: Sequence[Turn] = ()
     may_call: bool = True
+    instructions: Sequence[Instruction] | None = None
 
 
 def prepare(generation: Generation, *, at_most: float | None = None, begun: Begun | None = None) -> Prepared:
@@ -119,7 +121,10 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     parameters = wanted.within(model.allowed)
     effective = parameters.over(model.defaults)
     prompt = generation.message.parent
-    instructions = instructions_for(generation.conversation, model)
+    first = begun.instructions
+    if first is None:
+        first = instructions_for(generation.conversation, model)
+    instructions = [each for each in first if each.source != "tools"]
     if tools:
         instructions.append(Instruction("tools", DATA_NOTE))
     system = joined(instructions)

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from chat.files.contents import made_in
 from chat.generation.lease import locked_conversation, touch, waiting_after
 from chat.generation.line import next_after
-from chat.generation.tool_runs import close_calls
+from chat.generation.tool_runs import close_calls, keep_request
 from chat.live.call_lines import parts_of
 from chat.live.changes import CommittedChange
 from chat.live.process import process_name
@@ -83,7 +83,7 @@ def _end(
         if last_step is not None:
             last_step.save(force_insert=True)
         if sent_request is not None:
-            SentRequest.objects.bulk_create([sent_request], ignore_conflicts=True)
+            keep_request(sent_request)
         own = parts_of(close_calls(generation_id, segments), opaque)
         made = made_in(message.pk) if has_files else []
         parts = _with_what_is_continued(message, [*own, *made, *notices])

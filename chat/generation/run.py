@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from chat.generation.call_reader import CallReader
 from chat.generation.context import Begun, NotSentError, Prepared
 from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
+from chat.generation.instructions import Instruction
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
 from chat.generation.line import BusyError, pause_if_asked
@@ -107,6 +109,7 @@ class Run:
         self._began_at = timezone.now()
         self._log = ReplyLog()
         self._reason: str | None = None
+        self._instructions: Sequence[Instruction] | None = None  # of the steps before it waited
         self._producing: asyncio.Task[None] | None = None
         self._shared = 0  # characters of output that were sent to other processes
         self._share_is_due = False
@@ -196,6 +199,7 @@ class Run:
             self._log.extend_from(0, before.segments)
             record.committed = self._log.length
             result.steps = before.steps
+            self._instructions = before.instructions
             parts = loaded(generation.message.parts)
             result.opaque = opaque_by_step(parts)
             self._message_step = steps_before(parts) + 1
@@ -216,6 +220,9 @@ class Run:
         """Makes one call to the provider, and reads its stream into the log. Returns whether the step ended
         with calls of tools that are to be run."""
         begun = self._begun(generation, result, tools)
+        if result.steps:
+            sent = result.sent.instructions if result.sent else self._instructions
+            begun = replace(begun, instructions=sent)
         result.has_output, result.outcome, result.is_asking, result.usage = False, None, False, Usage()
         try:
             result.sent = await self._begin(generation, begun)
@@ -278,6 +285,7 @@ class Run:
                 self._log.since(0),
                 result.opaque,
                 publish=self._pubsub.conversation_changed,
+                sent_request=result.sent_request(generation),
             )
         if decision != "go on":
             self._leave(decision)

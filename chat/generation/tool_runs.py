@@ -14,12 +14,13 @@ from uuid import UUID
 from django.db import models, transaction
 from django.utils import timezone
 
+from chat.generation.instructions import Instruction
 from chat.generation.lease import locked_conversation, touch
 from chat.live.call_lines import RUNNING, parts_of, results_in, state_line
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
-from chat.models import Generation, JournalEntry, Message, Status, Step, ToolCallState, ToolRun
+from chat.models import Generation, JournalEntry, Message, SentRequest, Status, Step, ToolCallState, ToolRun
 from chat.parts import Opaque, TextPart, stored
 from chat.translatable import translatable as _
 
@@ -34,11 +35,13 @@ _WORDS = {"declined": DECLINED, "unknown": UNKNOWN, "skipped": SKIPPED}
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """What a generation has after an approval: its output, its ended steps, and the calls of the last one."""
+    """What a generation has after an approval: its output, its ended steps, the calls of the last one, and
+    the system prompts that were sent."""
 
     segments: list[Segment] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     calls: list[ToolRun] = field(default_factory=list)
+    instructions: list[Instruction] | None = None
 
 
 def commit_step(
@@ -49,6 +52,7 @@ def commit_step(
     opaque: Sequence[tuple[int, Opaque]],
     *,
     publish: Publish,
+    sent_request: SentRequest | None = None,
 ) -> str:
     """Commits a step that ended with these calls. Returns "go on", or "wait" if a call needs an approval:
     then the generation waits without an owner, and its journal and message have the output so far. Commits
@@ -63,6 +67,8 @@ def commit_step(
         if not any(call.state == ToolCallState.ASKED for call in calls):
             return "go on"
         mine.update(status=Status.WAITING, owner="", heartbeat_at=None)
+        if sent_request is not None:
+            keep_request(sent_request)
         output = list(segments)
         JournalEntry.objects.filter(generation=generation).delete()
         JournalEntry.objects.create(generation=generation, start=0, segments=output)
@@ -78,10 +84,22 @@ def resumed(generation: Generation) -> Resumed:
     entries = JournalEntry.objects.filter(generation=generation).order_by("start")
     steps = list(generation.steps.all())
     last = steps[-1].number if steps else 0
+    sent = SentRequest.objects.filter(generation=generation).first()
     return Resumed(
         [Segment(kind, text) for entry in entries for kind, text in entry.segments],
         steps,
         list(generation.tool_runs.filter(step=last)),
+        [Instruction(*each) for each in sent.system] if sent else None,
+    )
+
+
+def keep_request(sent: SentRequest) -> None:
+    """Stores the record of the last request, in place of that of an earlier step."""
+    SentRequest.objects.bulk_create(
+        [sent],
+        update_conflicts=True,
+        unique_fields=["generation"],
+        update_fields=["system", "options", "tools"],
     )
 
 

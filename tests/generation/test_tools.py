@@ -14,6 +14,7 @@ import pytest
 from django.utils import timezone
 
 from chat.actions.errors import ConflictError
+from chat.actions.preset import PresetContent, choose_preset, make_preset
 from chat.actions.reply import continue_reply, stop_reply
 from chat.actions.send import send_message
 from chat.actions.tool_call import Decision, decide_call
@@ -29,6 +30,7 @@ from chat.models import (
     Conversation,
     Generation,
     JournalEntry,
+    SentRequest,
     Status,
     Step,
     Tool,
@@ -409,3 +411,45 @@ async def test_a_reply_without_end_is_ended(
     found = await results_after(generation)
     assert sorted(state for state, _text in found) == ["done", "done", "failed", "failed"]
     assert "no tool 'nothing'" in dict(found)["failed"]
+
+
+def use_preset(person: User, generation: Generation, instructions: str) -> None:
+    preset = make_preset(person, PresetContent("P", instructions))
+    choose_preset(person, generation.conversation_id, preset.pk, {})
+
+
+async def sources_of(generation: Generation) -> list[list[str]]:
+    return (await SentRequest.objects.aget(generation=generation)).system
+
+
+async def test_a_preset_that_is_chosen_while_a_tool_runs_does_not_change_the_reply(
+    person: User, runner: Runner, offer: Callable[..., None]
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def change(number: str) -> str:
+        """Chooses another preset."""
+        chosen = run_unit(use_preset, person, generation, "Other.")
+        asyncio.run_coroutine_threadsafe(chosen, loop).result(60)
+        return number
+
+    await run_unit(offer, change)
+    generation = await run_unit(asked, person, "/demo instant /demo tool change 1", "change")
+    await run_unit(use_preset, person, generation, "First.")
+    await runner.run_of(generation.pk)()
+    assert await results_after(generation) == [("done", "1")]
+    assert ["preset", "First."] in await sources_of(generation)
+
+
+async def test_a_preset_that_is_chosen_before_an_approval_does_not_change_the_reply(
+    person: User, runner: Runner, offer: Callable[..., None]
+) -> None:
+    await run_unit(offer, double, asks=True)
+    generation = await waiting(person, runner)
+    sent = await sources_of(generation)
+    await run_unit(use_preset, person, generation, "Other.")
+    call = await ToolRun.objects.aget()
+    await run_unit(decide_call, person, call.pk, Decision.ONCE)
+    await runner.run_of(generation.pk)()
+    assert (await again(generation)).status == Status.COMPLETE
+    assert await sources_of(generation) == sent and "Other." not in str(sent)
