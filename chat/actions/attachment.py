@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -187,6 +187,17 @@ def files_again(message: Message, copy: Message) -> list[Attachment]:
     return list(new.values())
 
 
+def add_files(user: User, files: Sequence[Attachment]) -> None:
+    """Stores attachments of files that others have too. The caller has locked the user. Raises
+    `LimitReachedError`."""
+    if not files:
+        return
+    limit, before = Limits.current().person, used_by(user.pk)
+    Attachment.objects.bulk_create(files, batch_size=BATCH)
+    if before < (used := used_by(user.pk)) and used > limit:
+        raise _too_many_bytes(limit)
+
+
 def clear_files() -> int:
     """Deletes one batch of attachments that nothing can use any more: unsent or incomplete for a day, and of
     messages that were deleted too long ago to be restored; and then the files without an attachment. Returns
@@ -254,14 +265,17 @@ def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bo
     lock_user(user)
     own = Attachment.objects.filter(owner=user)
     if used_by(user.pk) + size > limits.person:
-        raise LimitReachedError(
-            _("Your files would have more than {limit} MB together. Delete chats with files."),
-            limit=limits.person // MB,
-        )
+        raise _too_many_bytes(limits.person)
     if not is_import and own.filter(message=None).count() >= MOST_UNSENT:
         raise LimitReachedError(_("You have too many files that are not sent. Send or remove some."))
     return Attachment.objects.create(
         id=attachment_id, owner=user, name=safe_name(name, NAME_LENGTH), size=size
+    )
+
+
+def _too_many_bytes(limit: int) -> LimitReachedError:
+    return LimitReachedError(
+        _("Your files would have more than {limit} MB together. Delete chats with files."), limit=limit // MB
     )
 
 

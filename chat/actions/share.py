@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from itertools import dropwhile
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from chat.access import NotFoundError, conversation_for, share_for
-from chat.actions.attachment import files_again
+from chat.access import NotFoundError, conversation_for, conversations_of, share_for
+from chat.actions.attachment import add_files, files_again
 from chat.actions.branch import BATCH, KEPT
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.message import head_of
+from chat.actions.queue import lock_user
 from chat.models import (
     Attachment,
     Audience,
@@ -128,7 +129,7 @@ def make_share(
         raise ConflictError(_("The messages have changed since. Look at the preview again."))
     title = " ".join(storable(title.replace("\x00", "")).split())[:TITLE_LENGTH]
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+        lock_user(user)
         conversation = conversation_for(user, shown.conversation.pk, write=True)
         of_theirs = Share.objects.filter(conversation__owner=user, expires_at__gt=timezone.now())
         if of_theirs.count() >= MOST_SHARES:
@@ -196,17 +197,24 @@ def delete_old_shares() -> int:
     return Share.objects.filter(expires_at__lt=timezone.now() - timedelta(days=KEPT_DAYS)).delete()[0]
 
 
-def continue_share(user: User, secret: str) -> Conversation:
+def continue_share(user: User, secret: str, chat_id: UUID | None = None) -> Conversation:
     """Copies what the share shows of texts and files into a new chat of this user. A copied reply keeps its
     model only if the user may use it. Reasoning, calls of tools and notices are not copied, nor is a reply
-    without its prompt. Raises `NotFoundError`."""
+    without its prompt. With the same `chat_id` again, as after a double click, returns the chat that is
+    there. Raises `NotFoundError`, and `LimitReachedError` if the user would have too many files."""
     with transaction.atomic():
+        lock_user(user)
         share = share_for(user, secret)
+        chat_id = chat_id or uuid4()
+        if again := conversations_of(user).filter(pk=chat_id, imported_from=COPY).first():
+            return again
+        if Conversation.objects.filter(pk=chat_id).exists():
+            chat_id = uuid4()
         shown = list(dropwhile(lambda message: message.role != Role.USER, share.shown_messages))
         if not shown:
             raise NotFoundError(_("There is no such link."))
         usable = set(ChatModel.objects.usable_by(user).values_list("pk", flat=True))
-        chat = Conversation(owner=user, title=share.title, imported_from=COPY)
+        chat = Conversation(id=chat_id, owner=user, title=share.title, imported_from=COPY)
         copies: dict[UUID, Message] = {}
         files: list[Attachment] = []
         generations: list[Generation] = []
@@ -225,7 +233,7 @@ def continue_share(user: User, secret: str) -> Conversation:
         chat.seen_revision = chat.revision
         chat.save(force_insert=True)
         Message.objects.bulk_create(copies.values(), batch_size=BATCH)
-        Attachment.objects.bulk_create(files, batch_size=BATCH)
+        add_files(user, files)
         Generation.objects.bulk_create(generations, batch_size=BATCH)
         chat.head = head_of(chat)
         chat.save(update_fields=["head"])

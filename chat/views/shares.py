@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import wraps
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from allauth.account.adapter import get_adapter
 from django import forms
@@ -23,7 +23,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csp import csp_override
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from chat.access import NotFoundError, conversations_of, may_open, share_for, shared_attachment
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
@@ -52,6 +52,7 @@ _DAYS = [
     ("90", _("In 90 days")),
     ("365", _("In a year")),
 ]
+PAGE = 50  # messages on a page of a link: anyone may open it, and each is rendered
 _WORDS = 50  # characters of a message in the lists of the form
 # Requests of one user, or from one network without a log-in: the members of a team often have one address. A
 # page with pictures makes many at once; guessing makes more.
@@ -185,13 +186,22 @@ def for_anyone(view: View[...]) -> View[...]:
 @csp_override(_POLICY)
 @for_anyone
 def shared(request: HttpRequest, secret: str) -> HttpResponseBase:
-    """Shows what a link shows."""
+    """Shows what a link shows, a page of it."""
     user = _user(request)
     found = share_for(user, secret)
-    shown = list(found.shown_messages)
+    page = request.GET.get("page", "1")
+    number = int(page) if page.isascii() and page.isdigit() and len(page) < 4 else 0
+    shown = list(found.shown_messages[(number - 1) * PAGE : number * PAGE + 1]) if number else []
     if not shown:
         raise NotFoundError
-    context = {"share": found, "shown_messages": shown, "person": user}
+    context = {
+        "share": found,
+        "shown_messages": shown[:PAGE],
+        "before": number - 1,
+        "after": number + 1 if len(shown) > PAGE else 0,
+        "person": user,
+        "new_id": uuid4(),
+    }
     response = render(request, "chat/share.html", context)
     if user is not None:  # with no-referrer, browsers send the form with `Origin: null`, which is refused
         response.headers["Referrer-Policy"] = "strict-origin"
@@ -206,11 +216,18 @@ def shared_file(request: HttpRequest, secret: str, attachment_id: UUID) -> HttpR
     return file_response(request, found, thumbnail="thumbnail" in request.GET)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_people
 def continued(request: PersonRequest, secret: str) -> HttpResponseBase:
-    """Copies what the link shows into a chat of the user, and opens it."""
-    return redirect("conversation", continue_share(request.user, secret).pk)
+    """Copies what the link shows into a chat of the user, and opens it. After a log-in in between, which asks
+    for the address with GET, shows the link again."""
+    if request.method != "POST":
+        return redirect("shared", secret)
+    try:
+        chat_id = UUID(request.POST.get("chat", ""))
+    except ValueError:
+        chat_id = None
+    return redirect("conversation", continue_share(request.user, secret, chat_id).pk)
 
 
 def _user(request: HttpRequest) -> User | None:

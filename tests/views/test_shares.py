@@ -430,6 +430,56 @@ def test_a_link_is_continued_as_an_own_chat(
     assert viewer.post(reverse("continued_share", args=["x" * 32])).status_code == 404
 
 
+def test_a_double_click_continues_once_and_the_files_count(
+    owner: User, teammate: User, chat: Conversation
+) -> None:
+    share, viewer = made(owner, chat, files=True), as_user(teammate)
+    address_of_copies = reverse("continued_share", args=[share.secret])
+    found = re.search(r'name="chat" value="([0-9a-f-]{36})"', viewer.get(address(share)).content.decode())
+    assert found
+    answers = [viewer.post(address_of_copies, {"chat": found[1]})["Location"] for _click in range(2)]
+    assert answers == [reverse("conversation", args=[found[1]])] * 2
+    assert Conversation.objects.filter(owner=teammate).count() == 1
+    answer = viewer.post(address_of_copies, {"chat": str(chat.pk)})
+    assert str(chat.pk) not in answer["Location"], "the id of another person's chat is not taken"
+    viewer.post(address_of_copies, {"chat": "x"})
+    assert Conversation.objects.filter(owner=teammate).count() == 3
+
+    StoredFile.objects.update(size=3 * 1024 * 1024)
+    ServerSettings(person_files_mb=1).save()
+    assert viewer.post(address_of_copies).status_code == 302, "these files are the user's already"
+    Conversation.objects.filter(owner=teammate).delete()
+    Attachment.objects.filter(owner=teammate).delete()
+    assert viewer.post(address_of_copies).status_code == 429
+    assert not Conversation.objects.filter(owner=teammate).exists()
+
+
+def test_a_log_in_before_continuing_leads_back_to_the_link(
+    owner: User, teammate: User, chat: Conversation
+) -> None:
+    share = made(owner, chat)
+    to = reverse("continued_share", args=[share.secret])
+    asked = Client().post(to)
+    assert asked.status_code == 302 and asked["Location"].endswith(f"?next={to}")
+    assert as_user(teammate).get(to)["Location"] == address(share)
+    assert not Conversation.objects.filter(owner=teammate).exists()
+
+
+def test_a_long_link_has_pages(
+    owner: User, teammate: User, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "PAGE", 3)
+    share, viewer = made(owner, chat), as_user(teammate)
+    first = viewer.get(address(share)).content.decode()
+    assert first.count("<article") == 3
+    assert "More messages" in first and "Earlier messages" not in first and "?page=2" in first
+    second = viewer.get(address(share), {"page": "2"}).content.decode()
+    assert second.count("<article") == 1
+    assert "More messages" not in second and "Earlier messages" in second and "?page=1" in second
+    for page in ("3", "0", "-1", "x", "9999999", "²"):
+        assert viewer.get(address(share), {"page": page}).status_code == 404
+
+
 def test_a_copy_has_nothing_that_the_link_does_not_show(
     owner: User, teammate: User, chat: Conversation
 ) -> None:
