@@ -74,8 +74,11 @@ def make_preset(user: User, content: PresetContent, sharing: Sharing | None = No
     return preset
 
 
-def change_preset(user: User, preset_id: UUID, content: PresetContent, sharing: Sharing) -> Preset:
+def change_preset(
+    user: User, preset_id: UUID, content: PresetContent, sharing: Sharing | None = None
+) -> Preset:
     """Adds a version if the content differs from the newest one. Chats keep the version that they have.
+    Without `sharing` it stays shared as it is, also with a group that the user has left.
     Raises as `make_preset`, and `NotFoundError` for a preset of another user."""
     with transaction.atomic():
         preset = preset_for(user, preset_id, write=True)
@@ -83,7 +86,8 @@ def change_preset(user: User, preset_id: UUID, content: PresetContent, sharing: 
         content = _checked(user, content, before=before)
         if content != before:
             _begin_version(preset, content)
-        share(user, preset, sharing)
+        if sharing is not None:
+            share(user, preset, sharing)
     return preset
 
 

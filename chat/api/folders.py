@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from ninja import Path, Router, Status
 
-from chat.access import folder_for, newest_versions, preset_for
+from chat.access import folder_for, newest_versions
 from chat.actions.folder import change_folder, delete_folder, make_folder, move_conversation
 from chat.actions.preset import PresetContent, change_preset, choose_preset, delete_preset, make_preset
-from chat.actions.sharing import Sharing
 from chat.api import schemas
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
@@ -140,15 +138,7 @@ async def make_one(request: ApiRequest, body: schemas.NewPreset) -> Status[dict[
 async def change_one(request: ApiRequest, preset_id: Path[UUID], body: schemas.NewPreset) -> dict[str, Any]:
     """Adds a version of your own preset. Chats keep the version that they have."""
     user = request.auth.user
-
-    @transaction.atomic
-    def store() -> dict[str, Any]:
-        preset = preset_for(user, preset_id, write=True)
-        groups = list(preset.groups.values_list("pk", flat=True))
-        changed = change_preset(user, preset_id, _content(body), Sharing(preset.visibility, groups))
-        return _preset_json(user, changed.newest)
-
-    return await run_write(store)
+    return await run_write(lambda: _preset_json(user, change_preset(user, preset_id, _content(body)).newest))
 
 
 @router.delete(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from chat.access import NotFoundError, may_open, newest_versions, preset_for
-from chat.actions.errors import InvalidInputError
+from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.preset import choose_preset, start_of
 from chat.models import Conversation, Preset, PresetUse, PresetVersion, User
 from chat.models.prepared import Prepared
+from chat.rendering import fragments
+from chat.rendering.words import in_words
 from chat.translatable import translatable as _
 from chat.views.answers import PersonRequest, for_people, moved_to
 
@@ -37,7 +41,12 @@ def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponse
             for name, value in request.POST.items()
             if name.startswith(VALUE) and isinstance(value, str)
         }
-        choose_preset(request.user, conversation_id, wanted, values)
+        try:
+            choose_preset(request.user, conversation_id, wanted, values)
+        except ActionError as error:
+            if wanted is None:
+                raise
+            return _refused(request, conversation_id, wanted, values, error)
         return moved_to(request, reverse("conversation", args=[conversation_id]))
     if not may_open(request.user, conversation_id):
         raise NotFoundError(_("There is no such chat."))
@@ -50,11 +59,36 @@ def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponse
     if wanted is None:
         context["versions"] = list(newest_versions(request.user))
     else:
-        context["version"] = version = preset_for(request.user, wanted).newest
-        known = use.values if use else {}
-        context["variables"] = [(VALUE + name, name, known.get(name, "")) for name in version.variables]
+        context |= _asked(request.user, wanted, use.values if use else {})
     template = "chat/_preset_choice.html" if request.htmx else "chat/preset_choice.html"
     return render(request, template, context)
+
+
+def _asked(user: User, preset_id: UUID, known: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what the form for the variables of a preset shows."""
+    version = preset_for(user, preset_id).newest
+    fields = [(VALUE + name, name, known.get(name, "")) for name in version.variables]
+    return {"version": version, "variables": fields}
+
+
+def _refused(
+    request: PersonRequest,
+    conversation_id: UUID,
+    preset_id: UUID,
+    values: Mapping[str, str],
+    error: ActionError,
+) -> HttpResponseBase:
+    """Shows the form again, with what was typed."""
+    context = {
+        "url": reverse("preset_choice", args=[conversation_id]),
+        "conversation_id": conversation_id,
+        "error": in_words(error),
+        **_asked(request.user, preset_id, values),
+    }
+    if not request.htmx:
+        return render(request, "chat/preset_choice.html", context, status=error.status)
+    form = render_to_string("chat/_preset_choice.html", context, request)
+    return HttpResponse(fragments.partial("#sheet-content", "innerHTML", form), status=error.status)
 
 
 def new_chat_context(user: User, conversation: Conversation) -> dict[str, Any]:

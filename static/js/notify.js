@@ -22,9 +22,13 @@ setInterval(() => {
 function tell(reply) {
   if (!reply || Notification.permission !== "granted") return;
   const body = words(reply.dataset.status === "waiting" ? "approval" : "finished");
-  const note = new Notification("Steady", { body, tag: reply.id });
-  note.onclick = () => {
-    window.focus();
-    note.close();
-  };
+  try {
+    const note = new Notification("Steady", { body, tag: reply.id });
+    note.onclick = () => {
+      window.focus();
+      note.close();
+    };
+  } catch {
+    // Chrome on Android has the class, and throws a TypeError: only a service worker can notify there.
+  }
 }

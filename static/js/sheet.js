@@ -21,11 +21,12 @@ on("submit", (event) => {
 });
 
 // A form of the page in it was sent: its effect, or the reason against it, is on the page below, unless the form
-// itself shows it (`data-stays`). htmx names the parent of a form that its own response replaced.
+// itself shows it (`data-stays`, or `data-refused` in the form that came back with what was typed). htmx names the parent of a form that its own response replaced.
 on("htmx:finally:request", ({ detail: { ctx } }) => {
-  const { request, sourceElement: form } = ctx;
-  const closes = request.method === "POST" && $("sheet-content").contains(form) && !form.closest("[data-stays]");
-  if (closes) $("sheet").close();
+  const { request, response, sourceElement: form } = ctx;
+  const content = $("sheet-content");
+  const stays = form.closest("[data-stays]") || (response?.status >= 400 && content.querySelector("[data-refused]"));
+  if (request.method === "POST" && response && content.contains(form) && !stays) $("sheet").close();
 });
 
 // A part that replaced the focused one says where the focus goes.

@@ -208,6 +208,30 @@ def test_only_those_whom_the_server_settings_name_share_with_everybody(
         ServerSettings().save()
 
 
+def test_a_refused_form_for_variables_comes_back_with_what_was_typed(browser: Client, person: User) -> None:
+    preset = make_preset(person, PresetContent("P", "{{tone}} {{place}}"))
+    chat, typed = uuid4(), "a very long word " * 10
+    to = reverse("preset_choice", args=[chat])
+    body = {"preset": str(preset.pk), "value-tone": typed, "value-place": " "}
+    for headers in ({}, {"HX-Request": "true"}):
+        answer = browser.post(to, body, headers=headers)
+        html = answer.content.decode()
+        assert answer.status_code == 400 and "Fill in “place”." in html and typed.strip() in html
+        assert ('hx-target="#sheet-content"' in html) == bool(headers)
+    assert not ChatStart.objects.exists()
+    assert "HX-Location" in browser.post(to, body | {"value-place": "x"}, headers={"HX-Request": "true"})
+
+
+def test_a_change_without_sharing_keeps_a_group_that_its_owner_has_left(person: User) -> None:
+    group = Group.objects.create(name="Sales")
+    person.groups.add(group)
+    preset = make_preset(person, PresetContent("P", "1"), Sharing("groups", [group.pk]))
+    person.groups.clear()
+    change_preset(person, preset.pk, PresetContent("P", "2"))
+    preset.refresh_from_db()
+    assert (preset.newest.instructions, preset.visibility, preset.groups.get()) == ("2", "groups", group)
+
+
 def test_a_chat_of_another_user_takes_no_preset(person: User, teammate: User, model: ChatModel) -> None:
     chat = uuid4()
     say(person, chat, model)
