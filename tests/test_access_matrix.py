@@ -6,6 +6,7 @@ for everyone, including administrators: transcripts are read in the admin, where
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -67,7 +68,7 @@ OWNER = {
     "message_path": {"post": 302},
     "search": {"get": 200, "head": 200},
     "palette": {"get": 302, "head": 302},
-    "conversation_tags": {"post": 302, "delete": 302},
+    "conversation_tags": {"get": 302, "head": 302, "post": 302, "delete": 302},
     "selection": {"post": 400},  # without chats
     "selection_restoration": {"post": 400},
     "theme": {"post": 302},
@@ -376,6 +377,53 @@ def snapshot() -> list[object]:
         list(Share.objects.order_by("pk").values_list()),
         list(Tag.objects.order_by("pk").values_list()),
     ]
+
+
+@pytest.mark.once
+def test_a_body_names_nothing_of_another_user(world: dict[str, Client], model: ChatModel) -> None:
+    """An id of another user in a body is as one that does not exist."""
+    theirs, _reply = conversation_of("owner@example.org", model)
+    own, reply = conversation_of("teammate@example.org", model)
+    owner = theirs.owner
+    folder, preset = Folder.objects.get(owner=owner), Preset.objects.get(owner=owner)
+    before, client = snapshot(), world["teammate"]
+    own_folder = Folder.objects.get(owner=own.owner)
+    requests: list[tuple[str, list[Any], dict[str, Any], int]] = [
+        *(
+            ("selection", [], {"chats": str(theirs.pk), "action": action, **more}, 404)
+            for action, more in (
+                ("archive", {}),
+                ("unarchive", {}),
+                ("delete", {}),
+                ("tag", {"tag": "x"}),
+                ("untag", {"tag": "Secret words"}),
+                ("restore", {}),
+                ("move", {"folder": str(own_folder.pk)}),
+            )
+        ),
+        ("selection", [], {"chats": str(own.pk), "action": "move", "folder": str(folder.pk)}, 404),
+        ("selection_restoration", [], {"chats": str(theirs.pk)}, 404),
+        ("conversation_folder", [own.pk], {"folder": str(folder.pk)}, 404),
+        ("preset_choice", [own.pk], {"preset": str(preset.pk)}, 404),
+        ("preset_choice", [own.pk], {"preset": str(uuid.uuid4())}, 404),
+        ("folder", [own_folder.pk], {"name": "X", "preset": str(preset.pk)}, 400),
+        ("shares", [own.pk], {"first": str(theirs.head_id), "create": "1"}, 409),
+        ("comparison", [reply.pk], {"model": "0"}, 404),
+        ("export_chats", [], {"chats": str(theirs.pk), "format": "json"}, 200),
+    ]
+    for name, arguments, body, status in requests:
+        answer = client.post(reverse(name, args=arguments), body)
+        assert answer.status_code == status, (name, body, answer.status_code)
+        assert snapshot() == before, (name, body)
+        if answer.streaming:
+            assert b"Secret" not in read_all(answer), name
+
+
+def read_all(answer: Any) -> bytes:
+    async def joined() -> bytes:
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    return asyncio.run(joined())
 
 
 @pytest.mark.once

@@ -168,7 +168,7 @@ def _matching(
     conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
     for tag in query.tags:
         same = "substr(t.key, 1, %s) = %s" if tag.is_start else "t.key = %s"
-        conditions.append(f"c.id IN (SELECT t.conversation_id FROM chat_tag t WHERE {same})")  # noqa: S608
+        conditions.append(f"EXISTS (SELECT 1 FROM chat_tag t WHERE t.conversation_id = c.id AND {same})")  # noqa: S608
         values += [len(tag.key), tag.key] if tag.is_start else [tag.key]
     bounds = [
         (below, "<"),

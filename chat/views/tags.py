@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from chat.access import conversation_for
@@ -15,10 +16,17 @@ from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.sidebar import list_context, page_of
 
 
-@require_http_methods(["POST", "DELETE"])
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST", "DELETE"])
 @for_people
 def conversation_tags(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """POST gives the chat the tag `name`, DELETE removes it."""
+    """POST gives the chat the tag `name`, DELETE removes it. GET shows those that it has: the menu asks when
+    it opens, since another page may have changed them."""
+    if request.method in ("GET", "HEAD"):
+        conversation = conversation_for(request.user, conversation_id)
+        if not request.htmx:
+            return redirect("conversation", conversation_id)
+        return HttpResponse(fragments.conversation_tags(conversation))
     change = untag_conversation if wanted_method(request) == "DELETE" else tag_conversation
     change(request.user, conversation_id, request.POST.get("name", ""))
     if not request.htmx:

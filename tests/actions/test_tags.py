@@ -6,6 +6,9 @@ import uuid
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from chat.access import NotFoundError
 from chat.actions import selection
@@ -58,6 +61,26 @@ def test_a_tag_is_added_once_found_and_removed(person: User, administrator: User
     for change in (tag_conversation, untag_conversation):
         with pytest.raises(NotFoundError):
             change(person, theirs.pk, "mine")
+
+
+def test_the_menu_asks_for_the_tags_that_another_page_has_changed(person: User, client: Client) -> None:
+    chat = chat_of(person, "Plan")
+    client.force_login(person)
+    to = reverse("conversation_tags", args=[chat.pk])
+    assert f'hx-get="{to}"' in client.get(reverse("conversation", args=[chat.pk])).content.decode()
+    tag_conversation(person, chat.pk, "urgent")
+    shown = client.get(to, headers={"HX-Request": "true"}).content.decode()
+    assert 'value="urgent"' in shown and "outerMorph" in shown
+
+
+def test_the_search_for_a_tag_reads_no_tags_of_other_chats(person: User) -> None:
+    tag_conversation(person, chat_of(person, "Plan").pk, "urgent")
+    with CaptureQueriesContext(connection) as asked:
+        assert found(person, "tag:urgent plan") == {"Plan"}
+    found_by = [
+        each["sql"] for each in asked if "chat_searchentry" in each["sql"] and "chat_tag" in each["sql"]
+    ]
+    assert found_by and all("t.conversation_id = c.id" in sql for sql in found_by)
 
 
 def test_tags_have_limits(person: User) -> None:
