@@ -16,8 +16,10 @@ from chat.models import (
     ChatModel,
     Conversation,
     Folder,
+    Knowledge,
     Message,
     Preset,
+    PresetUse,
     PresetVersion,
     SavedPrompt,
     ServerSettings,
@@ -207,7 +209,8 @@ def upload_of(user: User, attachment_id: UUID) -> Attachment | None:
 def attachments_for(user: User, attachment_ids: Collection[UUID]) -> list[Attachment]:
     """Returns the complete attachments of this user in the order of the ids, with their rows locked until the
     transaction ends. Raises `NotFoundError` if one of them is missing."""
-    locked = attachments_of(user).select_for_update(of=("self",)).in_bulk(list(attachment_ids))
+    theirs = attachments_of(user).select_related("stored", "knowledge")
+    locked = theirs.select_for_update(of=("self",)).in_bulk(list(attachment_ids))
     if not user.is_active or len(locked) != len(set(attachment_ids)):
         raise NotFoundError(_("A file is not on the server any more. Remove it, and attach it again."))
     return [locked[attachment_id] for attachment_id in dict.fromkeys(attachment_ids)]
@@ -294,6 +297,33 @@ def preset_for(user: User, preset_id: UUID, *, write: bool = False) -> Preset:
     if not isinstance(preset, Preset):
         raise NotFoundError(_("There is no such preset. Perhaps it is not shared with you any more."))
     return preset
+
+
+def knowledge_for(user: User, knowledge_id: UUID, *, write: bool = False) -> Knowledge:
+    """Returns the file of a folder or preset if this user may use it; with `write` only of the user's own
+    ones. Raises `NotFoundError`."""
+    of_presets = Preset.objects.filter(owner=user) if write else Preset.objects.seen_by(user)
+    theirs = Q(folder__owner=user) | Q(preset__in=of_presets.values("pk"))
+    files = Knowledge.objects.filter(theirs, pk=knowledge_id).select_related("attachment__stored")
+    found = files.first() if user.is_active else None
+    if found is None:
+        raise NotFoundError(_("There is no such file."))
+    return found
+
+
+def knowledge_of_chat(conversation: Conversation) -> tuple[list[Knowledge], bool]:
+    """Returns the files of the folder and of the preset of this chat, and whether its preset has files that
+    are not shared with the owner of the chat any more."""
+    preset_ids = PresetUse.objects.filter(pk=conversation.pk, version__isnull=False).values("version__preset")
+    theirs = Q(folder=conversation.folder_id, folder__owner=conversation.owner_id)
+    if conversation.preset_name:
+        theirs |= Q(preset__in=preset_ids)
+    found = list(Knowledge.objects.filter(theirs).select_related("attachment__stored"))
+    seen: set[UUID | None] = {None}
+    if any(each.preset_id for each in found):
+        seen |= set(Preset.objects.seen_by(conversation.owner).values_list("pk", flat=True))
+    allowed = [each for each in found if each.preset_id in seen]
+    return allowed, len(allowed) < len(found)
 
 
 def newest_versions(user: User) -> QuerySet[PresetVersion]:

@@ -68,6 +68,17 @@ class NoticePart:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePart:
+    """What the model of a reply got of a file of the folder or preset: a passage, or with `is_whole` all of
+    its text, which is not repeated here. `page` is 0 if the passage has none. Models do not get it again."""
+
+    name: str
+    text: str = ""
+    page: int = 0
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """Provider metadata, kept byte-exact and sent back only to the same provider and model: signatures,
     encrypted reasoning, item ids. `data` is JSON (bytes as base64 text)."""
@@ -76,7 +87,7 @@ class Opaque:
     data: dict[str, Any]
 
 
-type Part = TextPart | ReasoningPart | ToolCall | ToolResult | FilePart | NoticePart | Opaque
+type Part = TextPart | ReasoningPart | ToolCall | ToolResult | FilePart | NoticePart | SourcePart | Opaque
 
 _CLASSES: dict[str, type[Part]] = {
     "text": TextPart,
@@ -85,6 +96,7 @@ _CLASSES: dict[str, type[Part]] = {
     "tool_result": ToolResult,
     "file": FilePart,
     "notice": NoticePart,
+    "source": SourcePart,
     "opaque": Opaque,
 }
 _TYPES = {cls: name for name, cls in _CLASSES.items()}

@@ -9,6 +9,7 @@ from chat.views import (
     attachments,
     conversations,
     folders,
+    knowledge,
     messages,
     preferences,
     presets,
@@ -81,6 +82,10 @@ urlpatterns = [
     path("conversations/<uuid:conversation_id>/preset/", preset_choice, name="preset_choice"),
     path("folders/", folders.folders, name="folders"),
     path("folders/<uuid:folder_id>/", folders.folder, name="folder"),
+    path("folders/<uuid:folder_id>/files/", knowledge.folder_files, name="folder_files"),
+    path("settings/presets/<uuid:preset_id>/files/", knowledge.preset_files, name="preset_files"),
+    path("knowledge/<uuid:knowledge_id>/", knowledge.knowledge_file, name="knowledge_file"),
+    path("messages/<uuid:message_id>/sources/<int:number>/", knowledge.source, name="source"),
     path("folders/<uuid:folder_id>/chats/", folders.folder_chats, name="folder_chats"),
     path(
         "conversations/<uuid:conversation_id>/folder/",

@@ -35,6 +35,7 @@ from chat.models import (
     Endpoint,
     Folder,
     Generation,
+    Knowledge,
     Message,
     Preset,
     PresetVersion,
@@ -47,6 +48,7 @@ from chat.models import (
     ToolRun,
     User,
 )
+from chat.parts import SourcePart, stored
 from chat.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,6 +86,10 @@ OWNER = {
     "instructions": {"get": 200, "head": 200, "post": 302},
     "folders": {"get": 200, "head": 200, "post": 302},
     "folder": {"get": 200, "head": 200, "post": 302, "delete": 302},
+    "folder_files": {"get": 302, "head": 302, "post": 400},  # without a file
+    "preset_files": {"get": 302, "head": 302, "post": 400},
+    "knowledge_file": {"get": 200, "head": 200, "delete": 302},
+    "source": {"get": 200, "head": 200},
     "folder_chats": {"post": 302},
     "conversation_folder": {"get": 200, "head": 200, "post": 302},
     "saved_prompts": {"get": 200, "head": 200},
@@ -193,6 +199,8 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     reply = sent.message.children.get()
     Generation.objects.filter(message=reply).update(status=Status.COMPLETE)
+    reply.parts = stored([SourcePart("Secret words", "Secret words")])
+    reply.save(update_fields=["parts"])
     ToolRun.objects.create(
         generation=reply.generation, step=1, number=0, call_id="1", name="tool", state="done"
     )
@@ -201,7 +209,9 @@ def conversation_of(email: str, model: ChatModel) -> tuple[Conversation, Message
     )
     Tag.objects.create(conversation=reply.conversation, name="Secret words", key="secret words")
     make_token(owner, name="Secret words", scopes=["chat"])
-    make_folder(owner, "Secret words")
+    folder = make_folder(owner, "Secret words")
+    file = Attachment.objects.create(owner=owner, name="Secret words", size=5, stored=stored_file())
+    Knowledge.objects.create(folder=folder, attachment=file)
     make_saved_prompt(owner, "secret", "Secret words")
     make_preset(owner, PresetContent("Secret words", "Secret words"))
     ChatImport.objects.get_or_create(owner=owner, name="Secret words")
@@ -260,7 +270,7 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "folders": [],
         **{
             name: [Folder.objects.filter(owner=conversation.owner, name__startswith="Secret")[0].pk]
-            for name in ("folder", "folder_chats")
+            for name in ("folder", "folder_chats", "folder_files")
         },
         **{name: [] for name in ("saved_prompts", "new_saved_prompt", "prompt_choices")},
         "saved_prompt": [SavedPrompt.objects.get(owner=conversation.owner, text="Secret words").pk],
@@ -268,8 +278,10 @@ def address(name: str, conversation: Conversation, reply: Message) -> str:
         "new_preset": [],
         **{
             name: [Preset.objects.get(owner=conversation.owner).pk]
-            for name in ("preset", "preset_copies", "preset_versions")
+            for name in ("preset", "preset_copies", "preset_versions", "preset_files")
         },
+        "knowledge_file": [Knowledge.objects.get(folder__owner=conversation.owner).pk],
+        "source": [reply.pk, 1],
         "summary": [conversation.summaries.get().pk],
         "tool_call": [ToolRun.objects.get(generation=reply.generation).pk],
         "favourite": [reply.generation.model_id],

@@ -113,7 +113,7 @@ def _locked(attachment: Attachment) -> Iterator[store.Upload]:
 def remove_attachment(user: User, attachment_id: UUID) -> None:
     """Deletes an attachment that is in no message, or an upload that is not complete. Raises
     `NotFoundError`."""
-    own = Attachment.objects.filter(pk=attachment_id, owner=user, message=None)
+    own = Attachment.objects.filter(pk=attachment_id, owner=user, message=None, knowledge=None)
     stored = list(own.values_list("stored", flat=True))
     if not own.delete()[0]:
         raise NotFoundError(_("There is no such file."))
@@ -127,8 +127,8 @@ def remove_attachment(user: User, attachment_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The attachments of a prompt that is being written. `again` are those that are in a message already:
-    they are attached a second time."""
+    """The attachments of a prompt that is being written. `again` are those that are in a message, a folder or
+    a preset already: they are attached a second time."""
 
     attachments: list[Attachment]
     again: list[Attachment]
@@ -160,7 +160,7 @@ def chosen(user: User, attachment_ids: Collection[UUID]) -> Chosen:
     found = attachments_for(user, attachment_ids)
     again = []
     for at, attachment in enumerate(found):
-        if attachment.message_id is not None:
+        if attachment.message_id is not None or hasattr(attachment, "knowledge"):
             found[at] = Attachment(
                 owner=user, stored=attachment.stored, name=attachment.name, size=attachment.size
             )
@@ -204,7 +204,8 @@ def clear_files() -> int:
     their number. It waits for the storage, so it does not run on the thread that writes to the database."""
     long_ago = timezone.now() - timedelta(hours=UNSENT_HOURS)
     # A file of a model has a message from the start. Without content, its process has ended.
-    is_left = Q(message=None, created_at__lt=long_ago) | Q(stored=None, created_at__lt=long_ago)
+    is_unsent = Q(message=None, knowledge=None, created_at__lt=long_ago)
+    is_left = is_unsent | Q(stored=None, created_at__lt=long_ago)
     is_gone = Q(message__deleted_at__lt=timezone.now() - timedelta(days=settings.CHAT_KEEP_DELETED_DAYS))
     rows = list(Attachment.objects.filter(is_left | is_gone).values_list("pk", "stored")[:BATCH])
     for attachment_id, stored_id in rows:
@@ -266,7 +267,7 @@ def _new(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bo
     own = Attachment.objects.filter(owner=user)
     if used_by(user.pk) + size > limits.person:
         raise _too_many_bytes(limits.person)
-    if not is_import and own.filter(message=None).count() >= MOST_UNSENT:
+    if not is_import and own.filter(message=None, knowledge=None).count() >= MOST_UNSENT:
         raise LimitReachedError(_("You have too many files that are not sent. Send or remove some."))
     return Attachment.objects.create(
         id=attachment_id, owner=user, name=safe_name(name, NAME_LENGTH), size=size

@@ -258,5 +258,7 @@ def _words() -> markdown.Words:
         tool=gettext("Tool"),
         result=gettext("Result"),
         file=gettext("File"),
+        source=gettext("Source"),
+        page=gettext("page"),
         states=states,
     )

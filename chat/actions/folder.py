@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from chat.access import conversation_for, folder_for, preset_for
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.knowledge import delete_knowledge
 from chat.actions.preset import remember_start
 from chat.actions.queue import lock_user
 from chat.models import Conversation, Folder, Generation, Preset, User
@@ -77,6 +78,7 @@ def delete_folder(user: User, folder_id: UUID, *, with_chats: bool) -> None:
             Generation.objects.filter(pk__in=[pk for pk, _chat in replies]).update(stop_requested=True)
             chats.update(deleted_at=timezone.now(), revision=F("revision") + 1)
             transaction.on_commit(lambda: _tell(replies))
+        delete_knowledge(folder=folder)
         folder.delete()
 
 

@@ -12,6 +12,7 @@ from django.db.models import F
 
 from chat.access import NotFoundError, conversation_to_write, model_for, preset_for
 from chat.actions.errors import InvalidInputError, LimitReachedError, TooLongError
+from chat.actions.knowledge import delete_knowledge
 from chat.actions.queue import lock_user
 from chat.actions.sharing import Sharing, share
 from chat.actions.tools import choose_tools
@@ -135,9 +136,12 @@ def store_preset(user: User, preset_id: UUID, contents: Sequence[tuple[int, Pres
 
 
 def delete_preset(user: User, preset_id: UUID) -> None:
-    """Deletes the preset with its versions. Chats go on with their copies. Raises `NotFoundError`."""
+    """Deletes the preset with its versions and files. Chats go on with their copies. Raises
+    `NotFoundError`."""
     with transaction.atomic():
-        preset_for(user, preset_id, write=True).delete()
+        preset = preset_for(user, preset_id, write=True)
+        delete_knowledge(preset=preset)
+        preset.delete()
 
 
 def choose_preset(

@@ -125,7 +125,8 @@ class Message(Schema):
     role: str = Field(description="user or assistant", examples=["assistant"])
     text: Text
     parts: list[dict[str, Any]] = Field(
-        description="The typed parts in order: text, reasoning, tool_call, tool_result, file, notice.",
+        description="The typed parts in order: "
+        "text, reasoning, tool_call, tool_result, file, source, notice.",
         examples=[[{"type": "text", "text": "Hello."}]],
     )
     created_at: datetime

@@ -15,6 +15,7 @@ from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, 
 from django.db.models.functions import Cast
 
 from chat.files.for_models import FileReader
+from chat.generation import knowledge
 from chat.generation.instructions import Instruction, instructions_for, joined
 from chat.generation.titles import wants_title
 from chat.generation.turns import DATA_NOTE, turns_of
@@ -31,7 +32,7 @@ from chat.generation.window import (
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
 from chat.models.parameters import Parameters
-from chat.parts import NoticePart, loaded
+from chat.parts import NoticePart, SourcePart, loaded
 from chat.pipeline.tokens import tool_tokens, turn_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
@@ -82,7 +83,7 @@ class Prepared:
     estimated number of tokens, without the correction. `wants_title` is whether the reply is to be followed
     by a title of the chat. `left_out` is the last message before the request, and `summary` stands in for it
     and those before it; `wants_summary` is whether one is to be made. `notices` say to people what the model
-    did not get."""
+    did not get, and what it got of the files of the folder and preset."""
 
     request: ChatRequest
     endpoint: EndpointConfig
@@ -94,7 +95,7 @@ class Prepared:
     left_out: UUID | None = None
     summary: Summary | None = None
     wants_summary: bool = False
-    notices: list[NoticePart] = field(default_factory=list)
+    notices: list[NoticePart | SourcePart] = field(default_factory=list)
     parameters: Parameters = field(default_factory=Parameters)
     instructions: Sequence[Instruction] = ()
 
@@ -124,7 +125,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     first = begun.instructions
     if first is None:
         first = instructions_for(generation.conversation, model)
-    instructions = [each for each in first if each.source != "tools"]
+    instructions = [each for each in first if each.source not in ("tools", "files")]
     if tools:
         instructions.append(Instruction("tools", DATA_NOTE))
     system = joined(instructions)
@@ -141,7 +142,16 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     rows = _rows(prompt, model, with_calls=bool(tools)) if prompt and prompt.parent_id else iter(())
     newest = list(islice(rows, PAGE))
     past = _Past.of(generation, prompt, newest)
+    room = room_for_input(window, most_output) / past.factor
+    limit = room if at_most is None else min(room, at_most)
     fixed = tokens_of(system, last) + sum(map(tool_tokens, tools))
+    files_room = min(limit * knowledge.SHARE, (limit - fixed) * knowledge.LEFT)
+    known = knowledge.known_for(generation.conversation, prompt.text if prompt else "", files_room)
+    if not known.is_empty:
+        instructions.append(Instruction("files", knowledge.FILES_NOTE))
+        system = joined(instructions)
+        last = [*known.beside, *last]
+        fixed = tokens_of(system, [*known.before, *last]) + sum(map(tool_tokens, tools))
     if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
         if prefix or begun.turns:
             raise TooLongError(
@@ -156,25 +166,23 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
                 "Shorten it, or choose a model that reads more, and send it again."
             )
         )
-    room = room_for_input(window, most_output) / past.factor
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
         _before(prompt, chain(newest, rows), reader, with_calls=bool(tools)) if prompt else (),
         prompt.position if prompt else 0,
-        room if at_most is None else min(room, at_most),
+        limit,
         fixed=fixed,
         before=past.sent_from,
         reserve=min(SUMMARY_TOKENS, room / 8) if sums_up else 0.0,
         parent=prompt.parent_id if prompt else None,
     )
-    limit = room if at_most is None else min(room, at_most)
     summary = Summary.objects.filter(covers=older.left_out).first() if older.left_out and sums_up else None
     sent = [turn for placed in older.older for turn in placed.turns]
     left = limit - fixed - older.tokens
     digest = summary_turns(summary.text, left) if summary else []
     request = ChatRequest(
         model=model.name,
-        turns=alternating([*digest, *sent, *last]),
+        turns=alternating([*known.before, *digest, *sent, *last]),
         system=system,
         max_output_tokens=most_output,
         continues=bool(prefix.strip()) and not begun.turns,
@@ -190,7 +198,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     if most_output and model.context_window:
         used = estimate * past.factor * (1 if past.is_sure else UNSURE)
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
-    notices = [NoticePart("\n".join((NOT_WHOLE, *reader.left_out)))] if reader.left_out else []
+    notices: list[NoticePart | SourcePart] = [*known.sources, *known.notices]
+    if reader.left_out:
+        notices.append(NoticePart("\n".join((NOT_WHOLE, *reader.left_out))))
     if parameters != wanted:
         notices.append(NoticePart(CLAMPED))
     if begun.tools and not tools:

@@ -23,7 +23,7 @@ from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment
 from chat.models import LIVE, Generation, JournalEntry, Message, SentRequest, Status, Step
 from chat.models.message import Sibling, read_for_showing
-from chat.parts import NoticePart, Opaque, Part, TextPart, stored
+from chat.parts import NoticePart, Opaque, Part, SourcePart, TextPart, stored
 from chat.search.index import index_message
 from chat.translatable import translatable as _
 
@@ -61,7 +61,7 @@ def _end(
     publish: Publish,
     show: Callable[[CommittedChange], None] | None = None,
     opaque: Sequence[tuple[int, Opaque]] = (),
-    notices: Sequence[NoticePart] = (),
+    notices: Sequence[NoticePart | SourcePart] = (),
     last_step: Step | None = None,
     sent_request: SentRequest | None = None,
     has_files: bool = True,

@@ -333,7 +333,7 @@ class Run:
         if refused is None or result.has_output:
             return False
         shorter = await self._begin(generation, begun, at_most=refused.estimate * LESS)
-        if shorter.sent_from == refused.sent_from:
+        if (shorter.sent_from, shorter.estimate) == (refused.sent_from, refused.estimate):
             return False
         logger.info("The request was too long for the model. It is sent once more with fewer messages.")
         result.sent = shorter

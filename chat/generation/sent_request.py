@@ -13,8 +13,8 @@ from chat.translatable import translatable as _
 
 @dataclass(frozen=True, slots=True)
 class SentTurn:
-    """`kind` is "user", "assistant", "summary" (of the earlier messages) or "continued" (the text that the
-    reply goes on from). `model` is the name of the model that wrote it."""
+    """`kind` is "user", "assistant", "summary" (of the earlier messages), "source" (of a file) or "continued"
+    (the text that the reply goes on from). `model` is the name of the model that wrote it, or of the file."""
 
     kind: str
     text: str
@@ -45,6 +45,10 @@ def what_was_sent(user: User, message_id: UUID) -> WhatWasSent:
     turns = [turn for position, turn in path if position >= first]
     if generation.summary is not None:
         turns.insert(0, SentTurn("summary", generation.summary.text, generation.summary.model_label))
+    files = [
+        SentTurn("source", it.text, f"{it.name}, {it.page}" if it.page else it.name) for it in message.sources
+    ]
+    turns[len(turns) - 1 : len(turns) - 1] = files
     if generation.continues is not None:
         turns.append(SentTurn("continued", generation.continues.text))
     system = [(source, text) for source, text in (recorded.system if recorded else [])]

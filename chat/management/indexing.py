@@ -1,11 +1,13 @@
-"""The loop of each server process that indexes what the search does not find yet."""
+"""The loop of each server process that indexes what the search does not find yet, and reads the files of
+folders and presets that another process left unread."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-from chat.database import run_write
+from chat.actions.knowledge import read_next
+from chat.database import run_unit, run_write
 from chat.search.catch_up import catch_up
 
 LOOK_SECONDS = 30.0
@@ -26,4 +28,9 @@ async def keep_index() -> None:
                 logger.info("The search index has %d more messages and titles.", indexed)
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("The search index could not be completed: %s", error)
+        try:
+            while await run_unit(read_next):
+                await asyncio.sleep(PAUSE_SECONDS)
+        except Exception as error:  # noqa: BLE001  (as above)
+            logger.warning("The files of folders and presets could not be read: %s", error)
         await asyncio.sleep(LOOK_SECONDS)

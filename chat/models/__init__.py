@@ -12,6 +12,7 @@ from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
+from chat.models.knowledge import Knowledge, Passage, Reading
 from chat.models.line_call import LineCall
 from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
@@ -47,15 +48,18 @@ __all__ = [
     "Folder",
     "Generation",
     "JournalEntry",
+    "Knowledge",
     "LineCall",
     "LogInThrottle",
     "Message",
+    "Passage",
     "PeriodicTask",
     "Preferences",
     "Preset",
     "PresetUse",
     "PresetVersion",
     "Probe",
+    "Reading",
     "Role",
     "RunningCall",
     "SavedPrompt",

@@ -19,7 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
-from chat.parts import FilePart, ReasoningPart, ToolCall, loaded
+from chat.parts import FilePart, ReasoningPart, SourcePart, ToolCall, loaded
 
 if TYPE_CHECKING:
     from chat.models.feedback import Feedback
@@ -208,6 +208,12 @@ class Message(models.Model):
         """Returns the files of the message."""
         items = [item for item in self.parts if item["type"] == "file"]
         return [part for part in loaded(items) if isinstance(part, FilePart)]
+
+    @property
+    def sources(self) -> list[SourcePart]:
+        """Returns what the model of a reply got of the files of the folder or preset."""
+        items = [item for item in self.parts if item["type"] == "source"]
+        return [part for part in loaded(items) if isinstance(part, SourcePart)]
 
     @property
     def notices(self) -> list[tuple[str, str]]:

@@ -33,16 +33,11 @@ def insertion(
         "INSERT INTO chat_searchentry (id, conversation_id, message_id, words)"
         " VALUES (%s, %s, %s, %s::tsvector) ON CONFLICT DO NOTHING"
     )
-    return statement, [conversation_id, message_id, _vector(facts, words)]
+    return statement, [conversation_id, message_id, vector(facts, words)]
 
 
-def expression(terms: Sequence[Term], facts: Sequence[Sequence[Term]]) -> str:
-    """Returns the tsquery: all terms, and of each group of facts one."""
-    groups = ["(" + " | ".join(_term(fact, mark="@") for fact in group) + ")" for group in facts]
-    return " & ".join([*groups, *(f"({_term(term)})" for term in terms)])
-
-
-def _vector(facts: Sequence[str], words: Sequence[str]) -> str:
+def vector(facts: Sequence[str], words: Sequence[str]) -> str:
+    """Returns the tsvector of an entry."""
     places: dict[str, list[int]] = {}
     size = 0
     for place, word in enumerate(words, 1):
@@ -56,6 +51,12 @@ def _vector(facts: Sequence[str], words: Sequence[str]) -> str:
             found.append(place)
     marked = [f"'@{fact}'" for fact in facts]
     return " ".join([*marked, *(f"'{word}':{','.join(map(str, at))}" for word, at in places.items())])
+
+
+def expression(terms: Sequence[Term], facts: Sequence[Sequence[Term]]) -> str:
+    """Returns the tsquery: all terms, and of each group of facts one."""
+    groups = ["(" + " | ".join(_term(fact, mark="@") for fact in group) + ")" for group in facts]
+    return " & ".join([*groups, *(f"({_term(term)})" for term in terms)])
 
 
 def _term(term: Term, mark: str = "") -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, SourcePart, TextPart
 from chat.translatable import translatable as _
 
 MOST_MESSAGES = 20_000  # of one chat
@@ -178,7 +178,7 @@ def nodes_of(raws: Iterable[Raw]) -> tuple[list[Node], dict[str, str]]:
 
 
 def _length(part: Part) -> int:
-    return len(part.text) if isinstance(part, TextPart | ReasoningPart | NoticePart) else 100
+    return len(part.text) if isinstance(part, TextPart | ReasoningPart | NoticePart | SourcePart) else 100
 
 
 def show_path(chat: Chat) -> None:

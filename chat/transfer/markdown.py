@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, SourcePart, TextPart, ToolCall, ToolResult
 from chat.transfer.chats import Chat, Node, fenced
 
 
@@ -31,6 +31,8 @@ class Words:
     tool: str
     result: str
     file: str
+    source: str
+    page: str
     states: dict[str, str]
 
 
@@ -58,6 +60,10 @@ def _part(part: Part, words: Words) -> str:
             return f"**{words.result}**\n\n{fenced(text)}"
         case FilePart(_, _, name):
             return f"*{words.file}: {_line(name)}*"
+        case SourcePart(name, text, page):
+            quoted = "\n".join(f"> {line}" for line in text.strip().split("\n"))
+            place = f", {words.page} {page}" if page else ""
+            return f"**{words.source}: {_line(name)}{place}**" + (f"\n\n{quoted}" if text.strip() else "")
         case NoticePart(text):
             return f"*{_line(text)}*"
         case _:

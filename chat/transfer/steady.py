@@ -172,6 +172,7 @@ def _load_node(message: dict[str, Any], known: set[str], chat: Chat) -> Node:
     return node
 
 
+MOST_PAGES = 1_000_000  # of a file that is quoted
 _PART_FIELDS: dict[str, dict[str, type]] = {
     "text": {"text": str},
     "reasoning": {"text": str},
@@ -179,6 +180,7 @@ _PART_FIELDS: dict[str, dict[str, type]] = {
     "tool_result": {"call_id": str, "text": str, "is_error": bool, "state": str},
     "file": {"sha256": str, "media_type": str, "name": str, "size": int},
     "notice": {"text": str},
+    "source": {"name": str, "text": str, "page": int, "is_whole": bool},
     "opaque": {},
 }
 
@@ -195,6 +197,8 @@ def _valid(part: Any, chat: Chat) -> dict[str, Any]:
     values = {name: part[name] for name in kinds if name in part}
     if not all(isinstance(value, kinds[name]) for name, value in values.items()):
         raise UnreadableError(_("A part of a message is damaged."))
+    if "page" in values:
+        values["page"] = min(max(0, values["page"]), MOST_PAGES)
     return {"type": part["type"], **values} if kinds else {"type": "opaque", "kind": "", "data": {}}
 
 

@@ -29,6 +29,7 @@ from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people, moved_to, wanted_method
+from chat.views.knowledge import files_context
 from chat.views.sidebar import limit_of, list_context, page_of
 
 
@@ -93,6 +94,7 @@ def folder(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
     limit = limit_of(request.GET.get("limit", ""))
     chats = list(Conversation.objects.kept().filter(folder=found)[: limit + 1])
     context = {
+        **files_context(found),
         "form": form,
         "folder": Folder.objects.get(pk=folder_id),
         "chats": chats[:limit],

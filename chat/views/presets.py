@@ -24,7 +24,7 @@ from chat.actions.preset import (
     make_preset,
     restore_version,
 )
-from chat.models import ChatModel, PresetVersion, Tool, User
+from chat.models import ChatModel, Knowledge, PresetVersion, Tool, User
 from chat.models.catalog import Effort
 from chat.models.parameters import HOTTEST, MOST_OUTPUT
 from chat.models.preferences import INSTRUCTIONS_LENGTH
@@ -32,6 +32,7 @@ from chat.models.preset import MOST_PROMPTS, NAME_LENGTH
 from chat.rendering.words import in_words
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.knowledge import files_context
 from chat.views.model_list import grouped
 from chat.views.sharing_form import SharingForm
 
@@ -164,7 +165,7 @@ def preset(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
     if found.owner_id != request.user.pk:
         if method == "POST":
             raise NotFoundError(translatable("There is no such preset."))
-        return render(request, "chat/preset_shared.html", {"version": version})
+        return render(request, "chat/preset_shared.html", {"version": version, **files_context(found)})
     form = PresetForm(request.POST or None, user=request.user, version=version)
     if method == "POST" and form.is_valid():
         try:
@@ -174,7 +175,7 @@ def preset(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
         else:
             messages.success(request, gettext("Saved."))
             return redirect("preset", preset_id)
-    context = {"form": form, "version": version, "versions": found.versions.all()}
+    context = {"form": form, "version": version, "versions": found.versions.all(), **files_context(found)}
     return render(request, "chat/preset.html", context, status=400 if form.errors else 200)
 
 
@@ -183,7 +184,9 @@ def preset(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
 def preset_copies(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
     """Makes a preset of the user's own from this one."""
     copy = copy_preset(request.user, preset_id)
-    messages.success(request, gettext("Preset copied."))
+    has_files = Knowledge.objects.filter(preset=preset_id).exists()
+    words = gettext("Preset copied, without its files.") if has_files else gettext("Preset copied.")
+    messages.success(request, words)
     return redirect("preset", copy.pk)
 
 

@@ -25,6 +25,7 @@ SOURCES = {
     "folder": gettext_lazy("Of the folder"),
     "personal": gettext_lazy("My instructions"),
     "tools": gettext_lazy("For tools"),
+    "files": gettext_lazy("For files"),
 }
 TEXT = 20_000  # characters of one text that the page shows
 
@@ -57,7 +58,7 @@ class Sent:
     @classmethod
     def of(cls, found: WhatWasSent) -> Sent:
         prompts = [Piece.of(str(SOURCES.get(source, source)), text) for source, text in found.system]
-        turns = [Piece.of(_title(turn), turn.text) for turn in found.turns]
+        turns = [Piece.of(_title(turn), _text(turn)) for turn in found.turns]
         return cls(found.generation, found.request, prompts, turns, found.left_out)
 
 
@@ -80,11 +81,16 @@ def summary(request: PersonRequest, summary_id: UUID) -> HttpResponseBase:
     return render(request, template, {"summary": summary_for(request.user, summary_id)})
 
 
+def _text(turn: SentTurn) -> str:
+    return turn.text or _("The model was sent the whole text of this file.")
+
+
 def _title(turn: SentTurn) -> str:
     titles = {
         "user": _("You"),
         "assistant": turn.model or _("Model"),
         "summary": _("Summary of the earlier messages"),
+        "source": _("From the file {name}").format(name=turn.model),
         "continued": _("The reply that is continued"),
     }
     return titles[turn.kind]

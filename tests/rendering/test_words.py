@@ -26,6 +26,7 @@ NAMES_NOT_FOR_PEOPLE = {
     "remark",
     "CONTINUE_PROMPT",
     "DATA_NOTE",
+    "FILES_NOTE",
     "NO_RESULT",
     "SUMMARY",
     "SUMMARY_INSTRUCTIONS",

@@ -45,7 +45,7 @@ TEXTS = {
     "chosen", "listed_part", "folder.pk", "tag.name", "tag.query",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email", "version.preset_id", "choice.prompt.pk", "choice.prompt.text", "choice.variables",
-    "group.folder.pk",
+    "group.folder.pk", "file.state",
     "newer.pk", "url", "field", "prompt",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",

@@ -1,0 +1,125 @@
+"""Files of folders and presets: attached, read into passages, and removed."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from django.db import transaction
+
+from chat.access import NotFoundError, attachments_for, folder_for, knowledge_for, preset_for
+from chat.actions.attachment import clear_unused
+from chat.actions.errors import ConflictError, LimitReachedError
+from chat.actions.queue import lock_user
+from chat.database import release_connections
+from chat.files import store
+from chat.files.detect import PDF
+from chat.models import Attachment, Folder, Knowledge, Preset, Reading, User
+from chat.pipeline.tokens import estimate_tokens
+from chat.search.passages import add_passages, passages_of
+from chat.translatable import translatable as _
+
+MOST = 50  # files of one folder or preset
+BATCH = 100  # passages in one transaction
+
+logger = logging.getLogger(__name__)
+
+
+def add_to_folder(user: User, folder_id: UUID, attachment_id: UUID) -> Knowledge:
+    """Adds an uploaded file of the user's to the folder. Adding it again changes nothing. Raises
+    `NotFoundError`, `ConflictError` for a content that is there already, `LimitReachedError`."""
+    with transaction.atomic():
+        lock_user(user)
+        added = _added(user, attachment_id, folder=folder_for(user, folder_id, write=True))
+    return _read_now(added)
+
+
+def add_to_preset(user: User, preset_id: UUID, attachment_id: UUID) -> Knowledge:
+    """As `add_to_folder`. Everybody who may use the preset may read its files."""
+    with transaction.atomic():
+        lock_user(user)
+        added = _added(user, attachment_id, preset=preset_for(user, preset_id, write=True))
+    return _read_now(added)
+
+
+def remove_knowledge(user: User, knowledge_id: UUID) -> None:
+    """Removes a file from its folder or preset, and deletes it unless something else uses it. Replies keep
+    the passages that they were made from. Raises `NotFoundError`."""
+    with transaction.atomic():
+        delete_knowledge(pk=knowledge_for(user, knowledge_id, write=True).pk)
+
+
+def delete_knowledge(**of: object) -> None:
+    """Deletes the files of this folder or preset, in the transaction of the caller."""
+    attachments = Attachment.objects.filter(pk__in=Knowledge.objects.filter(**of).values("attachment"))
+    if attachments.delete()[0]:  # the database deletes the rest
+        transaction.on_commit(clear_unused)
+
+
+def read_knowledge(knowledge_id: UUID) -> None:
+    """Writes the passages of a file that is not read yet. A process may end in the middle: reading it again
+    completes them. Several may read the same file. Raises OSError if the storage fails."""
+    found = Knowledge.objects.select_related("attachment__stored").filter(pk=knowledge_id).first()
+    if found is None or found.state != Reading.OPEN:
+        return
+    file = found.attachment.stored
+    if file is None or file.readable_type != "text/plain":
+        Knowledge.objects.filter(pk=knowledge_id).update(state=Reading.FAILED)
+        return
+    release_connections()
+    text = store.read(file.readable).decode("utf-8", "replace").replace("\x00", "\ufffd")
+    has_pages = file.media_type == PDF or file.media_type.endswith(".presentation")
+    pieces = list(passages_of(text, has_pages=has_pages))
+    for first in range(0, len(pieces), BATCH):
+        with transaction.atomic():
+            if not Knowledge.objects.select_for_update().filter(pk=knowledge_id).exists():
+                return  # it was removed
+            add_passages(knowledge_id, found.scope, first, pieces[first : first + BATCH])
+    state = Reading.READY if pieces else Reading.FAILED
+    tokens = sum(estimate_tokens(piece.text[piece.overlap :]) for piece in pieces)
+    Knowledge.objects.filter(pk=knowledge_id).update(state=state, passages=len(pieces), tokens=tokens)
+
+
+def read_next() -> bool:
+    """Reads one file that a process left unread. Returns whether there was one."""
+    found = Knowledge.objects.filter(state=Reading.OPEN).order_by("created_at").first()
+    if found is None:
+        return False
+    try:
+        read_knowledge(found.pk)
+    except OSError:
+        raise  # of the storage: it is tried again later
+    except Exception:
+        logger.exception("A file of a folder or preset could not be read.")
+        Knowledge.objects.filter(pk=found.pk).update(state=Reading.FAILED)
+    return True
+
+
+def _added(
+    user: User, attachment_id: UUID, *, folder: Folder | None = None, preset: Preset | None = None
+) -> Knowledge:
+    own = Knowledge.objects.filter(folder=folder, preset=preset).select_related("attachment__stored")
+    if same := own.filter(attachment=attachment_id).first():
+        return same
+    [attachment] = attachments_for(user, [attachment_id])
+    if own.filter(attachment__stored=attachment.stored_id).exists():
+        raise ConflictError(_("This file is here already."))
+    if own.count() >= MOST:
+        raise LimitReachedError(_("There can be at most {limit} files here. Remove some."), limit=MOST)
+    if attachment.message_id is not None or hasattr(attachment, "knowledge"):
+        attachment = Attachment.objects.create(
+            owner=user, stored=attachment.stored, name=attachment.name, size=attachment.size
+        )
+    return Knowledge.objects.create(attachment=attachment, folder=folder, preset=preset)
+
+
+def _read_now(added: Knowledge) -> Knowledge:
+    """Reads the file in this request: it takes less than a second. If that fails, `read_next` reads it."""
+    try:
+        read_knowledge(added.pk)
+    except OSError as error:
+        logger.warning("A file of a folder or preset could not be read yet: %s", error)
+    found = Knowledge.objects.select_related("attachment__stored").filter(pk=added.pk).first()
+    if found is None:
+        raise NotFoundError(_("There is no such file."))
+    return found
