@@ -12,7 +12,9 @@ import pkgutil
 import random
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -31,10 +33,13 @@ MATCHED: set[str] = set()  # written where they are used, at a given position
 MADE_THERE = {"chat/rendering/repair.py", "chat/rendering/math.py"}
 
 
-def modules() -> Iterator[str]:
-    for found in pkgutil.walk_packages([str(ROOT)], "chat."):
-        if ".migrations" not in found.name:
-            yield found.name
+PARTS = 8  # tests of a part of the expressions each
+
+
+@cache
+def modules() -> list[ModuleType]:
+    names = [found.name for found in pkgutil.walk_packages([str(ROOT)], "chat.")]
+    return [importlib.import_module(name) for name in names if ".migrations" not in name]
 
 
 def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
@@ -49,10 +54,11 @@ def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
                 yield from patterns_in(item)
 
 
+@cache
 def collected() -> dict[str, re.Pattern[str]]:
+    """Imports all modules of the project, so it is not called when tests are collected."""
     found: dict[str, re.Pattern[str]] = {}
-    for name in modules():
-        module = importlib.import_module(name)
+    for module in modules():
         for value in list(vars(module).values()):
             for pattern in patterns_in(value):
                 found.setdefault(pattern.pattern, pattern)
@@ -71,17 +77,13 @@ def collected() -> dict[str, re.Pattern[str]]:
     return found
 
 
-SOURCES = "\n".join(path.read_text() for path in sorted(ROOT.rglob("*.py")))
-PATTERNS = collected()
+@cache
+def sources() -> str:
+    return "\n".join(path.read_text() for path in sorted(ROOT.rglob("*.py")))
 
 
 def names_of(pattern: re.Pattern[str]) -> list[str]:
-    return [
-        name
-        for module in modules()
-        for name, value in vars(importlib.import_module(module)).items()
-        if value is pattern
-    ]
+    return [name for module in modules() for name, value in vars(module).items() if value is pattern]
 
 
 def is_only_matched(pattern: re.Pattern[str]) -> bool:
@@ -89,8 +91,10 @@ def is_only_matched(pattern: re.Pattern[str]) -> bool:
     if pattern.pattern in MATCHED:
         return True
     names = names_of(pattern)
-    uses = {use for name in names for use in re.findall(rf"\b{name}\.(\w+)\(", SOURCES)}
-    loose = any(re.search(rf"\b{name}\b(?!\.|:| =)", SOURCES.replace(f"import {name}", "")) for name in names)
+    uses = {use for name in names for use in re.findall(rf"\b{name}\.(\w+)\(", sources())}
+    loose = any(
+        re.search(rf"\b{name}\b(?!\.|:| =)", sources().replace(f"import {name}", "")) for name in names
+    )
     return bool(uses) and uses <= {"match", "fullmatch"} and not loose
 
 
@@ -114,7 +118,7 @@ def units(pattern: re.Pattern[str]) -> list[str]:
 
 
 def test_the_expressions_are_found() -> None:
-    assert len(PATTERNS) > 40
+    assert len(collected()) > 40
 
 
 def test_no_expression_is_made_of_foreign_text_elsewhere() -> None:
@@ -138,13 +142,12 @@ def test_no_expression_is_made_of_foreign_text_elsewhere() -> None:
     assert made - MADE_THERE <= {"chat/pipeline/transform.py", "chat/search/highlight.py"}
 
 
-@pytest.mark.parametrize("number", range(len(PATTERNS)))
-def test_an_expression_is_linear(number: int) -> None:
-    source = sorted(PATTERNS)[number]
-    pattern = PATTERNS[source]
-    size = min(SIZE, BOUNDED.get(source, SIZE))
-    for run in runs(pattern):
-        for unit in units(pattern):
-            assert_linear(run, unit, size)
-            if LONG:
-                assert_linear(run, unit, size, "a@" if "@" in source else "<")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_an_expression_is_linear(part: int) -> None:
+    for source, pattern in sorted(collected().items())[part::PARTS]:
+        size = min(SIZE, BOUNDED.get(source, SIZE))
+        for run in runs(pattern):
+            for unit in units(pattern):
+                assert_linear(run, unit, size)
+                if LONG:
+                    assert_linear(run, unit, size, "a@" if "@" in source else "<")
