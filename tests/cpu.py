@@ -44,11 +44,15 @@ def _seconds(pid: int) -> float:
     """Returns what a process, its ended children and its living descendants have used."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        children = [
-            child
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text(encoding="ascii").split()
-        ]
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS + sum(_seconds(int(child)) for child in children)
+    children = [child for thread in threads for child in _children(thread)]
+    return sum(map(int, fields[11:15])) / _TICKS + sum(map(_seconds, children))
+
+
+def _children(thread: Path) -> list[int]:
+    try:
+        return [int(child) for child in (thread / "children").read_text(encoding="ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):  # the thread has just ended, and its process goes on
+        return []
