@@ -17,6 +17,7 @@ from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
+from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -25,7 +26,7 @@ from chat.models import User
 from chat.runtime import Runtime, install
 from tests.cpu import Cpu
 from tests.services import CHROMIUM, LONG, is_missing
-from tests.tables import empty_quickly
+from tests.tables import create_quickly, empty_quickly, keep_tables
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -145,6 +146,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.SQLITE:  # waits for no disk: a test database survives no crash
         options = settings.DATABASES["default"]["OPTIONS"]
         options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+        create_quickly()
     empty_quickly()
     settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
 
@@ -242,9 +244,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Asynchronous tests query the database on a thread of asgiref, whose connection must be closed before
     the test database can be dropped."""
+    if settings.SQLITE:
+        with django_db_blocker.unblock():
+            keep_tables()
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 

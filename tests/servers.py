@@ -144,12 +144,8 @@ class ServerProcess:
 def prepared_database() -> Path:
     """Returns the file of a SQLite database, to be copied for a server. It is made by a server, once for all
     processes and runs of the tests that have the same migrations and packages."""
-    digest = hashlib.sha256()
-    for path in (*sorted((ROOT / "chat" / "migrations").glob("*.py")), ROOT / "uv.lock"):
-        digest.update(path.read_bytes())
-    folder = ROOT / ".pytest_cache" / "databases"
-    folder.mkdir(parents=True, exist_ok=True)
-    made = folder / f"{digest.hexdigest()[:16]}.sqlite3"
+    made = prepared_file("server")
+    folder = made.parent
     with (folder / "lock").open("w") as lock, TemporaryDirectory(dir=folder) as scratch:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
@@ -161,7 +157,23 @@ def prepared_database() -> Path:
                 closing(sqlite3.connect(whole)) as copy,
             ):
                 source.backup(copy)
-            for older in folder.glob("*.sqlite3"):
-                older.unlink()
-            whole.replace(made)
+            store_prepared(whole, made)
     return made
+
+
+def prepared_file(name: str) -> Path:
+    """Returns where a database with all tables is kept for runs with the same migrations and packages."""
+    digest = hashlib.sha256()
+    for path in (*sorted((ROOT / "chat" / "migrations").glob("*.py")), ROOT / "uv.lock"):
+        digest.update(path.read_bytes())
+    folder = ROOT / ".pytest_cache" / "databases"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}-{digest.hexdigest()[:16]}.sqlite3"
+
+
+def store_prepared(file: Path, made: Path) -> None:
+    """Moves a file to its place at once, and deletes those of other migrations."""
+    file.replace(made)
+    for older in made.parent.glob(f"{made.name.partition('-')[0]}-*.sqlite3"):
+        if older != made:
+            older.unlink(missing_ok=True)

@@ -1,12 +1,46 @@
-"""Empties the test database between tests, without what Django's `flush` does in addition."""
+"""Makes the test database as a copy of one with all tables, and empties it between tests. Django would run
+all migrations, and `flush`."""
 
 from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
+from tests.servers import prepared_file, store_prepared
+
 # What `migrate` writes. Tests leave it as it is.
 _KEPT = {"auth_permission", "chat_schema", "django_content_type"}
+
+
+def create_quickly() -> None:
+    """Makes SQLite's test database a copy of that of an earlier run, which saves 5 s of CPU. `migrate`
+    follows and finds all tables. Tests that start a server with an empty database try the migrations."""
+    create = connection.creation._create_test_db
+
+    def copy(*args: Any, **options: Any) -> Any:
+        name = create(*args, **options)
+        for rest in ("-wal", "-shm"):  # of a process that was killed
+            Path(name + rest).unlink(missing_ok=True)
+        if (prepared := prepared_file("tests")).exists():
+            shutil.copy(prepared, name)
+        return name
+
+    connection.creation._create_test_db = copy  # type: ignore[method-assign]
+
+
+def keep_tables() -> None:
+    """Keeps the new test database for later runs, and for the other workers that have not begun theirs."""
+    prepared = prepared_file("tests")
+    if not prepared.exists():
+        file = prepared.parent / f"new-{os.getpid()}"
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [str(file)])
+        store_prepared(file, prepared)
 
 
 def empty_quickly() -> None:
