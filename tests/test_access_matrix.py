@@ -330,16 +330,16 @@ def test_the_table_names_every_route() -> None:
 def test_what_the_owner_may_do(name: str, make_user: Callable[..., User], model: ChatModel) -> None:
     owner, client = make_user("owner@example.org"), Client()
     client.force_login(owner)
-    conversation, reply = conversation_of(owner.email, model)
+    at = address(name, *conversation_of(owner.email, model))
     changing = OWNER[name].keys() - {"get", "head"}
     answers = {}
     for method in sorted(METHODS, key=lambda method: method in changing):
-        answer = getattr(client, method)(address(name, conversation, reply), data(model))
+        answer = getattr(client, method)(at, data(model))
         answers[method] = answer.status_code
         if method in changing:  # It may have ended the session too.
             forget_objects()
             client.force_login(owner)
-            conversation, reply = conversation_of(owner.email, model)
+            at = address(name, *conversation_of(owner.email, model))
     assert answers == {method: OWNER[name].get(method, 405) for method in METHODS}
 
 
@@ -354,11 +354,11 @@ def forget_objects() -> None:
 def test_everybody_else_reads_and_changes_nothing(
     name: str, world: dict[str, Client], model: ChatModel
 ) -> None:
-    conversation, reply = conversation_of("owner@example.org", model)
+    at, form = address(name, *conversation_of("owner@example.org", model)), data(model)
     before = snapshot()
     for viewer in ("teammate", "administrator", "anonymous", "deactivated"):
         for method in METHODS:
-            answer = getattr(world[viewer], method)(address(name, conversation, reply), data(model))
+            answer = getattr(world[viewer], method)(at, form)
             check_answer_to(viewer, method, name, answer)
         assert snapshot() == before, f"a request of {viewer} changed a row"
 
