@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,7 +22,11 @@ from chat.models import ChatModel
 class ChatModelAdmin(SteadyAdmin):
     list_display = ["name_and_endpoint", "enabled", "for_everyone", "input_price", "output_price"]
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
-    list_filter = ["endpoint", "enabled", "available", "hidden", "for_everyone", "reasons", "takes_images"]
+    list_filter = [
+        *("endpoint", "enabled", "available", "hidden", "for_everyone", "groups"),
+        *("reasons", "takes_images", "uses_tools", "gives_json"),
+        *(("alias_of", EmptyFieldListFilter), ("fallback", EmptyFieldListFilter)),
+    ]
     list_select_related = ["endpoint"]
     search_fields = ["name", "display_name", "description", "endpoint__name"]
     readonly_fields = ["available", "listed_at"]

@@ -257,6 +257,38 @@ def test_staff_take_a_second_factor_from_people_but_not_from_a_superuser(
     assert list(Authenticator.objects.all()) == [theirs]
 
 
+def test_of_many_models_those_with_a_flag_are_found(
+    admin: Client, model: ChatModel, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    """The list of 500 models can be narrowed by what a model can, who may use it and what it stands for."""
+    group = Group.objects.create(name="Research")
+    ChatModel.objects.bulk_create(ChatModel(endpoint=model.endpoint, name=f"m{n:03}") for n in range(499))
+    wanted = {
+        "hidden__exact=1": {"hidden": True},
+        "available__exact=0": {"available": False},
+        "for_everyone__exact=0": {"for_everyone": False},
+        "uses_tools__exact=1": {"uses_tools": True},
+        "gives_json__exact=0": {"gives_json": False},
+        "reasons__exact=1": {"reasons": True},
+        "takes_images__exact=1": {"takes_images": True},
+        "alias_of__isempty=0": {"alias_of": model},
+        "fallback__isempty=0": {"fallback": model},
+    }
+    for number, fields in enumerate(wanted.values()):
+        ChatModel.objects.filter(name=f"m{number:03}").update(**fields)
+    ChatModel.objects.get(name="m100").groups.add(group)
+    names = [
+        *((query, f"m{number:03}") for number, query in enumerate(wanted)),
+        (f"groups__id__exact={group.pk}", "m100"),
+    ]
+    for query, name in names:
+        with django_assert_max_num_queries(14):
+            page = admin.get(f"{MODELS}?{query}&q=m")
+        assert [each.name for each in page.context["cl"].result_list] == [name], query
+    whole = admin.get(MODELS).content.decode()
+    assert all(f"{query.partition('=')[0]}=" in whole for query, _name in names)
+
+
 def test_many_models_are_changed_at_once_or_none(admin: Client, model: ChatModel) -> None:
     """Only ticked settings are written, and none if one model cannot have them."""
     group = Group.objects.create(name="Research")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +14,16 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.urls import Resolver404, resolve
 from pytest_django.fixtures import Settings
 
 from chat.actions import catalog
 from chat.actions.endpoint import use_current_key
-from chat.models import ChatModel, Endpoint, User
+from chat.models import ChatModel, Conversation, Endpoint, Status, User
 from chat.providers.base import EndpointConfig, ModelInfo
 from chatproject.crypto import UnreadableSecretError, encrypt
 from chatproject.provider_file import ProviderFile
+from tests.generation.rows import a_reply
 
 PROVIDERS = "/admin/chat/endpoint/"
 KEY = "canary-4f9b2c7d1e8a"
@@ -63,9 +67,33 @@ def errors(client: Client, url: str, form: dict[str, str]) -> str:
     return str(answer.context["adminform"].form.errors.as_json()) + answer.content.decode()
 
 
+def all_linked_pages(client: Client) -> dict[str, bytes]:
+    """Returns one page, export or error of each route that links from page to page lead to, by the route's
+    name, beginning at the chat, the settings and the administration."""
+    chat = Conversation.objects.get()
+    waiting = ["/export/?format=json", f"/conversations/{chat.pk}/export/?format=markdown", "/api/v1/models"]
+    waiting += ["/admin/", "/settings/", "/"]
+    found: dict[str, bytes] = {}
+    while waiting:
+        url = waiting.pop()
+        try:
+            route = resolve(url.partition("?")[0])
+        except Resolver404:
+            continue
+        name = route.view_name or str(route.route)
+        if name in found or "logout" in name:
+            continue
+        page = client.get(url, follow=True)
+        found[name] = page.getvalue() if not getattr(page, "is_async", False) else b""
+        links = re.findall(rb'href="(/[^"#]*)"', found[name])
+        waiting += [html.unescape(link.decode()) for link in links]
+    return found
+
+
 @pytest.mark.django_db(transaction=True)
 def test_an_endpoint_is_added_used_and_nowhere_in_clear(
     admin: Client,
+    administrator: User,
     asked: list[EndpointConfig],
     caplog: pytest.LogCaptureFixture,
     capfdbinary: pytest.CaptureFixture[bytes],
@@ -85,16 +113,25 @@ def test_an_endpoint_is_added_used_and_nowhere_in_clear(
     pages += [admin.get(f"{PROVIDERS}gpu-one/history/"), admin.get(f"{PROVIDERS}gpu-one/delete/")]
     # A form that is shown again has its secrets no more.
     pages.append(admin.post(f"{PROVIDERS}gpu-one/change/", {**FORM, "name": ""}))
+    shown = repr(config).encode() + b"".join(page.content for page in pages)
+    a_reply(administrator, status=Status.COMPLETE)
+    visited = all_linked_pages(admin)
+    assert len(visited) > 40 and {
+        "admin:chat_endpoint_change",
+        "conversation",
+        "export_chat",
+        "export_chats",
+    } <= set(visited)
+    shown += b"".join(visited.values())
     call_command("dumpdata", "chat.endpoint", "admin.logentry")
-    shown = capfdbinary.readouterr().out + repr(config).encode()
     if connection.vendor == "sqlite":
+        call_command("backup")
+        call_command("backup", "--all")
         name = connection.settings_dict["NAME"]
         with sqlite3.connect(name) as database:
             shown += "\n".join(database.iterdump()).encode()
-    for page in pages:
-        shown += page.content
-    shown += caplog.text.encode()
-    assert b"gpu-one" in shown
+    shown += capfdbinary.readouterr().out + caplog.text.encode()
+    assert shown.count(b"gpu-one") > 10
     assert [secret for secret in SECRETS if secret.encode() in shown] == []
 
 
