@@ -249,6 +249,14 @@ _CODES: dict[str, type[ProviderError]] = {
     "not_found_error": errors.ModelNotFoundError,
     "invalid_prompt": errors.InvalidRequestError,
     "invalid_argument": errors.InvalidRequestError,
+    # In the event stream of Amazon Bedrock:
+    # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html
+    "throttlingexception": errors.RateLimitError,
+    "serviceunavailableexception": errors.OverloadedError,
+    "modeltimeoutexception": errors.TimeoutExceededError,
+    "internalserverexception": errors.UnavailableError,
+    "modelstreamerrorexception": errors.UnavailableError,
+    "validationexception": errors.InvalidRequestError,
 }
 
 _STATUSES: dict[int, type[ProviderError]] = {

@@ -13,6 +13,7 @@ from chat.providers.registry import close_all, provider_for
 from tests.providers.wire import Wire, serve
 
 KEY = "sk-canary-0123456789abcdef"
+_CLOUDS = {"bedrock": {"region": "eu-central-1"}, "vertex": {"region": "europe-west1", "project": "p"}}
 
 
 class Connect(Protocol):
@@ -37,7 +38,7 @@ def connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Connect:
 
     def connect(name: str, **fields: Any) -> Provider:
         kind = "openai" if name == "openai_chat" else name
-        fields = {"base_url": wire.base_url(name), "api_key": KEY, **fields}
+        fields = {"base_url": wire.base_url(name), "api_key": KEY, **_CLOUDS.get(name, {}), **fields}
         provider = provider_for(EndpointConfig(name, kind, name, **fields))
         if name == "openai":
             monkeypatch.setattr(provider, "_speaks_responses", True)

@@ -6,11 +6,8 @@ the signatures and tokens.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import builtins
 import json
-import struct
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterable
@@ -30,7 +27,7 @@ from chat.providers.events import Finished, Outcome, Usage
 from chat.providers.registry import close_all, provider_for
 from tests.providers.conftest import ask, collect
 from tests.providers.test_contract import last_usage, text_of
-from tests.providers.wire import MessagesFormat, Script
+from tests.providers.wire import BedrockFormat, MessagesFormat, Script, framed
 
 SECRET = "canary/secret+key/0123456789abcdef"
 ACCESS = f"AKIACANARY0123456789:{SECRET}:canary-session-token=="
@@ -76,22 +73,8 @@ def messages(words: int = 3) -> list[Any]:
     return [value for _step, items in wire.steps() for item in items for value in [item[-1]]]
 
 
-def framed(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message of AWS's event stream: lengths, headers, payload and checksums.
-    https://smithy.io/2.0/aws/amazon-eventstream.html"""
-    coded = b"".join(
-        struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for name, value in headers.items()
-    )
-    prelude = struct.pack(">II", 16 + len(coded) + len(payload), len(coded))
-    message = prelude + struct.pack(">I", binascii.crc32(prelude)) + coded + payload
-    return message + struct.pack(">I", binascii.crc32(message))
-
-
 def event_stream(events: Iterable[Any]) -> bytes:
-    headers = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
-    chunks = (base64.b64encode(json.dumps(event).encode()).decode() for event in events)
-    return b"".join(framed(headers, json.dumps({"bytes": chunk}).encode()) for chunk in chunks)
+    return b"".join(BedrockFormat.framed(json.dumps(event)) for event in events)
 
 
 def bedrock(address: str, key: str = ACCESS, **fields: Any) -> Any:
@@ -134,7 +117,7 @@ async def test_an_end_without_a_marker_an_exception_and_a_broken_frame_are_told_
     async with served(streams(event_stream(whole[:-1]))) as (address, _asked):
         assert not isinstance((await collect(bedrock(address), ask("Hi")))[-1], Finished)
     async with served(streams(busy)) as (address, _asked):
-        with pytest.raises(errors.ProviderError) as raised:
+        with pytest.raises(errors.RateLimitError) as raised:
             await collect(bedrock(address), ask("Hi"))
     assert "Slow" in raised.value.detail and SECRET not in raised.value.detail
     async with served(streams(broken[:-20] + b"x" * 20)) as (address, _asked):

@@ -1,4 +1,4 @@
-"""A scripted provider on a real socket, speaking all four wire formats.
+"""A scripted provider on a real socket, speaking all four wire formats, also as the clouds do.
 
     python -m tests.providers.wire --port 0        prints the port, serves until it is ended
 
@@ -34,6 +34,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import binascii
 import json
 import re
 import socket
@@ -46,6 +48,7 @@ from typing import Any
 
 from aiohttp import web
 
+CLOUDS = ("azure", "bedrock", "vertex")
 FORMATS = ("openai", "openai_chat", "openai_compatible", "anthropic", "gemini")
 SIGNATURE = "EqQBCkgIARABGAIiQL8+/c2lnbmF0dXJl+AAAA=="
 # How each format says that a request has the results of tools.
@@ -145,7 +148,7 @@ class Wire:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def base_url(self, kind: str) -> str:
-        return f"{self.origin}/v1" if kind.startswith("openai") else self.origin
+        return f"{self.origin}/v1" if kind.startswith("openai") or kind == "vertex" else self.origin
 
     async def settled(self) -> None:
         """Returns when no request is open."""
@@ -171,6 +174,11 @@ class Wire:
             path = f"/{version}/models"
             app.router.add_post(path + "/{model}:streamGenerateContent", self._answer(GeminiFormat))
             app.router.add_get(path, self._models)
+        app.router.add_post("/openai/v1/chat/completions", self._answer(ChatFormat))
+        app.router.add_get("/openai/v1/models", self._models)
+        app.router.add_post("/model/{model}/invoke-with-response-stream", self._answer(BedrockFormat))
+        publisher = "/v1/projects/p/locations/europe-west1/publishers/anthropic/models"
+        app.router.add_post(publisher + "/{model}:streamRawPredict", self._answer(MessagesFormat))
         app.router.add_get("/_log", self._show_log)
         app.router.add_delete("/_log", self._forget)
         return app
@@ -235,7 +243,7 @@ class Wire:
         if script.whole:
             entry.end = "complete"
             return web.json_response(wire.whole())
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": kind.kind})
         await response.prepare(request)
         await self._stream(wire, script, response, entry)
         if script.linger:
@@ -327,6 +335,8 @@ class Format:
 
     An item is a JSON value, a pair of event name and JSON value, or text that is sent as it is.
     """
+
+    kind = "text/event-stream"
 
     def __init__(self, script: Script, model: str) -> None:
         self.script = script
@@ -663,6 +673,37 @@ class MessagesFormat(Format):
     def prompt(body: Any) -> str:
         users = [message for message in body["messages"] if message["role"] == "user"]
         return _text_of(users[-1]["content"]) if users else ""
+
+
+class BedrockFormat(MessagesFormat):
+    """The events of Anthropic in the binary event stream of AWS, which has neither lines nor comments."""
+
+    kind = "application/vnd.amazon.eventstream"
+
+    def encode(self, item: Any) -> bytes:
+        if isinstance(item, str):
+            return b"" if item.startswith(":") else self.framed(item.removeprefix("data: "))
+        if item[0] == "error":
+            headers = {":exception-type": "serviceUnavailableException", ":message-type": "exception"}
+            return framed(headers, json.dumps({"message": f"Busy. {self.secret}"}).encode())
+        return self.framed(json.dumps(item[1]))
+
+    @staticmethod
+    def framed(event: str) -> bytes:
+        headers = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
+        return framed(headers, json.dumps({"bytes": base64.b64encode(event.encode()).decode()}).encode())
+
+
+def framed(headers: dict[str, str], payload: bytes) -> bytes:
+    """Returns one message of AWS's event stream: lengths, headers, payload and checksums.
+    https://smithy.io/2.0/aws/amazon-eventstream.html"""
+    coded = b"".join(
+        struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", 16 + len(coded) + len(payload), len(coded))
+    message = prelude + struct.pack(">I", binascii.crc32(prelude)) + coded + payload
+    return message + struct.pack(">I", binascii.crc32(message))
 
 
 class GeminiFormat(Format):
