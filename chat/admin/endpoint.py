@@ -38,7 +38,7 @@ _SOURCES = {
     "administration": _("administration"),
     "": _("not set up any more"),
 }
-_STATE = ("source", "synced_at", "problem", "sync_detail", "speed", "failures")
+_STATE = ("source", "synced_at", "problem", "sync_detail", "speed", "latency", "failures")
 _MEASURED = 200  # of the last replies
 
 
@@ -204,16 +204,13 @@ class EndpointAdmin(SteadyAdmin):
     def speed(self, endpoint: Endpoint) -> str | None:
         """Of the last replies: half of them began within the first number, and nearly all within the
         second."""
-        replies = Generation.objects.filter(model__endpoint=endpoint, first_token_at__isnull=False)
-        rows = list(
-            replies.order_by("-finished_at").only("started_at", "first_token_at", "finished_at")[:_MEASURED]
-        )
-        firsts = sorted(row.seconds_to_first_token or 0.0 for row in rows)
-        if not firsts:
-            return None
-        words = gettext("half within {half}, 95 of 100 within {most} (of the last {count} replies)")
-        most = firsts[min(len(firsts) - 1, len(firsts) * 95 // 100)]
-        return words.format(half=seconds(firsts[len(firsts) // 2]), most=seconds(most), count=len(firsts))
+        return _half_within(Generation.objects.filter(model__endpoint=endpoint), "first_token_at")
+
+    @admin.display(description=_("time of a whole reply"), empty_value="-")
+    def latency(self, endpoint: Endpoint) -> str | None:
+        """As `speed`, until the end of complete replies."""
+        complete = Generation.objects.filter(model__endpoint=endpoint, status=Status.COMPLETE)
+        return _half_within(complete, "finished_at")
 
     @admin.display(description=_("recent failed replies"), empty_value="-")
     def failures(self, endpoint: Endpoint) -> str | None:
@@ -262,3 +259,15 @@ def _said(form: Any) -> list[tuple[str, list[str]]]:
     return [
         (name, [str(word) for word in words]) for name, words in form.errors.items() if name in form.fields
     ]
+
+
+def _half_within(replies: QuerySet[Generation], until: str) -> str | None:
+    """Returns the times of the last of these replies, from the start until that column, in words."""
+    replies = replies.filter(started_at__isnull=False, **{f"{until}__isnull": False})
+    rows = replies.order_by("-finished_at").values_list("started_at", until)[:_MEASURED]
+    times = sorted((end - start).total_seconds() for start, end in rows)
+    if not times:
+        return None
+    words = gettext("half within {half}, 95 of 100 within {most} (of the last {count} replies)")
+    most = times[min(len(times) - 1, len(times) * 95 // 100)]
+    return words.format(half=seconds(times[len(times) // 2]), most=seconds(most), count=len(times))

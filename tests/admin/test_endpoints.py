@@ -7,6 +7,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import Resolver404, resolve
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat.actions import catalog
 from chat.actions.endpoint import use_current_key
-from chat.models import ChatModel, Conversation, Endpoint, Status, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Status, User
 from chat.providers.base import EndpointConfig, ModelInfo
 from chatproject.crypto import UnreadableSecretError, encrypt
 from chatproject.provider_file import ProviderFile
@@ -268,3 +270,23 @@ def test_only_who_may_change_providers_does(client: Client, make_user: Callable[
     assert client.post(f"{PROVIDERS}own/change/", FORM).status_code == 403
     assert client.post(f"{PROVIDERS}add/", FORM).status_code == 403
     assert client.post(f"{PROVIDERS}read-file/").status_code == 403
+
+
+def test_the_page_of_a_provider_shows_its_speed_and_its_last_failures(
+    admin: Client, administrator: User
+) -> None:
+    """Failures in Steady's words and with their code, not with what the provider said about a prompt."""
+    now = timezone.now()
+    for first, whole in ((0.4, 2.0), (0.5, 4.0), (0.6, 6.0)):
+        begun = now - timedelta(seconds=whole)
+        reply = a_reply(administrator, status=Status.COMPLETE)
+        times = {"started_at": begun, "first_token_at": begun + timedelta(seconds=first), "finished_at": now}
+        Generation.objects.filter(pk=reply.pk).update(**times)
+    failed = a_reply(administrator, status=Status.FAILED)
+    said = {"error_message": "The provider refuses the key.", "error_detail": "canary of a prompt"}
+    Generation.objects.filter(pk=failed.pk).update(finished_at=now, error_code="authentication", **said)
+    page = admin.get(f"{PROVIDERS}demo/change/").content.decode().replace("\N{NO-BREAK SPACE}", " ")
+    assert "half within 0.5 s, 95 of 100 within 0.6 s (of the last 3 replies)" in page
+    assert "half within 4.0 s, 95 of 100 within 6.0 s (of the last 3 replies)" in page
+    assert "The provider refuses the key. (authentication)" in page
+    assert "canary of a prompt" not in page
