@@ -29,7 +29,7 @@ from chat.runtime import current
 # At once and in the long run: requests of one token, and those with invalid tokens of one network.
 BURST, PER_SECOND = 100, 10.0
 
-_requests = RateLimits()  # by the digest of a token that was valid
+_requests = RateLimits()  # by the `rate_key` of a token that was valid
 _failures = RateLimits()  # by network
 
 
@@ -61,7 +61,12 @@ async def admitted[T](secret: str, address: str, unit: Callable[[], T]) -> T:
     this token, or with invalid ones from the client's network."""
     if not secret:
         raise LoggedOutError
-    limit = known_limit(secret)
+    return await admitted_as(rate_key(digest_of(secret)), address, unit)
+
+
+async def admitted_as[T](key: str, address: str, unit: Callable[[], T]) -> T:
+    """As `admitted`, for a request whose token has this `rate_key`."""
+    limit = _requests.known(key)
     failures = _failures.of(network_of(address), burst=BURST, per_second=PER_SECOND)
     if limit is not None:
         count_request(limit)
@@ -76,10 +81,10 @@ async def admitted[T](secret: str, address: str, unit: Callable[[], T]) -> T:
         raise
     except (ScopeError, NotFoundError, ActionError):  # the token is valid
         if limit is None:
-            count_request(limit_of(secret))
+            count_request(_limit(key))
         raise
     if limit is None:
-        count_request(limit_of(secret))
+        count_request(_limit(key))
     return result
 
 
@@ -92,12 +97,26 @@ def count_request(limit: RateLimit) -> None:
 
 def known_limit(secret: str) -> RateLimit | None:
     """Returns the limit of a token that was valid in this process."""
-    return _requests.known(digest_of(secret))
+    return limit_as(rate_key(digest_of(secret)))
+
+
+def limit_as(key: str) -> RateLimit | None:
+    """As `known_limit`, for the token with this `rate_key`."""
+    return _requests.known(key)
 
 
 def limit_of(secret: str) -> RateLimit:
     """Returns the limit of a valid token. An invalid one must not take a place among them."""
-    return _requests.of(digest_of(secret), burst=BURST, per_second=PER_SECOND)
+    return _limit(rate_key(digest_of(secret)))
+
+
+def rate_key(digest: str) -> str:
+    """Returns the name of a token's limit. It may be in an address: it is too short to search a token by."""
+    return digest[:16]
+
+
+def _limit(key: str) -> RateLimit:
+    return _requests.of(key, burst=BURST, per_second=PER_SECOND)
 
 
 def rate_headers(limit: RateLimit, *, refused: bool = False) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Tickets: addresses that open one stream for some minutes, for programs that cannot send a token, such as
 `EventSource` in browsers.
 
-A ticket is signed, not stored. It names the token that it was made with and ends with it: a stream that it
-opened closes as one with the token does.
+A ticket is signed, not stored. It names the token that it was made with, shares its rate limit and ends with
+it: a stream that it opened closes as one with the token does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ninja.security.base import AuthBase
 from chat.access import replies_for
 from chat.actor import Actor, LoggedOutError, TokenClaim, actor_of
 from chat.api import schemas
-from chat.api.authentication import admitted, known_limit
+from chat.api.authentication import admitted_as, limit_as, rate_key
 from chat.api.encodings import SSE
 from chat.api.prompts import replies_to
 from chat.api.routing import REFUSALS, ApiRequest, Token
@@ -50,17 +50,17 @@ class Ticket(AuthBase):
     async def __call__(self, request: HttpRequest) -> Actor:
         ticket = request.path.rpartition("/")[2]
         try:
-            user_id, token_id, kind, topic = signing.loads(ticket, salt=_SALT, max_age=LIFETIME)
-        except signing.BadSignature:
-            user_id = token_id = 0
+            user_id, token_id, key, kind, topic = signing.loads(ticket, salt=_SALT, max_age=LIFETIME)
+        except (signing.BadSignature, ValueError):  # ValueError: of an older release
+            user_id, token_id, key = 0, 0, ""
         else:
             request.topic = kind, UUID(topic)  # type: ignore[attr-defined]
         try:
             # Invalid tickets count as invalid tokens of the client's network.
             unit = partial(_actor, TokenClaim(user_id, token_id))
-            return await admitted(f"ticket {token_id}", request.META.get("REMOTE_ADDR", ""), unit)
+            return await admitted_as(key, request.META.get("REMOTE_ADDR", ""), unit)
         finally:
-            request.rate_limit = known_limit(f"ticket {token_id}")  # type: ignore[attr-defined]
+            request.rate_limit = limit_as(key)  # type: ignore[attr-defined]
 
 
 @router.post(
@@ -111,7 +111,9 @@ async def stream(
 def _made(actor: Actor, kind: str, topic: UUID) -> dict[str, Any]:
     claim = actor.claim
     assert isinstance(claim, TokenClaim)
-    ticket = signing.dumps([claim.user_id, claim.token_id, kind, topic.hex], salt=_SALT)
+    assert actor.token is not None
+    key = rate_key(actor.token.digest)
+    ticket = signing.dumps([claim.user_id, claim.token_id, key, kind, topic.hex], salt=_SALT)
     expires_at: datetime = timezone.now() + LIFETIME
     return {"stream": f"/api/v1/streams/{ticket}", "expires_at": expires_at}
 

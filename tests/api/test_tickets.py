@@ -11,6 +11,7 @@ import pytest
 
 from chat.actions.api_token import revoke_tokens
 from chat.api import tickets
+from chat.api.authentication import limit_as, rate_key
 from chat.database import run_unit, run_write
 from chat.models import ApiToken, ChatModel
 from chat.providers.events import Outcome
@@ -102,3 +103,20 @@ async def test_a_ticket_ends_with_its_token_its_time_and_each_change(
     assert events[-1]["data"]["code"] == "unauthenticated"
     assert await refusals(address) == "unauthenticated"
     assert await run_unit(ApiToken.objects.count) == 1
+
+
+async def test_streams_by_ticket_count_among_the_requests_of_the_token(
+    program: Program, models: list[ChatModel], scripted: type[ScriptedProvider]
+) -> None:
+    address = await ticket_for(program, models[:1], "reply")
+    provider = await answer(scripted)
+    provider.says("So")
+    provider.ends(Outcome.COMPLETE)
+    limit = limit_as(rate_key((await ApiToken.objects.aget()).digest))
+    assert limit is not None
+    limit._per_second = 0.001
+    while limit.remaining > 1:
+        assert limit.allows()
+    await all_of(await without_token().get(address))
+    assert (await without_token().get(address)).status_code == 429
+    assert (await program.get("/api/v1/models")).status_code == 429
