@@ -32,8 +32,11 @@ def make_saved_prompt(user: User, name: str, text: str, sharing: Sharing | None 
         return _stored(user, SavedPrompt(owner=user), name, text, sharing or Sharing())
 
 
-def change_saved_prompt(user: User, prompt_id: UUID, name: str, text: str, sharing: Sharing) -> SavedPrompt:
-    """Raises as `make_saved_prompt`, and `NotFoundError` for a prompt of another user."""
+def change_saved_prompt(
+    user: User, prompt_id: UUID, name: str, text: str, sharing: Sharing | None
+) -> SavedPrompt:
+    """Without `sharing` it stays shared as it is. Raises as `make_saved_prompt`, and `NotFoundError` for a
+    prompt of another user."""
     with transaction.atomic():
         lock_user(user)
         return _stored(user, saved_prompt_for(user, prompt_id, write=True), name, text, sharing)
@@ -45,7 +48,7 @@ def delete_saved_prompt(user: User, prompt_id: UUID) -> None:
         saved_prompt_for(user, prompt_id, write=True).delete()
 
 
-def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Sharing) -> SavedPrompt:
+def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Sharing | None) -> SavedPrompt:
     prompt.name = name.strip().removeprefix("/")
     prompt.text = storable(text.replace("\r\n", "\n").replace("\x00", "")).strip()
     if not prompt.text:
@@ -68,5 +71,6 @@ def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Shar
     if others.exists():
         raise ConflictError(_("You have a prompt with this name already. Choose another name."))
     prompt.save()
-    share(user, prompt, sharing)
+    if sharing is not None:
+        share(user, prompt, sharing)
     return prompt

@@ -14,7 +14,7 @@ from chat.access import NotFoundError, deleted_conversations_of, folder_for, loc
 from chat.actions.conversation import publish_deletion
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
-from chat.actions.tag import add_tags, tag_name
+from chat.actions.tag import add_tags, readable_tag, tag_name
 from chat.models import Conversation, Generation, Tag, User
 from chat.models.tag import MOST_TAGS
 from chat.runtime import current
@@ -57,7 +57,7 @@ def untag_conversations(user: User, ids: Collection[UUID], name: str) -> int:
     """Removes a tag from those conversations that have it. Raises as `archive_conversations`."""
     with transaction.atomic():
         found = _locked(user, ids)
-        Tag.objects.filter(conversation__in=found, key=tag_key(name)).delete()
+        Tag.objects.filter(conversation__in=found, key=tag_key(readable_tag(name))).delete()
     return len(found)
 
 

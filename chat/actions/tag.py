@@ -44,12 +44,22 @@ def untag_conversation(user: User, conversation_id: UUID, name: str) -> None:
     """Removes the tag if the conversation has it. Raises `NotFoundError`."""
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)
-        Tag.objects.filter(conversation=conversation, key=tag_key(name)).delete()
+        Tag.objects.filter(conversation=conversation, key=tag_key(readable_tag(name))).delete()
+
+
+def set_tags(user: User, conversation_id: UUID, names: Iterable[str]) -> None:
+    """Gives the conversation exactly these tags. Raises as `tag_conversation`."""
+    wanted = {tag_key(name): name for name in map(tag_name, names)}
+    with transaction.atomic():
+        conversation = conversation_for(user, conversation_id, write=True)
+        Tag.objects.filter(conversation=conversation).exclude(key__in=wanted).delete()
+        if add_tags([conversation.pk], list(wanted.values())):
+            raise TooLongError(_("A chat can have at most {limit} tags."), limit=MOST_TAGS)
 
 
 def tag_name(text: str) -> str:
     """Returns the name as it is stored. Raises `InvalidInputError`, `TooLongError`."""
-    name = _clean(text)
+    name = readable_tag(text)
     if not name:
         raise InvalidInputError(_("The tag is empty. Type a word."))
     if len(name) > NAME_LENGTH:
@@ -57,9 +67,15 @@ def tag_name(text: str) -> str:
     return name
 
 
+def readable_tag(text: str) -> str:
+    """Returns the text as a name that can be stored, without what would end it in a search. It may be empty
+    or too long."""
+    return " ".join(storable(text.replace("\x00", "").replace('"', " ")).split())
+
+
 def readable_tags(texts: Iterable[str]) -> list[str]:
     """Returns the names of a foreign file that can be stored, each once."""
-    names = {tag_key(name): name for text in texts if (name := _clean(text)[:NAME_LENGTH].strip())}
+    names = {tag_key(name): name for text in texts if (name := readable_tag(text)[:NAME_LENGTH].strip())}
     return list(names.values())[:MOST_TAGS]
 
 
@@ -85,8 +101,3 @@ def add_tags(conversation_ids: Collection[UUID], names: Collection[str]) -> int:
 def tag_names(user: User) -> list[str]:
     """Returns the names that the user has given, the most frequent first."""
     return [name for name, _number in _names.all(user.pk)]
-
-
-def _clean(text: str) -> str:
-    """Returns the text without what would end the name in a search."""
-    return " ".join(storable(text.replace("\x00", "").replace('"', " ")).split())

@@ -19,13 +19,15 @@ from chat.actions.conversation import (
 )
 from chat.actions.housekeeping import undo_limit
 from chat.actions.message import delete_message
+from chat.actions.tag import readable_tag
 from chat.actions.tools import switch_tools
 from chat.api import schemas
 from chat.api.pages import Cursor, Limit, decoded, encoded, page_of, page_of_messages
 from chat.api.resources import aware, conversation_json, message_json, moment_in
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
-from chat.models import Generation, Scope, User
+from chat.models import Generation, Scope, Tag, User
+from chat.search.query import tag_key
 
 router = Router(tags=["Chats"])
 
@@ -46,6 +48,8 @@ async def list_conversations(
     running: bool | None = None,
     title: Annotated[str, parameters.Query(max_length=200, description="A part of the title.")] = "",
     updated_since: datetime | None = None,
+    folder: UUID | None = None,
+    tag: Annotated[str, parameters.Query(max_length=200, description="The name of a tag.")] = "",
 ) -> dict[str, Any]:
     """Returns your chats, the last changed first."""
     filters = Q(archived_at__isnull=not archived)
@@ -57,6 +61,10 @@ async def list_conversations(
         filters &= Q(title__icontains=title.replace("\x00", ""))
     if updated_since:
         filters &= Q(updated_at__gte=aware(updated_since))
+    if folder:
+        filters &= Q(folder=folder)
+    if tag:
+        filters &= Q(pk__in=Tag.objects.filter(key=tag_key(readable_tag(tag))).values("conversation"))
     return await run_unit(_page_of_conversations, request.auth.user, filters, cursor, limit)
 
 

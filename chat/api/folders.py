@@ -9,9 +9,18 @@ from ninja import Path, Router, Status
 
 from chat.access import folder_for, newest_versions
 from chat.actions.folder import change_folder, delete_folder, make_folder, move_conversation
-from chat.actions.preset import PresetContent, change_preset, choose_preset, delete_preset, make_preset
+from chat.actions.preset import (
+    PresetContent,
+    change_preset,
+    choose_preset,
+    copy_preset,
+    delete_preset,
+    make_preset,
+    restore_version,
+)
 from chat.api import schemas
 from chat.api.routing import REFUSALS, ApiRequest, Token
+from chat.api.sharing import shared_json, sharing_of
 from chat.database import run_unit, run_write
 from chat.models import ChatModel, Folder, PresetVersion, Scope, User
 
@@ -106,7 +115,8 @@ async def list_presets(request: ApiRequest) -> dict[str, Any]:
 
     def read() -> list[dict[str, Any]]:
         open_to_them = set(ChatModel.objects.usable_by(user).values_list("pk", flat=True))
-        found = [_preset_json(user, version) for version in newest_versions(user)]
+        versions = newest_versions(user).prefetch_related("preset__groups")
+        found = [_preset_json(user, version) for version in versions]
         for preset in found:
             if not preset["own"] and preset["model"] not in open_to_them:
                 preset["model"] = None
@@ -123,9 +133,12 @@ async def list_presets(request: ApiRequest) -> dict[str, Any]:
     summary="Make a preset",
 )
 async def make_one(request: ApiRequest, body: schemas.NewPreset) -> Status[dict[str, Any]]:
-    """Makes a preset of your own. It is shared with others on the page."""
     user = request.auth.user
-    return Status(201, await run_write(lambda: _preset_json(user, make_preset(user, _content(body)).newest)))
+
+    def store() -> dict[str, Any]:
+        return _preset_json(user, make_preset(user, _content(body), sharing_of(user, body.shared)).newest)
+
+    return Status(201, await run_write(store))
 
 
 @router.put(
@@ -138,7 +151,12 @@ async def make_one(request: ApiRequest, body: schemas.NewPreset) -> Status[dict[
 async def change_one(request: ApiRequest, preset_id: Path[UUID], body: schemas.NewPreset) -> dict[str, Any]:
     """Adds a version of your own preset. Chats keep the version that they have."""
     user = request.auth.user
-    return await run_write(lambda: _preset_json(user, change_preset(user, preset_id, _content(body)).newest))
+
+    def store() -> dict[str, Any]:
+        changed = change_preset(user, preset_id, _content(body), sharing_of(user, body.shared))
+        return _preset_json(user, changed.newest)
+
+    return await run_write(store)
 
 
 @router.delete(
@@ -152,6 +170,38 @@ async def delete_one(request: ApiRequest, preset_id: Path[UUID]) -> Status[None]
     """Deletes your own preset. Chats go on with their copies."""
     await run_write(delete_preset, request.auth.user, preset_id)
     return Status(204, None)
+
+
+@router.post(
+    "/presets/{uuid:preset_id}/copies",
+    auth=Token(Scope.CHAT),
+    response={201: schemas.Preset, **REFUSALS},
+    operation_id="copyPreset",
+    summary="Copy a preset",
+)
+async def copy_one(request: ApiRequest, preset_id: Path[UUID]) -> Status[dict[str, Any]]:
+    """Makes a preset of your own from one that you may use."""
+    user = request.auth.user
+    return Status(201, await run_write(lambda: _preset_json(user, copy_preset(user, preset_id).newest)))
+
+
+@router.post(
+    "/presets/{uuid:preset_id}/versions",
+    auth=Token(Scope.CHAT),
+    response={201: schemas.Preset, **REFUSALS},
+    operation_id="restorePresetVersion",
+    summary="Restore a version of a preset",
+)
+async def restore_one(
+    request: ApiRequest, preset_id: Path[UUID], body: schemas.PresetVersion
+) -> Status[dict[str, Any]]:
+    """Adds a version with the content of an older one to your own preset."""
+    user = request.auth.user
+
+    def store() -> dict[str, Any]:
+        return _preset_json(user, restore_version(user, preset_id, body.version).newest)
+
+    return Status(201, await run_write(store))
 
 
 @router.put(
@@ -198,4 +248,5 @@ def _preset_json(user: User, version: PresetVersion) -> dict[str, Any]:
         "tools": version.tools,
         "prompts": version.prompts,
         "variables": version.variables,
+        "shared": shared_json(user, version.preset),
     }

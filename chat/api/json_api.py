@@ -27,8 +27,11 @@ from chat.api import (
     personal,
     prompts,
     replies,
+    saved_prompts,
     search,
+    selection,
     shares,
+    tags,
     tickets,
     tools,
     transfers,
@@ -80,7 +83,7 @@ api = JsonApi(
 )
 ROUTES = (
     *(prompts, replies, tickets, comparisons, tools, conversations, branches, search),
-    *(folders, shares),
+    *(selection, tags, folders, saved_prompts, shares),
     *(files, transfers, account, personal, administration),
 )
 for routes in ROUTES:

@@ -203,6 +203,7 @@ class ModelList(Schema):
 
 
 class UsageOfModel(Schema):
+    month: str | None = Field(description="With `by=month`.", examples=["2026-11"])
     model: ModelRef
     replies: int = Field(description="In chats.")
     calls: int = Field(description="Through the gateway.")
@@ -476,6 +477,18 @@ class Place(Schema):
     folder: UUID | None = Field(description="None: in no folder.")
 
 
+class SharedWith(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"visibility": "own"}]})
+
+    visibility: Literal["own", "groups", "all"] = Field(description="Who can use it.", examples=["own"])
+    groups: list[Annotated[str, Field(max_length=150)]] = Field(
+        default=[], max_length=100, description="Names of groups that you are in, for `groups`."
+    )
+
+
+_SHARED = Field(default=None, description="If missing it stays as it is; what is new is yours alone.")
+
+
 class NewPreset(Schema):
     model_config = ConfigDict(
         extra="forbid",
@@ -492,6 +505,7 @@ class NewPreset(Schema):
     prompts: list[Annotated[str, Field(max_length=500)]] = Field(
         default=[], max_length=6, description="Suggested first prompts."
     )
+    shared: SharedWith | None = _SHARED
 
 
 class Preset(Schema):
@@ -505,10 +519,74 @@ class Preset(Schema):
     tools: list[str]
     prompts: list[str]
     variables: list[str] = Field(description="The names of the values that a chat gives.")
+    shared: SharedWith | None = Field(description="Who can use your own preset.")
 
 
 class PresetList(Schema):
     items: list[Preset]
+
+
+class PresetVersion(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
+
+    version: int = Field(ge=1, lt=2**31, description="Of an older one, whose content the new one gets.")
+
+
+class NewSavedPrompt(Schema):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "translate", "text": "Translate to {{language}}:"}]},
+    )
+
+    name: str = Field(max_length=200, description="Letters, digits, - and _.")
+    text: str = Field(max_length=20_000, description="With {{variables}}, if wanted.")
+    shared: SharedWith | None = _SHARED
+
+
+class SavedPrompt(Schema):
+    id: UUID = Field(examples=[_ID])
+    own: bool = Field(description="False: it is shared with you.")
+    name: str = Field(examples=["translate"])
+    text: str
+    variables: list[str]
+    shared: SharedWith | None = Field(description="Who can use your own prompt.")
+
+
+class SavedPromptList(Schema):
+    items: list[SavedPrompt]
+
+
+class Tags(Schema):
+    items: list[str] = Field(examples=[["physics"]])
+
+
+class NewTags(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"items": ["physics"]}]})
+
+    items: list[Annotated[str, Field(max_length=200)]] = Field(max_length=100)
+
+
+class Selection(Schema):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"conversations": [_ID], "action": "archive"}]}
+    )
+
+    conversations: list[UUID] = Field(min_length=1, max_length=500)
+    action: Literal["archive", "unarchive", "move", "tag", "untag", "delete", "restore"]
+    folder: UUID | None = Field(default=None, description="For `move`. None: out of its folder.")
+    tag: str = Field(default="", max_length=200, description="For `tag` and `untag`.")
+
+
+class Changed(Schema):
+    changed: int = Field(description="How many chats.", examples=[2])
+
+
+class SharedAddress(Schema):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"path": "/shared/kq3v9s0xw2/"}]}
+    )
+
+    path: str = Field(max_length=500, description="The `path` of a share link.")
 
 
 class PresetChoice(Schema):

@@ -8,11 +8,14 @@ from uuid import UUID
 from django.urls import reverse
 from ninja import Path, Router, Status
 
-from chat.actions.share import make_share, range_of, revoke_share, shares_of
+from chat.access import NotFoundError
+from chat.actions.share import continue_share, make_share, range_of, revoke_share, shares_of
 from chat.api import schemas
+from chat.api.resources import conversation_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.database import run_unit, run_write
 from chat.models import Scope, Share, User
+from chat.translatable import translatable as _
 
 router = Router(tags=["Chats"])
 
@@ -54,6 +57,25 @@ async def share(
 async def revoke(request: ApiRequest, share_id: Path[UUID]) -> Status[None]:
     await run_write(revoke_share, request.auth.user, share_id)
     return Status(204, None)
+
+
+@router.post(
+    "/shares/copies",
+    auth=Token(Scope.CHAT),
+    response={201: schemas.Conversation, **REFUSALS},
+    operation_id="continueShare",
+    summary="Continue what a share link shows",
+)
+async def copy(request: ApiRequest, body: schemas.SharedAddress) -> Status[dict[str, Any]]:
+    """Copies what the link shows into a new chat of yours. The address is in the body, so that it is in no
+    log."""
+    secret = body.path.rstrip("/").rpartition("/")[2]
+    if not secret.isascii() or "\x00" in secret:
+        raise NotFoundError(_("There is no such link."))
+    made = await run_write(
+        lambda: conversation_json(continue_share(request.auth.user, secret), running=False)
+    )
+    return Status(201, made)
 
 
 def _made(user: User, conversation_id: UUID, body: schemas.NewShare) -> dict[str, Any]:

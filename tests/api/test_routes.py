@@ -22,7 +22,9 @@ from chat.actions.feedback import judge_reply
 from chat.actions.folder import make_folder
 from chat.actions.message import delete_message
 from chat.actions.preset import PresetContent, make_preset
+from chat.actions.saved_prompt import make_saved_prompt
 from chat.actions.send import send_message
+from chat.actions.tag import tag_conversation
 from chat.api import account, administration
 from chat.api.json_api import api
 from chat.api.pages import encoded
@@ -95,6 +97,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "/conversations/{uuid:conversation_id}/preset": {"preset": None},
     "/conversations/{uuid:conversation_id}/shares": {"audience": "team"},
     "/models/{int:model_id}/favourite": {},
+    "/conversations/changes": {"conversations": ["{uuid:conversation_id}"], "action": "archive"},
+    "/conversations/{uuid:conversation_id}/tags": {"items": ["New"]},
+    "/saved-prompts": {"name": "new", "text": "New"},
+    "/saved-prompts/{uuid:saved_prompt_id}": {"name": "new", "text": "New"},
+    "/presets/{uuid:preset_id}/copies": {},
+    "/presets/{uuid:preset_id}/versions": {"version": 1},
+    "/shares/copies": {"path": "/shared/of-the-team/"},
 }
 QUERIES = {
     "/search": "?q=secret",
@@ -105,9 +114,10 @@ QUERIES = {
 # What everyone with the scope gets, with their own data. All other routes name an object.
 PERSONAL = {
     *("/prompts", "/conversations", "/deleted-conversations", "/search", "/models", "/usage", "/tools"),
-    *("/folders", "/presets", "/shares"),
+    *("/folders", "/presets", "/saved-prompts", "/shares", "/tags"),
     *("/files", "/imports", "/exports", "/instructions", "/models/{int:model_id}/favourite"),
 }
+OPEN_TO_ALL = {"/shares/copies"}  # who has the address of a share may copy what it shows
 
 
 class World:
@@ -139,13 +149,17 @@ class World:
             generation=generation, step=1, number=0, name="calculator", state=ToolCallState.ASKED
         )
         self.folder = make_folder(self.owner, "Secret words")
+        self.saved_prompt = make_saved_prompt(self.owner, "secret", "Secret words")
+        tag_conversation(self.owner, self.prompt.conversation_id, "Secret words")
         self.preset = make_preset(self.owner, PresetContent("Secret words"))
         self.share = Share.objects.create(
             conversation=self.prompt.conversation,
             title="Secret words",
             audience="team",
+            secret="of-the-team",
             expires_at=timezone.now() + timedelta(days=1),
         )
+        self.share.messages.set([self.prompt, self.reply])
         covered = {"conversation": self.prompt.conversation, "covers": self.prompt}
         self.summary = Summary.objects.create(**covered, text="Secret words", model_label="demo")
         self.job = ChatImport.objects.create(owner=self.owner, state="done", titles=["Secret words"])
@@ -154,6 +168,12 @@ class World:
         return make_token(user, name="x", scopes=scopes)[1]
 
     def address(self, path: str) -> str:
+        path = self.named(path)
+        assert "{" not in path
+        return f"/api/v1{path}"
+
+    def named(self, path: str) -> str:
+        """Returns the text with the ids of the owner's objects."""
         ids = {
             "{uuid:conversation_id}": self.prompt.conversation_id,
             "{uuid:prompt_id}": self.prompt.pk,
@@ -167,16 +187,16 @@ class World:
             "{uuid:import_id}": self.job.pk,
             "{uuid:folder_id}": self.folder.pk,
             "{uuid:preset_id}": self.preset.pk,
+            "{uuid:saved_prompt_id}": self.saved_prompt.pk,
             "{uuid:share_id}": self.share.pk,
         }
         for name, value in ids.items():
             path = path.replace(name, str(value))
-        assert "{" not in path
-        return f"/api/v1{path}"
+        return path
 
     def call(self, path: str, method: str, secret: str = "", client: Client | None = None) -> Any:
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        body = json.dumps(BODIES[path]) if method in {"POST", "PUT", "PATCH"} else ""
+        body = self.named(json.dumps(BODIES[path])) if method in {"POST", "PUT", "PATCH"} else ""
         address = self.address(path) + QUERIES.get(path, "")
         return (client or Client()).generic(
             method, address, body, content_type="application/json", headers=headers
@@ -223,7 +243,10 @@ def test_no_route_opens_without_a_valid_token_of_its_scope(
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
-@pytest.mark.parametrize(("path", "method", "scope"), [it for it in OPERATIONS if it[2] != Scope.ADMIN])
+@pytest.mark.parametrize(
+    ("path", "method", "scope"),
+    [it for it in OPERATIONS if it[2] != Scope.ADMIN and it[0] not in OPEN_TO_ALL],
+)
 def test_an_object_of_another_user_does_not_exist(path: str, method: str, scope: Scope, world: World) -> None:
     before = snapshot()
     for stranger in (world.other, world.administrator):

@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from chat.actions.api_token import make_token
 from chat.actions.folder import make_folder
 from chat.actions.preset import PresetContent, make_preset
+from chat.actions.saved_prompt import make_saved_prompt
 from chat.actions.send import send_message
 from chat.actor import Actor
 from chat.api import authentication, tickets
@@ -91,6 +92,7 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
         "import_id": str(job.pk),
         "folder_id": str(make_folder(administrator, "Tides").pk),
         "preset_id": str(make_preset(administrator, PresetContent("Tides")).pk),
+        "saved_prompt_id": str(make_saved_prompt(administrator, "tides", "Tides?").pk),
         "share_id": str(uuid.uuid4()),
         "model_id": model.pk,
         "ticket": ticket.rpartition("/")[2],
