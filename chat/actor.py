@@ -10,15 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from chat.models import ApiToken, Scope, User
+from chat.models.prepared import Prepared
 from chat.models.user import user_by_id
 
 _CHUNK = 500  # ids in one query
+_session_key = Prepared(
+    lambda key, now: Session.objects.filter(session_key=key, expire_date__gt=now).values_list(
+        "pk", flat=True
+    ),
+    str,
+    datetime,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +129,12 @@ def _holding_sessions(claims: list[SessionClaim], active: dict[int, User]) -> It
         for user_id in {claim.user_id for claim in claims}
     }
     keys: set[str] = set()
-    for chunk in in_chunks([claim.session_key for claim in claims]):
-        rows = Session.objects.filter(session_key__in=chunk, expire_date__gt=timezone.now())
-        keys |= set(rows.values_list("session_key", flat=True))
+    if len(claims) == 1:
+        keys = set(_session_key.all(claims[0].session_key, timezone.now()))
+    else:
+        for chunk in in_chunks([claim.session_key for claim in claims]):
+            rows = Session.objects.filter(session_key__in=chunk, expire_date__gt=timezone.now())
+            keys |= set(rows.values_list("session_key", flat=True))
     for claim in claims:
         if claim.session_key in keys and claim.session_hash in hashes[claim.user_id]:
             yield claim

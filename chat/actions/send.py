@@ -21,6 +21,7 @@ from chat.models import ChatModel, Conversation, Message, Role, Status, User
 from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.models.parameters import InvalidParameterError, Parameters
+from chat.models.prepared import Prepared
 from chat.parts import FilePart, TextPart, stored
 from chat.runtime import current
 from chat.search.index import index_message, index_title
@@ -148,11 +149,16 @@ def _has_failed(message: Message) -> bool:
     return message.reply is not None and message.reply.status in FAILED
 
 
+_sent = Prepared(
+    lambda client_id, user: Message.objects.filter(client_id=client_id, conversation__owner=user), UUID, int
+)
+
+
 def _sent_before(
     user: User, conversation_id: UUID, client_id: UUID, text: str, files: int | None
 ) -> Message | None:
     """Looks in all conversations of the user, also in deleted ones."""
-    message = Message.objects.filter(client_id=client_id, conversation__owner=user).first()
+    message = _sent.first(client_id, user.pk)
     if message is None:
         return None
     is_same = (message.conversation_id, message.text) == (conversation_id, text)

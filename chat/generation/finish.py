@@ -23,11 +23,21 @@ from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment
 from chat.models import LIVE, Generation, JournalEntry, Message, SentRequest, Status, Step
 from chat.models.message import Sibling, read_for_showing
+from chat.models.prepared import Prepared
 from chat.parts import NoticePart, Opaque, Part, SourcePart, TextPart, stored
 from chat.search.index import index_message
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
+
+_message = Prepared(
+    lambda generation: (
+        Message.objects.select_related("generation__continues")
+        .annotate(prompt_position=F("parent__position"))
+        .filter(generation=generation)
+    ),
+    UUID,
+)
 
 SERVER_STOPPED = _("The server stopped while this reply was being written. The text so far is kept.")
 
@@ -78,8 +88,8 @@ def _end(
         )
         if not changed or conversation is None:
             return None
-        messages = Message.objects.select_related("generation__continues")
-        message = messages.annotate(prompt_position=F("parent__position")).get(generation=generation_id)
+        message = _message.first(generation_id)
+        assert message is not None
         if last_step is not None:
             last_step.save(force_insert=True)
         if sent_request is not None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -21,6 +21,7 @@ from chat.generation.line import BusyError, may_begin, next_in
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
+from chat.models.prepared import Prepared
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -46,6 +47,19 @@ def requeue(generation_id: UUID) -> bool:
     """Queues a generation again that was claimed and not begun. Returns false if there is none (yet)."""
     mine = Generation.objects.filter(pk=generation_id, owner=process_name(), status=Status.RUNNING)
     return bool(mine.update(owner="", status=Status.QUEUED, started_at=None, heartbeat_at=None))
+
+
+_conversation = Prepared(lambda pk: Conversation.objects.select_related("owner").filter(generations=pk), UUID)
+_running = Prepared(
+    lambda owner: Generation.objects.live().filter(conversation__owner_id=owner).values_list("pk", flat=True),
+    int,
+)
+_waiting = Prepared(
+    lambda message: Generation.objects.filter(
+        message__parent__parent=message, status=Status.QUEUED, owner=""
+    ).values_list("pk", flat=True),
+    UUID,
+)
 
 
 def claim(generation_id: UUID, publish: Publish) -> Generation | None:
@@ -98,11 +112,7 @@ def leases_of(generation_ids: Collection[UUID], *, renew: bool) -> Leases:
 
 def waiting_after(message_id: UUID) -> list[UUID]:
     """Returns the queued generations that waited for the reply in this message."""
-    return list(
-        Generation.objects.filter(
-            message__parent__parent=message_id, status=Status.QUEUED, owner=""
-        ).values_list("pk", flat=True)
-    )
+    return _waiting.all(message_id)
 
 
 def ready_to_start(*, after: float = 2.0) -> list[UUID]:
@@ -119,13 +129,15 @@ def ready_to_start(*, after: float = 2.0) -> list[UUID]:
 
 def running_of(owner_id: int) -> int:
     """Returns how many replies of this user are queued or running."""
-    return Generation.objects.live().filter(conversation__owner_id=owner_id).count()
+    return len(_running.all(owner_id))
 
 
 def locked_conversation(generation_id: UUID, *, skip_locked: bool = False) -> Conversation | None:
     """Returns the conversation of a generation with its owner, locked. Lock it before the generation is
     written, as the actions do: two orders would be a deadlock. With `skip_locked` returns None if another
     transaction has locked it."""
+    if not connection.features.has_select_for_update:
+        return _conversation.first(generation_id)
     rows = Conversation.objects.select_related("owner")
     rows = rows.select_for_update(of=("self",), skip_locked=skip_locked)
     return rows.filter(generations=generation_id).first()
