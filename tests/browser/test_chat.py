@@ -237,7 +237,7 @@ def test_log_out_ends_the_live_page(person: Person) -> None:
     other = person.tab()
     other.goto(page.url)
     other.get_by_role("button", name="Log out", exact=True).click()
-    page.wait_for_url("**/accounts/login/**", timeout=15_000)
+    page.wait_for_url("**/accounts/login/**")
 
 
 def test_the_copy_button_of_a_code_block_copies_the_code(people: Callable[..., Person]) -> None:

@@ -110,7 +110,7 @@ def test_a_log_out_elsewhere_ends_a_page_that_lives_by_server_sent_events(
     other = person.tab()
     other.goto(person.url)
     other.locator("#log-out").evaluate("form => form.submit()")
-    page.wait_for_url("**/accounts/login/**", timeout=10_000)
+    page.wait_for_url("**/accounts/login/**")
 
 
 def test_while_the_database_is_away_a_prompt_by_post_is_refused_in_words(

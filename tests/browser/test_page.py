@@ -128,7 +128,7 @@ def test_another_tab_lists_a_new_chat_by_itself(person: Person) -> None:
     person.page.bring_to_front()
     ask(person.page, "/demo instant Seen from the other tab")
     other.bring_to_front()
-    expect(entry(other, "Seen from the other tab")).to_be_visible(timeout=8_000)
+    expect(entry(other, "Seen from the other tab")).to_be_visible()
 
 
 def test_a_verdict_asks_why_and_shows_in_the_other_tab(person: Person) -> None:
