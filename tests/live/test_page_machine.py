@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
+from django.db import transaction
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -30,16 +31,29 @@ from chat.actions.branch import branch_conversation
 from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
+from chat.actions.folder import change_folder, make_folder, move_conversation
 from chat.actions.message import delete_message, restore_message, show_variant
+from chat.actions.preset import PresetContent, change_preset, choose_preset, make_preset
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
+from chat.actions.saved_prompt import make_saved_prompt
+from chat.actions.selection import (
+    archive_conversations,
+    delete_conversations,
+    move_conversations,
+    restore_conversations,
+    tag_conversations,
+    untag_conversations,
+)
 from chat.actions.send import send_message
+from chat.actions.share import continue_share, make_share, range_of
+from chat.actions.tag import tag_conversation, untag_conversation
 from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import PubSub
 from chat.live.session_monitor import Viewer
-from chat.models import LIVE, ChatModel, Endpoint, Generation, Message, User
+from chat.models import LIVE, ChatModel, Endpoint, Folder, Generation, Message, Preset, SavedPrompt, User
 from chat.providers import registry
 from chat.providers.events import Outcome
 from chat.runtime import Runtime, install
@@ -129,6 +143,10 @@ class World(RuleBasedStateMachine):
     user: User
     client: Client
     models: list[ChatModel]
+    preset: Preset
+    other_preset: Preset
+    folder: Folder
+    saved: SavedPrompt
 
     @initialize()
     def begin(self) -> None:
@@ -207,6 +225,67 @@ class World(RuleBasedStateMachine):
     @rule(title=st.sampled_from(["One", "Two <b>", "Three"]))
     def renames(self, title: str) -> None:
         self.act(rename_conversation, self.user, self.conversation_id, title)
+
+    @rule(choice=st.integers(0, 2))
+    def chooses_a_preset(self, choice: int) -> None:
+        preset_id = [self.preset.pk, self.other_preset.pk, None][choice]
+        self.act_here(lambda user, chat: choose_preset(user, chat, preset_id, {}))
+
+    @rule(number=st.integers(1, 3))
+    def changes_the_preset(self, number: int) -> None:
+        self.act(change_preset, self.user, self.preset.pk, PresetContent("Poet", f"Write {number} verses."))
+
+    @rule(is_in=st.booleans(), with_others=st.booleans())
+    def moves(self, is_in: bool, with_others: bool) -> None:
+        folder = self.folder.pk if is_in else None
+        if with_others:
+            self.act_here(lambda user, chat: move_conversations(user, [chat], folder))
+        else:
+            self.act_here(lambda user, chat: move_conversation(user, chat, folder))
+
+    @rule(name=st.sampled_from(["urgent", "<b>"]), removes=st.booleans(), with_others=st.booleans())
+    def tags(self, name: str, removes: bool, with_others: bool) -> None:
+        if with_others:
+            many = untag_conversations if removes else tag_conversations
+            self.act_here(lambda user, chat: many(user, [chat], name))
+        else:
+            one = untag_conversation if removes else tag_conversation
+            self.act_here(lambda user, chat: one(user, chat, name))
+
+    @rule(archived=st.booleans())
+    def archives(self, archived: bool) -> None:
+        self.act_here(lambda user, chat: archive_conversations(user, [chat], archived=archived))
+
+    @rule()
+    def deletes_and_restores_the_chat(self) -> None:
+        @transaction.atomic  # Viewers of a deleted chat are disconnected.
+        def both(user: User, chat: UUID) -> None:
+            delete_conversations(user, [chat])
+            restore_conversations(user, [chat])
+
+        self.act_here(both)
+
+    @rule()
+    def shares_and_continues(self) -> None:
+        def share(user: User, chat: UUID) -> None:
+            shown = range_of(user, chat)
+            choices: dict[str, Any] = {"audience": "team", "days": 1, "title": ""}
+            choices |= dict.fromkeys(("names", "files", "steps"), True)
+            made = make_share(user, shown, fingerprint=shown.fingerprint, **choices)
+            continue_share(user, made.secret)
+
+        self.act_here(share)
+
+    @rule()
+    def sends_a_saved_prompt(self) -> None:
+        self.act(
+            send_message,
+            self.user,
+            self.conversation_id,
+            client_id=uuid4(),
+            text=self.saved.text,
+            model_ids=[self.models[0].pk],
+        )
 
     # --- What the provider does ----------
 
@@ -323,6 +402,11 @@ class World(RuleBasedStateMachine):
             self.run(run_unit(action, *args, **kwargs))
         self.settle()
 
+    def act_here(self, action: Callable[[User, UUID], object]) -> None:
+        """Acts on the chat, which its first prompt creates."""
+        if Message.objects.filter(conversation=self.conversation_id).exists():
+            self.act(action, self.user, self.conversation_id)
+
     def act_on(self, choice: int, action: Callable[[User, Any], object]) -> None:
         messages = list(
             Message.objects.filter(conversation=self.conversation_id).order_by("-position").values_list("pk")
@@ -348,7 +432,14 @@ class World(RuleBasedStateMachine):
 
 
 def _shown(page: Node) -> str:
-    names = ("#messages", "#revision", "#conversation-title", "#composer-action", "#live-status")
+    names = (
+        "#messages",
+        "#revision",
+        "#conversation-title",
+        "#composer-action",
+        "#live-status",
+        "#preset-used",
+    )
     return "\n".join(node.canonical() for name in names for node in page.select(name))
 
 
@@ -381,6 +472,11 @@ def world(person: User, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iter
     provider = Endpoint.objects.create(slug="scripted", name="Scripted")
     World.models = [ChatModel.objects.create(endpoint=provider, name=name) for name in ("one", "two")]
     World.user, World.client = person, client
+    World.preset = make_preset(person, PresetContent("Poet", "Write verses."))
+    World.other_preset = make_preset(person, PresetContent("<i>Cook</i>", "Name a dish."))
+    World.folder = make_folder(person, "Work")
+    change_folder(person, World.folder.pk, name="Work", instructions="Be brief.", preset_id=None)
+    World.saved = make_saved_prompt(person, "sum", "Sum up {{text}} & more")
     client.force_login(person)
     loop = asyncio.new_event_loop()
     World.loop = loop
