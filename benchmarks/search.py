@@ -58,8 +58,12 @@ def fill(messages: int, words: list[str], chance: random.Random) -> Any:
         chats, rows = [], []
         for _ in range(100):
             owner = users[0] if chance.random() < 0.5 else chance.choice(users[1:])
+            at = begun + timedelta(seconds=count * 300)
             chat = Conversation(
-                owner=owner, title=" ".join(chance.choices(words, k=4)), last_position=IN_A_CHAT
+                owner=owner,
+                title=" ".join(chance.choices(words, k=4)),
+                last_position=IN_A_CHAT,
+                created_at=at,
             )
             chats.append(chat)
             for position in range(1, IN_A_CHAT + 1):

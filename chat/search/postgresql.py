@@ -19,6 +19,17 @@ MATCHES = "e.words @@ %s::tsquery"
 # on: it takes the facts of an entry for independent, and so expects many titles among the messages.
 TITLES = "e.message_id IS NULL"
 ORDER_OF_TITLES = "e.id + 0"
+LAST_ID = 2**63 - 1
+# The function of the operator `@@`, and a computed order, keep the planner to one index each.
+MATCHES_WITHOUT_INDEX = "ts_match_vq(e.words, %s::tsquery)"
+PHRASES_AMONG_THE_NEWEST = (
+    f"SELECT e.id FROM chat_searchentry e WHERE {MATCHES_WITHOUT_INDEX} AND e.id >= %s AND e.id < %s"  # noqa: S608
+    " ORDER BY e.id DESC LIMIT %s"
+)
+PHRASES = (
+    "SELECT e.id FROM chat_searchentry e WHERE e.words @@ %s::tsquery AND e.id >= %s AND e.id < %s"
+    " ORDER BY e.id + 0 DESC LIMIT %s"
+)
 
 _MOST_BYTES = 700_000  # PostgreSQL refuses a vector of 1 MB
 _MOST_PLACES = 255  # of one word; PostgreSQL drops more

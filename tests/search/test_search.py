@@ -34,7 +34,7 @@ from chat.models import (
     Status,
     User,
 )
-from chat.search import search
+from chat.search import find, search
 from chat.search.catch_up import catch_up, is_complete
 from chat.search.words import index_words, readable, words
 
@@ -145,6 +145,33 @@ def test_words_phrases_beginnings_accents_and_scripts_without_spaces(person: Use
         assert "[" in hits[0], query
     for query in NOTHING:
         assert found(person, query) == [], query
+
+
+def test_a_phrase_is_found_however_old_it_is(
+    person: User, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL searches for a phrase in parts of the entries, from the newest on."""
+    monkeypatch.setattr(find, "_NEWEST", 2)
+    monkeypatch.setattr(find, "_NEWER", 3)
+    monkeypatch.setattr(find, "_FIRST_HITS", 3)
+    texts = [f"{'red' if number % 3 else 'old red'} rose {number}" for number in range(12)]
+    chats = [chat_of(person, text) for text in texts]
+    for text in texts:
+        chat_of(administrator, text)
+    index_all()
+    Conversation.objects.filter(pk=chats[6].pk).update(deleted_at=timezone.now())
+    expected = [text for text in reversed(texts) if text.startswith("old")]
+    expected.remove(texts[6])
+    shown = [hit.replace("[", "").replace("]", "") for hit in found(person, '"old red rose"')]
+    assert shown == expected
+    assert len(found(person, '"red rose"')) == 11 and found(person, '"rose red"') == []
+    assert len(found(person, '"red rose" from:me before:2100-01-01 after:2020-01-01')) == 11
+    assert found(person, '"red rose" before:2020-01-01') == []
+    page, seen = search(person, '"old red"', 2), 0
+    while page.older:
+        seen += len(page.chats)
+        page = search(person, '"old red"', 2, until=page.older)
+    assert seen + len(page.chats) == 3
 
 
 @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
