@@ -3,8 +3,9 @@
     uv run --group dev python -m benchmarks.branches
 
 Both have so many shown messages (`--depth`); one has further variants of them (`--variants`), spread over the
-chat. The times are the CPU time of the server for one page, in turns; the bytes are those of the page, not
-compressed.
+chat. A third one is as long as a page, with as many variants as the last page of the second one has: the
+difference is the cost of what is not shown. The times are the CPU time of the server for one page, in turns;
+the bytes are those of the page, not compressed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from benchmarks.streaming import at
 
 ROUNDS = 40
+PAGE = 50  # messages
 TEXT = "The tide rises twice a day, because the Earth turns under two bulges of water. " * 4
 
 
@@ -100,9 +102,11 @@ def main() -> None:
         model = ChatModel.objects.get_or_create(endpoint=endpoint, name="demo")[0]
         client = Client()
         client.force_login(owner)
+        depth, variants = options.depth, options.variants
         chats = {
-            "without variants": chat(owner, model, options.depth, 0),
-            f"with {options.variants} variants": chat(owner, model, options.depth, options.variants),
+            f"{depth:,} messages": chat(owner, model, depth, 0),
+            f"{depth:,} messages, {variants} variants": chat(owner, model, depth, variants),
+            "its last page alone": chat(owner, model, PAGE, PAGE * variants // depth),
         }
         addresses = {name: reverse("conversation", args=[each.pk]) for name, each in chats.items()}
         seconds: dict[str, list[float]] = {name: [] for name in chats}

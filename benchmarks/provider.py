@@ -1,13 +1,17 @@
 """A provider with minimal cost: prebuilt chunks at a fixed pace over raw asyncio.
 
-python -m benchmarks.provider PORT TOKENS PACE
+python -m benchmarks.provider PORT TOKENS PACE [FOLDER]
+
+The text is plain, or with FOLDER the Markdown files in it, one after the other, four characters a token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+from pathlib import Path
 
 
 def chunk(**fields: object) -> bytes:
@@ -68,9 +72,15 @@ class Provider(asyncio.Protocol):
         loop.call_at(began + (number + 1) / self.pace, self.send, number + 1, began)
 
 
-async def main(port: int, tokens: int, pace: float) -> None:
-    # Sentences and paragraphs, as in real replies.
-    chunks = [delta(f"tok{n}" + (".\n\n" if n % 60 == 59 else " ")) for n in range(tokens)]
+def texts(tokens: int, folder: str = "") -> list[str]:
+    """Returns the text of each token: sentences and paragraphs, as in real replies."""
+    if not folder:
+        return [f"tok{n}" + (".\n\n" if n % 60 == 59 else " ") for n in range(tokens)]
+    whole = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(folder).glob("*.md")))
+    return re.findall(r"(?s).{1,4}", whole * (tokens * 4 // len(whole) + 1))[:tokens]
+
+
+async def main(port: int, chunks: list[bytes], pace: float) -> None:
     server = await asyncio.get_running_loop().create_server(
         lambda: Provider(chunks, pace), "127.0.0.1", port, backlog=1024
     )
@@ -78,4 +88,5 @@ async def main(port: int, tokens: int, pace: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    every = [delta(text) for text in texts(int(sys.argv[2]), *sys.argv[4:])]
+    asyncio.run(main(int(sys.argv[1]), every, float(sys.argv[3])))
