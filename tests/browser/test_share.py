@@ -24,7 +24,10 @@ navigator.clipboard.write = async ([item]) => {
 NOTIFICATIONS = """
 window.Notification = class {
   static permission = "granted";
-  static requestPermission = async () => "granted";
+  static requestPermission = async () => {
+    document.documentElement.dataset.asked = Number(document.documentElement.dataset.asked ?? 0) + 1;
+    return "granted";
+  };
   constructor(title, { body }) { document.documentElement.dataset.told = `${title}: ${body}`; }
   close() {}
 };
@@ -116,6 +119,7 @@ def test_a_long_reply_that_ends_in_a_hidden_tab_is_notified(
     page.goto(f"{server.url}/settings/")
     page.get_by_role("button", name="Turn notifications on").press("Enter")
     expect(page.get_by_text("They are on in this browser.")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-asked", "1")
     assert violations(page) == []
     with page.expect_response("**/notify*.js"):
         page.goto(chat)
@@ -126,6 +130,7 @@ def test_a_long_reply_that_ends_in_a_hidden_tab_is_notified(
     page.evaluate("{ const now = Date.now; Date.now = () => now() + 20000; isAway = true; }")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("html")).to_have_attribute("data-told", "Steady: The reply is complete.")
+    expect(page.locator("html")).not_to_have_attribute("data-asked", re.compile(""))
 
 
 @pytest.fixture(autouse=True)
