@@ -53,7 +53,7 @@ def delete_knowledge(**of: object) -> None:
     """Deletes the files of this folder or preset, in the transaction of the caller."""
     attachments = Attachment.objects.filter(pk__in=Knowledge.objects.filter(**of).values("attachment"))
     if attachments.delete()[0]:  # the database deletes the rest
-        transaction.on_commit(clear_unused)
+        transaction.on_commit(clear_unused, robust=True)
 
 
 def read_knowledge(knowledge_id: UUID) -> None:

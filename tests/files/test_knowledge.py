@@ -23,7 +23,7 @@ from chat.actions.knowledge import (
 )
 from chat.actions.preset import PresetContent, choose_preset, delete_preset, make_preset
 from chat.actions.send import send_message
-from chat.database import run_unit
+from chat.database import run_unit, run_write
 from chat.files.contents import used_by
 from chat.generation import knowledge
 from chat.generation.context import prepare
@@ -341,3 +341,13 @@ async def test_a_reply_keeps_its_sources(
     await run_unit(delete_folder, person, folder.pk, with_chats=False)
     await reply.arefresh_from_db()
     assert [it for it in loaded(reply.parts) if isinstance(it, SourcePart)] == kept
+
+
+async def test_a_program_that_deletes_a_folder_frees_its_files(
+    person: User, folder: Folder, upload: Upload, storage: Path
+) -> None:
+    file = await run_unit(upload, person, b"One file")
+    await run_unit(add_to_folder, person, folder.pk, file.pk)
+    await run_write(delete_folder, person, folder.pk, with_chats=False)
+    assert not await StoredFile.objects.aexists()
+    assert not await run_unit(lambda: [path for path in storage.rglob("*") if path.is_file()])
