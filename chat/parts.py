@@ -79,6 +79,27 @@ class SourcePart:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSearch:
+    """A search of the web that the provider makes itself. `state` is `started`, `done` or `failed`. All
+    events of a search have the same `id`. Its query may be unknown at the start."""
+
+    id: str = ""
+    query: str = ""
+    state: str = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A page that supports the text. `at` is the end of what it supports: a number of characters of the
+    visible text, in an event that of the answer so far, in a part that of the message. It is None if the
+    provider gives no position. Address and title are a provider's or a file's words (`chat.sources`)."""
+
+    url: str = ""
+    title: str = ""
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """Provider metadata, kept byte-exact and sent back only to the same provider and model: signatures,
     encrypted reasoning, item ids. `data` is JSON (bytes as base64 text)."""
@@ -87,13 +108,26 @@ class Opaque:
     data: dict[str, Any]
 
 
-type Part = TextPart | ReasoningPart | ToolCall | ToolResult | FilePart | NoticePart | SourcePart | Opaque
+type Part = (
+    TextPart
+    | ReasoningPart
+    | ToolCall
+    | ToolResult
+    | WebSearch
+    | Citation
+    | FilePart
+    | NoticePart
+    | SourcePart
+    | Opaque
+)
 
 _CLASSES: dict[str, type[Part]] = {
     "text": TextPart,
     "reasoning": ReasoningPart,
     "tool_call": ToolCall,
     "tool_result": ToolResult,
+    "web_search": WebSearch,
+    "citation": Citation,
     "file": FilePart,
     "notice": NoticePart,
     "source": SourcePart,

@@ -260,5 +260,7 @@ def _words() -> markdown.Words:
         file=gettext("File"),
         source=gettext("Source"),
         page=gettext("page"),
+        search=gettext("Searched the web"),
+        sources=gettext("Sources on the web"),
         states=states,
     )

@@ -37,6 +37,7 @@ from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.parts import NoticePart, storable, stored
 from chat.translatable import translatable as _
 
+COPIED = ("text", "citation")  # the parts that a copy of a shared chat has
 MOST_MESSAGES = 500  # in one share: its page has them all
 MOST_SHARES = 100  # links of one person that have not expired
 MOST_DAYS = 365
@@ -74,7 +75,7 @@ class Range:
     @property
     def has_steps(self) -> bool:
         """Returns whether a reply has reasoning or calls of tools."""
-        kinds = {"reasoning", "tool_call", "tool"}
+        kinds = {"reasoning", "tool_call", "tool", "web_search"}
         return any(part["type"] in kinds for message in self.messages for part in message.parts)
 
     @property
@@ -257,7 +258,7 @@ def _copy(
     """Returns an unsaved copy, and its unsaved attachments. They belong to `owner`; without one there are
     none."""
     revision = chat.next_revision()
-    kinds = ("text", "file") if owner else ("text",)
+    kinds = (*COPIED, "file") if owner else COPIED
     copy = Message(
         conversation=chat,
         parent=parent,

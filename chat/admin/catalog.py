@@ -36,14 +36,19 @@ class ChatModelAdmin(SteadyAdmin):
         (_("Who may use it"), {"fields": ["enabled", "hidden", "for_everyone", "groups"]}),
         (
             _("Prices"),
-            {"fields": ["input_price", "cached_input_price", "cache_write_price", "output_price"]},
+            {
+                "fields": [
+                    *("input_price", "cached_input_price", "cache_write_price", "output_price"),
+                    "search_price",
+                ]
+            },
         ),
         (
             _("What it can"),
             {
                 "fields": [
                     *("context_window", "max_output_tokens", "takes_images", "uses_tools"),
-                    *("reasons", "gives_json", "takes_temperature"),
+                    *("searches_web", "reasons", "gives_json", "takes_temperature"),
                 ]
             },
         ),

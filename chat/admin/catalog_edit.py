@@ -14,9 +14,9 @@ from chat.models import ChatModel
 _PREFIX = "set_"  # of the box that ticks a field
 FIELDS = (
     *("for_everyone", "groups", "position"),
-    *("input_price", "cached_input_price", "cache_write_price", "output_price"),
+    *("input_price", "cached_input_price", "cache_write_price", "output_price", "search_price"),
     *("context_window", "max_output_tokens", "default_output_tokens"),
-    *("takes_images", "uses_tools", "reasons", "gives_json", "takes_temperature"),
+    *("takes_images", "uses_tools", "searches_web", "reasons", "gives_json", "takes_temperature"),
     *("temperature", "lowest_temperature", "highest_temperature"),
     *("reasoning_effort", "lowest_effort", "highest_effort"),
     *("fallback", "system_prompt", "extra_body"),

@@ -9,6 +9,8 @@
                      tool_call     index, id and name in its first piece, arguments (the next fragment)
                      tool_result   index, state (started, done, failed, declined, unknown, skipped), and at
                                    the end of the call result and seconds
+                     web_search    id, query, state (started, done, failed): the provider searches
+                     citation      url, title, at (where it belongs, in characters of the text)
                      approval      calls: those that wait for a decision (id, index, name, arguments)
                      heartbeat
     error          data: code, message, recoverable, partial (seq, text_chars)
@@ -26,7 +28,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.api.output import TOOL_RESULT, Piece
-from chat.live.reply_log import TOOL_CALL, Waiting
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Waiting
 from chat.models import Generation, Message, Status
 from chat.rendering.words import translated
 
@@ -76,6 +78,8 @@ def of_piece(piece: Piece, type_: str, reply: UUID) -> Event:
         return Event("metadata", piece.end, data, reply)
     if piece.kind == TOOL_RESULT:
         return Event("metadata", piece.end, {"kind": "tool_result", **(piece.call or {})}, reply)
+    if piece.kind in (WEB_SEARCH, CITATION):
+        return Event("metadata", piece.end, {"kind": piece.kind, **(piece.call or {})}, reply)
     return Event(type_, piece.end, {"kind": piece.kind, "text": piece.text}, reply)
 
 
@@ -122,6 +126,7 @@ def usage_of(generation: Generation) -> dict[str, Any]:
         "output_tokens": generation.output_tokens,
         "cached_input_tokens": generation.cached_input_tokens,
         "reasoning_tokens": generation.reasoning_tokens,
+        "searches": generation.searches,
         "estimated": generation.usage_estimated,
         "cost": None if generation.cost is None else f"{generation.cost:f}",
     }

@@ -3,20 +3,20 @@
 A position counts the characters (Unicode code points) of reasoning and text. So it means the same place in a
 running reply and in a stored one, and a stream can be resumed exactly, in any process. Tool calls do not
 count: their pieces may be mixed with other output, and are stored joined. A resumed stream sends each call
-from its start again.
+from its start again, and each search and citation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
 from chat.live.buffering import Buffer, parsed_buffer
-from chat.live.reply_log import TOOL_CALL, Segment
-from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment
+from chat.parts import Citation, Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch
 
 TOOL_RESULT = "tool_result"
 _ENDS = ("done", "failed", "declined", "unknown", "skipped")  # no other state follows
@@ -24,9 +24,10 @@ _ENDS = ("done", "failed", "declined", "unknown", "skipped")  # no other state f
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of output. `kind` is "text", "reasoning", "tool_call" or "tool_result". `end` is the position
-    after it. Only tool calls have `call`: `index` (from 0, in order of appearance), and in their first piece
-    `id` and `name`. A result has in it `index`, `state`, and at the end of a call `result` and `seconds`."""
+    """A run of output. `kind` is "text", "reasoning", "tool_call", "tool_result", "web_search" or "citation".
+    `end` is the position after it. A tool call has in `call` its `index` (from 0, in order of appearance),
+    and in its first piece `id` and `name`. A result has there `index`, `state`, and at the end of a call
+    `result` and `seconds`. A search and a citation have there the fields of their parts."""
 
     kind: str
     text: str
@@ -40,7 +41,8 @@ class Output:
     def __init__(self, position: int) -> None:
         self.position = position
         self._at = 0
-        self._line = ""  # of a tool call: a journal may be cut inside of one
+        self._lines: dict[str, str] = {}  # begun, by kind: a journal may be cut inside of one
+        self._told: set[tuple[str, ...]] = set()  # the searches and citations that were given
         self._numbers: dict[int, int] = {}  # of the calls, by the provider's index
         self._read: dict[int, int] = {}  # characters of each call's arguments since the start of the output
         self._given: dict[int, int] = {}  # and how many of them were given
@@ -48,7 +50,8 @@ class Output:
 
     def restart(self) -> None:
         """What is fed next begins at the start of the output."""
-        self._at, self._line = 0, ""
+        self._at = 0
+        self._lines.clear()
         self._numbers.clear()
         self._read.clear()
 
@@ -57,6 +60,9 @@ class Output:
         for kind, text in segments:
             if kind == TOOL_CALL:
                 yield from self._calls_in(text)
+            elif kind in (WEB_SEARCH, CITATION):
+                for line in self._whole_lines(kind, text):
+                    yield from self._once(kind, line)
             else:
                 yield from self._advance(kind, text)
 
@@ -75,6 +81,10 @@ class Output:
                     yield from self._call(numbers[id_], id_, name, arguments)
                 case ToolResult(call_id=id_) if id_ in numbers:
                     yield from self._state(numbers[id_], part.state, part.text, part.seconds)
+                case WebSearch():
+                    yield from self._once(WEB_SEARCH, asdict(part))
+                case Citation():
+                    yield from self._once(CITATION, asdict(part))
 
     @property
     def length(self) -> int:
@@ -82,14 +92,23 @@ class Output:
         return self._at
 
     def _calls_in(self, text: str) -> Iterator[Piece]:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            call = orjson.loads(line)
+        for call in self._whole_lines(TOOL_CALL, text):
             number = self._numbers.setdefault(call["index"], len(self._numbers))
             if "state" in call:
                 yield from self._state(number, call["state"], call.get("result"), call.get("seconds"))
             else:
                 yield from self._call(number, call["id"], call["name"], call["arguments"])
+
+    def _whole_lines(self, kind: str, text: str) -> list[dict[str, Any]]:
+        *lines, self._lines[kind] = (self._lines.get(kind, "") + text).split("\n")
+        return [orjson.loads(line) for line in lines]
+
+    def _once(self, kind: str, fields: dict[str, Any]) -> Iterator[Piece]:
+        """Yields a search in this state or a citation, if it was not given yet."""
+        key = (kind, *map(str, fields.values()))
+        if key not in self._told:
+            self._told.add(key)
+            yield Piece(kind, "", max(self._at, self.position), fields)
 
     def _call(self, number: int, id_: str | None, name: str | None, arguments: str) -> Iterator[Piece]:
         """Takes a piece of a call, and yields what of it was not given yet."""
@@ -134,7 +153,7 @@ class Shaper:
         self.is_holding = False
 
     def take(self, piece: Piece) -> Iterator[Piece]:
-        is_call = piece.kind in (TOOL_CALL, TOOL_RESULT)
+        is_call = piece.call is not None
         if is_call or piece.kind != self._kind:
             yield from self.flush()
             self._kind = piece.kind

@@ -62,6 +62,7 @@ class Usage(Schema):
     output_tokens: int | None
     cached_input_tokens: int
     reasoning_tokens: int
+    searches: int
     estimated: bool = Field(description="The provider reported none; these are estimates.")
     cost: str | None = Field(description="US dollars, as a decimal.", examples=["0.00215"])
 
@@ -323,8 +324,9 @@ class Ticket(Schema):
 
 class Event(Schema):
     """One event of a stream. `token` and `chunk` carry `kind` (text or reasoning) and `text`; `metadata` a
-    `kind` (start, first_token, usage, retry, tool_call, tool_result, approval, heartbeat); `error` a code, a
-    message, whether it is recoverable and how much is kept; `done` the status, usage and timings."""
+    `kind` (start, first_token, usage, retry, tool_call, tool_result, web_search, citation, approval,
+    heartbeat); `error` a code, a message, whether it is recoverable and how much is kept; `done` the status,
+    usage and timings."""
 
     type: str = Field(examples=["token"])
     seq: int = Field(description="The position after this event. Resume one reply after it.", examples=[6])

@@ -31,6 +31,7 @@ from chat.generation.window import (
 )
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
+from chat.models.endpoint import Kind
 from chat.models.parameters import Parameters
 from chat.parts import NoticePart, SourcePart, loaded
 from chat.pipeline.tokens import tool_tokens, turn_tokens
@@ -47,6 +48,10 @@ MADE_BY_MODEL = "[You made these files in your answer above.]"
 NOT_WHOLE = _("The model did not get all of these files:")
 CLAMPED = _("This model does not allow the parameters of this chat. It answered with the nearest ones.")
 NO_TOOLS = _("This model cannot use tools, so it answered without them.")
+NO_SEARCH = _("This model cannot search the web, so it answered without it.")
+NO_SEARCH_WITH_TOOLS = _(
+    "This model cannot search the web while other tools are on, so it answered without it."
+)
 SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
 
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
@@ -103,13 +108,14 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What the next step of a reply starts from: the tools that are offered, the turns of the reply so far,
-    and whether the model may call a tool. `instructions` are those of the first step: a change of the preset
-    or the folder does not change a reply that runs."""
+    whether the model may call a tool, and how often the provider may search the web. `instructions` are those
+    of the first step: a change of the preset or the folder does not change a reply that runs."""
 
     tools: Sequence[Tool] = ()
     turns: Sequence[Turn] = ()
     may_call: bool = True
     instructions: Sequence[Instruction] | None = None
+    searches: int = 0
 
 
 def prepare(generation: Generation, *, at_most: float | None = None, begun: Begun | None = None) -> Prepared:
@@ -118,6 +124,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     begun = begun or Begun()
     model, endpoint = _model_of(generation)
     tools = begun.tools if model.uses_tools is not False else ()
+    searches = begun.searches if model.searches_web else 0
+    if tools and endpoint.kind == Kind.GEMINI:
+        searches = 0  # its models before 3 refuse both in one request
     wanted = Parameters.of(generation.parameters)
     parameters = wanted.within(model.allowed)
     effective = parameters.over(model.defaults)
@@ -187,6 +196,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         max_output_tokens=most_output,
         continues=bool(prefix.strip()) and not begun.turns,
         tools=tools,
+        web_searches=searches,
         tool_choice="none" if tools and not begun.may_call else None,
         temperature=effective.temperature,
         reasoning_effort=effective.reasoning_effort or None,  # type: ignore[arg-type]
@@ -205,6 +215,8 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         notices.append(NoticePart(CLAMPED))
     if begun.tools and not tools:
         notices.append(NoticePart(NO_TOOLS))
+    if begun.searches and not searches:
+        notices.append(NoticePart(NO_SEARCH_WITH_TOOLS if model.searches_web else NO_SEARCH))
     return Prepared(
         request,
         endpoint,

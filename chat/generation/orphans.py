@@ -21,6 +21,7 @@ from chat.live.call_lines import opaque_by_step
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
+from chat.live.search_lines import searches_in
 from chat.models import LIVE, Generation, JournalEntry, Status, Step
 from chat.parts import loaded
 from chat.pipeline.meter import Meter
@@ -166,13 +167,14 @@ def _estimated_usage(generation: Generation, segments: list[Segment], steps: lis
     if not steps:
         texts["text"] = texts["text"][len(prepared.prefix) :]
     asked = (Meter(prepared.request).usage.input_tokens or 0) + before
-    said = sum(map(estimate_tokens, texts.values()))
-    if not said:  # nothing shows that the provider accepted the request
+    said, searches = sum(map(estimate_tokens, texts.values())), searches_in(segments)
+    if not said and not searches:  # nothing shows that the provider accepted the request
         return {}
     return {
         "input_tokens": asked,
         "output_tokens": said,
         "reasoning_tokens": estimate_tokens(texts["reasoning"]),
+        "searches": searches,
         "usage_estimated": True,
-        "cost": prepared.model.cost(asked, said),
+        "cost": prepared.model.cost(asked, said, searches=searches),
     }

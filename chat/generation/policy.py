@@ -36,7 +36,7 @@ def policy_for(model: ChatModel, endpoint: EndpointConfig, spent: Decimal = _NOT
 def cost_of(model: ChatModel, usage: Usage) -> Decimal | None:
     """Returns the cost of this usage in US dollars; None while a price is unknown."""
     counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
-    return model.cost(*counts, usage.cache_written_tokens)
+    return model.cost(*counts, usage.cache_written_tokens, usage.searches)
 
 
 def _most_output(model: ChatModel) -> int | None:

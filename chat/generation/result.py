@@ -16,6 +16,7 @@ from chat.models import ChatModel, Generation, SentRequest, Status, Step
 from chat.parts import NoticePart, Opaque, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
+from chat.tools.web_search import NAME
 from chat.translatable import translatable as _
 
 CUT = _("The connection to the provider ended in the middle of the answer. The text so far is kept.")
@@ -32,7 +33,7 @@ BROKEN = _(
 TOO_MANY_STEPS = _("The model called tools again and again, so the reply was ended.")
 
 _NOTHING = Decimal(0)
-_NO_OPTIONS = {"model", "turns", "system", "tools"}  # of a request
+_NO_OPTIONS = {"model", "turns", "system", "tools", "web_searches"}  # of a request
 
 STATUSES = {
     Outcome.COMPLETE: Status.COMPLETE,
@@ -110,7 +111,7 @@ class Result:
             system=[list(each) for each in self.sent.instructions],
             # Fields that an administrator adds may hold a key: their names alone.
             options={n: sorted(v) if n == "extra" else _plain(v) for n, v in options.items()},
-            tools=[tool.name for tool in request.tools],
+            tools=[*(tool.name for tool in request.tools), *([NAME] if request.web_searches else ())],
         )
 
     def fields(self, model: ChatModel | None) -> dict[str, Any]:
@@ -145,6 +146,7 @@ class Result:
             "output_tokens": _count(usage.output_tokens),
             "cached_input_tokens": _count(usage.cached_input_tokens) or 0,
             "reasoning_tokens": _count(usage.reasoning_tokens) or 0,
+            "searches": _count(usage.searches) or 0,
             "usage_estimated": usage.estimated,
             "input_estimate": self.sent.estimate if self.sent else None,
         }
@@ -153,7 +155,7 @@ class Result:
         if model is None:
             return None
         asked, said, cached = (used[f"{name}_tokens"] for name in ("input", "output", "cached_input"))
-        return model.cost(asked, said, cached, self.usage.cache_written_tokens)
+        return model.cost(asked, said, cached, self.usage.cache_written_tokens, used["searches"] or 0)
 
 
 def _plain(value: Any) -> Any:

@@ -43,10 +43,11 @@ from chat.live.call_lines import (
 )
 from chat.live.hub import Hub
 from chat.live.pubsub import Publish, PubSub
-from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment, Waiting
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, ReplyLog, Segment, Waiting
+from chat.live.search_lines import citation_line, citations_in, search_line, searches_in
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
-from chat.parts import NoticePart, Opaque, loaded, storable
+from chat.parts import Citation, NoticePart, Opaque, WebSearch, loaded, storable
 from chat.pipeline.compose import compose
 from chat.providers.base import CONTINUE_PROMPT, Turn
 from chat.providers.errors import (
@@ -68,6 +69,8 @@ from chat.providers.events import (
 )
 from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
+from chat.sources import MOST_MARKS
+from chat.tools.web_search import MOST_SEARCHES
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +209,7 @@ class Run:
             self._hub.wake(self.id)
             return before.calls
         continued = generation.continues
-        if continued is not None and continued.has_calls:
+        if continued is not None and continued.has_steps:
             parts = without_open_calls(loaded(continued.parts))
             self._message_step = steps_before(parts) + 1
             result.opaque = [it for it in opaque_by_step(parts) if it[0] < self._message_step]
@@ -250,11 +253,10 @@ class Run:
         return bool(result.outcome is Outcome.TOOL_CALLS and tools.tools)
 
     def _begun(self, generation: Generation, result: Result, tools: Toolbox) -> Begun:
-        if not tools.tools:
-            return Begun()
         segments = self._log.since(0)
-        if not any(kind == TOOL_CALL for kind, _text in segments):
-            return Begun(tools.offered)
+        searches = max(0, MOST_SEARCHES - searches_in(segments)) if tools.searches_web else 0
+        if not tools.tools or not any(kind == TOOL_CALL for kind, _text in segments):
+            return Begun(tools.offered, searches=searches)
         turns = turns_of(
             "assistant",
             self._log.text(),
@@ -264,7 +266,7 @@ class Run:
         )
         if turns and turns[-1].role == "assistant":
             turns.append(Turn("user", CONTINUE_PROMPT))
-        return Begun(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS)
+        return Begun(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS, searches=searches)
 
     async def _calls_of(
         self, generation: Generation, record: Record, result: Result, tools: Toolbox
@@ -343,6 +345,8 @@ class Run:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
         result.is_asking = True
         self._reader = CallReader(*calls_in(self._log.since(0)))
+        began = self._log.length  # makes the ids of searches unique, which some servers count anew
+        said, cited = len(self._log.text()), citations_in(self._log.since(0))
         provider = await ready_provider(prepared.endpoint)
         stream, meter = compose(
             provider, prepared.request, policy_for(prepared.model, prepared.endpoint, result.spent)
@@ -359,6 +363,14 @@ class Run:
                             self._grow("reasoning", text, result)
                         case ToolCallDelta():
                             self._grow(TOOL_CALL, self._reader.line(event), result)
+                        case WebSearch():
+                            own = replace(event, id=f"{began}-{event.id}")
+                            self._grow(WEB_SEARCH, search_line(own), result)
+                        case Citation() if cited < MOST_MARKS:
+                            line = citation_line(event, said)
+                            cited += bool(line)
+                            self._append(CITATION, line)
+                            self._share_later()
                         case FileMade(data):
                             await self._keep(data, generation, result)
                         case Opaque():

@@ -156,7 +156,10 @@ def words_of(call: ToolRun) -> str:
 
 def total(steps: Iterable[Step]) -> Mapping[str, Any]:
     """Returns the sums of the usage of these steps, by the names of the columns."""
-    names = ("input_estimate", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+    names = (
+        *("input_estimate", "input_tokens", "output_tokens"),
+        *("cached_input_tokens", "reasoning_tokens", "searches"),
+    )
     rows = list(steps)
     sums: dict[str, Any] = {name: sum(getattr(step, name) or 0 for step in rows) for name in names}
     return {**sums, "usage_estimated": any(step.usage_estimated for step in rows)}

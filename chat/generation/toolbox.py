@@ -21,12 +21,13 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Toolbox:
     """`asking` has the names of the tools whose calls need an approval. `approvals` is, for each name, what
-    an approval for the chat holds for."""
+    an approval for the chat holds for. Tools that the provider runs are not in `tools`."""
 
     tools: Mapping[str, Runnable] = field(default_factory=dict)
     asking: frozenset[str] = frozenset()
     approvals: Mapping[str, str] = field(default_factory=dict)
     caller: Caller = field(default_factory=Caller)
+    searches_web: bool = False  # the provider may search the web
 
     @property
     def offered(self) -> list[base.Tool]:
@@ -45,12 +46,14 @@ def toolbox_of(generation: Generation) -> Toolbox:
         return Toolbox()
     chosen = set(conversation.tools)
     rows = [row for row in Tool.objects.usable_by(conversation.owner) if row.name in chosen]
+    searches = [row for row in rows if row.is_search]
+    rows = [row for row in rows if not row.is_search]
     found = {row.name: tool for row in rows if (tool := runnable(row)) is not None}
     approvals = {name: approval_of(tool) for name, tool in found.items()}
     approved = set(conversation.approved_tools or ())
     asking = {row.name for row in rows if row.must_ask and approvals.get(row.name) not in approved}
     caller = Caller(search_for(conversation.owner_id, conversation.pk))
-    return Toolbox(found, frozenset(asking), approvals, caller)
+    return Toolbox(found, frozenset(asking), approvals, caller, bool(searches))
 
 
 def runnable(row: Tool) -> Runnable | None:

@@ -9,11 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import zip_longest
 from typing import Any
 
-from chat.live.reply_log import TOOL_CALL, Segment, joined
-from chat.parts import Opaque, Part, ReasoningPart, TextPart, ToolCall, ToolResult, storable, tool_calls
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment, joined
+from chat.live.search_lines import citation_of, search_of
+from chat.parts import (
+    Citation,
+    Opaque,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    WebSearch,
+    storable,
+    tool_calls,
+)
 
 RUNNING = ("asked", "approved", "started")  # the states of a call without a result
 
@@ -47,6 +60,7 @@ def parts_of(segments: Iterable[Segment], opaque: Sequence[tuple[int, Opaque]] =
     runs = joined(segments)
     calls = _calls(text for kind, text in runs if kind == TOOL_CALL)
     placed: set[int] = set()
+    searches: dict[str, int] = {}  # the places of the searches among the parts
     parts: list[Part] = []
     step = 1
 
@@ -62,6 +76,13 @@ def parts_of(segments: Iterable[Segment], opaque: Sequence[tuple[int, Opaque]] =
         if kind in ("text", "reasoning"):
             begin(result=False)
             parts.append(TextPart(text) if kind == "text" else ReasoningPart(text))
+        for line in lines_of(text) if kind == WEB_SEARCH else ():
+            begin(result=False)
+            place = searches.setdefault(line["id"], len(parts))
+            parts[place : place + 1] = [search_of(line)]
+        for line in lines_of(text) if kind == CITATION else ():
+            begin(result=False)
+            parts.append(citation_of(line))
         for line in lines_of(text) if kind == TOOL_CALL else ():
             index = line["index"]
             if index not in calls:
@@ -79,7 +100,8 @@ def parts_of(segments: Iterable[Segment], opaque: Sequence[tuple[int, Opaque]] =
 
 
 def segments_of(parts: Iterable[Part]) -> list[Segment]:
-    """Returns the output whose parts these are: text, reasoning and calls with their results."""
+    """Returns the output whose parts these are: text, reasoning, searches with what is cited, and calls with
+    their results."""
     segments: list[Segment] = []
     numbers: dict[str, int] = {}
     for part in parts:
@@ -88,6 +110,10 @@ def segments_of(parts: Iterable[Part]) -> list[Segment]:
                 segments.append(Segment("text", text))
             case ReasoningPart(text):
                 segments.append(Segment("reasoning", text))
+            case WebSearch():
+                segments.append(Segment(WEB_SEARCH, json.dumps(asdict(part)) + "\n"))
+            case Citation():
+                segments.append(Segment(CITATION, json.dumps(asdict(part)) + "\n"))
             case ToolCall(id=call_id, name=name, arguments=arguments):
                 number = numbers[call_id] = len(numbers)
                 segments.append(Segment(TOOL_CALL, piece_line(number, arguments, call_id, name)))

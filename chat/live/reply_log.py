@@ -11,10 +11,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 TOOL_CALL = "tool_call"
+WEB_SEARCH = "web_search"
+CITATION = "citation"
+CARDS = (TOOL_CALL, WEB_SEARCH)  # what is shown as cards between the texts
 
 
 class Segment(NamedTuple):
-    """A run of output. `kind` is "text", "reasoning" or "tool_call" (lines for `parts.tool_calls`)."""
+    """A run of output. `kind` is "text", "reasoning", or lines: "tool_call" (`call_lines`), "web_search" and
+    "citation" (`search_lines`)."""
 
     kind: str
     text: str

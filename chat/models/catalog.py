@@ -23,6 +23,7 @@ from chat.models.prepared import Prepared
 from chat.models.user import User
 
 _MILLION = Decimal(1_000_000)
+_THOUSAND = Decimal(1_000)
 # https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
 _WRITING = Decimal("1.25")  # times the input price
 _ANTHROPIC = frozenset({Kind.ANTHROPIC, Kind.BEDROCK, Kind.VERTEX})
@@ -110,6 +111,15 @@ class ChatModel(models.Model):
     uses_tools = models.BooleanField(
         _("uses tools"), null=True, blank=True, help_text=_("No: it is not offered the tools of a chat.")
     )
+    searches_web = models.BooleanField(
+        _("searches the web"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Yes: people can switch on the web search of its provider in a chat. The provider charges for "
+            "each search."
+        ),
+    )
     gives_json = models.BooleanField(
         _("answers in JSON"),
         null=True,
@@ -162,6 +172,15 @@ class ChatModel(models.Model):
         blank=True,
         validators=[MinValueValidator(0, _NEGATIVE)],
         help_text=_("US dollars per million output tokens."),
+    )
+    search_price = models.DecimalField(
+        _("price of web searches"),
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, _NEGATIVE)],
+        help_text=_("US dollars per thousand searches. Empty: they are not a part of the cost."),
     )
     position = models.PositiveIntegerField(_("position"), default=100)
 
@@ -382,6 +401,7 @@ class ChatModel(models.Model):
         output_tokens: int | None,
         cached_input_tokens: int | None = 0,
         cache_written_tokens: int = 0,
+        searches: int = 0,
     ) -> Decimal | None:
         """Returns the cost of these tokens at the current prices in US dollars; None while a price is
         unknown. `input_tokens` includes those that were read from the provider's cache and those that were
@@ -399,7 +419,7 @@ class ChatModel(models.Model):
             write_price = self.input_price * _WRITING
         dollars = (asked - cached - written) * self.input_price + cached * cached_price
         dollars += written * write_price + said * self.output_price
-        return dollars / _MILLION
+        return dollars / _MILLION + searches * (self.search_price or 0) / _THOUSAND
 
 
 # The configured endpoints are not in these: they change while the process runs.

@@ -19,7 +19,8 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.conversation import Conversation
-from chat.parts import FilePart, ReasoningPart, SourcePart, ToolCall, loaded
+from chat.parts import Citation, FilePart, ReasoningPart, SourcePart, ToolCall, WebSearch, loaded
+from chat.sources import Source, sources_of
 
 if TYPE_CHECKING:
     from chat.models.feedback import Feedback
@@ -173,6 +174,27 @@ class Message(models.Model):
         return any(item["type"] == "tool_call" for item in self.parts)
 
     @property
+    def has_cards(self) -> bool:
+        """Returns whether the reply called tools, or its provider searched the web."""
+        return any(item["type"] in ("tool_call", "web_search") for item in self.parts)
+
+    @property
+    def has_steps(self) -> bool:
+        """Returns whether its text alone is not its output: calls of tools, searches or citations."""
+        return self.has_cards or bool(self.citations)
+
+    @property
+    def citations(self) -> list[Citation]:
+        """Returns what the reply cites, in order."""
+        items = [item for item in self.parts if item["type"] == "citation"]
+        return [part for part in loaded(items) if isinstance(part, Citation)]
+
+    @property
+    def cited_pages(self) -> list[Source]:
+        """Returns the pages that the reply cites."""
+        return sources_of(self.citations)
+
+    @property
     def verdict(self) -> Feedback | None:
         """Returns the user's rating."""
         return next(iter(self.feedback.all()), None)
@@ -224,6 +246,6 @@ class Message(models.Model):
 
     @property
     def reasoning(self) -> str:
-        """Returns the readable reasoning of a finished reply, before its first call of a tool."""
-        before = takewhile(lambda part: not isinstance(part, ToolCall), loaded(self.parts))
+        """Returns the readable reasoning of a finished reply, before its first card."""
+        before = takewhile(lambda part: not isinstance(part, ToolCall | WebSearch), loaded(self.parts))
         return "".join(part.text for part in before if isinstance(part, ReasoningPart))

@@ -23,6 +23,7 @@ class Step(models.Model):
     output_tokens = models.PositiveIntegerField(null=True)
     cached_input_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0)
+    searches = models.PositiveIntegerField(default=0, db_default=0, help_text="Of the web.")
     usage_estimated = models.BooleanField(default=False)
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True)
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.user import User
+from chat.tools import web_search
 from chat.tools.remote import ClientCredentials, Server
 from chatproject.crypto import UnreadableSecretError, decrypt, encrypt
 
@@ -175,4 +176,9 @@ class Tool(models.Model):
     @property
     def must_ask(self) -> bool:
         """Returns whether a call needs an approval."""
-        return self.asks and (self.server is None or self.server.asks)
+        return self.asks and not self.is_search and (self.server is None or self.server.asks)
+
+    @property
+    def is_search(self) -> bool:
+        """Returns whether it is the web search of the providers, which run it without asking."""
+        return self.server_id is None and self.name == web_search.NAME

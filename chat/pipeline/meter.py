@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
 
+from chat.parts import WebSearch
 from chat.pipeline.policy import STOPPED_BY_US, Events, StreamPolicy
 from chat.pipeline.tokens import TokenCounter, request_tokens
 from chat.providers.base import ChatRequest
@@ -33,6 +34,7 @@ class Meter:
         self._counter = TokenCounter()
         self._reasoning = TokenCounter()
         self._reported: Usage | None = None
+        self._searches: set[str] = set()
         self._has_output = False
         self._failed = False
 
@@ -49,6 +51,8 @@ class Meter:
         answer that failed before its first output has the reported usage, or none.
         """
         reported = self._reported or Usage()
+        if len(self._searches) > reported.searches:  # not all providers count them
+            reported = replace(reported, searches=len(self._searches))
         if self._failed and not self._has_output:
             return reported
         told = reported.input_tokens is not None and reported.output_tokens is not None
@@ -76,6 +80,10 @@ class Meter:
                 self._grow(text)
             case ToolCallDelta():
                 self._grow((event.name or "") + event.arguments)
+            case WebSearch(id=search, state="done"):
+                self._searches.add(search)
+            case WebSearch():
+                return False
             case Usage():
                 self._reported = event
                 return False
@@ -99,6 +107,7 @@ class Meter:
 
     def _reset(self) -> None:
         self._has_output, self._reported = False, None
+        self._searches.clear()
         self._counter, self._reasoning = TokenCounter(), TokenCounter()
 
 

@@ -6,12 +6,12 @@ https://platform.claude.com/docs/en/api/messages-streaming
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from chat.parts import Opaque, ToolCall
+from chat.parts import Citation, Opaque, ToolCall, WebSearch
 from chat.providers import failures
 from chat.providers.attachments import base64_of, is_image, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, Tool, Turn
@@ -31,6 +31,9 @@ from chat.providers.options import refuse, refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "anthropic"
+SEARCH = "anthropic_search"  # the kind of the metadata of a search
+SEARCH_TOOL = {"type": "web_search_20250305", "name": "web_search"}
+MOST_KEPT = 400_000  # bytes of the results of one search; larger ones are not sent back
 
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
     refuse(request, "seed", "presence_penalty", "frequency_penalty")
     refuse_system_turns(request)
     turns = request.turns[:-1] if _goes_on(request) else request.turns
-    messages = [message for turn in turns if (message := _message(turn, request.model))]
+    messages = [message for turn in turns if (message := _message(turn, request))]
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -68,6 +71,9 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
         body["tools"] = [_tool(tool) for tool in request.tools]
         if choice := _tool_choice(request):
             body["tool_choice"] = choice
+    if request.web_searches:
+        limit = {"max_uses": request.web_searches}
+        body["tools"] = [*body.get("tools", []), {**SEARCH_TOOL, **limit}]
     return body
 
 
@@ -109,7 +115,10 @@ class MessagesDecoder(Decoder):
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # block index -> call index
         self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block so far
-        self._has_text = False
+        self._searches: dict[int, _Search] = {}  # block index -> a search whose query arrives
+        self._searching: dict[str, _Search] = {}  # id -> a search without a result
+        self._cited: dict[int, list[tuple[str, str]]] = {}  # block index -> the pages that support its text
+        self._characters = 0  # of the visible text so far
         self._stop_reason = ""
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -137,8 +146,13 @@ class MessagesDecoder(Decoder):
     def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
         match block.get("type"):
             case "text" if block.get("text"):
-                self._has_text = True
-                return (TextDelta(string(block["text"])),)
+                return (self._text(block["text"]),)
+            case "server_tool_use" if block.get("name") == "web_search":
+                search = self._searches[index] = _Search(dict(block))
+                self._searching[search.id] = search
+                return (WebSearch(search.id),)
+            case "web_search_tool_result":
+                return self._end_search(block)
             case "tool_use":
                 number = self._calls.setdefault(index, len(self._calls))
                 return (ToolCallDelta(number, id=string(block["id"]), name=string(block["name"])),)
@@ -152,11 +166,15 @@ class MessagesDecoder(Decoder):
     def _delta(self, index: int, delta: Any) -> Sequence[ProviderEvent]:
         match delta.get("type"):
             case "text_delta":
-                self._has_text = True
-                return (TextDelta(string(delta["text"])),)
+                return (self._text(delta["text"]),)
+            case "citations_delta":
+                self._cite(index, delta["citation"])
             case "input_json_delta":
                 arguments = string(delta["partial_json"])
-                return (ToolCallDelta(self._calls[index], arguments),) if arguments else ()
+                if search := self._searches.get(index):
+                    search.arguments += arguments
+                elif arguments and index in self._calls:
+                    return (ToolCallDelta(self._calls[index], arguments),)
             case "thinking_delta":
                 self._thinking[index]["thinking"] += string(delta["thinking"])
                 return (ReasoningDelta(delta["thinking"]),)
@@ -164,12 +182,46 @@ class MessagesDecoder(Decoder):
                 self._thinking[index]["signature"] += string(delta["signature"])
         return ()
 
+    def _text(self, delta: Any) -> TextDelta:
+        text = string(delta)
+        self._characters += len(text)
+        return TextDelta(text)
+
+    def _cite(self, index: int, citation: Any) -> None:
+        if citation.get("type") == "web_search_result_location":
+            source = string(citation["url"]), string(citation.get("title") or "")
+            self._cited.setdefault(index, []).append(source)
+
+    def _citations(self, index: int) -> list[Citation]:
+        """A citation stands before or after the text that it supports, which is its whole block."""
+        sources = self._cited.pop(index, [])
+        return [Citation(url, title, self._characters) for url, title in sources]
+
+    def _end_search(self, block: Any) -> Sequence[ProviderEvent]:
+        search = self._searching.pop(string(block["tool_use_id"]), None)
+        if search is None:
+            return ()
+        state = "done" if isinstance(block.get("content"), list) else "failed"
+        ended = WebSearch(search.id, search.query, state)
+        blocks = [{**search.block, "input": {"query": search.query}}, dict(block)]
+        if state == "failed" or len(orjson.dumps(blocks)) > MOST_KEPT:
+            return (ended,)
+        position = {**place(has_text=self._characters > 0, calls=len(self._calls)), "at": self._characters}
+        return ended, Opaque(SEARCH, {"kind": SEARCH, "model": self._model, **position, "blocks": blocks})
+
+    def rest(self) -> Sequence[ProviderEvent]:
+        return [citation for index in list(self._cited) for citation in self._citations(index)]
+
     def _end_block(self, index: int) -> Sequence[ProviderEvent]:
+        if search := self._searches.pop(index, None):
+            return (WebSearch(search.id, search.query),)
+        if index in self._cited:
+            return self._citations(index)
         block = self._thinking.pop(index, None)
         return (self._keep(block),) if block and block["signature"] else ()
 
     def _keep(self, block: Mapping[str, str]) -> Opaque:
-        position = place(has_text=self._has_text, calls=len(self._calls))
+        position = place(has_text=self._characters > 0, calls=len(self._calls))
         return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
 
     def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
@@ -186,13 +238,31 @@ class MessagesDecoder(Decoder):
             cached_input_tokens=cached,
             cache_written_tokens=written,
             reasoning_tokens=int(details.get("reasoning_tokens") or details.get("thinking_tokens") or 0),
+            searches=int((self._usage.get("server_tool_use") or {}).get("web_search_requests") or 0),
         )
         return (counted,)
 
 
-def _message(turn: Turn, model: str) -> dict[str, Any] | None:
+class _Search:
+    """A search of the web. `block` is its `server_tool_use`."""
+
+    def __init__(self, block: dict[str, Any]) -> None:
+        self.block = block
+        self.id = string(block["id"])
+        self.arguments = ""  # a JSON text, in pieces
+
+    @property
+    def query(self) -> str:
+        try:
+            arguments = orjson.loads(self.arguments) if self.arguments else self.block.get("input")
+            return string((arguments or {}).get("query") or "")
+        except (orjson.JSONDecodeError, AttributeError, TypeError):
+            return ""
+
+
+def _message(turn: Turn, request: ChatRequest) -> dict[str, Any] | None:
     """Returns None for an empty turn: the API refuses empty content."""
-    content = _user_content(turn) if turn.role == "user" else _assistant_content(turn, model)
+    content = _user_content(turn) if turn.role == "user" else _assistant_content(turn, request)
     return {"role": turn.role, "content": content} if content else None
 
 
@@ -224,15 +294,27 @@ def _file(file: File) -> dict[str, Any]:
     raise unreadable(file)
 
 
-def _assistant_content(turn: Turn, model: str) -> list[dict[str, Any]]:
-    kept = opaque_of(turn, KIND, model)
+def _assistant_content(turn: Turn, request: ChatRequest) -> list[dict[str, Any]]:
+    kept = opaque_of(turn, KIND, request.model)
     content: list[dict[str, Any]] = [data["block"] for data in kept.before_text]
-    if turn.text.strip():
-        content.append({"type": "text", "text": turn.text})
+    content.extend(_text_and_searches(turn, request))
     for number, call in enumerate(turn.tool_calls):
         content.extend(data["block"] for data in kept.before_call(number))
         content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": _arguments(call)})
     return content
+
+
+def _text_and_searches(turn: Turn, request: ChatRequest) -> Iterator[dict[str, Any]]:
+    """Yields the text, with each search and its results where it was made. A request that offers no search
+    has none: the API checks the calls of a request against its tools."""
+    begin = 0
+    for data in opaque_of(turn, SEARCH, request.model).all if request.web_searches else ():
+        if (text := turn.text[begin : data["at"]]).strip():
+            yield {"type": "text", "text": text}
+            begin = data["at"]
+        yield from data["blocks"]
+    if (text := turn.text[begin:]).strip():
+        yield {"type": "text", "text": text}
 
 
 def _arguments(call: ToolCall) -> Any:

@@ -128,6 +128,7 @@ class ChatRequest:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     caches: bool = False
+    web_searches: int = 0  # the most searches of the web that the provider may make for this request
     exact: bool = False
     extra: Mapping[str, Any] = field(
         default_factory=dict

@@ -10,6 +10,8 @@ A prompt can contain commands:
     /demo instant      no pauses at all
     /demo tool [NAME] [TEXT]   calls the tool of that name, else the first one, with TEXT as its first
                        argument; answers with the result. It needs a tool that is on.
+    /demo search [TEXT]   searches the web for TEXT, in this demo without any network, and cites two pages. It
+                       needs the web search that is on
     /demo image        makes a picture after its text
     /demo length       ends at its output limit
     /demo refuse       declines to answer
@@ -34,7 +36,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import orjson
 
-from chat.parts import ToolResult
+from chat.parts import Citation, ToolResult, WebSearch
 from chat.providers import errors
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Tool
 from chat.providers.events import (
@@ -99,6 +101,15 @@ class DemoProvider:
             yield Finished(Outcome.TOOL_CALLS, "tool_calls")
             return
 
+        searches = "search" in commands and request.web_searches > 0 and not rest
+        if searches:
+            query = re.split(r"/demo search\b", prompt, maxsplit=1)[1].partition("/demo")[0].strip()
+            yield WebSearch("demo")
+            await pace.wait()
+            yield WebSearch("demo", query)
+            await pace.wait()
+            yield WebSearch("demo", query, "done")
+
         reasoning = [] if rest or results else _tokens(_REASONING * (8 if "think" in commands else 1))
         for token in reasoning:
             await pace.wait()
@@ -114,6 +125,10 @@ class DemoProvider:
                 await _fail_midway(commands)
             await pace.wait()
             yield TextDelta(token)
+        if searches:
+            said = "".join(tokens[:limit])
+            yield Citation("https://example.org/first?page=1", "The first page", said.find("\n"))
+            yield Citation("https://example.com/second", "The second page", len(said))
         if "image" in commands:
             yield FileMade(_picture())
         yield Usage(_count(request), len(reasoning) + limit, reasoning_tokens=len(reasoning))
@@ -259,7 +274,7 @@ def _error_classes(base: type[errors.ProviderError]) -> Iterator[type[errors.Pro
 _ERRORS = {error.code: error for error in _error_classes(errors.ProviderError)}
 
 _COMMAND = re.compile(
-    r"/demo (echo|long|think|slow|instant|tool|image|length|refuse|cut|break|flaky|hang|stall|fail)\b"
+    r"/demo (echo|long|think|slow|instant|tool|search|image|length|refuse|cut|break|flaky|hang|stall|fail)\b"
 )
 
 _CONTINUE = re.compile(r"\bcontinue it exactly where it stopped\b", re.IGNORECASE)

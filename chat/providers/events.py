@@ -1,8 +1,9 @@
 """The events of a response, the same for all providers.
 
-Frozen values without behaviour. A stream is any number of deltas, `Usage`, `Notice` and `Opaque`
-events, and ends with exactly one `Finished`. A stream that ends without `Finished` is incomplete:
-a connection can end cleanly in the middle of an answer (measured), so only the end marker proves the end.
+Frozen values without behaviour. A stream is any number of deltas, `WebSearch`, `Citation`, `Usage`, `Notice`
+and `Opaque` events, and ends with exactly one `Finished`. A stream that ends without `Finished` is
+incomplete: a connection can end cleanly in the middle of an answer (measured), so only the end marker proves
+the end.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chat.parts import Opaque
+from chat.parts import Citation, Opaque, WebSearch
 
 
 class Outcome(StrEnum):
@@ -68,6 +69,7 @@ class Usage:
     reasoning_tokens: int = 0
     estimated: bool = False
     cache_written_tokens: int = 0
+    searches: int = 0  # of the web
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,18 @@ class Finished:
 
 
 type ProviderEvent = (
-    TextDelta | ReasoningDelta | ToolCallDelta | FileMade | Opaque | Usage | Notice | Reset | Finished
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | FileMade
+    | WebSearch
+    | Citation
+    | Opaque
+    | Usage
+    | Notice
+    | Reset
+    | Finished
 )
 
-VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta, FileMade)  # the events that extend the answer
+# The events that extend the answer.
+VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta, FileMade, WebSearch)

@@ -6,13 +6,13 @@ https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from chat.parts import Opaque, ToolCall
+from chat.parts import Citation, Opaque, ToolCall, WebSearch
 from chat.providers import failures
 from chat.providers.attachments import base64_of, made, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, Turn
@@ -74,6 +74,8 @@ def content_body(request: ChatRequest) -> dict[str, Any]:
         elif request.tool_choice is not None:
             mode = {"auto": "AUTO", "none": "NONE", "required": "ANY"}[request.tool_choice]
             body["toolConfig"] = {"functionCallingConfig": {"mode": mode}}
+    if request.web_searches:  # the API has no limit
+        body["tools"] = [*body.get("tools", []), {"googleSearch": {}}]
     return body
 
 
@@ -95,7 +97,9 @@ class ContentDecoder(Decoder):
         super().__init__(secret)
         self._model = model
         self._calls = 0
-        self._has_text = False
+        self._texts: list[str] = []
+        self._searched: list[str] = []
+        self._cited: set[tuple[str, int | None]] = set()
         self._usage: Usage | None = None
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -106,6 +110,8 @@ class ContentDecoder(Decoder):
             if not candidate.get("index"):
                 for part in (candidate.get("content") or {}).get("parts") or ():
                     self._read_part(part, events)
+                if grounding := candidate.get("groundingMetadata"):
+                    events.extend(self._grounded(grounding))
                 if reason := candidate.get("finishReason"):
                     self._finish(string(reason))
         if reason := (payload.get("promptFeedback") or {}).get("blockReason"):
@@ -118,7 +124,7 @@ class ContentDecoder(Decoder):
     def _read_part(self, part: Any, events: list[ProviderEvent]) -> None:
         call = part.get("functionCall")
         if signature := part.get("thoughtSignature"):
-            position = place(has_text=self._has_text, calls=self._calls)
+            position = place(has_text=bool(self._texts), calls=self._calls)
             kept = {"signature": string(signature), "on": "text" if call is None else "call"}
             events.append(Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}))
         if call is not None:
@@ -132,8 +138,30 @@ class ContentDecoder(Decoder):
             if part.get("thought"):
                 events.append(ReasoningDelta(string(text)))
             else:
-                self._has_text = True
-                events.append(TextDelta(string(text)))
+                self._texts.append(string(text))
+                events.append(TextDelta(text))
+
+    def _grounded(self, grounding: Any) -> Iterator[ProviderEvent]:
+        """Searches and citations arrive with or after the text. Later chunks may repeat them."""
+        for query in grounding.get("webSearchQueries") or ():
+            if query not in self._searched:
+                self._searched.append(string(query))
+                yield WebSearch(uuid4().hex, query, "done")
+        pages = [chunk.get("web") or {} for chunk in grounding.get("groundingChunks") or ()]
+        supports = grounding.get("groundingSupports") or ()
+        answer = "".join(self._texts) if supports else ""
+        for support in supports:
+            at = _end_of(support.get("segment") or {}, answer)
+            for number in support.get("groundingChunkIndices") or ():
+                if 0 <= number < len(pages):
+                    yield from self._cite(pages[number], at)
+        for page in pages if not supports else ():
+            yield from self._cite(page, None)
+
+    def _cite(self, page: Any, at: int | None) -> Iterator[ProviderEvent]:
+        if (url := page.get("uri")) and (url, at) not in self._cited:
+            self._cited.add((string(url), at))
+            yield Citation(url, string(page.get("title") or ""), at)
 
     def _finish(self, reason: str) -> None:
         if reason in {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE"}:
@@ -142,6 +170,18 @@ class ContentDecoder(Decoder):
         if outcome is Outcome.COMPLETE and self._calls:
             outcome = Outcome.TOOL_CALLS
         self.finished = Finished(outcome, reason)
+
+
+def _end_of(segment: Any, answer: str) -> int | None:
+    """Returns the end of a segment in characters. Its indexes count bytes of UTF-8, and are not reliable in
+    a stream, so its text decides."""
+    text, end = string(segment.get("text") or ""), segment.get("endIndex")
+    if isinstance(end, int):
+        at = len(answer.encode()[: max(0, end)].decode(errors="ignore"))
+        if not text or answer[:at].endswith(text):
+            return at
+    found = answer.rfind(text) if text else -1
+    return found + len(text) if found >= 0 else None
 
 
 def _content(turn: Turn, model: str, names: Mapping[str, str]) -> dict[str, Any] | None:

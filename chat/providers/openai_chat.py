@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from chat.parts import Citation
 from chat.providers import failures
 from chat.providers.attachments import data_url, is_image, made, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, OutputFormat, Tool, Turn
@@ -54,6 +55,8 @@ def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
         body["tool_choice"] = {"type": "function", "function": {"name": request.forced_tool}}
     elif request.tool_choice is not None:
         body["tool_choice"] = request.tool_choice
+    if request.web_searches:
+        body["web_search_options"] = {}  # without a limit: one request is one search
     return body
 
 
@@ -124,6 +127,9 @@ class ChatDecoder(Decoder):
             events.append(TextDelta(string(refusal)))
         for image in delta.get("images") or ():  # of OpenRouter and LiteLLM
             events.append(made(string(image["image_url"]["url"])))
+        for annotation in delta.get("annotations") or ():
+            if annotation.get("type") == "url_citation":
+                events.append(_citation(annotation["url_citation"]))
         for call in delta.get("tool_calls") or ():
             events.append(self._tool_call(call))
         if reason := choice.get("finish_reason"):
@@ -160,6 +166,12 @@ class ChatDecoder(Decoder):
         else:
             outcome = Outcome.COMPLETE
         self.finished = Finished(outcome, reason)
+
+
+def _citation(citation: Any) -> Citation:
+    end = citation.get("end_index")
+    title = string(citation.get("title") or "")
+    return Citation(string(citation["url"]), title, end if isinstance(end, int) else None)
 
 
 def _messages(turn: Turn) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chat.parts import Opaque
+from chat.parts import Citation, Opaque, WebSearch
 from chat.providers import failures
 from chat.providers.attachments import data_url, is_image, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, OutputFormat, Turn
@@ -70,6 +70,9 @@ def responses_body(request: ChatRequest) -> dict[str, Any]:
             }
             for tool in request.tools
         ]
+    if request.web_searches:
+        body["tools"] = [*body.get("tools", []), {"type": "web_search"}]
+        body["max_tool_calls"] = request.web_searches  # of the tools that OpenAI runs
     return body
 
 
@@ -96,7 +99,8 @@ class ResponsesDecoder(Decoder):
         self._model = model
         self._last_number = -1
         self._call_indexes: dict[int, int] = {}  # output_index -> call index
-        self._has_text = False
+        self._characters = 0  # of the visible text so far
+        self._part_starts = 0  # the length of the text before the part that arrives
         self._refused = False
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -107,16 +111,20 @@ class ResponsesDecoder(Decoder):
             self._last_number = number
         match payload.get("type"):
             case "response.output_text.delta":
-                self._has_text = True
-                return (TextDelta(string(payload["delta"])),)
+                return (self._text(payload["delta"]),)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
                 return (ReasoningDelta(string(payload["delta"])),)
             case "response.reasoning_summary_part.added" if payload.get("summary_index"):
                 return (ReasoningDelta("\n\n"),)
             case "response.refusal.delta":
                 self._refused = True
-                return (TextDelta(string(payload["delta"])),)
+                return (self._text(payload["delta"]),)
+            case "response.content_part.added":
+                self._part_starts = self._characters
+            case "response.output_text.annotation.added":
+                return self._cite(payload["annotation"])
             case "response.output_item.added":
+                self._part_starts = self._characters
                 return self._start_item(payload["output_index"], payload["item"])
             case "response.function_call_arguments.delta":
                 index = self._call_indexes[payload["output_index"]]
@@ -138,7 +146,22 @@ class ResponsesDecoder(Decoder):
                 raise failures.from_stream(payload, secret=self.secret)
         return ()
 
+    def _text(self, delta: Any) -> TextDelta:
+        text = string(delta)
+        self._characters += len(text)
+        return TextDelta(text)
+
+    def _cite(self, annotation: Any) -> Sequence[ProviderEvent]:
+        """The indexes of an annotation count the characters of its part."""
+        if annotation.get("type") != "url_citation":
+            return ()
+        end = annotation.get("end_index")
+        at = self._part_starts + end if isinstance(end, int) else None
+        return (Citation(string(annotation["url"]), string(annotation.get("title") or ""), at),)
+
     def _start_item(self, output_index: int, item: Any) -> Sequence[ProviderEvent]:
+        if item.get("type") == "web_search_call":
+            return (WebSearch(string(item["id"]), query_of(item)),)
         if item.get("type") != "function_call":
             return ()
         index = self._call_indexes.setdefault(output_index, len(self._call_indexes))
@@ -150,10 +173,19 @@ class ResponsesDecoder(Decoder):
             kept = {"item": item}
         elif item.get("type") == "message" and item.get("phase"):
             kept = {"phase": item["phase"]}
+        elif item.get("type") == "web_search_call":  # what comes after reasoning is sent back with it
+            kept = {"item": item}
         if kept is None:
             return ()
-        position = place(has_text=self._has_text, calls=len(self._call_indexes))
-        return (Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}),)
+        position = place(has_text=self._characters > 0, calls=len(self._call_indexes))
+        ended: list[ProviderEvent] = []
+        if item.get("type") == "web_search_call":
+            state = "done" if item.get("status") in ("completed", None) else "failed"
+            ended.append(WebSearch(string(item["id"]), query_of(item), state))
+        return (
+            *ended,
+            Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}),
+        )
 
     def _finish(self, response: Any) -> Sequence[ProviderEvent]:
         reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or ""
@@ -169,6 +201,14 @@ class ResponsesDecoder(Decoder):
         self.done = True
         usage = response.get("usage")
         return (_usage(usage),) if usage else ()
+
+
+def query_of(item: Any) -> str:
+    """Returns what a `web_search_call` looks for: words, or the address of a page that the model opens."""
+    action = item.get("action") or {}
+    queries = action.get("queries") or ()
+    found = action.get("query") or ", ".join(map(string, queries)) or action.get("url") or ""
+    return string(found)
 
 
 def _items(turn: Turn, model: str) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""The calls of tools in a reply, as cards between its texts, in the order in which they came.
+"""The calls of tools and the provider's searches in a reply, as cards between its texts, in the order in
+which they came.
 
 The first text stands in the body itself. Each text after a call has an element of its own, so that patches of
 one text never count the elements of another.
@@ -16,9 +17,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from chat.models import Message, ToolCallState, ToolRun
-from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult, loaded
+from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch, loaded
 from chat.rendering import dom
 from chat.rendering.render_cache import render_cache
+from chat.sources import marks_of
 from chat.tools.registry import own_tools
 
 MOST_SHOWN = 4_000  # characters of arguments on a card: they are sent again while they grow
@@ -61,6 +63,20 @@ class Card:
         self.seconds = line.get("seconds", self.seconds)
 
 
+@dataclass(slots=True)
+class SearchCard:
+    """What a card shows of a search of the web. `state` is that of a `WebSearch`, or `unknown` if the reply
+    ended first."""
+
+    number: int
+    query: str
+    state: str
+
+
+def search_html(message: Message, card: SearchCard) -> str:
+    return render_to_string("chat/_web_search.html", {"message": message, "card": card})
+
+
 def card_html(message: Message, card: Card) -> str:
     return render_to_string("chat/_tool_call.html", {"message": message, "card": card})
 
@@ -81,19 +97,27 @@ def thoughts_html(message: Message, number: int, text: str) -> str:
 
 def reply_body(message: Message, *, decides: bool = True) -> SafeString:
     """Returns the body of a stored reply. Without `decides` a call that waits has no buttons."""
-    if not message.has_calls:
-        return render_cache.html(message.text, dom.footnotes(message.pk))
+    citations = message.citations
+    if not message.has_cards:
+        return render_cache.html(message.text, dom.footnotes(message.pk), marks_of(citations))
     parts = _of_body(loaded(message.parts))
     cards = _cards(message, parts)
     html: list[str] = []
+    searches = said = 0
     for number, part in enumerate(part for part in parts if not isinstance(part, ToolResult)):
         match part:
             case TextPart(text):
                 prefix = dom.footnotes(message.pk) + (f"-{number}" if number else "")
-                section = render_cache.html(text, prefix)
+                marks = marks_of(citations, said, said + len(text))
+                said += len(text)
+                section = render_cache.html(text, prefix, marks)
                 html.append(section_html(message, number, section) if number else section)
             case ReasoningPart(text):
                 html.append(thoughts_html(message, number, text))
+            case WebSearch(query=query, state=state):
+                state = "unknown" if state == "started" else state
+                html.append(search_html(message, SearchCard(searches, query, state)))
+                searches += 1
             case ToolCall(id=call_id):
                 card = cards[call_id]
                 card.run_id = card.run_id if decides else None
@@ -102,18 +126,18 @@ def reply_body(message: Message, *, decides: bool = True) -> SafeString:
 
 
 def _of_body(parts: Iterable[Part]) -> list[Part]:
-    """Returns the parts that the body shows; reasoning before the first call stands above it."""
+    """Returns the parts that the body shows; reasoning before the first card stands above it."""
     shown: list[Part] = []
-    has_calls = False
+    has_cards = False
     for part in parts:
-        has_calls = has_calls or isinstance(part, ToolCall)
+        has_cards = has_cards or isinstance(part, ToolCall | WebSearch)
         is_text = isinstance(part, TextPart) and part.text
         if is_text and shown and isinstance(shown[-1], TextPart):
             shown[-1] = TextPart(shown[-1].text + part.text)  # type: ignore[union-attr]
         elif (
             is_text
-            or isinstance(part, ToolCall | ToolResult)
-            or (isinstance(part, ReasoningPart) and has_calls)
+            or isinstance(part, ToolCall | ToolResult | WebSearch)
+            or (isinstance(part, ReasoningPart) and has_cards)
         ):
             shown.append(part)
     return shown

@@ -36,6 +36,16 @@ def tool_call(message_id: UUID, number: int) -> str:
     return f"tc-{message_id}-{number}"
 
 
+def web_search(message_id: UUID, number: int) -> str:
+    """The card of a search of the web."""
+    return f"ws-{message_id}-{number}"
+
+
+def source(message_id: UUID, number: int) -> str:
+    """A page that a reply cites, in the list under it."""
+    return f"src-{message_id.hex}-{number}"
+
+
 def reasoning(message_id: UUID) -> str:
     """The folded reasoning of a reply."""
     return f"r-{message_id}"

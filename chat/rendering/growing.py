@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from django.utils.translation import get_language
 
-from chat.live.reply_log import TOOL_CALL, Segment
+from chat.live.reply_log import CARDS, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
 from chat.rendering.colours import Answer
@@ -69,9 +69,10 @@ class Growing:
 
     def finish(self, message: Message) -> bool:
         """Adds the last texts. Returns false if the stored text does not begin with the shown text (some
-        shown text was never committed), or if the reply called tools. Then the message is sent whole."""
+        shown text was never committed), or if the reply has cards or cites pages. Then the message is sent
+        whole."""
         if self.ended is None:
-            if self.body.has_calls or message.has_calls:
+            if self.body.has_cards or message.has_steps:
                 return False
             shown = self.body.text.source
             if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
@@ -115,8 +116,8 @@ class Growing:
 
     def _grow(self, segments: list[Segment]) -> list[str]:
         out: list[str] = []
-        if self.body.has_calls or any(kind == TOOL_CALL for kind, _text in segments):
-            return self._grow_with_calls(segments)
+        if self.body.has_cards or any(kind in CARDS for kind, _text in segments):
+            return self._grow_with_cards(segments)
         reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
         answers = text != "" and self.body.is_empty
         if reasoning and not self.reasoning:
@@ -133,10 +134,10 @@ class Growing:
                 out += self.body.feed_text(text)
         return out
 
-    def _grow_with_calls(self, segments: list[Segment]) -> list[str]:
-        """Adds output in its order. Reasoning before the first call stands above the body."""
-        first = next((n for n, segment in enumerate(segments) if segment.kind == TOOL_CALL), len(segments))
-        before = [] if self.body.has_calls else segments[:first]
+    def _grow_with_cards(self, segments: list[Segment]) -> list[str]:
+        """Adds output in its order. Reasoning before the first card stands above the body."""
+        first = next((n for n, segment in enumerate(segments) if segment.kind in CARDS), len(segments))
+        before = [] if self.body.has_cards else segments[:first]
         out = self._grow(before) if before else []
         if self.reasoning and self.body.is_empty:
             out.append(fragments.reasoning_ended(self.message))

@@ -1,37 +1,46 @@
-"""The body of a growing reply: its text, and after the first call of a tool also cards and further texts."""
+"""The body of a growing reply: its text, and after the first call or search also cards and further texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 import orjson
 
-from chat.live.reply_log import TOOL_CALL, Segment
+from chat.live.reply_log import TOOL_CALL, WEB_SEARCH, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
-from chat.rendering.call_cards import Card, card_html, section_html, thoughts_html
+from chat.rendering.call_cards import (
+    Card,
+    SearchCard,
+    card_html,
+    search_html,
+    section_html,
+    thoughts_html,
+)
 from chat.rendering.colours import Answer
 from chat.rendering.incremental import IncrementalRenderer, Patch
 
 
 class GrowingBody:
-    """`text` renders the text that may grow: that of the body itself until the first call, then the last
-    one."""
+    """`text` renders the text that may grow: that of the body itself until the first card, then the last one.
+    What the reply cites is shown at its end."""
 
     def __init__(self, message: Message) -> None:
         self._message = message
-        self._items: list[_Text | _Thoughts | Card] = [_Text(0, dom.footnotes(message.pk))]
+        self._items: list[_Item] = [_Text(0, dom.footnotes(message.pk))]
         self._cards: dict[int, Card] = {}
-        self._line = ""  # of a call: a piece of output may end inside of one
+        self._searches: dict[str, SearchCard] = {}
+        self._lines = {TOOL_CALL: "", WEB_SEARCH: ""}  # begun: a piece of output may end inside of one
 
     @property
-    def has_calls(self) -> bool:
-        return bool(self._cards)
+    def has_cards(self) -> bool:
+        return bool(self._cards or self._searches)
 
     @property
     def is_empty(self) -> bool:
-        return not self.has_calls and self.text.is_empty
+        return not self.has_cards and self.text.is_empty
 
     @property
     def text(self) -> IncrementalRenderer:
@@ -46,7 +55,7 @@ class GrowingBody:
         return "".join(map(self._html, self._items))
 
     def feed_text(self, text: str) -> list[str]:
-        """Takes text of a reply without calls, and returns the partials that show it."""
+        """Takes text of a reply without cards, and returns the partials that show it."""
         self.text.feed(text)
         return self._patched(self._last_text(), self.text.patches())
 
@@ -58,14 +67,14 @@ class GrowingBody:
         return [piece for text in self._texts() for piece in self._patched(text, text.renderer.patches())]
 
     def feed(self, segments: Iterable[Segment]) -> list[str]:
-        """Takes output with calls, and returns the partials that show it. What is new is in one of them,
+        """Takes output with cards, and returns the partials that show it. What is new is in one of them,
         because no partial may have its target inside of another one."""
         old = len(self._items)
         out: list[str] = []
-        changed: list[Card] = []
+        changed: list[Card | SearchCard] = []
         for kind, text in segments:
-            if kind == TOOL_CALL:
-                changed += self._take_lines(text)
+            if kind in self._lines:
+                changed += self._take_lines(kind, text)
                 continue
             last = self._items[-1]
             if kind == "text":
@@ -85,31 +94,43 @@ class GrowingBody:
             patches = item.patches(is_last=item is self._items[-1])
             if item.number < old:
                 out += self._patched(item, patches)
-        for card in {card.number: card for card in changed}.values():
-            if self._items.index(card) < old:
-                target = f"#{dom.tool_call(self._message.pk, card.number)}"
-                out.append(fragments.partial(target, "outerHTML", card_html(self._message, card)))
+        for card in {id(card): card for card in changed}.values():
+            if any(card is item for item in self._items[:old]):
+                name = dom.tool_call if isinstance(card, Card) else dom.web_search
+                target = f"#{name(self._message.pk, card.number)}"
+                out.append(fragments.partial(target, "outerHTML", self._html(card)))
         if new := "".join(map(self._html, self._items[old:])):
             out.append(fragments.partial(f"#{dom.body(self._message.pk)}", "append", new))
         return out
 
-    def _take_lines(self, text: str) -> list[Card]:
-        """Takes lines of calls. Returns the cards that they change."""
-        *lines, self._line = (self._line + text).split("\n")
-        changed = []
-        for line in map(orjson.loads, lines):
-            card = self._cards.get(line["index"])
-            if card is None:
-                card = self._cards[line["index"]] = Card(line["index"], "")
-                self._items.append(card)
-            card.update(line)
-            changed.append(card)
-        return changed
+    def _take_lines(self, kind: str, text: str) -> list[Card | SearchCard]:
+        """Takes lines of calls or of searches. Returns the cards that they change."""
+        *lines, self._lines[kind] = (self._lines[kind] + text).split("\n")
+        take = self._take_call if kind == TOOL_CALL else self._take_search
+        return [take(line) for line in map(orjson.loads, lines)]
 
-    def _html(self, item: _Text | _Thoughts | Card) -> str:
+    def _take_call(self, line: dict[str, Any]) -> Card:
+        card = self._cards.get(line["index"])
+        if card is None:
+            card = self._cards[line["index"]] = Card(line["index"], "")
+            self._items.append(card)
+        card.update(line)
+        return card
+
+    def _take_search(self, line: dict[str, Any]) -> SearchCard:
+        card = self._searches.get(line["id"])
+        if card is None:
+            card = self._searches[line["id"]] = SearchCard(len(self._searches), "", "")
+            self._items.append(card)
+        card.query, card.state = line["query"], line["state"]
+        return card
+
+    def _html(self, item: _Item) -> str:
         match item:
             case Card():
                 return card_html(self._message, item)
+            case SearchCard():
+                return search_html(self._message, item)
             case _Thoughts(number=number, text=text):
                 return thoughts_html(self._message, number, text)
             case _Text(number=0):
@@ -147,3 +168,6 @@ class _Text:
 class _Thoughts:
     def __init__(self, number: int, text: str) -> None:
         self.number, self.text = number, text
+
+
+type _Item = _Text | _Thoughts | Card | SearchCard

@@ -23,6 +23,7 @@ from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
 from chat.rendering.words import parameters_in_words, seconds, translated
+from chat.sources import marks_of
 
 _LINE = 70  # approximate characters in a line of a prompt on a wide screen
 _MANY_LINES = 20
@@ -59,6 +60,14 @@ def markdown(source: str, message: Message) -> SafeString:
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
         return render_cache.html(source, dom.footnotes(message.pk))
+
+
+@register.filter
+def text_body(message: Message) -> SafeString:
+    """Renders the text of a stored reply as HTML, without the calls of tools and the searches."""
+    is_loaded = Message.conversation.is_cached(message)
+    with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
+        return render_cache.html(message.text, dom.footnotes(message.pk), marks_of(message.citations))
 
 
 @register.filter

@@ -21,6 +21,7 @@ from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
 from chat.tools.own_chats import search_my_chats
 from chat.tools.web_page import read_web_page
+from chat.tools.web_search import WEB_SEARCH
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def own_tools() -> Mapping[str, Tool]:
             enabled=False,
             seconds=20.0,
         ),
+        WEB_SEARCH,
     ]
     found = {tool.name: tool for tool in tools}
     for entry in entry_points(group="steady.tools"):

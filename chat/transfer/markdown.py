@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from chat.parts import FilePart, NoticePart, Part, ReasoningPart, SourcePart, TextPart, ToolCall, ToolResult
+from chat.parts import (
+    Citation,
+    FilePart,
+    NoticePart,
+    Part,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    WebSearch,
+)
+from chat.sources import Source, marked, marks_of, sources_of
 from chat.transfer.chats import Chat, Node, fenced
 
 
@@ -33,18 +47,44 @@ class Words:
     file: str
     source: str
     page: str
+    search: str
+    sources: str
     states: dict[str, str]
 
 
 def _message(node: Node, words: Words) -> list[str]:
     who = (node.reply.model if node.reply else "") or words.you
     blocks = [f"## {_line(who)}"]
-    for part in node.parts:
+    citations = [part for part in node.parts if isinstance(part, Citation)]
+    said = 0
+    for part in _joined(node.parts):
+        if isinstance(part, TextPart) and citations:
+            marks = marks_of(citations, said, said + len(part.text))
+            said += len(part.text)
+            part = TextPart(marked(part.text, marks, lambda number: f"\\[{number}\\]"))
         if text := _part(part, words):
             blocks.append(text)
+    if sources := sources_of(citations):
+        blocks += [f"**{words.sources}**", "\n".join(map(_source, sources))]
     if node.reply and node.reply.status != "complete":
         blocks.append(f"*{words.states.get(node.reply.status, node.reply.status)}*")
     return blocks
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """Returns the parts without citations, which divide the text."""
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, TextPart) and found and isinstance(found[-1], TextPart):
+            found[-1] = TextPart(found[-1].text + part.text)
+        elif not isinstance(part, Citation):
+            found.append(part)
+    return found
+
+
+def _source(source: Source) -> str:
+    title = re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", source.title)
+    return f"{source.number}. [{title}](<{re.sub('[<>]', '', source.url)}>)"
 
 
 def _part(part: Part, words: Words) -> str:
@@ -58,6 +98,8 @@ def _part(part: Part, words: Words) -> str:
             return f"**{words.tool}: {_line(name)}**\n\n{fenced(arguments, 'json')}"
         case ToolResult(_, text, _):
             return f"**{words.result}**\n\n{fenced(text)}"
+        case WebSearch(query=query):
+            return f"*{words.search}: {_line(query)}*"
         case FilePart(_, _, name):
             return f"*{words.file}: {_line(name)}*"
         case SourcePart(name, text, page):

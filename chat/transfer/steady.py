@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from types import UnionType
 from typing import Any
 
 from chat.parts import FilePart, Opaque, Part, loaded, stored
@@ -173,11 +174,13 @@ def _load_node(message: dict[str, Any], known: set[str], chat: Chat) -> Node:
 
 
 MOST_PAGES = 1_000_000  # of a file that is quoted
-_PART_FIELDS: dict[str, dict[str, type]] = {
+_PART_FIELDS: dict[str, dict[str, type | UnionType]] = {
     "text": {"text": str},
     "reasoning": {"text": str},
     "tool_call": {"id": str, "name": str, "arguments": str},
     "tool_result": {"call_id": str, "text": str, "is_error": bool, "state": str},
+    "web_search": {"id": str, "query": str, "state": str},
+    "citation": {"url": str, "title": str, "at": int | None},
     "file": {"sha256": str, "media_type": str, "name": str, "size": int},
     "notice": {"text": str},
     "source": {"name": str, "text": str, "page": int, "is_whole": bool},

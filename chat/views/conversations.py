@@ -177,16 +177,18 @@ def _context(user: User, conversation: Conversation, shown: list[Message]) -> di
     preset_context = (new_chat_context if is_new else used_context)(user, conversation)
     started = preset_context.get("started")
     preset_model = started.model_id if started else None
+    models = model_context(user, Preferences.of(user), shown, conversation.parameters, preset_model)
+    offered = [model for group in models["model_groups"] for model in group.models]
     return {
         "conversation": conversation,
         "shown_messages": shown,
         "revision": conversation.revision,
         "running": next((message for message in shown if message.is_growing), None),
-        "tools": tool_choices(user, conversation),
+        "tools": tool_choices(user, conversation, offered),
         "most_chars": settings.CHAT_MAX_PROMPT_CHARS,
         "sharing_is_on": bool(allowed_audiences()),
         "earlier_url": fragments.earlier_url(conversation, shown),
-        **model_context(user, Preferences.of(user), shown, conversation.parameters, preset_model),
+        **models,
         **preset_context,
         "client_id": uuid.uuid4(),
         "messages_url": reverse("messages", args=[conversation.pk]),

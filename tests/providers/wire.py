@@ -9,6 +9,7 @@ A script stands in the last user message, or in the model's name, as `/wire name
     wide=100        each word takes 100 characters
     reasoning=3     words of reasoning before the answer    tools=2     tool calls after it,
                                                             if it has not their results
+    search=1        a search of the web before the answer, which cites `CITED`, if the request offers it
     call=a_name     the beginning of the names of these tools
     fail=429        this HTTP status; code=... its code     retry_after=2   the header beside it
     fails=2         only the first 2 requests fail          error=3     an error object after 3 words
@@ -53,6 +54,14 @@ FORMATS = ("openai", "openai_chat", "openai_compatible", "anthropic", "gemini")
 SIGNATURE = "EqQBCkgIARABGAIiQL8+/c2lnbmF0dXJl+AAAA=="
 # How each format says that a request has the results of tools.
 RESULTS = ("tool_call_id", "function_call_output", "tool_result", "functionResponse")
+# The pages that an answer cites. The last two are hostile.
+CITED = (
+    ("https://news.example/a?day=1&x=2", "News <b>of</b> the day"),
+    ("https://weather.example/", "Weather \u202egnp.exe [click](https://evil.example)"),
+    ("javascript:alert(document.cookie)", "Harmless"),
+)
+SEARCHES = ('"web_search"', '"web_search_20250305"', '"googleSearch"', '"web_search_options"')
+ENCRYPTED = "EqgfCioIARgBIiQ3YTAwMjY1Mi1mZjM5LTQ1NGUtODgxNC1kNjNjNTk1ZWI3Y"
 PAGE = "<!DOCTYPE html>\n<html><head><title>A gateway</title></head><body>Log in</body></html>"
 USAGE = {"input": 11, "cached": 4, "reasoning": 3}
 
@@ -68,6 +77,7 @@ class Script:
     first: float = 0.0
     reasoning: int = 0
     tools: int = 0
+    search: int = 0
     call: str = "tool"
     fail: int = 0
     code: str = ""
@@ -223,6 +233,8 @@ class Wire:
         script = Script.parse(prompt if "/wire" in prompt else model)
         if any(f'"{name}"' in json.dumps(entry.body) for name in RESULTS):
             script.tools = 0  # the model has what it asked for, and answers
+        if not any(name in json.dumps(entry.body) for name in SEARCHES):
+            script.search = 0
         wire = kind(script, model)
         wire.secret = " ".join([_secret_of(request)] * bool(script.leak) + [prompt] * bool(script.echo))
         if script.hang == -1:
@@ -351,6 +363,8 @@ class Format:
         yield "start", self.start()
         if script.reasoning or script.signature:
             yield from (("reasoning", items) for items in self.reasoning(script.reasoning))
+        if script.search:
+            yield from (("search", items) for items in self.search())
         for number, word in enumerate([*script.words, None]):
             for name in ("error", "malformed", "cut", "drop", "hang"):
                 if getattr(script, name) == number:
@@ -359,6 +373,8 @@ class Format:
                 yield "hold", []
             if word is not None:
                 yield "word", self.text(word)
+        if script.search:
+            yield from (("cite", items) for items in self.cite())
         if script.tools:
             yield from (("tool", items) for number in range(script.tools) for items in self.tool(number))
         if script.finish:
@@ -386,6 +402,12 @@ class Format:
         return []
 
     def reasoning(self, count: int) -> Iterator[list[Any]]:
+        raise NotImplementedError
+
+    def search(self) -> Iterator[list[Any]]:
+        yield []
+
+    def cite(self) -> Iterator[list[Any]]:
         raise NotImplementedError
 
     def complaint(self, option: str) -> Any:
@@ -449,6 +471,11 @@ class ChatFormat(Format):
 
     def text(self, word: str) -> list[Any]:
         return [self.chunk({"content": word})]
+
+    def cite(self) -> Iterator[list[Any]]:
+        for url, title in CITED:
+            cited = {"url": url, "title": title, "start_index": 0, "end_index": len(self.script.words[0])}
+            yield [self.chunk({"annotations": [{"type": "url_citation", "url_citation": cited}]})]
 
     def tool(self, number: int) -> Iterator[list[Any]]:
         def call(function: Any, **more: Any) -> list[Any]:
@@ -532,6 +559,23 @@ class ResponsesFormat(Format):
     def text(self, word: str) -> list[Any]:
         kind = "response.output_text.delta"
         return [self.event(kind, item_id="msg_1", output_index=1, content_index=0, delta=word)]
+
+    def search(self) -> Iterator[list[Any]]:
+        item: dict[str, Any] = {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}
+        yield [self.event("response.output_item.added", output_index=0, item=item)]
+        yield [self.event("response.web_search_call.searching", output_index=0, item_id="ws_1")]
+        item |= {"status": "completed", "action": {"type": "search", "query": "Grüße <today>"}}
+        yield [self.event("response.output_item.done", output_index=0, item=item)]
+        message = {"type": "message", "id": "msg_1", "content": []}
+        yield [self.event("response.output_item.added", output_index=1, item=message)]
+
+    def cite(self) -> Iterator[list[Any]]:
+        for number, (url, title) in enumerate(CITED):
+            cited = {"type": "url_citation", "url": url, "title": title, "start_index": 0}
+            cited |= {"end_index": len(self.script.words[0])}
+            place = {"item_id": "msg_1", "output_index": 1, "content_index": 0, "annotation_index": number}
+            yield [self.event("response.output_text.annotation.added", **place, annotation=cited)]
+        yield [self.event("response.output_text.annotation.added", annotation={"type": "file_path"})]
 
     def tool(self, number: int) -> Iterator[list[Any]]:
         index = number + 2
@@ -619,6 +663,26 @@ class MessagesFormat(Format):
         self.has_text = True
         return [*opened, self.delta(type="text_delta", text=word)]
 
+    def search(self) -> Iterator[list[Any]]:
+        use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+        yield [self.block(use)]
+        for piece in ("", '{"query": "Grü', 'ße <today>"}'):
+            yield [self.delta(type="input_json_delta", partial_json=piece)]
+        yield [self.stop()]
+        pages = [
+            {"type": "web_search_result", "url": url, "title": title, "encrypted_content": ENCRYPTED}
+            for url, title in CITED
+        ]
+        yield [self.block({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": pages})]
+        yield [self.stop()]
+
+    def cite(self) -> Iterator[list[Any]]:
+        """The text so far is its block."""
+        for url, title in CITED:
+            cited = {"type": "web_search_result_location", "url": url, "title": title}
+            cited |= {"encrypted_index": "Eo8B", "cited_text": "It is so."}
+            yield [self.delta(type="citations_delta", citation=cited)]
+
     def tool(self, number: int) -> Iterator[list[Any]]:
         if self.has_text and number == 0:
             yield [self.stop()]
@@ -637,7 +701,10 @@ class MessagesFormat(Format):
         script = self.script
         reason = "tool_use" if script.tools else "end_turn"
         reason = "max_tokens" if script.length else "refusal" if script.refuse or script.filter else reason
-        usage = {"output_tokens": self.output_tokens, "output_tokens_details": {"thinking_tokens": 3}}
+        usage: dict[str, Any] = {"output_tokens": self.output_tokens}
+        usage |= {"output_tokens_details": {"thinking_tokens": 3}}
+        if script.search:
+            usage["server_tool_use"] = {"web_search_requests": script.search}
         delta = {"stop_reason": reason, "stop_sequence": None}
         return [
             *([self.stop()] if not script.tools and self.has_text else ()),
@@ -719,6 +786,22 @@ class GeminiFormat(Format):
 
     def text(self, word: str) -> list[Any]:
         return [self.chunk({"text": word})]
+
+    def cite(self) -> Iterator[list[Any]]:
+        first = self.script.words[0]
+        chunk = self.chunk()
+        chunk["candidates"][0]["groundingMetadata"] = {
+            "webSearchQueries": ["Grüße <today>"],
+            "searchEntryPoint": {"renderedContent": "<style>a {}</style><a href='https://evil.example'>"},
+            "groundingChunks": [{"web": {"uri": url, "title": title}} for url, title in CITED],
+            "groundingSupports": [
+                {
+                    "segment": {"endIndex": len(first.encode()), "text": first},
+                    "groundingChunkIndices": [*range(len(CITED)), 99],
+                }
+            ],
+        }
+        yield from ([chunk], [chunk])  # repeated, as later chunks may do
 
     def tool(self, number: int) -> Iterator[list[Any]]:
         part: dict[str, Any] = {"functionCall": {"name": self.name(number), "args": {"city": "Zürich"}}}

@@ -1,0 +1,55 @@
+"""The provider's searches of the web, and the pages that a reply cites, in its output.
+
+Segments of the kinds "web_search" and "citation" are lines, each a JSON object with the fields of a
+`parts.WebSearch` or a `parts.Citation`. Each line of a search replaces the one before with the same id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from chat.live.reply_log import CITATION, WEB_SEARCH, Segment, joined
+from chat.parts import Citation, WebSearch, storable_part
+from chat.sources import MOST_URL, plain, web_address
+
+MOST_QUERY = 500  # characters
+MOST_TITLE = 300
+_ID_CHARS = 150
+
+
+def search_line(search: WebSearch) -> str:
+    """Returns the line of a search."""
+    line = WebSearch(search.id[:_ID_CHARS], plain(search.query)[:MOST_QUERY], search.state)
+    return json.dumps(asdict(storable_part(line))) + "\n"
+
+
+def citation_line(citation: Citation, before: int) -> str:
+    """Returns the line of a citation in an answer that begins after `before` characters of the message;
+    nothing if its address cannot be linked."""
+    if not web_address(citation.url):
+        return ""
+    at = None if citation.at is None else before + citation.at
+    line = Citation(citation.url[:MOST_URL], plain(citation.title)[:MOST_TITLE], at)
+    return json.dumps(asdict(storable_part(line))) + "\n"
+
+
+def search_of(line: dict[str, Any]) -> WebSearch:
+    return WebSearch(line["id"], line["query"], line["state"])
+
+
+def citation_of(line: dict[str, Any]) -> Citation:
+    return Citation(line["url"], line["title"], line["at"])
+
+
+def searches_in(segments: Iterable[Segment]) -> int:
+    """Returns the number of searches that succeeded."""
+    texts = [text for kind, text in joined(segments) if kind == WEB_SEARCH]
+    lines = [json.loads(line) for text in texts for line in text.split("\n") if line.endswith("}")]
+    return len({line["id"] for line in lines if line["state"] == "done"})
+
+
+def citations_in(segments: Iterable[Segment]) -> int:
+    return sum(text.count("\n") for kind, text in segments if kind == CITATION)

@@ -1,0 +1,28 @@
+"""The web search of the providers themselves. A person switches it on as a tool; the provider runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chat.tools.base import Caller, Tool, ToolError
+from chat.translatable import translatable as _
+
+NAME = "web_search"
+MOST_SEARCHES = 5  # of one reply, where the provider takes a limit; each one costs money
+
+
+async def _run(_arguments: Mapping[str, Any], _caller: Caller) -> str:
+    raise ToolError("The provider makes the searches.")
+
+
+WEB_SEARCH = Tool(
+    NAME,
+    _("Web search"),
+    "",
+    {"type": "object", "properties": {}},
+    _run,
+    about=_("The provider of the model searches the web. It costs extra for each search."),
+    asks=False,
+    enabled=True,
+)
