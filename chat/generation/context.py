@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
 from chat.files.for_models import FileReader
@@ -30,10 +31,10 @@ from chat.generation.window import (
     tokens_of,
 )
 from chat.live.pubsub import Publish
-from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status, Summary
+from chat.models import ChatModel, Conversation, Generation, Message, ServerSettings, Status, Summary
 from chat.models.endpoint import Kind
 from chat.models.parameters import Parameters
-from chat.parts import NoticePart, SourcePart, loaded
+from chat.parts import NoticePart, Part, SourcePart, loaded
 from chat.pipeline.tokens import tool_tokens, turn_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
@@ -55,10 +56,12 @@ NO_SEARCH_WITH_TOOLS = _(
 SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
 
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
-_COLUMNS = (
-    *("pk", "parent_id", "role", "position", "text", "own_parts", "generation__model"),
-    *(f"generation__{name}" for name in _COUNTS),
-)
+_COLUMNS = ("key", "parent_key", "role", "position", "text", "own_parts")
+_COUNT_COLUMNS = ("generation__model", *(f"generation__{name}" for name in _COUNTS))
+
+_POSITION = _COLUMNS.index("position")
+
+type _Row = tuple[Any, ...]  # the values of `_COLUMNS`, and of `_COUNT_COLUMNS` in the first page
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +188,8 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         reserve=min(SUMMARY_TOKENS, room / 8) if sums_up else 0.0,
         parent=prompt.parent_id if prompt else None,
     )
-    summary = Summary.objects.filter(covers=older.left_out).first() if older.left_out and sums_up else None
+    left_out = UUID(str(older.left_out)) if older.left_out else None
+    summary = Summary.objects.filter(covers=left_out).first() if left_out and sums_up else None
     sent = [turn for placed in older.older for turn in placed.turns]
     left = limit - fixed - older.tokens
     digest = summary_turns(summary.text, left) if summary else []
@@ -225,9 +229,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         older.sent_from,
         estimate,
         wants_title=wants_title(generation.conversation),
-        left_out=older.left_out,
+        left_out=left_out,
         summary=summary if digest else None,
-        wants_summary=sums_up and older.left_out is not None and summary is None and left >= SUMMARY_LEAST,
+        wants_summary=sums_up and left_out is not None and summary is None and left >= SUMMARY_LEAST,
         notices=notices,
         instructions=instructions,
         parameters=parameters,
@@ -278,13 +282,12 @@ class _Past:
     is_sure: bool = False
 
     @classmethod
-    def of(cls, generation: Generation, prompt: Message | None, newest: list[dict[str, Any]]) -> _Past:
+    def of(cls, generation: Generation, prompt: Message | None, newest: list[_Row]) -> _Past:
         """`newest` is the first page of the messages before the prompt."""
         if prompt is None or prompt.parent_id is None:
             return cls()
-        own = (row for row in newest if row["generation__model"] == generation.model_id)
-        rows = [tuple(row[f"generation__{name}"] for name in _COUNTS) for row in own]
-        rows = [row for row in rows if row[0] is not None]
+        counts = (row[len(_COLUMNS) :] for row in newest)
+        rows = [own for model_id, *own in counts if model_id == generation.model_id and own[0] is not None]
         if not prompt.shown or (not rows and len(newest) == PAGE):
             sent = Generation.objects.filter(
                 conversation=generation.conversation_id,
@@ -301,33 +304,51 @@ class _Past:
 
 
 def _before(
-    prompt: Message, rows: Iterable[dict[str, Any]], reader: FileReader, *, with_calls: bool
+    prompt: Message, rows: Iterable[_Row], reader: FileReader, *, with_calls: bool
 ) -> Iterator[Placed]:
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
-    wanted: UUID | None = prompt.parent_id
-    for row in rows:
-        if row["pk"] != wanted:
+    wanted: str | None = _key(prompt.parent_id) if prompt.parent_id else None
+    for key, parent, role, position, text, own_parts, *_counts in rows:
+        if key != wanted:
             continue
-        wanted = row["parent_id"]
-        role = "user" if row["role"] == Role.USER else "assistant"
-        parts = loaded(row["own_parts"] or ())
-        files = reader.files(parts)
-        asked = files if role == "user" else ()
-        turns = turns_of(role, row["text"], parts, files=asked, is_own=True, with_calls=with_calls)
-        if files and not asked:  # no provider takes files in a turn of the model
-            turns = [*turns, Turn("user", MADE_BY_MODEL, files=files)]
+        wanted = parent
+        if own_parts is None:  # as `turns_of` does, for the many messages of nothing but text
+            turns = [Turn(role, text)] if text and not text.isspace() else []
+        else:
+            turns = _turns(role, text, loaded(orjson.loads(own_parts)), reader, with_calls=with_calls)
         if turns:
-            yield Placed(row["position"], turns, row["parent_id"])
+            yield Placed(position, turns, parent)
         if wanted is None:
             return
 
 
-def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[dict[str, Any]]:
+def _turns(
+    role: Literal["user", "assistant"],
+    text: str,
+    parts: list[Part],
+    reader: FileReader,
+    *,
+    with_calls: bool,
+) -> list[Turn]:
+    files = reader.files(parts)
+    asked = files if role == "user" else ()
+    turns = turns_of(role, text, parts, files=asked, is_own=True, with_calls=with_calls)
+    if files and not asked:  # no provider takes files in a turn of the model
+        turns = [*turns, Turn("user", MADE_BY_MODEL, files=files)]
+    return turns
+
+
+def _key(message_id: UUID) -> str:
+    """Returns the id as the database has it: an object for each of 2,000 ids takes longer than all else."""
+    return str(message_id) if connection.features.has_native_uuid_field else message_id.hex
+
+
+def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[_Row]:
     """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
     the prompt is not shown any more. `own_parts` is set for messages with files, and for replies with
     metadata of the provider, which only the model that sent it gets back. The other parts repeat the text and
-    are not read."""
+    are not read. Ids and parts are texts; the first page has the counts of the generations, too."""
     messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
     if prompt.shown:
         messages = messages.filter(shown=True)
@@ -335,16 +356,17 @@ def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[di
     if with_calls:
         is_own |= Q(raw__contains='"tool_result"')
     has_files = Q(raw__contains='"file"')
-    own_parts = Case(When(is_own | has_files, then=F("parts")), default=Value(None), output_field=JSONField())
-    messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts).order_by("-position")
-    position, length = prompt.position, PAGE
+    own_parts = Case(When(is_own | has_files, then=F("raw")), default=Value(None), output_field=TextField())
+    keys = {"key": Cast("pk", TextField()), "parent_key": Cast("parent_id", TextField())}
+    messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts, **keys)
+    position, length, columns = prompt.position, PAGE, (*_COLUMNS, *_COUNT_COLUMNS)
     while True:
-        page = messages.filter(position__lt=position)[:length]
-        rows: list[Any] = list(page.values(*_COLUMNS))
+        page = messages.order_by("-position").filter(position__lt=position)[:length]
+        rows: list[_Row] = list(page.values_list(*columns))
         yield from rows
         if len(rows) < length:
             return
-        position, length = rows[-1]["position"], 4 * length
+        position, length, columns = rows[-1][_POSITION], 4 * length, _COLUMNS
 
 
 def _mark_sent_from(conversation_id: UUID, sent_from: int, summary_id: UUID | None, publish: Publish) -> None:

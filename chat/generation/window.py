@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from chat.pipeline.tokens import estimate_tokens, turn_tokens
@@ -27,14 +28,13 @@ SUMMARY = (
 BACK = 0.75  # of the room: if all messages fit into it, the left out ones are sent again
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """The turns of a message, which are sent together or not at all, its position, and the id of the message
-    before it."""
+    before it, as the database has it."""
 
     position: int
     turns: Sequence[Turn]
-    parent: UUID | None = None
+    parent: UUID | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Fitted:
 
     older: list[Placed]
     sent_from: int
-    left_out: UUID | None = None
+    left_out: UUID | str | None = None
     tokens: int = 0
 
 
@@ -94,7 +94,8 @@ def fitted(
     totals: list[int] = []  # the tokens of the request up to each of them
     total, beyond = fixed, 0  # `beyond`: the position of the newest turn that does not fit, 0 if all fit
     for placed in older:
-        total += sum(map(turn_tokens, placed.turns))
+        for turn in placed.turns:
+            total += turn_tokens(turn)
         if total > room:
             beyond = placed.position
             break
@@ -145,7 +146,7 @@ def alternating(turns: Iterable[Turn]) -> list[Turn]:
 
 
 def _is_empty(turn: Turn) -> bool:
-    return not (turn.text.strip() or turn.files or turn.tool_calls or turn.tool_results)
+    return not ((turn.text and not turn.text.isspace()) or turn.files or turn.tool_calls or turn.tool_results)
 
 
 def _joined(first: Turn, second: Turn) -> Turn:

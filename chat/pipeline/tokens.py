@@ -17,15 +17,29 @@ from chat.providers.base import ChatRequest, Tool, Turn
 
 FILE_TOKENS = 1_000  # an image of medium size
 TURN_TOKENS = 4  # the overhead of each message
+_MOST_KNOWN = 20_000  # estimates that a process keeps, by the hash of their text; about 2 MB
+_KNOWN: dict[int, int] = {}
 
 
 def estimate_tokens(text: str) -> int:
     """Returns about how many tokens `text` has; at least one if it is not empty."""
-    return -(-_thousandths(text) // 1000)
+    if len(text) < _SHORT:
+        return -(-_thousandths(text) // 1000)
+    # The texts of a chat are estimated again for each of its requests.
+    key = hash(text)
+    tokens = _KNOWN.get(key)
+    if tokens is None:
+        tokens = -(-_thousandths(text) // 1000)
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = tokens
+    return tokens
 
 
 def turn_tokens(turn: Turn) -> int:
     """Returns about how many tokens this turn has, with its overhead."""
+    if not (turn.files or turn.tool_calls or turn.tool_results):
+        return estimate_tokens(turn.text) + TURN_TOKENS
     texts = [turn.text, *(result.text for result in turn.tool_results)]
     texts += [call.arguments for call in turn.tool_calls]
     files = sum(file.tokens or FILE_TOKENS for file in turn.files)

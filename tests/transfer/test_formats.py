@@ -120,7 +120,10 @@ def test_a_fence_is_longer_than_any_inside() -> None:
     assert fenced("````").startswith("`````\n")
 
 
-WORDS = Words("New chat", "You", "Reasoning", "Tool", "Result", "File", {"interrupted": "Interrupted"})
+WORDS = Words(
+    *("New chat", "You", "Reasoning", "Tool", "Result", "File", "Source", "page"),
+    *("Searched the web", "Sources on the web", {"interrupted": "Interrupted"}),
+)
 
 
 def test_markdown() -> None:
