@@ -32,7 +32,8 @@ LOCALISED = re.compile(r"\d[.\s]\d{3}(?!\d)|\d,\d")
 # `unlocalize` instead of being listed here.
 # fmt: off
 TEXTS = {
-    "source.url", "choice.id_for_label", "operation.id", "running.pk", "secret", "series.css", "token.name",
+    "new_id", "source.url",
+    "choice.id_for_label", "operation.id", "running.pk", "secret", "series.css", "token.name",
     "LANGUAGE_CODE", "attrs.form", "attrs.href", "attrs.id", "attrs.name", "attrs.type", "attrs.value",
     "cl.query", "client_id", "conversation.pk", "conversation.title", "csrf_token",
     "feedback_id", "field.auto_id", "field.id_for_label", "field.widget_type", "form.email.id_for_label",
