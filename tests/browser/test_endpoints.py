@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Person
 from tests.browser.test_access import violations
-from tests.browser.test_chat import send, wait_for_text
+from tests.browser.test_chat import replies, wait_for_text
 
 KEY = f"right-{uuid4().hex}"
 WRONG = f"wrong-{uuid4().hex}"
@@ -73,27 +73,38 @@ def gpu() -> Iterator[str]:
     server.server_close()
 
 
-def type_into(page: Page, label: str, text: str) -> None:
-    """By keyboard: the field has the focus after Tab from where it is."""
-    for _ in range(40):
-        if (
-            page.evaluate("document.activeElement?.labels?.[0]?.textContent.trim().replace(/:$/, '') ?? ''")
-            == label
-        ):
-            break
+LABEL = "document.activeElement?.labels?.[0]?.textContent.trim().replace(/:$/, '') ?? ''"
+TEXT = "(document.activeElement?.value || document.activeElement?.textContent || '').trim()"
+
+
+def focus(page: Page, name: str, *, by: str = LABEL) -> None:
+    """By keyboard: the field with this label has the focus after Tab from where it is."""
+    for _ in range(120):
+        if page.evaluate(by) == name:
+            return
         page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not lead to {name!r}.")
+
+
+def type_into(page: Page, label: str, text: str) -> None:
+    focus(page, label)
     page.keyboard.press("ControlOrMeta+A")
     page.keyboard.type(text)
 
 
 def press(page: Page, name: str) -> None:
-    """By keyboard: the button with this name."""
-    for _ in range(60):
-        focused = "(document.activeElement?.value || document.activeElement?.textContent || '').trim()"
-        if page.evaluate(focused) == name:
-            break
-        page.keyboard.press("Tab")
+    """By keyboard: the button or link with this name."""
+    focus(page, name, by=TEXT)
     page.keyboard.press("Enter")
+
+
+def toggle(page: Page, label: str, *, is_on: bool) -> None:
+    """By keyboard: the box with this label is ticked, or not."""
+    focus(page, label)
+    box = page.locator(":focus")
+    expect(box).to_be_checked(checked=not is_on)
+    page.keyboard.press("Space")
+    expect(box).to_be_checked(checked=is_on)
 
 
 def test_a_provider_is_added_tested_mended_limited_and_used(person: Person, gpu: str) -> None:
@@ -127,30 +138,43 @@ def test_a_provider_is_added_tested_mended_limited_and_used(person: Person, gpu:
     page.set_viewport_size({"width": 1280, "height": 800})
 
     page.goto(f"{url}/admin/auth/group/add/")
-    page.locator("#id_name").fill("Research")
-    page.get_by_role("button", name="Save", exact=True).click()
+    type_into(page, "Name", "Research")
+    press(page, "Save")
+    page.wait_for_url("**/auth/group/")
     page.goto(f"{url}/admin/chat/chatmodel/?q=qwen-3")
-    page.get_by_role("link", name="qwen-3").click()
-    page.locator("#id_display_name").fill("Our best")
-    page.locator("#id_for_everyone").uncheck()
-    page.get_by_role("checkbox", name="Research").check()
+    press(page, "qwen-3 GPU one")
+    page.wait_for_url("**/change/**")
+    type_into(page, "Display name", "Our best")
+    toggle(page, "For everyone", is_on=False)
+    toggle(page, "Research", is_on=True)
     assert violations(page) == []
-    page.get_by_role("button", name="Save", exact=True).click()
+    press(page, "Save")
+    expect(page.locator(".messagelist")).to_contain_text("changed successfully")
     page.goto(url)
     model = page.get_by_role("combobox", name="Model")
     expect(model.locator("option", has_text="gemma-4")).to_have_count(1)
     expect(model.locator("option", has_text="Our best")).to_have_count(0)  # not of the group yet
     page.goto(f"{url}/admin/chat/user/1/change/")
-    page.get_by_role("checkbox", name="Research").check()
-    page.get_by_role("button", name="Save", exact=True).click()
+    toggle(page, "Research", is_on=True)
+    press(page, "Save")
+    expect(page.locator(".messagelist")).to_contain_text("changed successfully")
     page.goto(url)
-    model.select_option(label="Our best")
-    reply = send(page, "Hello GPU")
+    message = page.get_by_role("textbox", name="Message")
+    expect(message).to_be_focused()
+    page.keyboard.press("Control+Shift+M")
+    page.keyboard.type("our best")
+    page.keyboard.press("Enter")
+    expect(model.locator("option:checked")).to_have_text("Our best")
+    expect(message).to_be_focused()
+    page.keyboard.type("Hello GPU")
+    page.keyboard.press("Enter")
+    reply = replies(page).first
+    reply.wait_for()
     wait_for_text(reply, 20)
     expect(reply).to_have_attribute("data-status", "complete")
     expect(reply).to_contain_text("word19")
     page.goto(f"{url}/admin/chat/endpoint/gpu-one/change/")
-    expect(page.get_by_text("half within")).to_be_visible()
+    expect(page.get_by_text("half within")).to_have_count(2)  # to the first word, and to the end
 
     page.goto(f"{url}/admin/chat/endpoint/gpu-one/delete/")
     page.get_by_role("button", name="Yes, I’m sure").click()
