@@ -279,14 +279,14 @@ def test_a_file_that_a_process_left_half_read_is_completed(
     monkeypatch.setattr("chat.actions.knowledge.BATCH", 10)
     written = iter(range(2))
 
-    def dies(*args: object) -> None:
+    def interrupts(*args: object) -> None:
         if next(written, None) is None:
             raise KeyboardInterrupt
         passages.add_passages(*args)  # type: ignore[arg-type]
 
     file = upload(person, LONG.encode(), "contract.txt")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("chat.actions.knowledge.add_passages", dies)
+        patch.setattr("chat.actions.knowledge.add_passages", interrupts)
         add_to_folder(person, folder.pk, file.pk)
     found = Knowledge.objects.get()
     assert found.state == Reading.OPEN and Passage.objects.count() == 20
