@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 MOST_CALLS = 20  # of one step
 AT_ONCE = 8
 _TOO_MANY = _("Too many calls at once. This one was not run.")
+_CHANGED = _("This tool was changed after the call was approved. The call was not run.")
 
 type Commit = Callable[..., Awaitable[Any]]  # runs a unit of database work
 
@@ -51,7 +52,15 @@ async def run_calls(
 ) -> str:
     """Runs the approved calls, and appends the lines of all to the output. Returns "go on"; with nothing run,
     "stopped" or "lost" (`start_calls`). Cancelling it leaves the started ones to `close_calls`."""
-    ready = [call for call in calls if call.state == ToolCallState.APPROVED]
+    ready = []
+    for call in calls:
+        if call.state != ToolCallState.APPROVED:
+            continue
+        if call.approval and tools.approvals.get(call.name, call.approval) != call.approval:
+            call.state, call.result = ToolCallState.FAILED, _CHANGED
+            await commit(end_call, call.pk, call.state, call.result)
+        else:
+            ready.append(call)
     started: set[int] | str = set()
     if ready:
         started = await commit(start_calls, ready[0].generation_id, [call.pk for call in ready])

@@ -30,6 +30,7 @@ _MOST_PAGES = 20
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _LEAST_LIFE = 60.0  # seconds that a token must still be valid for
+_MOST_LIFE = 86_400.0  # seconds after which a new one is fetched, whatever its server says
 _REFUSED = (401, 403)
 _LEAST_SECRET = 8  # characters: a shorter word of a header is none, such as Bearer
 
@@ -247,11 +248,11 @@ async def _new_token(credentials: ClientCredentials) -> tuple[str, float]:
             )
             values = orjson.loads(answer.content) if answer.status_code == 200 else {}
             token, seconds = values["access_token"], float(values.get("expires_in", 300))
-            if not (isinstance(token, str) and token.isascii() and token.isprintable()):
+            if not (isinstance(token, str) and token.isascii() and token.isprintable() and seconds >= 0):
                 raise ValueError
     except ServerError:
         raise
-    except (httpx2.HTTPError, ValueError, TypeError, KeyError) as error:
+    except (httpx2.HTTPError, ValueError, TypeError, KeyError, OverflowError) as error:
         status = f"HTTP {guard.status}" if guard.status else type(error).__name__
         raise ServerError("token", status) from None
-    return token, seconds
+    return token, min(seconds, _MOST_LIFE)

@@ -182,3 +182,19 @@ async def test_a_tool_that_takes_too_long_fails_alone(
     assert (await again(generation)).status == Status.COMPLETE
     assert [state for state, _text in await results_of(generation)] == ["failed", "done"]
     assert "did not answer within" in json.dumps(wire.log[1].body)
+
+
+async def test_a_call_of_a_tool_that_changed_after_its_approval_is_not_run(
+    person: User, wire: Wire, runner: Runner, offer: Offer
+) -> None:
+    times: list[str] = []
+    await run_unit(offer, ran(times, "a"), ran(times, "b"), asks=True)
+    generation = await run_unit(asked, person, "tokens=2 tools=2")
+    await runner.run_of(generation.pk)()
+    async for call in ToolRun.objects.order_by("number"):
+        await run_unit(decide_call, person, call.pk, Decision.ONCE)
+    await ToolRun.objects.filter(name="tool0").aupdate(approval="tool0:of another tool")
+    await runner.run_of(generation.pk)()
+    assert ((await again(generation)).status, times) == (Status.COMPLETE, ["b Zürich"])
+    (state, words), (other, _text) = await results_of(generation)
+    assert (state, other) == ("failed", "done") and "was changed after the call was approved" in words
