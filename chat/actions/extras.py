@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from chat.access import NoSuchModelError, model_named, newest_versions
 from chat.actions.errors import ActionError, LimitReachedError
 from chat.actions.folder import change_folder, clean_name, make_folder
-from chat.actions.preset import PresetContent, store_preset
+from chat.actions.preset import MOST_VERSIONS, PresetContent, store_preset
 from chat.actions.saved_prompt import make_saved_prompt
 from chat.models import Conversation, Folder, Preset, PresetUse, PresetVersion, SavedPrompt, User
 from chat.models.preset import NAME_LENGTH
@@ -149,7 +149,7 @@ def _take_preset(user: User, item: Mapping[str, Any]) -> Taken:
     contents: list[tuple[int, PresetContent]] = []
     left_out: set[str] = set()
     models: dict[str, int | None] = {"": None}
-    for version in item["versions"]:
+    for version in item["versions"][-MOST_VERSIONS:]:  # a hostile file may have any number
         if (name := version["model"]) not in models:
             models[name] = _model_named(user, name)
         if models[name] is None and name and version is newest:

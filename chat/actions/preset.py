@@ -115,8 +115,8 @@ def copy_preset(user: User, preset_id: UUID) -> Preset:
 
 
 def store_preset(user: User, preset_id: UUID, contents: Sequence[tuple[int, PresetContent]]) -> bool:
-    """Stores a preset of an export with its versions: numbers and contents, in order. Returns False if the
-    user has a preset whose newest version has the same content. Raises as `make_preset`."""
+    """Stores a preset of an export with its newest versions: numbers and contents, in order. Returns False if
+    the user has a preset whose newest version has the same content. Raises as `make_preset`."""
     checked = [(number, _checked(user, content)) for number, content in contents[-MOST_VERSIONS:]]
     newest_number, newest = checked[-1]
     with transaction.atomic():
