@@ -157,7 +157,12 @@ def test_usage_is_added_up_by_month(program: Program) -> None:
 PAGE = "It shows or changes the page only."
 SERVER = "Monitoring and the set-up of the server, which have addresses of their own."
 CREDENTIALS = "A token must not make or change credentials."
+NOT_YET = "Files of folders and presets, and their sources, have no route yet."
 OF_THE_PAGE = {
+    "folder_files": NOT_YET,
+    "preset_files": NOT_YET,
+    "knowledge_file": NOT_YET,
+    "source": NOT_YET,
     "home": "sendPrompt",
     "conversations": "listConversations",
     "conversation": "changeConversation",
@@ -240,5 +245,5 @@ def test_each_address_of_the_page_has_a_route_or_a_reason() -> None:
     }
     names = {str(pattern.name) for pattern in urlpatterns}
     assert names <= OF_THE_PAGE.keys()
-    reasons = {PAGE, SERVER, CREDENTIALS}
+    reasons = {PAGE, SERVER, CREDENTIALS, NOT_YET}
     assert {it for it in OF_THE_PAGE.values() if it not in reasons} <= operations, sorted(operations)
