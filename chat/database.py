@@ -23,7 +23,9 @@ from chat.backends.patience import limited
 from chat.backends.writer import Writer
 from chat.metrics import timed
 
-_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="unit")
+# A unit on SQLite is nearly all Python, and each running thread makes the event loop wait longer for a turn.
+# On PostgreSQL units wait for the database.
+_THREADS = ThreadPoolExecutor(max_workers=4 if settings.SQLITE else 8, thread_name_prefix="unit")
 
 
 async def run_unit[**P, R](unit: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
