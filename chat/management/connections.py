@@ -123,10 +123,11 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
             return super().process()
         handshakes = self.channel.factory.handshakes
         network = client_network(self.requestHeaders, str(getattr(self.client, "host", "")))
-        if not handshakes.allows(network, session_key_in(self.requestHeaders)):
+        session_key = session_key_in(self.requestHeaders)
+        if not handshakes.allows(network, session_key):
             return handshakes.hold(self._refuse_handshake)
         # Counted while it waits for its turn, too.
-        return handshakes.enqueue(partial(self._shake_hands, handshakes.begin(network)))
+        return handshakes.enqueue(partial(self._shake_hands, handshakes.begin(network)), session_key)
 
     def _shake_hands(self, end: Callable[[], None]) -> None:
         if self._disconnected:

@@ -26,6 +26,8 @@ NETWORK_BURST, NETWORK_PER_SECOND = 1_000, 100
 MOST_UNDER_WAY = 256  # handshakes of one network that wait for the application
 RETRY_AFTER = 5  # seconds
 HELD_SECONDS = 1.0, 4.0  # before a refusal is sent, at least and at most
+AT_ONCE, SPACING = 4, 0.05  # handshakes of a session that begin at once, and seconds before each further one
+MOST_PACED = 4_096  # sessions whose times are remembered
 MOST_HELD = 256  # of this process; further refusals are sent at once, so that no descriptors run out
 
 
@@ -35,10 +37,29 @@ class Handshakes:
         self._under_way: Counter[str] = Counter()  # by network
         self._held = 0
         self._waiting: deque[Callable[[], None]] = deque()
+        self._next: dict[int, float] = {}  # when the handshake after those so far is due, by session
 
-    def enqueue(self, start: Callable[[], None]) -> None:
+    def enqueue(self, start: Callable[[], None], session_key: str | None = None) -> None:
         """Calls `start` in a later turn of the event loop, and one in each turn. So other requests are served
-        between the handshakes of a crowd, and not after all of them."""
+        between the handshakes of a crowd, and not after all of them. Those of one session are spread over
+        time: what follows a handshake costs several times as much."""
+        loop = asyncio.get_running_loop()
+        if wait := self._wait(session_key, loop.time()):
+            loop.call_later(wait, self._add, start)
+        else:
+            self._add(start)
+
+    def _wait(self, session_key: str | None, now: float) -> float:
+        if not session_key:
+            return 0.0
+        if len(self._next) >= MOST_PACED:
+            self._next = {key: due for key, due in self._next.items() if due > now}
+        key = hash(session_key)
+        due = max(self._next.get(key, 0.0), now)
+        self._next[key] = due + SPACING
+        return max(0.0, due - now - (AT_ONCE - 1) * SPACING)
+
+    def _add(self, start: Callable[[], None]) -> None:
         self._waiting.append(start)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._start_next)

@@ -74,7 +74,7 @@ class Daphne:
 async def server(monkeypatch: pytest.MonkeyPatch) -> Daphne:
     """Returns a server that sends refusals, and begins handshakes, at once."""
     monkeypatch.setattr(module, "MOST_HELD", 0)
-    monkeypatch.setattr(Handshakes, "enqueue", lambda _self, start: start())
+    monkeypatch.setattr(Handshakes, "enqueue", lambda _self, start, _session_key: start())
     return Daphne()
 
 
@@ -170,6 +170,26 @@ async def test_a_crowd_of_handshakes_takes_one_turn_of_the_loop_each() -> None:
         await asyncio.sleep(0)
     assert started == list(range(50))
     assert between[:3] == [1, 2, 3]  # what others wait for comes after one handshake
+
+
+async def test_the_handshakes_of_one_session_are_spread_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    handshakes, loop = Handshakes(), asyncio.get_running_loop()
+    now, delays = [100.0], []
+    monkeypatch.setattr(loop, "time", lambda: now[0])
+    monkeypatch.setattr(loop, "call_later", lambda delay, *_: delays.append(delay))
+    for _ in range(7):
+        handshakes.enqueue(lambda: None, "one")
+    assert delays == pytest.approx([0.05, 0.1, 0.15])
+    for session_key in ("another", None, None, None, None, None):
+        handshakes.enqueue(lambda: None, session_key)
+    assert len(delays) == 3  # nobody waits for the handshakes of another session
+    now[0] += 0.35
+    handshakes.enqueue(lambda: None, "one")
+    assert len(delays) == 3
+    monkeypatch.setattr("chat.management.handshakes.MOST_PACED", 2)
+    now[0] += 60
+    handshakes.enqueue(lambda: None, "third")
+    assert len(handshakes._next) == 1  # those of the past are forgotten
 
 
 @pytest.mark.parametrize(
