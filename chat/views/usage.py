@@ -26,22 +26,25 @@ MONTHS = 12
 
 @dataclass(slots=True)
 class Used:
-    """A sum. `calls` are replies and calls of programs; tokens; US dollars."""
+    """A sum. `calls` are replies and calls of programs; tokens; US dollars. `cached_tokens` are those of the
+    input that the provider read from its cache."""
 
     calls: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
 
     def add(self, row: Used) -> None:
         self.calls += row.calls
         self.input_tokens += row.input_tokens
+        self.cached_tokens += row.cached_tokens
         self.output_tokens += row.output_tokens
         self.cost += row.cost
 
     @property
     def words(self) -> list[str]:
-        numbers = (self.calls, self.input_tokens, self.output_tokens)
+        numbers = (self.calls, self.input_tokens, self.cached_tokens, self.output_tokens)
         return [*map(count_words, numbers), dollars(self.cost)]
 
 
@@ -94,9 +97,11 @@ def _sums(
     rows: QuerySet[Generation] | QuerySet[UsageEntry], date: str
 ) -> Iterable[tuple[datetime, str, Used]]:
     by_month = rows.order_by().annotate(month=TruncMonth(date)).values_list("month", "model_label")
-    sums = by_month.annotate(Count("pk"), Sum("input_tokens"), Sum("output_tokens"), Sum("cost"))
-    for month, label, count, read, written, cost in sums:
-        yield month, label, Used(count, read or 0, written or 0, float(cost or 0))
+    tokens = [Sum(f"{kind}_tokens") for kind in ("input", "cached_input", "output")]
+    for month, label, count, read, cached, written, cost in by_month.annotate(
+        Count("pk"), *tokens, Sum("cost")
+    ):
+        yield month, label, Used(count, read or 0, cached or 0, written or 0, float(cost or 0))
 
 
 def _plots(months: list[Month]) -> list[Plot]:

@@ -32,7 +32,8 @@ def test_replies_and_calls_are_summed_by_month_and_model(
     used(person, NOW, model_label="Small", cost=None)
     used(person, datetime(2026, 2, 28, 23, tzinfo=UTC))
     used(person, datetime(2025, 3, 31, tzinfo=UTC))  # more than twelve months ago
-    used(make_user("other@example.org"), NOW)
+    used(make_user("other@example.org"), NOW, cached_input_tokens=6)
+    Generation.objects.filter(pk=kept.pk).update(cached_input_tokens=8)
     call = {"model_label": "Large", "api": "messages", "status": "complete", "at": NOW, "input_tokens": 7}
     UsageEntry.objects.create(user=person, **call)
     UsageEntry.objects.create(user=person, generation=kept, **call)  # the same usage as the reply
@@ -40,6 +41,8 @@ def test_replies_and_calls_are_summed_by_month_and_model(
     assert [month.start.month for month in months] == [4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3]
     march, february = months[-1], months[-2]
     assert (march.total.calls, march.total.input_tokens, march.total.cost) == (3, 27, 0.25)
+    assert march.total.cached_tokens == 8
+    assert dict(march.rows)["Large"] == ["2", "17", "8", "5", "$0.25"]
     assert [label for label, _ in march.rows] == ["Large", "Small"]
     assert (february.total.calls, sum(month.total.calls for month in months)) == (1, 4)
 
