@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from ninja import Path, Router, Status
 
 from chat.access import folder_for, newest_versions
@@ -18,6 +19,7 @@ from chat.actions.preset import (
     make_preset,
     restore_version,
 )
+from chat.actions.queue import lock_user
 from chat.api import schemas
 from chat.api.routing import REFUSALS, ApiRequest, Token
 from chat.api.sharing import shared_json, sharing_of
@@ -61,15 +63,19 @@ async def change(request: ApiRequest, folder_id: Path[UUID], body: schemas.Folde
     """Changes the fields that are sent. The instructions are sent with each chat in the folder."""
 
     def store() -> dict[str, Any]:
-        folder = folder_for(request.auth.user, folder_id)
         sent = body.model_dump(exclude_unset=True)
-        found = change_folder(
-            request.auth.user,
-            folder_id,
-            name=sent.get("name") or folder.name,
-            instructions=folder.instructions if sent.get("instructions") is None else sent["instructions"],
-            preset_id=sent.get("preset", folder.preset_id),
-        )
+        with transaction.atomic():
+            lock_user(request.auth.user)  # what is not sent stays as it is at the change
+            folder = folder_for(request.auth.user, folder_id)
+            found = change_folder(
+                request.auth.user,
+                folder_id,
+                name=sent.get("name") or folder.name,
+                instructions=folder.instructions
+                if sent.get("instructions") is None
+                else sent["instructions"],
+                preset_id=sent.get("preset", folder.preset_id),
+            )
         return _folder_json(found)
 
     return await run_write(store)

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
 
 from chat.database import DatabaseThread, run_write
-from chat.generation.line import RECENT_SECONDS, RUNNING_SECONDS, has_line, next_in, turn_of, unlocked
+from chat.generation.line import RECENT_SECONDS, has_line, next_in, turn_of, unlocked
 from chat.live.process import process_name
 from chat.models import ChatModel, Endpoint, LineCall
 
@@ -79,11 +80,14 @@ class CallLine:
             self._running.add(call_id)
             yield time.monotonic() - came
         finally:
-            if not entering.done():  # its row must not come after it has ended
-                await asyncio.wait([entering])
             self._running.discard(call_id)
-            self._ended.add(call_id)
-            self._changed.set()
+            entering.add_done_callback(partial(self._leave, call_id))  # its row may still come
+
+    def _leave(self, call_id: UUID, entering: asyncio.Future[bool]) -> None:
+        if not entering.cancelled():
+            entering.exception()  # the caller got it, unless the caller was cancelled
+        self._ended.add(call_id)
+        self._changed.set()
 
     async def _turn(self, call_id: UUID) -> None:
         turn = self._waiting[call_id] = asyncio.get_running_loop().create_future()
@@ -150,7 +154,8 @@ def _look(
     left = _end_those(ended) if ended else []
     if renewed:
         LineCall.objects.filter(pk__in=renewed, ended_at=None).update(seen_at=Now())
-        stale = LineCall.objects.filter(seen_at__lt=Now() - timedelta(seconds=RUNNING_SECONDS), ended_at=None)
+        # Rows that are not renewed do not count. A process that was cut off for a while renews them again.
+        stale = LineCall.objects.filter(seen_at__lt=Now() - timedelta(seconds=RECENT_SECONDS), ended_at=None)
         stale.delete()
         LineCall.objects.filter(ended_at__lt=Now() - timedelta(seconds=RECENT_SECONDS)).delete()
     begun = _begin_those(waiting) if waiting else []
@@ -158,16 +163,18 @@ def _look(
 
 
 def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
-    """Begins those of the waiting calls whose turn it is, and returns them. Endpoints that another process
-    holds are left out: the next look finds them."""
+    """Begins those of the waiting calls whose turn it is, and returns them, with those that a look began that
+    could not return. Endpoints that another process holds are left out: the next look finds them."""
+    rows = LineCall.objects.filter(pk__in=waiting, ended_at=None)
+    before = list(rows.filter(begun_at__isnull=False).values_list("pk", flat=True))
     begun: list[UUID] = []
     with transaction.atomic():
-        wanted = LineCall.objects.filter(pk__in=waiting, begun_at=None)
+        wanted = rows.filter(begun_at=None)
         endpoints = Endpoint.objects.filter(pk__in=wanted.values("endpoint"))
         for endpoint in unlocked(endpoints).order_by("pk"):
             begun += [call_id for call_id in turn_of(endpoint).calls if call_id in waiting]
         wanted.filter(pk__in=begun).update(begun_at=Now(), seen_at=Now())
-    return begun
+    return before + begun
 
 
 def _end_those(ended: Collection[UUID]) -> Iterable[Endpoint]:

@@ -139,7 +139,7 @@ class Call:
         except ProviderError as error:
             self.error = error
             self.calls.metrics.request_failed(self.endpoint.kind, error.code)
-            await pause_if_asked(self.endpoint.slug, error.code, error.retry_after or 0.0)
+            await self._pause_if_asked(error.code, error.retry_after or 0.0)
             raise
         except Exception:
             self.is_broken = True
@@ -159,7 +159,11 @@ class Call:
             self.rejection = notice.message
         if notice.kind == "retrying":
             self.calls.metrics.request_failed(self.endpoint.kind, notice.code, is_retried=True)
-            await pause_if_asked(self.endpoint.slug, notice.code, notice.delay)
+            await self._pause_if_asked(notice.code, notice.delay)
+
+    async def _pause_if_asked(self, code: str, seconds: float) -> None:
+        await pause_if_asked(self.endpoint.slug, code, seconds)
+        self.calls.permits.clear()  # they know the endpoint as it was
 
     def _refuse_what_the_model_lacks(self) -> None:
         """Raises `UnsupportedOptionError` for what an administrator says that the model cannot do."""

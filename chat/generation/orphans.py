@@ -16,13 +16,14 @@ from django.db.models.functions import Now
 from chat.generation.context import NotSentError, prepare
 from chat.generation.finish import SERVER_STOPPED, end
 from chat.generation.lease import LEASE_SECONDS, locked_conversation
+from chat.generation.line import RUNNING_SECONDS
 from chat.generation.tool_runs import total
 from chat.live.call_lines import opaque_by_step
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.live.search_lines import searches_in
-from chat.models import LIVE, Generation, JournalEntry, Status, Step
+from chat.models import LIVE, Generation, JournalEntry, LineCall, Status, Step
 from chat.parts import loaded
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
@@ -102,7 +103,12 @@ def end_forgotten(publish: Publish) -> list[UUID]:
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     served = Generation.objects.filter(model__endpoint=OuterRef("model__endpoint"))
-    in_line = Q(in_line=True) & Exists(served.filter(Q(status=Status.RUNNING) | Q(finished_at__gte=limit)))
+    calls = LineCall.objects.filter(endpoint=OuterRef("model__endpoint"))
+    runs = Q(begun_at__isnull=False, ended_at=None, seen_at__gt=Now() - timedelta(seconds=RUNNING_SECONDS))
+    works = Exists(served.filter(Q(status=Status.RUNNING) | Q(finished_at__gte=limit))) | Exists(
+        calls.filter(runs | Q(begun_at__gte=limit) | Q(ended_at__gte=limit))
+    )
+    in_line = Q(in_line=True) & works
     waited = (Q(queued_at__lt=limit) & ~held_up & ~in_line) | Q(stop_requested=True)
     queued = Generation.objects.filter(waited, status=Status.QUEUED)
     return [generation.pk for generation in queued if end_from_journal(generation, publish)]

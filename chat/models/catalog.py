@@ -407,7 +407,9 @@ class ChatModel(models.Model):
         unknown. `input_tokens` includes those that were read from the provider's cache and those that were
         written to it. An alias costs what its model costs."""
         if self.alias_of is not None:
-            return self.alias_of.cost(input_tokens, output_tokens, cached_input_tokens, cache_written_tokens)
+            return self.alias_of.cost(
+                input_tokens, output_tokens, cached_input_tokens, cache_written_tokens, searches
+            )
         if self.input_price is None or self.output_price is None:
             return None
         cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price

@@ -23,7 +23,7 @@ from chat.generation import lease, run
 from chat.generation.call_line import _begin_those, _enter
 from chat.generation.line import BusyError, Waiting, has_line, next_after, next_in, ordered, pause, place_of
 from chat.generation.orphans import end_forgotten, end_orphan, orphans
-from chat.models import ChatModel, Endpoint, Generation, Status, User
+from chat.models import ChatModel, Endpoint, Generation, LineCall, Status, User
 from chat.runtime import Runtime
 from tests.generation.rows import a_reply
 
@@ -182,6 +182,38 @@ def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpo
     assert end_forgotten(nothing) == []
     Generation.objects.filter(pk=ended.pk).update(finished_at=long_ago)  # the server was away
     assert end_forgotten(nothing) == [waiting.pk]
+
+
+def test_a_call_that_began_in_a_look_that_failed_is_found_by_the_next(
+    people: list[User], endpoint: Endpoint
+) -> None:
+    call = uuid4()
+    assert _enter(call, people[0].pk, endpoint.pk)
+    assert _begin_those({call}) == [call]
+    LineCall.objects.filter(pk=call).update(ended_at=timezone.now())
+    assert _begin_those({call}) == []
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended", "seen", "works"),
+    [(3_600, None, 1, True), (3_600, 1, 1, True), (3_600, None, 3_600, False), (None, None, 1, False)],
+)
+def test_a_line_that_calls_of_programs_move_moves(
+    people: list[User],
+    endpoint: Endpoint,
+    begun: int | None,
+    ended: int | None,
+    seen: int,
+    works: bool,
+) -> None:
+    """Seconds ago. A call that waits moves nothing, and one that is not renewed does not run."""
+    waiting, now = queued(people[0]), timezone.now()
+    long_ago = now - timedelta(hours=1)
+    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, in_line=True)
+    call = LineCall.objects.create(id=uuid4(), user=people[1], endpoint=endpoint, process="other")
+    at = [None if ago is None else now - timedelta(seconds=ago) for ago in (begun, ended, seen)]
+    LineCall.objects.filter(pk=call.pk).update(begun_at=at[0], ended_at=at[1], seen_at=at[2])
+    assert end_forgotten(nothing) == ([] if works else [waiting.pk])
 
 
 @pytest.mark.skipif(django_settings.SQLITE, reason="There is one writer.")

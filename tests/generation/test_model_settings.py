@@ -144,6 +144,9 @@ def test_writing_to_a_cache_costs_its_price(models: dict[str, ChatModel]) -> Non
     best.cache_write_price = Decimal(200)
     best.cached_input_price = Decimal(10)
     assert best.cost(3_000, 0, 1_000, 1_000) == Decimal("0.31")
+    best.search_price = Decimal(10)  # per thousand
+    alias = ChatModel(name="alias", endpoint=best.endpoint, alias_of=best)
+    assert alias.cost(0, 0, searches=5) == best.cost(0, 0, searches=5) == Decimal("0.05")
 
 
 async def test_an_alias_asks_its_model_at_its_price_and_keeps_its_name(

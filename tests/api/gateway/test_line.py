@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from chat.actions.send import send_message
 from chat.generation import call_line, lease
-from chat.generation.line import place_of
+from chat.generation.line import RUNNING_SECONDS, place_of
 from chat.models import ChatModel, Endpoint, Generation, LineCall, Status, UsageEntry, User
 from tests.api.gateway.conftest import Gateway
 
@@ -174,7 +174,7 @@ async def test_calls_of_a_killed_process_soon_count_no_more(gateway: Gateway, en
     assert await sync_to_async(enter)(mine)
     await LineCall.objects.aupdate(begun_at=Now(), **long_ago)
     assert not await sync_to_async(enter)(uuid4())
-    await LineCall.objects.aupdate(seen_at=timezone.now() - timedelta(seconds=call_line.RUNNING_SECONDS + 1))
+    await LineCall.objects.aupdate(seen_at=timezone.now() - timedelta(seconds=RUNNING_SECONDS + 1))
     assert await sync_to_async(enter)(uuid4())
     lease_of_none = await sync_to_async(lease.ready_to_start)()
     assert lease_of_none == []
