@@ -13,7 +13,7 @@ from chat.generation.tool_runs import total
 from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
 from chat.models import ChatModel, Generation, SentRequest, Status, Step
-from chat.parts import NoticePart, Opaque, storable
+from chat.parts import NoticePart, Opaque, SourcePart, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
 from chat.tools.web_search import NAME
@@ -60,6 +60,7 @@ class Result:
     opaque: list[tuple[int, Opaque]] = field(default_factory=list)  # each with the number of its step
     made: int = 0  # files that the model made
     notices: list[NoticePart] = field(default_factory=list)  # what people are told beside those of `sent`
+    sources: list[SourcePart] = field(default_factory=list)  # of the steps that are over
     sent: Prepared | None = None
     outcome: Outcome | None = None  # how the last step ended
     steps: list[Step] = field(default_factory=list)  # that ended with calls of tools, and are committed
@@ -69,6 +70,17 @@ class Result:
     def set(self, status: Status, code: str, words: str, detail: str = "") -> None:
         self.status, self.error_code, self.error_message = status, code, words[:500]
         self.error_detail = storable(detail)[:500]
+
+    def keep_sources(self) -> None:
+        """Keeps the sources of this step: the next one is sent with its own."""
+        if self.sent:
+            self.sources += [notice for notice in self.sent.notices if isinstance(notice, SourcePart)]
+
+    @property
+    def all_notices(self) -> list[NoticePart | SourcePart]:
+        """Returns what people are told of all steps, each thing once."""
+        sent = self.sent.notices if self.sent else ()
+        return list(dict.fromkeys([*self.sources, *sent, *self.notices]))
 
     def set_empty(self, log: ReplyLog) -> None:
         """Sets the reason why a complete reply has no text: without one it looks like a reply that has not

@@ -273,6 +273,7 @@ class Run:
     ) -> list[ToolRun] | None:
         """Commits the step with its calls. Returns the calls; None if the reply ends here or waits for an
         approval."""
+        result.keep_sources()
         step = result.step(generation)
         if step.number >= MAX_STEPS:
             result.set(Status.LENGTH, "steps", TOO_MANY_STEPS)
@@ -476,7 +477,7 @@ class Run:
                         show=self._pubsub.committed,
                         opaque=result.opaque,
                         last_step=result.step(generation) if result.steps and result.is_asking else None,
-                        notices=[*(result.sent.notices if result.sent else ()), *result.notices],
+                        notices=result.all_notices,
                         has_files=bool(result.made or result.steps),
                         sent_request=result.sent_request(generation) if is_stored_whole else None,
                         **fields,
