@@ -1,12 +1,14 @@
-"""The loop of each server process that indexes what the search does not find yet, and reads the files of
-folders and presets that another process left unread."""
+"""The loop of each server process that indexes what the search does not find yet, reads the files of folders
+and presets that another process left unread, and deletes the removed ones."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from uuid import UUID
 
-from chat.actions.knowledge import read_next
+from chat.actions.attachment import clear_unused
+from chat.actions.knowledge import clear_removed, read_next
 from chat.database import run_unit, run_write
 from chat.search.catch_up import catch_up
 
@@ -29,8 +31,18 @@ async def keep_index() -> None:
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("The search index could not be completed: %s", error)
         try:
-            while await run_unit(read_next):
+            passed: set[UUID] = set()
+            while await run_unit(read_next, passed):
                 await asyncio.sleep(PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001  (as above)
             logger.warning("The files of folders and presets could not be read: %s", error)
+        try:
+            removed = 0
+            while rows := await run_write(clear_removed):
+                removed += rows
+                await asyncio.sleep(PAUSE_SECONDS)
+            if removed:
+                await run_unit(clear_unused)
+        except Exception as error:  # noqa: BLE001  (as above)
+            logger.warning("The removed files of folders and presets could not be deleted: %s", error)
         await asyncio.sleep(LOOK_SECONDS)

@@ -30,11 +30,20 @@ _REASONS = {
 }
 
 
+class KnowledgeQuerySet(models.QuerySet["Knowledge"]):
+    def kept(self) -> KnowledgeQuerySet:
+        return self.exclude(folder=None, preset=None)
+
+    def removed(self) -> KnowledgeQuerySet:
+        """Returns those that were removed from their folder or preset, and wait for their deletion."""
+        return self.filter(folder=None, preset=None)
+
+
 class Knowledge(models.Model):
-    """A file of one folder or one preset. Its attachment belongs to the owner of it, is in no message, and
-    counts for the owner's limit. `tokens` estimates the text, and `passages` is their number, once they are
-    written. The database itself deletes it with its attachment, folder or preset: also for a process of a
-    release that has no such model."""
+    """A file of one folder or one preset, or of neither once it is removed. Its attachment belongs to the
+    owner of it, is in no message, and counts for the owner's limit. `tokens` estimates the text, and
+    `passages` is their number, once they are written. The database itself deletes it with its attachment,
+    folder or preset: also for a process of a release that has no such model."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     attachment = models.OneToOneField(Attachment, on_delete=models.DO_NOTHING, related_name="knowledge")
@@ -44,6 +53,8 @@ class Knowledge(models.Model):
     tokens = models.PositiveIntegerField(default=0)
     passages = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = KnowledgeQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at", "pk"]
@@ -65,6 +76,8 @@ class Knowledge(models.Model):
         if file is None or self.state == Reading.OPEN:
             return ""
         if self.state == Reading.FAILED:
+            if not file.problem and file.readable_type == "text/plain":  # the server failed
+                return gettext("Remove it, and attach it again.")
             return str(_REASONS.get(Problem(file.problem or "unknown"), ""))
         return gettext("The file is long. Only its beginning is used.") if file.is_cut else ""
 

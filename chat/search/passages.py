@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -75,23 +76,30 @@ def _end(text: str, start: int) -> int:
     return end
 
 
-def add_passages(knowledge_id: UUID, scope: str, first: int, pieces: Sequence[Piece]) -> None:
-    """Adds passages of one file, the first of them with this number; leaves those that are there. `scope` is
-    the word for the folder or preset."""
+def passage_rows(knowledge_id: UUID, scope: str, first: int, pieces: Sequence[Piece]) -> list[list[Any]]:
+    """Returns the rows of passages of one file for `add_passages`, the first of them with this number.
+    `scope` is the word for the folder or preset. Needs no transaction: finding the words takes most time."""
     is_postgresql = connection.vendor == "postgresql"
     owner = knowledge_id if is_postgresql else knowledge_id.hex
-    columns, places = ("words", "%s::tsvector") if is_postgresql else ("facts, words", "%s, %s")
-    statement = (
-        f"INSERT INTO chat_passage (knowledge_id, number, page, overlap, text, {columns})"  # noqa: S608  (our own)
-        f" VALUES (%s, %s, %s, %s, %s, {places}) ON CONFLICT DO NOTHING"
-    )
-    rows = []
+    rows: list[list[Any]] = []
     for number, piece in enumerate(pieces, first):
         found = index_words(piece.text)
         row = [owner, number, piece.page, piece.overlap, piece.text]
         rows.append(
             [*row, postgresql.vector([scope], found)] if is_postgresql else [*row, scope, " ".join(found)]
         )
+    return rows
+
+
+def add_passages(rows: Sequence[list[Any]]) -> None:
+    """Adds passages; leaves those that are there."""
+    columns, places = (
+        ("words", "%s::tsvector") if connection.vendor == "postgresql" else ("facts, words", "%s, %s")
+    )
+    statement = (
+        f"INSERT INTO chat_passage (knowledge_id, number, page, overlap, text, {columns})"  # noqa: S608  (our own)
+        f" VALUES (%s, %s, %s, %s, %s, {places}) ON CONFLICT DO NOTHING"
+    )
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
 

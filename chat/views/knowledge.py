@@ -63,10 +63,11 @@ def _files(request: PersonRequest, holder: Folder | Preset, add: Any) -> HttpRes
         return render(request, "chat/_knowledge_list.html", files_context(holder))
     if "attachment" in request.POST:
         try:
-            add(UUID(request.POST["attachment"]))
+            attachment_id = UUID(request.POST["attachment"])
         except ValueError:
             words = translatable("The page sent something that cannot be read. Reload it.")
             raise InvalidInputError(words) from None
+        add(attachment_id)
         return render(request, "chat/_knowledge_list.html", files_context(holder))
     files = request.FILES.getlist("file")
     if not files:

@@ -122,10 +122,14 @@ function said(words) {
   document.getElementById("files-said").textContent = words;
 }
 
+// A list with the focus in it is replaced when the focus leaves it.
+let later = null;
 function show(html) {
   const list = document.getElementById("files-list");
-  if (!list.contains(document.activeElement)) list.outerHTML = html;
+  later = list.contains(document.activeElement) ? html : null;
+  if (later === null) list.outerHTML = html;
 }
+box.addEventListener("focusout", () => setTimeout(() => later !== null && show(later)));
 
 setInterval(async () => {
   if (document.hidden || !document.querySelector("#files-list[data-reading]")) return;

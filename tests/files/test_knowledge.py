@@ -6,8 +6,11 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from chat.access import NotFoundError, knowledge_for
@@ -17,6 +20,7 @@ from chat.actions.folder import begin_in_folder, delete_folder, make_folder
 from chat.actions.knowledge import (
     add_to_folder,
     add_to_preset,
+    clear_removed,
     read_knowledge,
     read_next,
     remove_knowledge,
@@ -24,9 +28,11 @@ from chat.actions.knowledge import (
 from chat.actions.preset import PresetContent, choose_preset, delete_preset, make_preset
 from chat.actions.send import send_message
 from chat.database import run_unit, run_write
+from chat.files import store
 from chat.files.contents import used_by
 from chat.generation import knowledge
-from chat.generation.context import prepare
+from chat.generation.context import Prepared, prepare
+from chat.generation.result import Result
 from chat.models import (
     Attachment,
     ChatModel,
@@ -41,7 +47,7 @@ from chat.models import (
     User,
     Visibility,
 )
-from chat.parts import SourcePart, loaded
+from chat.parts import NoticePart, SourcePart, loaded
 from chat.providers.registry import _instances, close_all
 from chat.runtime import Runtime
 from chat.search import passages
@@ -292,12 +298,70 @@ def test_a_file_that_a_process_left_half_read_is_completed(
     assert found.state == Reading.OPEN and Passage.objects.count() == 20
     generation = asked(person, model, "What is the notice period?", folder=folder)
     assert notices(generation) == [f"{knowledge.NOT_READ}\ncontract.txt"]
-    assert read_next() and not read_next()
+    assert read_next(set()) and not read_next(set())
     found.refresh_from_db()
     assert found.state == Reading.READY and Passage.objects.count() == found.passages > 20
     whole = "".join(row.text[row.overlap :] for row in Passage.objects.order_by("number"))
     assert whole == LONG
     read_knowledge(found.pk)
+
+
+def test_many_passages_are_deleted_after_the_folder_in_small_batches(
+    person: User, model: ChatModel, folder: Folder, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.actions.knowledge.REMOVED_BATCH", 10)
+    added = add_to_folder(person, folder.pk, upload(person, LONG.encode()).pk)
+    delete_folder(person, folder.pk, with_chats=False)
+    assert Passage.objects.count() == added.passages - 10
+    with pytest.raises(NotFoundError):
+        knowledge_for(person, added.pk)
+    Knowledge.objects.update(state=Reading.OPEN)
+    assert not read_next(set())
+    read_knowledge(added.pk)
+    batches = 0
+    while clear_removed():
+        batches += 1
+    clear_unused()
+    assert batches == -(-added.passages // 10) - 1
+    assert not Knowledge.objects.exists() and not Passage.objects.exists()
+    assert used_by(person.pk) == 0
+
+
+def test_a_failure_delays_no_other_file_and_only_a_lost_content_is_final(
+    person: User, folder: Folder, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [add_to_folder(person, folder.pk, upload(person, text).pk) for text in (b"One", b"Two", b"Three")]
+    Knowledge.objects.update(state=Reading.OPEN)
+    read = store.read
+    failures = {files[0].pk: OperationalError("locked"), files[1].pk: FileNotFoundError("gone")}
+    readable = {file.attachment.stored.readable: failures.get(file.pk) for file in files}
+
+    def fails(name: str) -> bytes:
+        if error := readable[name]:
+            raise error
+        return read(name)
+
+    passed: set[uuid.UUID] = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", fails)
+        while read_next(passed):
+            pass
+    for file in files:
+        file.refresh_from_db()
+    assert passed == {files[0].pk}
+    assert [file.state for file in files] == [Reading.OPEN, Reading.FAILED, Reading.READY]
+    assert files[1].note == "Remove it, and attach it again."
+    assert read_next(set()) and Knowledge.objects.get(pk=files[0].pk).state == Reading.READY
+
+
+def test_a_reply_of_several_steps_has_the_sources_of_all() -> None:
+    one, two = SourcePart("a.txt", "One"), SourcePart("a.txt", "Two")
+    result = Result()
+    for found in ([one], [one, two]):
+        result.keep_sources()
+        result.sent = cast(Prepared, SimpleNamespace(notices=[*found, NoticePart("Words")]))
+    result.notices.append(NoticePart("Words"))
+    assert result.all_notices == [one, two, NoticePart("Words")]
 
 
 def test_a_file_without_text_says_why(person: User, folder: Folder, upload: Upload) -> None:
