@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
 from typing import Any
 
 
@@ -157,6 +158,15 @@ def _loaded(item: Mapping[str, Any]) -> Iterator[Part]:
         yield cls(**{name: item[name] for name in _FIELDS[cls] if name in item})
 
 
+def with_joined_texts(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yields the parts, with neighbouring texts as one."""
+    for is_text, run in groupby(parts, lambda part: isinstance(part, TextPart)):
+        if is_text:
+            yield TextPart("".join(part.text for part in run if isinstance(part, TextPart)))
+        else:
+            yield from run
+
+
 def tool_calls(lines: str) -> list[ToolCall]:
     """Returns the calls whose pieces these are: one JSON object per line, with `index`, `id`, `name` and the
     next fragment of `arguments`. A line that was cut by the length limit of a reply is left out."""
@@ -180,8 +190,18 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def storable_part(part: Part) -> Part:
+def storable_part[P: Part](part: P) -> P:
     """Returns the part with texts that every database stores."""
     values = {field.name: getattr(part, field.name) for field in fields(part)}
-    texts: dict[str, Any] = {name: storable(it) for name, it in values.items() if isinstance(it, str)}
-    return replace(part, **texts)
+    return replace(part, **{name: _storable_json(it) for name, it in values.items()})
+
+
+def _storable_json(value: Any) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            return [_storable_json(item) for item in value]
+        case dict():
+            return {storable(name): _storable_json(item) for name, item in value.items()}
+    return value

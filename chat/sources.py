@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import inf
 from urllib.parse import urlsplit
 
 from chat.parts import Citation
 
 MOST_URL = 2_000  # characters
 MOST_MARKS = 200  # of one reply
+MOST_PLACE = 2_000_000  # characters of a message before a mark
+MOST_TITLE = 300
 _NEAR = 300  # characters of a line before a mark that are looked at
+_MOST_LINES = 20  # that are looked at to place a mark
 
 type Mark = tuple[int, int]  # a place in a text, in characters, and the number of a source
 
@@ -33,23 +39,29 @@ class Source:
 def sources_of(citations: Iterable[Citation]) -> list[Source]:
     """Returns the cited pages, each once, numbered from 1 in the order in which they were cited first."""
     found: dict[str, Source] = {}
-    for citation in citations:
+    for citation in islice(citations, MOST_MARKS):
         if citation.url not in found and (host := web_address(citation.url)):
-            title = plain(citation.title)[:300] or host
+            title = plain(citation.title[: 2 * MOST_TITLE])[:MOST_TITLE] or host
             found[citation.url] = Source(len(found) + 1, citation.url, title, host)
     return list(found.values())
 
 
-def marks_of(citations: Sequence[Citation], begin: int = 0, end: int | None = None) -> tuple[Mark, ...]:
-    """Returns the marks of the text from `begin` to `end` of a message, with places in this text."""
+def marks_of(citations: Sequence[Citation]) -> tuple[Mark, ...]:
+    """Returns the marks of a message in order, with places in all of its text."""
     numbers = {source.url: source.number for source in sources_of(citations)}
     marks: set[Mark] = set()
     for citation in citations[:MOST_MARKS]:
         at, number = citation.at, numbers.get(citation.url)
-        # What stands between two texts belongs to the first one.
-        if number and at is not None and begin < at and (end is None or at <= end):
-            marks.add((at - begin, number))
+        if number and at is not None and at > 0:
+            marks.add((at, number))
     return tuple(sorted(marks))
+
+
+def marks_within(marks: Sequence[Mark], begin: int, end: int) -> tuple[Mark, ...]:
+    """Returns the marks of the text from `begin` to `end` of a message, with places in this text. A mark
+    between two texts belongs to the first one."""
+    first, last = bisect_right(marks, (begin, inf)), bisect_right(marks, (end, inf))
+    return tuple((at - begin, number) for at, number in marks[first:last])
 
 
 def web_address(url: str) -> str:
@@ -86,8 +98,9 @@ def marked(text: str, marks: Sequence[Mark], write: Callable[[int], str]) -> str
 def _place(text: str, at: int) -> int | None:
     """Returns the place near `at` where a mark stands in running text; None if there is none."""
     at = max(0, min(at, len(text)))
-    while True:
-        at = len(text[:at].rstrip(" \t\n|"))
+    for _line in range(_MOST_LINES):
+        head = text[max(0, at - 2 * _NEAR) : at]
+        at -= len(head) - len(head.rstrip(" \t\n|"))
         begin = text.rfind("\n", max(0, at - _NEAR), at) + 1 or max(0, at - _NEAR)
         line = text[begin:at]
         if not at:
@@ -95,10 +108,11 @@ def _place(text: str, at: int) -> int | None:
         if not _STRUCTURE.fullmatch(line):
             break
         at = begin  # a rule, a fence or the mark of an item: the line before ends what is cited
+    else:
+        return None
     if _DEFINITION.match(line):
         return None
-    word = re.search(r"\S*\Z", text[max(0, at - MOST_URL) : at])
-    if word and "://" in word[0]:  # the middle of an address would break it
+    if "://" in _word_before(text, at):  # the middle of an address would break it
         rest = re.match(r"\S{0,2000}", text[at : at + MOST_URL])
         at += rest.end() if rest else 0
     closing = _CLOSING.match(text, at)
@@ -109,12 +123,17 @@ def _place(text: str, at: int) -> int | None:
 
 def _space_before(text: str, place: int) -> str:
     """A bare address ends at a space."""
-    word = re.search(r"\S*\Z", text[max(0, place - MOST_URL) : place])
-    return " " if word and "://" in word[0] else ""
+    return " " if "://" in _word_before(text, place) else ""
+
+
+def _word_before(text: str, place: int) -> str:
+    head = text[max(0, place - MOST_URL) : place]
+    return "" if head[-1:].isspace() else "".join(head.rsplit(maxsplit=1)[-1:])
 
 
 _ADDRESS = re.compile(r"https?://[^\s\\/?#\x00-\x1f\x7f][^\s\\\x00-\x1f\x7f]*", re.IGNORECASE)
-_STRUCTURE = re.compile(r"\s*(?:>\s*)*(?:(?:```|~~~).*|(?:[\W_]|\d+[.)](?!\w))*)", re.DOTALL)
+# Its quantifiers give nothing back: a line that is no structure is refused in linear time.
+_STRUCTURE = re.compile(r"\s*+(?:>\s*+)*+(?:(?:```|~~~).*|(?:[\W_]|\d++[.)](?!\w))*+)", re.DOTALL)
 _DEFINITION = re.compile(r"\s*\[[^\]]*\]:")
 _TARGET = re.compile(r"\([^()\s]{0,2000}(?:\([^()\s]{0,2000}\)[^()\s]{0,2000})?\)|\[[^\]\n]{0,300}\]")
 _CLOSING = re.compile(r"[)\]*_`~\"'»”’]{0,20}")

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -33,6 +33,7 @@ from chat.actor import in_chunks
 from chat.files import store
 from chat.files.contents import part_of
 from chat.live.process import process_name
+from chat.live.search_lines import ID_CHARS, MOST_KEPT, MOST_QUERY
 from chat.models import (
     Attachment,
     ChatImport,
@@ -50,8 +51,19 @@ from chat.models.chat_import import MOST_PROBLEMS, NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.models.feedback import COMMENT_LENGTH
 from chat.models.parameters import Parameters
-from chat.parts import FilePart, NoticePart, Part, TextPart, storable, storable_part, stored
+from chat.parts import (
+    Citation,
+    FilePart,
+    NoticePart,
+    Part,
+    TextPart,
+    WebSearch,
+    storable,
+    storable_part,
+    stored,
+)
 from chat.search.index import index_message, index_title
+from chat.sources import MOST_MARKS, MOST_TITLE, web_address
 from chat.transfer.chats import EXTRAS, PRESETS, Chat, Node
 from chat.transfer.reader import packed_files
 from chat.translatable import translatable as _
@@ -568,10 +580,21 @@ def _message(conversation: Conversation, node: Node, by_id: dict[str, Message], 
 
 
 def _cut(parts: Iterable[Part]) -> list[Part]:
-    """Returns the parts up to the longest text that a page can show."""
+    """Returns the parts up to the longest text that a page can show, and to the most searches and pages that
+    a reply keeps."""
     left = MOST_MESSAGE_CHARACTERS
+    room = Counter({WebSearch: MOST_KEPT, Citation: MOST_MARKS})
+    too_many = False
     kept: list[Part] = []
     for part in parts:
+        if isinstance(part, WebSearch | Citation):
+            if isinstance(part, Citation) and not web_address(part.url):
+                continue
+            room[type(part)] -= 1
+            if room[type(part)] < 0:
+                too_many = True
+                continue
+            part = _short(part)
         text = getattr(part, "text", "")
         if len(text) > left:
             kept.append(NoticePart(_("The rest of this message was left out: it is too long.")))
@@ -580,7 +603,16 @@ def _cut(parts: Iterable[Part]) -> list[Part]:
             break
         left -= len(text)
         kept.append(part)
+    if too_many:
+        left_out = _("Some searches and pages of this message were left out: there are too many.")
+        kept.append(NoticePart(left_out))
     return kept
+
+
+def _short(part: WebSearch | Citation) -> Part:
+    if isinstance(part, WebSearch):
+        return replace(part, id=part.id[:ID_CHARS], query=part.query[:MOST_QUERY])
+    return replace(part, title=part.title[:MOST_TITLE])
 
 
 def _generation(message: Message, node: Node, batch: UUID | None) -> Generation:

@@ -44,10 +44,18 @@ from chat.live.call_lines import (
 from chat.live.hub import Hub
 from chat.live.pubsub import Publish, PubSub
 from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, ReplyLog, Segment, Waiting
-from chat.live.search_lines import citation_line, citations_in, search_line, searches_in
+from chat.live.search_lines import (
+    ID_CHARS,
+    MOST_KEPT,
+    citation_line,
+    citations_in,
+    search_ids,
+    search_line,
+    searches_in,
+)
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
-from chat.parts import Citation, NoticePart, Opaque, WebSearch, loaded, storable
+from chat.parts import Citation, NoticePart, Opaque, WebSearch, loaded, storable, storable_part
 from chat.pipeline.compose import compose
 from chat.providers.base import CONTINUE_PROMPT, Turn
 from chat.providers.errors import (
@@ -348,6 +356,7 @@ class Run:
         self._reader = CallReader(*calls_in(self._log.since(0)))
         began = self._log.length  # makes the ids of searches unique, which some servers count anew
         said, cited = len(self._log.text()), citations_in(self._log.since(0))
+        searched = search_ids(self._log.since(0))
         provider = await ready_provider(prepared.endpoint)
         stream, meter = compose(
             provider, prepared.request, policy_for(prepared.model, prepared.endpoint, result.spent)
@@ -365,8 +374,10 @@ class Run:
                         case ToolCallDelta():
                             self._grow(TOOL_CALL, self._reader.line(event), result)
                         case WebSearch():
-                            own = replace(event, id=f"{began}-{event.id}")
-                            self._grow(WEB_SEARCH, search_line(own), result)
+                            own = replace(event, id=f"{began}-{event.id}"[:ID_CHARS])
+                            if own.id in searched or len(searched) < MOST_KEPT:
+                                searched.add(own.id)
+                                self._grow(WEB_SEARCH, search_line(own), result)
                         case Citation() if cited < MOST_MARKS:
                             line = citation_line(event, said)
                             cited += bool(line)
@@ -375,7 +386,7 @@ class Run:
                         case FileMade(data):
                             await self._keep(data, generation, result)
                         case Opaque():
-                            result.opaque.append((self._message_step, event))
+                            result.opaque.append((self._message_step, storable_part(event)))
                         case Finished(outcome, raw):
                             result.outcome = outcome
                             result.set(STATUSES[outcome], "", "")

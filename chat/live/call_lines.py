@@ -8,12 +8,12 @@ calls of the reply, `id` and `name` in its first piece, and the next fragment of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from typing import Any
 
-from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment, joined
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment, joined, lines_of
 from chat.live.search_lines import citation_of, search_of
 from chat.parts import (
     Citation,
@@ -43,15 +43,6 @@ def state_line(index: int, state: str, result: str | None = None, seconds: float
     if result is not None:
         line |= {"result": result, "seconds": seconds}
     return json.dumps(line) + "\n"
-
-
-def lines_of(text: str) -> Iterator[dict[str, Any]]:
-    """Yields the lines. A line that was cut by the length limit of a reply is left out."""
-    for line in text.split("\n"):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
 
 
 def parts_of(segments: Iterable[Segment], opaque: Sequence[tuple[int, Opaque]] = ()) -> list[Part]:

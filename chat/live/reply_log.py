@@ -6,9 +6,10 @@ whatever pieces a viewer was given before, and hearing something twice is harmle
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 TOOL_CALL = "tool_call"
 WEB_SEARCH = "web_search"
@@ -83,3 +84,12 @@ def joined(segments: Iterable[Segment]) -> list[Segment]:
         else:
             runs.append((kind, [text]))
     return [Segment(kind, "".join(texts)) for kind, texts in runs]
+
+
+def lines_of(text: str) -> Iterator[dict[str, Any]]:
+    """Yields the lines. A line that was cut by the length limit of a reply is left out."""
+    for line in text.split("\n"):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

@@ -11,18 +11,18 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from chat.live.reply_log import CITATION, WEB_SEARCH, Segment, joined
+from chat.live.reply_log import CITATION, WEB_SEARCH, Segment, joined, lines_of
 from chat.parts import Citation, WebSearch, storable_part
-from chat.sources import MOST_URL, plain, web_address
+from chat.sources import MOST_PLACE, MOST_TITLE, MOST_URL, plain, web_address
 
 MOST_QUERY = 500  # characters
-MOST_TITLE = 300
-_ID_CHARS = 150
+MOST_KEPT = 50  # searches of one reply
+ID_CHARS = 150
 
 
 def search_line(search: WebSearch) -> str:
     """Returns the line of a search."""
-    line = WebSearch(search.id[:_ID_CHARS], plain(search.query)[:MOST_QUERY], search.state)
+    line = WebSearch(search.id[:ID_CHARS], plain(search.query)[:MOST_QUERY], search.state)
     return json.dumps(asdict(storable_part(line))) + "\n"
 
 
@@ -31,7 +31,7 @@ def citation_line(citation: Citation, before: int) -> str:
     nothing if its address cannot be linked."""
     if not web_address(citation.url):
         return ""
-    at = None if citation.at is None else before + citation.at
+    at = None if citation.at is None else max(0, min(before + citation.at, MOST_PLACE))
     line = Citation(citation.url[:MOST_URL], plain(citation.title)[:MOST_TITLE], at)
     return json.dumps(asdict(storable_part(line))) + "\n"
 
@@ -46,9 +46,15 @@ def citation_of(line: dict[str, Any]) -> Citation:
 
 def searches_in(segments: Iterable[Segment]) -> int:
     """Returns the number of searches that succeeded."""
-    texts = [text for kind, text in joined(segments) if kind == WEB_SEARCH]
-    lines = [json.loads(line) for text in texts for line in text.split("\n") if line.endswith("}")]
-    return len({line["id"] for line in lines if line["state"] == "done"})
+    return len({line["id"] for line in _searches(segments) if line["state"] == "done"})
+
+
+def search_ids(segments: Iterable[Segment]) -> set[str]:
+    return {line["id"] for line in _searches(segments)}
+
+
+def _searches(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    return [line for kind, text in joined(segments) if kind == WEB_SEARCH for line in lines_of(text)]
 
 
 def citations_in(segments: Iterable[Segment]) -> int:

@@ -5,6 +5,7 @@ https://platform.claude.com/docs/en/api/messages-streaming
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -33,7 +34,10 @@ from chat.providers.sse import Decoder, string
 KIND = "anthropic"
 SEARCH = "anthropic_search"  # the kind of the metadata of a search
 SEARCH_TOOL = {"type": "web_search_20250305", "name": "web_search"}
-MOST_KEPT = 400_000  # bytes of the results of one search; larger ones are not sent back
+# Bytes of the results of one search, and of all searches of an answer. What is larger is not sent back.
+MOST_KEPT = 400_000
+MOST_KEPT_IN_ALL = 1_000_000
+MOST_ARGUMENTS = 20_000  # characters of the arguments of a search
 
 
 def messages_body(request: ChatRequest) -> dict[str, Any]:
@@ -119,6 +123,7 @@ class MessagesDecoder(Decoder):
         self._searching: dict[str, _Search] = {}  # id -> a search without a result
         self._cited: dict[int, list[tuple[str, str]]] = {}  # block index -> the pages that support its text
         self._characters = 0  # of the visible text so far
+        self._kept = 0  # bytes of the results of searches
         self._stop_reason = ""
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -172,7 +177,7 @@ class MessagesDecoder(Decoder):
             case "input_json_delta":
                 arguments = string(delta["partial_json"])
                 if search := self._searches.get(index):
-                    search.arguments += arguments
+                    search.arguments += arguments if len(search.arguments) < MOST_ARGUMENTS else ""
                 elif arguments and index in self._calls:
                     return (ToolCallDelta(self._calls[index], arguments),)
             case "thinking_delta":
@@ -204,8 +209,10 @@ class MessagesDecoder(Decoder):
         state = "done" if isinstance(block.get("content"), list) else "failed"
         ended = WebSearch(search.id, search.query, state)
         blocks = [{**search.block, "input": {"query": search.query}}, dict(block)]
-        if state == "failed" or len(orjson.dumps(blocks)) > MOST_KEPT:
+        size = len(json.dumps(blocks))  # it takes half a character, unlike orjson
+        if state == "failed" or size > MOST_KEPT or self._kept + size > MOST_KEPT_IN_ALL:
             return (ended,)
+        self._kept += size
         position = {**place(has_text=self._characters > 0, calls=len(self._calls)), "at": self._characters}
         return ended, Opaque(SEARCH, {"kind": SEARCH, "model": self._model, **position, "blocks": blocks})
 

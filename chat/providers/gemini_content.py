@@ -32,6 +32,10 @@ from chat.providers.options import refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "gemini"
+_MOST_QUERIES = 50  # of one chunk, which may repeat those before
+_MOST_PAGES = 200  # of one chunk, and as many texts that they support
+_MOST_SUPPORTS = 2_000  # of one answer
+_MOST_COMPARED = 200  # characters of a supported text
 _OUR_ID = "steady-"  # Gemini may leave out a call's id; generated ids are not sent back
 
 
@@ -98,8 +102,9 @@ class ContentDecoder(Decoder):
         self._model = model
         self._calls = 0
         self._texts: list[str] = []
-        self._searched: list[str] = []
+        self._searched: set[str] = set()
         self._cited: set[tuple[str, int | None]] = set()
+        self._supports_left = _MOST_SUPPORTS
         self._usage: Usage | None = None
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -143,16 +148,18 @@ class ContentDecoder(Decoder):
 
     def _grounded(self, grounding: Any) -> Iterator[ProviderEvent]:
         """Searches and citations arrive with or after the text. Later chunks may repeat them."""
-        for query in grounding.get("webSearchQueries") or ():
+        for query in (grounding.get("webSearchQueries") or [])[:_MOST_QUERIES]:
             if query not in self._searched:
-                self._searched.append(string(query))
+                self._searched.add(string(query))
                 yield WebSearch(uuid4().hex, query, "done")
-        pages = [chunk.get("web") or {} for chunk in grounding.get("groundingChunks") or ()]
-        supports = grounding.get("groundingSupports") or ()
+        pages = [chunk.get("web") or {} for chunk in (grounding.get("groundingChunks") or [])[:_MOST_PAGES]]
+        supports = (grounding.get("groundingSupports") or [])[: min(_MOST_PAGES, self._supports_left)]
+        self._supports_left -= len(supports)
         answer = "".join(self._texts) if supports else ""
+        encoded = answer.encode(errors="replace")
         for support in supports:
-            at = _end_of(support.get("segment") or {}, answer)
-            for number in support.get("groundingChunkIndices") or ():
+            at = _end_of(support.get("segment") or {}, answer, encoded)
+            for number in (support.get("groundingChunkIndices") or [])[:_MOST_PAGES]:
                 if 0 <= number < len(pages):
                     yield from self._cite(pages[number], at)
         for page in pages if not supports else ():
@@ -172,14 +179,15 @@ class ContentDecoder(Decoder):
         self.finished = Finished(outcome, reason)
 
 
-def _end_of(segment: Any, answer: str) -> int | None:
+def _end_of(segment: Any, answer: str, encoded: bytes) -> int | None:
     """Returns the end of a segment in characters. Its indexes count bytes of UTF-8, and are not reliable in
     a stream, so its text decides."""
     text, end = string(segment.get("text") or ""), segment.get("endIndex")
     if isinstance(end, int):
-        at = len(answer.encode()[: max(0, end)].decode(errors="ignore"))
-        if not text or answer[:at].endswith(text):
+        at = len(encoded[: max(0, end)].decode(errors="ignore"))
+        if not text or answer.endswith(text, 0, at):
             return at
+    text = text[-_MOST_COMPARED:]
     found = answer.rfind(text) if text else -1
     return found + len(text) if found >= 0 else None
 

@@ -17,10 +17,19 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from chat.models import Message, ToolCallState, ToolRun
-from chat.parts import Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch, loaded
+from chat.parts import (
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    WebSearch,
+    loaded,
+    with_joined_texts,
+)
 from chat.rendering import dom
 from chat.rendering.render_cache import render_cache
-from chat.sources import marks_of
+from chat.sources import marks_of, marks_within
 from chat.tools.registry import own_tools
 
 MOST_SHOWN = 4_000  # characters of arguments on a card: they are sent again while they grow
@@ -97,9 +106,9 @@ def thoughts_html(message: Message, number: int, text: str) -> str:
 
 def reply_body(message: Message, *, decides: bool = True) -> SafeString:
     """Returns the body of a stored reply. Without `decides` a call that waits has no buttons."""
-    citations = message.citations
+    all_marks = marks_of(message.citations)
     if not message.has_cards:
-        return render_cache.html(message.text, dom.footnotes(message.pk), marks_of(citations))
+        return render_cache.html(message.text, dom.footnotes(message.pk), all_marks)
     parts = _of_body(loaded(message.parts))
     cards = _cards(message, parts)
     html: list[str] = []
@@ -108,7 +117,7 @@ def reply_body(message: Message, *, decides: bool = True) -> SafeString:
         match part:
             case TextPart(text):
                 prefix = dom.footnotes(message.pk) + (f"-{number}" if number else "")
-                marks = marks_of(citations, said, said + len(text))
+                marks = marks_within(all_marks, said, said + len(text))
                 said += len(text)
                 section = render_cache.html(text, prefix, marks)
                 html.append(section_html(message, number, section) if number else section)
@@ -131,16 +140,13 @@ def _of_body(parts: Iterable[Part]) -> list[Part]:
     has_cards = False
     for part in parts:
         has_cards = has_cards or isinstance(part, ToolCall | WebSearch)
-        is_text = isinstance(part, TextPart) and part.text
-        if is_text and shown and isinstance(shown[-1], TextPart):
-            shown[-1] = TextPart(shown[-1].text + part.text)  # type: ignore[union-attr]
-        elif (
-            is_text
+        if (
+            (isinstance(part, TextPart) and part.text)
             or isinstance(part, ToolCall | ToolResult | WebSearch)
             or (isinstance(part, ReasoningPart) and has_cards)
         ):
             shown.append(part)
-    return shown
+    return list(with_joined_texts(shown))
 
 
 def _cards(message: Message, parts: Iterable[Part]) -> dict[str, Card]:

@@ -15,7 +15,7 @@ from chat.rendering import dom
 from chat.rendering.markdown import render_markdown
 from chat.sources import Mark, marked
 
-MOST_TRIED = 20  # marks that are tried one by one
+MOST_TRIED = 5  # marks that are tried one by one
 _FIRST = 0xF0000
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 # Elements that take no mark, other tags, and marks in running text.

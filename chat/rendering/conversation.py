@@ -19,6 +19,7 @@ from chat.rendering.colours import Answer, missing
 from chat.rendering.growing import STEP, growing
 
 LIGHT = 8 * 1024  # characters that are rendered in a few ms
+_PART = 200  # characters that take as long as a part: a card or a text has HTML of its own
 
 
 class ConversationView:
@@ -42,7 +43,7 @@ class ConversationView:
                         *(piece.text for piece in pieces),
                     ]
                     weight += sum(map(len, texts)) + sum(
-                        len(message.reasoning) for message in change.messages
+                        len(message.reasoning) + _PART * len(message.parts) for message in change.messages
                     )
                 case ReplyGrew(message_id, segments):
                     text = fragments.text_of(segments, "text")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,8 +17,9 @@ from chat.parts import (
     ToolCall,
     ToolResult,
     WebSearch,
+    with_joined_texts,
 )
-from chat.sources import Source, marked, marks_of, sources_of
+from chat.sources import Source, marked, marks_of, marks_within, sources_of
 from chat.transfer.chats import Chat, Node, fenced
 
 
@@ -56,10 +56,12 @@ def _message(node: Node, words: Words) -> list[str]:
     who = (node.reply.model if node.reply else "") or words.you
     blocks = [f"## {_line(who)}"]
     citations = [part for part in node.parts if isinstance(part, Citation)]
+    all_marks = marks_of(citations)
     said = 0
-    for part in _joined(node.parts):
+    # Citations divide the text.
+    for part in with_joined_texts(part for part in node.parts if not isinstance(part, Citation)):
         if isinstance(part, TextPart) and citations:
-            marks = marks_of(citations, said, said + len(part.text))
+            marks = marks_within(all_marks, said, said + len(part.text))
             said += len(part.text)
             part = TextPart(marked(part.text, marks, lambda number: f"\\[{number}\\]"))
         if text := _part(part, words):
@@ -69,17 +71,6 @@ def _message(node: Node, words: Words) -> list[str]:
     if node.reply and node.reply.status != "complete":
         blocks.append(f"*{words.states.get(node.reply.status, node.reply.status)}*")
     return blocks
-
-
-def _joined(parts: Iterable[Part]) -> list[Part]:
-    """Returns the parts without citations, which divide the text."""
-    found: list[Part] = []
-    for part in parts:
-        if isinstance(part, TextPart) and found and isinstance(found[-1], TextPart):
-            found[-1] = TextPart(found[-1].text + part.text)
-        elif not isinstance(part, Citation):
-            found.append(part)
-    return found
 
 
 def _source(source: Source) -> str:

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any
 
 from chat.parts import FilePart, Opaque, Part, loaded, stored
+from chat.sources import MOST_PLACE
 from chat.transfer.chats import (
     FILES,
     MOST_MESSAGES,
@@ -202,6 +203,8 @@ def _valid(part: Any, chat: Chat) -> dict[str, Any]:
         raise UnreadableError(_("A part of a message is damaged."))
     if "page" in values:
         values["page"] = min(max(0, values["page"]), MOST_PAGES)
+    if values.get("at") is not None:
+        values["at"] = min(max(0, int(values["at"])), MOST_PLACE)
     return {"type": part["type"], **values} if kinds else {"type": "opaque", "kind": "", "data": {}}
 
 

@@ -10,7 +10,7 @@ import pytest
 from chat.parts import Citation, Opaque, WebSearch
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.anthropic_messages import MessagesDecoder, messages_body
+from chat.providers.anthropic_messages import MOST_KEPT, MessagesDecoder, messages_body
 from chat.providers.base import ChatRequest, Turn
 from chat.providers.events import Finished, TextDelta, Usage
 from chat.providers.gemini_content import ContentDecoder
@@ -111,6 +111,17 @@ def test_a_search_without_a_usable_result_is_failed_and_not_sent_back() -> None:
     assert [*decoder.events(other), *decoder.events(broken)] == []
 
 
+def test_results_up_to_a_limit_are_sent_back_whatever_their_titles() -> None:
+    decoder = MessagesDecoder("m")
+    kept = []
+    for number in range(4):
+        decoder.events(block(2 * number, type="server_tool_use", id=str(number), name="web_search", input={}))
+        pages = [{"title": "half \ud83d", "encrypted_content": "x" * (MOST_KEPT - 1_000)}]
+        result = block(2 * number + 1, type="web_search_tool_result", tool_use_id=str(number), content=pages)
+        kept.append([type(event) for event in decoder.events(result)])
+    assert kept == [[WebSearch, Opaque], [WebSearch, Opaque], [WebSearch], [WebSearch]]
+
+
 def test_a_citation_is_kept_if_the_stream_ends_within_its_text() -> None:
     decoder = MessagesDecoder("m")
     decoder.events(block(0, type="text", text="So"))
@@ -161,6 +172,20 @@ def test_the_text_of_a_segment_decides_where_gemini_cites() -> None:
     ]
     unplaced = ContentDecoder("m").events(chunk(groundingMetadata={**grounding, "groundingSupports": []}))
     assert unplaced[1:] == [Citation("https://a.example", "a.example", None)]
+
+
+def test_only_so_much_of_the_metadata_of_gemini_is_read() -> None:
+    grounding = {
+        "webSearchQueries": [str(number) for number in range(1_000)],
+        "groundingChunks": [{"web": {"uri": f"https://a.example/{number}"}} for number in range(1_000)],
+        "groundingSupports": [
+            {"segment": {"text": "Ja."}, "groundingChunkIndices": [number]} for number in range(1_000)
+        ],
+    }
+    candidate = {"content": {"parts": [{"text": "Ja."}]}, "groundingMetadata": grounding}
+    events = ContentDecoder("m").events({"candidates": [candidate]})
+    assert sum(isinstance(event, WebSearch) for event in events) == 50
+    assert sum(isinstance(event, Citation) for event in events) == 200
 
 
 async def test_searches_of_a_cut_answer_are_counted(connect: Connect) -> None:

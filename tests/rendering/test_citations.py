@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from uuid import uuid4
 
@@ -14,13 +15,22 @@ from chat.live.call_lines import parts_of, piece_line, segments_of, state_line
 from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment
 from chat.live.search_lines import citation_line, citations_in, search_line, searches_in
 from chat.models import Message
-from chat.parts import Citation, Opaque, TextPart, WebSearch, loaded, stored
+from chat.parts import Citation, Opaque, TextPart, WebSearch, loaded, storable_part, stored
 from chat.rendering.call_cards import reply_body
 from chat.rendering.citations import render_cited
 from chat.rendering.growing import Growing
 from chat.rendering.growing_body import GrowingBody
 from chat.rendering.markdown import render_markdown
-from chat.sources import marks_of, plain, sources_of, web_address
+from chat.sources import (
+    MOST_MARKS,
+    MOST_PLACE,
+    marked,
+    marks_of,
+    marks_within,
+    plain,
+    sources_of,
+    web_address,
+)
 from tests.rendering.test_call_cards import bare, reply
 
 URL = "https://a.example/x?y=1&z=2"
@@ -207,6 +217,36 @@ def test_hostile_sources_are_shown_as_text() -> None:
     assert html.count("<li") == 2 == html.count('rel="noopener noreferrer nofollow"')
     assert re.findall(r"<bdi[^>]*>([^<]*)</bdi>", html)[1:] == ["a.example", "a.example"]
     assert plain("a\u202eb\x00c\u200b  d\n") == "abc d"
+
+
+def test_a_mark_between_two_texts_belongs_to_the_first() -> None:
+    marks = marks_of([Citation(URL, "A", 0), Citation("https://b.example", "B", 4), Citation(URL, "A", 3)])
+    assert marks == ((3, 1), (4, 2))
+    assert marks_within(marks, 0, 3) == ((3, 1),) and marks_within(marks, 3, 9) == ((1, 2),)
+    many = [Citation(f"https://a.example/{number}", "A", 1) for number in range(MOST_MARKS + 1)]
+    assert len(sources_of(many)) == len(marks_of(many)) == MOST_MARKS
+
+
+@pytest.mark.parametrize("text", ["So.\n" + "---\n" * 5_000, "So." + " " * 300_000])
+def test_a_mark_after_much_that_is_no_text_is_left_out(text: str) -> None:
+    assert marked(text, [(len(text), 1)], lambda number: f"[{number}]") == text
+
+
+@pytest.mark.parametrize("at,stored_at", [(2**64, MOST_PLACE), (-(2**64), 0), (None, None)])
+def test_a_place_out_of_all_reason_is_not_stored(at: int | None, stored_at: int | None) -> None:
+    assert json.loads(citation_line(Citation(URL, "A", at), 10))["at"] == stored_at
+
+
+def test_a_line_of_a_search_that_was_cut_counts_for_nothing() -> None:
+    cut = Segment(WEB_SEARCH, search_line(DONE) + '{"id": "b", "query": "{}')
+    assert searches_in([cut]) == 1 == len(parts_of([cut]))
+
+
+def test_metadata_of_a_provider_is_stored_by_every_database() -> None:
+    data = {"blocks": [{"title": "A\ud83d", "\x00": [1, None]}]}
+    assert storable_part(Opaque("k", data)) == Opaque(
+        "k", {"blocks": [{"title": "A\ufffd", "\ufffd": [1, None]}]}
+    )
 
 
 def test_a_message_without_citations_has_no_list() -> None:

@@ -241,6 +241,8 @@ def test_much_text_takes_long_and_code_does_not(talk: Talk) -> None:
     assert not talk.view.takes_long([ReplyGrew(message.pk, [Segment("text", "```py\nx = 1\n```\n")])])
     assert not talk.view.takes_long([ReplyGrew(other.pk, [Segment("text", "Hello")])])
     assert talk.view.takes_long([ReplyGrew(other.pk, [Segment("reasoning", "hm " * 3_000)])])
+    many = Message(text="", parts=[{"type": "web_search", "id": str(number)} for number in range(100)])
+    assert talk.view.takes_long([ConversationChanged(talk.conversation, [many], {}, 1, whole=False)])
     message.text = "```py\nx = 1\ny = 2\n```"
     assert not talk.view.takes_long([ConversationChanged(talk.conversation, [message], {}, 1, whole=False)])
     message.text *= 1_000

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from chat.database import run_unit
 from chat.files import store
 from chat.management import importing
 from chat.models import ChatImport, ChatModel, Conversation, Endpoint, Generation, Message, User
+from chat.parts import Citation, TextPart, WebSearch
 from chat.search import search
 from chat.transfer import steady
 from chat.transfer.chats import Chat, Node, Reply
@@ -167,6 +169,22 @@ def test_a_discarded_import_leaves_no_half_chat(owner: User, storage: Path) -> N
         chat_import.add_messages(claimed, taking)
     assert not Conversation.objects.exists() and not Message.objects.exists()
     assert files_in(storage) == []
+
+
+async def test_a_message_keeps_so_many_searches_and_pages(owner: User) -> None:
+    pages = [Citation(f"https://a.example/{number}", "A" * 1_000, 2**62) for number in range(300)]
+    searches = [WebSearch(str(number), "q" * 1_000, "done") for number in range(60)]
+    parts = [TextPart("So."), *pages, Citation("javascript:alert(1)"), *searches]
+    nodes = [Node("1", None, [TextPart("?")], shown=True), Node("2", "1", parts, Reply("m"), shown=True)]
+    chats = [steady.dump(Chat("c", "", nodes, head="2"))]
+    job = await read_and_take(owner, {"format": steady.FORMAT, "version": 1, "chats": chats})
+    assert job.state == ChatImport.State.DONE
+    message = await Message.objects.aget(role="assistant")
+    counts = Counter(item["type"] for item in message.parts)
+    assert counts == {"text": 1, "citation": 200, "web_search": 50, "notice": 1}
+    for item in message.parts:
+        assert len(item.get("title", "")) <= 300 and len(item.get("query", "")) <= 500
+        assert item.get("at", 0) <= 2_000_000
 
 
 def test_one_import_at_a_time(owner: User, storage: Path) -> None:
