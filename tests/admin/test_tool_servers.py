@@ -128,10 +128,10 @@ def test_a_server_is_added_and_its_tools_are_off_until_each_is_switched_on(
     assert KEY not in server.secret_headers
     assert server.server().headers == (("Authorization", f"Bearer {KEY}"),)
     assert scripted.headers[0]["Authorization"] == f"Bearer {KEY}"
-    assert tool_choices(person, Conversation(owner=person)) == []
+    assert tool_choices(person, Conversation(owner=person), []) == []
 
     change(admin, server, form(scripted, headers="", **rows("our__double")))
-    (choice,) = tool_choices(person, Conversation(owner=person))
+    (choice,) = tool_choices(person, Conversation(owner=person), [])
     assert (choice["title"], choice["asks"]) == ("our: double", True)
     box = toolbox_of(chat_of(person))
     assert list(box.tools) == ["our__double"] and box.asking == {"our__double"}
@@ -175,7 +175,7 @@ async def test_a_changed_tool_is_off_until_it_was_looked_at_again(
 
     scripted.tools = []
     await sync_tool_servers()
-    assert await sync_to_async(tool_choices)(person, Conversation(owner=person)) == []
+    assert await sync_to_async(tool_choices)(person, Conversation(owner=person), []) == []
     scripted.status = 500
     (result,) = await sync_tool_servers()
     assert result.error
@@ -192,11 +192,11 @@ def test_a_server_is_open_to_its_groups_alone(
     values = form(scripted, headers="", groups=[group.pk], **rows("our__double"))
     del values["for_everyone"]
     change(admin, server, values)
-    assert len(tool_choices(member, Conversation(owner=member))) == 1
-    assert tool_choices(person, Conversation(owner=person)) == []
+    assert len(tool_choices(member, Conversation(owner=member), [])) == 1
+    assert tool_choices(person, Conversation(owner=person), []) == []
     assert not toolbox_of(chat_of(person)).tools
     ToolServer.objects.update(enabled=False)
-    assert tool_choices(member, Conversation(owner=member)) == []
+    assert tool_choices(member, Conversation(owner=member), []) == []
 
 
 def test_secrets_stay_with_their_server(admin: Client, scripted: McpServer, settings: Any) -> None:

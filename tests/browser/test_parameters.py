@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -20,9 +20,25 @@ other.update(reasons=True, highest_effort="low", max_output_tokens=2000)
 """
 
 
+# Other files use the same server.
+BEFORE = """
+from chat.models import ChatModel
+from chat.providers.demo import MODELS
+for info in MODELS:
+    ChatModel.objects.filter(endpoint_id="demo", name=info.id).update(
+        takes_temperature=None,
+        reasons=info.reasons,
+        highest_effort="",
+        max_output_tokens=info.max_output_tokens,
+    )
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def ranges(server: ServerProcess) -> None:
+def ranges(server: ServerProcess) -> Iterator[None]:
     server.manage("shell", "--verbosity=0", stdin=RANGES)
+    yield
+    server.manage("shell", "--verbosity=0", stdin=BEFORE)
 
 
 @WIDTHS

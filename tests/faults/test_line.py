@@ -85,8 +85,9 @@ def _check_order(served: list[tuple[Prompt, Entry]]) -> None:
         others_wait = set(order[number + 1 :]) - {prompt.owner}
         if others_wait:
             assert Counter(it.owner for it in open_calls)[prompt.owner] <= AT_ONCE // 2
-    last = {owner: len(order) - order[::-1].index(owner) for owner in PROMPTS}
-    assert last["cleo"] < 60 < last["ben"] < 95 < last["ada"]  # in the order of arrival Cleo would be last
+    # In the order of arrival Cleo would be last. The last prompts of each may be those that the kill delayed.
+    last = {owner: [at for at, it in enumerate(order) if it == owner][-1 - AT_ONCE] for owner in PROMPTS}
+    assert last["cleo"] < 60 and last["cleo"] < last["ben"] < last["ada"]
 
 
 async def _send(steady: Installation, program: Program, prompt: Prompt, number: int) -> None:

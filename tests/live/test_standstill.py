@@ -84,7 +84,7 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     assert length_again >= length > 200_000
     assert length_again > 300_000  # with colours, the first time perhaps without
     rendered: list[str] = []
-    monkeypatch.setattr(render_cache_module, "render_markdown", lambda text, **_: rendered.append(text))
+    monkeypatch.setattr(render_cache_module, "render_cited", lambda text, *_, **__: rendered.append(text))
     await opened(person, conversation_id)
     assert rendered == []
 
