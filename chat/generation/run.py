@@ -173,14 +173,16 @@ class Run:
                 del self._hub.logs[self.id]
 
     async def _claim(self, publish: Publish) -> Generation | None:
-        """Returns the claimed generation. A claim waits for no lock of another process, so it is repeated."""
+        """Returns the claimed generation. A claim waits for no lock of another process, so it is repeated. A
+        stopped one is claimed too, so that it ends."""
         delays = iter(BUSY_SECONDS)
-        while self._reason is None:
+        while True:
             try:
                 return await run_write(claim, self.id, publish)
             except BusyError:
+                if self._reason not in (None, "stopped"):
+                    return None
                 await asyncio.sleep(next(delays, BUSY_SECONDS[-1]))
-        return None
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
         """Makes the steps of the reply, and fills `result`."""

@@ -25,7 +25,7 @@ BEFORE = """
 from chat.models import ChatModel
 from chat.providers.demo import MODELS
 for info in MODELS:
-    ChatModel.objects.filter(endpoint_id="demo", name=info.id).update(
+    ChatModel.objects.filter(endpoint_id="demo", name=info.name).update(
         takes_temperature=None,
         reasons=info.reasons,
         highest_effort="",
