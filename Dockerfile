@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-FROM python:3.13-slim AS build
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PYTHON=/usr/local/bin/python3.13
@@ -11,7 +11,7 @@ RUN DJANGO_SETTINGS_MODULE=chatproject.settings STEADY_DATA_DIR=/tmp/build STATI
     .venv/bin/python -c "import django; django.setup(); \
 from chat.management.bootstrap import collect_static; collect_static()"
 
-FROM python:3.13-slim
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 # The provider SDKs verify certificates with the system's list.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
