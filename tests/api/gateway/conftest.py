@@ -18,7 +18,7 @@ from chat.models import ChatModel, Endpoint, Scope, User
 from chat.providers import registry
 from chat.providers.base import EndpointConfig
 from chat.rate_limit import RateLimits
-from chat.runtime import Runtime
+from chat.runtime import Runtime, current
 from tests.api.gateway.served import serving
 from tests.providers.wire import FORMATS, Wire, serve
 
@@ -124,3 +124,9 @@ def settled(gateway: Gateway) -> Callable[[], Any]:
         assert not gateway.runtime.calls.running
 
     return wait
+
+
+async def without_pauses() -> None:
+    """Ends the pauses of endpoints that a provider asked for with a 429: the next call would wait in line."""
+    await Endpoint.objects.aupdate(slowed_until=None)
+    current().calls.permits.clear()

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat.models import Conversation, Status, UsageEntry
-from tests.api.gateway.conftest import Gateway, all_formats
+from tests.api.gateway.conftest import Gateway, all_formats, without_pauses
 
 WORDS = "word0 word1 word2 Grüße word4 "
 TOOL = {
@@ -156,6 +156,7 @@ async def test_an_error_before_the_answer_has_its_status(client: openai.AsyncOpe
     }
     for script, kind in cases.items():
         for stream in (False, True):
+            await without_pauses()
             with pytest.raises(kind) as raised:
                 await client.chat.completions.create(
                     model="wire-openai_chat", messages=ask(f"/wire {script}"), stream=stream

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat.models import ChatModel, Status, UsageEntry
-from tests.api.gateway.conftest import Gateway, all_formats
+from tests.api.gateway.conftest import Gateway, all_formats, without_pauses
 from tests.providers.wire import SIGNATURE
 
 WORDS = "word0 word1 word2 Grüße word4 "
@@ -142,6 +142,7 @@ async def test_errors_have_anthropics_form(client: anthropic.AsyncAnthropic) -> 
     }
     for script, (kind, name) in cases.items():
         for stream in (False, True):
+            await without_pauses()
             with pytest.raises(kind) as raised:
                 await client.messages.create(**asking("anthropic", script), stream=stream)
             assert isinstance(raised.value.body, dict) and raised.value.body["error"]["type"] == name
