@@ -103,7 +103,10 @@ def test_a_chat_begins_with_a_preset_uses_a_saved_prompt_and_moves_to_a_folder(
         elsewhere.drag_to(inside.locator("summary"))
         expect(elsewhere).to_have_count(0)
         expect(inside.locator(".entry")).to_have_count(1)
-    inside.get_by_role("link", name="Folder settings").click()
+    expect(page.get_by_role("navigation", name="Chats").get_by_role("button", name="New chat")).to_have_count(
+        1
+    )
+    inside.get_by_role("link", name="Edit folder").click()
     expect(page.get_by_role("heading", name=folder)).to_be_visible()
     assert violations(page) == [], "folder"
     picture(page, f"folder-{width}")
