@@ -125,22 +125,7 @@ async def get_file(request: ApiRequest, file_id: Path[UUID]) -> dict[str, Any]:
 )
 async def download(request: ApiRequest, file_id: Path[UUID]) -> HttpResponseBase:
     """Returns the bytes of the file, as they were uploaded."""
-    attachment = await run_unit(attachment_for, request.auth.user, file_id)
-    file = attachment.stored
-    assert file is not None
-    headers = {
-        "Content-Length": str(file.size),
-        "Content-Disposition": content_disposition_header(True, attachment.name) or "attachment",
-        "Cache-Control": "no-store",
-        # Nothing in the file runs or loads anything, also where a browser opens it.
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Encoding": "identity",
-    }
-    response = StreamingHttpResponse(
-        _pieces(file.path), content_type="application/octet-stream", headers=headers
-    )
-    return with_limits(request, response)
+    return content_of(request, await run_unit(attachment_for, request.auth.user, file_id))
 
 
 @router.delete(
@@ -156,6 +141,25 @@ async def delete(request: ApiRequest, file_id: Path[UUID]) -> Status[None]:
     # Not a unit of database work: it deletes from the storage, for which no other write should wait.
     await sync_to_async(remove_attachment)(request.auth.user, file_id)
     return Status(204, None)
+
+
+def content_of(request: ApiRequest, attachment: Attachment) -> HttpResponseBase:
+    """Returns the bytes of a file that the user may see."""
+    file = attachment.stored
+    assert file is not None
+    headers = {
+        "Content-Length": str(file.size),
+        "Content-Disposition": content_disposition_header(True, attachment.name) or "attachment",
+        "Cache-Control": "no-store",
+        # Nothing in the file runs or loads anything, also where a browser opens it.
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Encoding": "identity",
+    }
+    response = StreamingHttpResponse(
+        _pieces(file.path), content_type="application/octet-stream", headers=headers
+    )
+    return with_limits(request, response)
 
 
 def _page(user: User, sent: bool | None, cursor: str, limit: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from chat.api import (
     conversations,
     files,
     folders,
+    knowledge,
     personal,
     prompts,
     replies,
@@ -83,7 +84,7 @@ api = JsonApi(
 )
 ROUTES = (
     *(prompts, replies, tickets, comparisons, tools, conversations, branches, search),
-    *(selection, tags, folders, saved_prompts, shares),
+    *(selection, tags, folders, knowledge, saved_prompts, shares),
     *(files, transfers, account, personal, administration),
 )
 for routes in ROUTES:

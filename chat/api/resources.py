@@ -15,6 +15,7 @@ from chat.models import (
     Conversation,
     Feedback,
     Generation,
+    Knowledge,
     Message,
     Status,
     ToolCallState,
@@ -107,6 +108,22 @@ def file_json(attachment: Attachment) -> dict[str, Any]:
         "note": str(file.note),
         "message": attachment.message_id,
         "created_at": attachment.created_at,
+    }
+
+
+def knowledge_json(knowledge: Knowledge) -> dict[str, Any]:
+    attachment = knowledge.attachment
+    file = attachment.stored
+    assert file is not None
+    return {
+        "id": knowledge.pk,
+        "name": attachment.name,
+        "size": attachment.size,
+        "media_type": file.media_type,
+        "state": knowledge.state,
+        "tokens": knowledge.tokens,
+        "note": str(knowledge.note),
+        "created_at": knowledge.created_at,
     }
 
 

@@ -473,6 +473,31 @@ class FolderChange(Schema):
     preset: UUID | None = None
 
 
+class Knowledge(Schema):
+    """A file of a folder or preset."""
+
+    id: UUID = Field(examples=[_ID])
+    name: str = Field(examples=["contract.pdf"])
+    size: int = Field(description="Bytes.", examples=[48213])
+    media_type: str = Field(description="By its content.", examples=["application/pdf"])
+    state: Literal["open", "ready", "failed"] = Field(
+        description="Models get it when it is `ready`; an `open` one is being read.", examples=["ready"]
+    )
+    tokens: int = Field(description="An estimate of its text, once it is read.", examples=[1200])
+    note: str = Field(description="What you should know of it, such as why it could not be read.")
+    created_at: datetime
+
+
+class KnowledgeList(Schema):
+    items: list[Knowledge]
+
+
+class NewKnowledge(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"file": _ID}]})
+
+    file: UUID = Field(description="The id of a file that you uploaded with `POST /files`.")
+
+
 class Place(Schema):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"folder": None}]})
 

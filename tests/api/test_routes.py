@@ -37,6 +37,7 @@ from chat.models import (
     Conversation,
     Endpoint,
     Generation,
+    Knowledge,
     Message,
     Scope,
     Share,
@@ -103,6 +104,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/saved-prompts/{uuid:saved_prompt_id}": {"name": "new", "text": "New"},
     "/presets/{uuid:preset_id}/copies": {},
     "/presets/{uuid:preset_id}/versions": {"version": 1},
+    "/folders/{uuid:folder_id}/files": {"file": "{uuid:file_id}"},
+    "/presets/{uuid:preset_id}/files": {"file": "{uuid:file_id}"},
     "/shares/copies": {"path": "/shared/of-the-team/"},
 }
 QUERIES = {
@@ -152,6 +155,9 @@ class World:
         self.saved_prompt = make_saved_prompt(self.owner, "secret", "Secret words")
         tag_conversation(self.owner, self.prompt.conversation_id, "Secret words")
         self.preset = make_preset(self.owner, PresetContent("Secret words"))
+        other = StoredFile.objects.create(sha256="cd", size=12, media_type="text/plain", path=path)
+        file = Attachment.objects.create(owner=self.owner, stored=other, name="b.txt", size=12)
+        self.knowledge = Knowledge.objects.create(attachment=file, folder=self.folder)
         self.share = Share.objects.create(
             conversation=self.prompt.conversation,
             title="Secret words",
@@ -187,6 +193,7 @@ class World:
             "{uuid:import_id}": self.job.pk,
             "{uuid:folder_id}": self.folder.pk,
             "{uuid:preset_id}": self.preset.pk,
+            "{uuid:knowledge_id}": self.knowledge.pk,
             "{uuid:saved_prompt_id}": self.saved_prompt.pk,
             "{uuid:share_id}": self.share.pk,
         }
@@ -209,7 +216,7 @@ def world(make_user: Callable[..., User]) -> World:
 
 
 def snapshot() -> list[object]:
-    kinds = (Conversation, Message, Generation, ToolRun, ChatImport, Attachment)
+    kinds = (Conversation, Message, Generation, ToolRun, ChatImport, Attachment, Knowledge)
     return [list(kind.objects.order_by("pk").values_list()) for kind in kinds]
 
 

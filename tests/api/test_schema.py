@@ -36,6 +36,7 @@ from chat.models import (
     ChatModel,
     Endpoint,
     Generation,
+    Knowledge,
     Message,
     Scope,
     Status,
@@ -76,6 +77,9 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
     path = default_storage.save("ab/words", ContentFile(b"Words"))
     stored = StoredFile.objects.create(sha256="ab", size=5, media_type="text/plain", path=path)
     file = Attachment.objects.create(owner=administrator, stored=stored, name="a.txt", size=5)
+    other = Attachment.objects.create(owner=administrator, stored=stored, name="b.txt", size=5)
+    folder = make_folder(administrator, "Tides")
+    knowledge = Knowledge.objects.create(attachment=other, folder=folder)
     call = ToolRun.objects.create(
         generation=reply.generation, step=1, number=0, name="calculator", state=ToolCallState.ASKED
     )
@@ -90,7 +94,8 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
         "call_id": call.pk,
         "summary_id": str(summary.pk),
         "import_id": str(job.pk),
-        "folder_id": str(make_folder(administrator, "Tides").pk),
+        "folder_id": str(folder.pk),
+        "knowledge_id": str(knowledge.pk),
         "preset_id": str(make_preset(administrator, PresetContent("Tides")).pk),
         "saved_prompt_id": str(make_saved_prompt(administrator, "tides", "Tides?").pk),
         "share_id": str(uuid.uuid4()),
