@@ -4,7 +4,8 @@ A real server on SQLite with the demo models and, for floods, the scripted provi
 attacks with text, again and again. Another one loads a page every 50 ms and reads a growing reply. The table
 shows the longest wait of the other user for a page, for `/healthz` and for the next piece of the reply, and
 the CPU time of the server. The waits are meaningful on an idle machine only: compare them with the line
-without an attack. The CPU time is meaningful on a busy one, too.
+without an attack. On a virtual machine, the time that the host gave to others during a wait is subtracted
+from it; the last column shows its sum. The CPU time is meaningful on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Chat:
         self.person, self.model, self.id = person, model, uuid4()
         self.gaps: list[float] = []
 
-    async def reply(self, prompt: str, seconds: float) -> None:
+    async def reply(self, prompt: str, seconds: float, *, measures: bool = False) -> None:
         """Sends a prompt and reads until the reply has ended, or for so long."""
         path = f"/ws/conversations/{self.id}/?language=en"
         url = self.person.url.replace("http", "ws", 1) + path
@@ -98,15 +99,33 @@ class Chat:
                 await socket.send_json({"type": "hello", "revision": 0})
                 send = {"type": "send", "client_id": client_id, "text": prompt, "model": self.model}
                 await socket.send_json(send)
-                at, count = 0.0, 0
+                began, count = Moment(), 0
                 async for message in socket:
-                    now = time.monotonic()
-                    if at and "append" in message.data:
-                        self.gaps.append(now - at)
-                    at, count = now, count + 1
+                    if measures and count and "append" in message.data:
+                        self.gaps.append(began.wait())
+                    began, count = Moment() if measures else began, count + 1
                     await socket.send_str(json.dumps({"type": "ack", "frame": count}))
                     if 'data-role="assistant" data-status="complete"' in message.data:
                         return
+
+
+def stolen() -> list[float]:
+    """Returns the seconds that the host of a virtual machine took from each processor so far (Linux)."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    processors = [line.split() for line in lines if line[:3] == "cpu" and line[3].isdigit()]
+    return [int(fields[8]) / os.sysconf("SC_CLK_TCK") for fields in processors]
+
+
+class Moment:
+    """The begin of a wait."""
+
+    def __init__(self) -> None:
+        self.at, self.stolen = time.monotonic(), stolen()
+
+    def wait(self) -> float:
+        """Returns the seconds since, less those in which the host took a processor away."""
+        taken = max((now - then for now, then in zip(stolen(), self.stolen, strict=True)), default=0)
+        return max(0.0, time.monotonic() - self.at - taken)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -117,10 +136,10 @@ def cpu_seconds(pid: int) -> float:
 
 async def loads(person: Person, path: str, waits: list[float], until: float) -> None:
     while time.monotonic() < until:
-        began = time.monotonic()
+        began = Moment()
         status, _ = await person.get(path)
         assert status == 200, status
-        waits.append(time.monotonic() - began)
+        waits.append(began.wait())
         await asyncio.sleep(0.05)
 
 
@@ -206,7 +225,7 @@ async def measured(
     work: list[Awaitable[None]] = [
         loads(other, f"/conversations/{home}/", waits.page, until),
         loads(other, "/healthz", waits.health, until),
-        reader.reply("/demo long /demo think Hello", SECONDS),
+        reader.reply("/demo long /demo think Hello", SECONDS, measures=True),
     ]
     if text:
         work.append(asyncio.get_running_loop().run_in_executor(pool, attack, other.url, model, text, sockets))
@@ -242,14 +261,22 @@ async def main(names: list[str]) -> None:
             )
             chat = Chat(other, demo)
             await chat.reply("/demo instant Hello", 30)
-            columns = ["a page", "/healthz", "the next piece of a reply", "pages loaded", "CPU, s"]
+            columns = [
+                "a page",
+                "/healthz",
+                "the next piece of a reply",
+                "pages loaded",
+                "CPU, s",
+                "stolen, s",
+            ]
             print(" | ".join(["longest wait, ms", *columns]))
             for name in names or ATTACKS:
-                began = cpu_seconds(server.pid)
+                began, taken = cpu_seconds(server.pid), sum(stolen())
                 waits = await measured(ATTACKS[name], SOCKETS.get(name, 0), pool, other, models, chat.id)
                 figures = [f"{max(one, default=0) * 1000:.0f}" for one in vars(waits).values()]
                 cpu = f"{cpu_seconds(server.pid) - began:.1f}"
-                print(" | ".join([name, *figures, str(len(waits.page)), cpu]), flush=True)
+                host = f"{sum(stolen()) - taken:.1f}"
+                print(" | ".join([name, *figures, str(len(waits.page)), cpu, host]), flush=True)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         server.kill()
