@@ -31,8 +31,10 @@ from chat.live.reply_log import ReplyLog, Segment, Waiting
 from chat.live.session_monitor import SessionMonitor, Viewer
 from chat.models import LIVE, Conversation, Message
 from chat.models.message import read_for_showing
+from chat.models.prepared import Prepared
 
 PAGE_LENGTH = 50  # messages that a page opens with
+_MOST = PAGE_LENGTH + 1
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 0.2  # a look at the database that takes longer holds nothing else up
 RETRY_SECONDS = 2.0  # until the next look after one that failed
@@ -145,6 +147,8 @@ class _Subscription:
             return None
         if found is None and self.seen:
             raise NotFoundError
+        if found is None:
+            self.first = False  # nothing runs in a chat that does not exist
         if found is not None and self._is_untimely(found):
             asyncio.get_running_loop().call_later(UNTIMELY_SECONDS, lambda: listener.wake(structural=True))
             return None
@@ -264,25 +268,33 @@ class _Look(NamedTuple):
     whole: bool
 
 
+_news = Prepared(
+    lambda user, pk, seen: messages_seen_by(user, pk).filter(revision__gt=seen)[:_MOST], int, UUID, int
+)
+_first_news = Prepared(
+    lambda user, pk, seen: messages_seen_by(user, pk).filter(
+        Q(revision__gt=seen) | Q(generation__status__in=LIVE)
+    )[:_MOST],
+    int,
+    UUID,
+    int,
+)
+_last_page = Prepared(lambda user, pk: messages_seen_by(user, pk).reverse()[:PAGE_LENGTH], int, UUID)
+
+
 def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _Look | None:
     """None for an id that nobody has used yet. Raises `NotFoundError` for what is not this person's."""
-    shown = messages_seen_by(user_id, conversation_id)
-    news = Q(revision__gt=revision)
-    if first:
-        news |= Q(generation__status__in=LIVE)
-    messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
+    # It is read before the messages: of what changes in between, its revision does not say that the page
+    # has it.
+    conversation = conversation_seen_by(user_id, conversation_id)
+    if conversation is None:
+        return None
+    messages = (_first_news if first else _news).all(user_id, conversation_id, revision)
     if messages:
         conversation = messages[0].conversation  # as it was with these messages, of one moment
-    else:
-        found = conversation_seen_by(user_id, conversation_id)
-        if found is None:
-            return None
-        # Asked again: of what changed meanwhile, this revision says that the page has it.
-        messages = list(shown.filter(news)[: PAGE_LENGTH + 1])
-        conversation = messages[0].conversation if messages else found
     whole = not conversation.path_revision <= revision <= conversation.revision or len(messages) > PAGE_LENGTH
     if whole:
-        messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+        messages = _last_page.all(user_id, conversation_id)[::-1]
         conversation = messages[0].conversation if messages else conversation
     read_for_showing(messages)
     return _Look(conversation, messages, whole)

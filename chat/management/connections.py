@@ -13,6 +13,8 @@ from io import BytesIO
 from typing import IO, Any
 from weakref import WeakSet
 
+import autobahn.twisted.websocket
+import autobahn.websocket.protocol
 import daphne.http_protocol
 from autobahn.exception import Disconnected
 from autobahn.websocket.protocol import WebSocketServerProtocol
@@ -30,6 +32,11 @@ from chat.management.handshakes import (
     is_handshake,
     session_key_in,
 )
+
+# Autobahn formats the values of its debug lines in colours, also if nobody reads them: a dozen for each
+# connection, and three for each received frame.
+for _module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
+    vars(_module).update(hltype=lambda _: "", hlval=lambda _: "")
 
 WAITING_FRAMES = 8  # frames that a client may be ahead of the server
 LOOK_SECONDS = 0.1

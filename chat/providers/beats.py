@@ -18,7 +18,7 @@ import aiohttp
 import httpx2
 
 # The beat grows with the number of streams, as the interval of frames does (`chat.transports.feed`).
-BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.00035, 0.1
+BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.001, 0.1
 GRID_SECONDS = 0.01  # sockets that are due in the same 10 ms are read in the same turn of the event loop
 FULL_BYTES = 16 * 1024  # a response with so much at once is behind: it is read on without a pause
 

@@ -16,13 +16,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Concatenate
 from uuid import UUID
 
 import orjson
 from autobahn.exception import Disconnected
 from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
@@ -60,14 +61,24 @@ CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    # The sockets have no channel in the channel layer. Published changes reach the process once, and sockets
-    # must open while the layer is unreachable (Redis restarts).
-    channel_layer_alias = "none"
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Dispatches as Channels does, in this task and without a channel in the channel layer. Published
+        changes reach the process once, and sockets must open while the layer is unreachable (Redis
+        restarts)."""
+        self.scope, self.base_send = scope, send
+        with suppress(StopConsumer):
+            while True:
+                await self.dispatch(await receive())
 
     async def dispatch(self, message: Any) -> None:
         """Dispatches as Channels does, without the hop to the single thread that closes old database
         connections before each frame, acks included. No connection is ever opened on that thread."""
         await getattr(self, get_handler_name(message))(message)
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        """Ends as Channels does, without that hop."""
+        await self.disconnect(message["code"])
+        raise StopConsumer
 
     async def connect(self) -> None:
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]

@@ -25,7 +25,7 @@ from chat.runtime import current
 # costs about as much as two tokens, and nobody reads ten times a second. It is a little shorter than the beat
 # in which providers are read (`chat.providers.beats`), so a frame usually follows its output at once.
 FRAME_SECONDS = 0.03
-FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0003, 0.09
+FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0009, 0.09
 
 COLOUR_SECONDS = 0.5  # limit of a viewer's stream for the colours of a finished message
 

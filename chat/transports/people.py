@@ -5,13 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 
 from chat.access import NotFoundError, may_open
 from chat.actor import LoggedOutError, SessionClaim, actor_of
 from chat.live.session_monitor import Viewer
 from chat.models import Preferences
 from chat.models.preferences import streaming_of
+from chat.sessions import SessionStore
 from chat.translatable import translatable as _
 
 

@@ -9,18 +9,22 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
+from chat.access import messages_seen_by
 from chat.actions.conversation import rename_conversation
 from chat.actor import SessionClaim
 from chat.database import run_unit, run_write
 from chat.generation.finish import end, finish
 from chat.live import subscription as subscription_module
-from chat.live.changes import Closed, ConversationChanged, ReplyGrew
+from chat.live.changes import Closed, CommittedChange, ConversationChanged, ReplyGrew
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
 from chat.models import Conversation, Generation, Message, Status, User
 from chat.runtime import Runtime
+from chat.transports.people import viewer_of
 from tests.generation.rows import a_reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,6 +182,48 @@ async def test_the_end_of_a_reply_is_shown_without_a_look_at_the_database(
     for field in Generation._meta.fields:
         assert getattr(shown.generation, field.attname) == getattr(fresh.generation, field.attname)
     assert (shown.verdict, shown.variant) == (fresh.verdict, fresh.variant) == (None, None)
+
+
+async def test_the_first_prompt_of_a_chat_is_shown_without_another_look_at_the_database(
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await run_unit(a_reply, person)
+    runtime.hub.start()
+    runtime.hub.logs[reply.pk] = ReplyLog()
+    looks: list[int] = []
+
+    def unused(*args: Any) -> None:
+        looks.append(args[2])
+
+    monkeypatch.setattr(subscription_module, "_look", unused)
+    viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
+    messages = await run_unit(lambda: list(messages_seen_by(person.pk, reply.conversation_id)))
+    async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
+        coming = asyncio.ensure_future(anext(changes))
+        while viewer.listener.structural or not looks:
+            await asyncio.sleep(0)
+        runtime.pubsub.committed(CommittedChange(0, messages[0].conversation, messages))
+        (change,) = await asyncio.wait_for(coming, 60)
+    assert looks == [0]
+    assert isinstance(change, ConversationChanged)
+    assert (change.messages, change.since, change.whole) == (messages, 0, False)
+
+
+def test_a_reconnect_reads_only_what_its_page_lacks(
+    person: User, client: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    reply = a_reply(person, status=Status.COMPLETE)
+    client.force_login(person)
+    look = subscription_module._look
+    with django_assert_num_queries(5):  # session, user, session again, owner, preferences
+        viewer_of(client.session.session_key, reply.conversation_id)
+    with django_assert_num_queries(2):  # the chat, and its messages of a later revision
+        found = look(person.pk, reply.conversation_id, 2, True)
+    assert found is not None
+    assert (found.conversation.pk, found.messages, found.whole) == (reply.conversation_id, [], False)
+    found = look(person.pk, reply.conversation_id, 1, True)
+    assert found is not None
+    assert [message.pk for message in found.messages] == [reply.message_id]
 
 
 async def test_a_change_that_does_not_continue_what_the_page_has_is_looked_for(
