@@ -6,6 +6,7 @@ left out.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -80,33 +81,37 @@ _SLOW = {
     "tests/transports": "Real sockets and streams deliver to those who may see, and end for all others.",
     "tests/views": "Each page and fragment shows what it should, to those who may see it.",
 }
-# The suites of these that take minutes, which `pytest` alone leaves out: `.ci/run` runs them, and `pytest`
-# with their path or a marker.
+# The suites of these that `pytest` alone leaves out, because they start servers or browsers, or measure time.
+# `.ci/run` runs them, and so does `pytest` with their path or a marker.
 _LONG = (
-    "tests/browser/test_access.py",
-    "tests/browser/test_admin.py",
-    "tests/browser/test_composer.py",
-    "tests/browser/test_connection.py",
-    "tests/browser/test_context.py",
-    "tests/browser/test_copying.py",
-    "tests/browser/test_look.py",
-    "tests/browser/test_models.py",
-    "tests/browser/test_sending.py",
+    "tests/browser",
     "tests/diagnosis",
     "tests/faults",
     "tests/hostile",
-    "tests/integration/test_endpoint_changes.py",
-    "tests/integration/test_exposed.py",
-    "tests/integration/test_lost_connections.py",
-    "tests/integration/test_metrics.py",
-    "tests/integration/test_nginx.py",
-    "tests/integration/test_rolling_upgrade.py",
-    "tests/integration/test_stock_gateway.py",
-    "tests/integration/test_stock_server.py",
-    "tests/integration/test_strict_server.py",
-    "tests/integration/test_two_processes.py",
+    "tests/integration",
     "tests/rendering/test_in_chromium.py",
     "tests/transports/test_revocation.py",
+)
+# The suites that `.ci/run` does not repeat on PostgreSQL. They are about what a provider is sent, what a page
+# shows or what a right allows. Their queries are also made by other suites of actions and generation, and by
+# `test_access_matrix`, which requests each address.
+_ONCE = (
+    "tests/actions/test_login_link.py",
+    "tests/admin/test_rights.py",
+    "tests/admin/test_tool_servers.py",
+    "tests/files/test_for_models.py",
+    "tests/generation/test_instructions.py",
+    "tests/generation/test_model_settings.py",
+    "tests/generation/test_parameters.py",
+    "tests/generation/test_titles.py",
+    "tests/generation/test_tool_wire.py",
+    "tests/generation/test_web_search.py",
+    "tests/views/test_answers.py",
+    "tests/views/test_conversation_page.py",
+    "tests/views/test_login_page.py",
+    "tests/views/test_machine_readable.py",
+    "tests/views/test_model_list.py",
+    "tests/views/test_palette.py",
 )
 
 
@@ -120,6 +125,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all is imported and collected, of which nothing is garbage
     if config.option.cpu:
         config.pluginmanager.register(Cpu())
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
@@ -155,6 +161,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Imports no suite that would be left out."""
     places = {"not slow": tuple(_SLOW), "not long": _LONG}.get(config.option.markexpr, ())
     return str(collection_path.relative_to(config.rootpath)) in places or None
+
+
+def pytest_collection_finish() -> None:
+    """Leaves modules and tests to no further search for garbage, which used a tenth of the CPU."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -196,6 +208,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.slow)
     if _is_in(item, _LONG):
         item.add_marker(pytest.mark.long)
+    if _is_in(item, _ONCE):
+        item.add_marker(pytest.mark.once)
 
 
 @pytest.hookimpl(trylast=True)
