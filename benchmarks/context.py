@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 import uuid
@@ -51,7 +50,8 @@ def main() -> None:
         patience.lift(True)
         install(Runtime())
         call_command("migrate", verbosity=0)
-        print("| the window takes | p50 (ms of CPU) | p95 | queries | messages sent |\n|---|--:|--:|--:|--:|")
+        print("| the window takes | least (ms of CPU) | p50 | p95 | queries | messages sent |")
+        print("|---|--:|--:|--:|--:|--:|")
         tokens = options.messages * options.words * 2
         for name, window, every in (
             ("all messages", max(tokens * 4, 200_000), 0),
@@ -111,9 +111,9 @@ def _measure(name: str, window: int, messages: int, words: int, every: int) -> N
     with CaptureQueriesContext(connection) as queries:
         prepare(found.get(pk=pk), begun=begun)
     seconds.sort()
-    figures = (statistics.median(seconds) * 1000, seconds[int(ROUNDS * 0.95)] * 1000)
+    least, p50, p95 = (seconds[int(ROUNDS * share)] * 1000 for share in (0, 0.5, 0.95))
     number = len(prepared.request.turns)
-    print(f"| {name} | {figures[0]:.1f} | {figures[1]:.1f} | {len(queries) - 1} | {number} |", flush=True)
+    print(f"| {name} | {least:.1f} | {p50:.1f} | {p95:.1f} | {len(queries) - 1} | {number} |", flush=True)
 
 
 if __name__ == "__main__":

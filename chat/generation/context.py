@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any, Literal
 from uuid import UUID
 
-import orjson
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
-from django.db.models.functions import Cast
+from django.db import DatabaseError, transaction
 
 from chat.files.for_models import FileReader
 from chat.generation import knowledge
+from chat.generation.earlier import PAGE, Past, placed_before, rows_before
 from chat.generation.instructions import Instruction, instructions_for, joined
 from chat.generation.titles import wants_title
 from chat.generation.turns import DATA_NOTE, turns_of
 from chat.generation.window import (
-    Placed,
     alternating,
-    correction,
     fitted,
     most_output_beside,
     room_for_input,
@@ -31,21 +26,19 @@ from chat.generation.window import (
     tokens_of,
 )
 from chat.live.pubsub import Publish
-from chat.models import ChatModel, Conversation, Generation, Message, ServerSettings, Status, Summary
+from chat.models import ChatModel, Conversation, Generation, ServerSettings, Summary
 from chat.models.endpoint import Kind
 from chat.models.parameters import Parameters
-from chat.parts import NoticePart, Part, SourcePart, loaded
+from chat.parts import NoticePart, SourcePart
 from chat.pipeline.tokens import tool_tokens, turn_tokens
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, Tool, Turn
 from chat.translatable import translatable as _
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model without a window in the catalog
-PAGE = 50  # messages in the first query; each further one reads four times as many
 UNSURE = 1.25  # times the window: the limit for an estimate that no count of the provider has confirmed
 SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
 SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
 FILES_SHARE = 0.6  # of the room for the input: the text of the files of one message
-MADE_BY_MODEL = "[You made these files in your answer above.]"
 NOT_WHOLE = _("The model did not get all of these files:")
 CLAMPED = _("This model does not allow the parameters of this chat. It answered with the nearest ones.")
 NO_TOOLS = _("This model cannot use tools, so it answered without them.")
@@ -53,15 +46,6 @@ NO_SEARCH = _("This model cannot search the web, so it answered without it.")
 NO_SEARCH_WITH_TOOLS = _(
     "This model cannot search the web while other tools are on, so it answered without it."
 )
-SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
-
-_COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
-_COLUMNS = ("key", "parent_key", "role", "position", "text", "own_parts")
-_COUNT_COLUMNS = ("generation__model", *(f"generation__{name}" for name in _COUNTS))
-
-_POSITION = _COLUMNS.index("position")
-
-type _Row = tuple[Any, ...]  # the values of `_COLUMNS`, and of `_COUNT_COLUMNS` in the first page
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +135,9 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         last += begun.turns
     elif prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    rows = _rows(prompt, model, with_calls=bool(tools)) if prompt and prompt.parent_id else iter(())
+    rows = rows_before(prompt, model.pk, with_calls=bool(tools)) if prompt and prompt.parent_id else iter(())
     newest = list(islice(rows, PAGE))
-    past = _Past.of(generation, prompt, newest)
+    past = Past.of(generation, prompt, newest)
     room = room_for_input(window, most_output) / past.factor
     limit = room if at_most is None else min(room, at_most)
     fixed = tokens_of(system, last) + sum(map(tool_tokens, tools))
@@ -180,7 +164,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         )
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
-        _before(prompt, chain(newest, rows), reader, with_calls=bool(tools)) if prompt else (),
+        placed_before(prompt, chain(newest, rows), reader, with_calls=bool(tools)) if prompt else (),
         prompt.position if prompt else 0,
         limit,
         fixed=fixed,
@@ -270,103 +254,6 @@ def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
     if not (target.enabled and target.endpoint_id == model.endpoint_id):
         raise ModelGoneError(_("This model is no longer available. Choose another one and retry."))
     return target, endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class _Past:
-    """The earlier requests of this conversation to this model. `sent_from` is where the last one began,
-    `factor` the provider's tokens for each estimated one. `is_sure` says that a long request confirms it."""
-
-    sent_from: int = 0
-    factor: float = 1.0
-    is_sure: bool = False
-
-    @classmethod
-    def of(cls, generation: Generation, prompt: Message | None, newest: list[_Row]) -> _Past:
-        """`newest` is the first page of the messages before the prompt."""
-        if prompt is None or prompt.parent_id is None:
-            return cls()
-        counts = (row[len(_COLUMNS) :] for row in newest)
-        rows = [own for model_id, *own in counts if model_id == generation.model_id and own[0] is not None]
-        if not prompt.shown or (not rows and len(newest) == PAGE):
-            sent = Generation.objects.filter(
-                conversation=generation.conversation_id,
-                model=generation.model_id,
-                message__shown=True,
-                message__position__lt=prompt.position,
-                sent_from__isnull=False,
-            )
-            rows = list(sent.order_by("-message__position").values_list(*_COUNTS)[:5])
-        if not rows:
-            return cls()
-        counted = next((row[1:3] for row in rows[:5] if row[1] and row[2] and not row[3]), (None, None))
-        return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
-
-
-def _before(
-    prompt: Message, rows: Iterable[_Row], reader: FileReader, *, with_calls: bool
-) -> Iterator[Placed]:
-    """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
-    first word, failed)."""
-    wanted: str | None = _key(prompt.parent_id) if prompt.parent_id else None
-    for key, parent, role, position, text, own_parts, *_counts in rows:
-        if key != wanted:
-            continue
-        wanted = parent
-        if own_parts is None:  # as `turns_of` does, for the many messages of nothing but text
-            turns = [Turn(role, text)] if text and not text.isspace() else []
-        else:
-            turns = _turns(role, text, loaded(orjson.loads(own_parts)), reader, with_calls=with_calls)
-        if turns:
-            yield Placed(position, turns, parent)
-        if wanted is None:
-            return
-
-
-def _turns(
-    role: Literal["user", "assistant"],
-    text: str,
-    parts: list[Part],
-    reader: FileReader,
-    *,
-    with_calls: bool,
-) -> list[Turn]:
-    files = reader.files(parts)
-    asked = files if role == "user" else ()
-    turns = turns_of(role, text, parts, files=asked, is_own=True, with_calls=with_calls)
-    if files and not asked:  # no provider takes files in a turn of the model
-        turns = [*turns, Turn("user", MADE_BY_MODEL, files=files)]
-    return turns
-
-
-def _key(message_id: UUID) -> str:
-    """Returns the id as the database has it: an object for each of 2,000 ids takes longer than all else."""
-    return str(message_id) if connection.features.has_native_uuid_field else message_id.hex
-
-
-def _rows(prompt: Message, model: ChatModel, *, with_calls: bool) -> Iterator[_Row]:
-    """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
-    the prompt is not shown any more. `own_parts` is set for messages with files, and for replies with
-    metadata of the provider, which only the model that sent it gets back. The other parts repeat the text and
-    are not read. Ids and parts are texts; the first page has the counts of the generations, too."""
-    messages: QuerySet[Message] = Message.objects.filter(conversation=prompt.conversation_id)
-    if prompt.shown:
-        messages = messages.filter(shown=True)
-    is_own = Q(generation__model=model.pk, generation__status=Status.COMPLETE, raw__contains='"opaque"')
-    if with_calls:
-        is_own |= Q(raw__contains='"tool_result"')
-    has_files = Q(raw__contains='"file"')
-    own_parts = Case(When(is_own | has_files, then=F("raw")), default=Value(None), output_field=TextField())
-    keys = {"key": Cast("pk", TextField()), "parent_key": Cast("parent_id", TextField())}
-    messages = messages.annotate(raw=Cast("parts", TextField()), own_parts=own_parts, **keys)
-    position, length, columns = prompt.position, PAGE, (*_COLUMNS, *_COUNT_COLUMNS)
-    while True:
-        page = messages.order_by("-position").filter(position__lt=position)[:length]
-        rows: list[_Row] = list(page.values_list(*columns))
-        yield from rows
-        if len(rows) < length:
-            return
-        position, length, columns = rows[-1][_POSITION], 4 * length, _COLUMNS
 
 
 def _mark_sent_from(conversation_id: UUID, sent_from: int, summary_id: UUID | None, publish: Publish) -> None:

@@ -60,9 +60,10 @@ class File:
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
-    """One message of the conversation, as it is sent to a model."""
+    """One message of the conversation, as it is sent to a model. Nothing changes a turn. It is not frozen,
+    because a request may have thousands, and a frozen one takes three times as long to make."""
 
     role: Literal["user", "assistant", "system"]  # system: an instruction in the middle of a conversation
     text: str = ""

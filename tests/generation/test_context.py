@@ -15,7 +15,8 @@ from chat.actions.message import delete_message
 from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.context import _COLUMNS, _rows, prepare
+from chat.generation.context import prepare
+from chat.generation.earlier import _COLUMNS, rows_before
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.parts import Opaque
 from chat.providers.base import CONTINUE_PROMPT
@@ -261,7 +262,8 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
     second = ask()
     retry_reply(person, Message.objects.get(parent=second).pk)
     generation = Generation.objects.select_related("message__parent", "model__endpoint").latest("queued_at")
-    assert [row[_COLUMNS.index("text")] for row in _rows(second, model, with_calls=False)] == ["So.", "Why?"]
+    rows = rows_before(second, model.pk, with_calls=False)
+    assert [row[_COLUMNS.index("text")] for row in rows] == ["So.", "Why?"]
     with CaptureQueriesContext(connection) as queries:
         prepared = prepare(generation)
     assert [turn.text for turn in prepared.request.turns] == ["Why?", "So.", "Why?"]
