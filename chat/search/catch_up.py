@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
-from chat.models import LIVE, Conversation, Message
+from chat.models import LIVE, Conversation, Message, User
+from chat.models.prepared import Prepared
 from chat.search.index import forget_conversations, index_message, index_title
 
 BATCH = 50  # messages or titles in one transaction
@@ -23,6 +24,12 @@ def is_complete() -> bool:
     return not _messages().exists() and not Conversation.objects.filter(_OTHER_TITLE).exists()
 
 
+def is_complete_for(user: User) -> bool:
+    """Returns whether all titles of this user can be found, and all messages of everybody, which an index
+    answers at once."""
+    return not _some_message.all() and not _some_title.all(user.pk)
+
+
 def catch_up() -> int:
     """Indexes the newest rows that are not indexed. Returns their number, 0 if none is left."""
     with transaction.atomic():
@@ -31,6 +38,12 @@ def catch_up() -> int:
 
 def _messages() -> QuerySet[Message]:
     return Message.objects.filter(is_indexed__isnull=True).exclude(generation__status__in=LIVE)
+
+
+_some_message = Prepared(lambda: _messages().values_list("pk")[:1])
+_some_title = Prepared(
+    lambda user: Conversation.objects.filter(_OTHER_TITLE, owner=user).values_list("pk")[:1], int
+)
 
 
 def _index_messages() -> int:

@@ -15,16 +15,16 @@ from django.db.models import QuerySet
 from chat.access import conversations_of
 from chat.models import Conversation, Message, Role, User
 from chat.search import postgresql, sqlite
-from chat.search.catch_up import is_complete
+from chat.search.catch_up import is_complete_for
 from chat.search.highlight import Pieces, excerpt, highlighted
 from chat.search.index import facts_of, first_id, model_facts
+from chat.search.newest import newest_ids
 from chat.search.query import Query, Term, parse
 
 MOST_HITS = 200  # that are read for one page of results
-_FIRST_HITS = 50  # of them, that are enough if they are in different chats
+_FIRST_HITS = 30  # of them, that are enough if they are in different chats
 HITS_OF_A_CHAT = 3  # that are shown
 _MOST_NAMED = 50  # chats that a query of the index names
-_NEWEST, _NEWER = 6_000, 40_000  # entries that are searched for a phrase before all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
             break
         until = older
     chats = _chats(conversations_of(user), grouped, query.terms)
-    return Found(chats, query.notes, older, is_complete())
+    return Found(chats, query.notes, older, is_complete_for(user))
 
 
 def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) -> list[_Row]:
@@ -130,53 +130,29 @@ def _rows(user: User, query: Query, limit: int, *, until: int = 0, titles: bool 
     if facts is None:
         return []
     backend = _backend()
-    if backend is postgresql and not titles and any(len(term.words) > 1 for term in query.terms):
-        return _phrase_rows(user, query, facts, limit, until)
+    if backend is postgresql and not titles:
+        return _newest_rows(user, query, facts, limit, until)
     number = backend.ORDER_OF_TITLES if titles else backend.ENTRY_ID
     sql, values = _matching(user, query, facts, below=until, titles=titles)
     return _read(sql, values, number, limit)
 
 
-def _phrase_rows(user: User, query: Query, facts: list[list[Term]], limit: int, until: int) -> list[_Row]:
-    """As `_rows`, on PostgreSQL for a query with a phrase.
-
-    The index knows which entries have the words of a phrase, not whether they stand together: each of them
-    must be read. The planner takes a phrase for as frequent as all its words, and so would read all entries
-    for a rare one. Here a few of the newest entries are read without the index, which finds enough of a
-    frequent phrase; then parts of the older ones with it."""
-    phrase = postgresql.expression(query.terms, facts)
-    rows: list[_Row] = []
-    ends = (until, first_id(query.before) if query.before else 0)
-    below = min((end for end in ends if end), default=postgresql.LAST_ID)
+def _newest_rows(user: User, query: Query, facts: list[list[Term]], limit: int, until: int) -> list[_Row]:
+    """As `_rows`, on PostgreSQL: first what the index finds, then the conditions that are not in it. Chats in
+    the trash have entries too."""
+    match = postgresql.expression(query.terms, facts)
     least = first_id(query.after) if query.after else 0
-    for size, search in (
-        (_NEWEST, postgresql.PHRASES_AMONG_THE_NEWEST),
-        (_NEWER, postgresql.PHRASES),
-        (0, postgresql.PHRASES),
-    ):
-        since = max(least, _id_before(below, size)) if size else least
-        while below > since and len(rows) < limit:
-            with connection.cursor() as cursor:
-                cursor.execute(search, [phrase, since, below, limit])
-                found = [number for (number,) in cursor]
-            if found:  # Chats in the trash have entries too, and some conditions are not in the index.
-                sql, values = _matching(user, query, facts, match=postgresql.MATCHES_WITHOUT_INDEX)
-                chosen = f"{sql} AND e.id = ANY(%s)"
-                rows += _read(chosen, [*values, found], postgresql.ENTRY_ID, limit - len(rows))
-            below = found[-1] if len(found) == limit else since
-        if len(rows) >= limit or below <= least:
+    ends = [until or postgresql.LAST_ID, first_id(query.before) if query.before else postgresql.LAST_ID]
+    sql, values = _matching(user, query, facts, match=postgresql.MATCHES_WITHOUT_INDEX)
+    rows: list[_Row] = []
+    for found in newest_ids(match, query.terms, limit, least, min(ends)):
+        if found:
+            rows += _read(
+                f"{sql} AND e.id = ANY(%s)", [*values, found], postgresql.ENTRY_ID, limit - len(rows)
+            )
+        if len(rows) >= limit:
             break
     return rows
-
-
-def _id_before(below: int, number: int) -> int:
-    """Returns the id of the entry that is so many places before this one, 0 if there are not so many."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM chat_searchentry WHERE id < %s ORDER BY id DESC OFFSET %s LIMIT 1",
-            [below, number],
-        )
-        return next((found for (found,) in cursor), 0)
 
 
 def _read(sql: str, values: list[Any], number: str, limit: int) -> list[_Row]:

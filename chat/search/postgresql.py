@@ -22,13 +22,12 @@ ORDER_OF_TITLES = "e.id + 0"
 LAST_ID = 2**63 - 1
 # The function of the operator `@@`, and a computed order, keep the planner to one index each.
 MATCHES_WITHOUT_INDEX = "ts_match_vq(e.words, %s::tsquery)"
-PHRASES_AMONG_THE_NEWEST = (
-    f"SELECT e.id FROM chat_searchentry e WHERE {MATCHES_WITHOUT_INDEX} AND e.id >= %s AND e.id < %s"  # noqa: S608
-    " ORDER BY e.id DESC LIMIT %s"
-)
-PHRASES = (
-    "SELECT e.id FROM chat_searchentry e WHERE e.words @@ %s::tsquery AND e.id >= %s AND e.id < %s"
-    " ORDER BY e.id + 0 DESC LIMIT %s"
+_FOUND = "SELECT e.id FROM chat_searchentry e WHERE {0} AND {1} >= %s AND {1} < %s ORDER BY {1} DESC LIMIT %s"
+FOUND = _FOUND.format(MATCHES, "e.id")  # with the index or without: the planner chooses
+FOUND_BY_INDEX = _FOUND.format(MATCHES, "(e.id + 0)")
+FOUND_WITHOUT_INDEX = _FOUND.format(MATCHES_WITHOUT_INDEX, "e.id")
+FIRST_OF_PART = (
+    "SELECT id FROM chat_searchentry WHERE id >= %s AND id < %s ORDER BY id DESC OFFSET %s LIMIT 1"
 )
 
 _MOST_BYTES = 700_000  # PostgreSQL refuses a vector of 1 MB

@@ -34,7 +34,7 @@ from chat.models import (
     Status,
     User,
 )
-from chat.search import find, search
+from chat.search import find, newest, search
 from chat.search.catch_up import catch_up, is_complete
 from chat.search.words import index_words, readable, words
 
@@ -147,12 +147,13 @@ def test_words_phrases_beginnings_accents_and_scripts_without_spaces(person: Use
         assert found(person, query) == [], query
 
 
+@pytest.mark.parametrize("near", [0, 100])
 def test_a_phrase_is_found_however_old_it_is(
-    person: User, administrator: User, monkeypatch: pytest.MonkeyPatch
+    person: User, administrator: User, monkeypatch: pytest.MonkeyPatch, near: int
 ) -> None:
     """PostgreSQL searches for a phrase in parts of the entries, from the newest on."""
-    monkeypatch.setattr(find, "_NEWEST", 2)
-    monkeypatch.setattr(find, "_NEWER", 3)
+    monkeypatch.setattr(newest, "_NEWEST", 2)
+    monkeypatch.setattr(newest, "_NEAR", near)
     monkeypatch.setattr(find, "_FIRST_HITS", 3)
     texts = [f"{'red' if number % 3 else 'old red'} rose {number}" for number in range(12)]
     chats = [chat_of(person, text) for text in texts]
@@ -172,6 +173,16 @@ def test_a_phrase_is_found_however_old_it_is(
         seen += len(page.chats)
         page = search(person, '"old red"', 2, until=page.older)
     assert seen + len(page.chats) == 3
+
+
+def test_hits_in_the_trash_hide_no_older_ones(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL finds the newest hits first, and then whose they are."""
+    monkeypatch.setattr(find, "_FIRST_HITS", 2)
+    chats = [chat_of(person, f"rose {number}") for number in range(14)]
+    index_all()
+    deleted = [chat.pk for chat in chats[3:]]
+    Conversation.objects.filter(pk__in=deleted).update(deleted_at=timezone.now())
+    assert found(person, "rose") == ["[rose] 2", "[rose] 1", "[rose] 0"]
 
 
 @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
