@@ -24,8 +24,8 @@ class Listener:
     transport has something of its own to show. `woken_at` is the monotonic time of the first
     wake that the last `wait` returned for."""
 
-    def __init__(self) -> None:
-        self.structural = True
+    def __init__(self, *, structural: bool = True) -> None:
+        self.structural = structural
         self.committed: list[CommittedChange] = []
         self.asked = False
         self.woken_at = self._next_woken_at = time.monotonic()

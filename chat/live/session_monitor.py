@@ -35,13 +35,17 @@ AGAIN_SECONDS = 0.2  # after one that failed
 class Viewer:
     """An open page or stream of a user, by a session or a token. `closed` is set once, with the reason why
     nothing more is shown: "revoked" (access ended) or "restart" (the server stops); then `on_close` is
-    called. `style` is how the user wants to see a reply grow, one of `pacing.STYLES`."""
+    called. `style` is how the user wants to see a reply grow, one of `pacing.STYLES`. `is_known`:
+    the conversation was read while the listener listened, and no reply of it was live; `known` is what was
+    read, None for an unused id."""
 
     claim: Claim
     style: str = "instant"
     listener: Listener = field(default_factory=Listener)
     closed: str = ""
     on_close: Callable[[], None] | None = None
+    is_known: bool = False
+    known: Conversation | None = None
 
     def close(self, reason: str) -> None:
         self.closed = self.closed or reason

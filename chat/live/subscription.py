@@ -89,6 +89,10 @@ class _Subscription:
         self.untimely = 0  # looks that were, one after the other
         self.replies: dict[UUID, _Reply] = {}  # by message
         self.looking: asyncio.Task[_Look | None] | None = None
+        self.known, viewer.known = viewer.known, None
+        self.is_known = viewer.is_known and (self.known is None or self.known.revision == revision)
+        if not self.is_known:
+            viewer.listener.structural = True
 
     async def changes(self) -> list[Change]:
         if self.viewer.closed:
@@ -117,6 +121,13 @@ class _Subscription:
         """What a look at the database found, if one is due and done. A slow one goes on by itself: the
         replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
         listener = self.viewer.listener
+        is_known, self.is_known = self.is_known, False
+        if is_known and not listener.structural:
+            self.first = self.known is not None
+            if listener.committed:
+                listener.wake()  # what was committed since is shown next
+            if self.known is not None:
+                return _Look(self.known, [], False)
         if self.looking is None:
             if listener.committed and not listener.structural:
                 look = self._from_memory()

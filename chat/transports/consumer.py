@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any, Concatenate
 from uuid import UUID
 
@@ -39,6 +39,7 @@ from chat.actions.send import send_message
 from chat.actor import LoggedOutError, actor_of
 from chat.database import run_unit, run_write
 from chat.live.ack_window import AckWindow
+from chat.live.hub import Listener
 from chat.log_context import fresh_context
 from chat.models import User
 from chat.rate_limit import RateLimit
@@ -66,7 +67,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         changes reach the process once, and sockets must open while the layer is unreachable (Redis
         restarts)."""
         self.scope, self.base_send = scope, send
-        with suppress(StopConsumer):
+        with ExitStack() as self.listening, suppress(StopConsumer):
             while True:
                 await self.dispatch(await receive())
 
@@ -93,9 +94,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         await self.accept()
+        # It listens before the conversation is read: no change in between is missed.
+        listener = Listener(structural=False)
+        self.listening.enter_context(current().pubsub.listening(self.conversation_id, listener))
         try:
             async with turns.taken(self.session_key):
-                self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id)
+                self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id, listener)
         except LoggedOutError:
             await self.close(4401)
         except NotFoundError:
@@ -196,7 +200,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.revision is not None:
             raise InvalidInputError(_("The page said hello twice. Reload it."))
         self.revision = revision
-        self.viewer.listener.wake(structural=True)
+        self.viewer.listener.wake()
 
     async def _drive(self) -> None:
         """Monitors the socket from its opening, sends frames after the hello, and closes the socket with the

@@ -72,6 +72,9 @@ async def frames(
     async with aclosing(changes_of(viewer, conversation_id, revision)) as stream:
         async for changes in stream:
             for part in _parts(changes):
+                if _is_known(part[0], revision):
+                    yield Frame([], revision)  # the sign that it is connected
+                    continue
                 if isinstance(part[0], ConversationChanged):
                     revision = part[0].conversation.revision
                 steps = await _rendered(view, part, language, viewer.user_id, lock)
@@ -113,6 +116,15 @@ def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewe
 def frame_seconds() -> float:
     """Returns the present interval between the frames to one viewer, in seconds."""
     return min(MOST_FRAME_SECONDS, FRAME_SECONDS + FRAME_SECONDS_PER_REPLY * len(current().hub.logs))
+
+
+def _is_known(change: Change, revision: int) -> bool:
+    """Returns whether a page that shows this revision has all of the change: it is a reconnect."""
+    return (
+        isinstance(change, ConversationChanged)
+        and change.conversation.revision == revision
+        and not (change.messages or change.whole)
+    )
 
 
 def _parts(changes: list[Change]) -> list[list[Change]]:

@@ -6,7 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -19,6 +21,7 @@ from chat.database import run_unit, run_write
 from chat.generation.finish import end, finish
 from chat.live import subscription as subscription_module
 from chat.live.changes import Closed, CommittedChange, ConversationChanged, ReplyGrew
+from chat.live.hub import Listener
 from chat.live.process import process_name
 from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
@@ -209,14 +212,56 @@ async def test_the_first_prompt_of_a_chat_is_shown_without_another_look_at_the_d
     assert (change.messages, change.since, change.whole) == (messages, 0, False)
 
 
+async def test_a_page_that_lacks_nothing_needs_no_look_at_the_database(
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket has read the conversation while it listened. A change since then is shown."""
+    reply = await run_unit(partial(a_reply, person, status=Status.COMPLETE))
+    conversation = reply.conversation
+    looks: list[int] = []
+    look = subscription_module._look
+
+    def counted(*args: Any) -> Any:
+        looks.append(args[2])
+        return look(*args)
+
+    def viewer() -> Viewer:
+        listener = Listener(structural=False)
+        return Viewer(
+            SessionClaim(person.pk, "key", "hash"), listener=listener, is_known=True, known=conversation
+        )
+
+    monkeypatch.setattr(subscription_module, "_look", counted)
+    subscribe = runtime.subscriptions.subscribe
+    async with aclosing(subscribe(viewer(), conversation.pk, 2)) as changes:
+        (change,) = await asyncio.wait_for(anext(changes), 60)
+        assert isinstance(change, ConversationChanged)
+        assert (looks, change.messages, change.whole) == ([], [], False)
+        await run_unit(rename_conversation, person, conversation.pk, "Renamed")
+        runtime.hub.wake(conversation.pk, structural=True)
+        (change,) = await asyncio.wait_for(anext(changes), 60)
+        assert isinstance(change, ConversationChanged)
+        assert change.conversation.title == "Renamed"
+    looks.clear()
+    changed_meanwhile = viewer()
+    changed_meanwhile.listener.wake(structural=True)
+    for page, revision in ((viewer(), 1), (changed_meanwhile, 2)):
+        async with aclosing(subscribe(page, conversation.pk, revision)) as changes:
+            (change,) = await asyncio.wait_for(anext(changes), 60)
+            assert isinstance(change, ConversationChanged)
+            assert change.conversation.title == "Renamed"
+    assert looks == [1, 2]
+
+
 def test_a_reconnect_reads_only_what_its_page_lacks(
     person: User, client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     reply = a_reply(person, status=Status.COMPLETE)
     client.force_login(person)
-    look = subscription_module._look
-    with django_assert_num_queries(5):  # session, user, session again, owner, preferences
-        viewer_of(client.session.session_key, reply.conversation_id)
+    key, look = client.session.session_key, subscription_module._look
+    with django_assert_num_queries(6):  # session, user, session again, chat, preferences, live replies
+        viewer = viewer_of(key, reply.conversation_id, Listener(structural=False))
+    assert viewer.is_known and viewer.known == reply.conversation
     with django_assert_num_queries(2):  # the chat, and its messages of a later revision
         found = look(person.pk, reply.conversation_id, 2, True)
     assert found is not None
@@ -224,6 +269,10 @@ def test_a_reconnect_reads_only_what_its_page_lacks(
     found = look(person.pk, reply.conversation_id, 1, True)
     assert found is not None
     assert [message.pk for message in found.messages] == [reply.message_id]
+    live = a_reply(person)
+    assert not viewer_of(key, live.conversation_id, Listener(structural=False)).is_known
+    unused = viewer_of(key, uuid4(), Listener(structural=False))
+    assert unused.is_known and unused.known is None
 
 
 async def test_a_change_that_does_not_continue_what_the_page_has_is_looked_for(
