@@ -46,8 +46,10 @@ def begin_call(secret: str, name: str, call_id: UUID) -> Permit:
     if permit is not None and settings.SQLITE:
         return replace(permit, replies=running_of(permit.actor.user.pk))
     if permit is None:
+        permits = current().calls.permits
+        version = permits.version()
         permit = _permit(secret, name)
-        current().calls.permits.put((digest_of(secret), name), permit)
+        permits.put((digest_of(secret), name), permit, version)
     user = permit.actor.user
     if settings.SQLITE:
         return permit

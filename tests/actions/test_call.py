@@ -6,23 +6,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from chat.access import NoSuchModelError
+from chat.actions import call
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.call import begin_call, counted, recent_permit
 from chat.actions.errors import LimitReachedError
 from chat.actions.send import send_message
 from chat.actor import LoggedOutError, ScopeError
-from chat.generation.running_calls import SEEN_SECONDS, _tidied
+from chat.generation.running_calls import SEEN_SECONDS, Permit, _tidied
 from chat.models import ApiToken, ChatModel, Endpoint, Generation, RunningCall, Status, User
 from chat.runtime import Runtime, current, install
 
@@ -80,6 +82,59 @@ def test_a_permit_ends_with_what_it_stands_for(person: User, model: ChatModel, s
     assert refused(secret) is None
     revoke_tokens(ApiToken.objects.all(), by=None)
     assert refused(secret) is LoggedOutError
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Event, Event]]:
+    """The first permit is read, which sets the first event, and kept after the second one."""
+    has_read, may_keep = Event(), Event()
+    read = call._permit
+
+    def reads(secret: str, name: str) -> Permit:
+        permit = read(secret, name)
+        if not has_read.is_set():
+            has_read.set()
+            assert may_keep.wait(60)
+        return permit
+
+    monkeypatch.setattr(call, "_permit", reads)
+    yield has_read, may_keep
+    may_keep.set()
+
+
+def begun(secret: str) -> None:
+    with closing(connection):
+        begin_call(secret, "demo", uuid4())
+
+
+@pytest.mark.parametrize("change", ["revocation", "save"])
+def test_a_permit_that_was_read_before_a_change_is_not_kept_after_it(
+    change: str, model: ChatModel, secret: str, held: tuple[Event, Event]
+) -> None:
+    has_read, may_keep = held
+    with ThreadPoolExecutor(1) as thread:
+        beginning = thread.submit(begun, secret)
+        assert has_read.wait(60)
+        if change == "save":
+            model.enabled = False
+            model.save()
+        else:
+            revoke_tokens(ApiToken.objects.all(), by=None)
+        may_keep.set()
+        beginning.result(60)
+    assert refused(secret) is (NoSuchModelError if change == "save" else LoggedOutError)
+
+
+def test_a_permit_that_was_read_in_the_middle_of_a_change_ends_with_its_commit(
+    model: ChatModel, secret: str
+) -> None:
+    begun(secret)  # notes the use of the token: the next one only reads
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            model.enabled = False
+            model.save()
+            thread.submit(begun, secret).result(60)
+        assert refused(secret) is NoSuchModelError
 
 
 def test_a_token_without_the_scope_begins_no_call(person: User, model: ChatModel) -> None:
