@@ -115,6 +115,7 @@ class Runtime:
         """Takes nothing new, lets running replies and calls go on for `seconds`, ends the rest, and stops all
         parts. Returns when everything is written."""
         self.runner.accepting = False
+        self.line.close()
         await self.recovery.stop()
         await asyncio.gather(
             self.runner.drain(seconds), self.calls.drain(seconds), self.titles.drain(seconds)

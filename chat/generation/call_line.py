@@ -17,8 +17,8 @@ from functools import partial
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import OuterRef, Subquery
+from django.db import DatabaseError, connection, transaction
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from chat.database import DatabaseThread, run_write
@@ -38,6 +38,10 @@ class LineTimeoutError(Exception):
     """No place became free in time. Nothing was sent to the provider."""
 
 
+class LineClosedError(Exception):
+    """The process stops, and begins no call of the line. Nothing was sent to the provider."""
+
+
 class CallLine:
     """`begin` begins queued generations, which may follow a call that ended."""
 
@@ -48,11 +52,20 @@ class CallLine:
         self._running: set[UUID] = set()
         self._ended: set[UUID] = set()
         self._changed = asyncio.Event()
+        self._is_closed = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._changed = asyncio.Event()
+        self._changed, self._is_closed = asyncio.Event(), False
         self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="line")
+
+    def close(self) -> None:
+        """Begins no further call of the line: those that wait raise `LineClosedError`. Running ones keep
+        their places."""
+        self._is_closed = True
+        for turn in self._waiting.values():
+            if not turn.done():
+                turn.set_exception(LineClosedError)
 
     async def stop(self) -> None:
         """Removes the calls of this process: none runs any more."""
@@ -65,18 +78,25 @@ class CallLine:
             await self._thread.write(_forget_this_process)
 
     @asynccontextmanager
-    async def place(self, call_id: UUID, user_id: int, model: ChatModel) -> AsyncIterator[float]:
+    async def place(
+        self, call_id: UUID, user_id: int, model: ChatModel, seconds: float | None = None
+    ) -> AsyncIterator[float]:
         """Enters the block when it is the turn of this call on the endpoint of its model, and yields the
-        seconds that it waited. The place is free again after the block. Without a line it costs nothing.
-        Raises `LineTimeoutError`, DatabaseError."""
+        seconds that it waited, at most `seconds` or `MOST_SECONDS`. The place is free again after the block.
+        Without a line it costs nothing. Raises `LineTimeoutError`, `LineClosedError`, DatabaseError."""
         if self._task is None or not has_line(model):
             yield 0.0
             return
+        if self._is_closed:
+            raise LineClosedError
         came = time.monotonic()
         entering = asyncio.ensure_future(run_write(_enter, call_id, user_id, model.endpoint_id))
         try:
-            if not await asyncio.shield(entering):
-                await self._turn(call_id)
+            is_turn = await asyncio.shield(entering)
+            if not is_turn and not self._is_closed:
+                await self._turn(call_id, MOST_SECONDS if seconds is None else seconds)
+            if self._is_closed:
+                raise LineClosedError
             self._running.add(call_id)
             yield time.monotonic() - came
         finally:
@@ -89,11 +109,11 @@ class CallLine:
         self._ended.add(call_id)
         self._changed.set()
 
-    async def _turn(self, call_id: UUID) -> None:
+    async def _turn(self, call_id: UUID, seconds: float) -> None:
         turn = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         self._changed.set()
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(seconds):
                 await turn
         except TimeoutError:
             raise LineTimeoutError from None
@@ -153,11 +173,7 @@ def _look(
     generations that can begin because others ended."""
     left = _end_those(ended) if ended else []
     if renewed:
-        LineCall.objects.filter(pk__in=renewed, ended_at=None).update(seen_at=Now())
-        # Rows that are not renewed do not count. A process that was cut off for a while renews them again.
-        stale = LineCall.objects.filter(seen_at__lt=Now() - timedelta(seconds=RECENT_SECONDS), ended_at=None)
-        stale.delete()
-        LineCall.objects.filter(ended_at__lt=Now() - timedelta(seconds=RECENT_SECONDS)).delete()
+        _renew(renewed)
     begun = _begin_those(waiting) if waiting else []
     return begun, [generation_id for endpoint in left for generation_id in next_in(endpoint)]
 
@@ -181,15 +197,39 @@ def _end_those(ended: Collection[UUID]) -> Iterable[Endpoint]:
     """Ends these calls, and returns their endpoints. Of each user and endpoint the last call that began is
     kept: it says when the user was served."""
     with transaction.atomic():
-        rows = LineCall.objects.filter(pk__in=ended)
+        rows = _locked(ended)
         endpoints = list(Endpoint.objects.filter(pk__in=rows.values("endpoint")))
         rows.filter(begun_at=None).delete()
         rows.update(ended_at=Now())
         over = LineCall.objects.filter(endpoint__in=endpoints, ended_at__isnull=False)
         same = over.filter(user=OuterRef("user"), endpoint=OuterRef("endpoint"))
         last = same.order_by("-begun_at", "pk").values("pk")[:1]
-        LineCall.objects.filter(pk__in=over.exclude(pk=Subquery(last)).values("pk")).delete()
+        _delete(over.exclude(pk=Subquery(last)))
     return endpoints
+
+
+def _renew(renewed: Collection[UUID]) -> None:
+    """Renews these rows. Deletes those that count no more; a process that was cut off for a while had renewed
+    its own before."""
+    long_ago = Now() - timedelta(seconds=RECENT_SECONDS)
+    with transaction.atomic():
+        _locked(renewed).filter(ended_at=None).update(seen_at=Now())
+        _delete(LineCall.objects.filter(Q(seen_at__lt=long_ago, ended_at=None) | Q(ended_at__lt=long_ago)))
+
+
+def _locked(ids: Collection[UUID]) -> QuerySet[LineCall]:
+    """Returns the rows of this process with these ids, locked in one order until the transaction ends."""
+    rows = LineCall.objects.filter(pk__in=ids)
+    if connection.features.has_select_for_update:
+        list(rows.select_for_update().order_by("pk").values_list("pk"))
+    return rows
+
+
+def _delete(rows: QuerySet[LineCall]) -> None:
+    """Deletes these rows, of any process, except those that another transaction holds. Processes that delete
+    at the same time would otherwise wait for each other, in a circle."""
+    locked = rows.select_for_update(of=("self",), skip_locked=True).order_by("pk")
+    LineCall.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).delete()
 
 
 def _forget_this_process() -> None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from chat.generation.call_line import LineTimeoutError
+from chat.generation.call_line import LineClosedError, LineTimeoutError
 from chat.generation.line import pause_if_asked
 from chat.generation.policy import cost_of, policy_for
 from chat.generation.running_calls import Calls
@@ -44,8 +50,8 @@ class CallEndedError(Exception):
 @dataclass(eq=False)
 class Call:
     """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer.
-    `is_broken` is whether a defect ended it. `waits` is false for a call on behalf of a reply that has a
-    place in the same line. `queued` is the time in the line, in seconds."""
+    `is_broken` is whether a defect ended it. `waits` is false if the caller has its place in
+    the line. `queued` is the time in the line, in seconds."""
 
     user_id: int
     model: ChatModel
@@ -115,7 +121,7 @@ class Call:
         began = time.monotonic()
         try:
             self._refuse_what_the_model_lacks()
-            async with self._place() as self.queued:
+            async with self._place() as self.queued, self._pausing():
                 began = time.monotonic()
                 provider = await ready_provider(self.endpoint)
                 stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
@@ -132,14 +138,16 @@ class Call:
                             return
                         yield event
                         await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
-            raise ConnectionFailedError(detail="The stream ended without its end marker.")
+                raise ConnectionFailedError(detail="The stream ended without its end marker.")
         except LineTimeoutError:
             self.ended = "line"
             raise CallEndedError("line") from None
+        except LineClosedError:
+            self.ended = "restart"
+            raise CallEndedError("restart") from None
         except ProviderError as error:
             self.error = error
             self.calls.metrics.request_failed(self.endpoint.kind, error.code)
-            await self._pause_if_asked(error.code, error.retry_after or 0.0)
             raise
         except Exception:
             self.is_broken = True
@@ -152,7 +160,16 @@ class Call:
         """Returns the place in the line of the endpoint, to be entered when it is the turn of this call."""
         if self.waits:
             return self.calls.line.place(self.id, self.user_id, self.model)
-        return nullcontext(0.0)
+        return nullcontext(self.queued)
+
+    @asynccontextmanager
+    async def _pausing(self) -> AsyncIterator[None]:
+        """Stores the pause that a provider asks for, before another call takes the place."""
+        try:
+            yield
+        except ProviderError as error:
+            await self._pause_if_asked(error.code, error.retry_after or 0.0)
+            raise
 
     async def _noticed(self, notice: Notice) -> None:
         if notice.kind == "rejected":

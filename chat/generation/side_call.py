@@ -1,22 +1,25 @@
 """Calls of models outside of replies: titles and summaries.
 
 A side call belongs to the owner of a chat, who pays for it. It has no message, no lease and no journal. It is
-made once and never repeated by itself, and it ends at its deadline. What it used is in its usage entry,
-however it ended.
+made once and never repeated by itself, and it ends at its deadline, which begins with the call and not with
+the wait in the line of its endpoint. What it used is in its usage entry, however it ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from chat.database import run_write
-from chat.generation.calls import Call, CallEndedError, usage_entry
+from chat.generation.call_line import LineClosedError, LineTimeoutError
+from chat.generation.calls import Call, usage_entry
 from chat.generation.running_calls import Calls
 from chat.models import ChatModel, Status
 from chat.providers.base import ChatRequest, EndpointConfig
@@ -33,6 +36,26 @@ class SideCallError(Exception):
     provider's error, or how the answer ended."""
 
 
+class NoPlaceError(SideCallError):
+    """The call had no place in the line of its endpoint in time ("line"), or the server stops ("restart").
+    Nothing was sent to the provider."""
+
+
+@asynccontextmanager
+async def place(
+    calls: Calls, owner_id: int, model: ChatModel, *, seconds: float | None = None
+) -> AsyncIterator[None]:
+    """Enters the block when the owner may call the model, after a wait of at most `seconds`, or those of each
+    call. Raises `NoPlaceError`, DatabaseError."""
+    try:
+        async with calls.line.place(uuid4(), owner_id, model, seconds):
+            yield
+    except LineTimeoutError:
+        raise NoPlaceError("line") from None
+    except LineClosedError:
+        raise NoPlaceError("restart") from None
+
+
 async def ask(
     calls: Calls,
     owner_id: int,
@@ -42,16 +65,15 @@ async def ask(
     *,
     purpose: str,
     seconds: float,
-    waits: bool = True,
 ) -> str:
     """Returns the model's answer to the request, whose model and output limit are completed from the catalog.
-    `purpose` is the `api` of its usage entry. On an endpoint with a line it `waits` for its turn, within
+    `purpose` is the `api` of its usage entry. The caller has the place in the line. The call may take
     `seconds`. Raises `SideCallError`. If the caller is cancelled, the call ends and its usage is still
     stored."""
     limits = (request.max_output_tokens, model.max_output_tokens, settings.CHAT_MAX_OUTPUT_TOKENS)
     most = min((limit for limit in limits if limit), default=None)
     asked = replace(request, model=model.name, max_output_tokens=most)
-    call = Call(owner_id, model, endpoint, asked, calls, waits=waits)
+    call = Call(owner_id, model, endpoint, asked, calls, waits=False)
     try:
         async with asyncio.timeout(seconds):
             text = await _text_of(call)
@@ -60,8 +82,6 @@ async def ask(
         raise SideCallError("timeout") from None
     except ProviderError as error:
         raise SideCallError(error.code) from error
-    except CallEndedError as error:
-        raise SideCallError(error.reason) from error
     finally:
         await asyncio.shield(_book(call, purpose))
     if call.status not in (Status.COMPLETE, Status.LENGTH) or not text.strip():

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,13 +21,14 @@ from django.db import DatabaseError, IntegrityError, transaction
 from chat.database import run_unit, run_write
 from chat.generation.context import DEFAULT_WINDOW, Prepared, begin
 from chat.generation.running_calls import Calls
-from chat.generation.side_call import SideCallError, ask
+from chat.generation.side_call import SideCallError, ask, place
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Summary
 from chat.parts import storable
 from chat.pipeline.tokens import estimate_tokens
 from chat.providers.base import ChatRequest, EndpointConfig, Turn
 
 SECONDS = 60.0  # for all calls before one step
+LINE_SECONDS = 60.0  # that they wait in the line of their endpoint
 PAUSE_SECONDS = 300.0  # after a failure, in which the chat is not summarised
 MOST_TOKENS = 4_000  # of an answer: some models reason before it
 WORDS = 400  # that are asked for
@@ -59,7 +61,7 @@ class Summaries:
             return prepared
         assert prepared.left_out is not None
         try:
-            async with asyncio.timeout(SECONDS), self._locks[conversation_id]:
+            async with asyncio.timeout(LINE_SECONDS + SECONDS), self._locks[conversation_id]:
                 await self._make(generation, prepared.left_out)
         except (SideCallError, TimeoutError, DatabaseError) as error:
             logger.warning(
@@ -87,7 +89,8 @@ class Summaries:
         several calls, each of which continues the one before. On the endpoint of the reply they use the
         reply's place in the line."""
         conversation_id = generation.conversation_id
-        place = generation.model.endpoint_id if generation.model else None
+        own = generation.model.endpoint_id if generation.model else None
+        left = SECONDS
         while (part := await run_unit(_next_part, conversation_id, left_out)) is not None:
             request = ChatRequest(
                 part.model.name,
@@ -95,17 +98,24 @@ class Summaries:
                 system=SUMMARY_INSTRUCTIONS,
                 max_output_tokens=MOST_TOKENS,
             )
-            text = await ask(
-                self._calls,
-                part.owner_id,
-                part.model,
-                part.endpoint,
-                request,
-                purpose="summary",
-                seconds=SECONDS,
-                waits=part.model.endpoint_id != place,
-            )
+            async with self._place(part, own):
+                began = time.monotonic()
+                text = await ask(
+                    self._calls,
+                    part.owner_id,
+                    part.model,
+                    part.endpoint,
+                    request,
+                    purpose="summary",
+                    seconds=left,
+                )
+                left -= time.monotonic() - began
             await run_write(_store, conversation_id, part, storable(text.strip()))
+
+    def _place(self, part: _Part, own: str | None) -> AbstractAsyncContextManager[None]:
+        if part.model.endpoint_id == own:
+            return nullcontext()
+        return place(self._calls, part.owner_id, part.model, seconds=LINE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

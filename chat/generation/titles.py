@@ -3,7 +3,8 @@
 A chat begins with the first words of its prompt as its title. If an administrator has chosen a model for
 titles, one call replaces them. `Conversation.titled` is the record: it is set before the call, so there is at
 most one, also after a restart. The title is written only if it is still the one from before the call, so a
-person's own title stands. A failure leaves the first words.
+person's own title stands. A failure leaves the first words. On an endpoint with a line the record is set
+after the wait: a call that got no place is tried again once, after the next reply, and at the next start.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import unicodedata
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from chat.database import run_unit, run_write
+from chat.generation.line import has_line
 from chat.generation.running_calls import Calls
-from chat.generation.side_call import SideCallError, ask
+from chat.generation.side_call import NoPlaceError, SideCallError, ask, place
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status
 from chat.models.conversation import shortened
@@ -36,6 +39,7 @@ SECONDS = 30.0  # for the call
 MOST_TOKENS = 1_000  # of the answer: some models reason before it
 EXCERPT = 2_000  # characters of the prompt and of the reply
 AT_ONCE = 4  # calls of this process
+AGAIN_SECONDS = 60.0  # until another attempt after a wait in line that was too long
 BOOK_SECONDS = 5.0  # for the usage of a call that is ended
 MISSED = timedelta(minutes=10)  # at a start: how old the last reply of a chat without a title may be
 
@@ -73,10 +77,11 @@ class Titles:
         if late:
             await asyncio.wait(late, timeout=BOOK_SECONDS)
 
-    def make(self, conversation_id: UUID) -> None:
-        """Makes the title of this conversation in the background, unless it has one."""
+    def make(self, conversation_id: UUID, *, is_last: bool = False) -> None:
+        """Makes the title of this conversation in the background, unless it has one. If the call gets no
+        place in the line of its endpoint, it is tried again later, unless this `is_last`."""
         if self._accepting:
-            self._begin(self._make(conversation_id))
+            self._begin(self._make(conversation_id, is_last))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         # In a context of its own: the reply's name in the log ends with the reply.
@@ -91,37 +96,50 @@ class Titles:
         except DatabaseError as error:
             logger.warning("The chats without a title could not be read: %s", error)
 
-    async def _make(self, conversation_id: UUID) -> None:
+    async def _make(self, conversation_id: UUID, is_last: bool) -> None:
         try:
             async with self._free:
-                asked = await run_write(_claim, conversation_id)
+                asked = await run_write(_claim, conversation_id) if self._accepting else None
                 if asked is None:
                     return
-                request = ChatRequest(
-                    asked.model.name,
-                    [Turn("user", asked.excerpt)],
-                    system=TITLE_INSTRUCTIONS,
-                    max_output_tokens=MOST_TOKENS,
-                )
-                answer = await ask(
-                    self._calls,
-                    asked.owner_id,
-                    asked.model,
-                    asked.endpoint,
-                    request,
-                    purpose="title",
-                    seconds=SECONDS,
-                )
+                async with place(self._calls, asked.owner_id, asked.model):
+                    if asked.waits:  # until now
+                        asked = await run_write(_claim, conversation_id, has_place=True)
+                    if asked is None:
+                        return
+                    answer = await self._ask(asked)
             title = title_in(answer)
             if not title:
                 raise SideCallError("no_title")
             await run_write(_store, conversation_id, asked.before, title, self._publish)
+        except NoPlaceError as error:
+            logger.warning("The title of the chat %s got no place in the line: %s", conversation_id, error)
+            if not is_last:
+                again = partial(self.make, conversation_id, is_last=True)
+                asyncio.get_running_loop().call_later(AGAIN_SECONDS, again)
         except SideCallError as error:
             logger.warning("The chat %s keeps its first words as its title: %s", conversation_id, error)
         except DatabaseError as error:
             logger.warning("The title of the chat %s could not be stored: %s", conversation_id, error)
         except Exception:
             logger.exception("The title of the chat %s failed unexpectedly.", conversation_id)
+
+    async def _ask(self, asked: _Asked) -> str:
+        request = ChatRequest(
+            asked.model.name,
+            [Turn("user", asked.excerpt)],
+            system=TITLE_INSTRUCTIONS,
+            max_output_tokens=MOST_TOKENS,
+        )
+        return await ask(
+            self._calls,
+            asked.owner_id,
+            asked.model,
+            asked.endpoint,
+            request,
+            purpose="title",
+            seconds=SECONDS,
+        )
 
 
 def wants_title(conversation: Conversation) -> bool:
@@ -146,13 +164,15 @@ def _plain(line: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a title is asked for with. `before` is the title that it may replace."""
+    """What a title is asked for with. `before` is the title that it may replace. If the call `waits` in line,
+    the conversation is not yet marked."""
 
     owner_id: int
     model: ChatModel
     endpoint: EndpointConfig
     excerpt: str
     before: str
+    waits: bool
 
 
 def _missed() -> list[UUID]:
@@ -164,8 +184,9 @@ def _missed() -> list[UUID]:
     return list(waiting.order_by().values_list("conversation", flat=True).distinct()[:100])
 
 
-def _claim(conversation_id: UUID) -> _Asked | None:
-    """Marks the conversation as asked for. Returns None if no title is to be made."""
+def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
+    """Marks the conversation as asked for, unless the call waits in line first. Returns None if no title is
+    to be made."""
     model = ChatModel.objects.usable().filter(pk=ServerSettings.current().title_model_id or 0).first()
     endpoint = model.endpoint.config() if model else None
     if model is None or endpoint is None:
@@ -181,11 +202,13 @@ def _claim(conversation_id: UUID) -> _Asked | None:
         if prompt is None or reply is None:
             return None
         is_own = conversation.title != shortened(prompt.text)
-        conversation.titled = Conversation.Titled.PERSON if is_own else Conversation.Titled.ASKED
-        conversation.save(update_fields=["titled"])
+        waits = not has_place and not is_own and has_line(model)
+        if not waits:
+            conversation.titled = Conversation.Titled.PERSON if is_own else Conversation.Titled.ASKED
+            conversation.save(update_fields=["titled"])
     if is_own:
         return None
-    return _Asked(conversation.owner_id, model, endpoint, _excerpt(prompt, reply), conversation.title)
+    return _Asked(conversation.owner_id, model, endpoint, _excerpt(prompt, reply), conversation.title, waits)
 
 
 def _excerpt(prompt: Message, reply: Message) -> str:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
@@ -15,12 +16,16 @@ from pytest_django.fixtures import Settings
 from chat.actions.message import delete_message
 from chat.actions.send import send_message
 from chat.database import run_unit
+from chat.generation import summaries
+from chat.generation.summaries import LINE_SECONDS
 from chat.generation.window import Placed, fitted, summary_turns
+from chat.live.process import process_name
 from chat.models import (
     ChatModel,
     Conversation,
     Endpoint,
     Generation,
+    LineCall,
     Message,
     ServerSettings,
     Summary,
@@ -132,6 +137,28 @@ async def test_it_is_redone_when_the_branch_changes(start: Callable[..., Chat]) 
     other = await chat.fill(100, 140)
     assert other.summary_id != reply.summary_id and "Two." in chat.first_turn
     assert "Prompt 100 " in chat.small.requests[-1].turns[0].text
+
+
+async def test_the_deadline_of_a_summary_begins_with_the_call_and_not_in_the_line(
+    start: Callable[..., Chat],
+    person: User,
+    runtime: Runtime,
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(summaries, "SECONDS", LINE_SECONDS - 20)
+    chat = start("They spoke of words.")
+    await Endpoint.objects.filter(slug="small").aupdate(at_once=1)
+    who = {"user": person, "process": process_name()}
+    busy = await LineCall.objects.acreate(id=uuid4(), endpoint_id="small", begun_at=timezone.now(), **who)
+    runtime.line.start()
+    filling = asyncio.create_task(chat.fill())
+    while not runtime.line._waiting:
+        await asyncio.sleep(0.01)
+    later(LINE_SECONDS - 10)
+    await busy.adelete()
+    assert (await filling).summary_id is not None
+    await runtime.line.stop()
 
 
 @pytest.mark.parametrize("answer", [UnavailableError(), " "])

@@ -7,13 +7,25 @@ from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat.actions.conversation import delete_conversation, rename_conversation
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.titles import TITLE_INSTRUCTIONS, title_in
-from chat.models import ChatModel, Conversation, Endpoint, Generation, ServerSettings, UsageEntry, User
+from chat.generation.call_line import MOST_SECONDS
+from chat.generation.titles import AGAIN_SECONDS, SECONDS, TITLE_INSTRUCTIONS, title_in
+from chat.live.process import process_name
+from chat.models import (
+    ChatModel,
+    Conversation,
+    Endpoint,
+    Generation,
+    LineCall,
+    ServerSettings,
+    UsageEntry,
+    User,
+)
 from chat.providers.base import ChatRequest, EndpointConfig, Turn
 from chat.providers.demo import DemoProvider
 from chat.providers.errors import UnavailableError
@@ -157,6 +169,70 @@ async def test_after_a_restart_a_chat_that_was_not_asked_for_is_and_no_other(
     assert (await chat.titled()).title == "Why?"
     assert (await missed.titled()).title == "Blue skies"
     assert await UsageEntry.objects.acount() == 2, "the call that was cut is booked too"
+
+
+async def waits(chat: Chat) -> None:
+    """Returns when a call for a title waits in line, with its limit set."""
+    while not chat.runtime.line._waiting:
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def busy(start: object, person: User, runtime: Runtime) -> AsyncIterator[LineCall]:
+    """The endpoint for titles takes one call at once, and this one runs."""
+    await Endpoint.objects.filter(slug="titles").aupdate(at_once=1)
+    runtime.line.start()
+    yield await LineCall.objects.acreate(
+        id=uuid4(), endpoint_id="titles", user=person, process=process_name(), begun_at=timezone.now()
+    )
+    await runtime.line.stop()
+
+
+async def test_the_deadline_of_a_title_begins_with_the_call_and_not_in_the_line(
+    start: Callable[..., Chat], busy: LineCall, later: Callable[[float], None]
+) -> None:
+    chat = start(RecordedProvider("Blue skies"))
+    await chat.say("Why?")
+    await waits(chat)
+    assert (await Conversation.objects.aget()).titled == "", "it is made after a kill at this moment"
+    later(SECONDS + 10)
+    await busy.adelete()
+    assert (await chat.titled()).title == "Blue skies"
+    assert (await UsageEntry.objects.aget()).status == "complete"
+
+
+async def test_a_title_that_got_no_place_in_line_is_tried_again_once(
+    start: Callable[..., Chat], busy: LineCall, later: Callable[[float], None]
+) -> None:
+    chat = start(RecordedProvider("Blue skies"))
+    await chat.say("Why?")
+    await waits(chat)
+    later(MOST_SECONDS + 1)
+    await asyncio.gather(*chat.runtime.titles._tasks)
+    assert not chat.titles.requests and not await UsageEntry.objects.aexists()
+    await busy.adelete()
+    later(AGAIN_SECONDS + 1)
+    while not chat.titles.requests:
+        await asyncio.sleep(0.01)
+    assert (await chat.titled()).title == "Blue skies"
+
+
+async def test_a_server_that_stops_asks_for_no_title_that_waits_in_line(
+    start: Callable[..., Chat], busy: LineCall
+) -> None:
+    chat = start(RecordedProvider("Blue skies"))
+    await chat.say("Why?")
+    await waits(chat)
+    chat.runtime.line.close()
+    await busy.adelete()
+    await chat.runtime.titles.drain(60)
+    assert not chat.titles.requests
+    await chat.runtime.line.stop()
+    chat.runtime.line.start()
+    chat.runtime.titles.start()
+    while chat.runtime.titles._tasks:
+        await asyncio.gather(*chat.runtime.titles._tasks)
+    assert (await chat.titled()).title == "Blue skies", "the next start makes it"
 
 
 async def test_a_deleted_chat_is_not_written(start: Callable[..., Chat]) -> None:

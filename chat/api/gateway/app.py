@@ -33,7 +33,7 @@ from chat.api.gateway.failures import FailureError, GoneError, failure_of
 from chat.api.gateway.fields import Fields
 from chat.api.gateway.messages_request import parse_count
 from chat.database import run_unit
-from chat.generation.calls import Call
+from chat.generation.calls import Call, CallEndedError
 from chat.generation.running_calls import Permit
 from chat.models import ChatModel, Scope
 from chat.pipeline.tokens import request_tokens
@@ -146,7 +146,7 @@ async def _call(connection: Connection, api: ModuleType) -> None:
     with counted(permit, call_id):
         runtime = current()
         if not runtime.runner.accepting:
-            raise FailureError(503, "The server is restarting.", "restart", headers={"Retry-After": "5"})
+            raise CallEndedError("restart")
         asked: Asked = await _work(len(raw), api.parse, body, permit.model.name)
         request = limited(asked.request)
         actor = permit.actor

@@ -30,6 +30,7 @@ _ENDED = {
     "restart": (503, "The server is restarting. Send the request again."),
 }
 LINE_RETRY_SECONDS = 30
+RESTART_RETRY_SECONDS = 5
 LINE_IS_LONG = (
     "The model's provider takes a limited number of requests at once, and none became free within "
     f"{MOST_SECONDS:.0f} s. Nothing was sent to it. Send the request again later."
@@ -70,7 +71,8 @@ def failure_of(error: Exception, names: Mapping[str, str] | None = None) -> Fail
             return FailureError(503, LINE_IS_LONG, "line_timeout", headers=headers, retry=True)
         case CallEndedError():
             status, words = _ENDED[error.reason]
-            return FailureError(status, words, error.reason)
+            headers = {"Retry-After": str(RESTART_RETRY_SECONDS)} if status == 503 else {}
+            return FailureError(status, words, error.reason, headers=headers)
         case NoSuchModelError():
             words = (
                 "This model does not exist, or you may not use it. GET /v1/models lists those you may use."

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -12,12 +15,14 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.actions.send import send_message
-from chat.generation import call_line, lease
-from chat.generation.line import RUNNING_SECONDS, place_of
+from chat.generation import call_line, calls, lease
+from chat.generation.line import RUNNING_SECONDS, pause_if_asked, place_of
 from chat.models import ChatModel, Endpoint, Generation, LineCall, Status, UsageEntry, User
 from tests.api.gateway.conftest import Gateway
 
@@ -147,10 +152,18 @@ async def test_a_call_that_waits_too_long_is_refused_in_its_apis_form(
 
 
 async def test_a_refusal_of_a_provider_pauses_its_endpoint_for_calls_too(
-    gateway: Gateway, http: aiohttp.ClientSession
+    gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    running_at_pause = []
+
+    async def pause(*how: Any) -> None:
+        running_at_pause.append(len(gateway.runtime.line._running))
+        await pause_if_asked(*how)
+
+    monkeypatch.setattr(calls, "pause_if_asked", pause)
     async with call(http, gateway, "fail=429 retry_after=100") as answer:
         assert answer.status == 429
+    assert running_at_pause == [1], "the pause was stored before the place was free"
     slowed = await Endpoint.objects.aget(slug="openai_compatible")
     assert slowed.slowed_until is not None and slowed.slowed_until > timezone.now() + timedelta(seconds=50)
     gateway.runtime.calls.permits.clear()
@@ -160,6 +173,63 @@ async def test_a_refusal_of_a_provider_pauses_its_endpoint_for_calls_too(
     await Endpoint.objects.filter(pk=slowed.pk).aupdate(slowed_until=Now())
     assert (await waiting).status == 200
     assert len(gateway.wire.log) == asked + 1
+
+
+async def test_a_server_that_stops_begins_no_call_of_the_line(
+    gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession
+) -> None:
+    """The running call goes on to its end, and its place is for another process."""
+    async with call(http, gateway, "tokens=2 hold=1", stream=True) as first:
+        await gateway.wire.reached(1)
+        cases = [*product(APIS, (False, True))]
+        waiting = [
+            asyncio.ensure_future(call(http, gateway, "tokens=3", api, stream=stream))
+            for api, stream in cases
+        ]
+        await rows(len(cases), begun_at=None)
+        stopping = asyncio.create_task(gateway.runtime.stop(60))
+        for api, answer in zip((api for api, _stream in cases), await asyncio.gather(*waiting), strict=True):
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            error = (await answer.json())["error"]
+            assert error["code"] == "restart"
+            assert error["type"] == ("overloaded_error" if api == "messages" else "server_error")
+        gateway.wire.released.set()
+        assert b"[DONE]" in await first.read()
+    await stopping
+    assert len(gateway.wire.log) == 1
+    assert not await LineCall.objects.filter(ended_at=None).aexists()
+    entries = [entry async for entry in UsageEntry.objects.order_by("at")]
+    assert Counter((e.status, e.error_code) for e in entries) == {
+        ("interrupted", "restart"): len(cases),
+        ("complete", ""): 1,
+    }
+
+
+@pytest.mark.skipif(settings.SQLITE, reason="There is one process only.")
+def test_two_processes_that_delete_ended_calls_never_wait_for_each_other(person: User) -> None:
+    """This one holds a row, and wants another one that the other process deletes at the same time."""
+    endpoint = Endpoint.objects.create(slug="demo", name="Demo")
+
+    def a_call(**how: Any) -> UUID:
+        row = LineCall.objects.create(id=uuid4(), endpoint=endpoint, user=person, process="a", **how)
+        return row.pk
+
+    now = timezone.now()
+    early, late, own = (a_call(begun_at=now + timedelta(seconds=n), ended_at=now) for n in (1, 2, 3))
+    LineCall.objects.filter(pk=own).update(ended_at=None)
+
+    def ends() -> None:
+        with closing(connection):
+            call_line._end_those([own])
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            LineCall.objects.select_for_update().get(pk=late)
+            ending = thread.submit(ends)
+            ending.result(60)
+            LineCall.objects.filter(pk=early).delete()
+        call_line._end_those([])
+    assert set(LineCall.objects.values_list("pk", flat=True)) == {own, late}
 
 
 async def test_calls_of_a_killed_process_soon_count_no_more(gateway: Gateway, endpoint: Endpoint) -> None:
