@@ -82,11 +82,13 @@ class SourcePart:
 @dataclass(frozen=True, slots=True)
 class WebSearch:
     """A search of the web that the provider makes itself. `state` is `started`, `done` or `failed`. All
-    events of a search have the same `id`. Its query may be unknown at the start."""
+    events of a search have the same `id`. Its query may be unknown at the start. `engine` is `google` where
+    the provider requires that its searches can be opened there."""
 
     id: str = ""
     query: str = ""
     state: str = "started"
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -611,7 +611,8 @@ def _cut(parts: Iterable[Part]) -> list[Part]:
 
 def _short(part: WebSearch | Citation) -> Part:
     if isinstance(part, WebSearch):
-        return replace(part, id=part.id[:ID_CHARS], query=part.query[:MOST_QUERY])
+        engine = "google" if part.engine == "google" else ""
+        return replace(part, id=part.id[:ID_CHARS], query=part.query[:MOST_QUERY], engine=engine)
     return replace(part, title=part.title[:MOST_TITLE])
 
 

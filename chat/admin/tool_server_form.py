@@ -125,7 +125,7 @@ class ToolServerForm(forms.ModelForm):
 
 
 class ToolOfServerForm(forms.ModelForm):
-    """Switches one tool on or off. `seen` is the tool that the administrator looked at."""
+    """Switches one tool on or off. `seen` is the tool that the administrator looked at, with its title."""
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False)
 
@@ -135,13 +135,13 @@ class ToolOfServerForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["seen"].initial = self.instance.fingerprint
+        self.fields["seen"].initial = self.instance.seen
         for name in ("enabled", "asks"):
             self.fields[name].widget.attrs["aria-label"] = f"{self.fields[name].label}: {self.instance.name}"
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        is_seen = values.get("seen") == self.instance.fingerprint
+        is_seen = values.get("seen") == self.instance.seen
         if values.get("enabled") and not (is_seen and self.instance.available):
             words = _("The server changed this tool meanwhile. Look at it again.")
             self.add_error("enabled", words)

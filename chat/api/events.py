@@ -9,7 +9,7 @@
                      tool_call     index, id and name in its first piece, arguments (the next fragment)
                      tool_result   index, state (started, done, failed, declined, unknown, skipped), and at
                                    the end of the call result and seconds
-                     web_search    id, query, state (started, done, failed): the provider searches
+                     web_search    id, query, state (started, done, failed), engine: the provider searches
                      citation      url, title, at (where it belongs, in characters of the text)
                      approval      calls: those that wait for a decision (id, index, name, arguments)
                      heartbeat

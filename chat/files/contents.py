@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from chat.access import NotFoundError
 from chat.database import release_connections
@@ -86,9 +86,12 @@ def made_in(message_id: UUID) -> list[FilePart]:
 
 
 def used_by(owner_id: int) -> int:
-    """Returns the bytes of the files of a person: each content once, and what uploads have announced."""
+    """Returns the bytes of the files of a person: each content once, and what uploads have announced. Files
+    that were removed from a folder or preset do not count: their deletion may take a while."""
     begun = Attachment.objects.filter(owner=owner_id, stored=None).aggregate(used=Sum("size"))["used"] or 0
-    contents = StoredFile.objects.filter(attachments__owner=owner_id).distinct()
+    removed = Q(knowledge__isnull=False, knowledge__folder=None, knowledge__preset=None)
+    kept = Attachment.objects.filter(owner=owner_id, stored__isnull=False).exclude(removed)
+    contents = StoredFile.objects.filter(pk__in=kept.values("stored"))
     return begun + (contents.aggregate(used=Sum("size"))["used"] or 0)
 
 

@@ -24,7 +24,7 @@ from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.live.search_lines import searches_in
 from chat.models import LIVE, Generation, JournalEntry, LineCall, Status, Step
-from chat.parts import loaded
+from chat.parts import NoticePart, SourcePart, loaded
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
 from chat.translatable import translatable as _
@@ -127,8 +127,10 @@ def end_from_journal(generation: Generation, publish: Publish) -> bool:
     segments = [Segment(kind, text) for entry in entries for kind, text in entry.segments]
     steps = list(generation.steps.all()) if any(kind == TOOL_CALL for kind, _text in segments) else []
     how: dict[str, Any] = {"publish": publish, **_usage_so_far(generation, segments, steps)}
-    if steps:  # the message of a reply that waited has the metadata of its steps
-        how["opaque"] = opaque_by_step(loaded(generation.message.parts))
+    if steps:  # the message of a reply that waited has the metadata of its steps, and what people are told
+        parts = loaded(generation.message.parts)
+        how["notices"] = [part for part in parts if isinstance(part, NoticePart | SourcePart)]
+        how["opaque"] = opaque_by_step(part for part in parts if part not in how["notices"])
     if generation.stop_requested:
         return end(generation.pk, generation.owner, Status.STOPPED, segments, **how)
     return end(

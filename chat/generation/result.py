@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from chat.generation.tool_runs import total
 from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
 from chat.models import ChatModel, Generation, SentRequest, Status, Step
-from chat.parts import NoticePart, Opaque, SourcePart, storable
+from chat.parts import NoticePart, Opaque, Part, SourcePart, storable
 from chat.providers.errors import ProviderError
 from chat.providers.events import Outcome, Usage
 from chat.tools.web_search import NAME
@@ -75,6 +76,19 @@ class Result:
         """Keeps the sources of this step: the next one is sent with its own."""
         if self.sent:
             self.sources += [notice for notice in self.sent.notices if isinstance(notice, SourcePart)]
+
+    def take_notices(self, parts: Iterable[Part]) -> list[Part]:
+        """Takes what people were told before the reply waited from these parts. Returns the other parts."""
+        rest: list[Part] = []
+        for part in parts:
+            match part:
+                case SourcePart():
+                    self.sources.append(part)
+                case NoticePart():
+                    self.notices.append(part)
+                case _:
+                    rest.append(part)
+        return rest
 
     @property
     def all_notices(self) -> list[NoticePart | SourcePart]:

@@ -213,7 +213,7 @@ class Run:
             record.committed = self._log.length
             result.steps = before.steps
             self._instructions = before.instructions
-            parts = loaded(generation.message.parts)
+            parts = result.take_notices(loaded(generation.message.parts))
             result.opaque = opaque_by_step(parts)
             self._message_step = steps_before(parts) + 1
             self._hub.wake(self.id)
@@ -298,6 +298,7 @@ class Run:
                 self._log.since(0),
                 result.opaque,
                 publish=self._pubsub.conversation_changed,
+                notices=result.all_notices,
                 sent_request=result.sent_request(generation),
             )
         if decision != "go on":

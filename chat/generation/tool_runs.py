@@ -21,7 +21,7 @@ from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.models import Generation, JournalEntry, Message, SentRequest, Status, Step, ToolCallState, ToolRun
-from chat.parts import Opaque, TextPart, stored
+from chat.parts import NoticePart, Opaque, SourcePart, TextPart, stored
 from chat.translatable import translatable as _
 
 DECLINED = _("The person declined this call. Do not repeat it. Go on without it, or ask.")
@@ -52,10 +52,12 @@ def commit_step(
     opaque: Sequence[tuple[int, Opaque]],
     *,
     publish: Publish,
+    notices: Sequence[NoticePart | SourcePart] = (),
     sent_request: SentRequest | None = None,
 ) -> str:
     """Commits a step that ended with these calls. Returns "go on", or "wait" if a call needs an approval:
-    then the generation waits without an owner, and its journal and message have the output so far. Commits
+    then the generation waits without an owner, its journal and message have the output so far, and the
+    message has what people are told of the steps (`notices`), from which the reply takes it up. Commits
     nothing and returns "stopped" if it is to stop, or "lost" if this process does not hold it any more."""
     with transaction.atomic():
         conversation = locked_conversation(generation.pk)
@@ -73,7 +75,8 @@ def commit_step(
         JournalEntry.objects.filter(generation=generation).delete()
         JournalEntry.objects.create(generation=generation, start=0, segments=output)
         message = Message.objects.get(generation=generation)
-        message.parts = stored(parts := parts_of(output, opaque))
+        parts = parts_of(output, opaque)
+        message.parts = stored([*parts, *notices])
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
         touch(conversation, message, publish)
     return "wait"

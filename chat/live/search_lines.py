@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from chat.live.reply_log import CITATION, WEB_SEARCH, Segment, joined, lines_of
@@ -22,7 +22,7 @@ ID_CHARS = 150
 
 def search_line(search: WebSearch) -> str:
     """Returns the line of a search."""
-    line = WebSearch(search.id[:ID_CHARS], plain(search.query)[:MOST_QUERY], search.state)
+    line = replace(search, id=search.id[:ID_CHARS], query=plain(search.query)[:MOST_QUERY])
     return json.dumps(asdict(storable_part(line))) + "\n"
 
 
@@ -37,7 +37,7 @@ def citation_line(citation: Citation, before: int) -> str:
 
 
 def search_of(line: dict[str, Any]) -> WebSearch:
-    return WebSearch(line["id"], line["query"], line["state"])
+    return WebSearch(line["id"], line["query"], line["state"], line.get("engine", ""))
 
 
 def citation_of(line: dict[str, Any]) -> Citation:

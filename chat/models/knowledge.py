@@ -7,12 +7,15 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.attachment import Attachment, Problem
 from chat.models.folder import Folder
 from chat.models.preset import Preset
+
+READ_CHARACTERS = 400_000  # of the text of one file, as in `chat/files/worker.py`
 
 
 class Reading(models.TextChoices):
@@ -79,7 +82,13 @@ class Knowledge(models.Model):
             if not file.problem and file.readable_type == "text/plain":  # the server failed
                 return gettext("Remove it, and attach it again.")
             return str(_REASONS.get(Problem(file.problem or "unknown"), ""))
-        return gettext("The file is long. Only its beginning is used.") if file.is_cut else ""
+        if not file.is_cut:
+            return ""
+        words = gettext(
+            "The file is long. At most its first {number} characters are used, about {pages} pages."
+        )
+        number = number_format(READ_CHARACTERS, force_grouping=True)
+        return words.format(number=number, pages=READ_CHARACTERS // 2_000)
 
 
 class Passage(models.Model):

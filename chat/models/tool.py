@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple, dataclass, field
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from django.contrib.auth.models import Group
@@ -172,6 +173,12 @@ class Tool(models.Model):
 
     def __str__(self) -> str:
         return self.title or self.name
+
+    @property
+    def seen(self) -> str:
+        """Returns a name for what an administrator reads of it: `fingerprint` with the title, by which people
+        know it when they approve a call."""
+        return sha256(f"{self.fingerprint} {self.title}".encode()).hexdigest()
 
     @property
     def must_ask(self) -> bool:

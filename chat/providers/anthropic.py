@@ -16,7 +16,7 @@ import httpx2
 
 from chat.providers import failures
 from chat.providers.addresses import reach
-from chat.providers.anthropic_messages import MessagesDecoder, messages_body
+from chat.providers.anthropic_messages import MessagesDecoder, kept_before, messages_body
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.beats import Beat, chunks_of
 from chat.providers.connection import client_options
@@ -70,7 +70,7 @@ class AnthropicProvider:
 
         body = {**messages_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
-        decoder = MessagesDecoder(request.model, self.endpoint.secrets)
+        decoder = MessagesDecoder(request.model, self.endpoint.secrets, kept=kept_before(request))
         chunks, beat = self.chunks(response)
         async with aclosing(response), aclosing(read_stream(chunks, decoder, beat)) as events:
             yield Notice("waiting")

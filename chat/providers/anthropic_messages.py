@@ -15,7 +15,7 @@ import orjson
 from chat.parts import Citation, Opaque, ToolCall, WebSearch
 from chat.providers import failures
 from chat.providers.attachments import base64_of, is_image, only_data, pieces, unreadable
-from chat.providers.base import ChatRequest, File, Tool, Turn
+from chat.providers.base import CONTINUE_PROMPT, ChatRequest, File, Tool, Turn
 from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
 from chat.providers.events import (
     Finished,
@@ -34,7 +34,7 @@ from chat.providers.sse import Decoder, string
 KIND = "anthropic"
 SEARCH = "anthropic_search"  # the kind of the metadata of a search
 SEARCH_TOOL = {"type": "web_search_20250305", "name": "web_search"}
-# Bytes of the results of one search, and of all searches of an answer. What is larger is not sent back.
+# Bytes of the results of one search, and of all searches of a reply. What is larger is not sent back.
 MOST_KEPT = 400_000
 MOST_KEPT_IN_ALL = 1_000_000
 MOST_ARGUMENTS = 20_000  # characters of the arguments of a search
@@ -113,7 +113,7 @@ def _goes_on(request: ChatRequest) -> bool:
 class MessagesDecoder(Decoder):
     """Reads the events of one message. `message_stop` is its end marker."""
 
-    def __init__(self, model: str = "", secret: Secrets = "") -> None:
+    def __init__(self, model: str = "", secret: Secrets = "", *, kept: int = 0) -> None:
         super().__init__(secret)
         self._model = model
         self._usage: dict[str, Any] = {}
@@ -123,7 +123,7 @@ class MessagesDecoder(Decoder):
         self._searching: dict[str, _Search] = {}  # id -> a search without a result
         self._cited: dict[int, list[tuple[str, str]]] = {}  # block index -> the pages that support its text
         self._characters = 0  # of the visible text so far
-        self._kept = 0  # bytes of the results of searches
+        self._kept = kept  # bytes of the results of searches
         self._stop_reason = ""
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -265,6 +265,17 @@ class _Search:
             return string((arguments or {}).get("query") or "")
         except (orjson.JSONDecodeError, AttributeError, TypeError):
             return ""
+
+
+def kept_before(request: ChatRequest) -> int:
+    """Returns the bytes of the results of searches in the steps of this reply before the request."""
+    kept = 0
+    for turn in reversed(request.turns):
+        if turn.role == "user" and not turn.tool_results and turn.text != CONTINUE_PROMPT:
+            break  # the prompt
+        found = opaque_of(turn, SEARCH, request.model).all if turn.role == "assistant" else ()
+        kept += sum(len(json.dumps(data["blocks"])) for data in found)
+    return kept
 
 
 def _message(turn: Turn, request: ChatRequest) -> dict[str, Any] | None:

@@ -151,7 +151,9 @@ class ContentDecoder(Decoder):
         for query in (grounding.get("webSearchQueries") or [])[:_MOST_QUERIES]:
             if query not in self._searched:
                 self._searched.add(string(query))
-                yield WebSearch(uuid4().hex, query, "done")
+                # Google's terms ask for its search suggestions to be shown. They are HTML of Google; a page
+                # shows links made of the queries instead.
+                yield WebSearch(uuid4().hex, query, "done", "google")
         pages = [chunk.get("web") or {} for chunk in (grounding.get("groundingChunks") or [])[:_MOST_PAGES]]
         supports = (grounding.get("groundingSupports") or [])[: min(_MOST_PAGES, self._supports_left)]
         self._supports_left -= len(supports)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
@@ -75,11 +76,18 @@ class Card:
 @dataclass(slots=True)
 class SearchCard:
     """What a card shows of a search of the web. `state` is that of a `WebSearch`, or `unknown` if the reply
-    ended first."""
+    ended first. `engine` is that of a `WebSearch`."""
 
     number: int
     query: str
     state: str
+    engine: str = ""
+
+    @property
+    def url(self) -> str:
+        """Returns the address of the same search; nothing if the provider does not require it."""
+        known = self.engine == "google" and self.query
+        return f"https://www.google.com/search?{urlencode({'q': self.query})}" if known else ""
 
 
 def search_html(message: Message, card: SearchCard) -> str:
@@ -123,9 +131,9 @@ def reply_body(message: Message, *, decides: bool = True) -> SafeString:
                 html.append(section_html(message, number, section) if number else section)
             case ReasoningPart(text):
                 html.append(thoughts_html(message, number, text))
-            case WebSearch(query=query, state=state):
+            case WebSearch(query=query, state=state, engine=engine):
                 state = "unknown" if state == "started" else state
-                html.append(search_html(message, SearchCard(searches, query, state)))
+                html.append(search_html(message, SearchCard(searches, query, state, engine)))
                 searches += 1
             case ToolCall(id=call_id):
                 card = cards[call_id]

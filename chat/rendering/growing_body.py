@@ -122,7 +122,7 @@ class GrowingBody:
         if card is None:
             card = self._searches[line["id"]] = SearchCard(len(self._searches), "", "")
             self._items.append(card)
-        card.query, card.state = line["query"], line["state"]
+        card.query, card.state, card.engine = line["query"], line["state"], line.get("engine", "")
         return card
 
     def _html(self, item: _Item) -> str:

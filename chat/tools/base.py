@@ -47,8 +47,14 @@ class Tool:
 
     @property
     def fingerprint(self) -> str:
-        """Returns a name for what the model is told of this tool: an approval does not hold for another."""
-        told = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        """Returns a name for what the model and people are told of this tool: an approval does not hold for
+        another."""
+        told = {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
         return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -180,7 +180,7 @@ _PART_FIELDS: dict[str, dict[str, type | UnionType]] = {
     "reasoning": {"text": str},
     "tool_call": {"id": str, "name": str, "arguments": str},
     "tool_result": {"call_id": str, "text": str, "is_error": bool, "state": str},
-    "web_search": {"id": str, "query": str, "state": str},
+    "web_search": {"id": str, "query": str, "state": str, "engine": str},
     "citation": {"url": str, "title": str, "at": int | None},
     "file": {"sha256": str, "media_type": str, "name": str, "size": int},
     "notice": {"text": str},

@@ -83,7 +83,7 @@ def rows(*on: str, **more: Any) -> dict[str, Any]:
     tools = list(Tool.objects.order_by("name"))
     values: dict[str, Any] = {"tools-TOTAL_FORMS": len(tools), "tools-INITIAL_FORMS": len(tools)}
     for number, row in enumerate(tools):
-        named = {"id": row.pk, "server": row.server_id, "seen": row.fingerprint, "asks": "on"}
+        named = {"id": row.pk, "server": row.server_id, "seen": row.seen, "asks": "on"}
         named |= {"enabled": "on"} if row.name in on else {}
         values |= {f"tools-{number}-{name}": value for name, value in named.items()}
     return {**values, **more}
@@ -172,6 +172,14 @@ async def test_a_changed_tool_is_off_until_it_was_looked_at_again(
     await sync_to_async(change)(admin, server, seen)
     row = await Tool.objects.aget(name="our__double")
     assert (row.enabled, row.changed) == (True, False)
+
+    # People approve a call by the title of its tool, so another title is another tool.
+    stale = await sync_to_async(rows)("our__double")
+    scripted.tools = [{**scripted.tools[0], "title": "Delete all files"}]
+    (result,) = await sync_tool_servers()
+    assert result.changed == ("our__double",) or not (await Tool.objects.aget(name="our__double")).enabled
+    await sync_to_async(change)(admin, server, form(scripted, headers="", **stale))
+    assert not (await Tool.objects.aget(name="our__double")).enabled
 
     scripted.tools = []
     await sync_tool_servers()

@@ -28,7 +28,7 @@ from chat.models import (
     TranscriptRead,
     User,
 )
-from chat.parts import TextPart, ToolCall, ToolResult, stored
+from chat.parts import Citation, SourcePart, TextPart, ToolCall, ToolResult, stored
 
 LIST = "/admin/chat/conversation/"
 
@@ -185,6 +185,26 @@ def test_calls_of_tools_are_shown_without_a_decision(
     assert "Needs your approval" in shown and "Approve for this chat" not in shown
     assert "![x](https://evil" in shown and "<img src=//evil" not in shown
     assert 'href="https://evil' not in shown
+
+
+def test_sources_and_cited_pages_are_shown_as_text_and_inert_links(
+    admin: Client, person: User, make_conversation: MakeConversation
+) -> None:
+    conversation = make_conversation(person)
+    message = conversation.messages.get(role=Role.ASSISTANT)
+    message.parts = stored(
+        [
+            TextPart("It is so."),
+            Citation("https://news.example/a", "<script>alert(1)</script>", 9),
+            Citation("javascript:alert(1)", "Harmless", 9),
+            SourcePart("contract.pdf", "<img src=//evil.example.org> four months", 3),
+        ]
+    )
+    message.save()
+    shown = admin.get(_page(conversation)).content.decode()
+    assert "contract.pdf" in shown and "&lt;img src=//evil.example.org&gt; four months" in shown
+    assert 'href="https://news.example/a" target="_blank" rel="noopener noreferrer nofollow"' in shown
+    assert "<script>alert(1)" not in shown and "javascript:alert" not in shown
 
 
 def test_search_finds_titles_texts_and_people_once(

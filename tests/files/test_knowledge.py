@@ -26,16 +26,20 @@ from chat.actions.knowledge import (
     remove_knowledge,
 )
 from chat.actions.preset import PresetContent, choose_preset, delete_preset, make_preset
+from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
+from chat.actions.tool_call import Decision, decide_call
 from chat.database import run_unit, run_write
+from chat.files import prepare as files_prepare
 from chat.files import store
 from chat.files.contents import used_by
-from chat.generation import knowledge
+from chat.generation import knowledge, toolbox
 from chat.generation.context import Prepared, prepare
 from chat.generation.result import Result
 from chat.models import (
     Attachment,
     ChatModel,
+    Conversation,
     Endpoint,
     Folder,
     Generation,
@@ -43,16 +47,22 @@ from chat.models import (
     Passage,
     Preset,
     Reading,
+    Status,
     StoredFile,
+    Tool,
     User,
     Visibility,
 )
+from chat.models.knowledge import READ_CHARACTERS
 from chat.parts import NoticePart, SourcePart, loaded
 from chat.providers.registry import _instances, close_all
 from chat.runtime import Runtime
 from chat.search import passages
 from chat.search.passages import best_passages, passages_of
+from chat.tools.base import tool_of
 from tests.generation.recorded import ACCOUNT, RecordedProvider
+from tests.generation.test_run import again
+from tests.generation.test_run import model as demo_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -313,6 +323,7 @@ def test_many_passages_are_deleted_after_the_folder_in_small_batches(
     added = add_to_folder(person, folder.pk, upload(person, LONG.encode()).pk)
     delete_folder(person, folder.pk, with_chats=False)
     assert Passage.objects.count() == added.passages - 10
+    assert used_by(person.pk) == 0  # the rest is deleted later
     with pytest.raises(NotFoundError):
         knowledge_for(person, added.pk)
     Knowledge.objects.update(state=Reading.OPEN)
@@ -369,6 +380,16 @@ def test_a_file_without_text_says_why(person: User, folder: Folder, upload: Uplo
     assert added.state == Reading.FAILED and "this kind has none" in added.note
 
 
+def test_a_file_that_is_cut_says_how_much_of_it_is_used(person: User, folder: Folder, upload: Upload) -> None:
+    source = Path(files_prepare.__file__).with_name("worker.py").read_text()
+    assert f"MAX_CHARS = {READ_CHARACTERS:_} " in source
+    added = add_to_folder(person, folder.pk, upload(person, b"Short.").pk)
+    assert added.note == ""
+    assert added.attachment.stored is not None
+    added.attachment.stored.is_cut = True
+    assert "At most its first 400,000 characters are used, about 200 pages." in added.note
+
+
 def test_passages_are_bounded_and_have_their_pages() -> None:
     pages = list(passages_of("[page 1]\nOne.\n\n[page 3]\n" + "x" * 5_000 + "\n", has_pages=True))
     assert [pages[0].page, pages[1].page, pages[-1].page] == [1, 3, 3]
@@ -405,6 +426,44 @@ async def test_a_reply_keeps_its_sources(
     await run_unit(delete_folder, person, folder.pk, with_chats=False)
     await reply.arefresh_from_db()
     assert [it for it in loaded(reply.parts) if isinstance(it, SourcePart)] == kept
+
+
+async def test_a_reply_that_waited_for_an_approval_keeps_the_sources_of_the_steps_before(
+    person: User,
+    folder: Folder,
+    upload: Upload,
+    provider: RecordedProvider,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def double(number: str) -> str:
+        """Doubles."""
+        return number * 2
+
+    monkeypatch.setattr(toolbox, "own_tools", lambda: {"double": tool_of(double)})
+    await run_unit(Tool.objects.create, name="double", enabled=True, asks=True)
+    file = await run_unit(upload, person, b"The notice period is four months.", "contract.txt")
+    added = await run_unit(add_to_folder, person, folder.pk, file.pk)
+    demo = await run_unit(demo_model, "demo")
+    generations: list[Generation] = []
+    for _reply in range(2):
+        text = "/demo instant /demo tool double 4"
+        generation = await run_unit(asked, person, demo, text, folder=folder)
+        await Conversation.objects.filter(pk=generation.conversation_id).aupdate(tools=["double"])
+        await runtime.runner.run_of(generation.pk)()
+        waiting = await again(generation)
+        whole = SourcePart("contract.txt", is_whole=True)
+        assert (waiting.status, waiting.message.sources) == (Status.WAITING, [whole])
+        generations.append(generation)
+    await run_unit(remove_knowledge, person, added.pk)
+    first, second = generations
+    await run_unit(decide_call, person, (await first.tool_runs.aget()).pk, Decision.ONCE)
+    await runtime.runner.run_of(first.pk)()
+    done = await again(first)
+    assert (done.status, done.message.sources) == (Status.COMPLETE, [whole])
+    await run_unit(stop_reply, person, second.message_id)
+    stopped = await again(second)
+    assert (stopped.status, stopped.message.sources) == (Status.STOPPED, [whole])
 
 
 async def test_a_program_that_deletes_a_folder_frees_its_files(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chat.parts import Citation, Opaque, WebSearch
+from chat.parts import Citation, Opaque, ToolResult, WebSearch
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.anthropic_messages import MOST_KEPT, MessagesDecoder, messages_body
-from chat.providers.base import ChatRequest, Turn
+from chat.providers.anthropic_messages import MOST_KEPT, MessagesDecoder, kept_before, messages_body
+from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Turn
 from chat.providers.events import Finished, TextDelta, Usage
 from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_responses import ResponsesDecoder
@@ -122,6 +122,23 @@ def test_results_up_to_a_limit_are_sent_back_whatever_their_titles() -> None:
     assert kept == [[WebSearch, Opaque], [WebSearch, Opaque], [WebSearch], [WebSearch]]
 
 
+def test_the_results_of_all_steps_of_a_reply_share_one_limit() -> None:
+    steps: list[Opaque] = []
+    for number in range(6):
+        turns = [Turn("user", "Before"), Turn("assistant", "Long ago", opaque=steps), Turn("user", "Now?")]
+        for step in steps:
+            turns += [Turn("assistant", "", opaque=[step]), Turn("user", tool_results=[ToolResult("1", "")])]
+        turns.append(Turn("user", CONTINUE_PROMPT))
+        decoder = MessagesDecoder("m", kept=kept_before(ChatRequest("m", turns)))
+        search = {"type": "server_tool_use", "id": f"s{number}", "name": "web_search", "input": {}}
+        pages = [{"type": "web_search_result", "encrypted_content": "x" * 300_000}]
+        result = {"type": "web_search_tool_result", "tool_use_id": f"s{number}", "content": pages}
+        for index, block in enumerate((search, result)):
+            start = {"type": "content_block_start", "index": index, "content_block": block}
+            steps += [event for event in decoder.events(start) if isinstance(event, Opaque)]
+    assert len(steps) == 3  # 900 kB
+
+
 def test_a_citation_is_kept_if_the_stream_ends_within_its_text() -> None:
     decoder = MessagesDecoder("m")
     decoder.events(block(0, type="text", text="So"))
@@ -184,7 +201,8 @@ def test_only_so_much_of_the_metadata_of_gemini_is_read() -> None:
     }
     candidate = {"content": {"parts": [{"text": "Ja."}]}, "groundingMetadata": grounding}
     events = ContentDecoder("m").events({"candidates": [candidate]})
-    assert sum(isinstance(event, WebSearch) for event in events) == 50
+    searches = [event for event in events if isinstance(event, WebSearch)]
+    assert len(searches) == 50 and {search.engine for search in searches} == {"google"}
     assert sum(isinstance(event, Citation) for event in events) == 200
 
 

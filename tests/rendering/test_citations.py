@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -111,6 +112,27 @@ def test_a_search_is_one_card_while_it_runs() -> None:
     assert body.snapshot().count("web-search") == 1
     message.parts = stored(parts_of(OUTPUT[:4]))  # the reply ended first
     assert "The search of the web did not end" in reply_body(message)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("engine", ["google", "", "https://evil.example/"])
+def test_a_search_of_google_can_be_opened_there_and_its_query_is_only_a_query(engine: str) -> None:
+    message = reply()
+    search = WebSearch("a", 'x&tbm=isch#"><script>alert(1)</script>', "done", engine)
+    output = [Segment(WEB_SEARCH, search_line(search)), Segment("text", "So.")]
+    message.parts = stored(parts_of(output))
+    html = str(reply_body(message))
+    links = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>', html)
+    assert "<script" not in html
+    if engine != "google":
+        assert links == []
+        return
+    (address,) = links
+    assert parse_qs(urlsplit(address).query) == {"q": [search.query]}
+    assert address.startswith("https://www.google.com/search?q=") and "#" not in address
+    assert 'target="_blank" rel="noopener noreferrer nofollow"' in html
+    (grown,) = GrowingBody(message).feed(output)
+    assert f'href="{address}"' in grown
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,17 @@ from chat.models import (
     TranscriptRead,
     User,
 )
-from chat.parts import NoticePart, ReasoningPart, TextPart, ToolCall, ToolResult, stored
+from chat.parts import (
+    Citation,
+    NoticePart,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    WebSearch,
+    stored,
+)
 from chat.rate_limit import RateLimits
 from chat.views import shares as views
 
@@ -226,6 +236,25 @@ def test_what_was_not_chosen_is_not_in_the_page(owner: User, teammate: User, cha
     for shown in ("Ada Long", "holiday.png", "Private thoughts", "Private result"):
         assert shown in page
     assert "owner@" not in page
+
+
+def test_cited_pages_are_shown_and_passages_of_files_are_not(
+    owner: User, teammate: User, chat: Conversation
+) -> None:
+    parts = [
+        WebSearch("s", "Secret query", "done", "google"),
+        TextPart("It is so."),
+        Citation("https://news.example/a", "News <b>", 9),
+        SourcePart("secret-contract.txt", "Secret passage", 3),
+    ]
+    Message.objects.filter(text=REPLY).update(text="It is so.", parts=stored(parts))
+    viewer = as_user(teammate)
+    for steps in (False, True):
+        page = viewer.get(address(made(owner, chat, files=True, steps=steps))).content.decode()
+        assert 'href="https://news.example/a" target="_blank" rel="noopener noreferrer nofollow"' in page
+        assert "News &lt;b&gt;" in page
+        assert "Secret passage" not in page and "secret-contract" not in page
+        assert ("https://www.google.com/search?q=Secret+query" in page) == steps
 
 
 def test_a_file_comes_only_from_a_link_that_shows_it(
