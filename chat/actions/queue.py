@@ -13,6 +13,7 @@ from chat.actions.errors import LimitReachedError
 from chat.generation.lease import database_time, running_of, taken
 from chat.generation.line import has_line
 from chat.models import ChatModel, Conversation, Generation, Message, Role, User
+from chat.models.prepared_writes import insert
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -63,8 +64,8 @@ def queue_replies(
         generations.append(generation)
         conversation.head = replies[0]
     runner.taking(begun)
-    Message.objects.bulk_create([*new, *replies])
-    Generation.objects.bulk_create(generations)
+    insert([*new, *replies])
+    insert(generations)
     for generation in generations:
         claimed = generation if generation.pk in begun else None
         transaction.on_commit(partial(runner.start_generation, generation.pk, claimed))

@@ -22,6 +22,7 @@ from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.models.parameters import InvalidParameterError, Parameters
 from chat.models.prepared import Prepared
+from chat.models.prepared_writes import insert, save
 from chat.parts import FilePart, TextPart, stored
 from chat.runtime import current
 from chat.search.index import index_message, index_title
@@ -120,7 +121,10 @@ def _send(
         if edited is not None:
             path_changed(conversation)
             return Sent(prompt, is_new=True)
-        conversation.save(force_insert=is_new)
+        if is_new:
+            insert([conversation])
+        else:
+            save(conversation)
         if start is not None:
             start.save()
         if prompt.parent and prompt.parent.role == Role.USER:

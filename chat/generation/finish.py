@@ -10,10 +10,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from chat.files.contents import made_in
-from chat.generation.lease import locked_conversation, touch, waiting_after
+from chat.generation.lease import database_time, locked_conversation, touch, waiting_after
 from chat.generation.line import next_after
 from chat.generation.tool_runs import close_calls, keep_request
 from chat.live.call_lines import parts_of
@@ -24,6 +23,7 @@ from chat.live.reply_log import Segment
 from chat.models import LIVE, Generation, JournalEntry, Message, SentRequest, Status, Step
 from chat.models.message import Sibling, read_for_showing
 from chat.models.prepared import Prepared
+from chat.models.prepared_writes import delete, update
 from chat.parts import NoticePart, Opaque, Part, SourcePart, TextPart, stored
 from chat.search.index import index_message
 from chat.translatable import translatable as _
@@ -83,9 +83,8 @@ def _end(
     in which the model made no files, which saves a query."""
     with transaction.atomic():
         conversation = locked_conversation(generation_id)
-        changed = Generation.objects.filter(pk=generation_id, owner=owner, status__in=LIVE).update(
-            status=status, finished_at=Now(), **fields
-        )
+        held = {"pk": generation_id, "owner": owner, "status": LIVE}
+        changed = update(Generation, held, {"status": status, "finished_at": database_time(), **fields})
         if not changed or conversation is None:
             return None
         message = _message.first(generation_id)
@@ -107,7 +106,7 @@ def _end(
             touch(conversation, message, lambda _: show(change))
         else:
             touch(conversation, message, publish)
-        JournalEntry.objects.filter(generation_id=generation_id).delete()
+        delete(JournalEntry, {"generation": generation_id})
         transaction.on_commit(partial(_log_end, message.generation))
     return message
 

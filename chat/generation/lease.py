@@ -22,6 +22,7 @@ from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
 from chat.models.prepared import Prepared
+from chat.models.prepared_writes import save
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 4.0
@@ -146,6 +147,6 @@ def locked_conversation(generation_id: UUID, *, skip_locked: bool = False) -> Co
 def touch(conversation: Conversation, message: Message, publish: Publish) -> None:
     """Saves the message with the conversation's next revision, and publishes the change after the commit."""
     message.revision = conversation.next_revision()
-    conversation.save(update_fields=["revision", "updated_at"])
-    message.save(update_fields=["parts", "text", "is_indexed", "revision"])
+    save(conversation, "revision", "updated_at")
+    save(message, "parts", "text", "is_indexed", "revision")
     transaction.on_commit(lambda: publish(conversation.pk))

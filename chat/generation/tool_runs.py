@@ -21,6 +21,7 @@ from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.models import Generation, JournalEntry, Message, SentRequest, Status, Step, ToolCallState, ToolRun
+from chat.models.prepared_writes import insert
 from chat.parts import NoticePart, Opaque, SourcePart, TextPart, stored
 from chat.translatable import translatable as _
 
@@ -98,12 +99,7 @@ def resumed(generation: Generation) -> Resumed:
 
 def keep_request(sent: SentRequest) -> None:
     """Stores the record of the last request, in place of that of an earlier step."""
-    SentRequest.objects.bulk_create(
-        [sent],
-        update_conflicts=True,
-        unique_fields=["generation"],
-        update_fields=["system", "options", "tools"],
-    )
+    insert([sent], replaces="generation")
 
 
 def start_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | str:
