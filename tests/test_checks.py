@@ -117,7 +117,7 @@ def _manage(data: Path, *arguments: str, **environment: str) -> subprocess.Compl
         env={**inherited, "STEADY_DATA_DIR": str(data), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -48,7 +48,7 @@ def thread() -> Iterator[Callable[[McpServer], str]]:
     def start(server: McpServer) -> str:
         ready = threading.Event()
         loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(serve(server, ready))))
-        assert ready.wait(30)
+        assert ready.wait(60)
         return server.url
 
     yield start

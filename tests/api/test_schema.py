@@ -51,7 +51,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators"),
 ]
-EXAMPLES = 200 if os.environ.get("STEADY_LONG_FAULTS") else 6
+EXAMPLES = 200 if os.environ.get("STEADY_LONG_FAULTS") else 4
 OPERATIONS = sorted(
     (path, method) for path, methods in api.get_openapi_schema()["paths"].items() for method in methods
 )

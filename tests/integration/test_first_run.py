@@ -24,7 +24,7 @@ from tests.servers import PASSWORD, ROOT
 
 # The tools' own settings stay; nothing of the tests' environment reaches the server.
 _TOOLS = re.compile(r"^(PATH|HOME|LANG|TMPDIR|SSL_.*|PIP_.*|UV_(?!PROJECT).*|PYENV_.*|.*_PROXY|.*_proxy)$")
-START_SECONDS = 240.0
+START_SECONDS = 900.0
 FINISHED = re.compile(r'<article[^>]*data-role="assistant"[^>]*data-status="complete"')
 
 
@@ -60,7 +60,7 @@ class Started:
         os.killpg(self._process.pid, signal.SIGTERM)
         assert self._process.stdout is not None
         self.output += self._process.stdout.read()
-        return self._process.wait(30)
+        return self._process.wait(300)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def started(clone: Path) -> Iterator[Started]:
         end.cancel()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+            process.wait(300)
         assert process.stdout is not None
         process.stdout.close()
 

@@ -99,7 +99,7 @@ def test_links_that_log_in_are_not_written_into_the_access_log(file: str, tmp_pa
                 connection.close()
     finally:
         nginx.terminate()
-        nginx.wait(10)
+        nginx.wait(120)
     log = (tmp_path / "access.log").read_text()
     assert "SECRET" not in log
     logged = ("/welcome/...", "/log-in/7/...", "/accounts/password/reset/key/...", "/conversations/")
@@ -125,7 +125,7 @@ def proxied(tmp_path: Path) -> Iterator[str]:
     finally:
         server.stop()
         nginx.terminate()
-        nginx.wait(10)
+        nginx.wait(120)
 
 
 def test_a_reply_streams_through_it(proxied: str) -> None:

@@ -32,7 +32,7 @@ def _fails(server: ServerProcess, address: str = "127.0.0.1:0") -> tuple[int, st
         env=server.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in ended.stderr
@@ -91,13 +91,17 @@ def test_a_taken_port_is_told(server: ServerProcess) -> None:
     assert f"Port {port} on 127.0.0.1 cannot be used: address already in use." in words
 
 
-@pytest.mark.parametrize(
-    "address", ["http", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "::1:80", "nowhere.invalid:80"]
-)
-def test_an_address_that_is_none_is_told(server: ServerProcess, address: str) -> None:
-    code, words = _fails(server, address)
+def test_an_address_that_is_none_is_told(server: ServerProcess) -> None:
+    code, words = _fails(server, "::1:80")
     assert code == 2
-    assert address.partition(":")[0] in words
+    assert "'::1:80' is not an address to serve on." in words
+    from chat.management.errors import StartError
+    from chat.management.server import listen, parse_address  # imports Twisted
+
+    for address in ("http", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "nowhere.invalid:80"):
+        with pytest.raises(StartError, match=address.partition(":")[0]) as told:
+            listen(*parse_address(address))
+        assert told.value.code == 2
 
 
 def test_an_address_that_this_machine_does_not_have_is_told(server: ServerProcess) -> None:
@@ -137,7 +141,7 @@ asyncio.run(main())
 def test_another_asgi_server_on_its_sqlite_is_refused(server: ServerProcess) -> None:
     def another() -> list[str]:
         command = [sys.executable, "-c", _LIFESPAN]
-        return subprocess.check_output(command, cwd=ROOT, env=server.env, text=True, timeout=60).splitlines()
+        return subprocess.check_output(command, cwd=ROOT, env=server.env, text=True, timeout=300).splitlines()
 
     server.start()
     (refused,) = another()
@@ -180,7 +184,9 @@ print([(it.owner.email, it.name, store.read(it.stored.path)) for it in Attachmen
 def test_a_backup_of_a_running_server_is_restored_elsewhere(server: ServerProcess, tmp_path: Path) -> None:
     def backup(*options: str) -> tuple[bytes, str]:
         command = [sys.executable, "manage.py", "backup", *options]
-        ended = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, check=True, timeout=60)
+        ended = subprocess.run(
+            command, cwd=ROOT, env=server.env, capture_output=True, check=True, timeout=300
+        )
         return ended.stdout, ended.stderr.decode()
 
     server.start()
@@ -333,7 +339,7 @@ def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path
             assert "Steady is ready" in said, said
         for process in running:
             process.terminate()
-        assert [process.wait(30) for process in running] == [0, 0, 0]
+        assert [process.wait(300) for process in running] == [0, 0, 0]
         for process in running:
             assert process.stdout is not None
             process.stdout.close()

@@ -89,7 +89,7 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
     def slow_look(*args: Any) -> Any:
         found = look(*args)
         has_read.set()
-        assert may_return.wait(10)
+        assert may_return.wait(60)
         return found
 
     def rename(title: str) -> None:
