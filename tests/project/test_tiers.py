@@ -18,7 +18,7 @@ def test_ci_leaves_nothing_out(
     for place in (*conftest._SLOW, *conftest._LONG):
         assert not conftest.pytest_ignore_collect(ROOT / place, pytestconfig), place
     assert "\nexport CI=true " in RUN  # `pytest` alone then runs the long suites too
-    assert "\nrun_tests all || status=$?\n" in RUN
+    assert "\nrun_tests all --numprocesses=4 || status=$?\n" in RUN
     assert '  uv run pytest -q -o cache_dir="$scratch/cache-$1" "${@:2}"\n' in RUN
     assert not [
         it for it in pytestconfig.getini("addopts") if it.startswith(("-m", "-k", "--ignore", "--des"))
