@@ -3,9 +3,10 @@
     uv run --group dev python -m benchmarks.branches
 
 Both have so many shown messages (`--depth`); one has further variants of them (`--variants`), spread over the
-chat. A third one is as long as a page, with as many variants as the last page of the second one has: the
-difference is the cost of what is not shown. The times are the CPU time of the server for one page, in turns;
-the bytes are those of the page, not compressed.
+chat. Another one without variants shows how much two equal chats differ in this run. The last one is as long
+as a page, with as many variants as the last page of the one with variants has: the difference is the cost of
+what is not shown. The times are the CPU time of the server for one page, in turns; the bytes are those of the
+page, not compressed.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def main() -> None:
         depth, variants = options.depth, options.variants
         chats = {
             f"{depth:,} messages": chat(owner, model, depth, 0),
+            f"{depth:,} messages, again": chat(owner, model, depth, 0),
             f"{depth:,} messages, {variants} variants": chat(owner, model, depth, variants),
             "its last page alone": chat(owner, model, PAGE, PAGE * variants // depth),
         }
@@ -119,10 +121,15 @@ def main() -> None:
                     seconds[name].append(time.process_time() - began)
                 assert answer.status_code == 200
                 size[name] = len(answer.content)
-        print("| chat | p50 (ms of CPU) | p95 | bytes |\n|---|--:|--:|--:|")
+        print(
+            "| chat | p50 (ms of CPU) | p95 | to the first, round by round | bytes |\n|---|--:|--:|--:|--:|"
+        )
+        first = next(iter(seconds.values())).copy()
         for name, found in seconds.items():
+            ratios = sorted(one / other for one, other in zip(found, first, strict=True))
             found.sort()
-            print(f"| {name} | {at(found, 0.5) * 1000:.1f} | {at(found, 0.95) * 1000:.1f} | {size[name]:,} |")
+            times = f"{at(found, 0.5) * 1000:.1f} | {at(found, 0.95) * 1000:.1f} | {at(ratios, 0.5):.2f}"
+            print(f"| {name} | {times} | {size[name]:,} |")
         connection.close()
 
 
