@@ -27,6 +27,8 @@ const behaviours = [
   ["#parameters", () => import("./parameters.js")],
 ];
 onChat(() => {
-  if (window.Notification && localStorage.getItem("notify") === "on") import("./notify.js");
+  if (window.Notification && Notification.permission !== "denied" && localStorage.getItem("notify") !== "off") {
+    import("./notify.js");
+  }
 });
 onChat(() => behaviours.forEach(([selector, load]) => document.querySelector(selector) && load()));

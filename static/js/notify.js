@@ -1,5 +1,6 @@
-// A notification of the browser when a long reply ends while the page is hidden. The settings page turns it on.
-import { $, words } from "./page.js";
+// A notification of the browser when a long reply ends while the page is hidden. The first time, the page offers to
+// turn them on, but not on a phone, where most browsers show none; the settings page can turn them on too.
+import { $, on, touch, words } from "./page.js";
 
 const LONG = 10; // seconds
 const begun = new Map(); // replies that run, since when
@@ -20,8 +21,17 @@ setInterval(() => {
 }, 1000);
 
 function tell(reply) {
-  if (!reply || Notification.permission !== "granted") return;
-  const body = words(reply.dataset.status === "waiting" ? "approval" : "finished");
+  if (!reply) return;
+  if (localStorage.getItem("notify") === "on") notify(reply);
+  else if (!localStorage.getItem("notify") && !touch.matches) {
+    localStorage.setItem("notify", "offered");
+    on("visibilitychange", offer, { once: true });
+  }
+}
+
+function notify(reply) {
+  if (Notification.permission !== "granted") return;
+  const body = words({ waiting: "approval", complete: "finished" }[reply.dataset.status] ?? "endedEarly");
   try {
     const note = new Notification("Steady", { body, tag: reply.id });
     note.onclick = () => {
@@ -31,4 +41,14 @@ function tell(reply) {
   } catch {
     // Chrome on Android has the class, and throws a TypeError: only a service worker can notify there.
   }
+}
+
+function offer() {
+  const box = $("offer-notifications").content.firstElementChild.cloneNode(true);
+  box.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    box.remove();
+    if ((await Notification.requestPermission()) === "granted") localStorage.setItem("notify", "on");
+  });
+  $("toasts").append(box);
 }
