@@ -4,7 +4,11 @@
     uv run --group dev python -m benchmarks.gateway --against REF    each row first with that commit
 
 The server has the first core for itself; the provider and the SDK share the second. Compare ratios within a
-run. `first` runs one stream after the other.
+run. The row of one stream runs one after the other, so its least time to the first text is the one that other
+programs on the machine disturb least.
+
+The CPU of a token is that of the server, with the starts and the ends of the calls. That of the answer alone
+leaves these out: it is the difference between answers of two lengths.
 """
 
 from __future__ import annotations
@@ -81,11 +85,13 @@ def main() -> None:
     os.sched_setaffinity(0, {LOAD_CORE})
     columns = [
         "streams",
-        "first text p50 / p95, direct (ms)",
+        "first text least / p50 / p95, direct (ms)",
         "gateway",
         "CPU a token, SDK (us)",
         "server",
         "ratio",
+        "of the answer alone (us)",
+        "CPU a call (ms)",
     ]
     print("| " + " | ".join(["", *columns]) + " |")
     print("|:--|" + "--:|" * len(columns))
@@ -101,19 +107,32 @@ def main() -> None:
 def measure(root: Path, load: Load, count: int, streams: int) -> list[str]:
     """Returns the cells of one row."""
     spread = 2 * load.seconds * streams if count == 1 else load.seconds
-    serving = provider(load.port, load.tokens, load.pace)
+    short = Load(free_port(), 2, load.pace)
+    serving = [provider(it.port, it.tokens, it.pace) for it in (load, short)]
     try:
         with gateway(root, load.port) as server:
             direct, cost = sdk(f"http://127.0.0.1:{load.port}", streams, spread)
-            sdk(server.url, 1, 0, SECRET)  # imports the provider's SDK in the server
-            before = server.cpu()
-            through, _ = sdk(server.url, streams, spread, SECRET)
-            used = (server.cpu() - before) / ((streams + 1) * load.tokens)
+            through, used = _used(server, streams, spread)
+        with gateway(root, short.port) as server:
+            _, of_short = _used(server, streams, spread)
     finally:
-        serving.kill()
-        serving.wait()
-    firsts = [f"{at(firsts, 0.5):.1f} / {at(firsts, 0.95):.1f}" for firsts in (direct, through)]
-    return [*firsts, f"{cost * 1e6:.0f}", f"{used * 1e6:.0f}", f"{used / cost:.2f}"]
+        for process in serving:
+            process.kill()
+            process.wait()
+    firsts = [f"{found[0]:.1f} / {at(found, 0.5):.1f} / {at(found, 0.95):.1f}" for found in (direct, through)]
+    alone = (used - of_short) / (load.tokens - short.tokens)
+    call = max(0.0, of_short - short.tokens * alone)
+    token = used / load.tokens
+    costs = [f"{cost * 1e6:.0f}", f"{token * 1e6:.0f}", f"{token / cost:.2f}"]
+    return [*firsts, *costs, f"{alone * 1e6:.0f}", f"{call * 1e3:.1f}"]
+
+
+def _used(server: Server, streams: int, spread: float) -> tuple[list[float], float]:
+    """Returns the times to the first text, and the server's seconds of CPU for each stream."""
+    sdk(server.url, 1, 0, SECRET)  # imports the provider's SDK in the server
+    before = server.cpu()
+    firsts, _ = sdk(server.url, streams, spread, SECRET)
+    return firsts, (server.cpu() - before) / (streams + 1)
 
 
 if __name__ == "__main__":
