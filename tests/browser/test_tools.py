@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -12,12 +12,19 @@ from tests.browser.test_access import violations
 from tests.browser.test_page import WIDTHS, ask
 from tests.servers import ServerProcess
 
-ASKING = "from chat.models import Tool; Tool.objects.filter(name='calculator').update(asks=True)"
+ASKING = """
+from chat.models import ChatModel, Tool
+Tool.objects.filter(name="calculator").update(asks=True)
+ChatModel.objects.filter(endpoint__slug="demo").update(searches_web=True)
+"""
+AS_BEFORE = "from chat.models import ChatModel; ChatModel.objects.update(searches_web=None)"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def calculator_asks(server: ServerProcess) -> None:
+def calculator_asks(server: ServerProcess) -> Iterator[None]:
     server.manage("shell", "--verbosity=0", stdin=ASKING)
+    yield
+    server.manage("shell", "--verbosity=0", stdin=AS_BEFORE)
 
 
 def cards(page: Page) -> Locator:
@@ -61,3 +68,16 @@ def test_a_tool_is_switched_on_and_its_calls_are_decided_by_keyboard(
     expect(cards(page).last).to_have_attribute("data-state", "done")
     reply = ask(page, "/demo instant /demo tool calculator 3 * 5")
     expect(reply.last).to_have_attribute("data-status", "complete")
+
+    tools.press("Enter")
+    page.get_by_role("checkbox", name="Web search").press("Space")
+    page.keyboard.press("Escape")
+    reply = ask(page, "/demo instant /demo search trains <b> & trams")
+    search = page.locator(".web-search")
+    expect(search).to_have_attribute("data-state", "done")
+    expect(search).to_contain_text("trains <b> & trams")
+    expect(reply.last).to_have_attribute("data-status", "complete")
+    assert violations(page) == []
+    page.reload()
+    expect(search).to_have_attribute("data-state", "done")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -8,10 +8,12 @@ import zipfile
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 from PIL import Image
 from pypdf import PdfWriter
 
 from chat.actions.send import send_message
+from chat.files.detect import IMAGES
 from chat.files.for_models import FileReader
 from chat.generation.context import NOT_WHOLE, prepare
 from chat.models import Attachment, ChatModel, Endpoint, Generation, Message, User
@@ -38,6 +40,23 @@ def pdf(pages: int = 1, password: str = "") -> bytes:
         writer.encrypt(password)
     writer.write(data)
     return data.getvalue()
+
+
+def long_pdf(pages: int) -> bytes:
+    """Returns a PDF of so many empty pages, quickly: pypdf takes seconds to write one."""
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>"]
+    kids = b" ".join(b"%d 0 R" % number for number in range(3, pages + 3))
+    objects.append(b"<</Type/Pages/Count %d/Kids[%s]>>" % (pages, kids))
+    objects += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"] * pages
+    data, offsets = bytearray(b"%PDF-1.7\n"), []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(data))
+        data += b"%d 0 obj%s endobj\n" % (number, content)
+    start = len(data)
+    data += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    data += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    data += b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start)
+    return bytes(data)
 
 
 def archive(**members: str) -> bytes:
@@ -148,6 +167,48 @@ def test_hostile_files_are_kept_and_never_read(
     assert file.stored is not None and file.stored.problem == problem
     [(media_type, sent)] = got(FileReader(model, "openai", 1000), file)
     assert (media_type, sent[:1], sent[-1:]) == ("text/plain", b"[", b"]")
+
+
+@pytest.mark.parametrize(
+    ("data", "is_picture"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", False),
+        (b"<!DOCTYPE html><script>alert(1)</script>", False),
+        (picture() + b"<script>alert(1)</script>", True),
+        (picture("GIF") + archive(a="b"), True),
+    ],
+)
+def test_no_file_is_a_page_whatever_its_name(
+    person: User, upload: Upload, model: ChatModel, client: Client, data: bytes, is_picture: bool
+) -> None:
+    file = upload(person, data, "holiday.png")
+    assert file.stored is not None and (file.stored.media_type in IMAGES) == is_picture
+    assert bool(file.stored.thumbnail) == is_picture
+    [(media_type, sent)] = got(FileReader(model, "openai", 1000), file)
+    assert media_type == ("image/png" if is_picture else "text/plain")
+    assert not is_picture or not (b"script" in sent or b"xml" in sent)  # made anew
+    client.force_login(person)
+    answer = client.get(f"/files/{file.pk}/")
+    assert answer["Content-Type"] == (file.stored.media_type if is_picture else "application/octet-stream")
+    assert answer["Content-Disposition"].startswith("inline" if is_picture else "attachment")
+    assert answer["X-Content-Type-Options"] == "nosniff" and "sandbox" in answer["Content-Security-Policy"]
+
+
+def test_a_pdf_of_ten_thousand_pages_is_read_in_bounded_time(
+    person: User, upload: Upload, model: ChatModel
+) -> None:
+    file = upload(person, long_pdf(10_000), "long.pdf")
+    assert file.stored is not None and file.stored.pages in (0, 10_000)
+    [(media_type, _data)] = got(FileReader(model, "anthropic", 1000), file)
+    assert media_type == "text/plain"  # too many pages for a provider
+
+
+def test_audio_is_sent_where_the_provider_takes_it(person: User, upload: Upload, model: ChatModel) -> None:
+    sound = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(100)
+    file = upload(person, sound, "note.wav")
+    assert got(FileReader(model, "gemini", 1000), file) == [("audio/wav", sound)]
+    reader = FileReader(model, "anthropic", 1000)
+    assert got(reader, file)[0][0] == "text/plain" and reader.left_out == ["note.wav"]
 
 
 @pytest.mark.parametrize(

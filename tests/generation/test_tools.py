@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from chat.actions.errors import ConflictError
 from chat.actions.preset import PresetContent, choose_preset, make_preset
@@ -40,7 +41,7 @@ from chat.models import (
 )
 from chat.parts import TextPart, ToolCall, ToolResult, loaded
 from chat.providers.base import ChatRequest
-from chat.providers.events import Finished, Outcome, ProviderEvent, ToolCallDelta
+from chat.providers.events import Finished, Outcome, ProviderEvent, ToolCallDelta, Usage
 from chat.providers.registry import close_all
 from chat.runtime import Runtime
 from chat.search.catch_up import catch_up
@@ -411,6 +412,33 @@ async def test_a_reply_without_end_is_ended(
     found = await results_after(generation)
     assert sorted(state for state, _text in found) == ["done", "done", "failed", "failed"]
     assert "no tool 'nothing'" in dict(found)["failed"]
+
+
+async def test_the_steps_of_a_reply_together_cost_no_more_than_one_reply_may(
+    person: User,
+    runner: Runner,
+    offer: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+) -> None:
+    settings.CHAT_MAX_REPLY_COST = 2.5
+    await run_unit(offer, double)
+    generation = await run_unit(asked, person, "/demo instant", "double")
+    await ChatModel.objects.aupdate(input_price=0, output_price=100_000)
+    steps = 0
+
+    async def stream(self: object, request: ChatRequest) -> AsyncIterator[ProviderEvent]:
+        nonlocal steps
+        steps += 1
+        yield ToolCallDelta(0, '{"number": "1"}', id=f"call{steps}", name="double")
+        yield Usage(10, 10)  # a dollar
+        yield Finished(Outcome.TOOL_CALLS, "tool_calls")
+
+    monkeypatch.setattr("chat.providers.demo.DemoProvider.stream", stream)
+    await runner.run_of(generation.pk)()
+    done = await again(generation)
+    assert (done.status, steps) == (Status.LENGTH, 3)
+    assert [state for state, _text in await results_after(generation)][:2] == ["done", "done"]
 
 
 def use_preset(person: User, generation: Generation, instructions: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.resolver import ThreadedResolver
 
-from chat.tools import public_web
+from chat.tools import public_web, registry
 from chat.tools.base import Caller, ToolError, tool_of
 from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
@@ -120,6 +120,34 @@ def test_the_time_is_that_of_the_zone() -> None:
     for zone in ("Nowhere/City", "../../etc/passwd", "\0"):
         with pytest.raises(ToolError):
             current_time(zone)
+
+
+def test_an_installed_package_adds_tools_and_cannot_replace_or_break_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def calculator(expression: str) -> str:
+        """Not ours."""
+        return expression
+
+    def weather(place: str) -> str:
+        """Tells the weather."""
+        return place
+
+    def untyped(place):  # type: ignore[no-untyped-def]
+        return place
+
+    class Entry:
+        def __init__(self, name: str, value: object) -> None:
+            self.name, self.value = name, value
+
+        def load(self) -> object:
+            return self.value
+
+    entries = [Entry(function.__name__, function) for function in (calculator, weather, untyped)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == "steady.tools" else [])
+    found = registry.own_tools.__wrapped__()
+    assert found["weather"].asks and not found["weather"].enabled
+    assert found["calculator"].description != "Not ours." and "untyped" not in found
 
 
 def test_nothing_that_reaches_others_is_on_by_itself() -> None:
