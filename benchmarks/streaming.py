@@ -94,12 +94,19 @@ class Bench:
         return self.rss()
 
     @asynccontextmanager
-    async def socket(self, conversation: UUID) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async def socket(
+        self, conversation: UUID, revision: str = "0"
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         address = f"{self.person.url.replace('http', 'ws')}/ws/conversations/{conversation}/"
         headers = {"Origin": self.person.url}
         async with self.person.http.ws_connect(address, headers=headers, max_msg_size=0) as socket:
-            await socket.send_str('{"type": "hello", "revision": "0"}')
+            await socket.send_str(json.dumps({"type": "hello", "revision": revision}))
             yield socket
+
+    async def revision_of(self, conversation: UUID) -> str:
+        """Returns the revision that a page of this conversation shows."""
+        _, html = await self.person.get(f"/conversations/{conversation}/")
+        return html.partition('id="revision" value="')[2].partition('"')[0]
 
     def prompt(self, client_id: UUID) -> dict[str, Any]:
         return {"type": "send", "client_id": str(client_id), "text": "Go.", "model": self.model}
@@ -236,7 +243,8 @@ async def deaf(tree: Tree, load: Load, transport: str) -> Result:
 
 
 async def crowd(tree: Tree, load: Load) -> list[Result]:
-    """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s."""
+    """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s, with the revision that the pages
+    show."""
     async with server(tree, load) as bench:
         await bench.over_ws(0)
         idle = Result("1,000 idle sockets", tree.name, idle=bench.settled())
@@ -249,6 +257,8 @@ async def crowd(tree: Tree, load: Load) -> list[Result]:
             async with bench.socket(conversation) as socket:
                 await socket.receive()
                 await until.wait()
+
+        shown = await bench.revision_of(conversation)
 
         leave = asyncio.Event()
         sitting = [asyncio.create_task(sit(leave)) for _ in range(500)]
@@ -268,7 +278,7 @@ async def crowd(tree: Tree, load: Load) -> list[Result]:
         async def comes_back(number: int) -> Stream:
             await asyncio.sleep(5 * number / 500)
             began = time.monotonic()
-            async with bench.socket(conversation) as socket:
+            async with bench.socket(conversation, shown) as socket:
                 message = await socket.receive()
                 return Stream(time.monotonic() - began, 0, 1, len(message.data))
 

@@ -103,6 +103,14 @@ def actor_of(claim: Claim) -> Actor:
     return Actor(user, claim, scopes)
 
 
+def user_of_session(claim: SessionClaim) -> User:
+    """Returns the user of a session whose row has just been read. Raises `LoggedOutError`."""
+    user = user_by_id.first(claim.user_id)
+    if user is None or not user.is_active or claim.session_hash not in _hashes_of(user):
+        raise LoggedOutError
+    return user
+
+
 def holding(claims: Collection[Claim], people: Collection[User] | None = None) -> set[Claim]:
     """Returns the claims that still hold. `people` are the users of these claims, if they have just been
     read. Queries only the kinds of claims that there are."""
@@ -124,10 +132,7 @@ def in_chunks[T](values: Collection[T]) -> Iterator[list[T]]:
 
 
 def _holding_sessions(claims: list[SessionClaim], active: dict[int, User]) -> Iterator[Claim]:
-    hashes = {
-        user_id: {active[user_id].get_session_auth_hash(), *active[user_id].get_session_auth_fallback_hash()}
-        for user_id in {claim.user_id for claim in claims}
-    }
+    hashes = {user_id: _hashes_of(active[user_id]) for user_id in {claim.user_id for claim in claims}}
     keys: set[str] = set()
     if len(claims) == 1:
         keys = set(_session_key.all(claims[0].session_key, timezone.now()))
@@ -138,6 +143,11 @@ def _holding_sessions(claims: list[SessionClaim], active: dict[int, User]) -> It
     for claim in claims:
         if claim.session_key in keys and claim.session_hash in hashes[claim.user_id]:
             yield claim
+
+
+def _hashes_of(user: User) -> set[str]:
+    """Returns the password fingerprints of valid sessions of this user, also those of former secret keys."""
+    return {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
 
 
 def _holding_tokens(claims: list[TokenClaim]) -> Iterator[Claim]:

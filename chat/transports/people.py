@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 
 from chat.access import conversation_seen_by
-from chat.actor import LoggedOutError, SessionClaim, actor_of
+from chat.actor import LoggedOutError, SessionClaim, user_of_session
 from chat.live.hub import Listener
 from chat.live.session_monitor import Viewer
 from chat.models import Generation, Preferences
@@ -33,7 +33,7 @@ def viewer_of(session_key: str | None, conversation_id: UUID, listener: Listener
         claim = SessionClaim(int(session[SESSION_KEY]), session_key or "", session[HASH_SESSION_KEY])
     except (KeyError, ValueError):
         raise LoggedOutError from None
-    actor_of(claim)
+    user_of_session(claim)
     conversation = conversation_seen_by(claim.user_id, conversation_id)
     style = streaming_of.first(claim.user_id) or Preferences.Streaming.WORDS
     if listener is None:
