@@ -58,6 +58,7 @@ class Titles:
     def __init__(self, calls: Calls, publish: Publish) -> None:
         self._calls, self._publish = calls, publish
         self._tasks: set[asyncio.Task[None]] = set()
+        self._making: set[UUID] = set()  # the conversations of the tasks
         self._accepting = False
         self._free = asyncio.Semaphore(AT_ONCE)
 
@@ -80,14 +81,17 @@ class Titles:
     def make(self, conversation_id: UUID, *, is_last: bool = False) -> None:
         """Makes the title of this conversation in the background, unless it has one. If the call gets no
         place in the line of its endpoint, it is tried again later, unless this `is_last`."""
-        if self._accepting:
-            self._begin(self._make(conversation_id, is_last))
+        if self._accepting and conversation_id not in self._making:
+            self._making.add(conversation_id)
+            task = self._begin(self._make(conversation_id, is_last))
+            task.add_done_callback(lambda _: self._making.discard(conversation_id))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         # In a context of its own: the reply's name in the log ends with the reply.
         task = asyncio.create_task(work, context=contextvars.Context(), name="title")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _make_missed(self) -> None:
         try:

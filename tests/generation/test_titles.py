@@ -195,6 +195,8 @@ async def test_the_deadline_of_a_title_begins_with_the_call_and_not_in_the_line(
     await chat.say("Why?")
     await waits(chat)
     assert (await Conversation.objects.aget()).titled == "", "it is made after a kill at this moment"
+    await chat.say("And why?")
+    assert len(chat.runtime.titles._tasks) == 1, "a further reply adds no call to the line"
     later(SECONDS + 10)
     await busy.adelete()
     assert (await chat.titled()).title == "Blue skies"
