@@ -125,7 +125,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    gc.disable()  # until all is imported and collected, of which nothing is garbage
     if config.option.cpu:
         config.pluginmanager.register(Cpu())
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
@@ -137,6 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ):  # The process that only distributes tests needs no examples.
         import hypothesis
 
+        gc.disable()  # until all tests are imported, of which nothing is garbage
         # A deadline measures the load of the machine.
         examples = 500 if LONG else 30
         hypothesis.settings.register_profile("steady", deadline=None, max_examples=examples)
