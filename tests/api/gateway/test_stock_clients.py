@@ -1,6 +1,7 @@
 """Clients that we did not write, as they are: the `llm` command, and ShellGPT with a chat of its own.
 
-Skipped if they are not available (no `uv`, no package index); in CI that is a failure.
+They are downloaded, and their start takes more CPU than all other tests of the gateway. So they run only with
+STEADY_LONG_FAULTS=1, and are skipped where they are not available (no `uv`, no package index).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import pytest
 
 from chat.models import UsageEntry
 from tests.api.gateway.conftest import Gateway
-from tests.services import is_missing
+from tests.services import LONG, is_missing
+
+pytestmark = pytest.mark.skipif(not LONG, reason="Downloads programs (STEADY_LONG_FAULTS=1).")
 
 # Environments of their own, as people install them.
 LLM = ("--from", "llm==0.32.1", "llm")
