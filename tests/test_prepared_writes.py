@@ -127,3 +127,14 @@ def test_each_write_is_one_statement(chat: Conversation) -> None:
         insert([_message(chat, 1), _message(chat, 2)])
         save(chat, "revision")
     assert [query["sql"].split()[0] for query in queries] == ["INSERT", "UPDATE"]
+
+
+def test_an_error_that_is_caught_spoils_the_transaction_as_one_of_the_orm_does(chat: Conversation) -> None:
+    message = _message(chat, 1)
+    with transaction.atomic():
+        insert([message])
+        with pytest.raises(IntegrityError):
+            insert([message])
+        assert connection.needs_rollback
+        transaction.set_rollback(True)
+    assert not Message.objects.exists()

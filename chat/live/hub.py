@@ -97,14 +97,17 @@ class Hub:
         return True
 
     def listen(self, topic: UUID, listener: Listener) -> bool:
-        """Returns whether this is the topic's first listener."""
+        """Returns whether this is the topic's first listener, and did not listen before."""
         listeners = self._listeners[topic]
+        is_first = not listeners
         listeners.add(listener)
-        return len(listeners) == 1
+        return is_first
 
     def stop_listening(self, topic: UUID, listener: Listener) -> bool:
-        """Returns whether it was the topic's last listener."""
-        listeners = self._listeners[topic]
+        """Returns whether it was the topic's last listener, and listened until now."""
+        listeners = self._listeners.get(topic)
+        if listeners is None:
+            return False
         listeners.discard(listener)
         if not listeners:
             del self._listeners[topic]

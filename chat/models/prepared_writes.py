@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Model
 from django.db.models.expressions import DatabaseDefault
 
@@ -70,7 +70,8 @@ def _execute(statement: str, model: type[Model], names: Iterable[str], values: I
         if isinstance(value, Model):
             value = value.prepare_database_save(field)
         params.append(field.get_db_prep_save(value, database))
-    with database.cursor() as cursor:
+    # As the ORM does: a transaction whose error is caught inside of it is rolled back all the same.
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), database.cursor() as cursor:
         cursor.execute(statement, params)
         return int(cursor.rowcount)
 

@@ -198,7 +198,7 @@ def _matching(
         values += [len(tag.key), tag.key] if tag.is_start else [tag.key]
     bounds = [
         (below, "<"),
-        (query.before and first_id(query.before), "<"),
+        (query.before and max(1, first_id(query.before)), "<"),  # 0 would be no bound
         (since, ">="),
         (query.after and first_id(query.after), ">="),
     ]

@@ -16,6 +16,7 @@ from chat.search.query import Term
 _NEWEST = 3_000  # entries that are searched for a phrase before all others
 _NEAR = 20_000  # entries that are read in less time than the index and what it finds
 _MORE = 4  # times as many are read if too few of the first ones could be used
+_MOST = 5_000  # at once
 
 
 def newest_ids(
@@ -62,4 +63,4 @@ def _found(search: str, match: str, limit: int, least: int, below: int) -> Itera
             found = [number for (number,) in cursor]
         yield found
         below = found[-1] if len(found) == limit else least
-        limit *= _MORE
+        limit = min(limit * _MORE, _MOST)

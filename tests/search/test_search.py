@@ -289,6 +289,7 @@ def test_filters(person: User, model: ChatModel) -> None:
         "apples before:2024-06": [past],
         "apples after:2024-05-17 before:2024-05-18": [past],
         "apples before:2024-05-17": [],
+        "apples before:1950": [],  # before the first second of computers
         "apples after:2025": [reply, mine],
         "apples is:pinned": [past],
         "apples is:archived": [],
