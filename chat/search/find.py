@@ -95,7 +95,7 @@ def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) ->
 
 def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int:
     """Adds the rows to at most `limit` chats. Returns where the next page begins, 0 if there is none."""
-    before = 0
+    before = rows[0].entry_id + 1 if rows else 0  # no row has a place if chats of titles take all
     for row in rows:
         if row.conversation_id not in grouped and len(grouped) >= limit:
             return before
