@@ -56,7 +56,7 @@ async def run_calls(
     for call in calls:
         if call.state != ToolCallState.APPROVED:
             continue
-        if call.approval and tools.approvals.get(call.name, call.approval) != call.approval:
+        if call.approval and not tools.approves(call.name, call.approval):
             call.state, call.result = ToolCallState.FAILED, _CHANGED
             await commit(end_call, call.pk, call.state, call.result)
         else:

@@ -34,6 +34,10 @@ class Toolbox:
         """Returns the definitions for a model."""
         return [base.Tool(tool.name, tool.description, tool.parameters) for tool in self.tools.values()]
 
+    def approves(self, name: str, approval: str) -> bool:
+        """Returns whether this approval is for the tool as it is now. One that is not here is found later."""
+        return name not in self.tools or approval in approvals_of(self.tools[name])
+
     def state_of(self, name: str) -> ToolCallState:
         """Returns the first state of a call of this tool."""
         return ToolCallState.ASKED if name in self.asking else ToolCallState.APPROVED
@@ -51,7 +55,8 @@ def toolbox_of(generation: Generation) -> Toolbox:
     found = {row.name: tool for row in rows if (tool := runnable(row)) is not None}
     approvals = {name: approval_of(tool) for name, tool in found.items()}
     approved = set(conversation.approved_tools or ())
-    asking = {row.name for row in rows if row.must_ask and approvals.get(row.name) not in approved}
+    held = {name for name, tool in found.items() if not approved.isdisjoint(approvals_of(tool))}
+    asking = {row.name for row in rows if row.must_ask and row.name not in held}
     caller = Caller(search_for(conversation.owner_id, conversation.pk))
     return Toolbox(found, frozenset(asking), approvals, caller, bool(searches))
 
@@ -71,3 +76,8 @@ def runnable(row: Tool) -> Runnable | None:
 def approval_of(tool: Runnable) -> str:
     """Returns what an approval for a chat holds for."""
     return f"{tool.name}:{tool.fingerprint}"
+
+
+def approvals_of(tool: Runnable) -> tuple[str, str]:
+    """Returns the approvals that hold for this tool: the present one, and that of version 0.1."""
+    return approval_of(tool), f"{tool.name}:{tool.former_fingerprint}"

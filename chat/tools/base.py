@@ -49,13 +49,24 @@ class Tool:
     def fingerprint(self) -> str:
         """Returns a name for what the model and people are told of this tool: an approval does not hold for
         another."""
-        told = {
+        return _hash({**self._told, "title": self.title})
+
+    @property
+    def former_fingerprint(self) -> str:
+        """Returns the fingerprint as version 0.1 stored it. An approval of that version still holds."""
+        return _hash(self._told)
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        return {
             "name": self.name,
-            "title": self.title,
             "description": self.description,
             "parameters": dict(self.parameters),
         }
-        return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _hash(told: Mapping[str, Any]) -> str:
+    return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def tool_of(

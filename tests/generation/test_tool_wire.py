@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
+import orjson
 import pytest
 from pytest_django.fixtures import Settings
 
@@ -198,3 +200,23 @@ async def test_a_call_of_a_tool_that_changed_after_its_approval_is_not_run(
     assert ((await again(generation)).status, times) == (Status.COMPLETE, ["b Zürich"])
     (state, words), (other, _text) = await results_of(generation)
     assert (state, other) == ("failed", "done") and "was changed after the call was approved" in words
+
+
+async def test_an_approval_of_version_0_1_holds(
+    person: User, wire: Wire, runner: Runner, offer: Offer
+) -> None:
+    """That version stored a fingerprint without the title."""
+    times: list[str] = []
+    await run_unit(offer, ran(times, "a"), ran(times, "b"), asks=True)
+    generation = await run_unit(asked, person, "tokens=2 tools=2")
+    await runner.run_of(generation.pk)()
+    async for call in ToolRun.objects.order_by("number"):
+        told = {"name": call.name, "description": "Tells the weather.", "parameters": SCHEMA}
+        former = sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        assert call.approval != f"{call.name}:{former}"
+        await ToolRun.objects.filter(pk=call.pk).aupdate(approval=f"{call.name}:{former}")
+        await run_unit(decide_call, person, call.pk, Decision.FOR_CHAT)
+    await runner.run_of(generation.pk)()
+    assert ((await again(generation)).status, sorted(times)) == (Status.COMPLETE, ["a Zürich", "b Zürich"])
+    asked_again = await Generation.objects.select_related("conversation__owner").aget(pk=generation.pk)
+    assert (await run_unit(toolbox.toolbox_of, asked_again)).asking == frozenset()
