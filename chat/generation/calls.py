@@ -40,11 +40,11 @@ _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outco
 
 class CallEndedError(Exception):
     """Steady ended the call. `reason` is "revoked" (the token ended), "restart" (the server stops) or "line"
-    (no place became free in the line of the endpoint)."""
+    (no place became free in the line of the endpoint). `was_sent` is whether the provider may have it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, was_sent: bool = True) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.was_sent = reason, was_sent
 
 
 @dataclass(eq=False)
@@ -141,10 +141,10 @@ class Call:
                 raise ConnectionFailedError(detail="The stream ended without its end marker.")
         except LineTimeoutError:
             self.ended = "line"
-            raise CallEndedError("line") from None
+            raise CallEndedError("line", was_sent=False) from None
         except LineClosedError:
             self.ended = "restart"
-            raise CallEndedError("restart") from None
+            raise CallEndedError("restart", was_sent=False) from None
         except ProviderError as error:
             self.error = error
             self.calls.metrics.request_failed(self.endpoint.kind, error.code)

@@ -146,7 +146,7 @@ async def _call(connection: Connection, api: ModuleType) -> None:
     with counted(permit, call_id):
         runtime = current()
         if not runtime.runner.accepting:
-            raise CallEndedError("restart")
+            raise CallEndedError("restart", was_sent=False)
         asked: Asked = await _work(len(raw), api.parse, body, permit.model.name)
         request = limited(asked.request)
         actor = permit.actor

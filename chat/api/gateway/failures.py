@@ -27,10 +27,11 @@ _STATUS: dict[type[ProviderError], int] = {
 }
 _ENDED = {
     "revoked": (401, "The token was revoked or has expired."),
-    "restart": (503, "The server is restarting. Send the request again."),
+    "restart": (503, "The server is restarting. It ended this call, which the provider may have answered."),
 }
 LINE_RETRY_SECONDS = 30
 RESTART_RETRY_SECONDS = 5
+NOT_SENT = "The server is restarting. Nothing was sent to the provider. Send the request again."
 LINE_IS_LONG = (
     "The model's provider takes a limited number of requests at once, and none became free within "
     f"{MOST_SECONDS:.0f} s. Nothing was sent to it. Send the request again later."
@@ -70,9 +71,12 @@ def failure_of(error: Exception, names: Mapping[str, str] | None = None) -> Fail
             headers = {"Retry-After": str(LINE_RETRY_SECONDS)}
             return FailureError(503, LINE_IS_LONG, "line_timeout", headers=headers, retry=True)
         case CallEndedError():
+            if not error.was_sent:
+                headers = {"Retry-After": str(RESTART_RETRY_SECONDS)}
+                return FailureError(503, NOT_SENT, error.reason, headers=headers, retry=True)
+            # The provider may have begun to answer: a call that is sent again would be paid twice.
             status, words = _ENDED[error.reason]
-            headers = {"Retry-After": str(RESTART_RETRY_SECONDS)} if status == 503 else {}
-            return FailureError(status, words, error.reason, headers=headers)
+            return FailureError(status, words, error.reason, retry=False)
         case NoSuchModelError():
             words = (
                 "This model does not exist, or you may not use it. GET /v1/models lists those you may use."

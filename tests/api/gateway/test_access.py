@@ -286,6 +286,20 @@ async def test_a_revoked_token_and_a_stop_end_the_stream_with_an_error(
     assert (entry.status, entry.error_code) == (Status.INTERRUPTED, code)
 
 
+async def test_a_call_that_a_stop_cuts_off_is_not_repeated_by_the_sdks(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    body = {"model": "wire-openai_chat", "messages": [{"role": "user", "content": "/wire hang=2"}]}
+    call = asyncio.ensure_future(http.post(gateway.url + CHAT, json=body, headers=headers_of(gateway.key)))
+    await gateway.wire.reached(2)
+    asyncio.get_running_loop().create_task(gateway.runtime.stop(0))
+    async with await call as answer:
+        assert (answer.status, answer.headers["X-Should-Retry"]) == (503, "false")
+        assert "Retry-After" not in answer.headers
+        assert (await answer.json())["error"]["code"] == "restart"
+    await gateway.wire.settled()
+
+
 async def test_a_setting_keeps_calls_and_a_header_says_otherwise(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:

@@ -137,10 +137,11 @@ async def test_a_call_that_waits_too_long_is_refused_in_its_apis_form(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_line, "MOST_SECONDS", 0.05)
-    await LineCall.objects.acreate(
-        id=uuid4(), endpoint=endpoint, user=gateway.person, process="another", begun_at=timezone.now()
-    )
     for api, stream in product(APIS, (False, True)):
+        await LineCall.objects.filter(process="another").adelete()  # it counts for seconds
+        await LineCall.objects.acreate(
+            id=uuid4(), endpoint=endpoint, user=gateway.person, process="another", begun_at=timezone.now()
+        )
         async with call(http, gateway, "tokens=1", api, stream=stream) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
             error = (await answer.json())["error"]
@@ -190,6 +191,7 @@ async def test_a_server_that_stops_begins_no_call_of_the_line(
         stopping = asyncio.create_task(gateway.runtime.stop(60))
         for api, answer in zip((api for api, _stream in cases), await asyncio.gather(*waiting), strict=True):
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.headers["X-Should-Retry"] == "true"
             error = (await answer.json())["error"]
             assert error["code"] == "restart"
             assert error["type"] == ("overloaded_error" if api == "messages" else "server_error")
