@@ -1,6 +1,6 @@
 // A notification of the browser when a long reply ends while the page is hidden. The first time, the page offers to
 // turn them on, but not on a phone, where most browsers show none; the settings page can turn them on too.
-import { $, on, touch, words } from "./page.js";
+import { $, on, toast, touch, words } from "./page.js";
 
 const LONG = 10; // seconds
 const begun = new Map(); // replies that run, since when
@@ -24,10 +24,19 @@ function tell(reply) {
   if (!reply) return;
   if (localStorage.getItem("notify") === "on") notify(reply);
   else if (!localStorage.getItem("notify") && !touch.matches) {
-    localStorage.setItem("notify", "offered");
-    on("visibilitychange", offer, { once: true });
+    localStorage.setItem("notify-offer", "due"); // it waits for the next visible page, also after a reload
   }
 }
+
+function offerOnce() {
+  if (document.hidden || !localStorage.getItem("notify-offer")) return;
+  localStorage.removeItem("notify-offer");
+  if (localStorage.getItem("notify")) return;
+  localStorage.setItem("notify", "offered");
+  offer();
+}
+on("visibilitychange", offerOnce);
+offerOnce();
 
 function notify(reply) {
   if (Notification.permission !== "granted") return;
@@ -48,7 +57,9 @@ function offer() {
   box.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     box.remove();
+    $("prompt")?.focus();
     if ((await Notification.requestPermission()) === "granted") localStorage.setItem("notify", "on");
+    else toast(words("notNotified"));
   });
   $("toasts").append(box);
 }

@@ -33,6 +33,9 @@ window.Notification = class {
   close() {}
 };
 Object.defineProperty(document, "hidden", { get: () => window.isAway === true });
+const every = window.setInterval;
+window.looks = 0; // of the pages' timers, each of which looks once a second
+window.setInterval = (work, ...rest) => every(() => { work(); looks += 1; }, ...rest);
 """
 BLOCKS = (
     "/demo instant /demo echo ```python\nprint('a long line of code')\n```\n\n"
@@ -146,11 +149,17 @@ def end_while_away(page: Page) -> None:
     page.get_by_role("textbox", name="Message").fill("/demo hang")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator('.message[data-status="running"]')).to_be_visible()
-    page.wait_for_timeout(2_500)  # the page looks once a second
+    wait_for_looks(page)
     page.evaluate("{ const now = Date.now; Date.now = () => now() + 20000; isAway = true; }")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator('.message[data-status="running"]')).to_have_count(0)
-    page.wait_for_timeout(1_500)
+    wait_for_looks(page)
+
+
+def wait_for_looks(page: Page) -> None:
+    """Waits until all timers of the page have looked at it again."""
+    before = page.evaluate("looks")
+    page.wait_for_function("before => looks >= before + 8", arg=before)
 
 
 def come_back(page: Page) -> None:

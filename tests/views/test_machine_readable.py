@@ -32,7 +32,7 @@ LOCALISED = re.compile(r"\d[.\s]\d{3}(?!\d)|\d,\d")
 # `unlocalize` instead of being listed here.
 # fmt: off
 TEXTS = {
-    "new_id", "source.url",
+    "new_id", "source.url", "card.url",
     "choice.id_for_label", "operation.id", "running.pk", "secret", "series.css", "token.name",
     "LANGUAGE_CODE", "attrs.form", "attrs.href", "attrs.id", "attrs.name", "attrs.type", "attrs.value",
     "cl.query", "client_id", "conversation.pk", "conversation.title", "csrf_token",
