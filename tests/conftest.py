@@ -81,8 +81,8 @@ _SLOW = {
     "tests/transports": "Real sockets and streams deliver to those who may see, and end for all others.",
     "tests/views": "Each page and fragment shows what it should, to those who may see it.",
 }
-# The suites of these that `pytest` alone leaves out, because they start servers or browsers, or measure time.
-# `.ci/run` runs them, and so does `pytest` with their path or a marker.
+# The suites of these that `pytest` alone leaves out, because they drive browsers, start many servers or
+# measure time. `.ci/run` runs them, and so does `pytest` with their path or a marker.
 _LONG = (
     "tests/browser",
     "tests/diagnosis",
@@ -103,7 +103,6 @@ _ONCE = (
     "tests/generation/test_instructions.py",
     "tests/generation/test_model_settings.py",
     "tests/generation/test_parameters.py",
-    "tests/generation/test_titles.py",
     "tests/generation/test_tool_wire.py",
     "tests/generation/test_web_search.py",
     "tests/views/test_answers.py",

@@ -41,7 +41,7 @@ EXCERPT = 2_000  # characters of the prompt and of the reply
 AT_ONCE = 4  # calls of this process
 AGAIN_SECONDS = 60.0  # until another attempt after a wait in line that was too long
 BOOK_SECONDS = 5.0  # for the usage of a call that is ended
-MISSED = timedelta(minutes=10)  # at a start: how old the last reply of a chat without a title may be
+MISSED = timedelta(hours=1)  # at a start: how old the last reply of a chat without a title may be
 
 TITLE_INSTRUCTIONS = (
     "Write a title for this conversation, in its language, of two to six words. Answer with the title "
