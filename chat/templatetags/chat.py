@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
+from types import SimpleNamespace
+from uuid import UUID
 
 from django import template
 from django.conf import settings
 from django.forms.utils import flatatt
 from django.template import Context
 from django.template.defaulttags import CsrfTokenNode
+from django.template.loader import render_to_string
+from django.urls import get_script_prefix
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from lucide.templatetags.lucide import lucide
 
 from chat.actions.first_admin import nobody_is_here_yet
-from chat.models import Message
+from chat.models import LIVE, Message
 from chat.models.message import side_by_side
 from chat.rendering import dom
 from chat.rendering.call_cards import reply_body
@@ -36,6 +41,11 @@ _ICONS = (
     "search send settings share-2 shield sliders-horizontal square square-pen star sun-moon table "
     "thumbs-down thumbs-up trash-2 user-round-check user-round-x wand-sparkles wrench x"
 )
+
+# They stand for what differs between messages and between forms.
+_MESSAGE = UUID(int=0x5AFE0001_0000_4000_8000_000000000001)
+_CHAT = UUID(int=0x5AFE0002_0000_4000_8000_000000000002)
+_TOKEN = "token-of-the-form"  # noqa: S105
 
 _DELETES = SafeString('<input type="hidden" name="_method" value="delete">')
 
@@ -132,6 +142,25 @@ def icon_sprite() -> SafeString:
         inner = lucide(name).partition(">")[2].rpartition("</svg>")[0]
         symbols.append(f'<symbol id="i-{name}" viewBox="0 0 24 24">{inner}</symbol>')
     return mark_safe(f'<svg width="0" height="0" hidden>{"".join(symbols)}</svg>')  # noqa: S308  (our own)
+
+
+@register.simple_tag(takes_context=True)
+def include_once(context: Context, template: str) -> SafeString:
+    """Includes a template that differs between messages by their ids, their sender and the state of a reply
+    only. It is rendered once for each of these states and each language. The ids are put in afterwards."""
+    message, generation = context["message"], context.get("generation")
+    status, token = generation.status if generation else "", context.get("csrf_token", "")
+    html = _for_all(template, str(status), bool(token), get_language(), get_script_prefix())
+    html = html.replace(str(_MESSAGE), str(message.pk)).replace(str(_CHAT), str(message.conversation_id))
+    return mark_safe(html.replace(_TOKEN, str(token)))  # noqa: S308  (from a template, with ids)
+
+
+@lru_cache(500)  # Daphne takes the prefix of paths from a header
+def _for_all(template: str, status: str, has_token: bool, language: str, prefix: str) -> str:
+    generation = SimpleNamespace(status=status, is_live=status in LIVE) if status else None
+    message = SimpleNamespace(pk=_MESSAGE, conversation_id=_CHAT)
+    context = {"message": message, "generation": generation}
+    return render_to_string(template, {**context, "csrf_token": _TOKEN} if has_token else context)
 
 
 @register.filter
