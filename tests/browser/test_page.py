@@ -521,11 +521,15 @@ def test_the_keyboard_alone_is_enough(person: Person) -> None:
 
 def test_a_screen_reader_gets_each_sentence_and_focus_stays(person: Person) -> None:
     page = person.page
-    page.evaluate("document.documentElement.dataset.announce = 'sentences'")
-    reply = send(page, "Read to me")
+    page.evaluate(
+        "document.documentElement.dataset.announce = 'sentences'; window.said = '';"
+        "const reader = document.getElementById('reader');"
+        "new MutationObserver(() => { said += reader.textContent; }).observe(reader, {childList: true});"
+    )
+    reply = send(page, "/demo long Read to me")
     expect(reply).to_have_attribute("aria-busy", "true")
     expect(page.locator("#live-status")).to_have_text("Generating")
-    page.wait_for_function("() => document.getElementById('reader').textContent.includes('You wrote')")
+    page.wait_for_function("() => said.includes('You wrote')")
     expect(box(page)).to_be_focused()
     page.get_by_role("button", name="Stop").click()
     expect(reply).to_have_attribute("aria-busy", "false")

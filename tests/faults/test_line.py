@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from statistics import median
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -85,9 +86,9 @@ def _check_order(served: list[tuple[Prompt, Entry]]) -> None:
         others_wait = set(order[number + 1 :]) - {prompt.owner}
         if others_wait:
             assert Counter(it.owner for it in open_calls)[prompt.owner] <= AT_ONCE // 2
-    # In the order of arrival Cleo would be last. The last prompts of each may be those that the kill delayed.
-    last = {owner: [at for at, it in enumerate(order) if it == owner][-1 - AT_ONCE] for owner in PROMPTS}
-    assert last["cleo"] < 60 and last["cleo"] < last["ben"] < last["ada"]
+    # In the order of arrival Cleo would be last. The kill delays some prompts of anybody.
+    middle = {owner: median(at for at, it in enumerate(order) if it == owner) for owner in PROMPTS}
+    assert middle["cleo"] < 50 and middle["cleo"] < middle["ben"] < middle["ada"]
 
 
 async def _send(steady: Installation, program: Program, prompt: Prompt, number: int) -> None:
