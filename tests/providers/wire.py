@@ -140,6 +140,7 @@ class Entry:
     end: str = "open"  # then "complete", "cut", "dropped", "failed", "closed by client"
     at: float = 0.0  # when it came, in the time of the event loop
     seconds: float = 0.0  # until its end
+    last: float = 0.0  # when its last data was sent: no client can know of its end before that
 
 
 @dataclass
@@ -289,6 +290,7 @@ class Wire:
                 await self.released.wait()
             data = value if isinstance(value, bytes) else b"".join(wire.encode(item) for item in value)
             size = script.split or len(data)
+            entry.last = loop.time()
             for start in range(0, len(data), size or 1):
                 await response.write(data[start : start + size])
             entry.bytes += len(data)
