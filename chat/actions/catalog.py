@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 15.0
 _PROBE_SECONDS = 0.5
-_ABILITIES = ("takes_images", "reasons")
+_ABILITIES = ("takes_images", "takes_audio", "reasons")
 _PRICES = ("input_price", "cached_input_price", "output_price")
 _FILLED = ("display_name", "context_window", "max_output_tokens", *_PRICES, *_ABILITIES)
 # The demo is used until a real provider is configured. It sorts last, so it is nobody's default after that.
@@ -175,7 +175,8 @@ def _lists_all_it_ever_had(endpoint: EndpointConfig) -> bool:
 
 def worth_enabling(names: Iterable[str]) -> set[str]:
     """Selects the useful models of a long list: the newest of each model line, unless the whole line is two
-    major versions behind; no previews, and no dated snapshot if the plain name is listed too."""
+    major versions behind; no previews, no models that answer audio alone, and no dated snapshot if the plain
+    name is listed too."""
     names = set(names)
     newest_of_line: dict[str, tuple[int, ...]] = {}
     newest_of_family: dict[str, int] = {}
@@ -188,7 +189,7 @@ def worth_enabling(names: Iterable[str]) -> set[str]:
         for name in names
         if _version(name) == newest_of_line[_line(name)]
         and _major(_version(name)) >= newest_of_family[_family(name)] - 1
-        and not re.search(r"preview|-exp\b|experimental", name)
+        and not re.search(r"preview|-exp\b|experimental|audio", name)
         and (_without_date(name) == name or _without_date(name) not in names)
     }
 

@@ -24,7 +24,7 @@ class ChatModelAdmin(SteadyAdmin):
     list_editable = ["enabled", "for_everyone", "input_price", "output_price"]
     list_filter = [
         *("endpoint", "enabled", "available", "hidden", "for_everyone", "groups"),
-        *("reasons", "takes_images", "uses_tools", "gives_json"),
+        *("reasons", "takes_images", "takes_audio", "uses_tools", "gives_json"),
         *(("alias_of", EmptyFieldListFilter), ("fallback", EmptyFieldListFilter)),
     ]
     list_select_related = ["endpoint"]
@@ -47,7 +47,7 @@ class ChatModelAdmin(SteadyAdmin):
             _("What it can"),
             {
                 "fields": [
-                    *("context_window", "max_output_tokens", "takes_images", "uses_tools"),
+                    *("context_window", "max_output_tokens", "takes_images", "takes_audio", "uses_tools"),
                     *("searches_web", "reasons", "gives_json", "takes_temperature"),
                 ]
             },

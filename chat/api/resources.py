@@ -140,6 +140,7 @@ def model_json(model: ChatModel) -> dict[str, Any]:
         "context_window": model.context_window,
         "max_output_tokens": model.max_output_tokens,
         "takes_images": model.takes_images,
+        "takes_audio": model.takes_audio,
         "reasons": model.reasons,
         "input_price": model.input_price,
         "cached_input_price": model.cached_input_price,

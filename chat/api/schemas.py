@@ -193,6 +193,7 @@ class Model(Schema):
     context_window: int | None
     max_output_tokens: int | None
     takes_images: bool | None
+    takes_audio: bool | None
     reasons: bool | None
     input_price: Decimal | None = Field(description="US dollars for a million tokens.")
     cached_input_price: Decimal | None

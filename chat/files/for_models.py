@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from chat.files import store
 from chat.files.detect import IMAGES, PDF
 from chat.models import Attachment, ChatModel, StoredFile
+from chat.models.catalog import audio_types
 from chat.parts import FilePart
 from chat.providers.base import File
 
@@ -18,7 +19,6 @@ MOST_PDF_PAGES = 100
 PDF_KINDS = frozenset(
     {"openai", "anthropic", "bedrock", "vertex", "gemini"}
 )  # of endpoints, whose models read PDFs
-AUDIO_KINDS = frozenset({"gemini"})
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class FileReader:
     def __init__(self, model: ChatModel, kind: str, tokens: float) -> None:
         self._sees = model.takes_images is not False
         self._kind, self._tokens = kind, int(tokens)
+        self._audio = audio_types(kind, model.takes_audio)
         self._images, self._bytes = MOST_IMAGES, MOST_BYTES
         self.left_out: list[str] | None = None
 
@@ -69,6 +70,8 @@ class FileReader:
             return _instead(part, "It could not be read."), False
         if stored.media_type in IMAGES and stored.readable:
             return _instead(part, "You cannot see images."), False
+        if _is_audio(stored):
+            return _instead(part, "You cannot listen to this audio file."), False
         return _instead(part, "Its content cannot be read."), False
 
     def _whole(self, part: FilePart, stored: StoredFile) -> tuple[File, bool]:
@@ -88,8 +91,11 @@ class FileReader:
         if stored.media_type == PDF and stored.problem in ("", "empty"):
             is_short = 0 < stored.pages <= MOST_PDF_PAGES and stored.size <= MOST_BYTES // 2
             return self._sees and is_short and self._kind in PDF_KINDS
-        is_audio = stored.media_type.startswith("audio/") and stored.size <= MOST_BYTES
-        return is_audio and self._kind in AUDIO_KINDS
+        return stored.media_type in self._audio and stored.size <= MOST_BYTES
+
+
+def _is_audio(stored: StoredFile) -> bool:
+    return stored.media_type.startswith("audio/")
 
 
 def _text(part: FilePart, stored: StoredFile, share: float) -> tuple[File, bool]:

@@ -15,6 +15,9 @@ from chat.pipeline.tokens import estimate_tokens
 
 WALL_SECONDS = 40.0  # for any reason: the machine is busy
 PAGE_TOKENS = 2_000  # a page of a PDF, which a provider reads as text and picture
+AUDIO_TOKENS = 32  # a second, as Gemini counts; OpenAI counts fewer
+COMPRESSED_BYTES = 16_000  # a second of an MP3 file of 128 kbit/s
+LEAST_BYTES = 4_000  # a second
 
 _PROGRAM = Path(__file__).with_name("worker.py")
 logger = logging.getLogger(__name__)
@@ -46,9 +49,20 @@ def prepared(path: Path, name: str) -> Prepared:
         found.tokens = estimate_tokens(path.with_suffix(".read").read_text(encoding="utf-8"))
     elif found.media_type in IMAGES:
         found.tokens = found.width * found.height // 750
+    elif found.media_type.startswith("audio/"):
+        found.tokens = _audio_tokens(path, found.media_type)
     if found.media_type == PDF:
         found.tokens = max(found.tokens, min(found.pages, 100) * PAGE_TOKENS)
     return found
+
+
+def _audio_tokens(path: Path, media_type: str) -> int:
+    """Returns about how many tokens a recording has, by its length in seconds."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    # A WAV file says how many bytes a second has (in its first chunk). Nobody checks that it is true.
+    said = int.from_bytes(head[28:32], "little") if media_type == "audio/wav" else 0
+    return path.stat().st_size * AUDIO_TOKENS // max(said or COMPRESSED_BYTES, LEAST_BYTES)
 
 
 def _worked(path: Path, name: str, media_type: str) -> Prepared:

@@ -105,6 +105,14 @@ class ChatModel(models.Model):
     )
     max_output_tokens = models.PositiveIntegerField(_("maximum output tokens"), null=True, blank=True)
     takes_images = models.BooleanField(_("takes images"), null=True, blank=True)
+    takes_audio = models.BooleanField(
+        _("takes audio"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Unknown: only models of Gemini. OpenAI, Azure and compatible servers take WAV and MP3 files."
+        ),
+    )
     reasons = models.BooleanField(
         _("reasons"), null=True, blank=True, help_text=_("Thinks before it answers.")
     )
@@ -381,6 +389,13 @@ class ChatModel(models.Model):
         return kind not in {*_ANTHROPIC, "demo"} and not (kind in _OPENAI and self.reasons)
 
     @property
+    def audio_types(self) -> tuple[str, ...]:
+        """Returns the media types of the audio files that it takes. An alias takes what its model takes."""
+        if self.alias_of is not None:
+            return self.alias_of.audio_types
+        return audio_types(self.endpoint_kind, self.takes_audio)
+
+    @property
     def endpoint_kind(self) -> str:
         return self.endpoint.present_kind if self.endpoint_id else ""
 
@@ -423,6 +438,22 @@ class ChatModel(models.Model):
         dollars += written * write_price + said * self.output_price
         return dollars / _MILLION + searches * (self.search_price or 0) / _THOUSAND
 
+
+def audio_types(kind: str, takes_audio: bool | None) -> tuple[str, ...]:
+    """Returns the media types of audio that a model of an endpoint of this kind takes. `takes_audio` is what
+    the catalog says, None if it is unknown."""
+    takes = kind == "gemini" if takes_audio is None else takes_audio
+    return _AUDIO_TYPES.get(kind, ()) if takes else ()
+
+
+# The formats of each API, among those that `chat.files.detect` knows.
+_WAV_AND_MP3 = ("audio/wav", "audio/mpeg")
+_AUDIO_TYPES = {
+    "gemini": (*_WAV_AND_MP3, "audio/ogg", "audio/flac", "audio/mp4"),
+    "openai": _WAV_AND_MP3,
+    "azure": _WAV_AND_MP3,
+    "openai_compatible": _WAV_AND_MP3,
+}
 
 # The configured endpoints are not in these: they change while the process runs.
 _listed = Prepared(

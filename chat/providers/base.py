@@ -148,6 +148,7 @@ class ModelInfo:
     input_price: float | None = None
     output_price: float | None = None
     takes_images: bool = False
+    takes_audio: bool = False
     reasons: bool = False
     cached_input_price: float | None = None
     remark: str = ""

@@ -182,6 +182,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 _ADDRESS_WORDS = _("The provider's address does not answer as expected. Ask an administrator to check it.")
 _FILTER_WORDS = _("The provider's content filter refused this prompt. Try to word it differently.")
 
+_AUDIO_WORDS = _("This model answers only prompts with audio. Attach an audio file, or choose another model.")
+
 _NO_WORDS = "no reason is given."
 
 _TAG = re.compile(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)|<[^<>]*>")
@@ -216,6 +218,11 @@ _MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [
         re.compile(r"(?i)content (management|filtering) policy|content[_ ]filter|safety system"),
         errors.InvalidRequestError,
         _FILTER_WORDS,
+    ),
+    (
+        re.compile(r"(?i)either input content or output modality contain audio"),
+        errors.InvalidRequestError,
+        _AUDIO_WORDS,
     ),
 ]
 

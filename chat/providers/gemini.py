@@ -170,6 +170,7 @@ def _model_info(entry: Entry) -> ModelInfo | None:
         context_window=entry.tokens("inputTokenLimit"),
         max_output_tokens=entry.tokens("outputTokenLimit"),
         takes_images=name.startswith("gemini"),
+        takes_audio=name.startswith("gemini"),
         reasons=bool(entry.value.get("thinking")),
     )
 

@@ -110,7 +110,7 @@ class OpenAIProvider:
 
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
         """Returns the path, the body and the decoder for one request."""
-        if self._speaks_responses:
+        if self._speaks_responses and not _uses_audio(request):
             decoder = ResponsesDecoder(request.model, self.endpoint.secrets)
             return "/responses", responses_body(request), decoder
         refuse(request, "top_k")
@@ -127,11 +127,14 @@ class OpenAIProvider:
             return None
         base = re.sub(r"-(\d{4}-\d\d-\d\d|latest)$", "", name)
         context, output = _WINDOWS.get(base, (None, None))
+        audio = "audio" in name
+        has_images = not (audio or name.startswith(("gpt-3.5", "o1-mini", "o3-mini")) or base == "gpt-4")
         return ModelInfo(
             name,
             context_window=context,
             max_output_tokens=output,
-            takes_images=not name.startswith(("gpt-3.5", "o1-mini", "o3-mini")) and base != "gpt-4",
+            takes_images=has_images,
+            takes_audio=audio,
             reasons=reasons(name),
         )
 
@@ -163,6 +166,7 @@ def gateways_model(entry: Entry) -> ModelInfo | None:
     details = Entry(entry.object("meta"))
     window = entry.tokens(*_WINDOW_NAMES) or details.tokens(*_WINDOW_NAMES)
     entry.remarks.extend(details.remarks)
+    modalities = str(entry.object("architecture").get("input_modalities") or "")
     return ModelInfo(
         entry.name("id"),
         display_name=entry.text("name"),
@@ -172,8 +176,15 @@ def gateways_model(entry: Entry) -> ModelInfo | None:
         input_price=_price(entry, "prompt"),
         output_price=_price(entry, "completion"),
         cached_input_price=_price(entry, "input_cache_read"),
-        takes_images="image" in str(entry.object("architecture").get("input_modalities") or ""),
+        takes_images="image" in modalities,
+        takes_audio="audio" in modalities,
     )
+
+
+def _uses_audio(request: ChatRequest) -> bool:
+    """Returns whether the request needs Chat Completions: the Responses API has no audio."""
+    files = (file for turn in request.turns for file in turn.files)
+    return "audio" in request.model or any(file.media_type.startswith("audio/") for file in files)
 
 
 def _price(entry: Entry, name: str) -> float | None:
@@ -228,7 +239,7 @@ _WINDOW_NAMES = (
 
 _CHATS = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 _DOES_NOT_CHAT = re.compile(
-    r"audio|realtime|transcribe|tts|image|embed|moderation|instruct|search|deep-research|live"
+    r"realtime|transcribe|tts|image|embed|moderation|instruct|search|deep-research|live"
 )
 
 # Context window and output limit in tokens, as published for models that no longer change.

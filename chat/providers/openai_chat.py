@@ -11,7 +11,7 @@ from typing import Any
 
 from chat.parts import Citation
 from chat.providers import failures
-from chat.providers.attachments import data_url, is_image, made, only_data, pieces, unreadable
+from chat.providers.attachments import base64_of, data_url, is_image, made, only_data, pieces, unreadable
 from chat.providers.base import ChatRequest, File, OutputFormat, Tool, Turn
 from chat.providers.errors import UnavailableError
 from chat.providers.events import (
@@ -25,6 +25,8 @@ from chat.providers.events import (
 )
 from chat.providers.failures import Secrets
 from chat.providers.sse import Decoder, string
+
+AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}  # by media type
 
 
 def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
@@ -213,6 +215,9 @@ def _file(file: File) -> dict[str, Any]:
     if file.media_type == "application/pdf":
         document = {"filename": file.name or "document.pdf", "file_data": data_url(only_data(file))}
         return {"type": "file", "file": document}
+    if sound := AUDIO_FORMATS.get(file.media_type):
+        audio = {"data": base64_of(only_data(file)), "format": sound}
+        return {"type": "input_audio", "input_audio": audio}
     raise unreadable(file)
 
 

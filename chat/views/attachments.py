@@ -67,5 +67,6 @@ def _facts(attachment: Attachment) -> dict[str, object]:
         "name": attachment.name,
         "size": attachment.size,
         "image": file.media_type in IMAGES and bool(file.thumbnail),
+        "audio": file.media_type if file.media_type.startswith("audio/") else "",
         "note": str(file.note),
     }

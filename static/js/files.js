@@ -6,7 +6,7 @@ const AT_ONCE = 3;
 const MOST = 10;
 const LONG_TEXT = 10000; // characters; a longer paste becomes a file
 const drafts = `draft:${document.body.dataset.user}:files:`;
-let list = []; // { id, chat, key, name, size, file, sent }, then `done`, `image`, `note` or `error`; `text`: pasted
+let list = []; // { id, chat, key, name, size, file, sent }, then `done`, `image`, `audio`, `note` or `error`; `text`: pasted
 const keys = new Set(); // of the drafts that this page has written
 let sendsWhenDone = false;
 
@@ -35,7 +35,7 @@ export function take() {
   }
   list = list.filter((one) => !files.includes(one));
   save();
-  return files.map(({ id, name, size, image }) => ({ id, name, size, image }));
+  return files.map(({ id, name, size, image, audio }) => ({ id, name, size, image, audio }));
 }
 
 // Puts the files of a refused prompt back.
@@ -197,7 +197,7 @@ function save() {
   for (const one of list) keys.add(one.key);
   for (const name of keys) {
     const own = list.filter((one) => one.key === name);
-    const kept = own.map(({ id, name, size, image, note, done }) => ({ id, name, size, image, note, done }));
+    const kept = own.map(({ id, name, size, image, audio, note, done }) => ({ id, name, size, image, audio, note, done }));
     try {
       if (kept.length) localStorage.setItem(name, JSON.stringify(kept));
       else localStorage.removeItem(name);
@@ -213,8 +213,11 @@ function show() {
   const items = mine().map((one) => update(shown.get(one.id) ?? $("file-chip").content.firstElementChild.cloneNode(true), one));
   for (const item of shown.values()) if (!items.includes(item)) item.remove();
   if (items.some((item, at) => item !== box.children[at])) box.append(...items);
-  const blind = mine().some(({ image }) => image) && "blind" in ($("model").selectedOptions[0]?.dataset ?? {});
-  $("files-state").textContent = blind ? words("filesBlind") : "";
+  const model = $("model").selectedOptions[0]?.dataset ?? {};
+  const accepted = (model.audio ?? "").split(" ");
+  const blind = mine().some(({ image }) => image) && "blind" in model;
+  const deaf = mine().some(({ audio }) => audio && !accepted.includes(audio));
+  $("files-state").textContent = [blind && words("filesBlind"), deaf && words("filesDeaf")].filter(Boolean).join(" ");
 }
 
 function update(item, one) {

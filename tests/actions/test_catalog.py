@@ -188,6 +188,7 @@ def test_of_a_long_list_the_newest_of_each_line_is_enabled() -> None:
         *("gpt-3.5-turbo", "gpt-3.5-turbo-0125", "gpt-4", "gpt-4-0613", "gpt-4o", "gpt-4o-2024-08-06"),
         *("gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-2025-08-07", "gpt-5-mini", "gpt-5.1"),
         *("o1", "o3", "o3-mini", "o4-mini", "o4-mini-2025-04-16", "gpt-5.1-preview"),
+        *("gpt-audio", "gpt-audio-mini"),
     }
     assert worth_enabling(openai) == {"gpt-5.1", "gpt-5-mini", "o3", "o4-mini"}
 

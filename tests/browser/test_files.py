@@ -67,6 +67,15 @@ def test_files_come_by_button_paste_and_drop_and_stay_with_the_draft(
     attach(page, note("notes.txt"), note("program.exe", b"MZ\x00\x01\x02"))
     chip(page, "notes.txt", "done")
     expect(chip(page, "program.exe", "done")).to_contain_text("Models cannot read this kind of file.")
+    attach(page, {"name": "note.wav", "mimeType": "audio/wav", "buffer": b"RIFF\x24\x00\x00\x00WAVEfmt "})
+    chip(page, "note.wav", "done")
+    expect(page.locator("#files-state")).to_have_text(
+        "This model cannot use this kind of audio file. It gets only its name."
+    )
+    page.locator("#model option:checked").evaluate("it => { it.dataset.audio = 'audio/mpeg audio/wav'; }")
+    page.locator("#model").dispatch_event("change")
+    expect(page.locator("#files-state")).to_be_empty()
+    page.get_by_role("button", name="Remove note.wav").press("Enter")
     hand_over(page, "paste", ("shot.png", "image/png", PICTURE))
     shown(chip(page, "shot.png", "done").locator("img"))
     hand_over(page, "dragover", ("dropped.md", "", base64.b64encode(b"# Dropped").decode()))

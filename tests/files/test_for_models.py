@@ -203,12 +203,63 @@ def test_a_pdf_of_ten_thousand_pages_is_read_in_bounded_time(
     assert media_type == "text/plain"  # too many pages for a provider
 
 
-def test_audio_is_sent_where_the_provider_takes_it(person: User, upload: Upload, model: ChatModel) -> None:
-    sound = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(100)
-    file = upload(person, sound, "note.wav")
-    assert got(FileReader(model, "gemini", 1000), file) == [("audio/wav", sound)]
-    reader = FileReader(model, "anthropic", 1000)
-    assert got(reader, file)[0][0] == "text/plain" and reader.left_out == ["note.wav"]
+SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "takes_audio", "wav", "ogg"),
+    [
+        ("gemini", None, True, True),
+        ("gemini", False, False, False),
+        ("openai", None, False, False),
+        ("openai", True, True, False),
+        ("azure", True, True, False),
+        ("openai_compatible", True, True, False),
+        ("anthropic", True, False, False),
+    ],
+)
+def test_audio_is_sent_where_the_model_takes_it(
+    person: User,
+    upload: Upload,
+    model: ChatModel,
+    kind: str,
+    takes_audio: bool | None,
+    wav: bool,
+    ogg: bool,
+) -> None:
+    model.takes_audio = takes_audio
+    for data, name, media_type, is_sent in (
+        (SOUND, "note.wav", "audio/wav", wav),
+        (b"OggS" + bytes(90), "note.ogg", "audio/ogg", ogg),
+    ):
+        reader = FileReader(model, kind, 1000)
+        instead = ("text/plain", b"[You cannot listen to this audio file.]")
+        assert got(reader, upload(person, data, name)) == [(media_type, data) if is_sent else instead]
+        assert reader.left_out == ([] if is_sent else [name])
+
+
+@pytest.mark.parametrize(
+    ("head", "tokens"),
+    [
+        (SOUND[:24] + (8_000).to_bytes(4, "little") + (16_000).to_bytes(4, "little"), 64),
+        (SOUND[:24] + bytes(8), 64),
+        (SOUND[:24] + b"\x01\x00\x00\x00" * 2, 256),  # lies: a byte a second
+        (b"ID3", 64),
+    ],
+)
+def test_the_tokens_of_audio_follow_its_length(
+    person: User, upload: Upload, head: bytes, tokens: int
+) -> None:
+    file = upload(person, head.ljust(32_000, b"\x00"), "two seconds")
+    assert file.stored is not None and file.stored.tokens == tokens
+
+
+def test_an_alias_takes_the_audio_of_its_model(model: ChatModel) -> None:
+    model.endpoint, model.takes_audio = Endpoint(slug="own", kind="openai_compatible"), True
+    alias = ChatModel(endpoint=Endpoint(slug="other", kind="anthropic"), name="fast", alias_of=model)
+    assert alias.audio_types == ("audio/wav", "audio/mpeg")
+    model.takes_audio = None
+    assert alias.audio_types == ()
 
 
 @pytest.mark.parametrize(

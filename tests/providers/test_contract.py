@@ -314,7 +314,7 @@ async def test_the_model_list_names_chat_models_only(connect: Connect, name: str
         return
     models = {model.name: model for model in await connect(name).list_models()}
     chat_models = {
-        "openai": ["gpt-4o", "gpt-4o-2024-11-20", "gpt-5", "o3", "chatgpt-4o-latest"],
+        "openai": ["gpt-4o", "gpt-4o-2024-11-20", "gpt-5", "o3", "chatgpt-4o-latest", "gpt-audio"],
         "anthropic": ["claude-wire-1", "claude-old"],
         "gemini": ["gemini-wire"],
     }

@@ -67,6 +67,12 @@ def test_a_bad_gemini_key_is_known_by_its_reason() -> None:
     assert failures.from_status(400, body, secret="").code == "authentication"
 
 
+def test_a_model_for_audio_says_so_to_people() -> None:
+    words = "This model requires that either input content or output modality contain audio."
+    error = failures.from_status(400, {"error": {"message": words, "code": "invalid_value"}}, secret="")
+    assert error.code == "invalid_request" and "only prompts with audio" in str(error)
+
+
 def test_a_content_filter_says_so_to_people() -> None:
     error = failures.from_status(400, {"error": {"message": "blocked by content_filter"}}, secret="")
     assert "filter" in str(error)

@@ -73,6 +73,15 @@ async def test_a_gateways_list_is_not_filtered_by_names_but_by_what_it_says_of_t
         assert (models["team-chat"].context_window, models["team-chat"].max_output_tokens) == (8192, 1024)
 
 
+async def test_a_list_may_say_what_a_model_takes(connect: Connect, wire: Wire) -> None:
+    found = [{"id": "a", "architecture": {"input_modalities": ["text", "image", "audio"]}}]
+    model = (await listed(connect, wire, "openai_compatible", found))["a"]
+    assert (model.takes_images, model.takes_audio) == (True, True)
+    wire.models = [{"id": "gpt-audio"}, {"id": "gpt-5"}]
+    taken = [(it.name, it.takes_images, it.takes_audio) for it in await connect("openai").list_models()]
+    assert taken == [("gpt-audio", False, True), ("gpt-5", True, False)]
+
+
 async def test_a_list_may_name_the_price_of_cached_input(connect: Connect, wire: Wire) -> None:
     pricing = {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "0.0000001"}
     models = await listed(connect, wire, "openai_compatible", [{"id": "a", "pricing": pricing}])

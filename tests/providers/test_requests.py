@@ -45,6 +45,40 @@ async def test_pictures_and_documents_go_byte_exact(connect: Connect, wire: Wire
     assert "What is this?" in text
 
 
+@pytest.mark.parametrize(("media_type", "sound"), [("audio/wav", "wav"), ("audio/mpeg", "mp3")])
+@all_formats
+async def test_audio_goes_byte_exact_where_the_api_has_it(
+    connect: Connect, wire: Wire, name: str, media_type: str, sound: str
+) -> None:
+    data = bytes(range(256))
+    request = ChatRequest("wire", [Turn("user", "Who sings?", files=[File(media_type, data, "song")])])
+    if name == "anthropic":
+        with pytest.raises(errors.InvalidRequestError):
+            await collect(connect(name), request)
+        assert wire.log == []
+        return
+    body = await sent(connect, wire, name, request)
+    encoded = base64.b64encode(data).decode()
+    if name == "gemini":
+        part: dict[str, Any] = {"inlineData": {"mimeType": media_type, "data": encoded}}
+        assert body["contents"][-1]["parts"] == [part, {"text": "Who sings?"}]
+        return
+    # OpenAI's Responses API has no audio.
+    assert wire.log[-1].path.endswith("/chat/completions")
+    part = {"type": "input_audio", "input_audio": {"data": encoded, "format": sound}}
+    assert body["messages"][-1]["content"] == [part, {"type": "text", "text": "Who sings?"}]
+
+
+@pytest.mark.parametrize("name", ["openai", "openai_chat", "openai_compatible"])
+async def test_other_audio_is_refused_before_anything_is_sent(
+    connect: Connect, wire: Wire, name: str
+) -> None:
+    request = ChatRequest("wire", [Turn("user", "Who sings?", files=[File("audio/ogg", b"OggS")])])
+    with pytest.raises(errors.InvalidRequestError):
+        await collect(connect(name), request)
+    assert wire.log == []
+
+
 @all_formats
 async def test_text_files_are_read_as_text(connect: Connect, wire: Wire, name: str) -> None:
     request = ChatRequest("wire", [Turn("user", "Sum it up.", files=[NOTES])])
