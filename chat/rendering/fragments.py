@@ -6,6 +6,7 @@ frame, a string 2, measured).
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from chat.backends import held_file
 from chat.live.reply_log import Segment, Waiting
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message
-from chat.rendering import dom
+from chat.rendering import articles, dom
 from chat.rendering.call_cards import reply_body
 from chat.rendering.words import seconds
 from chat.translatable import translatable as _
@@ -54,14 +55,13 @@ def message(message: Message, *, body: str | None = None, reasoning: str | None 
     message that is still being written."""
     if body is None and message.reply is not None:
         body = reply_body(message)
-    return render_to_string(
-        "chat/_message.html",
-        {
-            "message": message,
-            "body": body,
-            "reasoning": message.reasoning if reasoning is None else reasoning,
-        },
-    )
+    if reasoning is None:
+        reasoning = message.reasoning
+    usual = articles.article(message, body, reasoning)
+    if usual is not None:
+        return usual
+    context = {"message": message, "body": body, "reasoning": reasoning}
+    return render_to_string("chat/_message.html", context)
 
 
 def comparison(replies: list[Message], articles: str) -> str:
@@ -88,10 +88,11 @@ def conversation_state(
     """Returns all that depends on the whole conversation: its revision, its title here and in the list, and
     the Send or Stop button. `drops`: the model is sent fewer messages than before. `asks`: a reply began to
     wait for an approval."""
-    context = {"conversation": conversation, "running": running, "drops": drops, "asks": asks}
-    return revision(conversation.revision) + render_to_string(
-        "chat/streams/conversation_changed.html", context
-    )
+    html = articles.conversation_state(conversation, running, drops=drops, asks=asks)
+    if html is None:
+        context = {"conversation": conversation, "running": running, "drops": drops, "asks": asks}
+        html = render_to_string("chat/streams/conversation_changed.html", context)
+    return revision(conversation.revision) + html
 
 
 def reasoning_started(message: Message, text: str, *, ended: bool = False) -> str:
@@ -130,7 +131,7 @@ def receipt(prompt: Message) -> str:
     text when it shows the revision of the prompt."""
     data = f'data-client-id="{prompt.client_id}" data-revision="{prompt.added_revision}"'
     html = f'<span id="{dom.RECEIPT}" {data} hidden></span>'
-    return partial(f"#{dom.RECEIPT}", "outerHTML", html) + notice("", kind="none")
+    return partial(f"#{dom.RECEIPT}", "outerHTML", html) + _no_notice()
 
 
 def earlier_url(conversation: Conversation, shown: list[Message]) -> str:
@@ -179,6 +180,11 @@ def toast(text: str, *, undo: str = "", chosen: str = "") -> str:
 
 def text_of(segments: list[Segment], kind: str) -> str:
     return "".join(segment.text for segment in segments if segment.kind == kind)
+
+
+@cache
+def _no_notice() -> str:
+    return notice("", kind="none")
 
 
 def _title_of_reasoning(message: Message) -> str:

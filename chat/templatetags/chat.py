@@ -24,14 +24,12 @@ from chat.actions.first_admin import nobody_is_here_yet
 from chat.models import LIVE, Message
 from chat.models.message import side_by_side
 from chat.rendering import dom
+from chat.rendering.articles import is_long, title_of_reasoning
 from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
 from chat.rendering.words import parameters_in_words, seconds, translated
 from chat.sources import marks_of
-
-_LINE = 70  # approximate characters in a line of a prompt on a wide screen
-_MANY_LINES = 20
 
 # Lucide's names of the icons in the page's sprite.
 _ICONS = (
@@ -53,6 +51,8 @@ register = template.Library()
 register.filter("seconds", seconds)
 register.filter("parameters", parameters_in_words)
 register.filter("side_by_side", side_by_side)
+register.filter("is_long", is_long)
+register.simple_tag(title_of_reasoning)
 register.simple_tag(nobody_is_here_yet)
 
 
@@ -185,12 +185,6 @@ def price(dollars: Decimal) -> str:
     """Formats a price with two decimals, or more if it has more: 3.70, 0.075."""
     _, _, exponent = dollars.normalize().as_tuple()
     return number_format(dollars, max(2, -int(exponent)))
-
-
-@register.filter
-def is_long(prompt: str) -> bool:
-    """Returns whether the page shows only the start of the prompt at first: more than about twenty lines."""
-    return sum(1 + len(line) // _LINE for line in prompt.splitlines()) > _MANY_LINES
 
 
 @register.simple_tag
