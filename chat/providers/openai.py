@@ -1,15 +1,17 @@
 """OpenAI through its official SDK: the Responses API, and Chat Completions for other addresses.
 
-The SDK makes the request, authenticates and reports errors. The bytes of the response are decoded here,
-because the SDK's typed stream costs several times as much CPU (`benchmarks/providers.py`).
+The SDK makes the first request to each path, authenticates and reports errors. Further requests have the same
+address and headers. The bytes of the response are decoded here, because the SDK's typed stream costs several
+times as much CPU (`benchmarks/providers.py`).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -43,6 +45,27 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 type Key = str | Callable[[], Awaitable[str]]
 
 
+class _Posted(NamedTuple):
+    """What all requests to one path have in common, as the SDK made it for the first of them."""
+
+    url: httpx2.URL
+    headers: httpx2.Headers
+    extensions: dict[str, Any]  # the time limits
+
+    @classmethod
+    def of(cls, request: httpx2.Request) -> _Posted:
+        headers = httpx2.Headers(request.headers)
+        headers.pop("Content-Length", None)
+        return cls(request.url, headers, request.extensions)
+
+    def request(self, body: Body) -> httpx2.Request:
+        """Raises ValueError for a number that JSON does not have."""
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return httpx2.Request(
+            "POST", self.url, headers=self.headers, content=content, extensions={**self.extensions}
+        )
+
+
 class OpenAIProvider:
     """The adapter for api.openai.com, and for servers that differ only in the address."""
 
@@ -59,7 +82,10 @@ class OpenAIProvider:
                 "header. Leave one of them out."
             )
         key = self.key(endpoint)
-        self._client = _client(endpoint, address, key)
+        self._http = openai.DefaultAioHttpClient(**client_options(endpoint))
+        self._client = _client(endpoint, address, key, self._http)
+        self._is_fixed = isinstance(key, str)
+        self._posted: dict[str, _Posted] = {}  # by path
         self._negotiator = ParameterFallback(_FALLBACKS)
         # Without a key, the SDK requires an explicit omission.
         own = {name: value for name, value in endpoint.headers if name.lower() == "authorization"}
@@ -140,6 +166,8 @@ class OpenAIProvider:
 
     async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
         """Returns the response, which the caller reads and closes. Raises `ProviderError`."""
+        if body is not None and (posted := self._posted.get(path)):
+            return await self._post_again(posted, body)
         call = self._client.post if method == "post" else self._client.get
         options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "options": self._options}
         options |= {"stream_cls": openai.AsyncStream[Any]} | ({"body": body} if body is not None else {})
@@ -149,7 +177,22 @@ class OpenAIProvider:
             raise self._status_error(error) from None
         except (openai.APIError, *REQUEST_ERRORS) as error:
             raise failures.from_transport(error, secret=self.endpoint.secrets) from None
+        if body is not None and self._is_fixed:
+            self._posted[path] = _Posted.of(response.request)
         return response
+
+    async def _post_again(self, posted: _Posted, body: Body) -> httpx2.Response:
+        """As `_request`. The SDK makes the same address and headers anew for each request, which costs more
+        than sending it."""
+        try:
+            response = await self._http.send(posted.request(body), stream=True)
+            if response.is_success:
+                return response
+            async with aclosing(response):
+                await response.aread()
+        except REQUEST_ERRORS as error:
+            raise failures.from_transport(error, secret=self.endpoint.secrets) from None
+        raise self._status_error(self._client._make_status_error_from_response(response))
 
     def _status_error(self, error: openai.APIStatusError) -> ProviderError:
         return failures.from_status(
@@ -197,7 +240,9 @@ def _price(entry: Entry, name: str) -> float | None:
     return round(price, 4) if 0 <= price < 1_000_000 else None
 
 
-def _client(endpoint: EndpointConfig, address: str, key: Key) -> openai.AsyncOpenAI:
+def _client(
+    endpoint: EndpointConfig, address: str, key: Key, http: openai.DefaultAioHttpClient
+) -> openai.AsyncOpenAI:
     """Returns an SDK client configured by the endpoint alone, never by the environment."""
     client = openai.AsyncOpenAI(
         # With None, the SDK reads its own variables.
@@ -211,7 +256,7 @@ def _client(endpoint: EndpointConfig, address: str, key: Key) -> openai.AsyncOpe
         # The pipeline limits the rest. On aiohttp "pool" covers the whole time to connect, with the name
         # lookup.
         timeout=openai.Timeout(None, connect=endpoint.connect_seconds, pool=endpoint.connect_seconds),
-        http_client=openai.DefaultAioHttpClient(**client_options(endpoint)),
+        http_client=http,
     )
     client.organization = client.project = None
     client._custom_headers = dict(endpoint.headers)  # OPENAI_CUSTOM_HEADERS has no other switch
