@@ -34,6 +34,7 @@ MADE_BY_MODEL = "[You made these files in your answer above.]"
 _COLUMNS = ("key", "parent_key", "role", "position", "text", "own_parts")
 _COUNTS = ("sent_from", "input_estimate", "input_tokens", "usage_estimated")  # of a generation
 _COUNT_COLUMNS = ("generation__model", *(f"generation__{name}" for name in _COUNTS))
+_WIDTH = len(_COLUMNS)
 _POSITION = _COLUMNS.index("position")
 
 type Row = tuple[Any, ...]  # the values of `_COLUMNS`, and of `_COUNT_COLUMNS` in the first page
@@ -61,7 +62,8 @@ def placed_before(
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
     wanted: str | None = _key(prompt.parent_id) if prompt.parent_id else None
-    for key, parent, role, position, text, own_parts, *_counts in rows:
+    for row in rows:
+        key, parent, role, position, text, own_parts = row[:_WIDTH]
         if key != wanted:
             continue
         wanted = parent
