@@ -22,7 +22,7 @@ class Listener:
     """Wakes one viewer. `structural` says that the conversation itself changed, not only a reply grew;
     `committed` has the changes of the conversation since then whose content is known, `asked` says that the
     transport has something of its own to show. `woken_at` is the monotonic time of the first
-    wake that the last `wait` returned for."""
+    wake that the last `wait` returned for. One task waits at a time."""
 
     def __init__(self, *, structural: bool = True) -> None:
         self.structural = structural
@@ -30,13 +30,15 @@ class Listener:
         self.asked = False
         self.woken_at = self._next_woken_at = time.monotonic()
         self.rests_until = 0.0  # monotonic time in seconds; a wake before it is returned at it
-        self._event = asyncio.Event()
+        self._is_woken = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def wake(self, *, structural: bool = False) -> None:
         self.structural = self.structural or structural
-        if not self._event.is_set():
+        if not self._is_woken:
             self._next_woken_at = time.monotonic()
-        self._event.set()
+            self._set()
 
     def show(self, change: CommittedChange) -> None:
         """Wakes the viewer for a change that it can show without a look at the database."""
@@ -51,21 +53,41 @@ class Listener:
     def ask(self) -> None:
         """Asks for a heartbeat now."""
         self.asked = True
-        self._event.set()
+        self._set()
 
     async def wait(self, seconds: float) -> bool:
         """Returns true when woken since the last call, false when `seconds` passed without."""
-        if not self._event.is_set():  # the usual case of a reply that grows needs no timer
+        # One timer, for the limit or for the rest: a reply that grows comes here for each frame.
+        now = time.monotonic()
+        due = self.rests_until if self._is_woken else now + seconds
+        if not self._is_woken or due > now:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            self._timer = loop.call_at(due, self._end_wait)
             try:
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
-            except TimeoutError:
+                await self._waiter
+            finally:
+                self._timer.cancel()
+                self._waiter = self._timer = None
+            if not self._is_woken:
                 return False
-        if (rest := self.rests_until - time.monotonic()) > 0:
-            await asyncio.sleep(rest)
-        self._event.clear()
+        self._is_woken = False
         self.woken_at = self._next_woken_at
         return True
+
+    def _set(self) -> None:
+        self._is_woken = True
+        if self._timer is None:
+            return
+        if self.rests_until > time.monotonic():
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(self.rests_until, self._end_wait)
+        else:
+            self._end_wait()
+
+    def _end_wait(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Hub:

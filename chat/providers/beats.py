@@ -11,8 +11,9 @@ noticed at the next beat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from math import ceil
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -26,7 +27,7 @@ _streams = 0  # that are read in beats in this process
 
 
 class Beat:
-    """Pauses the socket of one response. Use it as a context manager: leaving it ends the pause."""
+    """Reads the socket of one response. Use it as a context manager: leaving it ends the pause."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -41,29 +42,47 @@ class Beat:
     def __exit__(self, *_: object) -> None:
         global _streams
         _streams -= 1
-        if self._timer is not None:
-            self._timer.cancel()
-            self._read_on()
+        self.read_on()
 
     def pause(self, size: int) -> None:
         """Reads nothing more until the next beat. `size` is the number of bytes that were just read. Does
         nothing at the end of the response, when the connection may serve another request already."""
-        connection = self._response.connection
-        if self._timer is not None or connection is None or size >= FULL_BYTES:
+        if self._timer is not None:
             return
-        transport = _socket_of(connection.transport)
-        if transport is None or not transport.is_reading():
-            return  # closed, or paused because too much waits to be read: the beat would end that pause
+        if size >= FULL_BYTES:
+            self.read_on()
+            return
+        if self._transport is None:
+            connection = self._response.connection
+            transport = None if connection is None else _socket_of(connection.transport)
+            if transport is None or not transport.is_reading():
+                return  # closed, or paused because too much waits to be read: the beat would end that pause
+            self._transport = transport
+        self._transport.pause_reading()  # does nothing if it is paused
         loop = asyncio.get_running_loop()
-        transport.pause_reading()
-        self._transport = transport
         due = loop.time() + beat_seconds()
-        self._timer = loop.call_at(ceil(due / GRID_SECONDS) * GRID_SECONDS, self._read_on)
+        self._timer = loop.call_at(ceil(due / GRID_SECONDS) * GRID_SECONDS, self._read)
 
-    def _read_on(self) -> None:
+    def read_on(self) -> None:
+        """Ends the pause: the event loop reads the socket as soon as data arrives."""
+        if self._timer is not None:
+            self._timer.cancel()
         transport, self._transport, self._timer = self._transport, None, None
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
+
+    def _read(self) -> None:
+        """Reads what arrived since the last beat, as the event loop would. The socket stays paused: ending
+        and beginning a pause costs two system calls and a turn of the event loop."""
+        self._timer = None
+        content = self._response.content
+        before = content.total_bytes
+        # asyncio has no public name for it. Without it, the event loop reads.
+        read: Callable[[], None] | None = getattr(self._transport, "_read_ready", None)
+        if read is not None and self._transport is not None and not self._transport.is_closing():
+            read()
+        if content.total_bytes == before or self._response.connection is None:
+            self.read_on()  # a slow provider, whose next piece is not to wait; or the end of the response
 
 
 def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
@@ -93,7 +112,59 @@ def chunks_of(response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | N
     if response.headers.get("content-encoding", "identity") != "identity":
         return response.aiter_bytes(), Beat(below)
     # Without the layers of the SDK's transport, which cost as much as all stages of the pipeline.
-    return below.content.iter_any().__aiter__(), Beat(below)
+    return pieces_of(below), Beat(below)
+
+
+def pieces_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Returns the body of a response, in the pieces in which it is read."""
+    content = response.content
+    return _Pieces(content) if _IS_KNOWN else content.iter_any().__aiter__()
+
+
+class _Pieces:
+    """As `StreamReader.iter_any`, but each piece is taken from the buffer at once. aiohttp takes one HTTP
+    chunk, usually a token, after the other, and after each of them runs the parser and ends the pause of the
+    socket."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        content = self._content
+        while not content._buffer and not content._eof and content._exception is None:
+            await content._wait("readany")
+        if content._exception is not None:
+            raise content._exception
+        if not content._buffer:
+            raise StopAsyncIteration
+        if content._buffer_offset:
+            return bytes(content.read_nowait())
+        data = b"".join(content._buffer)
+        content._buffer.clear()
+        content._size -= len(data)
+        content._cursor += len(data)
+        if content._http_chunk_splits:
+            content._http_chunk_splits.clear()
+        if content._protocol._reading_paused:  # because too much waited to be read
+            content._protocol.resume_reading()
+        return data
+
+
+# The names of aiohttp that are used above and not public. Without them its own way is taken.
+_IS_KNOWN = {
+    "_buffer",
+    "_buffer_offset",
+    "_cursor",
+    "_eof",
+    "_exception",
+    "_http_chunk_splits",
+    "_protocol",
+    "_size",
+    "_waiter",
+} <= set(aiohttp.StreamReader.__slots__)
 
 
 def _below(response: httpx2.Response) -> aiohttp.ClientResponse | None:

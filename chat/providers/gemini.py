@@ -19,7 +19,7 @@ import aiohttp
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.beats import Beat
+from chat.providers.beats import Beat, pieces_of
 from chat.providers.connection import trusted
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
@@ -69,8 +69,7 @@ class GeminiProvider:
         body = {**content_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = ContentDecoder(request.model, self.endpoint.secrets)
-        chunks = response.content.iter_any().__aiter__()
-        reading = read_stream(chunks, decoder, Beat(response))
+        reading = read_stream(pieces_of(response), decoder, Beat(response))
         async with _releasing(response), aclosing(reading) as events:
             yield Notice("waiting")
             try:

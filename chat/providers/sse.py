@@ -270,7 +270,13 @@ async def read_stream(
     sse, flow = SSEDecoder(), Flow(streams)
     is_first, has_output, is_over = True, False, False
     with beat or nullcontext():
+        chunk = b""
         while not decoder.done and not is_over:
+            if beat is not None and has_output:
+                if decoder.finished is None:
+                    beat.pause(len(chunk))
+                else:
+                    beat.read_on()
             try:
                 if decoder.finished is None:
                     chunk = await anext(chunks)
@@ -296,8 +302,6 @@ async def read_stream(
                 part = datas[start : start + SLICE]
                 events, error = _decoded(decoder, part)
                 has_output = has_output or any(isinstance(event, VISIBLE) for event in events)
-                if beat is not None and has_output and decoder.finished is None:
-                    beat.pause(len(chunk))
                 for event in in_pieces(joined(events)):
                     yield event
                 if error is not None:

@@ -40,7 +40,9 @@ async def first_text(events: AsyncIterator[ProviderEvent]) -> str:
 
 async def read_on(beat: Beat) -> None:
     while True:
-        beat._read_on()
+        if beat._timer is not None:
+            beat._timer.cancel()
+            beat._read()
         await asyncio.sleep(0.02)
 
 
@@ -97,6 +99,59 @@ def test_a_socket_that_is_paused_for_another_reason_stays_paused() -> None:
     with Beat(Mock(**{"connection.transport": transport})) as beat:
         beat.pause(100)
     assert not transport.pause_reading.called and not transport.resume_reading.called
+
+
+def response_of(reads: list[int]) -> Mock:
+    """A response whose socket has so many bytes at each reading."""
+    response = Mock(**{"content.total_bytes": 0})
+    transport = response.connection.transport
+    transport.get_extra_info.return_value = None
+    transport.is_closing.return_value = False
+
+    def read() -> None:
+        response.content.total_bytes += reads.pop(0)
+
+    transport._read_ready.side_effect = read
+    return response
+
+
+async def test_a_fast_provider_is_read_at_each_beat_without_ending_the_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beats, "beat_seconds", lambda: 0.0)
+    reads = [100, 100, 0]
+    response = response_of(reads)
+    with Beat(response) as beat:
+        while reads:
+            beat.pause(100)
+            left = len(reads)
+            while len(reads) == left:
+                await asyncio.sleep(0.001)
+            is_slow = not reads
+            assert response.connection.transport.resume_reading.called is is_slow  # woken by the next piece
+        beat.pause(100)
+    assert response.connection.transport.resume_reading.call_count == 2
+
+
+async def test_a_connection_is_not_left_paused_for_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beats, "beat_seconds", lambda: 3_600.0)
+    response = response_of([100])
+    transport = response.connection.transport
+    with Beat(response) as beat:
+        beat.pause(100)
+        transport._read_ready.side_effect = lambda: setattr(response, "connection", None)
+        beat._read()
+        assert transport.resume_reading.called
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_another_version_of_aiohttp_is_read_by_its_own_way(
+    connect: Connect, wire: Wire, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(beats, "_IS_KNOWN", False)
+    async with aclosing(connect(name).stream(ask("/wire tokens=30 pace=100"))) as stream:
+        texts = [event.text async for event in stream if isinstance(event, TextDelta)]
+    assert "".join(texts).split()[-1] == "word29"
 
 
 def test_a_beat_is_longer_with_more_streams_and_at_most_a_tenth_of_a_second(
