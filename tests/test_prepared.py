@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.models import Conversation, Preferences, User
+from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Preferences, Role, User
 from chat.models.prepared import Prepared
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +101,71 @@ def test_a_value_that_is_changed_on_its_way_is_refused() -> None:
     dates: Prepared[Any] = Prepared(lambda value: User.objects.filter(pk=value), float)
     with pytest.raises(ImproperlyConfigured, match="no parameters of the type"):
         dates.all(1.0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda pk: Message.objects.filter(conversation=pk).order_by("position"),
+        lambda pk: (
+            Message.objects.filter(conversation=pk)
+            .order_by("position")
+            .select_related("generation__model__endpoint", "conversation__owner", "parent")
+            .annotate(place=F("parent__position"))
+        ),
+        lambda pk: (
+            Message.objects.filter(conversation=pk)
+            .order_by("-position")
+            .select_related("generation", "conversation__head")
+            .defer("text", "conversation__head__parts", "generation__cost")
+        ),
+        lambda pk: Message.objects.filter(conversation=pk).order_by("pk").values_list("pk", flat=True),
+        lambda pk: Message.objects.filter(conversation=pk).order_by("pk").values_list("pk", "created_at"),
+    ],
+)
+def test_rows_are_made_as_django_makes_them(users: list[User], build: Any) -> None:
+    chat = Conversation.objects.create(owner=users[0], title="Kept")
+    model = ChatModel.objects.create(endpoint=Endpoint.objects.create(slug="demo", name="Demo"), name="demo")
+    prompt = None
+    for number in range(4):
+        prompt = Message.objects.create(
+            conversation=chat,
+            parent=prompt,
+            position=number + 1,
+            role=Role.ASSISTANT if number % 2 else Role.USER,
+            parts=[{"type": "text", "text": "é"}],
+            added_revision=1,
+            revision=1,
+        )
+        if number == 1:
+            Generation.objects.create(conversation=chat, message=prompt, model=model, cost="0.25")
+    Conversation.objects.filter(pk=chat.pk).update(head=prompt)
+    found = Prepared(build, uuid.UUID).all(chat.pk)
+    expected = list(build(chat.pk))
+    assert len(found) == 4
+    assert [_content(it) for it in found] == [_content(it) for it in expected]
+
+
+def _content(it: Any, depth: int = 0) -> Any:
+    """Returns all attributes of an object, with those of the objects that it holds."""
+    if not hasattr(it, "_state"):
+        return it
+    state = dict(vars(it._state))
+    joined = state.pop("fields_cache", {})
+    own = {name: value for name, value in vars(it).items() if name != "_state"}
+    below = {name: _content(other, depth + 1) for name, other in joined.items()} if depth < 4 else {}
+    return type(it), own, state.pop("adding"), state.pop("db"), below
+
+
+def test_a_model_with_a_receiver_of_its_start_is_made_by_django(users: list[User]) -> None:
+    made = []
+
+    def receive(instance: User, **_signal: Any) -> None:
+        made.append(instance.email)
+
+    post_init.connect(receive, sender=User)
+    try:
+        assert Prepared(lambda pk: User.objects.filter(pk=pk), int).first(users[1].pk) == users[1]
+    finally:
+        post_init.disconnect(receive, sender=User)
+    assert made == ["bob@example.org"]

@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models import QuerySet
 
+from chat.models.prepared_rows import rows_of
+
 _ALIAS = "default"
 
 
@@ -51,6 +53,7 @@ class _Compiled[Row]:
         # The same for all rows and threads, and half of the cost of a row.
         converters = self._compiler.get_converters([column for column, *_rest in self._compiler.select])
         self._compiler.get_converters = lambda _columns: converters
+        self._rows = rows_of(self._queryset, self._compiler, converters)
         self._params: list[tuple[int, Callable[[Any], Any]] | Any] = list(params)
         self._bound: list[tuple[int, int, Callable[[Any], Any]]] = []  # place, value, conversion
         for place, param in enumerate(params):
@@ -64,6 +67,8 @@ class _Compiled[Row]:
         params = self._params.copy()
         for place, number, convert in self._bound:
             params[place] = convert(values[number])
+        if self._rows is not None:
+            return self._rows.all(self._sql, params)
         return list(self._queryset._iterable_class(_Bound(self._queryset, self._compiler, self._sql, params)))
 
 

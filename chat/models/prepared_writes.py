@@ -9,14 +9,35 @@ by the database, such as `Now()`, is left to the ORM.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Any
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
-from django.db.models import Model
+from django.db.models import (
+    AutoField,
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    IntegerField,
+    Model,
+    PositiveBigIntegerField,
+    PositiveIntegerField,
+    TextField,
+)
 from django.db.models.expressions import DatabaseDefault
 
 type Conditions = Mapping[str, Any]  # by column: its value, or a tuple of values of which it has one
+_VALUES = frozenset({NoneType, bool, int, str, UUID, datetime, list, dict})
+_TEXTS: dict[type, type] = {CharField: str, TextField: str, BooleanField: bool}
+_NUMBERS: dict[type, type] = dict.fromkeys(
+    (AutoField, BigAutoField, IntegerField, BigIntegerField, PositiveIntegerField, PositiveBigIntegerField),
+    int,
+)
+
 type _Shape = tuple[tuple[str, int], ...]  # the columns of conditions, each with its number of values
 
 
@@ -64,8 +85,12 @@ def delete(model: type[Model], where: Conditions) -> None:
 def _execute(statement: str, model: type[Model], names: Iterable[str], values: Iterable[Any]) -> int:
     """Returns the number of rows."""
     database = connections[DEFAULT_DB_ALIAS]  # looked up once: `connection` looks it up for each value
-    params = []
+    vendor = database.vendor
+    params: list[Any] = []
     for name, value in zip(names, values, strict=True):
+        if value is None or type(value) is _plain(vendor, model, name):
+            params.append(value)
+            continue
         field = _field(model, name)
         if isinstance(value, Model):
             value = value.prepare_database_save(field)
@@ -86,7 +111,18 @@ def _value(row: Model, field: Any) -> Any:
 
 
 def _is_computed(value: object) -> bool:
-    return hasattr(value, "resolve_expression")
+    return type(value) not in _VALUES and hasattr(value, "resolve_expression")
+
+
+@cache
+def _plain(vendor: str, model: type[Model], name: str) -> type | None:
+    """Returns the type of values that the field gives to the database as they are. To ask it takes longer
+    than the statement."""
+    field = _field(model, name)
+    if vendor == "sqlite" and field.remote_field is not None:
+        field = field.target_field
+    # psycopg marks the size of a number by its type
+    return _TEXTS.get(type(field)) or (_NUMBERS.get(type(field)) if vendor == "sqlite" else None)
 
 
 def _expanded(where: Conditions) -> tuple[list[str], list[Any]]:

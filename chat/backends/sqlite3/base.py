@@ -10,7 +10,23 @@ from django.db.backends.sqlite3 import base
 from chat.backends import held_file
 from chat.backends.queue_lock import QueueLock
 
+_LONG, _MOST = 8 * 1024, 1000  # characters of a statement, and the number of statements
+_converted: dict[str, str] = {}
 _lock = QueueLock()
+
+
+class _Cursor(base.SQLiteCursorWrapper):
+    """Translates the marks of values once for each statement."""
+
+    def convert_query(self, query: str, *, param_names: Any = None) -> Any:
+        if param_names is not None or len(query) > _LONG:
+            return super().convert_query(query, param_names=param_names)
+        converted = _converted.get(query)
+        if converted is None:
+            if len(_converted) >= _MOST:
+                _converted.clear()
+            converted = _converted[query] = super().convert_query(query)
+        return converted
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -26,7 +42,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def create_cursor(self, name: str | None = None) -> Any:
         self._require_file()
-        return super().create_cursor(name)
+        return self.connection.cursor(factory=_Cursor)
+
+    def _savepoint(self, sid: str) -> None:
+        self._execute_at_once(self.ops.savepoint_create_sql(sid))
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        self._execute_at_once(self.ops.savepoint_rollback_sql(sid))
+
+    def _savepoint_commit(self, sid: str) -> None:
+        self._execute_at_once(self.ops.savepoint_commit_sql(sid))
+
+    def _execute_at_once(self, statement: str) -> None:
+        """Executes a statement without values or results, without the layers of a cursor."""
+        self._require_file()
+        with self.wrap_database_errors:
+            self.connection.execute(statement)
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.transaction_mode == "IMMEDIATE" and not self._has_lock:
