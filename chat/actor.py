@@ -14,6 +14,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db.models import Exists
 from django.utils import timezone
 
 from chat.models import ApiToken, Scope, User
@@ -25,6 +26,14 @@ _session_key = Prepared(
     lambda key, now: Session.objects.filter(session_key=key, expire_date__gt=now).values_list(
         "pk", flat=True
     ),
+    str,
+    datetime,
+)
+_user_with_session = Prepared(
+    lambda pk, key, now: User.objects.filter(
+        Exists(Session.objects.filter(session_key=key, expire_date__gt=now)), pk=pk
+    ),
+    int,
     str,
     datetime,
 )
@@ -94,11 +103,14 @@ class Actor:
 
 def actor_of(claim: Claim) -> Actor:
     """Returns the actor in the present state, for the unit of work that acts. Raises `LoggedOutError`."""
-    user = user_by_id.first(claim.user_id)
-    if user is None or not holding([claim], [user]):
-        raise LoggedOutError
     if isinstance(claim, TokenClaim):
+        user = user_by_id.first(claim.user_id)
+        if user is None or not holding([claim], [user]):
+            raise LoggedOutError
         return Actor.by_token(user, ApiToken.objects.get(pk=claim.token_id))
+    user = _user_with_session.first(claim.user_id, claim.session_key, timezone.now())
+    if user is None or not user.is_active or claim.session_hash not in _hashes_of(user):
+        raise LoggedOutError
     scopes = frozenset(Scope) if user.is_superuser else frozenset(Scope) - {Scope.ADMIN}
     return Actor(user, claim, scopes)
 

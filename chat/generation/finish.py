@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from chat.files.contents import made_in
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _message = Prepared(
     lambda generation: (
-        Message.objects.select_related("generation__continues")
+        Message.objects.select_related("generation__continues", "conversation__owner")
         .annotate(prompt_position=F("parent__position"))
         .filter(generation=generation)
     ),
@@ -82,13 +82,16 @@ def _end(
     of the last of several steps, `sent_request` the one of the last request. `has_files` is false for a reply
     in which the model made no files, which saves a query."""
     with transaction.atomic():
-        conversation = locked_conversation(generation_id)
+        # On SQLite the transaction is alone, and the conversation is read with the message.
+        conversation = (
+            locked_conversation(generation_id) if connection.features.has_select_for_update else None
+        )
         held = {"pk": generation_id, "owner": owner, "status": LIVE}
         changed = update(Generation, held, {"status": status, "finished_at": database_time(), **fields})
-        if not changed or conversation is None:
+        message = _message.first(generation_id) if changed else None
+        if message is None:
             return None
-        message = _message.first(generation_id)
-        assert message is not None
+        conversation = message.conversation = conversation or message.conversation
         if last_step is not None:
             last_step.save(force_insert=True)
         if sent_request is not None:
@@ -98,7 +101,6 @@ def _end(
         parts = _with_what_is_continued(message, [*own, *made, *notices])
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        message.conversation = conversation
         index_message(message, conversation.owner_id, message.generation.model_label)
         is_shown = message.shown and not conversation.deleted_at and conversation.owner.is_active
         if show is not None and is_shown:
