@@ -31,11 +31,11 @@ class Recent[K, V]:
         return value if until > time.monotonic() else None
 
     def version(self) -> Version[K, V]:
-        """Returns what `put` wants. To be called before the value is read from the database."""
+        """Returns the version for `put`. Call it before the value is read from the database."""
         return self._values
 
     def put(self, key: K, value: V, version: Version[K, V]) -> None:
-        """Keeps the value, unless `clear` was called since `version`: it may be of before the change."""
+        """Keeps the value, unless `clear` was called since `version`: the value may be out of date."""
         if len(version) >= self.MOST:
             version.clear()
         version[key] = (time.monotonic() + self._seconds, value)

@@ -46,7 +46,7 @@ def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None
 
 
 def use_instructions(user: User, conversation_id: UUID, *, used: bool) -> None:
-    """Sends the user's own instructions with the next prompts of the conversation, or no more. Raises
+    """Turns the user's instructions on or off for the next prompts of the conversation. Raises
     `NotFoundError`."""
     with transaction.atomic():
         conversation = conversation_for(user, conversation_id, write=True)

@@ -57,7 +57,7 @@ def change_folder(
 
 
 def open_folder(user: User, folder_id: UUID, *, is_open: bool) -> None:
-    """Shows what is in the folder in the list of chats, or no more. Raises `NotFoundError`."""
+    """Opens or closes the folder in the list of chats. Raises `NotFoundError`."""
     with transaction.atomic():
         folder = folder_for(user, folder_id, write=True)
         folder.is_open = is_open

@@ -149,7 +149,7 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
     if continues and generation.status not in CONTINUABLE:
         raise ConflictError(_("This reply is complete. Ask a new question to go on."))
     if continues and len(message.text) >= MAX_REPLY_CHARS:
-        raise ConflictError(_("This reply has the greatest length that is kept. Ask a new question."))
+        raise ConflictError(_("This reply has reached the maximum length. Ask a new question."))
     later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
     if not message.shown or later.exists():
         raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))

@@ -103,7 +103,7 @@ def store_tools(server_id: int, url: str, listed: Sequence[Listed]) -> ServerRes
 
 
 def _update(row: Tool, tool: Listed) -> bool:
-    """Gives the row what the server said. Returns whether that is another tool than before, which is off."""
+    """Updates the row. Returns whether the definition changed; a changed tool is switched off."""
     fingerprint = fingerprint_of(tool)
     is_other = row.fingerprint != fingerprint or row.title != tool.title  # people approve the title
     row.title, row.description, row.fingerprint = tool.title, tool.description, fingerprint

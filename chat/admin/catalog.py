@@ -44,7 +44,7 @@ class ChatModelAdmin(SteadyAdmin):
             },
         ),
         (
-            _("What it can"),
+            _("Capabilities"),
             {
                 "fields": [
                     *("context_window", "max_output_tokens", "takes_images", "takes_audio", "uses_tools"),
@@ -86,7 +86,7 @@ class ChatModelAdmin(SteadyAdmin):
         about = " · ".join(filter(None, [str(model.endpoint), gone]))
         return format_html('{} <small class="about">{}</small>', model.name, about)
 
-    @admin.action(description=_("Change settings of the chosen"), permissions=["change"])
+    @admin.action(description=_("Change settings of the selected models"), permissions=["change"])
     def edit_many(self, request: HttpRequest, models: QuerySet[ChatModel]) -> HttpResponse | None:
         """Asks for the settings, and writes those that are ticked."""
         form = BulkForm(request.POST if "apply" in request.POST else None)

@@ -132,7 +132,7 @@ class EndpointForm(forms.ModelForm):
     def clean_key(self) -> str:
         key = str(self.cleaned_data["key"]).strip()
         if not (key.isascii() and key.isprintable()):
-            raise ValidationError(_("A key has no such characters. Copy it again."))
+            raise ValidationError(_("The key contains characters that no key has. Copy it again."))
         return key
 
     def clean_proxy(self) -> str:
@@ -210,7 +210,7 @@ def pairs_of(lines: str, between: str, accepts: Callable[[str, str], bool]) -> t
             )
         found.append((name, value))
     if len(found) > _PAIRS:
-        raise ValidationError(_("These are too many."))
+        raise ValidationError(_("There are too many. Remove some."))
     return tuple(found)
 
 

@@ -195,7 +195,7 @@ class PersonAdmin(SteadyAdmin):
             needed.add(str(Conversation._meta.verbose_name))
         if acted:
             words = gettext(
-                "The audit log names people who acted as administrators, so they cannot be deleted. "
+                "The audit record names people who acted as administrators, so they cannot be deleted. "
             )
             messages.error(request, words + gettext("Deactivate them instead."))
         counts = {

@@ -32,7 +32,7 @@ class ToolServerForm(forms.ModelForm):
         help_text=_("One on each line, such as: Authorization: Bearer …"),
     )
     token_url = forms.URLField(
-        label=_("Address for tokens"),
+        label=_("Token URL"),
         required=False,
         max_length=500,
         assume_scheme="https",
@@ -47,7 +47,7 @@ class ToolServerForm(forms.ModelForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "class": "vTextField"}),
     )
     scope = forms.CharField(label=_("Scope"), required=False, max_length=500)
-    forget = forms.BooleanField(label=_("Remove the stored headers and the client of OAuth"), required=False)
+    forget = forms.BooleanField(label=_("Remove the stored headers and the OAuth client"), required=False)
 
     class Meta:
         model = ToolServer

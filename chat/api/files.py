@@ -64,8 +64,8 @@ async def list_files(
     openapi_extra=RAW,
 )
 async def upload(request: ApiRequest, name: Name) -> Status[dict[str, Any]]:
-    """Stores the body of the request as a file. What it is shows its content, not its name or the header
-    `Content-Type`. Name its id in `attachments` of a prompt within 24 hours: else it is deleted."""
+    """Stores the body of the request as a file. Its type is detected from the content, not from the name or
+    `Content-Type`. Name its id in `attachments` of a prompt within 24 hours; otherwise it is deleted."""
     user, body = request.auth.user, Body(request)
 
     def receive() -> dict[str, Any]:

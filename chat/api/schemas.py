@@ -642,7 +642,7 @@ class NewShare(Schema):
 class Share(Schema):
     id: UUID
     conversation: UUID
-    path: str = Field(description="Who has the address may open it, as `audience` says.")
+    path: str = Field(description="Anyone with the address may open it, within `audience`.")
     title: str
     audience: str = Field(examples=["team"])
     files: bool

@@ -1,4 +1,4 @@
-"""A lock for threads that is given in the order in which it was asked for."""
+"""A first-in, first-out lock for threads."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _fix(code: str) -> str:
     return {
         "unreachable": _("Check the address, and that the server runs."),
         "slow": _("Look whether the server is busy, or give it more seconds."),
-        "credentials": _("Check the headers or the client of OAuth. A token may have expired."),
+        "credentials": _("Check the headers or the OAuth client. A token may have expired."),
         "nothing": _("Check the path of the address. It often ends in /mcp."),
         "redirect": _("Write the address that the server redirects to, if you trust it."),
         "large": _("Let the server list fewer tools, with shorter descriptions."),

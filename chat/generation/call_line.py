@@ -179,8 +179,8 @@ def _look(
 
 
 def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
-    """Begins those of the waiting calls whose turn it is, and returns them, with those that a look began that
-    could not return. Endpoints that another process holds are left out: the next look finds them."""
+    """Begins the waiting calls whose turn it is. Returns them, and those that an earlier, failed poll began.
+    Endpoints that another process has locked are left to the next poll."""
     rows = LineCall.objects.filter(pk__in=waiting, ended_at=None)
     before = list(rows.filter(begun_at__isnull=False).values_list("pk", flat=True))
     begun: list[UUID] = []

@@ -65,7 +65,7 @@ class Journal:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = self.alive_at = None
-            await self._thread.run(lambda: None)  # gives the kept connection back
+            await self._thread.run(lambda: None)  # returns the kept connection
 
     def open(self, record: Record) -> None:
         self._records[record.generation_id] = record

@@ -32,7 +32,7 @@ from chat.providers.errors import RateLimitError
 MOST_PAUSE = 300.0  # seconds that a provider can pause its endpoint with one answer
 LEAST_PAUSE = 1.0  # seconds; a shorter wait concerns one reply alone
 # A call that runs counts longer than one that waits: its provider may still work on it.
-WAITING_SECONDS = 15.0  # after which a call counts no more whose process does not renew it
+WAITING_SECONDS = 15.0  # without a renewal, after which a waiting call no longer counts
 RUNNING_SECONDS = 45.0
 RECENT_SECONDS = 3600.0  # in which it counts who was served
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.get_default_timezone())
@@ -137,15 +137,14 @@ def place_of(generation: Generation) -> int | None:
 
 
 def pause(slug: str, seconds: float) -> None:
-    """Lets nothing further begin on this endpoint for some seconds: its provider asked for it."""
+    """Pauses the endpoint for some seconds, as its provider asked."""
     until = Now() + timedelta(seconds=min(seconds, MOST_PAUSE))
     later = Q(slowed_until__isnull=True) | Q(slowed_until__lt=until)
     Endpoint.objects.filter(later, slug=slug).update(slowed_until=until)
 
 
 async def pause_if_asked(slug: str, code: str, seconds: float) -> None:
-    """After the provider refused a request as one too many, no other begins on its endpoint for as long as
-    the provider asked for."""
+    """Pauses the endpoint after a rate-limit error, for as long as the provider asked."""
     if code == RateLimitError.code and seconds >= LEAST_PAUSE:
         with suppress(DatabaseError):  # not worth the reply
             await run_write(pause, slug, seconds)

@@ -58,8 +58,8 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
 
 
 def could_beat(found: Collection[Orphan]) -> set[Orphan]:
-    """Returns the orphans that can be written at once, hence could have had a heartbeat. A lock or a slow
-    database stops the heartbeats of living processes too; a locked row stops only that of its own reply."""
+    """Returns the orphans whose rows can be written at once, so that a heartbeat could have been written. A
+    lock or a slow database stops the heartbeats of living processes too; a locked row stops one reply's."""
     begun = time.monotonic()
     rows = Generation.objects.filter(pk__in=[orphan.generation_id for orphan in found])
     with transaction.atomic():
@@ -77,7 +77,7 @@ def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECO
     """Ends it with the content of the journal. Returns false if it has a new heartbeat, or if the lock took
     more than `within` seconds: its owner may be alive and may have waited too. Raises DatabaseError."""
     begun = time.monotonic()
-    # A range: SQLite's own clock writes milliseconds, which as text equal no microseconds.
+    # A range, because SQLite's clock stores milliseconds and Django microseconds.
     last = (orphan.heartbeat_at - _MOMENT, orphan.heartbeat_at + _MOMENT)
     same = Generation.objects.filter(
         pk=orphan.generation_id,

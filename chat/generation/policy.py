@@ -40,8 +40,8 @@ def cost_of(model: ChatModel, usage: Usage) -> Decimal | None:
 
 
 def _most_output(model: ChatModel) -> int | None:
-    """Where we cut a reply ourselves, by our own count: at this server's limit, and beyond the model's, since
-    the provider was asked for that one and counts exactly."""
+    """Returns the output limit that Steady enforces by its own count: the server's, or slightly more than the
+    model's, which the provider enforces exactly."""
     limits = (settings.CHAT_MAX_OUTPUT_TOKENS, (model.max_output_tokens or 0) * _COUNT_ERROR // 10)
     return min((limit for limit in limits if limit), default=None)
 

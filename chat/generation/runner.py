@@ -57,7 +57,7 @@ class Runner:
 
     def taking(self, generation_ids: Iterable[UUID]) -> None:
         """From any thread, before the commit that takes them for this process: if the answer to the commit is
-        lost with the connection, they are given back."""
+        lost with the connection, they are released."""
         self._taken |= dict.fromkeys(generation_ids, time.monotonic())
 
     async def requeue(self, *, after: float = 5.0) -> None:
@@ -85,7 +85,7 @@ class Runner:
         if generation_id in self._runs or not self.accepting:
             return
         if claimed is not None and self._taken.pop(generation_id, None) is None:
-            claimed = None  # given back meanwhile
+            claimed = None  # released meanwhile
         run = self.run_of(generation_id, claimed)
         # Begun at once, so that viewers who see it as running in the database find its output here.
         task = asyncio.Task(

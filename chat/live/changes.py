@@ -56,7 +56,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The end of the stream. `reason` is "revoked" (the right to look ended), "gone" (the conversation
+    """The end of the stream. `reason` is "revoked" (access ended), "gone" (the conversation
     was deleted, or is not this viewer's) or "restart" (the server stops)."""
 
     reason: str

@@ -1,7 +1,7 @@
 """The running replies of this process, and the listeners that wait for news: in memory, on one event loop.
 
-A topic is a conversation or a generation, named by its id. The hub only wakes listeners: a woken listener
-looks for itself, so one wake too many costs a look, and a lost one is made up by the next.
+A topic is a conversation or a generation, named by its id. The hub only wakes listeners, and a listener
+reads the database when it is woken. An extra wake costs one query; the next wake makes up for a lost one.
 """
 
 from __future__ import annotations

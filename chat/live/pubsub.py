@@ -105,7 +105,7 @@ class PubSub:
         self._put("send", generation_id, {"what": "interest"})
 
     def is_shared(self, generation_id: UUID) -> bool:
-        """Whether another process asked for this reply's output lately."""
+        """Returns whether another process asked for this reply's output lately."""
         return self._interest.get(generation_id, 0.0) > time.monotonic()
 
     def share_output(self, generation_id: UUID, start: int, segments: list[Segment]) -> None:

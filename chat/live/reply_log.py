@@ -1,7 +1,7 @@
 """The output of one reply so far, as a list of segments that only grows.
 
 A position in it is a number of characters, counted over all segments. So "the output since n" is exact
-whatever pieces a viewer was given before, and hearing something twice is harmless.
+whatever pieces a viewer was given before, and receiving something twice is harmless.
 """
 
 from __future__ import annotations

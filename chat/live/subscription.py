@@ -86,7 +86,7 @@ class _Subscription:
         self.viewer, self.conversation_id, self.revision = viewer, conversation_id, revision
         self.first = True
         self.seen = False
-        self.untimely = 0  # looks that were, one after the other
+        self.untimely = 0  # consecutive reads that came too early
         self.replies: dict[UUID, _Reply] = {}  # by message
         self.looking: asyncio.Task[_Look | None] | None = None
         self.known, viewer.known = viewer.known, None
@@ -195,8 +195,8 @@ class _Subscription:
         )
 
     def _is_untimely(self, look: _Look) -> bool:
-        """Whether a reply that this process produces is not here: committed and not begun yet, or ended
-        since. Another look finds out which."""
+        """Returns whether a reply of this process has no log: it is committed and has not begun, or it has
+        ended since. The next read finds out which."""
         if not any(self._is_not_here(message) for message in look.messages):
             self.untimely = 0
             return False
@@ -204,7 +204,7 @@ class _Subscription:
         return self.untimely < UNTIMELY_LOOKS
 
     def held_until(self) -> list[float]:
-        """When what is held back of the replies must go."""
+        """Returns when held-back text must be sent, in monotonic seconds."""
         return [due for reply in self.replies.values() if (due := reply.pacer.due) is not None]
 
     def close(self) -> None:
@@ -265,7 +265,7 @@ class _Reply:
         return self.pacer.release(self.news(), time.monotonic())
 
     def waits_anew(self) -> bool:
-        """Whether what is waited for is another thing than at the last call."""
+        """Returns whether the wait state has changed since the last call."""
         before, self.waiting = self.waiting, self.log.waiting
         return before != self.waiting
 

@@ -28,7 +28,7 @@ _THOUSAND = Decimal(1_000)
 _WRITING = Decimal("1.25")  # times the input price
 _ANTHROPIC = frozenset({Kind.ANTHROPIC, Kind.BEDROCK, Kind.VERTEX})
 _OPENAI = frozenset({Kind.OPENAI, Kind.AZURE})
-_UNDER = _("This is under the lowest value.")
+_UNDER = _("This is below the minimum.")
 _OUTSIDE = _("This is outside of what people may choose.")
 _NEGATIVE = _("A price cannot be negative. Leave it empty if it is not known.")
 

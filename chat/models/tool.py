@@ -176,8 +176,8 @@ class Tool(models.Model):
 
     @property
     def seen(self) -> str:
-        """Returns a name for what an administrator reads of it: `fingerprint` with the title, by which people
-        know it when they approve a call."""
+        """Returns a hash of what an administrator reads: `fingerprint` and the title, which people see
+        when they approve a call."""
         return sha256(f"{self.fingerprint} {self.title}".encode()).hexdigest()
 
     @property

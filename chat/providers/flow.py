@@ -1,4 +1,4 @@
-"""Limits how fast one reply may come, so that the others come too.
+"""Limits the rate of one reply, so that it cannot starve the others.
 
 A piece of text costs the event loop about 60 us, and about as much for each 1,000 characters. A provider that
 sends single letters, or very long texts, as fast as it can would have the loop for itself. So a reply that is

@@ -23,7 +23,7 @@ def newest_ids(
     match: str, terms: Sequence[Term], limit: int, least: int = 0, below: int = LAST_ID
 ) -> Iterator[list[int]]:
     """Yields the ids from `least` to `below` that match in lists, from the newest on. `limit` is how many are
-    probably enough; whatever asks on gets all."""
+    probably enough; further iteration yields all."""
     if any(len(term.words) > 1 for term in terms):
         yield from _with_phrase(match, limit, least, below)
     else:

@@ -20,7 +20,7 @@ _PIECE = re.compile(rf'(?:({"|".join(KEYS)}):)(?:"([^"]*)"?|(\S*))|"([^"]*)"?|([
 
 TOO_LONG = _("Only the beginning of the search is used. Shorten it.")
 UNKNOWN_DATE = _("A date is written like 2026-03-31, 2026-03 or 2026.")
-UNKNOWN_FROM = _("After “from:” stands “me” or “model”.")
+UNKNOWN_FROM = _("“from:” takes “me” or “model”.")
 UNKNOWN_IS = _("After “is:” stands “pinned” or “archived”.")
 
 

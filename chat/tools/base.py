@@ -47,8 +47,7 @@ class Tool:
 
     @property
     def fingerprint(self) -> str:
-        """Returns a name for what the model and people are told of this tool: an approval does not hold for
-        another."""
+        """Returns a hash of the tool's definition and title. An approval is valid for one fingerprint."""
         return _hash({**self._told, "title": self.title})
 
     @property

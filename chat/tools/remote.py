@@ -116,7 +116,7 @@ def remote_tool(server: Server, name: str, definition: Mapping[str, Any], title:
 
 
 def fingerprint_of(listed: Listed) -> str:
-    """Returns a name for what a model is told of this tool, and for what the server is asked to run."""
+    """Returns a hash of the tool's definition, as the model and the server get it."""
     told = [listed.name, listed.own_name, listed.description, listed.parameters]
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -198,7 +198,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _greeted(self, revision: int) -> None:
         if self.revision is not None:
-            raise InvalidInputError(_("The page said hello twice. Reload it."))
+            raise InvalidInputError(_("The page is out of step with the server. Reload it."))
         self.revision = revision
         self.viewer.listener.wake()
 

@@ -35,8 +35,7 @@ class _Line:
 
 
 class Turns:
-    """Lets few pages of one session be looked up at once. The others wait for each other, and not everyone
-    else for them: the database threads are shared."""
+    """Limits concurrent lookups for each session, so that one session cannot occupy the database threads."""
 
     AT_ONCE = 2
 

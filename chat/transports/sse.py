@@ -89,7 +89,7 @@ def _events(frame: Frame) -> Iterator[bytes]:
     if frame.steps:
         yield encoded(frame.steps[-1], event_id=frame.revision)
     elif not frame.closed:
-        yield b": quiet\n\n"
+        yield b": heartbeat\n\n"
     if frame.closed:
         yield encoded("", name=frame.closed)
 

@@ -69,7 +69,7 @@ def place(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     found = message_for(request.user, message_id)
     generation = Generation.objects.filter(message=found).select_related("model__endpoint").first()
     number = place_of(generation) if generation is not None and generation.in_line else None
-    words = _("Place {number} in the line of this model.").format(number=number) if number else ""
+    words = _("Position {number} in the queue for this model.").format(number=number) if number else ""
     return HttpResponse(words)
 
 

@@ -377,7 +377,7 @@ def test_an_administrator_who_acted_is_deactivated_and_not_deleted(
     acting = Client()
     acting.force_login(other)
     acting.get(f"{CHATS}{conversation.pk}/change/")
-    words = "The audit log names people who acted as administrators, so they cannot be deleted."
+    words = "The audit record names people who acted as administrators, so they cannot be deleted."
     url = f"{PEOPLE}{other.pk}/delete/"
     assert words in admin.get(url).content.decode()
     assert words in admin.post(url, {"post": "yes"}).content.decode()

@@ -31,7 +31,7 @@ def test_a_prompt_is_edited_by_keyboard_and_its_variants_are_walked_in_all_tabs(
     page.keyboard.press("Enter")
     expect(box(page)).to_be_focused()
     expect(box(page)).to_have_value("/demo instant The first words")
-    expect(page.get_by_text("You edit a message.")).to_be_visible()
+    expect(page.get_by_text("You are editing a message.")).to_be_visible()
     assert violations(page) == [], "editing"
     box(page).fill("/demo instant Other words")
     page.keyboard.press("Enter")
@@ -40,7 +40,7 @@ def test_a_prompt_is_edited_by_keyboard_and_its_variants_are_walked_in_all_tabs(
         expect(tab.get_by_role("group", name=place)).to_be_visible()
         expect(tab.locator('[data-role="user"] .message-body')).to_have_text("/demo instant Other words")
     expect(box(page)).to_have_value("A draft")
-    expect(page.get_by_text("You edit a message.")).to_be_hidden()
+    expect(page.get_by_text("You are editing a message.")).to_be_hidden()
     expect(replies(page).last).to_have_attribute("data-status", "complete")
     assert violations(page) == [], "variants of a prompt"
     page.get_by_role("button", name="Previous variant").focus()

@@ -139,11 +139,11 @@ def test_who_waits_sees_the_place_and_may_leave(
     page = client.get(f"/conversations/{sent[1].conversation_id}/").content.decode()
     url = f"/messages/{sent[1].message_id}/place/"
     assert url in page and "Cancel" in page
-    assert client.get(url).content == b"Place 3 in the line of this model."
+    assert client.get(url).content == b"Position 3 in the queue for this model."
     stop_reply(people[0], sent[0].message_id)
     assert Generation.objects.get(pk=sent[0].pk).status == Status.STOPPED
     assert (
-        client.get(url).content == b"Place 1 in the line of this model."
+        client.get(url).content == b"Position 1 in the queue for this model."
     )  # Both are their owner's only one.
     end(running.pk)
     assert next_after(Generation.objects.get(pk=running.pk).model) == [sent[1].pk]

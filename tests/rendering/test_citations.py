@@ -111,7 +111,7 @@ def test_a_search_is_one_card_while_it_runs() -> None:
     assert "What &lt;is&gt; new?" in changed and 'hx-swap="outerHTML"' in changed
     assert body.snapshot().count("web-search") == 1
     message.parts = stored(parts_of(OUTPUT[:4]))  # the reply ended first
-    assert "The search of the web did not end" in reply_body(message)
+    assert "Web search was interrupted" in reply_body(message)
 
 
 @pytest.mark.django_db

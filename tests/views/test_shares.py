@@ -351,7 +351,7 @@ def test_the_dialog_says_what_the_link_shows_and_makes_exactly_that(
     page = client.get(form).content.decode()
     assert "4 messages" in page
     assert "Not the files:" in page
-    assert "Not the thoughts of the models" in page
+    assert "No reasoning and no tool calls" in page
     first = chat.messages.get(text="First prompt")
     reply = first.children.get()
     choices = {
