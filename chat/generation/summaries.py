@@ -28,7 +28,8 @@ from chat.pipeline.tokens import estimate_tokens
 from chat.providers.base import ChatRequest, EndpointConfig, Turn
 
 SECONDS = 60.0  # for all calls before one step
-LINE_SECONDS = 60.0  # that they wait in the line of their endpoint
+LINE_SECONDS = 60.0  # that they wait in the line of their endpoint, together
+LEAST_SECONDS = 5.0  # that a call has left: none is begun, and paid for, to be cut at once
 PAUSE_SECONDS = 300.0  # after a failure, in which the chat is not summarised
 MOST_TOKENS = 4_000  # of an answer: some models reason before it
 WORDS = 400  # that are asked for
@@ -61,8 +62,14 @@ class Summaries:
             return prepared
         assert prepared.left_out is not None
         try:
-            async with asyncio.timeout(LINE_SECONDS + SECONDS), self._locks[conversation_id]:
+            # Only the wait for another reply's summary is limited here. Each step of `_make` has its own
+            # limit: a common one would cut a paid call.
+            lock = self._locks[conversation_id]
+            await asyncio.wait_for(lock.acquire(), LINE_SECONDS + SECONDS)
+            try:
                 await self._make(generation, prepared.left_out)
+            finally:
+                lock.release()
         except (SideCallError, TimeoutError, DatabaseError) as error:
             logger.warning(
                 "The chat %s is sent without a summary: %s", conversation_id, str(error) or "timeout"
@@ -90,16 +97,21 @@ class Summaries:
         reply's place in the line."""
         conversation_id = generation.conversation_id
         own = generation.model.endpoint_id if generation.model else None
-        left = SECONDS
+        clock = asyncio.get_running_loop().time
+        left, waits = SECONDS, LINE_SECONDS
         while (part := await run_unit(_next_part, conversation_id, left_out)) is not None:
+            if left < LEAST_SECONDS:
+                raise SideCallError("timeout")
             request = ChatRequest(
                 part.model.name,
                 [Turn("user", part.text)],
                 system=SUMMARY_INSTRUCTIONS,
                 max_output_tokens=MOST_TOKENS,
             )
-            async with self._place(part, own):
-                began = time.monotonic()
+            asked = clock()
+            async with self._place(part, own, waits):
+                began = clock()
+                waits -= began - asked
                 text = await ask(
                     self._calls,
                     part.owner_id,
@@ -109,13 +121,13 @@ class Summaries:
                     purpose="summary",
                     seconds=left,
                 )
-                left -= time.monotonic() - began
+                left -= clock() - began
             await run_write(_store, conversation_id, part, storable(text.strip()))
 
-    def _place(self, part: _Part, own: str | None) -> AbstractAsyncContextManager[None]:
+    def _place(self, part: _Part, own: str | None, seconds: float) -> AbstractAsyncContextManager[None]:
         if part.model.endpoint_id == own:
             return nullcontext()
-        return place(self._calls, part.owner_id, part.model, seconds=LINE_SECONDS)
+        return place(self._calls, part.owner_id, part.model, seconds=max(0.0, seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,6 +19,7 @@ from chat.actions.message import delete_message
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation import summaries
+from chat.generation.side_call import NoPlaceError
 from chat.generation.summaries import LINE_SECONDS
 from chat.generation.window import Placed, fitted, summary_turns
 from chat.live.process import process_name
@@ -192,16 +195,56 @@ async def test_the_page_shows_it_to_its_owner_only(
     assert (await run_unit(client.get, url)).status_code == 404
 
 
-async def test_a_long_past_is_summarised_in_parts(start: Callable[..., Chat]) -> None:
-    chat = start("One.", "Two.", "Three.", "Four.")
+async def with_a_long_past(chat: Chat) -> None:
     await ChatModel.objects.filter(name="recorded").aupdate(context_window=100_000)
     for number in range(9):
         await chat.say(f"{number} " + "of words " * 700)
     await ChatModel.objects.filter(name="recorded").aupdate(context_window=WINDOW)
+
+
+async def test_a_long_past_is_summarised_in_parts(start: Callable[..., Chat]) -> None:
+    chat = start("One.", "Two.", "Three.", "Four.")
+    await with_a_long_past(chat)
     reply = await chat.say("And now?")
     assert len(chat.small.requests) > 1
     assert all(request_tokens(request) < 8_000 for request in chat.small.requests)
     assert reply.summary_id and await Summary.objects.acount() == len(chat.small.requests)
+
+
+@pytest.mark.parametrize(("waits", "calls"), [(0.7, 0.0), (0.0, 0.95)])
+async def test_the_parts_share_one_wait_and_one_limit_and_none_is_cut_while_it_is_paid(
+    start: Callable[..., Chat],
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    waits: float,
+    calls: float,
+) -> None:
+    """The second part would have 18 s left of the 60 in the line, or 3 s left for its call."""
+    chat = start("One.", "Two.", "Three.", "Four.")
+    await with_a_long_past(chat)
+    allowed: list[float] = []
+
+    @asynccontextmanager
+    async def place(*_args: object, seconds: float) -> AsyncIterator[None]:
+        allowed.append(seconds)
+        if seconds < waits * LINE_SECONDS:
+            raise NoPlaceError("line")
+        later(waits * LINE_SECONDS)
+        yield
+
+    real = summaries.ask
+
+    async def ask(*args: Any, **kwargs: Any) -> str:
+        text = await real(*args, **kwargs)
+        later(calls * summaries.SECONDS)
+        return text
+
+    monkeypatch.setattr(summaries, "place", place)
+    monkeypatch.setattr(summaries, "ask", ask)
+    reply = await chat.say("And now?")
+    assert (reply.status, reply.summary_id, len(chat.small.requests)) == ("complete", None, 1)
+    assert [round(seconds) for seconds in allowed] == ([60, 18] if waits else [60])
+    assert await Summary.objects.acount() == 1  # the next reply goes on from it
 
 
 @given(st.text(max_size=400), st.integers(0, 300))
