@@ -115,8 +115,8 @@ def pdf(path: Path) -> dict[str, Any]:
                     found = reader.pages[number].extract_text().strip()
                 except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError):
                     found = ""  # one page that cannot be read does not lose the others
-                if found:
-                    yield f"[page {number + 1}]\n{found}\n\n"
+                # Without text too: the time is checked after each piece.
+                yield f"[page {number + 1}]\n{found}\n\n" if found else ""
 
         return {"pages": pages, **_written(path, texts())}
     except MemoryError:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import resource
+import runpy
+import sys
 import uuid
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -13,6 +17,7 @@ from PIL import Image
 from pypdf import PdfWriter
 
 from chat.actions.send import send_message
+from chat.files import prepare as prepare_module
 from chat.files.detect import IMAGES
 from chat.files.for_models import FileReader
 from chat.generation.context import NOT_WHOLE, prepare
@@ -197,13 +202,32 @@ def test_no_file_is_a_page_whatever_its_name(
 def test_a_pdf_of_ten_thousand_pages_is_read_in_bounded_time(
     person: User, upload: Upload, model: ChatModel
 ) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     file = upload(person, long_pdf(10_000), "long.pdf")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of CPU, which the kernel limits: it does not depend on what else runs.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20 + 1
     assert file.stored is not None and file.stored.pages in (0, 10_000)
     [(media_type, _data)] = got(FileReader(model, "anthropic", 1000), file)
     assert media_type == "text/plain"  # too many pages for a provider
 
 
 SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(100)
+
+
+def test_no_page_of_a_pdf_is_read_after_the_limit_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages have no text: nothing is written between them."""
+    monkeypatch.setattr("sys.path", [*sys.path])  # the program adds its folder
+    program = runpy.run_path(str(Path(prepare_module.__file__).with_name("worker.py")))
+    read: list[int] = []
+    monkeypatch.setattr("pypdf.PageObject.extract_text", lambda page: read.append(page.page_number) or "")
+    path = tmp_path / "long.pdf"
+    path.write_bytes(long_pdf(50))
+    monkeypatch.setitem(program["_written"].__globals__, "TEXT_SECONDS", 0.0)
+    assert program["pdf"](path) == {"pages": 50, "problem": "empty"}
+    assert read == [0]
 
 
 @pytest.mark.parametrize(
