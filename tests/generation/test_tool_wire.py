@@ -6,20 +6,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import orjson
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat.actions.reply import continue_reply
 from chat.actions.tool_call import Decision, decide_call
 from chat.database import run_unit
 from chat.generation import toolbox
+from chat.generation.orphans import Orphan, end_orphan
 from chat.generation.runner import Runner
 from chat.generation.turns import DATA
-from chat.models import Conversation, Generation, Status, Step, Tool, ToolRun, User
+from chat.models import Conversation, Generation, Status, Step, Tool, ToolCallState, ToolRun, User
 from chat.parts import ToolCall, ToolResult, loaded
 from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all, provider_for
@@ -172,6 +175,32 @@ async def test_a_tool_that_hangs_is_given_up_or_stopped_and_never_repeated(
     assert (await again(continued)).status == Status.COMPLETE
     assert (times.count("a"), len(wire.log)) == (1, 2)
     assert "was interrupted while it ran" in json.dumps(wire.log[1].body)
+
+
+async def test_a_process_that_is_killed_repeats_no_call(
+    person: User, wire: Wire, runner: Runner, runtime: Runtime, offer: Offer
+) -> None:
+    """The rows are those that a killed process leaves: of one call that ran, and one that had ended."""
+    times: list[str] = []
+    await run_unit(offer, ran(times, "a"), ran(times, "b"), asks=True)
+    generation = await run_unit(asked, person, "tokens=2 tools=2 split=5 signature=1")
+    await runner.run_of(generation.pk)()
+    assert (await again(generation)).status == Status.WAITING
+    await ToolRun.objects.filter(name="tool0").aupdate(state=ToolCallState.STARTED)
+    await ToolRun.objects.filter(name="tool1").aupdate(state=ToolCallState.DONE, result="Rain in b.")
+    long_ago = timezone.now() - timedelta(minutes=1)
+    await Generation.objects.aupdate(status=Status.RUNNING, owner="dead", heartbeat_at=long_ago)
+    publish = runtime.pubsub.conversation_changed
+    assert await run_unit(end_orphan, Orphan(generation.pk, long_ago, "dead"), publish=publish, within=60)
+    assert (await again(generation)).status == Status.INTERRUPTED
+    assert [state for state, _text in await results_of(generation)] == ["unknown", "done"]
+
+    reply = await run_unit(continue_reply, person, generation.message_id)
+    continued = await run_unit(lambda: reply.generation)
+    await runner.run_of(continued.pk)()
+    assert ((await again(continued)).status, times, len(wire.log)) == (Status.COMPLETE, [], 2)
+    sent = json.dumps(wire.log[1].body)
+    assert "was interrupted while it ran" in sent and "Rain in b." in sent
 
 
 async def test_a_tool_that_takes_too_long_fails_alone(
