@@ -62,7 +62,8 @@ class Server(ServerProcess):
             "PYTHONPATH": str(tree),
             **env,
         }
-        super().__init__(folder / "data", own)
+        # The prepared database may be newer than an older tree. That one makes its own.
+        super().__init__(folder / "data", own, is_new=tree != ROOT)
         self.root, self.counts = tree, counts
         if counts:
             self.env["BENCHMARK_QUERIES"] = str(counts)

@@ -6,9 +6,8 @@ the generation as interrupted, and the conditional update of a late writer chang
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -85,30 +84,6 @@ def claim(generation_id: UUID, publish: Publish) -> Generation | None:
         if conversation is not None:
             touch(conversation, generation.message, publish)
     return generation
-
-
-class Leases(NamedTuple):
-    """The generations that a process still holds, and those of them that are to stop."""
-
-    held: set[UUID]
-    to_stop: set[UUID]
-
-
-def leases_of(generation_ids: Collection[UUID], *, renew: bool) -> Leases:
-    """Returns the leases of this process on these generations; with `renew` it renews them first. To stop
-    are those that a user stopped, those of a deleted conversation, and those of a deactivated user."""
-    mine = Generation.objects.filter(pk__in=generation_ids, owner=process_name(), status=Status.RUNNING)
-    if renew:
-        mine.update(heartbeat_at=Now())
-    rows = mine.values_list(
-        "pk", "stop_requested", "conversation__deleted_at", "conversation__owner__is_active"
-    )
-    held, to_stop = set(), set()
-    for generation_id, is_stopped, deleted_at, is_active in rows:
-        held.add(generation_id)
-        if is_stopped or deleted_at or not is_active:
-            to_stop.add(generation_id)
-    return Leases(held, to_stop)
 
 
 def waiting_after(message_id: UUID) -> list[UUID]:

@@ -35,10 +35,14 @@ class AckWindow:
         self._ended = True
         self._update()
 
+    @property
+    def has_room(self) -> bool:
+        """Returns whether a frame may be sent."""
+        return self._ended or (len(self._under_way) < self._frames and self._bytes < self._size)
+
     async def room(self, seconds: float) -> bool:
         """Waits until a frame may be sent. Returns false if the client acknowledged nothing for so long."""
-        self._update()
-        if self._room.is_set():
+        if self.has_room:
             return True
         try:
             async with asyncio.timeout(seconds):
@@ -48,7 +52,7 @@ class AckWindow:
         return True
 
     def _update(self) -> None:
-        if self._ended or (len(self._under_way) < self._frames and self._bytes < self._size):
+        if self.has_room:
             self._room.set()
         else:
             self._room.clear()

@@ -99,7 +99,7 @@ class _Subscription:
             return [Closed(self.viewer.closed)]
         changes: list[Change] = []
         try:
-            if look := await self._looked():
+            if self._may_look and (look := await self._looked()):
                 changes += self._take(look)
         except InactiveError:
             return [Closed("revoked")]
@@ -116,6 +116,12 @@ class _Subscription:
             if reply.waits_anew()
         ]
         return changes
+
+    @property
+    def _may_look(self) -> bool:
+        """Returns whether `_looked` may have anything to do. For most frames of a reply it has not."""
+        listener = self.viewer.listener
+        return self.is_known or self.looking is not None or listener.structural or bool(listener.committed)
 
     async def _looked(self) -> _Look | None:
         """What a look at the database found, if one is due and done. A slow one goes on by itself: the

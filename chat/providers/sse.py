@@ -191,6 +191,10 @@ def joined(events: Sequence[ProviderEvent]) -> Sequence[ProviderEvent]:
     """Returns the events, with neighbouring pieces of text joined up to `JOINED` characters."""
     if len(events) < 2:
         return events
+    if all(event.__class__ is TextDelta for event in events):  # as in most beats
+        text = "".join([event.text for event in events if isinstance(event, TextDelta)])
+        if len(text) <= JOINED:
+            return [TextDelta(text)]
     found: list[ProviderEvent] = []
     for event in events:
         match found[-1:], event:

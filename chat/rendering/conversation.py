@@ -46,10 +46,10 @@ class ConversationView:
                         len(message.reasoning) + _PART * len(message.parts) for message in change.messages
                     )
                 case ReplyGrew(message_id, segments):
-                    text = fragments.text_of(segments, "text")
-                    if text and self._growing[message_id].growing.body.text.takes_long(text):
+                    length = sum([len(segment.text) for segment in segments])
+                    if self._growing[message_id].growing.body.text.takes_long(length):
                         return True
-                    weight += sum(len(segment.text) for segment in segments)
+                    weight += length
         return weight > LIGHT
 
     def render(self, changes: Iterable[Change]) -> list[str]:

@@ -6,7 +6,7 @@ frame, a string 2, measured).
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from typing import Any
 from uuid import UUID
@@ -41,7 +41,12 @@ def no_database() -> str:
 def partial(target: str, swap: str, html: str) -> str:
     """Returns the partial that swaps `html`, already safe, into the CSS selector `target` with htmx's `swap`
     style."""
-    return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">{html}</hx-partial>'
+    return f"{_start_of_partial(target, swap)}{html}</hx-partial>"
+
+
+@lru_cache(maxsize=4_096)  # of a growing reply it is the same for many frames
+def _start_of_partial(target: str, swap: str) -> str:
+    return f'<hx-partial hx-target="{escape(target)}" hx-swap="{swap}">'
 
 
 def revision(number: int) -> str:

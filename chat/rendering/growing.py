@@ -115,6 +115,9 @@ class Growing:
         self.count += len(texts)
 
     def _grow(self, segments: list[Segment]) -> list[str]:
+        if len(segments) == 1 and segments[0].kind == "text" and self._goes_on_as_text:
+            with _Breaking(self):
+                return self.body.feed_text(segments[0].text)
         out: list[str] = []
         if self.body.has_cards or any(kind in CARDS for kind, _text in segments):
             return self._grow_with_cards(segments)
@@ -133,6 +136,10 @@ class Growing:
             with _Breaking(self):
                 out += self.body.feed_text(text)
         return out
+
+    @property
+    def _goes_on_as_text(self) -> bool:
+        return not (self.body.has_cards or (self.reasoning and self.body.is_empty))
 
     def _grow_with_cards(self, segments: list[Segment]) -> list[str]:
         """Adds output in its order. Reasoning before the first card stands above the body."""

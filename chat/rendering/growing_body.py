@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -29,7 +30,7 @@ class GrowingBody:
 
     def __init__(self, message: Message) -> None:
         self._message = message
-        self._items: list[_Item] = [_Text(0, dom.footnotes(message.pk))]
+        self._items: list[_Item] = [_Text(message.pk, 0)]
         self._cards: dict[int, Card] = {}
         self._searches: dict[str, SearchCard] = {}
         self._lines = {TOOL_CALL: "", WEB_SEARCH: ""}  # begun: a piece of output may end inside of one
@@ -44,7 +45,8 @@ class GrowingBody:
 
     @property
     def text(self) -> IncrementalRenderer:
-        return next(item.renderer for item in reversed(self._items) if isinstance(item, _Text))
+        last = self._items[-1]
+        return last.renderer if isinstance(last, _Text) else self._last_text().renderer
 
     @property
     def uncoloured(self) -> list[Answer]:
@@ -79,7 +81,7 @@ class GrowingBody:
             last = self._items[-1]
             if kind == "text":
                 if not isinstance(last, _Text):
-                    self._items.append(last := _Text(len(self._items), dom.footnotes(self._message.pk)))
+                    self._items.append(last := _Text(self._message.pk, len(self._items)))
                 last.renderer.feed(text)
             elif kind == "reasoning":
                 if isinstance(last, _Thoughts):
@@ -138,9 +140,10 @@ class GrowingBody:
         return section_html(self._message, item.number, item.renderer.snapshot())
 
     def _patched(self, text: _Text, patches: list[Patch]) -> list[str]:
-        key = dom.section(self._message.pk, text.number) if text.number else dom.body(self._message.pk)
         return [
-            fragments.partial(f"#{key} {patch.path}" if patch.path else f"#{key}", patch.swap, patch.html)
+            fragments.partial(
+                f"{text.target} {patch.path}" if patch.path else text.target, patch.swap, patch.html
+            )
             for patch in patches
         ]
 
@@ -148,12 +151,14 @@ class GrowingBody:
         return [item for item in self._items if isinstance(item, _Text)]
 
     def _last_text(self) -> _Text:
-        return self._texts()[-1]
+        return next(item for item in reversed(self._items) if isinstance(item, _Text))
 
 
 class _Text:
-    def __init__(self, number: int, prefix: str) -> None:
+    def __init__(self, message_id: UUID, number: int) -> None:
         self.number = number
+        self.target = f"#{dom.section(message_id, number) if number else dom.body(message_id)}"
+        prefix = dom.footnotes(message_id)
         self.renderer = IncrementalRenderer(id_prefix=f"{prefix}-{number}" if number else prefix)
         self._has_ended = False
 

@@ -125,9 +125,10 @@ class IncrementalRenderer:
         """All fed text, unchanged."""
         return "".join(self._fed)
 
-    def takes_long(self, text: str) -> bool:
-        """Returns whether `patches` may take more than a few milliseconds after `text` is fed."""
-        return len(self._window) + sum(map(len, self._pending)) + len(text) > _MUCH_TEXT
+    def takes_long(self, length: int) -> bool:
+        """Returns whether `patches` may take more than a few milliseconds after so many characters are
+        fed."""
+        return len(self._window) + sum(map(len, self._pending)) + length > _MUCH_TEXT
 
     def feed(self, text: str) -> None:
         """Adds source text. Only stores it."""

@@ -29,7 +29,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http import QueryDict
 from django.http.cookie import parse_cookie
-from django.utils.translation import override
+from django.utils.translation import activate, override
 
 from chat import sessions
 from chat.access import NotFoundError
@@ -205,6 +205,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _drive(self) -> None:
         """Monitors the socket from its opening, sends frames after the hello, and closes the socket with the
         reason."""
+        activate(self.language)  # in this task: frames need no change of the language
         code = 1011
         try:
             runtime = current()
@@ -230,7 +231,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         async with aclosing(frames(self.viewer, self.conversation_id, revision, self.language)) as stream:
             async for frame in stream:
                 for step in frame.steps or ([] if frame.closed else [""]):
-                    if not await self.window.room(ACK_SECONDS):
+                    if not (self.window.has_room or await self.window.room(ACK_SECONDS)):
                         return 4408
                     if self.viewer.closed:
                         return CLOSE_CODES[self.viewer.closed]
@@ -242,8 +243,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_html(self, html: str) -> None:
         """Sends HTML. Empty HTML is a heartbeat: JSON without content, which htmx accepts and does not
         show."""
-        self.window.sent(len(html.encode()))
-        await self.send(text_data=html or "{}")
+        self.window.sent(len(html) if html.isascii() else len(html.encode()))
+        event: Any = {"type": "websocket.send", "text": html or "{}"}
+        await self.base_send(event)
 
 
 def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
