@@ -1,11 +1,17 @@
 """Streams through a real server process, compared with the cost of the provider's SDK alone.
 
-    uv run --group dev python -m benchmarks.streaming                  everything, about seven minutes
-    uv run --group dev python -m benchmarks.streaming --only 50        the runs with 50 streams
-    uv run --group dev python -m benchmarks.streaming --against REF    each run first with that commit
+    uv run --group dev python -m benchmarks.streaming                      everything, about ten minutes
+    uv run --group dev python -m benchmarks.streaming --only 50            the runs with 50 streams
+    uv run --group dev python -m benchmarks.streaming --only deaf crowd    those with idle and deaf clients
+    uv run --group dev python -m benchmarks.streaming --against REF        each run first with that commit
+
+The runs are 1, 50 and 200 streams; `slow`: 200, of which a fifth reads slowly; `burst`: 200 prompts within
+2 s; `deaf`: 200 readers that read nothing; `crowd`: 1,000 idle sockets and 500 reconnects.
 
 The server has the first core for itself; the provider and the clients share the second. Compare ratios within
-a run, not milliseconds between runs: the last columns give those to the SDK and to the older commit.
+a run, not milliseconds between runs: the last columns give those to the SDK and to the older commit. Ten
+users have the streams, with no limit of pages and replies (`benchmarks.trees.Server`). The crowd is 50 users
+with the default limits: 20 pages each.
 """
 
 from __future__ import annotations
@@ -36,6 +42,10 @@ PEOPLE = 10
 SDK = "the SDK alone"  # in the place of a tree's name
 # Seconds in which a burst of prompts is sent; otherwise they are spread over the length of a reply.
 BURST = 2.0
+RUNS = ("1", "50", "200", "slow", "burst", "deaf", "crowd")
+# Of the crowd. A network may open 100 sockets a second in the long run, and 1,000 at once.
+CROWD_PEOPLE, CROWD_PAGES, CROWD_SECONDS = 50, 20, 15.0
+RECONNECTS, RECONNECT_SECONDS = 500, 5.0
 
 
 @dataclass
@@ -78,6 +88,8 @@ class Bench:
     def __init__(self, tree: Tree, process: Server, people: list[Person], model: str, load: Load) -> None:
         self.tree, self.process, self.people, self.model = tree, process, people, model
         self.load = load
+        # The server spreads the handshakes of a session over time, so the streams wait for each other.
+        self.all_connected = asyncio.Barrier(1)
 
     @property
     def person(self) -> Person:
@@ -95,26 +107,42 @@ class Bench:
 
     @asynccontextmanager
     async def socket(
-        self, conversation: UUID, revision: str = "0"
+        self, conversation: UUID, revision: str = "0", *, number: int = 0
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        address = f"{self.person.url.replace('http', 'ws')}/ws/conversations/{conversation}/"
-        headers = {"Origin": self.person.url}
-        async with self.person.http.ws_connect(address, headers=headers, max_msg_size=0) as socket:
+        person = self.people[number % len(self.people)]
+        address = f"{person.url.replace('http', 'ws')}/ws/conversations/{conversation}/"
+        headers = {"Origin": person.url}
+        async with person.http.ws_connect(address, headers=headers, max_msg_size=0) as socket:
             await socket.send_str(json.dumps({"type": "hello", "revision": revision}))
             yield socket
 
-    async def revision_of(self, conversation: UUID) -> str:
-        """Returns the revision that a page of this conversation shows."""
-        _, html = await self.person.get(f"/conversations/{conversation}/")
-        return html.partition('id="revision" value="')[2].partition('"')[0]
+    async def asked(self, person: Person) -> UUID:
+        """Returns a new conversation of this user with one prompt."""
+        conversation = uuid4()
+        status, answer = await person.send(
+            "POST", f"/conversations/{conversation}/messages/", self.prompt(uuid4())
+        )
+        if status != 200:
+            raise RuntimeError(f"A prompt was answered with {status}: {answer[:200]}")
+        return conversation
+
+    async def shown(self, person: Person, conversation: UUID) -> str:
+        """Returns the revision of this user's page, when the reply has ended."""
+        while True:
+            _, html = await person.get(f"/conversations/{conversation}/")
+            if 'data-role="assistant" data-status="complete"' in html:
+                return html.partition('id="revision" value="')[2].partition('"')[0]
+            await asyncio.sleep(0.2)
 
     def prompt(self, client_id: UUID) -> dict[str, Any]:
         return {"type": "send", "client_id": str(client_id), "text": "Go.", "model": self.model}
 
-    async def over_ws(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
-        """Sends one prompt and reads its reply over a socket; a slow reader pauses after each frame."""
+    async def over_ws(self, delay: float = 0.0, *, pause: float = 0.0, number: int = 0) -> Stream:
+        """Sends one prompt, `delay` seconds after all streams are connected, and reads its reply over a
+        socket; a slow reader pauses after each frame."""
         stream = Stream()
-        async with self.socket(uuid4()) as socket:
+        async with self.socket(uuid4(), number=number) as socket:
+            await self.all_connected.wait()
             await asyncio.sleep(delay)
             began = time.monotonic()
             await socket.send_str(json.dumps(self.prompt(uuid4())))
@@ -133,10 +161,11 @@ class Bench:
                     await asyncio.sleep(pause)
         return stream
 
-    async def over_sse(self, delay: float, *, pause: float = 0.0, number: int = 0) -> Stream:
-        stream, conversation, person = Stream(), uuid4(), self.people[number % PEOPLE]
+    async def over_sse(self, delay: float = 0.0, *, pause: float = 0.0, number: int = 0) -> Stream:
+        stream, conversation, person = Stream(), uuid4(), self.people[number % len(self.people)]
         address = f"{person.url}/conversations/{conversation}/events/?revision=0"
         async with person.http.get(address, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+            await self.all_connected.wait()
             await asyncio.sleep(delay)
             began = time.monotonic()
             form = {**self.prompt(uuid4()), "type": ""}
@@ -165,8 +194,9 @@ class Bench:
 
     async def measure(self, name: str, count: int, read: Callable[[int], Any]) -> Result:
         """Runs `count` streams at the same time; `read` starts the reader of a number."""
-        await self.over_ws(0)  # imports the SDK, warms the caches
+        await self.over_ws()  # imports the SDK, warms the caches
         result = Result(name, self.tree.name, idle=self.settled())
+        self.all_connected = asyncio.Barrier(count)
         before = self.process.cpu()
         result.streams = await asyncio.gather(*(read(number) for number in range(count)))
         result.cpu = (self.process.cpu() - before) / (count * self.load.tokens)
@@ -175,17 +205,15 @@ class Bench:
 
 
 @asynccontextmanager
-async def server(tree: Tree, load: Load) -> AsyncIterator[Bench]:
+async def server(
+    tree: Tree, load: Load, people: int = PEOPLE, env: dict[str, str] | None = None
+) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="steady-bench-") as folder:
-        process = Server(tree.path, Path(folder), load.port, {}).start()
+        process = Server(tree.path, Path(folder), load.port, env or {}).start()
         try:
-            emails = [f"person{number}@example.org" for number in range(PEOPLE)]
-            for email in emails:
-                await asyncio.to_thread(process.add_person, email)
             async with AsyncExitStack() as stack:
-                people = [await stack.enter_async_context(Person(process.url, email)) for email in emails]
-                model = await model_of(people[0])
-                yield Bench(tree, process, people, model, load)
+                everyone = [await stack.enter_async_context(it) for it in process.add_people(people)]
+                yield Bench(tree, process, everyone, await model_of(everyone[0]), load)
         finally:
             process.kill()
 
@@ -223,18 +251,16 @@ async def deaf(tree: Tree, load: Load, transport: str) -> Result:
     from tests.faults.test_slow_clients import deaf as connect
 
     async with server(tree, load) as bench:
-        await bench.over_ws(0)
+        await bench.over_ws()
         result = Result(f"200 that read nothing over {transport}", tree.name, idle=bench.settled())
         sockets = []
         for person in bench.people:
-            conversation = uuid4()
-            form = bench.prompt(uuid4())
-            await person.send("POST", f"/conversations/{conversation}/messages/", form)
+            conversation = await bench.asked(person)
             sockets += [
                 await connect(person, bench.process.port, conversation, transport)
                 for _ in range(200 // PEOPLE)
             ]
-        result.streams = [await bench.over_ws(0)]
+        result.streams = [await bench.over_ws()]
         result.rss = bench.rss("VmHWM")
         result.note = f"{(result.rss - result.idle) / 200 / 1024:.0f} KB each"
         for socket in sockets:
@@ -243,53 +269,57 @@ async def deaf(tree: Tree, load: Load, transport: str) -> Result:
 
 
 async def crowd(tree: Tree, load: Load) -> list[Result]:
-    """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s, with the revision that the pages
+    """Opens 1,000 idle sockets, then reconnects 500 of them within 5 s, with the revisions that the pages
     show."""
-    async with server(tree, load) as bench:
-        await bench.over_ws(0)
-        idle = Result("1,000 idle sockets", tree.name, idle=bench.settled())
-        conversation = uuid4()
-        form = bench.prompt(uuid4())
-        await bench.person.send("POST", f"/conversations/{conversation}/messages/", form)
-        await asyncio.sleep(load.seconds)
+    default = {"CHAT_PAGES_PER_PERSON": str(CROWD_PAGES)}
+    async with server(tree, load, CROWD_PEOPLE, default) as bench, asyncio.TaskGroup() as group:
+        await bench.over_ws()
+        chats = [await bench.asked(person) for person in bench.people]
+        pages = [
+            (chat, await bench.shown(person, chat)) for person, chat in zip(bench.people, chats, strict=True)
+        ]
+        opened = asyncio.Semaphore(0)
 
-        async def sit(until: asyncio.Event) -> None:
-            async with bench.socket(conversation) as socket:
-                await socket.receive()
+        async def sit(number: int, until: asyncio.Event) -> None:
+            await asyncio.sleep(CROWD_SECONDS * number / everyone)
+            async with bench.socket(*pages[number % CROWD_PEOPLE], number=number) as socket:
+                await socket.receive_str()
+                opened.release()
                 await until.wait()
 
-        shown = await bench.revision_of(conversation)
-
-        leave = asyncio.Event()
-        sitting = [asyncio.create_task(sit(leave)) for _ in range(500)]
-        stay = asyncio.Event()
-        sitting += [asyncio.create_task(sit(stay)) for _ in range(500)]
-        await asyncio.sleep(12)
+        idle = Result("1,000 idle sockets", tree.name, idle=bench.settled())
+        everyone = CROWD_PEOPLE * CROWD_PAGES
+        leave, stay = asyncio.Event(), asyncio.Event()
+        for number in range(everyone):
+            group.create_task(sit(number, stay if number // CROWD_PEOPLE % 2 else leave))
+        for _ in range(everyone):
+            await opened.acquire()
         before = bench.process.cpu()
         await asyncio.sleep(10)
         idle.rss = bench.rss()
         busy = (bench.process.cpu() - before) / 10
-        idle.note = f"{(idle.rss - idle.idle) / 1000 / 1024:.0f} KB each, {busy:.1%} of a core"
+        idle.note = f"{(idle.rss - idle.idle) / everyone / 1024:.0f} KB each, {busy:.1%} of a core"
         leave.set()
-        await asyncio.gather(*sitting[:500])
+        await asyncio.sleep(2)  # the server sees the closed sockets
 
         storm = Result("500 reconnects within 5 s", tree.name, idle=bench.settled())
 
         async def comes_back(number: int) -> Stream:
-            await asyncio.sleep(5 * number / 500)
+            await asyncio.sleep(RECONNECT_SECONDS * number / RECONNECTS)
             began = time.monotonic()
-            async with bench.socket(conversation, shown) as socket:
-                message = await socket.receive()
-                return Stream(time.monotonic() - began, 0, 1, len(message.data))
+            # Refused, by the handshake or a close: shown as not done.
+            with suppress(aiohttp.WSServerHandshakeError, aiohttp.WSMessageTypeError):
+                async with bench.socket(*pages[number % CROWD_PEOPLE], number=number) as socket:
+                    frame = await socket.receive_str()
+                    return Stream(time.monotonic() - began, 0, 1, len(frame))
+            return Stream()
 
         before = bench.process.cpu()
-        storm.streams = await asyncio.gather(*(comes_back(number) for number in range(500)))
+        storm.streams = await asyncio.gather(*map(comes_back, range(RECONNECTS)))
         storm.rss = bench.rss("VmHWM")
-        storm.note = f"{(bench.process.cpu() - before) / 500 * 1000:.1f} ms of CPU each"
+        storm.note = f"{(bench.process.cpu() - before) / RECONNECTS * 1000:.1f} ms of CPU each"
         stay.set()
-        with suppress(Exception):
-            await asyncio.gather(*sitting)
-        return [idle, storm]
+    return [idle, storm]
 
 
 def floor(load: Load, count: int) -> Result:
@@ -338,6 +368,13 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+def first_of(error: BaseException) -> BaseException:
+    """Returns the first error of a group: hundreds of clients fail for the same reason."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _ratio(value: float, to: float | None) -> str:
     return f"{value / to:.2f}" if value and to else ""
 
@@ -357,7 +394,7 @@ def at(values: list[float], share: float) -> float:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", type=int, help="streams")
+    parser.add_argument("--only", nargs="+", choices=RUNS, default=RUNS, help="the runs")
     parser.add_argument("--against", help="a commit whose server is measured too")
     parser.add_argument("--tokens", type=int, default=500)
     parser.add_argument("--pace", type=float, default=50)
@@ -373,19 +410,23 @@ async def main() -> None:
 
     try:
         with trees(options.against) as measured:
-            for count in (1, 50, 200):
-                if options.only not in (None, count):
-                    continue
+            for count in (int(run) for run in options.only if run.isdigit()):
                 take(floor(load, count))
                 for transport in ("ws", "sse"):
                     for tree in measured:
                         take(await streams(tree, load, count, transport))
-            for tree in measured if options.only is None else ():
-                take(await streams(tree, load, 200, "ws", slow=0.2))
-                take(await streams(tree, load, 200, "ws", burst=True))
-                take(await deaf(tree, load, "ws"))
-                take(await deaf(tree, load, "sse"))
-                take(*await crowd(tree, load))
+            for run in options.only:
+                for tree in measured:
+                    if run == "slow":
+                        take(await streams(tree, load, 200, "ws", slow=0.2))
+                    elif run == "burst":
+                        take(await streams(tree, load, 200, "ws", burst=True))
+                    elif run == "deaf":
+                        take(await deaf(tree, load, "ws"), await deaf(tree, load, "sse"))
+                    elif run == "crowd":
+                        take(*await crowd(tree, load))
+    except* (aiohttp.ClientError, TypeError, OSError, RuntimeError) as errors:
+        sys.exit(f"The benchmark failed: {first_of(errors)!r}")
     finally:
         serving.kill()
         serving.wait()

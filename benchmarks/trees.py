@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -11,11 +12,29 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from yarl import URL
+
+from tests.faults.client import Person
 from tests.servers import ROOT, ServerProcess
 
 TICK = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
 BEFORE, NOW = "before", "now"
+# Run by `manage.py shell` of the measured commit.
+ADD_PEOPLE = """
+from importlib import import_module
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+for number in range({count}):
+    user = get_user_model()(email=f"person{{number}}@example.org", password="!")
+    user.save()
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.create()
+    print(user.email, session.session_key)
+"""
 
 
 @dataclass(frozen=True)
@@ -47,8 +66,9 @@ def _worktree(ref: str) -> Iterator[Path]:
 
 
 class Server(ServerProcess):
-    """The server of a tree on the first core, with a folder of its own. With `counts` it counts its queries
-    and writes the counts to that file when it stops."""
+    """The server of a tree on the first core, with a folder of its own. An older commit makes its own
+    database, since it may not know today's tables. With `counts` it counts its queries and writes the counts
+    to that file when it stops."""
 
     def __init__(
         self, tree: Path, folder: Path, provider_port: int, env: dict[str, str], counts: Path | None = None
@@ -76,6 +96,18 @@ class Server(ServerProcess):
         super().start(seconds)
         pin(self.pid, SERVER_CORE)
         return self
+
+    def add_people(self, count: int) -> list[Person]:
+        """Adds users, each logged in. They have no passwords: to hash one takes more CPU and memory than what
+        is measured, and the number of log-ins is limited."""
+        lines = self.manage("shell", "--no-imports", "-c", ADD_PEOPLE.format(count=count)).splitlines()
+        return [self._person(*line.split()) for line in lines]
+
+    def _person(self, email: str, session_key: str) -> Person:
+        person = Person(self.url, email)
+        cookies = {"sessionid": session_key, "csrftoken": secrets.token_hex(16)}
+        person.http.cookie_jar.update_cookies(cookies, URL(self.url))
+        return person
 
     def cpu(self) -> float:
         """Returns the CPU seconds of the process so far."""

@@ -81,11 +81,8 @@ class Socket:
 
 async def measure(name: str, server: Server, sockets: int) -> Result:
     result = Result(name, sockets)
-    emails = [f"person{number}@example.org" for number in range(min(PEOPLE, sockets))]
     async with AsyncExitStack() as stack:
-        for email in emails:
-            await asyncio.to_thread(server.add_person, email)
-        people = [await stack.enter_async_context(Person(server.url, email)) for email in emails]
+        people = [await stack.enter_async_context(it) for it in server.add_people(min(PEOPLE, sockets))]
         model = await model_of(people[0])
         pages = [
             await stack.enter_async_context(Socket(people[number % len(people)], model).opened())
