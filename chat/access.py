@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
+from django.contrib.sessions.models import Session
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from chat.models import (
     Attachment,
@@ -16,8 +18,10 @@ from chat.models import (
     ChatModel,
     Conversation,
     Folder,
+    Generation,
     Knowledge,
     Message,
+    Preferences,
     Preset,
     PresetUse,
     PresetVersion,
@@ -49,6 +53,36 @@ _conversation_seen = Prepared(
     lambda user, pk: Conversation.objects.kept().filter(owner=user, owner__is_active=True, pk=pk), int, UUID
 )
 _owner = Prepared(lambda pk: Conversation.objects.filter(pk=pk).values_list("owner_id", "deleted_at"), UUID)
+
+
+_opened = Prepared(
+    lambda key, now, pk: (
+        Conversation.objects.kept()
+        .filter(pk=pk)
+        .annotate(
+            session_data=Session.objects.filter(session_key=key, expire_date__gt=now).values("session_data"),
+            password=F("owner__password"),
+            is_active=F("owner__is_active"),
+            streaming=Preferences.objects.filter(user=OuterRef("owner")).values("streaming"),
+            is_live=Exists(Generation.objects.live().filter(conversation=OuterRef("pk"))),
+        )
+    ),
+    str,
+    datetime,
+    UUID,
+)
+
+
+class Opened(NamedTuple):
+    """A conversation, and what its owner's page needs, as of one moment. `session_data` is that of any
+    session, whose user may be another one."""
+
+    conversation: Conversation
+    session_data: str
+    password: str
+    is_active: bool
+    streaming: str | None
+    is_live: bool
 
 
 class NotFoundError(Exception):
@@ -89,6 +123,17 @@ def conversation_to_write(user: User, conversation_id: UUID) -> Conversation | N
     if conversation is None and not may_open(user, conversation_id):
         raise NotFoundError(_("There is no such chat."))
     return conversation
+
+
+def opened_conversation(session_key: str, now: datetime, conversation_id: UUID) -> Opened | None:
+    """Returns the conversation with this session's data in one query. None if one of them is not there. The
+    caller compares the session's user with the owner."""
+    conversation = _opened.first(session_key, now, conversation_id)
+    if conversation is None:
+        return None
+    # The object lives as long as the page: it keeps no password.
+    fields = {name: vars(conversation).pop(name) for name in Opened._fields[1:]}
+    return Opened(conversation, **fields) if fields["session_data"] is not None else None
 
 
 def messages_seen_by(user_id: int, conversation_id: UUID) -> MessageQuerySet:

@@ -118,9 +118,14 @@ def actor_of(claim: Claim) -> Actor:
 def user_of_session(claim: SessionClaim) -> User:
     """Returns the user of a session whose row has just been read. Raises `LoggedOutError`."""
     user = user_by_id.first(claim.user_id)
-    if user is None or not user.is_active or claim.session_hash not in _hashes_of(user):
+    if user is None or not is_session_of(user, claim):
         raise LoggedOutError
     return user
+
+
+def is_session_of(user: User, claim: SessionClaim) -> bool:
+    """Returns whether this user may use the session, whose row has just been read."""
+    return user.pk == claim.user_id and user.is_active and claim.session_hash in _hashes_of(user)
 
 
 def holding(claims: Collection[Claim], people: Collection[User] | None = None) -> set[Claim]:

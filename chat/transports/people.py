@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.utils import timezone
 
-from chat.access import conversation_seen_by
-from chat.actor import LoggedOutError, SessionClaim, user_of_session
+from chat.access import conversation_seen_by, opened_conversation
+from chat.actor import LoggedOutError, SessionClaim, is_session_of, user_of_session
 from chat.live.hub import Listener
 from chat.live.session_monitor import Viewer
-from chat.models import Generation, Preferences
+from chat.models import Generation, Preferences, User
 from chat.models.preferences import streaming_of
 from chat.models.prepared import Prepared
 from chat.sessions import SessionStore
@@ -28,11 +30,31 @@ def viewer_of(session_key: str | None, conversation_id: UUID, listener: Listener
     This does not use Django's `get_user`. It moves a session of a former secret key to a new id, which the
     response here could not send to the browser, so the user would be logged out.
     """
-    session = SessionStore(session_key)
-    try:
-        claim = SessionClaim(int(session[SESSION_KEY]), session_key or "", session[HASH_SESSION_KEY])
-    except (KeyError, ValueError):
-        raise LoggedOutError from None
+    return _by_one_query(session_key or "", conversation_id, listener) or _by_queries(
+        session_key or "", conversation_id, listener
+    )
+
+
+def _by_one_query(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer | None:
+    """Returns the viewer if all is as usual: the user's own chat. A page that reconnects costs its database
+    thread a wait for the interpreter for each query."""
+    opened = opened_conversation(session_key, timezone.now(), conversation_id)
+    if opened is None:
+        return None
+    claim = _claim_in(SessionStore().decode(opened.session_data), session_key)
+    owner = User(pk=opened.conversation.owner_id, password=opened.password, is_active=opened.is_active)
+    if claim is None or not is_session_of(owner, claim):
+        return None
+    style = opened.streaming or Preferences.Streaming.WORDS
+    if listener is None:
+        return Viewer(claim, style)
+    return Viewer(claim, style, listener, is_known=not opened.is_live, known=opened.conversation)
+
+
+def _by_queries(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer:
+    claim = _claim_in(SessionStore(session_key).load(), session_key)
+    if claim is None:
+        raise LoggedOutError
     user_of_session(claim)
     conversation = conversation_seen_by(claim.user_id, conversation_id)
     style = streaming_of.first(claim.user_id) or Preferences.Streaming.WORDS
@@ -41,3 +63,10 @@ def viewer_of(session_key: str | None, conversation_id: UUID, listener: Listener
     # Read after the conversation: a reply that begins in between changes the revision, which wakes.
     is_known = conversation is None or not _live.all(conversation_id)
     return Viewer(claim, style, listener, is_known=is_known, known=conversation)
+
+
+def _claim_in(session: dict[str, Any], session_key: str) -> SessionClaim | None:
+    try:
+        return SessionClaim(int(session[SESSION_KEY]), session_key, session[HASH_SESSION_KEY])
+    except (KeyError, ValueError):
+        return None

@@ -259,9 +259,10 @@ def test_a_reconnect_reads_only_what_its_page_lacks(
     reply = a_reply(person, status=Status.COMPLETE)
     client.force_login(person)
     key, look = client.session.session_key, subscription_module._look
-    with django_assert_num_queries(5):  # session, user, chat, preferences, live replies
+    with django_assert_num_queries(1):
         viewer = viewer_of(key, reply.conversation_id, Listener(structural=False))
     assert viewer.is_known and viewer.known == reply.conversation
+    assert not {"password", "session_data"} & vars(viewer.known).keys()
     with django_assert_num_queries(2):  # the chat, and its messages of a later revision
         found = look(person.pk, reply.conversation_id, 2, True)
     assert found is not None

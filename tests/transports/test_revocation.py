@@ -6,16 +6,20 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 from websockets.asyncio.client import ClientConnection
 
+from chat.access import NotFoundError
 from chat.actor import LoggedOutError
-from chat.models import User
+from chat.live.hub import Listener
+from chat.models import Conversation, User
 from chat.transports.people import viewer_of
 from tests.servers import ServerProcess
 from tests.transports.test_socket import _log_in, close_code, prompt, rows, socket, until
@@ -110,3 +114,47 @@ def test_a_session_from_before_a_change_of_the_password_opens_nothing(client: Cl
     assert key
     with pytest.raises(LoggedOutError):
         viewer_of(key, uuid.uuid4())
+
+
+def test_a_chat_is_opened_only_by_its_owners_valid_session(
+    client: Client, person: User, make_user: Callable[..., User], settings: Settings
+) -> None:
+    """The usual case is one query (`transports.people`); each of these differs from it in one thing."""
+    chat = Conversation.objects.create(id=uuid.uuid4(), owner=person)
+    client.force_login(person)
+    key = client.session.session_key or ""
+    assert viewer_of(key, chat.pk, Listener()).known == chat
+
+    other = Client()
+    other.force_login(make_user("other@example.org"))
+    with pytest.raises(NotFoundError):
+        viewer_of(other.session.session_key, chat.pk)
+    for wrong in ("", "unknown", None):
+        with pytest.raises(LoggedOutError):
+            viewer_of(wrong, chat.pk)
+
+    secret = settings.SECRET_KEY
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [secret], "another key " * 5
+    assert viewer_of(key, chat.pk).user_id == person.pk
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(LoggedOutError):
+        viewer_of(key, chat.pk)
+    settings.SECRET_KEY = secret
+
+    Conversation.objects.update(deleted_at=timezone.now())
+    with pytest.raises(NotFoundError):
+        viewer_of(key, chat.pk)
+    Conversation.objects.update(deleted_at=None)
+    User.objects.update(is_active=False)
+    with pytest.raises(LoggedOutError):
+        viewer_of(key, chat.pk)
+    User.objects.update(is_active=True)
+    password = person.password
+    User.objects.update(password="!")
+    with pytest.raises(LoggedOutError):
+        viewer_of(key, chat.pk)
+    User.objects.update(password=password)
+    assert viewer_of(key, chat.pk)
+    Session.objects.update(expire_date=timezone.now())
+    with pytest.raises(LoggedOutError):
+        viewer_of(key, chat.pk)
