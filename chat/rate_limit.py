@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections import OrderedDict
+from functools import lru_cache
 
 
 class RateLimit:
@@ -75,6 +76,7 @@ class RateLimits:
         return limit
 
 
+@lru_cache(1_000)
 def network_of(address: str) -> str:
     """Returns the network of an IP address. An IPv6 customer has a whole /64. A server that listens on `[::]`
     sees an IPv4 address mapped into IPv6, where all of them share one /64."""

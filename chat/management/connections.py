@@ -7,7 +7,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
@@ -18,9 +18,11 @@ import autobahn.websocket.protocol
 import daphne.http_protocol
 from autobahn.exception import Disconnected
 from autobahn.websocket.protocol import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny
 from daphne.ws_protocol import WebSocketProtocol
 from django.db import DatabaseError
 from twisted.internet import interfaces
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
@@ -32,6 +34,7 @@ from chat.management.handshakes import (
     is_handshake,
     session_key_in,
 )
+from chat.management.upgrade import Handshake, plain_handshake, upgrade
 
 # Autobahn formats the values of its debug lines in colours, also if nobody reads them: a dozen for each
 # connection, and three for each received frame.
@@ -140,7 +143,10 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
         if self._disconnected:
             return end()
         transport = self.transport
-        super().process()
+        if handshake := plain_handshake(self):
+            upgrade(self, handshake)
+        else:
+            super().process()
         protocol = transport.protocol
         if isinstance(protocol, Socket) and protocol.state == protocol.STATE_CONNECTING:
             protocol.end_handshake = end
@@ -164,6 +170,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     _refused = False
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        # `expect` limits the time of the first request. Twisted's own timer starts after its response.
+        self._savedTimeOut, self.timeOut = self.factory.timeOut, None
         super().connectionMade()
         self.factory.channels.add(self)
         self.expect(HEADERS_SECONDS)
@@ -261,10 +269,28 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
     CONFIG_ATTRS = ()  # Autobahn formats all options for a log line that nobody reads (1 ms per connection)
 
     def _connectionMade(self) -> None:  # noqa: N802 - Autobahn's name
-        for name in WebSocketServerProtocol.CONFIG_ATTRS:
-            if not hasattr(self, name):
-                setattr(self, name, getattr(self.factory, name))
+        self.__dict__.update(_options_of(self.factory))
         super()._connectionMade()
+
+    def begin(self, handshake: Handshake) -> None:
+        """Asks the application, as Autobahn does after it has parsed and checked the request."""
+        self._raw_query_string = handshake.query_string
+        self._wskey, self.websocket_version = handshake.key, 13
+        self.websocket_protocols: list[str] = []
+        self.websocket_extensions: list[Any] = []
+        try:
+            asked = self.onConnect(handshake)
+        except Exception as error:  # noqa: BLE001 - Daphne has logged it
+            self._refuse(Failure(error))
+        else:
+            asked.addCallbacks(self.succeedHandshake, self._refuse)
+
+    def _refuse(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, ConnectionDeny):
+            self.failHandshake(error.reason, error.code)
+        else:
+            self.failHandshake("Internal server error", ConnectionDeny.INTERNAL_SERVER_ERROR)
 
     def onOpen(self) -> None:  # noqa: N802 - Autobahn's name
         self.end_handshake()
@@ -298,6 +324,12 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
         """Autobahn allows closing with 1000 and 3000-4999 only and raises for other codes, although servers
         may send 1011 ("internal error") and 1012."""
         self.sendCloseFrame(code=1000 if code is None else code)
+
+
+@cache
+def _options_of(factory: Any) -> dict[str, Any]:
+    """Returns the options that Autobahn copies to each connection one by one."""
+    return {name: getattr(factory, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
 
 
 def _frame_head(length: int, *, binary: bool) -> bytes:

@@ -120,7 +120,7 @@ def client_network(headers: Any, peer: str) -> str:
     forge those before it."""
     forwarded = headers.getRawHeaders(b"x-forwarded-for", ()) if settings.TRUST_PROXY else ()
     last = forwarded[-1].rpartition(b",")[2].strip().decode("latin-1") if forwarded else ""
-    return network_of(last or peer)
+    return network_of((last or peer)[: RateLimits.KEY_LENGTH])
 
 
 def bearer_in(headers: Any) -> str:

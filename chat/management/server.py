@@ -124,6 +124,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             server_name="",
             verbosity=0,
             websocket_timeout=-1,
+            # A timer for each connection. The request is complete before the handshake begins, and Daphne
+            # limits the time of the application (`websocket_connect_timeout`).
+            websocket_handshake_timeout=0,
         )
         self.endpoints: list[str] = []
         self._listener = listener

@@ -25,11 +25,15 @@ class SameOrigin:
 
 
 def is_allowed(scope: Any) -> bool:
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    origin, host = headers.get(b"origin", ""), headers.get(b"host", "")
+    origin = host = ""
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value.decode("latin-1")
+        elif name == b"host":
+            host = value.decode("latin-1")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
     scheme = "https" if settings.HTTPS else "http"
-    return (
-        validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS) and origin == f"{scheme}://{host}"
+    return origin == f"{scheme}://{host}" and validate_host(
+        split_domain_port(host)[0], settings.ALLOWED_HOSTS
     )

@@ -19,7 +19,17 @@ from twisted.web.http_headers import Headers
 from chat.management import handshakes as module
 from chat.management.connections import HTTPFactory, Socket
 from chat.management.handshakes import Handshakes, client_network, session_key_in
+from chat.management.upgrade import plain_handshake
 from chat.rate_limit import RateLimits, network_of
+
+PLAIN = [
+    "GET /ws/conversations/x/ HTTP/1.1",
+    "Host: localhost",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+]
 
 
 class Transport(StringTransport):
@@ -50,22 +60,18 @@ class Daphne:
     def protocol_disconnected(self, protocol: Any) -> None: ...
     def log_action(self, *args: Any) -> None: ...
     def handshake(self, session: str = "", address: str = "198.51.100.1", forwarded: str = "") -> Transport:
-        transport = Transport(peerAddress=IPv4Address("TCP", address, 5000))
-        channel = self.http_factory.buildProtocol(transport.getPeer())
-        transport.protocol = channel
-        channel.makeConnection(transport)
-        lines = [
-            "GET /ws/conversations/x/ HTTP/1.1",
-            "Host: localhost",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version: 13",
-        ]
+        lines = [*PLAIN]
         if session:
             lines.append(f"Cookie: theme=dark; {steady.SESSION_COOKIE_NAME}={session}")
         if forwarded:
             lines.append(f"X-Forwarded-For: {forwarded}")
+        return self.request(lines, address)
+
+    def request(self, lines: list[str], address: str = "198.51.100.1") -> Transport:
+        transport = Transport(peerAddress=IPv4Address("TCP", address, 5000))
+        channel = self.http_factory.buildProtocol(transport.getPeer())
+        transport.protocol = channel
+        channel.makeConnection(transport)
         channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
         return transport
 
@@ -117,6 +123,74 @@ async def test_handshakes_that_wait_for_the_application_are_limited_by_network(
     transports[0].protocol.connectionLost(Failure(ConnectionDone()))  # counts once
     assert [bool(server.handshake().value()) for _ in range(2)] == [False, True]
     assert not server.handshake(address="203.0.113.9").value()
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "plain"),
+    [
+        (0, "GET /ws/conversations/x/?language=de HTTP/1.1", True),
+        (0, "GET /ws/conversations/x/?next=%2F HTTP/1.1", True),
+        (0, "GET /ws/%63onversations/x/ HTTP/1.1", False),
+        (0, "GET /ws/x;y/ HTTP/1.1", False),
+        (0, "GET //elsewhere/ws/ HTTP/1.1", False),
+        (0, "GET /ws/x/#part HTTP/1.1", False),
+        (0, "GET /ws/x/ HTTP/1.0", False),
+        (0, "POST /ws/x/ HTTP/1.1", False),
+        (1, "Host: chat.example.org:8443", True),
+        (1, "Host: [::1]:8000", False),
+        (1, "Host: localhost:http", False),
+        (1, "X-Host: localhost", False),
+        (2, "Upgrade: WebSocket", True),
+        (3, "Connection: keep-alive, Upgrade", True),
+        (3, "Connection: keep-alive", False),
+        (4, "Sec-WebSocket-Key: short", False),
+        (4, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=!", False),
+        (5, "Sec-WebSocket-Version: 8", False),
+        (5, "Sec-WebSocket-Version: 99", False),
+        (6, "Origin: https://chat.example.org", True),
+        (6, "Origin: https://chat.example.org:99999", False),
+        (6, "Origin: null", False),
+        (6, 'Cookie: name=value; other="x y"', True),
+        (6, "Cookie: name=\xe4", False),
+        (6, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", True),
+        (6, "Sec-WebSocket-Protocol: a, b", False),
+        (6, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", False),
+        (6, "Some_Header: value", False),
+        (6, "Daphne-Root-Path: /root", False),
+        (6, "Content-Length: 0", False),
+    ],
+)
+async def test_a_plain_handshake_has_the_same_result_as_one_by_daphne_and_autobahn(
+    number: int, line: str, plain: bool, server: Daphne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def recognise(request: Any) -> Any:
+        found.append(plain_handshake(request))
+        return found[-1] if len(found) == 1 else None
+
+    monkeypatch.setattr("chat.management.connections.plain_handshake", recognise)
+    lines = [*PLAIN]
+    lines[number : number + 1] = [line]
+    results = []
+    for _ in range(2):
+        server.asked.clear()
+        transport = server.request(lines)
+        if server.asked:
+            transport.protocol.handle_reply({"type": "websocket.accept"})
+            transport.protocol.handle_reply({"type": "websocket.send", "text": "hello"})
+        scope = [{**it, "headers": sorted(it["headers"])} for it in server.asked]
+        results.append((scope, transport.value(), transport.disconnecting))
+    assert results[0] == results[1]
+    assert (found[0] is not None) == plain
+    assert not plain or results[0][1].startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_refused_plain_handshake_gets_the_answer_of_a_refusal(server: Daphne) -> None:
+    transport = server.handshake()
+    transport.protocol.handle_reply({"type": "websocket.close"})
+    assert transport.value().startswith(b"HTTP/1.1 403 ")
+    assert transport.disconnecting
 
 
 async def test_many_sessions_of_one_network_share_a_limit(
