@@ -9,9 +9,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from chat.access import NotFoundError, conversation_for
+from chat.access import NotFoundError, conversation_for, conversation_to_write
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.actions.housekeeping import undo_limit
+from chat.actions.preset import remember_start
 from chat.models import Conversation, Generation, User
 from chat.models.conversation import TITLE_LENGTH
 from chat.parts import storable
@@ -45,13 +46,18 @@ def pin_conversation(user: User, conversation_id: UUID, *, pinned: bool) -> None
         conversation.save(update_fields=["pinned_at"])
 
 
-def use_instructions(user: User, conversation_id: UUID, *, used: bool) -> None:
-    """Turns the user's instructions on or off for the next prompts of the conversation. Raises
+def use_instructions(user: User, conversation_id: UUID, *, used: bool) -> bool:
+    """Turns the user's instructions on or off for the next prompts of the conversation. For an unused id the
+    choice is stored until the first prompt creates the chat. Returns whether there is a chat yet. Raises
     `NotFoundError`."""
     with transaction.atomic():
-        conversation = conversation_for(user, conversation_id, write=True)
+        conversation = conversation_to_write(user, conversation_id)
+        if conversation is None:
+            remember_start(user, conversation_id, uses_instructions=used)
+            return False
         conversation.uses_instructions = used
         conversation.save(update_fields=["uses_instructions"])
+        return True
 
 
 def archive_conversation(user: User, conversation_id: UUID, *, archived: bool) -> None:

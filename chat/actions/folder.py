@@ -93,11 +93,11 @@ def move_conversation(user: User, conversation_id: UUID, folder_id: UUID | None)
 
 def begin_in_folder(user: User, folder_id: UUID) -> tuple[UUID, Preset | None]:
     """Returns the id of a new chat that will be in the folder and use its preset. A preset with variables is
-    returned too: the chat uses it once they are given. Raises `NotFoundError`, also for a preset that is not
-    shared with the user any more."""
+    returned too: the chat uses it once they are given. A preset that is not shared with the user any more is
+    not used; the page of the new chat says so. Raises `NotFoundError`."""
     with transaction.atomic():
         folder = folder_for(user, folder_id)
-        preset = preset_for(user, folder.preset_id) if folder.preset_id else None
+        preset = folder.preset if folder.preset and _may_use(user, folder.preset) else None
         version = preset.newest if preset else None
         asks = version is not None and bool(version.variables)
         conversation_id = uuid4()
@@ -118,6 +118,10 @@ def _checked_name(user: User, folder: Folder, name: str) -> str:
     if Folder.objects.filter(owner=user, name=name).exclude(pk=folder.pk).exists():
         raise ConflictError(_("You have a folder with this name already. Choose another name."))
     return name
+
+
+def _may_use(user: User, preset: Preset) -> bool:
+    return Preset.objects.seen_by(user).filter(pk=preset.pk).exists()
 
 
 def _tell(replies: list[tuple[UUID, UUID]]) -> None:

@@ -147,8 +147,10 @@ def delete_preset(user: User, preset_id: UUID) -> None:
 def choose_preset(
     user: User, conversation_id: UUID, preset_id: UUID | None, values: Mapping[str, str]
 ) -> None:
-    """Uses the newest version of the preset in the chat from the next prompt on, or none. For an unused id it
-    is remembered until the first prompt creates the chat. `values` are those of its variables. Raises
+    """Uses the newest version of the preset in the chat from the next prompt on, or none: its instructions,
+    parameters and tools, as far as the user may use them. The page then offers its model. Without a preset
+    the chat has the default parameters, and the tools of the preset before are off. For an unused id the
+    choice is remembered until the first prompt creates the chat. `values` are those of its variables. Raises
     `NotFoundError`, `InvalidInputError`, `TooLongError`."""
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
@@ -158,12 +160,12 @@ def choose_preset(
             remember_start(user, conversation_id, version=version, values=given)
             return
         conversation.revision += 1
-        use = _use(conversation, version, given)
-        conversation.save()
-        if use is None:
-            PresetUse.objects.filter(conversation=conversation).delete()
+        if version is None:
+            _end_use(conversation)
         else:
-            use.save()
+            choose_tools(user, conversation, version.tools)
+            _use(conversation, version, given).save()
+        conversation.save()
         transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))
 
 
@@ -189,25 +191,35 @@ def begin_chat(conversation: Conversation) -> PresetUse | None:
         return None
     start.delete()
     conversation.folder = start.folder
-    if start.version is not None:
-        choose_tools(conversation.owner, conversation, start.version.tools)
-    return _use(conversation, start.version, start.values) if start.version else None
-
-
-def _use(
-    conversation: Conversation, version: PresetVersion | None, values: Mapping[str, str]
-) -> PresetUse | None:
-    conversation.preset_name = version.name if version else ""
-    conversation.preset_number = version.number if version else 0
-    if version is None:
+    conversation.uses_instructions = start.uses_instructions
+    if start.version is None:
         return None
+    choose_tools(conversation.owner, conversation, start.version.tools)
+    return _use(conversation, start.version, start.values)
+
+
+def _use(conversation: Conversation, version: PresetVersion, values: Mapping[str, str]) -> PresetUse:
+    conversation.preset_name, conversation.preset_number = version.name, version.number
     conversation.parameters = version.parameters or None
     return PresetUse(
         conversation=conversation,
         version=version,
         values=dict(values),
         instructions=filled(version.instructions, values),
+        after_position=conversation.last_position,
     )
+
+
+def _end_use(conversation: Conversation) -> None:
+    """Takes back what the preset of the chat brought. The tools of a deleted preset are not known."""
+    if not conversation.preset_name:
+        return
+    conversation.preset_name, conversation.preset_number = "", 0
+    conversation.parameters = None
+    use = PresetUse.objects.filter(conversation=conversation).select_related("version").first()
+    if use is not None and use.version is not None:
+        conversation.tools = [name for name in conversation.tools or () if name not in use.version.tools]
+    PresetUse.objects.filter(conversation=conversation).delete()
 
 
 def _begin_version(preset: Preset, content: PresetContent) -> None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from chat.access import NotFoundError, deleted_conversations_of, folder_for, lock_conversations
 from chat.actions.conversation import publish_deletion
 from chat.actions.errors import InvalidInputError, TooLongError
+from chat.actions.folder import make_folder
 from chat.actions.housekeeping import undo_limit
 from chat.actions.tag import add_tags, readable_tag, tag_name
 from chat.models import Conversation, Generation, Tag, User
@@ -40,6 +41,13 @@ def move_conversations(user: User, ids: Collection[UUID], folder_id: UUID | None
         found = _locked(user, ids)
         Conversation.objects.filter(pk__in=found).update(folder=folder)
     return len(found)
+
+
+def move_to_new_folder(user: User, ids: Collection[UUID], name: str) -> int:
+    """Makes a folder with this name and moves the conversations to it. Raises as `archive_conversations` and
+    `make_folder`; then there is no new folder."""
+    with transaction.atomic():
+        return move_conversations(user, ids, make_folder(user, name).pk)
 
 
 def tag_conversations(user: User, ids: Collection[UUID], name: str) -> int:

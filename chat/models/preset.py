@@ -62,6 +62,10 @@ class PresetVersion(models.Model):
     prompts = models.JSONField(default=list)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    # Set by views: what of it the user may not use.
+    lacks_model = False
+    lacks_tools = False
+
     class Meta:
         ordering = ["-number"]
         constraints = [
@@ -80,7 +84,8 @@ class PresetVersion(models.Model):
 class PresetUse(models.Model):
     """The preset of a chat: a copy, so that the chat goes on if the preset is deleted or not shared any more.
     `instructions` are those of the version with the `values` filled in. Its name and number are in the
-    conversation."""
+    conversation. `after_position` is the position of the last message when the preset was chosen: until the
+    next message, the page offers the preset's model."""
 
     conversation = models.OneToOneField(
         Conversation, primary_key=True, on_delete=models.CASCADE, related_name="preset_use"
@@ -88,6 +93,7 @@ class PresetUse(models.Model):
     version = models.ForeignKey(PresetVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     values = models.JSONField(default=dict)
     instructions = models.TextField(blank=True)
+    after_position = models.PositiveIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"Preset of {self.conversation_id}"
@@ -102,6 +108,7 @@ class ChatStart(models.Model):
     folder = models.ForeignKey("chat.Folder", null=True, on_delete=models.SET_NULL, related_name="+")
     version = models.ForeignKey(PresetVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     values = models.JSONField(default=dict)
+    uses_instructions = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

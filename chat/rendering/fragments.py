@@ -158,6 +158,12 @@ def conversation_menu(conversation: Conversation) -> str:
     return partial(f"#{dom.conversation_menu(conversation.pk)}", "outerHTML", html)
 
 
+def conversation_folder(conversation: Conversation) -> str:
+    """Returns the name of the conversation's folder in the head of the page."""
+    html = render_to_string("chat/_head_folder.html", {"conversation": conversation})
+    return partial("#conversation-folder", "innerHTML", html)
+
+
 def conversation_list(context: dict[str, Any]) -> str:
     html = render_to_string("chat/_conversation_list.html", context)
     return partial(f"#{dom.CONVERSATIONS}", "outerMorph", html)

@@ -32,7 +32,7 @@ from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
 from chat.models.message import MessageQuerySet, read_for_showing
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.answers import PersonRequest, for_people, moved_to, wanted_method
 from chat.views.model_list import model_context
 from chat.views.preset_choice import new_chat_context, used_context
 from chat.views.sidebar import list_context, page_of
@@ -95,7 +95,9 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         archive_conversation(request.user, conversation_id, archived=archived)
         words = _("Chat archived.") if archived else _("Chat unarchived.")
     if "instructions" in request.POST:
-        use_instructions(request.user, conversation_id, used=bool(request.POST["instructions"]))
+        is_stored = use_instructions(request.user, conversation_id, used=bool(request.POST["instructions"]))
+        if not is_stored:
+            return moved_to(request, reverse("conversation", args=[conversation_id]))
     if not request.htmx:
         return redirect("conversation", conversation_id)
     html = fragments.toast(words) if words else ""
@@ -175,16 +177,21 @@ def _message_to_show(request: PersonRequest, conversation: Conversation) -> dict
 def _context(user: User, conversation: Conversation, shown: list[Message]) -> dict[str, Any]:
     is_new = not conversation.revision
     preset_context = (new_chat_context if is_new else used_context)(user, conversation)
-    started = preset_context.get("started")
-    preset_model = started.model_id if started else None
-    models = model_context(user, Preferences.of(user), shown, conversation.parameters, preset_model)
+    fresh = preset_context.get("fresh")
+    preferences = Preferences.of(user)
+    preset_model = fresh.model_id if fresh else None
+    models = model_context(user, preferences, shown, conversation.parameters, preset_model)
     offered = [model for group in models["model_groups"] for model in group.models]
+    tools = tool_choices(user, conversation, offered)
+    wanted_tools = set(fresh.tools if fresh else ())
     return {
         "conversation": conversation,
         "shown_messages": shown,
         "revision": conversation.revision,
         "running": next((message for message in shown if message.is_growing), None),
-        "tools": tool_choices(user, conversation, offered),
+        "tools": tools,
+        "preset_tools_are_missing": not wanted_tools.issubset(tool["name"] for tool in tools),
+        "has_instructions": bool(preferences.instructions),
         "most_chars": settings.CHAT_MAX_PROMPT_CHARS,
         "sharing_is_on": bool(allowed_audiences()),
         "earlier_url": fragments.earlier_url(conversation, shown),

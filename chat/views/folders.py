@@ -134,11 +134,14 @@ def conversation_folder(request: PersonRequest, conversation_id: UUID) -> HttpRe
     move_conversation(request.user, conversation_id, wanted)
     if not request.htmx:
         return redirect("conversation", conversation_id)
-    return _listed(request, _("Chat moved."))
+    head = ""
+    if page_of(request) == conversation_id:
+        head = fragments.conversation_folder(conversation_for(request.user, conversation_id))
+    return _listed(request, _("Chat moved."), head)
 
 
-def _listed(request: PersonRequest, words: str = "") -> HttpResponse:
-    html = fragments.conversation_list(list_context(request.user, page_of(request)))
+def _listed(request: PersonRequest, words: str = "", head: str = "") -> HttpResponse:
+    html = fragments.conversation_list(list_context(request.user, page_of(request))) + head
     return HttpResponse(html + (fragments.toast(words) if words else ""))
 
 

@@ -47,8 +47,9 @@ def model_context(
     preset_model: int | None = None,
 ) -> dict[str, Any]:
     """Returns the context of `_model_picker.html`, and of `_composer_parameters.html` for a chat with the
-    parameters `wanted`. The chosen model is the one that answered last here, else that of the preset, else
-    the user's setting, else the one that they used last, else the default of the settings, else the first."""
+    parameters `wanted`. The chosen model is that of the preset, if it was chosen after the last reply, else
+    the one that answered last here, else the user's setting, else the one that they used last, else the
+    default of the settings, else the first."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
     models = listed_models(user)
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
@@ -56,7 +57,7 @@ def model_context(
     groups = [group for group in groups if group.models]
     most_beside = settings.CHAT_MODELS_AT_ONCE - 1
     listed = [model for group in groups for model in group.models]
-    chosen_id = _chosen(user, [preset_model, preferences.default_model_id], shown, listed)
+    chosen_id = _chosen(user, preset_model, preferences.default_model_id, shown, listed)
     chosen = next((model for model in models if model.pk == chosen_id), None)
     allowed = chosen.allowed if chosen else None
     return {
@@ -78,12 +79,11 @@ def grouped(models: Iterable[ChatModel]) -> list[ModelGroup]:
 
 
 def _chosen(
-    user: User, settled: list[int | None], shown: list[Message], models: list[ChatModel]
+    user: User, preset: int | None, setting: int | None, shown: list[Message], models: list[ChatModel]
 ) -> int | None:
     usable = {model.pk: model for model in models}
     firsts = [group[0].reply for group in reversed(side_by_side(shown))]  # the chat goes on from these
-    wanted = [generation.model_id for generation in firsts if generation]
-    wanted += settled
+    wanted = [preset, *(generation.model_id for generation in firsts if generation), setting]
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:
         return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from django.views.decorators.http import require_http_methods
 from chat.access import NotFoundError, may_open, newest_versions, preset_for
 from chat.actions.errors import ActionError, InvalidInputError
 from chat.actions.preset import choose_preset, start_of
-from chat.models import Conversation, Preset, PresetUse, PresetVersion, User
+from chat.models import Conversation, Folder, Preset, PresetUse, PresetVersion, Tool, User
+from chat.models.catalog import listed_models
 from chat.models.prepared import Prepared
 from chat.rendering import fragments
 from chat.rendering.words import in_words
@@ -58,6 +59,7 @@ def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponse
     }
     if wanted is None:
         context["versions"] = list(newest_versions(request.user))
+        _find_lacks(request.user, context["versions"])
     else:
         context |= _asked(request.user, wanted, use.values if use else {})
     template = "chat/_preset_choice.html" if request.htmx else "chat/preset_choice.html"
@@ -67,8 +69,18 @@ def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponse
 def _asked(user: User, preset_id: UUID, known: Mapping[str, str]) -> dict[str, Any]:
     """Returns what the form for the variables of a preset shows."""
     version = preset_for(user, preset_id).newest
+    _find_lacks(user, [version])
     fields = [(VALUE + name, name, known.get(name, "")) for name in version.variables]
     return {"version": version, "variables": fields}
+
+
+def _find_lacks(user: User, versions: Iterable[PresetVersion]) -> None:
+    """Marks the versions whose model or tools the user may not use."""
+    models = {model.pk for model in listed_models(user)}
+    tools = set(Tool.objects.usable_by(user).values_list("name", flat=True))
+    for version in versions:
+        version.lacks_model = version.model_id is not None and version.model_id not in models
+        version.lacks_tools = not tools.issuperset(version.tools)
 
 
 def _refused(
@@ -96,21 +108,28 @@ def new_chat_context(user: User, conversation: Conversation) -> dict[str, Any]:
     start = start_of(user, conversation.pk)
     version = start.version if start else None
     if start is not None:
-        conversation.folder = start.folder
+        conversation.folder, conversation.uses_instructions = start.folder, start.uses_instructions
     if version is None:
         found = _offered.all(user.pk)
-        return {"offered": found[:OFFERED], "has_more_presets": len(found) > OFFERED}
+        return {
+            "offered": found[:OFFERED],
+            "has_more_presets": len(found) > OFFERED,
+            "folder_preset_is_gone": _is_gone_from(conversation.folder, user),
+        }
     conversation.preset_name, conversation.preset_number = version.name, version.number
     conversation.tools, conversation.parameters = version.tools, version.parameters
-    return {"started": version, **_state(user, version)}
+    return {"started": version, "fresh": version, **_state(user, version)}
 
 
 def used_context(user: User, conversation: Conversation) -> dict[str, Any]:
-    """Returns what the page of a chat shows of its preset."""
+    """Returns what the page of a chat shows of its preset. `fresh` is a version that was chosen after the
+    last message: the page says what of it could not be used."""
     if not conversation.preset_name:
         return {}
     use = PresetUse.objects.filter(pk=conversation.pk).select_related("version__preset").first()
-    return _state(user, use.version if use else None)
+    version = use.version if use else None
+    is_fresh = use is not None and use.after_position == conversation.last_position
+    return {"fresh": version if is_fresh else None, **_state(user, version)}
 
 
 def _state(user: User, version: PresetVersion | None) -> dict[str, Any]:
@@ -119,6 +138,13 @@ def _state(user: User, version: PresetVersion | None) -> dict[str, Any]:
         return {"preset_is_gone": True}
     preset = version.preset
     return {"newer": preset if preset.number > version.number else None}
+
+
+def _is_gone_from(folder: Folder | None, user: User) -> bool:
+    """Returns whether the folder has a preset that is not shared with the user any more."""
+    if folder is None or folder.preset_id is None:
+        return False
+    return not Preset.objects.seen_by(user).filter(pk=folder.preset_id).exists()
 
 
 def _use_of(user: User, conversation_id: UUID) -> Any:

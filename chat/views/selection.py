@@ -12,11 +12,13 @@ from django.urls import reverse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from chat.access import conversations_of
 from chat.actions.errors import InvalidInputError
 from chat.actions.selection import (
     archive_conversations,
     delete_conversations,
     move_conversations,
+    move_to_new_folder,
     restore_conversations,
     tag_conversations,
     untag_conversations,
@@ -65,6 +67,9 @@ def _changed(request: PersonRequest, ids: list[UUID]) -> str:
         case "move":
             number = move_conversations(user, ids, _folder(request.POST.get("folder", "")))
             words = ngettext("%(number)s chat moved.", "%(number)s chats moved.", number)
+        case "move-to-new":
+            number = move_to_new_folder(user, ids, request.POST.get("new_folder", ""))
+            words = ngettext("%(number)s chat moved.", "%(number)s chats moved.", number)
         case "tag":
             number = tag_conversations(user, ids, tag)
             words = ngettext("%(number)s chat tagged.", "%(number)s chats tagged.", number)
@@ -93,6 +98,8 @@ def _answer(request: PersonRequest, words: str, undo: Sequence[UUID] = ()) -> Ht
     context = list_context(request.user, page_of(request), archived=archived, deleted=deleted)
     restoration = reverse("selection_restoration") if undo else ""
     html = fragments.toast(words, undo=restoration, chosen=",".join(map(str, undo)))
+    if shown := page_of(request):
+        html += "".join(map(fragments.conversation_folder, conversations_of(request.user).filter(pk=shown)))
     return HttpResponse(
         fragments.conversation_list(context) + fragments.tag_names(tag_names(request.user)) + html
     )

@@ -69,6 +69,27 @@ def test_a_chat_begins_in_a_folder_with_its_preset_and_instructions(
     assert [tuple(each) for each in instructions_for(conversation, model)] == [("preset", "Write to Eve.")]
 
 
+def test_a_chat_names_its_folder_and_begins_without_a_preset_that_is_not_shared_any_more(
+    browser: Client, person: User, make_user: Callable[..., User], model: ChatModel
+) -> None:
+    shared = make_preset(make_user("teammate@example.org"), PresetContent("Poet"))
+    work = make_folder(person, "Work <b>papers</b>")
+    Folder.objects.update(preset=shared)
+    page = browser.post(reverse("folder_chats", args=[work.pk]))["Location"]
+    shown = browser.get(page).content.decode()
+    assert "not shared with you any more. The chat begins without it." in shown
+    head = f'href="{reverse("folder", args=[work.pk])}"'
+    assert head in shown.partition("</header>")[0].partition('class="chat-head"')[2]
+    chat = say(person, UUID(page.split("/")[2]), model)
+    shown = browser.get(page).content.decode().partition('class="chat-head"')[2].partition("</header>")[0]
+    assert head in shown
+    assert "Work &lt;b&gt;papers&lt;/b&gt;" in shown
+    url = reverse("conversation_folder", args=[chat.pk])
+    here = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page}"}
+    answer = browser.post(url, {"name": "Home"}, headers=here).content.decode()
+    assert "Home" in answer.partition('hx-target="#conversation-folder"')[2].partition("</hx-partial>")[0]
+
+
 def test_a_moved_chat_is_listed_in_its_folder_only_and_the_list_is_told(
     browser: Client, person: User, model: ChatModel
 ) -> None:

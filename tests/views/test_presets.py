@@ -35,6 +35,7 @@ from chat.models import (
     PresetUse,
     ServerSettings,
     Status,
+    Tool,
     User,
 )
 
@@ -131,6 +132,63 @@ def test_a_chat_keeps_its_version_until_its_owner_takes_the_newer_one(
     browser.post(reverse("preset_choice", args=[chat]), {"preset": ""})
     conversation.refresh_from_db()
     assert (sources(conversation, model), conversation.preset_name) == ([], "")
+
+
+def test_a_preset_chosen_in_a_chat_brings_its_model_parameters_and_tools_until_it_ends(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    small = ChatModel.objects.create(endpoint=model.endpoint, name="small")
+    Tool.objects.create(name="clock", enabled=True)
+    closed = Tool.objects.create(name="closed", enabled=True)
+    chat = uuid4()
+    say(person, chat, model)
+    content = PresetContent("Quick", "Be brief.", small.pk, {"temperature": 0.2}, ("clock", "closed"))
+    preset = make_preset(person, content)
+    Tool.objects.filter(pk=closed.pk).update(for_everyone=False)
+    page, choice = reverse("conversation", args=[chat]), reverse("preset_choice", args=[chat])
+    assert "Some of its tools are not open to you." in browser.get(choice).content.decode()
+
+    browser.post(choice, {"preset": preset.pk})
+    conversation = Conversation.objects.get()
+    assert (conversation.tools, conversation.parameters) == (["clock"], {"temperature": 0.2})
+    shown = browser.get(page).content.decode()
+    assert chosen_model(shown) == small.pk
+    assert "Some of its tools cannot be used here." in shown
+
+    say(person, chat, model, "With another model")
+    shown = browser.get(page).content.decode()
+    assert chosen_model(shown) == model.pk, "a model that was chosen by hand stays"
+    assert "cannot be used" not in shown
+    change_preset(person, preset.pk, PresetContent("Quick", "Be very brief.", small.pk, {}, ("clock",)))
+    browser.post(choice, {"preset": preset.pk})
+    assert chosen_model(browser.get(page).content.decode()) == small.pk, "a newer version brings its model"
+
+    browser.post(choice, {"preset": ""})
+    conversation.refresh_from_db()
+    assert (conversation.tools, conversation.parameters) == ([], None)
+    assert chosen_model(browser.get(page).content.decode()) == model.pk
+
+
+def test_the_instructions_of_a_person_are_off_from_the_first_prompt_on(
+    browser: Client, person: User, model: ChatModel
+) -> None:
+    chat = uuid4()
+    page = reverse("conversation", args=[chat])
+    assert "Your instructions are" not in browser.get(page).content.decode()
+    Preferences.objects.create(user=person, instructions="I am Ada.")
+    assert "Your instructions are sent with this chat." in browser.get(page).content.decode()
+    assert browser.post(page, {"instructions": ""})["Location"] == page
+    assert "Your instructions are not sent with this chat." in browser.get(page).content.decode()
+    preset = make_preset(person, PresetContent("Poet", "Write verses."))
+    choose_preset(person, chat, preset.pk, {})
+    assert sources(say(person, chat, model), model) == [("preset", "Write verses.")]
+    assert "Your instructions are" not in browser.get(page).content.decode(), "now it is in the menu"
+
+
+def chosen_model(shown: str) -> int:
+    """Returns the id of the model that the page has selected."""
+    option = shown.partition('id="model"')[2].partition("</select>")[0].split("selected")[0]
+    return int(option.rpartition("<option")[2].split('value="')[1].partition('"')[0])
 
 
 def test_a_chat_and_its_branch_go_on_when_the_preset_is_deleted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -61,6 +62,22 @@ def test_one_undo_restores_what_was_deleted_together(person: User, client: Clien
     answer = client.post(reverse("selection_restoration"), {"chats": chosen}, headers=HTMX).content.decode()
     assert "2 chats restored." in answer
     assert Conversation.objects.kept().count() == 3
+
+
+def test_selected_chats_are_moved_to_a_new_folder(person: User, client: Client) -> None:
+    client.force_login(person)
+    tea, milk = chats_of(person, "Tea", "Milk")
+    page = reverse("conversation", args=[tea.pk])
+    here = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page}"}
+    values = {"action": "move-to-new", "new_folder": "Shopping", "chats": f"{tea.pk},{milk.pk}"}
+    answer = client.post(reverse("selection"), values, headers=here)
+    assert answer.status_code == 200
+    assert 'hx-target="#conversation-folder"' in answer.content.decode()
+    folder = Folder.objects.get(owner=person, name="Shopping")
+    assert set(folder.conversations.values_list("pk", flat=True)) == {tea.pk, milk.pk}
+    values = {"action": "move-to-new", "new_folder": "Other", "chats": str(uuid4())}
+    assert client.post(reverse("selection"), values).status_code == 404
+    assert Folder.objects.count() == 1, "there is no folder without chats"
 
 
 @pytest.mark.parametrize(
