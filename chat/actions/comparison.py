@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -11,18 +11,29 @@ from django.db.models import Q, QuerySet
 
 from chat.access import message_for, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.message import path_changed, show_branch, with_what_follows
+from chat.actions.message import (
+    hide_what_follows,
+    path_changed,
+    show_branch,
+    stop_and_hide,
+    with_what_follows,
+)
 from chat.actions.queue import check_running_limit, lock_user
-from chat.actions.reply import queued_in_place
+from chat.actions.reply import Again, queued_in_place
 from chat.models import Feedback, Generation, Message, Role, User
-from chat.runtime import current
 from chat.translatable import translatable as _
 
 
 def compare_reply(user: User, message_id: UUID, model_id: int | str) -> Message:
     """Queues a reply by another model to the same prompt, beside this finished reply and those beside it.
-    Raises `NotFoundError`, `InvalidInputError`, `LimitReachedError`, and `ConflictError` if the chat went on
-    after the reply, while it is running, or while the model is answering this prompt already."""
+    What follows them is not shown any more, and comes back with the reply that is kept. Raises
+    `NotFoundError`, `InvalidInputError`, `LimitReachedError`, and `ConflictError` while the reply or a later
+    one is running, or while the model is answering this prompt already."""
+    return reply_beside(user, message_id, model_id).message
+
+
+def reply_beside(user: User, message_id: UUID, model_id: int | str) -> Again:
+    """Does what `compare_reply` does."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         prompt = message.parent
@@ -30,11 +41,8 @@ def compare_reply(user: User, message_id: UUID, model_id: int | str) -> Message:
             raise InvalidInputError(_("This is not a reply."))
         if message.is_live:
             raise ConflictError(_("This reply is still running. Stop it first."))
-        later = message.conversation.messages.filter(
-            shown=True, role=Role.USER, position__gt=message.position
-        )
-        if not message.shown or later.exists():
-            raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
+        if not message.shown:
+            raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         lock_user(user)
         model = model_for(user, model_id)
         live = Generation.objects.live().filter(message__parent=prompt, message__shown=True, model=model)
@@ -45,10 +53,25 @@ def compare_reply(user: User, message_id: UUID, model_id: int | str) -> Message:
                 _("At most {limit} models can answer at once."), limit=settings.CHAT_MODELS_AT_ONCE
             )
         check_running_limit(user, 1)
-        return queued_in_place(prompt, message.conversation, model)
+        hidden = hide_what_follows(message)
+        reply = queued_in_place(prompt, message.conversation, model)
+        if hidden:
+            path_changed(message.conversation)
+        return Again(reply, is_new=True, hidden=hidden)
 
 
-def keep_reply(user: User, message_id: UUID) -> Message:
+class Kept(NamedTuple):
+    """The reply. `hidden` is the last of the messages that followed another reply and are not shown any more,
+    or if `stopped` replies were running, one of those beside it; None if there were none. `is_rated`: this
+    choice rated the reply."""
+
+    message: Message
+    hidden: UUID | None = None
+    stopped: int = 0
+    is_rated: bool = False
+
+
+def keep_reply(user: User, message_id: UUID) -> Kept:
     """Shows this reply alone, with what follows it: the chat goes on from it. The replies beside it are kept
     as variants, with what follows them; those that are running are stopped. Counts as a good rating, unless
     the user has rated the reply. Does nothing if no other reply is shown beside it. Raises `NotFoundError`,
@@ -63,24 +86,22 @@ def keep_reply(user: User, message_id: UUID) -> Message:
             raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         others = list(_beside(message).values_list("pk", flat=True))
         if not others:
-            return message
+            return Kept(message)
         conversation = message.conversation
         parents = dict(conversation.messages.order_by("position").values_list("pk", "parent_id"))
         hidden = {found for other in others for found in with_what_follows(other, parents)}
-        went_on_elsewhere = conversation.messages.filter(
-            Q(pk__in=hidden) & ~Q(pk__in=others), shown=True
-        ).exists()
-        live = Generation.objects.live().filter(message__in=hidden, message__shown=True)
-        stopped = list(live.values_list("pk", flat=True))
-        live.update(stop_requested=True)
-        conversation.messages.filter(pk__in=hidden).update(shown=False)
-        if went_on_elsewhere:
+        following = conversation.messages.filter(Q(pk__in=hidden) & ~Q(pk__in=others), shown=True)
+        last = following.order_by("-position").values_list("pk", flat=True).first()
+        stopped = stop_and_hide(conversation.messages.filter(pk__in=hidden))
+        if not conversation.messages.filter(parent=message, shown=True).exists():
             show_branch(conversation, message.pk)
-        Feedback.objects.get_or_create(message=message, user=user, defaults={"is_good": True})
+        _rating, is_rated = Feedback.objects.get_or_create(
+            message=message, user=user, defaults={"is_good": True}
+        )
         path_changed(conversation)
-        for generation_id in stopped:
-            transaction.on_commit(partial(current().pubsub.stop_requested, generation_id))
-    return message
+    if last is None and stopped:
+        last = others[-1]
+    return Kept(message, last, stopped, is_rated)
 
 
 def _beside(message: Message) -> QuerySet[Message]:

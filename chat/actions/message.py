@@ -1,4 +1,5 @@
-"""Actions that change which messages are shown: delete, restore, and switch between variants."""
+"""Actions that change which messages are shown: delete, restore, switch between variants, and undo such a
+switch."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from chat.access import NotFoundError, message_for
 from chat.actions.errors import ConflictError, InvalidInputError
-from chat.models import Conversation, Generation, Message, Role, User
+from chat.models import Conversation, Feedback, Generation, Message, Role, User
 from chat.runtime import current
 from chat.translatable import translatable as _
 
@@ -77,6 +78,17 @@ def hide_for_edit(conversation: Conversation, message_id: UUID) -> Message:
     return prompt
 
 
+def hide_what_follows(reply: Message) -> UUID | None:
+    """Hides all that is shown below this reply and those beside it, so that another one can be added there.
+    Returns the last message that was hidden, None if nothing was. The caller has a transaction, holds the
+    conversation's lock, and calls `path_changed`. Raises `ConflictError` while a reply that would be hidden
+    is running."""
+    following = _below(reply.conversation, reply)
+    last = following.filter(shown=True).order_by("-position").values_list("pk", flat=True).first()
+    _hide(following)
+    return last
+
+
 def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
     """Shows another variant of this prompt or reply instead of it, with the last messages below that one. The
     messages below this one are kept. Raises `NotFoundError`, and `ConflictError` if this one is not shown, if
@@ -104,20 +116,40 @@ def show_message(user: User, message_id: UUID) -> Message:
         if message.shown:
             return message
         conversation = message.conversation
-        kept = conversation.messages.filter(deleted_at=None)
-        parents = dict(kept.values_list("pk", "parent_id"))
-        above: list[UUID] = []
-        step: UUID | None = message_id
-        while step is not None:
-            if step not in parents:
-                raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
-            above.append(step)
-            step = parents[step]
-        _hide(kept.exclude(pk__in=above))
-        kept.filter(pk__in=above).update(shown=True)
-        show_branch(conversation, message_id)
+        branch = _branch(conversation, _root_of(message), through=message_id)
+        _hide(conversation.messages.exclude(pk__in=branch))
+        conversation.messages.filter(pk__in=branch).update(shown=True)
         path_changed(conversation)
     return message
+
+
+def take_back(user: User, reply_id: UUID, message_id: UUID, *, is_rated: bool) -> Message:
+    """Undoes a retry, a comparison or a choice that showed this reply: shows the other message again, with
+    the messages above and below it, and stops the replies that are hidden. `is_rated`: the choice also rated
+    the reply. Raises `NotFoundError`, and `ConflictError` if the message or one above it was deleted."""
+    with transaction.atomic():
+        message = message_for(user, message_id, write=True)
+        conversation = message.conversation
+        if is_rated:
+            rated = Feedback.objects.filter(message=reply_id, message__conversation=conversation, user=user)
+            rated.filter(is_good=True).delete()
+        branch = _branch(conversation, _root_of(message), through=message_id)
+        stop_and_hide(conversation.messages.exclude(pk__in=branch))
+        conversation.messages.filter(pk__in=branch).update(shown=True)
+        path_changed(conversation)
+    return message
+
+
+def _root_of(message: Message) -> UUID:
+    """Returns the first message above this one. Raises `ConflictError` if one of them was deleted."""
+    parents = dict(message.conversation.messages.filter(deleted_at=None).values_list("pk", "parent_id"))
+    step: UUID | None = message.pk
+    root = message.pk
+    while step is not None:
+        if step not in parents:
+            raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
+        root, step = step, parents[step]
+    return root
 
 
 def _below(conversation: Conversation, parent: Message | None) -> QuerySet[Message]:
@@ -147,6 +179,17 @@ def _hide(messages: QuerySet[Message]) -> None:
     shown.update(shown=False)
 
 
+def stop_and_hide(messages: QuerySet[Message]) -> int:
+    """Hides the shown ones of these messages, and stops those that run. Returns how many were stopped."""
+    live = Generation.objects.live().filter(message__in=messages.filter(shown=True))
+    stopped = list(live.values_list("pk", flat=True))
+    live.update(stop_requested=True)
+    messages.filter(shown=True).update(shown=False)
+    for generation_id in stopped:
+        transaction.on_commit(partial(current().pubsub.stop_requested, generation_id))
+    return len(stopped)
+
+
 def _nearest_variant(prompt: Message) -> UUID | None:
     """Returns the variant before this deleted prompt, else the one after it."""
     others = prompt.conversation.messages.filter(parent=prompt.parent, role=prompt.role, deleted_at=None)
@@ -159,17 +202,27 @@ def _nearest_variant(prompt: Message) -> UUID | None:
 def show_branch(conversation: Conversation, message_id: UUID) -> None:
     """Shows this message, and below it the path to the newest message, with its side-by-side replies, unless
     one of them was kept or rated as good."""
+    conversation.messages.filter(pk__in=_branch(conversation, message_id)).update(shown=True)
+
+
+def _branch(conversation: Conversation, message_id: UUID, *, through: UUID | None = None) -> list[UUID]:
+    """Returns what `show_branch` shows. `through`: the path goes to the newest message below that one."""
     kept = conversation.messages.filter(deleted_at=None)
     parents = dict(kept.order_by("position").values_list("pk", "parent_id"))
-    path = [with_what_follows(message_id, parents)[-1]]
+    path = [with_what_follows(through or message_id, parents)[-1]]
     while path[-1] != message_id:
         path.append(parents[path[-1]])
-    # Includes the replies that were asked for side by side with those on the path.
+    # Includes the replies that were asked for side by side with those on the path, before the chat went on.
     chosen = Generation.objects.filter(conversation=conversation, message__feedback__is_good=True)
     asked = Generation.objects.filter(message__in=path[:-1], batch__isnull=False)
     batches = asked.exclude(batch__in=chosen.filter(batch__isnull=False).values("batch")).values("batch")
-    beside = Q(parent__in=path, generation__batch__in=batches)
-    kept.filter(Q(pk__in=path) | beside).update(shown=True)
+    rows = kept.filter(parent__in=path, generation__batch__in=batches).values_list("pk", "parent")
+    order = {found: number for number, found in enumerate(parents)}
+    until: dict[UUID | None, int] = {
+        parent: order[later] for later, parent in zip(path, path[2:], strict=False)
+    }
+    beside = [found for found, parent in rows if order[found] < until.get(parent, len(order))]
+    return [*path, *beside]
 
 
 def with_what_follows(message_id: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:

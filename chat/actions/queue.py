@@ -26,14 +26,16 @@ def queue_replies(
     new: Iterable[Message] = (),
     continues: Message | None = None,
     client_id: UUID | None = None,
+    batch: UUID | None = None,
 ) -> list[Message]:
     """Adds an empty reply to `prompt` with its generation for each model, after the messages that are `new`
-    too. Only a single reply may have a `client_id`. The first reply becomes the conversation's head. The
+    too. Only a single reply may have a `client_id`. They get the `batch` of the replies beside them, or one
+    of their own. The first reply becomes the conversation's head. The
     replies start after the commit: in this process at once if it serves requests and no earlier reply runs.
     The caller holds the conversation's lock and saves it."""
     runner = current().runner
     lease = taken() if runner.accepting and not _waits(prompt) else {}
-    replies, generations, begun, batch = [], [], set(), uuid4()
+    replies, generations, begun, batch = [], [], set(), batch or uuid4()
     for model in models:
         revision = conversation.next_revision()
         reply = Message(

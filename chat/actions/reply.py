@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.message import head_of
+from chat.actions.message import head_of, hide_what_follows, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import checked_parameters, mismatch
 from chat.generation.lease import waiting_after
@@ -40,10 +40,12 @@ def stop_reply(user: User, message_id: UUID) -> Message:
 
 
 class Again(NamedTuple):
-    """The new reply. `is_new` is false if this client id was sent before."""
+    """The new reply. `is_new` is false if this client id was sent before. `hidden` is the last of the later
+    messages, which the chat no longer shows; None if there were none."""
 
     message: Message
     is_new: bool
+    hidden: UUID | None = None
 
 
 class Wish(NamedTuple):
@@ -74,8 +76,8 @@ def retry_reply(
     parameters: object = None,
 ) -> Message:
     """Queues another reply to the same prompt, by the same model or another (see `Wish`). The old reply is
-    kept as a variant. `message_id` may also be the prompt of a deleted reply. Raises `NotFoundError`,
-    `InvalidInputError`, `ConflictError` while the reply runs."""
+    kept as a variant, with all that follow it. `message_id` may also be the prompt of a deleted reply. Raises
+    `NotFoundError`, `InvalidInputError`, `ConflictError` while the reply or a later one runs."""
     return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=False).message
 
 
@@ -88,7 +90,8 @@ def continue_reply(
     parameters: object = None,
 ) -> Message:
     """Queues a new reply that begins with the text of this one. Raises the same errors as `retry_reply`, and
-    `ConflictError` if the reply is complete."""
+    `ConflictError` if the reply is complete, or if the chat went on after it: what follows answers the text
+    as it is."""
     return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=True).message
 
 
@@ -117,7 +120,7 @@ def reply_again(
             return Again(before, is_new=False)
         if wanted is not None:
             message.conversation.parameters = wanted.as_json()
-        return Again(_again(user, message, wish, continues=continues, client_id=client_id), is_new=True)
+        return _again(user, message, wish, continues=continues, client_id=client_id)
 
 
 def _sent_before(
@@ -139,10 +142,10 @@ def _sent_before(
     return before
 
 
-def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None) -> Message:
+def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None) -> Again:
     conversation = message.conversation
     if message.role == Role.USER and conversation.head_id == message.pk and not continues:
-        return _replied_anew(user, message, wish, client_id)
+        return Again(_replied_anew(user, message, wish, client_id), is_new=True)
     generation = _generation(message)
     if generation.is_live:
         raise ConflictError(_("This reply is still running. Stop it first."))
@@ -150,18 +153,24 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
         raise ConflictError(_("This reply is complete. Ask a new question to go on."))
     if continues and len(message.text) >= MAX_REPLY_CHARS:
         raise ConflictError(_("This reply has reached the maximum length. Ask a new question."))
+    if not message.shown:
+        raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
     later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
-    if not message.shown or later.exists():
-        raise ConflictError(_("The chat has gone on after this reply. Use the last reply."))
+    if continues and later.exists():
+        raise ConflictError(_("The chat has gone on after this reply. Retry it, or continue the last reply."))
     lock_user(user)
     check_running_limit(user, 1)
     if message.parent is None:
         raise InvalidInputError(_("This reply has no prompt to answer."))
     model = wish.model(user, generation.model_id)
+    hidden = hide_what_follows(message)
     message.shown = False
     message.save(update_fields=["shown"])
     before = message if continues else None
-    return queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
+    reply = queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
+    if hidden:
+        path_changed(conversation)
+    return Again(reply, is_new=True, hidden=hidden)
 
 
 def _replied_anew(user: User, prompt: Message, wish: Wish, client_id: UUID | None) -> Message:
@@ -181,7 +190,13 @@ def queued_in_place(
     continues: Message | None = None,
     client_id: UUID | None = None,
 ) -> Message:
-    (reply,) = queue_replies(conversation, prompt, [model], continues=continues, client_id=client_id)
+    """Queues a reply to `prompt`, beside those that are shown. All of them get one new batch id, since the
+    reply in whose place this one comes is not beside them any more."""
+    batch = uuid4()
+    Generation.objects.filter(message__parent=prompt, message__shown=True).update(batch=batch)
+    (reply,) = queue_replies(
+        conversation, prompt, [model], continues=continues, client_id=client_id, batch=batch
+    )
     conversation.head = head_of(conversation)  # another one may be beside it
     conversation.path_revision = conversation.revision
     conversation.save()

@@ -123,13 +123,13 @@ def load(item: dict[str, Any]) -> Chat:
         chat.nodes.append(node)
     if not chat.id or not chat.nodes:
         raise UnreadableError(_("The chat has no messages."))
-    side_by_side = {node.id for node in chat.nodes if node.shown and node.reply and node.reply.batch}
+    side_by_side = {node.id for node in chat.nodes if node.shown and node.reply}
     for node in chat.nodes:
         node.shown = False
     show_path(chat)
-    beside = {(node.parent, node.reply.batch) for node in chat.nodes if node.shown and node.reply}
+    answered = {node.parent for node in chat.nodes if node.shown and node.reply}
     for node in chat.nodes:
-        if node.id in side_by_side and node.reply and (node.parent, node.reply.batch) in beside:
+        if node.id in side_by_side and node.parent in answered:
             node.shown = True
     return chat
 

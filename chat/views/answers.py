@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -16,12 +17,13 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.views import defaults
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
-from chat.models import User
+from chat.models import Message, User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 
@@ -119,6 +121,22 @@ def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
     """Responds after an action: htmx receives its effect by the live stream, a plain form is redirected to
     `to`."""
     return HttpResponse(status=204) if request.htmx else redirect(to)
+
+
+def done_with_undo(
+    request: PersonRequest, reply: Message, words: str, hidden: UUID | None, *, is_rated: bool = False
+) -> HttpResponseBase:
+    """Responds after an action that showed `reply`. If messages are `hidden` by it, `words` say so, and the
+    user can take it back: `hidden` is the last of them. `is_rated`: the action also rated the reply."""
+    to = reverse("conversation", args=[reply.conversation_id])
+    if hidden is None:
+        return done(request, to=to)
+    if not request.htmx:
+        messages.info(request, words)
+        return redirect(to)
+    query = {"undo": reply.pk} | ({"rated": "1"} if is_rated else {})
+    undo = f"{reverse('message_path', args=[hidden])}?{urlencode(query)}"
+    return HttpResponse(fragments.toast(words, undo=undo))
 
 
 def moved_to(request: PersonRequest, url: str) -> HttpResponseBase:

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from django.http import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import message_for
-from chat.actions.comparison import compare_reply, keep_reply
+from chat.actions.comparison import keep_reply, reply_beside
 from chat.models import ChatModel
-from chat.views.answers import PersonRequest, done, for_people
+from chat.views.answers import PersonRequest, done_with_undo, for_people
 
 
 @never_cache
@@ -28,13 +28,19 @@ def comparison(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
             "compares": True,
         }
         return render(request, "chat/choose_model.html", context)
-    reply = compare_reply(request.user, message_id, request.POST.get("model", ""))
-    return done(request, to=reverse("conversation", args=[reply.conversation_id]))
+    added = reply_beside(request.user, message_id, request.POST.get("model", ""))
+    return done_with_undo(
+        request, added.message, _("What followed is kept with the earlier reply."), added.hidden
+    )
 
 
 @require_POST
 @for_people
 def kept(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """Keeps this one of the replies side by side."""
-    message = keep_reply(request.user, message_id)
-    return done(request, to=reverse("conversation", args=[message.conversation_id]))
+    kept = keep_reply(request.user, message_id)
+    if kept.stopped:
+        words = _("The other replies were stopped, and are kept as variants.")
+    else:
+        words = _("What followed the other reply is kept with it.")
+    return done_with_undo(request, kept.message, words, kept.hidden, is_rated=kept.is_rated)

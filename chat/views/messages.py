@@ -18,13 +18,13 @@ from chat.access import NoSuchModelError, message_for
 from chat.actions.attachment import receive_file
 from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message, show_message, show_variant
-from chat.actions.reply import continue_reply, retry_reply, stop_reply
+from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
+from chat.actions.reply import Wish, reply_again, stop_reply
 from chat.actions.send import send_message
 from chat.generation.line import place_of
 from chat.models import ChatModel, Generation
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, done, for_people, wanted_method
+from chat.views.answers import PersonRequest, done, done_with_undo, for_people, wanted_method
 
 _PARAMETERS = ("temperature", "max_output_tokens", "reasoning_effort")
 
@@ -109,7 +109,12 @@ def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 @require_POST
 @for_people
 def message_path(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Shows the messages on the way to this one, and opens the chat at it."""
+    """Shows the messages on the way to this one, and opens the chat at it. With `undo`, it takes back the
+    retry, comparison or choice of that reply, which hid this message."""
+    if undo := request.GET.get("undo"):
+        is_rated = "rated" in request.GET
+        message = take_back(request.user, _uuid(undo), message_id, is_rated=is_rated)
+        return done(request, to=reverse("conversation", args=[message.conversation_id]))
     message = show_message(request.user, message_id)
     url = f"{reverse('conversation', args=[message.conversation_id])}?message={message.pk}"
     if not request.htmx:
@@ -157,18 +162,18 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     model."""
     if request.method != "POST":
         return _models_to_choose(request, message_id)
-    again = continue_reply if request.POST.get("continue") else retry_reply
     model_id, otherwise = request.POST.get("model") or None, None
     if request.POST.get("keep"):
         model_id, otherwise = None, model_id
     try:
-        parameters = _parameters(request.POST)
-        reply = again(request.user, message_id, model_id, otherwise=otherwise, parameters=parameters)
+        wish = Wish(model_id, otherwise, _parameters(request.POST))
+        again = reply_again(request.user, message_id, wish, continues=bool(request.POST.get("continue")))
     except NoSuchModelError:
         if request.htmx or not request.accepts("text/html"):
             raise
         return _models_to_choose(request, message_id, status=409)
-    return done(request, to=reverse("conversation", args=[reply.conversation_id]))
+    words = _("What followed is kept with the earlier reply.")
+    return done_with_undo(request, again.message, words, again.hidden)
 
 
 def _models_to_choose(request: PersonRequest, message_id: UUID, *, status: int = 200) -> HttpResponse:

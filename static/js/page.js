@@ -72,11 +72,17 @@ new MutationObserver(() => {
 
 on("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
 
-// A form that its own effect takes off the page before the answer: htmx would drop it.
+// A form that its own effect takes off the page before the answer: htmx would drop it. `data-post` names the fields
+// outside that go with it.
+const sending = new WeakSet();
 on("submit", (event) => {
   const form = event.target;
   if (!form.matches("[data-post]")) return;
   event.preventDefault();
-  htmx.ajax("POST", form.action, { values: Object.fromEntries(new FormData(form)), swap: "none" });
+  if (sending.has(form)) return;
+  sending.add(form);
+  const values = Object.fromEntries(new FormData(form));
+  for (const field of document.querySelectorAll(form.dataset.post || "_")) values[field.name] ||= field.value;
+  htmx.ajax("POST", form.action, { values, swap: "none" }).finally(() => sending.delete(form));
   form.closest(".toast")?.remove();
 });

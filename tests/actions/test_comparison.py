@@ -8,15 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from chat.access import NotFoundError
-from chat.actions.comparison import compare_reply, keep_reply
+from chat.actions.chat_export import chat_of
+from chat.actions.comparison import compare_reply, keep_reply, reply_beside
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.feedback import judge_reply
-from chat.actions.message import delete_message, show_variant
+from chat.actions.message import delete_message, show_variant, take_back
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
 from chat.generation.context import prepare
 from chat.models import ChatModel, Conversation, Endpoint, Feedback, Generation, Message, Status, User
 from chat.models.message import side_by_side
+from chat.transfer.steady import dump, load
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -151,6 +153,69 @@ def test_a_model_is_added_beside_a_finished_reply(person: User, models: list[Cha
         compare_reply(person, second.pk, models[4].pk)
 
 
+def test_a_model_is_added_beside_an_earlier_reply_and_what_followed_is_kept_with_it(
+    person: User, models: list[ChatModel]
+) -> None:
+    prompt, first = ask(person, models[:1])
+    later, answer = ask(person, models[:1], prompt.conversation_id)
+    added = reply_beside(person, first.pk, models[1].pk)
+    assert added.hidden == answer.pk
+    second = added.message
+    assert shown(prompt) == [prompt, first, second]
+    take_back(person, second.pk, answer.pk, is_rated=False)
+    assert Generation.objects.get(message=second).stop_requested
+    assert shown(prompt) == [prompt, first, later, answer], "and the added one is not put between them"
+    ended()
+    show_variant(person, first.pk, second.pk)
+    third = compare_reply(person, second.pk, models[2].pk)
+    ended()
+    show_variant(person, keep_reply(person, third.pk).message.pk, first.pk)
+    assert shown(prompt) == [prompt, first, later, answer]
+    fourth = compare_reply(person, first.pk, models[3].pk)
+    ended()
+    keep_reply(person, first.pk)
+    assert shown(prompt) == [prompt, first, later, answer], "it comes with what followed it"
+    assert fourth not in shown(prompt)
+
+
+def test_the_columns_come_back_with_their_prompt_and_with_an_import(
+    person: User, models: list[ChatModel]
+) -> None:
+    prompt, first, gone = ask(person, models[:2])
+    second = compare_reply(person, first.pk, models[2].pk)
+    ended()
+    again = retry_reply(person, gone.pk)
+    ended()
+    columns = [prompt, first, second, again]
+    assert shown(prompt) == columns
+    chat = chat_of(Conversation.objects.get(pk=prompt.conversation_id))
+    loaded = load(dump(chat))
+    assert [node.shown for node in loaded.nodes] == [True, True, False, True, True]
+    edited = send_message(
+        person,
+        prompt.conversation_id,
+        client_id=uuid.uuid4(),
+        text="Other",
+        model_ids=[models[0].pk],
+        edits=prompt.pk,
+    ).message
+    ended()
+    show_variant(person, edited.pk, prompt.pk)
+    assert shown(prompt) == columns
+
+
+def test_a_choice_that_hides_later_messages_can_be_taken_back(person: User, models: list[ChatModel]) -> None:
+    prompt, first, second = ask(person, models[:2])
+    assert keep_reply(person, second.pk).hidden is None, "nothing followed"
+    prompt, first, second = ask(person, models[:2])
+    later, answer = ask(person, models[:1], prompt.conversation_id)
+    kept = keep_reply(person, second.pk)
+    assert (kept.hidden, kept.is_rated) == (answer.pk, True)
+    take_back(person, second.pk, answer.pk, is_rated=True)
+    assert shown(prompt) == [prompt, first, second, later, answer]
+    assert not Feedback.objects.filter(message=second).exists()
+
+
 def test_only_what_can_be_compared_is(
     person: User, models: list[ChatModel], make_user: Callable[..., User]
 ) -> None:
@@ -163,9 +228,6 @@ def test_only_what_can_be_compared_is(
             action(person, prompt.pk)
     with pytest.raises(NotFoundError):
         compare_reply(person, first.pk, "0")
-    ask(person, models[:1], prompt.conversation_id)
-    with pytest.raises(ConflictError):
-        compare_reply(person, first.pk, models[2].pk)
     keep_reply(person, first.pk)
     with pytest.raises(ConflictError):
         keep_reply(person, second.pk)  # from a tab that still shows it

@@ -282,18 +282,27 @@ def test_the_limit_counts_every_model_of_a_prompt(
         )
 
 
-def test_a_reply_beside_others_cannot_be_retried_once_the_thread_went_on(
+def test_a_reply_beside_others_is_retried_after_the_chat_went_on_unless_a_later_one_runs(
     person: User, model: ChatModel, other_model: ChatModel
 ) -> None:
     sent = send_message(
         person, uuid.uuid4(), client_id=uuid.uuid4(), text="Both", model_ids=[model.pk, other_model.pk]
     )
     Generation.objects.update(status=Status.COMPLETE)
-    send(person, model, "Next", conversation_id=sent.message.conversation_id)
-    first = sent.message.children.order_by("position").first()
-    assert first is not None
+    later = send(person, model, "Next", conversation_id=sent.message.conversation_id).message
+    first, second = sent.message.children.order_by("position")
+    for again in (retry_reply, continue_reply):
+        with pytest.raises(ConflictError):
+            again(person, first.pk)
+    Generation.objects.update(status=Status.INTERRUPTED)
     with pytest.raises(ConflictError):
-        retry_reply(person, first.pk)
+        continue_reply(person, first.pk)
+    new = retry_reply(person, first.pk)
+    conversation = Conversation.objects.get(pk=later.conversation_id)
+    assert list(conversation.messages.shown()) == [sent.message, second, new]
+    assert (conversation.head, conversation.path_revision) == (second, conversation.revision)
+    with pytest.raises(ConflictError):
+        retry_reply(person, first.pk)  # a second click
 
 
 def test_a_deleted_user_cannot_send(person: User, model: ChatModel) -> None:

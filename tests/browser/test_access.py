@@ -84,7 +84,7 @@ def test_the_chat_page_in_its_states(reader: Person) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(replies(page).first).to_have_attribute("data-status", "stopped")
     assert violations(page, is_seen_on_a_phone=True) == [], "stopped"
-    page.get_by_role("button", name="Retry").click()
+    replies(page).last.get_by_role("button", name="Retry").click()
     wait_for_text(replies(page).first, 40)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("group", name="Variant 2 of 2").wait_for()

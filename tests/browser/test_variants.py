@@ -49,6 +49,15 @@ def test_a_prompt_is_edited_by_keyboard_and_its_variants_are_walked_in_all_tabs(
         expect(tab.get_by_role("group", name="Variant 1 of 2")).to_be_visible()
         expect(tab.locator('[data-role="user"]')).to_have_count(2)
     expect(page.get_by_role("button", name="Previous variant")).to_be_focused()
+    replies(page).first.get_by_role("button", name="Retry").press("Enter")
+    expect(page.get_by_text("What followed is kept with the earlier reply.")).to_be_visible()
+    for tab in (page, other):
+        expect(tab.locator('[data-role="user"]')).to_have_count(1)
+    assert violations(page) == [], "an earlier reply is retried"
+    page.get_by_role("button", name="Undo").press("Enter")
+    for tab in (page, other):
+        expect(tab.locator('[data-role="user"]')).to_have_count(2)
+        expect(replies(tab).first).to_have_attribute("data-status", "complete")
 
 
 def test_on_a_phone_a_reply_is_retried_with_a_chosen_model_and_branched(

@@ -18,7 +18,7 @@ from chat.actions import chat_import
 from chat.actions.chat_export import chat_of
 from chat.actions.tag import readable_tags
 from chat.models import ChatImport, Conversation, User
-from chat.parts import NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chat.parts import Citation, NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch
 from chat.search.query import tag_key
 from chat.transfer import reader, steady
 from chat.transfer.chats import Chat, Node, Reply, UsedPreset, Verdict, show_path
@@ -34,6 +34,8 @@ PARTS: st.SearchStrategy[Part] = st.one_of(
     st.builds(ToolCall, WORD, WORD, TEXT),
     st.builds(ToolResult, WORD, TEXT, st.booleans()),
     st.builds(NoticePart, TEXT),
+    st.builds(WebSearch, WORD, WORD, st.sampled_from(["done", "failed"]), st.sampled_from(["", "google"])),
+    st.builds(Citation, st.just("https://example.org/a"), WORD),
 )
 
 
@@ -49,7 +51,7 @@ def chats(draw: st.DrawFn) -> Chat:
             at=START + timedelta(seconds=number),
         )
         if above is not None and above.reply is None:
-            batch = f"b{above.id}" if draw(st.booleans()) else ""
+            batch = draw(st.sampled_from(["", f"b{above.id}", f"c{above.id}"]))
             status = draw(st.sampled_from(sorted(steady.STATUSES)))
             node.reply = Reply(draw(WORD), status, batch, draw(WORD))
             if draw(st.booleans()):
@@ -67,10 +69,9 @@ def chats(draw: st.DrawFn) -> Chat:
     chat.tags = readable_tags(draw(st.lists(WORD, max_size=3)))
     chat.tags.sort(key=tag_key)
     show_path(chat)
-    shown = [node for node in nodes if node.shown and node.reply and node.reply.batch]
-    beside = {(node.parent, node.reply.batch) for node in shown if node.reply}
+    answered = {node.parent for node in nodes if node.shown and node.reply}
     for node in nodes:
-        if node.reply and (node.parent, node.reply.batch) in beside and draw(st.booleans()):
+        if node.reply and node.parent in answered and draw(st.booleans()):
             node.shown = True
     return chat
 

@@ -90,7 +90,7 @@ def test_each_form_of_the_page_sends_along_what_the_composer_shows(
     forms = re.findall(r'<form[^>]*class="(?:retry|continue)"[^>]*>.*?</form>', page, re.DOTALL)
     assert len(forms) == 2
     for form in forms:
-        assert 'hx-include="#model' in form and 'name="keep"' in form
+        assert re.search('(hx-include|data-post)="#model', form) and 'name="keep"' in form
 
 
 def test_with_scripts_the_composers_model_is_taken(
@@ -124,3 +124,25 @@ def test_where_no_model_is_left_it_is_said(person: User, client: Client, reply: 
     assert "No model is set up yet" in page and "<select" not in page
     notice = posted(client, reply, htmx=True, keep="1", model="")
     assert notice.status_code == 404 and "cannot be used" in notice.content.decode()
+
+
+def test_a_retry_of_an_earlier_reply_says_what_became_of_the_rest_and_can_be_taken_back(
+    person: User, client: Client, reply: Message, models: list[ChatModel]
+) -> None:
+    chat = reply.conversation
+    ids = {"client_id": uuid.uuid4(), "model_ids": [models[1].pk]}
+    later = send_message(person, chat.pk, text="Later", **ids).message  # type: ignore[arg-type]
+    Generation.objects.filter(message__parent=later).update(status=Status.COMPLETE)
+    client.force_login(person)
+    assert "gone on" in posted(client, reply, htmx=True, **{"continue": "1"}).content.decode()
+    toast = posted(client, reply, htmx=True, model=models[1].pk).content.decode()
+    assert "What followed is kept with the earlier reply." in toast
+    again = newest()
+    assert list(chat.messages.shown()) == [reply.parent, again]
+    (undo,) = re.findall(r'action="([^"]*undo=[^"]*)"', toast)
+    undone = client.post(undo.replace("&amp;", "&"), headers={"HX-Request": "true"})
+    assert undone.status_code == 204
+    assert list(chat.messages.shown()) == [reply.parent, reply, later, later.children.get()]
+    assert again.generation.stop_requested
+    client.force_login(User.objects.create_user("other@example.org"))
+    assert client.post(undo, headers={"HX-Request": "true"}).status_code == 404
