@@ -23,7 +23,7 @@ from chat.models import (
     Status,
     User,
 )
-from chat.models.prepared_writes import delete, insert, save, update
+from chat.models.prepared_writes import columns_of, delete, insert, save, save_changes, update
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +138,18 @@ def test_an_error_that_is_caught_spoils_the_transaction_as_one_of_the_orm_does(c
         assert connection.needs_rollback
         transaction.set_rollback(True)
     assert not Message.objects.exists()
+
+
+def test_only_changed_columns_are_saved(chat: Conversation) -> None:
+    chat = Conversation.objects.get(pk=chat.pk)
+    before = columns_of(chat)
+    Conversation.objects.filter(pk=chat.pk).update(title="Another", tools=["add"])
+    chat.parameters, chat.revision, chat.head_id = {"temperature": 1}, 4, uuid.uuid4()
+    with CaptureQueriesContext(connection) as queries:
+        save_changes(chat, before)
+    assert len(queries) == 1 and "title" not in queries[0]["sql"]
+    stored = Conversation.objects.get(pk=chat.pk)
+    assert (stored.title, stored.tools, stored.parameters, stored.revision, stored.head_id) == (
+        *("Another", ["add"], {"temperature": 1}, 4),
+        chat.head_id,
+    )

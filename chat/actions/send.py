@@ -22,7 +22,7 @@ from chat.models.conversation import shortened
 from chat.models.message import Sibling
 from chat.models.parameters import InvalidParameterError, Parameters
 from chat.models.prepared import Prepared
-from chat.models.prepared_writes import insert, save
+from chat.models.prepared_writes import columns_of, insert, save_changes
 from chat.parts import FilePart, TextPart, stored
 from chat.runtime import current
 from chat.search.index import index_message, index_title
@@ -87,6 +87,7 @@ def _send(
 ) -> Sent:
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
+        before = columns_of(conversation) if conversation else {}
         lock_user(user)
         count = None if edits else len(set(attachments))  # an edited form has the files of the prompt too
         if sent_before := _sent_before(user, conversation_id, client_id, text, count):
@@ -124,7 +125,7 @@ def _send(
         if is_new:
             insert([conversation])
         else:
-            save(conversation)
+            save_changes(conversation, before)
         if start is not None:
             start.save()
         if prompt.parent and prompt.parent.role == Role.USER:

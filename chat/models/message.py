@@ -197,7 +197,8 @@ class Message(models.Model):
     @property
     def verdict(self) -> Feedback | None:
         """Returns the user's rating."""
-        return next(iter(self.feedback.all()), None)
+        read: Iterable[Feedback] | None = getattr(self, "_prefetched_objects_cache", {}).get("feedback")
+        return next(iter(self.feedback.all() if read is None else read), None)
 
     @cached_property
     def siblings(self) -> list[Sibling]:

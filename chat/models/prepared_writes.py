@@ -67,6 +67,18 @@ def save(row: Model, *names: str) -> None:
         raise model.NotUpdated(f"There is no such row: {row.pk}")  # type: ignore[attr-defined]
 
 
+def columns_of(row: Model) -> dict[str, Any]:
+    """Returns the present values of the columns, for `save_changes`."""
+    return {name: vars(row)[name] for name in _columns(type(row))}
+
+
+def save_changes(row: Model, before: Mapping[str, Any]) -> None:
+    """As `save`, for the columns whose values are not those `before`. SQLite writes the indexes, and checks
+    the references, of all columns that a statement names."""
+    now = vars(row)
+    save(row, *[name for name, value in before.items() if now[name] != value])
+
+
 def update(model: type[Model], where: Conditions, values: Mapping[str, Any]) -> int:
     """Sets columns in the rows that fulfil all conditions. Returns the number of these rows."""
     if any(map(_is_computed, values.values())):

@@ -20,6 +20,7 @@ from django.utils.translation import get_language, gettext
 from chat.models import Conversation, Generation, Message, Role
 from chat.models.message import Sibling
 from chat.rendering import skeleton
+from chat.rendering.reply_facts import reply_facts
 from chat.rendering.skeleton import Skeleton
 from chat.rendering.words import seconds
 
@@ -64,7 +65,7 @@ def article(message: Message, body: str | None, reasoning: str) -> str | None:
     if generation.status == "complete":
         if len(message.siblings) > 1 or message.verdict:
             return None
-        values["facts"] = render_to_string("chat/_reply_facts.html", {"generation": generation})
+        values["facts"] = reply_facts(generation)
     else:
         if not isinstance(generation.started_at, datetime):
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import cache, lru_cache
 from types import SimpleNamespace
 from uuid import UUID
@@ -14,7 +13,6 @@ from django.template import Context
 from django.template.defaulttags import CsrfTokenNode
 from django.template.loader import render_to_string
 from django.urls import get_script_prefix
-from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
@@ -28,6 +26,7 @@ from chat.rendering.articles import is_long, title_of_reasoning
 from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
+from chat.rendering.reply_facts import price, reply_facts
 from chat.rendering.words import parameters_in_words, seconds, translated
 from chat.sources import marks_of
 
@@ -53,6 +52,8 @@ register.filter("parameters", parameters_in_words)
 register.filter("side_by_side", side_by_side)
 register.filter("is_long", is_long)
 register.simple_tag(title_of_reasoning)
+register.simple_tag(reply_facts)
+register.filter("price", price)
 register.simple_tag(nobody_is_here_yet)
 
 
@@ -178,13 +179,6 @@ def thousands(value: int | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{sign}"
     return str(value)
-
-
-@register.filter
-def price(dollars: Decimal) -> str:
-    """Formats a price with two decimals, or more if it has more: 3.70, 0.075."""
-    _, _, exponent = dollars.normalize().as_tuple()
-    return number_format(dollars, max(2, -int(exponent)))
 
 
 @register.simple_tag

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.html import strip_tags
 from django.utils.translation import override
 
 from chat.models import Conversation, Feedback, Generation, Message, Role, Status, User
@@ -27,6 +29,7 @@ from chat.parts import (
     stored,
 )
 from chat.rendering import articles, fragments, skeleton
+from chat.rendering.reply_facts import reply_facts
 
 HOSTILE = f"<b>&'\" {skeleton.TEXT} {skeleton.BODY} {skeleton.MESSAGE} \\1 {{{{ x }}}}"
 NOW = timezone.now()
@@ -113,6 +116,36 @@ def test_a_reply_is_what_its_template_renders(
     if status == "running":
         generation = {**generation, "finished_at": None}
     assert is_usual(message(status, generation=generation), body, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("en", "A &lt;b&gt; failed, so M answered. 1234 tokens · 2.5\xa0s · 494/s · 1 search · $0.075"),
+        (
+            "de",
+            "A &lt;b&gt; antwortete nicht, darum hat M geantwortet. "
+            "1234 Tokens · 2,5\xa0s · 494/s · 1 Suche · 0,075 $",
+        ),
+    ],
+)
+def test_the_line_below_a_reply_says_what_it_took(code: str, line: str) -> None:
+    facts = {
+        "fell_back_from": "A <b>",
+        "model_label": "M",
+        "output_tokens": 1234,
+        "searches": 1,
+        "cost": Decimal("0.07500000"),
+        "finished_at": NOW + timedelta(seconds=2.5),
+    }
+    with override(code):
+        assert (
+            reply_facts(message("complete", generation=facts).generation)
+            == f'<span class="facts">{line}</span>'
+        )
+        brief = message("complete", generation={"output_tokens": 5, "finished_at": NOW}).generation
+        assert "s" not in strip_tags(reply_facts(brief)).replace("tokens", "").replace("Tokens", "")
+        assert strip_tags(reply_facts(message("complete").generation)) == ""
 
 
 @pytest.mark.django_db
