@@ -27,6 +27,7 @@ MOST_BYTES = 1_000_000  # of all responses of one connection
 # Objects and lists of all responses: the client validates each, and holds the event loop meanwhile.
 _MOST_VALUES, _MOST_VALUES_OF_A_LIST = 5_000, 30_000
 _MOST_PAGES = 20
+_MOST_REQUESTS = 50  # the client resumes a stream that ends, as often and as fast as its server asks
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _LEAST_LIFE = 60.0  # seconds that a token must still be valid for
@@ -130,6 +131,7 @@ class _Guard(httpx2.AsyncBaseTransport):
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, most_values: int) -> None:
         self._inner, self._values, self._bytes = inner, most_values, MOST_BYTES
+        self._requests = _MOST_REQUESTS
         self.status = 0
         self.reason: ServerError | None = None
         self.is_done = False
@@ -139,6 +141,10 @@ class _Guard(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError("Requests of the server are not listened to.")
         if request.method == "DELETE":
             return await self._close(request)
+        self._requests -= 1
+        if self._requests < 0:
+            self.reason = ServerError("large")
+            raise self.reason
         response = await self._inner.handle_async_request(request)
         self.status = response.status_code
         if response.headers.get("content-encoding", "identity") != "identity":

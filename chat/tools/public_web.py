@@ -13,15 +13,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from chat.tools.base import ToolError
 
 MOST_REDIRECTS = 5
 PORTS = (None, 80, 443, 8080, 8443)
+# Of Azure's platform, which answers machines in its cloud. By its number it is a public one.
+_PLATFORM = ipaddress.ip_address("168.63.129.16")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _AGENT = "Mozilla/5.0 (compatible; Steady; reading a page for a person)"
@@ -44,7 +46,9 @@ def is_public(address: str) -> bool:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if embedded is not None:
             return is_public(str(embedded))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        if ip.is_site_local:  # fec0::/10: withdrawn, and still in use
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip == _PLATFORM)
 
 
 class PublicResolver(AbstractResolver):
@@ -74,17 +78,18 @@ class PublicResolver(AbstractResolver):
         """Nothing is held open."""
 
 
-def checked(url: str) -> str:
-    """Returns the address if it may be opened. A host that is an IP address is not resolved, so it is checked
-    here. Raises `ToolError`."""
+def checked(url: str | URL) -> URL:
+    """Returns the address if it may be opened, as the HTTP client reads it: another reading could see another
+    host. A host that is an IP address is not resolved, so it is checked here, in the form that is connected
+    to: `127。0.0.1` has become 127.0.0.1. Raises `ToolError`."""
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        parts = URL(url)
+        host, port = parts.raw_host, parts.explicit_port
     except ValueError:
         raise ToolError("This is not a web address.") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ToolError("This is not a web address. It begins with https:// or http://.")
-    if parts.username or parts.password:
+    if parts.user or parts.password:
         raise ToolError("An address with a name or a password is not opened.")
     if port not in PORTS:
         raise ToolError("This port is not opened.")
@@ -97,11 +102,11 @@ def checked(url: str) -> str:
     else:
         if not is_public(host):
             raise PrivateAddressError
-    return url
+    return parts
 
 
 @asynccontextmanager
-async def opened(url: str, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
+async def opened(url: str | URL, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
     """Gives the response to a GET request, after redirects. Raises `ToolError`."""
     connector = aiohttp.TCPConnector(resolver=resolver or PublicResolver(), use_dns_cache=False)
     headers = {"User-Agent": _AGENT, "Accept": "text/html,text/plain,application/json;q=0.9"}
@@ -111,12 +116,16 @@ async def opened(url: str, resolver: AbstractResolver | None = None) -> AsyncIte
     ) as session:
         for _attempt in range(MOST_REDIRECTS + 1):
             try:
-                response = await session.get(checked(url), allow_redirects=False)
+                url = checked(url)
+                response = await session.get(url, allow_redirects=False)
             except aiohttp.ClientError as error:
                 if isinstance(error.__cause__, PrivateAddressError):
                     raise error.__cause__ from None
                 raise ToolError(f"The page could not be opened ({type(error).__name__}).") from None
-            except OSError:
+            except (
+                OSError,
+                UnicodeError,
+            ):  # a name that cannot be resolved, such as one with a label too long
                 raise ToolError("The page could not be opened: no such host, or no connection.") from None
             if response.status not in _REDIRECTS or "Location" not in response.headers:
                 try:
@@ -124,6 +133,10 @@ async def opened(url: str, resolver: AbstractResolver | None = None) -> AsyncIte
                 finally:
                     response.close()
                 return
-            url = urljoin(url, response.headers["Location"])
+            location = response.headers["Location"]
             response.close()
+            try:
+                url = url.join(URL(location))
+            except ValueError:
+                raise ToolError("The page redirects to what is not a web address.") from None
     raise ToolError("The page redirects too often.")

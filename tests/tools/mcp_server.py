@@ -43,6 +43,9 @@ class McpServer:
         if request.method == "DELETE":
             self.ended += 1
             return web.Response()
+        if request.method == "GET" and self.answer is not None:  # a stream is resumed
+            resumed = await self.answer(request, {})
+            return resumed if isinstance(resumed, web.StreamResponse) else web.Response(status=405)
         asked = orjson.loads(await request.read())
         if "id" not in asked:
             return web.Response(status=202)

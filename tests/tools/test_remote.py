@@ -144,7 +144,7 @@ async def _resumed(request: web.Request, asked: dict[str, Any]) -> web.StreamRes
     """Ends each stream with an id, from which the client goes on, for ever."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    await response.write(b"id: 1\nretry: 1\nevent: message\ndata:\n\n")
+    await response.write(b"id: 1\nretry: 0\nevent: message\ndata:\n\n")
     return response
 
 
@@ -166,7 +166,7 @@ async def _dropped(request: web.Request, asked: dict[str, Any]) -> web.StreamRes
         (_dropped, "cannot be reached"),
         (forever, "did not answer"),
         (_dripping, "did not answer"),
-        (_resumed, "did not answer"),
+        (_resumed, "sent too much"),
     ],
 )
 async def test_a_hostile_answer_ends_the_call_and_no_call_is_repeated(

@@ -161,6 +161,8 @@ def test_nothing_that_reaches_others_is_on_by_itself() -> None:
         *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
         *("::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1"),
         *("224.0.0.1", "255.255.255.255", "2002:7f00:1::", "ff02::1", "::"),
+        *("fec0::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "2001::1", "168.63.129.16"),
+        *("192.0.0.192", "fd00:ec2::254", "100.100.100.200"),
     ],
 )
 def test_private_addresses_are_not_public(address: str) -> None:
@@ -186,12 +188,27 @@ def test_private_addresses_are_not_public(address: str) -> None:
             "http://0x7f000001/",
             "http://127.1/",
             "http://x.org:22/",
+            "http://127\u30020.0.1/",  # ideographic full stops and wide digits, which an HTTP client converts
+            "http://169.254.169\uff61254/",
+            "http://127.0.0\uff0e1/",
+            "http://\uff11\u3002\uff11/",
+            "http://10.0.0.1\\.example.org/",
+            "http://a.example\\@10.0.0.1/",
+            "http://[::1]/",
+            "http://10.0.0.1:x/",
+            "http://example.org:99999/",
         ),
     ],
 )
 def test_what_is_no_public_web_address_is_refused(url: str) -> None:
     with pytest.raises(ToolError):
         checked(url)
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".org", ".org", "a." * 40_000 + "org", "a..org"])
+async def test_a_name_that_no_resolver_takes_is_said_in_words(host: str) -> None:
+    with pytest.raises(ToolError, match="could not be opened"):
+        await read_web_page(f"http://{host}/")
 
 
 async def test_a_name_with_a_private_address_is_refused() -> None:
@@ -237,6 +254,11 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
                 return web.Response(text=html, content_type="text/html")
             case "/away":
                 raise web.HTTPFound(f"http://127.0.0.1:{request.url.port}/secret")
+            case "/wide":
+                away = f"http://127\u30020.0.1:{request.url.port}/secret"
+                return web.Response(status=302, headers={"Location": away})
+            case "/nowhere":
+                return web.Response(status=302, headers={"Location": "http://[::1"})
             case "/round":
                 raise web.HTTPFound("/round")
             case "/image":
@@ -259,6 +281,8 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
         assert "x\nx" in await read_web_page(f"{origin}/charset")
         for path, words in [
             ("/away", "not on the public web"),
+            ("/wide", "not on the public web"),
+            ("/nowhere", "what is not a web address"),
             ("/round", "redirects too often"),
             ("/image", "not text"),
             ("/none", "404"),
