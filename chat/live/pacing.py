@@ -36,7 +36,7 @@ class Pacer:
     def release(self, segments: Iterable[Segment], now: float) -> list[Segment]:
         """Takes what is new, gives what may be shown. The first words go at once, and all text before output
         of another kind."""
-        released = []
+        released: list[Segment] = []
         for kind, text in segments:
             if kind != "text" or len(text) > MUCH_TEXT:
                 released += [*self._flushed(), Segment(kind, text)]
@@ -44,13 +44,14 @@ class Pacer:
             pieces = self._buffer.feed(text)
             if pieces or self.due is None:
                 self.due = now + LONGEST_HOLD
-            released += [Segment("text", piece) for piece in pieces]
+            if pieces:
+                released.append(Segment("text", "".join(pieces)))
             if not self._begun:
                 released += self._flushed()
                 self._begun = True
         if self.due is not None and now >= self.due:
             released += self._flushed()
-        return joined(released)
+        return joined(released) if len(released) > 1 else released
 
     def _flushed(self) -> list[Segment]:
         self.due = None

@@ -68,7 +68,7 @@ class ReplyLog:
         pieces = self._segments[first:]
         kind, text = pieces[0]
         pieces[0] = Segment(kind, text[position - self._starts[first] :])
-        return joined(pieces)
+        return joined(pieces) if len(pieces) > 1 else pieces
 
     def text(self) -> str:
         """The visible text."""

@@ -1,6 +1,6 @@
 """Reads responses in beats.
 
-A page gets a frame every 30 to 100 ms. Reading the socket for each token of a fast model costs a wake-up of
+A page gets a frame every 30 to 150 ms. Reading the socket for each token of a fast model costs a wake-up of
 the event loop and a pass through all layers each time. So after a response's first output, its socket is
 read once per beat, and what arrived meanwhile is handled as one piece.
 
@@ -18,8 +18,9 @@ from typing import Any
 import aiohttp
 import httpx2
 
-# The beat grows with the number of streams, as the interval of frames does (`chat.transports.feed`).
-BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.001, 0.1
+# The beat grows with the number of streams, which is the load of the event loop: 0.1 s with 50 of them. The
+# longest one, and the 0.25 s between two ticks of the journal, keep output within 0.5 s of its arrival.
+BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.0012, 0.15
 GRID_SECONDS = 0.01  # sockets that are due in the same 10 ms are read in the same turn of the event loop
 FULL_BYTES = 16 * 1024  # a response with so much at once is behind: it is read on without a pause
 

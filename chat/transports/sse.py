@@ -100,6 +100,7 @@ def encoded(data: str, *, name: str = "", event_id: int | None = None) -> bytes:
     lines = [f"event: {name}"] if name else []
     if event_id is not None:
         lines += [f"id: {event_id}", f"retry: {RETRY}"]
-    text = data.replace("\r\n", "\n").replace("\r", "\n")
-    lines += [f"data: {line}" for line in text.split("\n")]
+    if "\r" in data:
+        data = data.replace("\r\n", "\n").replace("\r", "\n")
+    lines += [f"data: {line}" for line in data.split("\n")]
     return ("\n".join(lines) + "\n\n").encode()

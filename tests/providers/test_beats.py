@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from chat.generation import journal
 from chat.providers import beats
 from chat.providers.beats import Beat
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
@@ -154,13 +155,15 @@ async def test_another_version_of_aiohttp_is_read_by_its_own_way(
     assert "".join(texts).split()[-1] == "word29"
 
 
-def test_a_beat_is_longer_with_more_streams_and_at_most_a_tenth_of_a_second(
+def test_a_beat_is_longer_with_more_streams_and_leaves_time_for_the_journal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(beats, "_streams", 1)
     assert beats.beat_seconds() < 0.04
+    monkeypatch.setattr(beats, "_streams", 50)
+    assert beats.beat_seconds() < 0.1
     monkeypatch.setattr(beats, "_streams", 1_000)
-    assert beats.beat_seconds() == 0.1
+    assert beats.beat_seconds() + beats.GRID_SECONDS + journal.PERIOD < 0.45
 
 
 def test_neighbours_of_one_kind_are_joined_and_no_piece_is_long() -> None:
