@@ -10,6 +10,7 @@ from chat.access import message_for
 from chat.actions.attachment import files_again
 from chat.actions.errors import ConflictError
 from chat.models import Attachment, Conversation, Generation, Message, PresetUse, Tag, User
+from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
 BATCH = 200  # rows in one query
@@ -45,9 +46,11 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
                 added_revision=revision,
                 revision=revision,
             )
+            index_message(copy, user.pk, message.reply.model_label if message.reply else "")
             files += files_again(message, copy)
             copies.append(copy)
         branch.seen_revision = branch.revision
+        index_title(branch, is_new=True)
         branch.save(force_insert=True)
         if use := PresetUse.objects.filter(conversation=last.conversation).first():
             use.conversation = branch

@@ -35,6 +35,7 @@ from chat.models import (
 from chat.models.audit import add_to_record
 from chat.models.conversation import TITLE_LENGTH, shortened
 from chat.parts import NoticePart, storable, stored
+from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
 COPIED = ("text", "citation")  # the parts that a copy of a shared chat has
@@ -225,6 +226,7 @@ def continue_share(user: User, secret: str, chat_id: UUID | None = None) -> Conv
             copy, theirs = _copy(old, chat, parent, user if share.shows_files else None)
             if not copies:
                 copy.parts += stored([_origin(share)])
+            index_message(copy, user.pk, old.reply.model_label if old.reply else "")
             copies[old.pk] = copy
             files += theirs
             if old.reply:
@@ -232,6 +234,7 @@ def continue_share(user: User, secret: str, chat_id: UUID | None = None) -> Conv
                 kept["model_id"] = kept["model_id"] if kept["model_id"] in usable else None
                 generations.append(Generation(conversation=chat, message=copy, **kept))
         chat.seen_revision = chat.revision
+        index_title(chat, is_new=True)
         chat.save(force_insert=True)
         Message.objects.bulk_create(copies.values(), batch_size=BATCH)
         add_files(user, files)

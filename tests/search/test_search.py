@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,11 +17,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat.actions import housekeeping
+from chat.actions.branch import branch_conversation
 from chat.actions.conversation import delete_conversation, rename_conversation, restore_conversation
 from chat.actions.erasure import erase_conversations
 from chat.actions.message import delete_message, restore_message, show_message
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
+from chat.actions.share import continue_share, make_share, range_of
 from chat.generation.finish import end
 from chat.live.reply_log import Segment
 from chat.models import (
@@ -31,6 +34,7 @@ from chat.models import (
     Message,
     Role,
     SearchEntry,
+    ServerSettings,
     Status,
     User,
 )
@@ -231,6 +235,44 @@ def test_the_transaction_that_writes_a_text_indexes_it(person: User, model: Chat
     assert search(person, "gardens").chats == found(person, "pears") == []
     restore_conversation(person, chat.pk)
     assert found(person, "pears") == ["Where do [pears] grow?"]
+
+
+def test_a_branch_and_a_copy_of_a_shared_chat_are_found_at_once(
+    person: User, make_user: Callable[..., User], model: ChatModel
+) -> None:
+    ServerSettings(share_links="team").save()
+    reader = make_user("reader@example.org")
+    reply = answered(asked(person, model, "Where do quinces grow?"), "On a quince tree.")
+    branch = branch_conversation(person, reply.pk)
+    assert {each.conversation.pk for each in search(person, "quinces").chats} == {
+        reply.conversation_id,
+        branch.pk,
+    }
+    assert [str(it.conversation) for it in search(person, "model:claude tree").chats] == [branch.title] * 2
+    shown = range_of(person, branch.pk)
+    link = make_share(
+        person,
+        shown,
+        fingerprint=shown.fingerprint,
+        title="Fruit",
+        audience="team",
+        days=1,
+        names=False,
+        files=False,
+        steps=False,
+    )
+    copy = continue_share(reader, link.secret)
+    assert [each.conversation.pk for each in search(reader, "quince tree").chats] == [copy.pk]
+    assert [each.conversation.pk for each in search(reader, "fruit").chats] == [copy.pk]
+    assert catch_up() == 0, "nothing is left to a later process"
+
+
+def test_only_those_whose_chats_are_not_indexed_yet_are_told_so(
+    person: User, make_user: Callable[..., User]
+) -> None:
+    chat_of(person, "An old plum")
+    assert not search(person, "plum").is_complete
+    assert search(make_user("reader@example.org"), "plum").is_complete
 
 
 def test_the_index_is_emptied_with_a_deletion(person: User, administrator: User, model: ChatModel) -> None:
