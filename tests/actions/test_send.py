@@ -194,7 +194,7 @@ def test_a_reply_of_the_greatest_length_is_not_paid_for_once_more(
 ) -> None:
     monkeypatch.setattr(reply_module, "MAX_REPLY_CHARS", 7)
     full = reply_to(send(person, model), Status.LENGTH, "Half of")
-    with pytest.raises(ConflictError, match="greatest length"):
+    with pytest.raises(ConflictError, match="maximum length"):
         continue_reply(person, full.pk)
     assert full.conversation.messages.count() == 2
 
