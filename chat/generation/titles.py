@@ -104,18 +104,15 @@ class Titles:
         try:
             async with self._free:
                 asked = await run_write(_claim, conversation_id) if self._accepting else None
-                if asked is None:
-                    return
-                async with place(self._calls, asked.owner_id, asked.model):
-                    if asked.waits:  # until now
-                        asked = await run_write(_claim, conversation_id, has_place=True)
-                    if asked is None:
-                        return
-                    answer = await self._ask(asked)
-            title = title_in(answer)
-            if not title:
-                raise SideCallError("no_title")
-            await run_write(_store, conversation_id, asked.before, title, self._publish)
+                if asked is not None and not asked.waits:
+                    await self._made(conversation_id, asked)
+            if asked is None or not asked.waits:
+                return
+            # The line limits those that wait in it. With a slot they would keep others out of its order.
+            async with place(self._calls, asked.owner_id, asked.model):
+                asked = await run_write(_claim, conversation_id, has_place=True)
+                if asked is not None:
+                    await self._made(conversation_id, asked)
         except NoPlaceError as error:
             logger.warning("The title of the chat %s got no place in the line: %s", conversation_id, error)
             if not is_last:
@@ -127,6 +124,12 @@ class Titles:
             logger.warning("The title of the chat %s could not be stored: %s", conversation_id, error)
         except Exception:
             logger.exception("The title of the chat %s failed unexpectedly.", conversation_id)
+
+    async def _made(self, conversation_id: UUID, asked: _Asked) -> None:
+        title = title_in(await self._ask(asked))
+        if not title:
+            raise SideCallError("no_title")
+        await run_write(_store, conversation_id, asked.before, title, self._publish)
 
     async def _ask(self, asked: _Asked) -> str:
         request = ChatRequest(

@@ -14,7 +14,7 @@ from chat.actions.conversation import delete_conversation, rename_conversation
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.call_line import MOST_SECONDS
-from chat.generation.titles import AGAIN_SECONDS, SECONDS, TITLE_INSTRUCTIONS, title_in
+from chat.generation.titles import AGAIN_SECONDS, AT_ONCE, SECONDS, TITLE_INSTRUCTIONS, title_in
 from chat.live.process import process_name
 from chat.models import (
     ChatModel,
@@ -201,6 +201,20 @@ async def test_the_deadline_of_a_title_begins_with_the_call_and_not_in_the_line(
     await busy.adelete()
     assert (await chat.titled()).title == "Blue skies"
     assert (await UsageEntry.objects.aget()).status == "complete"
+
+
+async def test_titles_that_wait_in_line_hold_no_slot_of_the_process(
+    start: Callable[..., Chat], busy: LineCall
+) -> None:
+    chat = start(RecordedProvider("Blue skies"))
+    for number in range(AT_ONCE + 1):
+        chat.id = uuid4()
+        await chat.say(f"Why {number}?")
+    while len(chat.runtime.line._waiting) <= AT_ONCE:
+        await asyncio.sleep(0.01)
+    await busy.adelete()
+    while await Conversation.objects.filter(title="Blue skies").acount() <= AT_ONCE:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_title_that_got_no_place_in_line_is_tried_again_once(
