@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.db import DataError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from chat.actions.catalog_words import words_for_operators
@@ -23,6 +24,7 @@ from chat.models.endpoint import DETAIL_LENGTH
 from chat.providers.base import EndpointConfig, ModelInfo
 from chat.providers.errors import ProviderError, TimeoutExceededError
 from chat.providers.registry import ready_provider
+from chat.runtime import current
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +129,14 @@ async def _listens(url: str) -> bool:
         return False
     writer.close()
     return True
+
+
+def enable_models(models: QuerySet[ChatModel], *, enabled: bool) -> int:
+    """Enables or disables these models, also for calls of programs that begin at this moment. Returns their
+    number."""
+    count = models.update(enabled=enabled)
+    transaction.on_commit(lambda: current().calls.permits.clear())
+    return count
 
 
 def store_models(endpoint: EndpointConfig, infos: Iterable[ModelInfo]) -> SyncResult:

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from chat.actions.catalog import enable_models
 from chat.admin.base import SteadyAdmin
 from chat.admin.catalog_edit import BulkForm
 from chat.models import ChatModel
@@ -129,13 +130,13 @@ class ChatModelAdmin(SteadyAdmin):
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
-        count = models.update(enabled=True)
+        count = enable_models(models, enabled=True)
         words = ngettext("{count} model can be used.", "{count} models can be used.", count)
         self.message_user(request, words.format(count=count))
 
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, models: QuerySet[ChatModel]) -> None:
-        count = models.update(enabled=False)
+        count = enable_models(models, enabled=False)
         words = ngettext(
             "{count} model cannot be used any more.", "{count} models cannot be used any more.", count
         )

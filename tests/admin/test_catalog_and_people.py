@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -13,8 +14,10 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
+from chat.generation.running_calls import Permit
 from chat.models import ChatModel, Endpoint, User
 from chat.providers.base import EndpointConfig
+from chat.runtime import current
 
 MODELS = "/admin/chat/chatmodel/"
 PROVIDERS = "/admin/chat/endpoint/"
@@ -79,9 +82,15 @@ def test_a_negative_price_is_refused_in_words(admin: Client, model: ChatModel) -
     assert (model.input_price, model.takes_images, model.reasons) == (None, None, True)
 
 
-def test_models_are_enabled_and_disabled_together(admin: Client, model: ChatModel) -> None:
-    admin.post(MODELS, {"action": "disable", "_selected_action": [model.pk]})
+def test_models_are_enabled_and_disabled_together(
+    admin: Client, model: ChatModel, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    permits = current().calls.permits
+    permits.put(("token", "model"), cast(Permit, object()), permits.version())
+    with django_capture_on_commit_callbacks(execute=True):
+        admin.post(MODELS, {"action": "disable", "_selected_action": [model.pk]})
     assert not ChatModel.objects.get().enabled
+    assert permits.get(("token", "model")) is None  # a program's next call is refused
     admin.post(MODELS, {"action": "enable", "_selected_action": [model.pk]})
     assert ChatModel.objects.get().enabled
 
