@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from typing import Any, ClassVar
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -34,6 +37,7 @@ SCRIPTS = {
     "dropped /wire drop=3": "interrupted",
     "silent /wire tokens=6 hang=3": "stopped",
 }
+CALLS = 2  # of a program, in each process
 STARTED = len(SCRIPTS) - 1  # replies with a first token
 INPUT, CACHED = 11, 4  # tokens of a request, as the provider reports them
 PRICES = {"input_price": 2, "cached_input_price": 1, "output_price": 4}  # US dollars per million
@@ -44,6 +48,7 @@ class Metrics:
     """What one process answered."""
 
     samples: list[tuple[str, dict[str, str], float]]
+    asked: ClassVar[set[str]] = set()  # the names of all samples that the test has looked at
 
     @classmethod
     async def of(cls, process: ServerProcess) -> Metrics:
@@ -58,6 +63,7 @@ class Metrics:
 
     def total(self, name: str, **labels: str) -> float:
         """Returns the sum of the samples with these labels."""
+        self.asked.add(name)
         return sum(
             value
             for sample, found, value in self.samples
@@ -99,6 +105,9 @@ async def test_each_of_two_processes_counts_what_it_did() -> None:
                 await asyncio.sleep(0.1)
                 recovered = [await Metrics.of(process) for process in it.processes]
         assert sum(metrics.total("steady_recovered_replies_total") for metrics in recovered) == 1
+    families = {re.sub("_(bucket|count|sum)$", "", name) for name, _, _ in recovered[0].samples}
+    looked_at = {re.sub("_(bucket|count|sum)$", "", name) for name in Metrics.asked}
+    assert {name for name in families if name.startswith("steady_")} <= looked_at
 
 
 async def load(it: Stack, process: ServerProcess, person: Person, model: str, transport: str) -> None:
@@ -108,6 +117,11 @@ async def load(it: Stack, process: ServerProcess, person: Person, model: str, tr
             script: await pages.enter_async_context(person.page(transport=transport, url=process.url))
             for script in SCRIPTS
         }
+        secret = token(it)
+        call = await pages.enter_async_context(called(process, secret, "tokens=6 hang=3"))
+        await call.content.readuntil(b"word2")
+        async with called(process, secret, f"tokens={WORDS}") as whole:
+            assert b"[DONE]" in await whole.read()
         async with asyncio.TaskGroup() as group:
             ends = {
                 script: group.create_task(answered(page, f"{script} process {process.pid}", model))
@@ -126,9 +140,44 @@ async def load(it: Stack, process: ServerProcess, person: Person, model: str, tr
             "websocket" if transport == "ws" else "sse": len(opened)
         }
         assert during.total("steady_reply_queue_seconds_count") == len(ends)
+        assert during.total("steady_running_calls") == 1
+        assert 0 <= during.total("steady_journal_lag_seconds") < 60
+        call.close()
         await stop_first(silent, process)
         await silent.ended()
-    check(it, process, await until(process, lambda metrics: not metrics.total("steady_open_pages")))
+    ended = await until(
+        process,
+        lambda metrics: (
+            not metrics.total("steady_open_pages") and metrics.total("steady_calls_total") == CALLS
+        ),
+    )
+    check(it, process, ended, secret)
+
+
+def token(it: Stack) -> str:
+    """Returns an API token for the calls of one process, so that the usage entries show which one it was."""
+    secret = f"sty_{uuid4().hex}{uuid4().hex[:11]}"
+    it.execute(
+        "INSERT INTO chat_apitoken (user_id, name, prefix, digest, scopes, created_at)"
+        " SELECT id, 'Test', ?, ?, ?, CURRENT_TIMESTAMP FROM chat_user",
+        secret[:12],
+        sha256(secret.encode()).hexdigest(),
+        '["gateway"]',
+    )
+    return secret
+
+
+@asynccontextmanager
+async def called(process: ServerProcess, secret: str, script: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    """A call of a program through the gateway."""
+    body = {"model": "wire", "stream": True, "messages": [{"role": "user", "content": f"/wire {script}"}]}
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{process.url}/v1/chat/completions", json=body, headers=headers) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        yield answer
 
 
 async def answered(page: Page, prompt: str, model: str) -> str:
@@ -143,8 +192,15 @@ async def stop_first(page: Page, process: ServerProcess) -> None:
     assert status < 300
 
 
-def check(it: Stack, process: ServerProcess, metrics: Metrics) -> None:
+def check(it: Stack, process: ServerProcess, metrics: Metrics, secret: str) -> None:
     total = metrics.total
+    calls = it.rows(
+        "SELECT u.* FROM chat_usageentry u JOIN chat_apitoken t ON t.id = u.token_id WHERE t.prefix = ?",
+        secret[:12],
+    )
+    assert metrics.by("outcome", "steady_calls_total") == Counter(str(row["status"]) for row in calls)
+    assert total("steady_calls_total", outcome="complete") == 1
+    assert total("steady_running_calls") == 0
     ended = len(SCRIPTS) + 1  # with the queued one
     outcomes = Counter(SCRIPTS.values()) + Counter(complete=1)
     assert metrics.by("outcome", "steady_replies_total") == outcomes
@@ -157,8 +213,8 @@ def check(it: Stack, process: ServerProcess, metrics: Metrics) -> None:
     assert metrics.by("code", "steady_provider_retries_total") == {"rate_limited": 2}
 
     # The scripts say when the first token comes and how fast the others follow. Only later is possible.
-    assert total("steady_reply_seconds_count") == ended
-    assert total("steady_reply_first_token_seconds_count") == STARTED + 1
+    assert total("steady_reply_seconds_count") == ended + CALLS
+    assert total("steady_reply_first_token_seconds_count") == STARTED + 1 + CALLS
     assert total("steady_reply_first_token_seconds_sum") >= FIRST_SECONDS * (COPIES + 1)
     seconds = (COPIES + 1) * (FIRST_SECONDS + (WORDS - 1) / PACE)
     assert total("steady_reply_seconds_sum") >= seconds
@@ -173,8 +229,10 @@ def check(it: Stack, process: ServerProcess, metrics: Metrics) -> None:
     assert len(complete) == COPIES + 1
     assert {(row["input_tokens"], row["cached_input_tokens"]) for row in complete} == {(INPUT, CACHED)}
     for direction in ("input", "cached_input", "output", "reasoning"):
-        assert total("steady_tokens_total", direction=direction) == stored(rows, f"{direction}_tokens")
-    assert total("steady_cost_dollars_total") == pytest.approx(stored(rows, "cost"))
+        assert total("steady_tokens_total", direction=direction) == stored(
+            rows + calls, f"{direction}_tokens"
+        )
+    assert total("steady_cost_dollars_total") == pytest.approx(stored(rows + calls, "cost"))
     assert total("steady_cost_dollars_total") > (COPIES + 1) * (7 * 2 + 4 * 1 + WORDS * 4) / 1e6 * 0.999
 
     assert total("steady_frame_delay_seconds_count") >= STARTED
