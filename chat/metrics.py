@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -105,7 +106,7 @@ class Metrics:
 
     def __init__(self, providers: Collection[str] = (), codes: Collection[str] = ()) -> None:
         """`providers` are the kinds that are configured, `codes` those of all errors of providers."""
-        self.registry = registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._models: set[tuple[str, str]] = set()
         self._timer: asyncio.TimerHandle | None = None
         by_provider, by_model = ["provider"], ["provider", "model"]
@@ -184,13 +185,20 @@ class Metrics:
             buckets=_SHORT,
             registry=registry,
         )
-        for provider in providers:
-            for code in codes:  # Prometheus sees no increase from no value to 1
-                self._errors.labels(provider, code)
-                self._retries.labels(provider, code)
+        self._failures = list(product(providers, codes))
         registry.register(_unit_seconds)
         registry.register(_database_wait_seconds)
         ProcessCollector(registry=registry)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """All metrics. The first read gives each provider and error its counters: Prometheus sees no increase
+        from no value to 1, and a process whose metrics nobody reads needs none."""
+        for provider, code in self._failures:
+            self._errors.labels(provider, code)
+            self._retries.labels(provider, code)
+        self._failures = []
+        return self._registry
 
     def start(self) -> None:
         """Starts to measure the running event loop."""
@@ -202,11 +210,11 @@ class Metrics:
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Adds a value that is read when the metrics are."""
-        self.registry.register(_Read(lambda: GaugeMetricFamily(name, about, read())))
+        self._registry.register(_Read(lambda: GaugeMetricFamily(name, about, read())))
 
     def counter(self, name: str, about: str, read: Callable[[], float]) -> None:
         """The same for a number that only grows."""
-        self.registry.register(_Read(lambda: CounterMetricFamily(name, about, read())))
+        self._registry.register(_Read(lambda: CounterMetricFamily(name, about, read())))
 
     def reply_ended(self, reply: EndedReply) -> None:
         provider, model = reply.provider, self._model(reply.provider, reply.model)
