@@ -43,10 +43,12 @@ def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 class Person:
-    """A logged-in user with a browser of their own."""
+    """A logged-in user with a browser context of their own. A later test may get the same context, with empty
+    storage, unless this test asked for `context` to change it."""
 
     def __init__(self, context: BrowserContext, url: str, email: str) -> None:
-        self.context, self.url = context, url
+        self._context, self.url = context, url
+        self.is_changed = False
         self.console_errors: list[str] = []
         self.allowed_errors: list[str] = []
         self.page = self.tab()
@@ -57,10 +59,15 @@ class Person:
             self.page.goto(url)
         self.page.wait_for_url("**/conversations/*/")
 
+    @property
+    def context(self) -> BrowserContext:
+        self.is_changed = True
+        return self._context
+
     def tab(self) -> Page:
-        page = self.context.new_page()
+        page = self._context.new_page()
         if SLOWER > 1:
-            self.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+            self._context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         page.on("pageerror", lambda error: self.console_errors.append(str(error.stack or error)))
         page.on(
             "console",
@@ -68,10 +75,28 @@ class Person:
         )
         return page
 
+    def leave(self) -> bool:
+        """Closes the tabs and empties the storage. The cache stays, with the compiled scripts and styles.
+        Returns whether the context is as good as new."""
+        if self.is_changed:
+            return False
+        tabs = self._context.pages
+        blank = self._context.new_page()
+        for tab in tabs:
+            tab.close()
+        kinds = {"origin": self.url, "storageTypes": "local_storage,indexeddb,cache_storage,service_workers"}
+        self._context.new_cdp_session(blank).send("Storage.clearDataForOrigin", kinds)
+        blank.close()
+        self._context.clear_cookies()
+        return True
+
     def unexpected_errors(self) -> list[str]:
         return [e for e in self.console_errors if not any(allowed in e for allowed in self.allowed_errors)]
 
 
+# Contexts of the common server that no test uses, by their options. A warm cache saves half of the CPU of a
+# page.
+_unused: dict[str, list[BrowserContext]] = {}
 # The cookies of a user at a server. A form filled in for each test would take a second of CPU each.
 _sessions: dict[tuple[str, str], list[Any]] = {}
 
@@ -91,20 +116,29 @@ def log_in(context: BrowserContext, url: str, email: str) -> list[Any]:
 def people(server: ServerProcess, browser: Browser) -> Iterator[Callable[..., Person]]:
     """`people()` logs the administrator in, `people("other@example.org")` another user. `server=` chooses the
     server; other keyword arguments are passed to the browser context."""
-    made: list[Person] = []
+    made: list[tuple[str, Person]] = []
+    common = server
 
     def make(email: str = ADMIN, server: ServerProcess = server, **options: object) -> Person:
         # Without the animations, which Chromium draws 60 times a second while a reply is running.
         usual = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
-        context = browser.new_context(**{**usual, **options})
-        context.set_default_timeout(PATIENCE_MS)
-        made.append(Person(context, server.url, email))
-        return made[-1]
+        kind = repr(sorted({**usual, **options}.items()))
+        if _unused.get(kind) and server is common:
+            context = _unused[kind].pop()
+        else:
+            context = browser.new_context(**{**usual, **options})
+            context.set_default_timeout(PATIENCE_MS)
+        made.append((kind, Person(context, server.url, email)))
+        return made[-1][1]
 
     yield make
-    errors = [error for person in made for error in person.unexpected_errors()]
-    for person in made:
-        person.context.close()  # A socket that is being opened at this moment causes a console message.
+    errors = [error for _, person in made for error in person.unexpected_errors()]
+    for kind, person in made:
+        # A socket that is being opened at this moment causes a console message.
+        if person.url == server.url and not errors and person.leave():
+            _unused.setdefault(kind, []).append(person.context)
+        else:
+            person.context.close()
     assert not errors, "\n\n".join(errors)
 
 

@@ -78,8 +78,10 @@ def test_a_hidden_list_is_not_there_from_the_first_frame_on(people: Callable[...
     toggle(person.page).click()
     page = person.tab()
     page.add_init_script(
+        # A list that is hidden late moves the chat sideways. A notice on a busy machine moves it down.
         "window.shift = 0; new PerformanceObserver(list => {"
-        " for (const one of list.getEntries()) window.shift += one.value;"
+        " for (const one of list.getEntries())"
+        "  if (one.sources.some(it => it.previousRect.x !== it.currentRect.x)) window.shift += one.value;"
         "}).observe({ type: 'layout-shift', buffered: true });"
     )
     page.goto(person.page.url)
@@ -94,9 +96,8 @@ def test_a_hidden_list_is_not_there_from_the_first_frame_on(people: Callable[...
     without_scripts.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_without_its_list_is_accessible(people: Callable[..., Person], scheme: str) -> None:
-    page = people(color_scheme=scheme, reduced_motion="reduce").page
+def test_the_page_without_its_list_is_accessible(person: Person) -> None:
+    page = person.page
     toggle(page).click()
     ask(page, LONG_PROMPT)
     expect(page.get_by_role("button", name="Show more")).to_be_visible()
@@ -209,24 +210,26 @@ ESCAPES = {
 }
 
 
-@pytest.mark.parametrize("name", ESCAPES)
-def test_tex_paints_nothing_outside_of_its_reply_and_makes_nothing_wide(person: Person, name: str) -> None:
+def test_tex_paints_nothing_outside_of_its_reply_and_makes_nothing_wide(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant /demo echo Before")
     before = page.locator("article").nth(1).locator(".message-body")
     _scroll_to(before)
     clean = before.screenshot()
-    reply = ask(page, f"/demo instant /demo echo {ESCAPES[name]}")
-    expect(reply.locator("math")).to_be_attached()
-    figures: dict[str, Any] = page.evaluate(
-        "() => { const it = document.getElementById('scroller');"
-        "return { sideways: it.scrollWidth - it.clientWidth, high: it.scrollHeight / innerHeight }; }"
-    )
-    assert figures["sideways"] <= 0
-    assert figures["high"] < 4
-    _scroll_to(before)
-    page.mouse.move(5, 5)
-    assert before.screenshot() == clean, "the reply before it looks as it did"
+    high = 0.0
+    for name, formula in ESCAPES.items():
+        reply = ask(page, f"/demo instant /demo echo {formula}")
+        expect(reply.locator("math")).to_be_attached()
+        figures: dict[str, Any] = page.evaluate(
+            "() => { const it = document.getElementById('scroller');"
+            "return { sideways: it.scrollWidth - it.clientWidth, high: it.scrollHeight / innerHeight }; }"
+        )
+        assert figures["sideways"] <= 0, name
+        assert figures["high"] - high < 4, name
+        high = figures["high"]
+        _scroll_to(before)
+        page.mouse.move(5, 5)
+        assert before.screenshot() == clean, f"{name}: the reply before it looks as it did"
 
 
 def _scroll_to(message: Locator) -> None:
