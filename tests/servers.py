@@ -19,6 +19,9 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
+
+from tests.forked import Fork, can_fork, run, start
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN = "admin@example.org"
@@ -28,7 +31,8 @@ _READY = re.compile(r"Steady is ready: (https?://\S+)")
 
 
 class ServerProcess:
-    """`manage.py serve` on a free port with a data directory and environment of its own.
+    """`manage.py serve` on a free port with a data directory and environment of its own, started by
+    `tests.forked`. If it `is_new`, it is started by its command.
 
     Its SQLite database is a copy of one that has all tables and the administrator. If it `is_new`, the server
     makes the database, which more than doubles the CPU of a start."""
@@ -48,7 +52,7 @@ class ServerProcess:
             **(env or {}),
         }
         self.url = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Fork | None = None
         self._log = data_dir.parent / f"{data_dir.name}-{id(self)}.log"
 
     root = ROOT
@@ -64,13 +68,7 @@ class ServerProcess:
             shutil.copy(prepared_database(), self.data_dir / "steady.sqlite3")
         with self._log.open("ab") as log:
             begin = log.tell()
-            self._process = subprocess.Popen(
-                self.command(),
-                cwd=self.root,
-                env=self.env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self._process = self._start(log)
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._process.poll() is None:
             if found := _READY.search(self.log()[begin:]):
@@ -81,6 +79,13 @@ class ServerProcess:
             time.sleep(0.02)
         self.kill()
         raise RuntimeError(f"The server did not start:\n{self.log()}")
+
+    def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes] | Fork:
+        command = self.command()
+        if command[:2] == [sys.executable, "manage.py"] and not self._is_new and can_fork(self.env):
+            with Path(os.devnull).open("rb") as nothing:
+                return start(command[2:], self.root, self.env, nothing.fileno(), log.fileno(), log.fileno())
+        return subprocess.Popen(command, cwd=self.root, env=self.env, stdout=log, stderr=subprocess.STDOUT)
 
     @property
     def is_running(self) -> bool:
@@ -119,15 +124,7 @@ class ServerProcess:
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Runs another command of `manage.py` in the same environment."""
-        result = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.root,
-            env=self.env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = run(arguments, self.root, self.env, stdin)
         if result.returncode:
             raise RuntimeError(result.stderr)
         return result.stdout

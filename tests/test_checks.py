@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pytest_django.fixtures import Settings
 from chat.actions.catalog import store_models
 from chat.models import Endpoint
 from chat.providers.base import EndpointConfig, ModelInfo
+from tests.forked import run
 from tests.servers import ROOT
 
 DEMO = {"demo": EndpointConfig("demo", "demo", "Demo")}
@@ -111,15 +111,7 @@ def test_a_default_model_that_is_none_is_found(good: Settings) -> None:
 
 def _manage(data: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={**inherited, "STEADY_DATA_DIR": str(data), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run(arguments, ROOT, {**inherited, "STEADY_DATA_DIR": str(data), **environment})
 
 
 @pytest.mark.parametrize("command", ["changepassword", "createsuperuser", "sync_models", "shell", "doctor"])

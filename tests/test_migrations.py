@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from chat.models.schema import NUMBER, Schema, record_schema
 from tests.conftest import POSTGRES_URL
+from tests.forked import run
 from tests.servers import ROOT
 from tests.services import fresh_database
 
@@ -74,14 +73,7 @@ def test_older_code_does_not_lower_the_number_and_migrates_nothing() -> None:
 
 
 def _manage(env: dict[str, str], *arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "OLLAMA_URL": "off", **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(arguments, ROOT, {"PATH": os.environ["PATH"], "OLLAMA_URL": "off", **env})
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from chat.models import ChatModel, Endpoint, User
 from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all
 from tests.faults.stack import free_port, wait_for_port
-from tests.servers import ServerProcess
+from tests.forked import run
+from tests.servers import ROOT, ServerProcess
 
 PROXY = """
 daemon off; pid %(folder)s/nginx.pid; worker_processes 1; error_log %(folder)s/nginx.log;
@@ -50,25 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def doctor(server: ServerProcess, url: str = "", silence: str = "1.5") -> dict[str, str]:
     """Returns the finding of `manage.py doctor` for each check."""
-    try:
-        said = server.manage("doctor", "--no-color", "--url", url or server.url, "--silence", silence)
-    except RuntimeError:  # it found a fault, and its exit code says so
-        said = subprocess.run(
-            [
-                sys.executable,
-                "manage.py",
-                "doctor",
-                "--no-color",
-                "--url",
-                url or server.url,
-                "--silence",
-                silence,
-            ],
-            env=server.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
+    arguments = ["doctor", "--no-color", "--url", url or server.url, "--silence", silence]
+    said = run(arguments, ROOT, server.env).stdout
     parts = re.split(r"^(ok  |FAIL) ", said, flags=re.MULTILINE)[1:]
     return {
         text.partition(":")[0]: mark.strip() + text

@@ -73,9 +73,9 @@ class Clicks:
             self.statuses[f"{kind} {status}"] += 1
             if status == 0 or status >= 500:
                 self.bare.append(f"{kind} {status} {text[:400]}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
-    async def more(self, clicks: int = 30) -> None:
+    async def more(self, clicks: int = 15) -> None:
         """Waits for so many further clicks."""
         until = self.statuses.total() + clicks
         while self.statuses.total() < until:

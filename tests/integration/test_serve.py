@@ -20,21 +20,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import POSTGRES_URL
+from tests.forked import run
 from tests.servers import ROOT, ServerProcess
 from tests.services import fresh_database
 
 
 def _fails(server: ServerProcess, address: str = "127.0.0.1:0") -> tuple[int, str]:
     """Returns the exit code and the message of a start that must fail."""
-    ended = subprocess.run(
-        [sys.executable, "manage.py", "serve", address],
-        cwd=ROOT,
-        env=server.env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    ended = run(["serve", address], ROOT, server.env)
     assert "Traceback" not in ended.stderr
     return ended.returncode, ended.stderr
 
