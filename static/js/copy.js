@@ -26,9 +26,9 @@ onClick("[data-copy-field]", async (button) => {
   button.textContent = words("copied"); // a toast is behind an open dialog
 });
 
-onClick("[data-print]", (button) => {
+onClick("[data-print]", async (button) => {
   button.closest("[popover]")?.hidePopover();
-  print();
+  (await import("./print.js")).printAll();
 });
 
 onClick("[data-copy]", (button) => {

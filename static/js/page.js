@@ -53,6 +53,7 @@ export function toast(text) {
   box.className = "toast";
   box.append(Object.assign(document.createElement("p"), { textContent: text }));
   $("toasts").append(box);
+  return box;
 }
 
 // Toasts go by themselves, not from under a pointer or the focus.

@@ -68,8 +68,30 @@ function loadEarlier() {
   return loading.finally(() => { loading = null; });
 }
 
-on("htmx:before:swap", ({ detail }) => {
-  held = detail.tasks.some(({ target }) => ["more", "earlier"].includes(target?.id)) && place();
+// Loads all earlier messages of a chat, while `goesOn()`. `progress(count)` gets how many messages are here.
+// Returns whether all are.
+export async function loadAll(progress, goesOn) {
+  const next = () => goesOn() && $("more").querySelector("a")?.href;
+  restoring = true; // at the end, earlier messages would be dropped
+  try {
+    for (let href = next(); href; ) {
+      progress($("scroller").querySelectorAll("article.message").length);
+      await loadEarlier();
+      const after = next();
+      if (after === href) return false;
+      href = after;
+    }
+    return true;
+  } finally {
+    restoring = false;
+  }
+}
+
+on("htmx:before:swap", (event) => {
+  const { ctx, tasks } = event.detail;
+  const isHere = tasks.some(({ target }) => ["more", "earlier"].includes(target?.id));
+  if (isHere && ctx?.response?.status >= 400) event.preventDefault(); // the link stays
+  else held = isHere && place();
 });
 on("htmx:after:swap", () => {
   if (held && $(held[0])) bring(held);

@@ -202,6 +202,34 @@ def test_a_long_chat_opens_at_its_end_and_loads_earlier_messages_without_a_jump(
     expect(page.locator("article")).to_have_count(100)
 
 
+def test_a_long_chat_is_printed_whole(people: Callable[..., Person], server: ServerProcess) -> None:
+    person = people(reduced_motion="reduce")
+    person.allowed_errors.append("status of 500")
+    page = person.page
+    chat = server.manage("shell", "--verbosity=0", stdin=LONG_CHAT).strip()
+    page.add_init_script(
+        "window.print = () => { const count = (of) => document.querySelectorAll(of).length;"
+        "window.printed = [count('article'), count('#more p')]; }"
+    )
+    page.goto(f"{server.url}/conversations/{chat}/")
+    expect(page.locator("article")).to_have_count(50)
+    note = page.get_by_text("Earlier messages are missing here")
+    expect(note).to_be_hidden()
+    page.emulate_media(media="print")  # as the browser's own command
+    expect(note).to_be_visible()
+    page.emulate_media(media="screen")
+    page.route("**/before/**", lambda route: route.fulfill(status=500, body="Broken"), times=2)
+    command = page.locator("[data-print]")
+    command.dispatch_event("click")
+    expect(page.locator("#toasts")).to_contain_text("Earlier messages could not be loaded.")
+    assert page.evaluate("window.printed") is None
+    page.unroute_all()
+    command.dispatch_event("click")
+    expect(page.locator("#toasts")).to_contain_text("Loading the whole chat for print")
+    page.wait_for_function("() => window.printed")
+    assert page.evaluate("window.printed") == [400, 0]
+
+
 @WIDTHS
 def test_my_place_survives_a_reload_and_a_switch(
     people: Callable[..., Person], options: dict[str, object]
