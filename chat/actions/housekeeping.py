@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -54,6 +55,8 @@ def clear_some() -> int:
         or delete_old_imports()
         or delete_old_shares()
         or _empty_deleted_conversation()
+        or _hide_below_deleted()
+        or _empty_deleted_messages()
     )
 
 
@@ -74,22 +77,11 @@ def _empty_deleted_conversation() -> int:
         conversation = Conversation.objects.filter(deleted_at__lt=undo_limit(), last_position__gt=0).first()
         if conversation is None:
             return 0
-        is_filled = (
-            ~Q(text="") | ~Q(parts=[]) | (Q(generation__isnull=False) & ~Q(generation__error_detail=""))
-        )
-        filled = Message.objects.filter(is_filled, conversation=conversation)
+        filled = Message.objects.filter(_IS_FILLED, conversation=conversation)
         ids = list(filled.order_by("position").values_list("pk", flat=True)[:BATCH])
         Summary.objects.filter(conversation=conversation).delete()
         Share.objects.filter(conversation=conversation).delete()
-        Feedback.objects.filter(message__in=ids).delete()
-        Attachment.objects.filter(message__in=ids).delete()  # `attachment.clear_files` deletes the files
-        waiting = Generation.objects.filter(message__in=ids, status=Status.WAITING)
-        waiting.update(status=Status.STOPPED)  # so the next batch deletes its journal
-        ToolRun.objects.filter(generation__message__in=ids).update(arguments="", result="")
-        Message.objects.filter(pk__in=ids).update(text="", parts=[])
-        forget_messages(ids)
-        SentRequest.objects.filter(generation__message__in=ids).delete()
-        Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt
+        _empty(ids)
         if len(ids) < BATCH:
             forget_conversations([conversation.pk])
             Tag.objects.filter(conversation=conversation).delete()
@@ -100,3 +92,37 @@ def _empty_deleted_conversation() -> int:
             emptied = ("title", "indexed_title", "head", "last_position", "folder", "preset_name")
             conversation.save(update_fields=emptied)
         return len(ids) + 1
+
+
+def _hide_below_deleted() -> int:
+    """Marks the hidden variants below messages that cannot be restored any more: nothing leads to them."""
+    below = Message.objects.filter(parent__deleted_at__lt=undo_limit(), deleted_at=None, shown=False)
+    ids = list(below.values_list("pk", flat=True)[:BATCH])
+    return Message.objects.filter(pk__in=ids).update(deleted_at=undo_limit()) if ids else 0
+
+
+def _empty_deleted_messages() -> int:
+    """Deletes the content of messages that were deleted in a chat, as that of a deleted chat."""
+    gone = Message.objects.filter(_IS_FILLED, deleted_at__lt=undo_limit())
+    ids = list(gone.values_list("pk", flat=True)[:BATCH])
+    if ids:
+        with transaction.atomic():
+            Summary.objects.filter(covers__in=ids).delete()
+            _empty(ids)
+    return len(ids)
+
+
+_IS_FILLED = ~Q(text="") | ~Q(parts=[]) | (Q(generation__isnull=False) & ~Q(generation__error_detail=""))
+
+
+def _empty(ids: list[UUID]) -> None:
+    """Deletes the content of these messages. The caller has a transaction."""
+    Feedback.objects.filter(message__in=ids).delete()
+    Attachment.objects.filter(message__in=ids).delete()  # `attachment.clear_files` deletes the files
+    waiting = Generation.objects.filter(message__in=ids, status=Status.WAITING)
+    waiting.update(status=Status.STOPPED)  # so the next batch deletes its journal
+    ToolRun.objects.filter(generation__message__in=ids).update(arguments="", result="")
+    Message.objects.filter(pk__in=ids).update(text="", parts=[])
+    forget_messages(ids)
+    SentRequest.objects.filter(generation__message__in=ids).delete()
+    Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt

@@ -4,9 +4,11 @@ switch."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -52,6 +54,9 @@ def restore_message(user: User, message_id: UUID) -> Message:
             # Other prompts give way, as variants; a later reply beside the parent, or to it, does not.
             places = (parent.pk, parent.parent_id) if parent else ()
             later = later.filter(role=Role.ASSISTANT, parent__in=places)
+        kept = timedelta(days=settings.CHAT_KEEP_DELETED_DAYS)
+        if message.deleted_at and message.deleted_at < timezone.now() - kept:
+            raise ConflictError(_("This message was deleted too long ago. It cannot be restored any more."))
         if message.deleted_at is None or later.exists() or (parent and not parent.shown):
             raise ConflictError(_("The chat has gone on since. The deleted message cannot be restored."))
         if message.role == Role.USER:

@@ -139,6 +139,11 @@ class Message(models.Model):
                 name="chat_message_not_indexed",
                 condition=models.Q(is_indexed__isnull=True),
             ),
+            models.Index(
+                fields=["deleted_at"],
+                name="chat_message_deleted",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
             models.Index(fields=["conversation", "revision"]),
             models.Index(fields=["conversation", "shown", "position"]),
         ]

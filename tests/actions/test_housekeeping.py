@@ -13,7 +13,10 @@ from django.utils import timezone
 from chat.access import NotFoundError
 from chat.actions import housekeeping
 from chat.actions.conversation import delete_conversation, restore_conversation
+from chat.actions.errors import ConflictError
+from chat.actions.message import delete_message, restore_message
 from chat.models import Conversation, Generation, JournalEntry, Message, PeriodicTask, Status, User
+from chat.search import search
 from tests.generation.rows import a_reply
 
 LONG_AGO = timedelta(days=settings.CHAT_KEEP_DELETED_DAYS, minutes=1)
@@ -52,6 +55,33 @@ def test_a_chat_deleted_long_ago_is_emptied_and_what_it_cost_is_kept(person: Use
     restore_conversation(person, young.conversation_id)
     with pytest.raises(NotFoundError):
         restore_conversation(person, old.conversation_id)
+
+
+@pytest.mark.django_db
+def test_messages_deleted_long_ago_are_emptied_with_their_variants(person: User) -> None:
+    reply = a_reply(person, status=Status.COMPLETE).message
+    Message.objects.filter(pk=reply.pk).update(text="Because")
+    chat, prompt = reply.conversation, reply.parent
+    assert prompt
+    variant = Message.objects.create(
+        conversation=chat, parent=reply, position=9, role="user", text="Hidden", added_revision=1, revision=1
+    )
+    Message.objects.filter(pk=variant.pk).update(shown=False)
+    young = a_reply(person, status=Status.COMPLETE).message.parent
+    assert young
+    for message in (prompt, young):
+        delete_message(person, message.pk)
+    clear()
+    assert sorted(chat.messages.values_list("text", flat=True)) == ["Because", "Hidden", "Why?"]
+    chat.messages.exclude(deleted_at=None).update(deleted_at=timezone.now() - LONG_AGO)
+    clear()
+    assert {*chat.messages.values_list("text", flat=True)} == {""}
+    assert chat.messages.count() == 3, "usage and cost are kept"
+    young.refresh_from_db()
+    assert young.text == "Why?"
+    assert not search(person, "Hidden").chats
+    with pytest.raises(ConflictError, match="too long ago"):
+        restore_message(person, prompt.pk)
 
 
 @pytest.mark.django_db
