@@ -17,7 +17,7 @@ BATCH = 200  # rows in one query
 
 # What a copied reply keeps of its generation. Usage, cost and times are not copied: they were booked once.
 KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "error_message")
-KEPT_OF_CHAT = ("title", "folder_id", "preset_name", "preset_number", "parameters")
+KEPT_OF_CHAT = ("title", "folder_id", "preset_name", "preset_number", "parameters", "imported_from")
 
 
 def branch_conversation(user: User, message_id: UUID) -> Conversation:

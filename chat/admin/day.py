@@ -130,9 +130,9 @@ def _hours(now: datetime) -> list[datetime]:
 
 
 def _ended_since(start: datetime) -> Iterator[Ended]:
-    replies = Generation.objects.filter(finished_at__gte=start).exclude(status__in=LIVE).order_by()
+    replies = Generation.objects.made_here().filter(finished_at__gte=start).exclude(status__in=LIVE)
     columns = ("started_at", "first_text_at", "input_tokens", "output_tokens", "cost")
-    rows = replies.values_list("finished_at", "status", "error_code", *columns)
+    rows = replies.order_by().values_list("finished_at", "status", "error_code", *columns)
     for at, status, code, started, first, asked, said, cost in rows.iterator():
         if at is not None:
             seconds = (first - started).total_seconds() if first and started else None

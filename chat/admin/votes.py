@@ -24,11 +24,12 @@ class Pair(NamedTuple):
 
 def pairs_of_models() -> list[Pair]:
     """Returns the pairs with the most votes, from the latest ratings; the model that won more often first. A
-    kept reply is rated as good. A good rating wins over none, and none over a bad one."""
-    latest = Feedback.objects.order_by("-pk")[:LATEST]
+    kept reply is rated as good, imported ones do not count. A good rating wins over none, and none over a bad one."""
+    here = Generation.objects.made_here()
+    latest = Feedback.objects.filter(message__generation__in=here).order_by("-pk")[:LATEST]
     ratings = {message: 1 if good else -1 for message, good in latest.values_list("message_id", "is_good")}
     prompts = Feedback.objects.filter(pk__in=latest.values("pk")).values("message__parent")
-    rows = Generation.objects.filter(message__parent__in=prompts).order_by("message__position")
+    rows = here.filter(message__parent__in=prompts).order_by("message__position")
     scores: dict[UUID | None, dict[str, int]] = {}
     for prompt, model, message in rows.values_list("message__parent", "model_label", "message"):
         best = scores.setdefault(prompt, {})

@@ -15,6 +15,16 @@ TITLE_LENGTH = 200
 TITLE_CHARS = 60  # characters of the prompt for the first title, and of a title by a model
 
 
+# Products whose files can be imported, by the name of the format.
+PRODUCTS = {
+    "steady": "Steady",
+    "chatgpt": "ChatGPT",
+    "claude": "Claude",
+    "open_webui": "Open WebUI",
+    "librechat": "LibreChat",
+}
+
+
 def shortened(text: str) -> str:
     """Returns a title for a conversation that begins with this text."""
     title = " ".join(text.split())
@@ -129,6 +139,11 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return self.title or gettext("New chat")
+
+    @property
+    def product(self) -> str:
+        """Returns the product whose file the chat was imported from, "" for other chats."""
+        return PRODUCTS.get(self.imported_from, "")
 
     def next_revision(self) -> int:
         """Increases `revision` by one. The caller holds the row's lock and saves."""

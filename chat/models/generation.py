@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 
 from django.db import models
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +33,10 @@ LIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)  # it has not ended
 class GenerationQuerySet(models.QuerySet["Generation"]):
     def live(self) -> GenerationQuerySet:
         return self.filter(status__in=LIVE)
+
+    def made_here(self) -> GenerationQuerySet:
+        """Returns the replies without the imported ones, which have one time for all."""
+        return self.exclude(queued_at=F("finished_at"))
 
 
 class Generation(models.Model):

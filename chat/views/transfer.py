@@ -25,20 +25,13 @@ from chat.actions.chat_import import (
 )
 from chat.actions.errors import InvalidInputError, TooLongError
 from chat.files import store
+from chat.models.conversation import PRODUCTS
 from chat.rendering.words import translated
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people, wanted_method
 
 _LISTED = 20
 _TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json", "zip": "application/zip"}
-NAMES = {
-    "steady": "Steady",
-    "chatgpt": "ChatGPT",
-    "claude": "Claude",
-    "open_webui": "Open WebUI",
-    "librechat": "LibreChat",
-}
-
 EXTRAS = {
     "folder": gettext_lazy("Folders"),
     "preset": gettext_lazy("Presets"),
@@ -138,7 +131,7 @@ def _headers(name: str) -> dict[str, str]:
 def _context(request: PersonRequest) -> dict[str, Any]:
     found = list(imports_of(request.user)[:_LISTED])
     for one in found:
-        one.product = NAMES.get(one.format, "")  # type: ignore[attr-defined]
+        one.product = PRODUCTS.get(one.format, "")  # type: ignore[attr-defined]
         one.error = translated(one.error)
         one.problems = [{**it, "reason": translated(it["reason"])} for it in one.problems]
         one.extra_words = [  # type: ignore[attr-defined]

@@ -84,7 +84,7 @@ def months_of(user: User, now: datetime) -> list[Month]:
         midnight.replace(year=at // 12, month=at % 12 + 1) for at in range(count - MONTHS + 1, count + 1)
     ]
     months = {(start.year, start.month): Month(start) for start in starts}
-    replies = Generation.objects.filter(conversation__owner=user, finished_at__gte=starts[0])
+    replies = Generation.objects.made_here().filter(conversation__owner=user, finished_at__gte=starts[0])
     calls = UsageEntry.objects.filter(user=user, generation=None, at__gte=starts[0])  # the rest are replies
     for at, label, used in (*_sums(replies, "finished_at"), *_sums(calls, "at")):
         if month := months.get((at.year, at.month)):

@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,20 +17,36 @@ from uuid import UUID, uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from chat.actions import chat_import
 from chat.actions.attachment import receive_file
+from chat.actions.branch import branch_conversation
 from chat.actions.chat_export import export_one
 from chat.actions.errors import ConflictError
 from chat.actions.send import send_message
+from chat.admin.day import _ended_since
+from chat.admin.votes import pairs_of_models
 from chat.database import run_unit
 from chat.files import store
 from chat.management import importing
-from chat.models import ChatImport, ChatModel, Conversation, Endpoint, Generation, Message, User
+from chat.models import (
+    ChatImport,
+    ChatModel,
+    Conversation,
+    Endpoint,
+    Feedback,
+    Generation,
+    Message,
+    ServerSettings,
+    Share,
+    User,
+)
 from chat.parts import Citation, TextPart, WebSearch
 from chat.search import search
 from chat.transfer import steady
 from chat.transfer.chats import Chat, Node, Reply
+from chat.views.usage import months_of
 from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,6 +117,42 @@ async def test_nothing_is_taken_before_the_owner_agrees(owner: User, storage: Pa
     for words in ("poem", "roses"):
         found = await run_unit(search, owner, words)
         assert [one.conversation.pk for one in found.chats] == [chat.pk], f"found by {words}"
+
+
+async def test_an_imported_chat_says_so_and_is_in_no_sum(owner: User, administrator: User) -> None:
+    await read_and_take(owner, CLAUDE)
+    chat = await run_unit(Conversation.objects.get)
+    note = "Imported from a file of Claude."
+
+    def check() -> None:
+        now = timezone.now()
+        Generation.objects.update(queued_at=now, finished_at=now)  # a chat of today
+        assert not any(month.total.calls for month in months_of(owner, timezone.localtime()))
+        assert not list(_ended_since(now - timedelta(days=1)))
+        reply = Message.objects.get(role="assistant")
+        Feedback.objects.update_or_create(message=reply, user=owner, defaults={"is_good": True})
+        other = Message(role="assistant", conversation=chat, parent=reply.parent, position=3, added_revision=1, revision=1)
+        Message.objects.bulk_create([other])
+        Generation.objects.create(conversation=chat, message=other, model_label="Worse", status="complete")
+        assert pairs_of_models() == []
+        share = Share.objects.create(
+            conversation=chat, title="A poem", audience="anyone", expires_at=now + timedelta(days=1)
+        )
+        share.messages.add(reply)
+        ServerSettings(share_links="anyone").save()
+        branch = branch_conversation(owner, reply.pk)
+        for user, url in (
+            (owner, reverse("conversation", args=[chat.pk])),
+            (owner, reverse("conversation", args=[branch.pk])),
+            (None, reverse("shared", args=[share.secret])),
+            (administrator, f"/admin/chat/conversation/{chat.pk}/change/"),
+        ):
+            client = Client()
+            if user:
+                client.force_login(user)
+            assert note in client.get(url).content.decode(), url
+
+    await run_unit(check)
 
 
 async def test_the_second_time_nothing_is_doubled(owner: User) -> None:
