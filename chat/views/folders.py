@@ -30,7 +30,7 @@ from chat.rendering.words import in_words
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, for_people, moved_to, wanted_method
 from chat.views.knowledge import files_context
-from chat.views.sidebar import limit_of, list_context, page_of
+from chat.views.sidebar import after_of, below, limit_of, list_context, more_of, page_of
 
 
 class FolderForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -91,14 +91,15 @@ def folder(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
         else:
             messages.success(request, _("Saved."))
             return redirect("folder", folder_id)
-    limit = limit_of(request.GET.get("limit", ""))
-    chats = list(Conversation.objects.kept().filter(folder=found)[: limit + 1])
+    limit, after = limit_of(request.GET.get("limit", "")), after_of(request)
+    listed = Conversation.objects.kept().filter(folder=found)
+    chats = list(below(listed, request.user, after, by="updated_at")[: limit + 1])
     context = {
         **files_context(found),
         "form": form,
         "folder": Folder.objects.get(pk=folder_id),
         "chats": chats[:limit],
-        "more": limit * 4 if len(chats) > limit else 0,
+        "more": more_of(chats, limit, after),
     }
     return render(request, "chat/folder.html", context, status=400 if form.errors else 200)
 

@@ -7,7 +7,7 @@ The page requests it every few seconds while it is visible, and at once after a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import blake2s
@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, prefetch_related_objects
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -36,7 +36,7 @@ from chat.views.answers import PersonRequest, for_people
 
 LISTED = 60  # chats in the list at first
 IN_FOLDER = 10  # chats of an open folder
-MOST = 2000
+MOST = 2000  # chats in the list at once; older ones are on a list of their own
 _ORDER = (F("pinned_at").desc(nulls_last=True), "-updated_at", "-id")
 
 _ON_PAGE = re.compile(r"/conversations/([0-9a-f-]{36})/")
@@ -79,6 +79,7 @@ def conversation_list(request: PersonRequest) -> HttpResponseBase:
         archived=bool(request.GET.get("archived")),
         deleted=bool(request.GET.get("deleted")),
         limit=limit_of(request.GET.get("limit", "")),
+        after=after_of(request),
         selecting=bool(request.GET.get("select")),
     )
     if request.htmx and request.GET.get("stamp") == context["stamp"]:
@@ -93,17 +94,21 @@ def list_context(
     archived: bool = False,
     deleted: bool = False,
     limit: int = LISTED,
+    after: UUID | None = None,
     selecting: bool = False,
 ) -> dict[str, Any]:
     """Returns the context of `_conversation_list.html`. `current` is the chat on the page. `deleted` lists
-    the chats that can be restored. `selecting`: chats can be selected."""
+    the chats that can be restored. `after` lists those below this one. `selecting`: chats can be selected."""
     part = "&deleted=1" if deleted else "&archived=1" if archived else ""
-    chosen: dict[str, Any] = {"selecting": selecting, "part": part + ("&select=1" if selecting else "")}
+    part += "&select=1" if selecting else ""
+    chosen: dict[str, Any] = {"selecting": selecting, "part": part}
+    chosen["after_part"] = f"&after={after}" if after else ""
     if selecting:
-        chosen |= {"listed_part": part, "most_selected": MOST_SELECTED}
+        chosen |= {"listed_part": part.removesuffix("&select=1"), "most_selected": MOST_SELECTED}
         chosen["folders"] = list(Folder.objects.filter(owner=user))
-    restorable = deleted_conversations_of(user, undo_limit()).prefetch_related("tags")
     if deleted:
+        restorable = deleted_conversations_of(user, undo_limit()).prefetch_related("tags")
+        restorable = below(restorable, user, after, by="deleted_at")
         gone = [Entry(conversation, "") for conversation in restorable[: limit + 1]]
         gone_context = {
             "groups": [Group(_("Deleted chats"), gone[:limit])] if gone else [],
@@ -112,13 +117,14 @@ def list_context(
             **chosen,
             "days": settings.CHAT_KEEP_DELETED_DAYS,
             "limit": limit,
-            "more": limit * 4 if len(gone) > limit else 0,
+            "more": more_of([entry.conversation for entry in gone], limit, after),
         }
         return {**gone_context, "stamp": _stamp(gone_context)}
     conversations = conversations_of(user).filter(archived_at__isnull=not archived)
     if not archived and not selecting:
         conversations = conversations.filter(folder=None)
-    if archived or selecting or limit != LISTED:
+    conversations = below(conversations, user, after, by="updated_at", pinned_first=True)
+    if archived or selecting or after or limit != LISTED:
         found = list(_with_state(conversations.order_by(*_ORDER)[: limit + 1]))
     else:
         found = _listed.all(user.pk)
@@ -131,7 +137,7 @@ def list_context(
         "archived": archived,
         **chosen,
         "limit": limit,
-        "more": limit * 4 if len(found) > limit else 0,
+        "more": more_of(found, limit, after),
         "has_archived": bool(_archived.all(user.pk)),
         "has_deleted": bool(_restorable.all(user.pk, undo_limit())),
     }
@@ -149,6 +155,47 @@ def page_of(request: PersonRequest) -> UUID | None:
 
 def limit_of(value: str) -> int:
     return min(int(value), MOST) if value.isascii() and value.isdigit() and len(value) < 6 else LISTED
+
+
+def after_of(request: PersonRequest) -> UUID | None:
+    try:
+        return UUID(request.GET.get("after", ""))
+    except ValueError:
+        return None
+
+
+def more_of(found: Sequence[Conversation], limit: int, after: UUID | None) -> str:
+    """Returns the query of the address that lists more than these chats, of which one too many was read; ""
+    if there are no more."""
+    if len(found) <= limit:
+        return ""
+    if limit < MOST:
+        return f"limit={min(limit * 4, MOST)}" + (f"&after={after}" if after else "")
+    return f"limit={limit}&after={found[limit - 1].pk}"
+
+
+def below(
+    conversations: QuerySet[Conversation],
+    user: User,
+    after: UUID | None,
+    *,
+    by: str,
+    pinned_first: bool = False,
+) -> QuerySet[Conversation]:
+    """Returns those that a list has below the chat `after`, all if the user has no such chat. The newest by
+    this column are first, perhaps below those that are pinned."""
+    if after is None:
+        return conversations
+    last = Conversation.objects.filter(owner=user, pk=after, **{f"{by}__isnull": False}).first()
+    if last is None:
+        return conversations
+    at = getattr(last, by)
+    older = Q(**{f"{by}__lt": at}) | Q(**{by: at, "pk__lt": last.pk})
+    if pinned_first and last.pinned_at:
+        older = Q(pinned_at=None) | Q(pinned_at__lt=last.pinned_at) | (Q(pinned_at=last.pinned_at) & older)
+    elif pinned_first:
+        older &= Q(pinned_at=None)
+    return conversations.filter(older)
 
 
 def _version(value: str) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
+from html import unescape
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from chat.access import NotFoundError
 from chat.actions.folder import begin_in_folder, change_folder, delete_folder, make_folder, move_conversation
@@ -18,6 +22,7 @@ from chat.actions.selection import move_conversations
 from chat.actions.send import send_message
 from chat.generation.instructions import instructions_for
 from chat.models import ChatModel, ChatStart, Conversation, Endpoint, Folder, Generation, Status, User
+from chat.views import sidebar
 from chat.views.sidebar import IN_FOLDER, list_context
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,3 +196,38 @@ def test_only_the_newest_choices_for_chats_without_a_prompt_are_kept(person: Use
     begun = [begin_in_folder(person, folder.pk)[0] for _ in range(MOST_STARTS + 2)]
     kept = set(ChatStart.objects.values_list("conversation_id", flat=True))
     assert kept == set(begun[2:])
+
+
+@pytest.mark.parametrize("kind", ["chats", "archive", "deleted", "folder"])
+def test_older_chats_are_reached_beyond_the_longest_list(
+    kind: str, person: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidebar, "MOST", 3)
+    folder = make_folder(person, "Work") if kind == "folder" else None
+    now = timezone.now()
+    for number in range(8):
+        at = now - timedelta(seconds=number // 2)  # two of each time
+        Conversation.objects.create(
+            owner=person,
+            title=f"Chat {number}",
+            updated_at=at,
+            last_position=1,
+            folder=folder,
+            pinned_at=at if kind == "chats" and number > 3 else None,
+            archived_at=now if kind == "archive" else None,
+            deleted_at=at if kind == "deleted" else None,
+        )
+    url = folder and reverse("folder", args=[folder.pk])
+    address = url or reverse("conversations")
+    query = "?limit=3" + {"archive": "&archived=1", "deleted": "&deleted=1"}.get(kind, "")
+    seen: list[str] = []
+    for _page in range(3):
+        page = browser.get(address + query).content.decode().partition("<main")[2]
+        seen += re.findall(r"Chat \d(?=\s*<)", page)
+        link = re.search(r'href="[^"?]*(\?[^"]*after=[^"]*)"', page)
+        query = unescape(link[1]) if link else ""
+    assert query == "", "the last page has no link"
+    titles = list(dict.fromkeys(seen))
+    assert len(titles) == 8 and len(seen) == len(titles) * seen.count(seen[0]), "each once"
+    pinned = {f"Chat {number}" for number in range(4, 8)}
+    assert kind != "chats" or set(titles[:4]) == pinned
