@@ -19,7 +19,7 @@ from uuid import UUID, uuid4, uuid5
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -64,8 +64,8 @@ from chat.parts import (
 )
 from chat.search.index import index_message, index_title
 from chat.sources import MOST_MARKS, MOST_TITLE, web_address
-from chat.transfer.chats import EXTRAS, PRESETS, Chat, Node
-from chat.transfer.reader import packed_files
+from chat.transfer.chats import EXTRAS, FILES, GROWN, PRESETS, Chat, Node, is_image
+from chat.transfer.reader import Packed, packed_files
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -252,8 +252,8 @@ def _mine(import_id: UUID) -> QuerySet[ChatImport]:
 @dataclass(slots=True)
 class Found:
     """What the summary of a file says. `known` is how many of the chats are here already, or twice in it;
-    `presets` how many chats use one of this name, `own_presets` the names of those in the file, `extras` how
-    many of each type it has."""
+    `replies` how many each chat has, by its id; `presets` how many chats use one of this name, `own_presets`
+    the names of those in the file, `extras` how many of each type it has."""
 
     format: str = ""
     chats: int = 0
@@ -261,6 +261,7 @@ class Found:
     known: int = 0
     unreadable: int = 0
     ids: list[str] = field(default_factory=list)
+    replies: dict[str, int] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -272,14 +273,25 @@ class Found:
 
 
 def count_known(job: ChatImport, found: Found) -> int:
+    """Counts also those that have more replies in the file, as left out."""
     ids = dict.fromkeys(found.ids)
     kept = Conversation.objects.kept().filter(owner=job.owner)
     known: set[UUID] = set()
     for chunk in in_chunks(ids):
         places = {_place_of(job.owner, found.format, it, 0): it for it in chunk}
         own = [own for it in chunk if found.format == STEADY and (own := _as_uuid(it))]
-        known |= set(kept.filter(pk__in=[*places, *own]).values_list("pk", flat=True))
+        here = set(kept.filter(pk__in=[*places, *own]).values_list("pk", flat=True))
+        taken = _imported_replies(here & places.keys())
+        found.left_out[GROWN] += sum(found.replies[places[it]] > count for it, count in taken.items())
+        known |= here
     return len(known) + found.chats - len(ids)
+
+
+def _imported_replies(ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Returns how many replies each of these chats was imported with, by its id."""
+    theirs = Generation.objects.filter(conversation__in=ids, queued_at=F("finished_at")).order_by()
+    counted = dict(theirs.values_list("conversation").annotate(Count("pk")))
+    return {it: counted.get(it, 0) for it in ids}
 
 
 def count_presets(job: ChatImport, found: Found) -> int:
@@ -383,25 +395,39 @@ def is_known(job: ChatImport, chat: Chat) -> bool:
     return _place(job.owner, job.format, chat.id)[1]
 
 
-def receive_files(job: ChatImport, path: Path, chat: Chat) -> None:
+def receive_files(job: ChatImport, path: Path, chat: Chat) -> Counter[str]:
     """Stores the chat's files that are in the zip file. Their parts become those of new attachments, which
-    `add_messages` gives to their messages; the others become notices."""
+    `add_messages` gives to their messages; the others become notices. Returns how many were refused."""
     packed = packed_files(path)
+    refused: Counter[str] = Counter()
     for node in chat.nodes:
         for at, part in enumerate(node.parts):
-            if isinstance(part, FilePart):
-                node.parts[at] = _received(job, path, part, packed.get(part.sha256)) or NoticePart(
-                    _("A file of this message is not in the imported file.")
-                )
+            if not isinstance(part, FilePart):
+                continue
+            if not (entry := packed.get(part.sha256)):
+                node.parts[at] = NoticePart(_ABSENT_IMAGE if is_image(part) else _ABSENT)
+            elif received := _received(job, path, part, entry):
+                node.parts[at] = received
+            else:
+                node.parts[at] = NoticePart(_REFUSED)
+                refused[FILES] += 1
+    return refused
 
 
-def _received(job: ChatImport, path: Path, part: FilePart, size: int | None) -> FilePart | None:
-    if size is None:
-        return None
+_ABSENT = _("A file of this message is not in the imported file.")
+_ABSENT_IMAGE = _("An image of this message is not in the imported file.")
+_REFUSED = _(
+    "A file of this message was not imported: it is damaged, too large, or your space for files is used."
+)
+
+
+def _received(job: ChatImport, path: Path, part: FilePart, entry: Packed) -> FilePart | None:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"files/{part.sha256}") as file:
+        with zipfile.ZipFile(path) as archive, archive.open(entry.name) as file:
             pieces = iter(lambda: file.read(store.PIECE_BYTES), b"")
-            attachment = receive_file(job.owner, pieces, name=part.name, size=size, is_import=True)
+            # Only the end of the entry's name is used, and as a name to show.
+            name = part.name or entry.name.rpartition("/")[2]
+            attachment = receive_file(job.owner, pieces, name=name, size=entry.size, is_import=True)
     except (ActionError, *_DAMAGED) as error:
         logger.info("A file of an import was not taken: %s", error)
         return None
@@ -417,7 +443,9 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
         conversation_id, is_known = _place(job.owner, found.format, chat.id)
         if is_known:
             found.next_line, found.known, found.current = line + 1, found.known + 1, None
-            found.save(update_fields=["next_line", "known", "current"])
+            if conversation_id != _as_uuid(chat.id) and _has_grown(conversation_id, chat):
+                found.left_out = dict(Counter(found.left_out) + Counter([GROWN]))
+            found.save(update_fields=["next_line", "known", "current", "left_out"])
             return None
         taking = _rows(job.owner, conversation_id, found.format, chat)
         missing = _choices(taking, job.owner, chat)
@@ -429,6 +457,11 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
             taking.preset.save(force_insert=True)
         add_tags([conversation_id], readable_tags(chat.tags))
         return taking
+
+
+def _has_grown(conversation_id: UUID, chat: Chat) -> bool:
+    replies = sum(node.reply is not None for node in chat.nodes)
+    return replies > _imported_replies({conversation_id})[conversation_id]
 
 
 def add_messages(job: ChatImport, taking: Taking) -> bool:

@@ -24,7 +24,8 @@ class Pair(NamedTuple):
 
 def pairs_of_models() -> list[Pair]:
     """Returns the pairs with the most votes, from the latest ratings; the model that won more often first. A
-    kept reply is rated as good, imported ones do not count. A good rating wins over none, and none over a bad one."""
+    kept reply is rated as good, and imported ones do not count. A good rating wins over none, and none over a
+    bad one."""
     here = Generation.objects.made_here()
     latest = Feedback.objects.filter(message__generation__in=here).order_by("-pk")[:LATEST]
     ratings = {message: 1 if good else -1 for message, good in latest.values_list("message_id", "is_good")}

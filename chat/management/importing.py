@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -104,6 +105,7 @@ async def _summary(job: ChatImport, path: Path) -> Found:
                 found.chats += 1
                 found.messages += chat["messages"]
                 found.ids.append(chat["id"])
+                found.replies[chat["id"]] = chat["replies"]
                 if len(found.titles) < MOST_TITLES:
                     found.titles.append(chat["title"])
                 if at := chat["at"]:
@@ -134,7 +136,8 @@ async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) 
     elif "chat" in item:
         chat = await run_unit(steady.load, item["chat"])
         if chat.files() and not await run_unit(chat_import.is_known, job, chat):
-            await _claimed(job, run_unit(chat_import.receive_files, job, path, chat))
+            refused = await _claimed(job, run_unit(chat_import.receive_files, job, path, chat))
+            item["left_out"] = Counter(item["left_out"]) + refused
         taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
         if taking is None:
             return

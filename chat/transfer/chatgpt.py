@@ -2,18 +2,23 @@
 
 OpenAI documents no schema. This reads the form that public parsers describe (2023 to February 2026): a tree
 in `mapping` with one node for each prompt, answer, call and result.
+
+Files are beside it in the zip file. A message names them as `file-service://file-<id>` or
+`sediment://file_<id>` in its content, and as `file-<id>` in the `attachments` of its metadata. The name of an
+entry begins with that id, in any folder: `file-<id>-photo.png`, `dalle-generations/file-<id>-<uuid>.webp`,
+`user-<id>/file_<id>-<uuid>.png`. Public readers of such files agree on it (read in November 2026).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
-from chat.parts import NoticePart, Part, ReasoningPart, TextPart
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer.chats import (
     AUDIO,
-    IMAGES,
     INSTRUCTIONS,
     UNKNOWN,
     Chat,
@@ -29,6 +34,9 @@ from chat.transfer.chats import (
     time_of,
 )
 from chat.translatable import translatable as _
+
+_FILE_ID = re.compile(r"(?:file-service://|sediment://)?(file[-_][A-Za-z0-9]{1,64})\Z")
+_MOST_FILES = 100  # of one message
 
 
 def is_chat(item: dict[str, Any]) -> bool:
@@ -83,7 +91,9 @@ def _raw(key: str, node: dict[str, Any], left_out: Counter[str]) -> Raw:
         if metadata.get("is_user_system_message") or (hidden and role == "user"):
             left_out[INSTRUCTIONS] += 1
         return raw
-    raw.parts = _parts(message, role, metadata, left_out)
+    files = _attached(metadata)
+    raw.parts = _parts(message, role, metadata, left_out, files)
+    raw.parts = [*files.values(), *raw.parts]
     raw.hidden = not raw.parts
     if role == "assistant" and message.get("status") == "in_progress":
         raw.status = "interrupted"
@@ -91,13 +101,20 @@ def _raw(key: str, node: dict[str, Any], left_out: Counter[str]) -> Raw:
 
 
 def _parts(
-    message: dict[str, Any], role: str, metadata: dict[str, Any], left_out: Counter[str]
+    message: dict[str, Any],
+    role: str,
+    metadata: dict[str, Any],
+    left_out: Counter[str],
+    files: dict[str, FilePart],
 ) -> list[Part]:
+    """Takes the images in the content out of `files`: they have their place."""
     content = dict_of(message.get("content"))
     recipient = text_of(message.get("recipient")) or "all"
     match text_of(content.get("content_type")):
         case "text" | "multimodal_text":
-            parts = [part for value in list_of(content.get("parts")) for part in _piece(value, left_out)]
+            parts = [
+                part for value in list_of(content.get("parts")) for part in _piece(value, left_out, files)
+            ]
             if role == "assistant" and recipient != "all":
                 return _tool(recipient, "".join(part.text for part in parts if isinstance(part, TextPart)))
             if role == "tool":
@@ -136,7 +153,18 @@ def _parts(
             return []
 
 
-def _piece(value: Any, left_out: Counter[str]) -> list[Part]:
+def _attached(metadata: dict[str, Any]) -> dict[str, FilePart]:
+    """Returns the attached files by their ids. Their contents are found by the id in place of the SHA-256."""
+    found: dict[str, FilePart] = {}
+    for attachment in map(dict_of, list_of(metadata.get("attachments"))[:_MOST_FILES]):
+        match = _FILE_ID.match(text_of(attachment.get("id")))
+        key = match[1] if match else f"?{len(found)}"
+        kind = text_of(attachment.get("mime_type") or attachment.get("mimeType"))
+        found[key] = FilePart(key, kind or "application/octet-stream", text_of(attachment.get("name")))
+    return found
+
+
+def _piece(value: Any, left_out: Counter[str], files: dict[str, FilePart]) -> list[Part]:
     if isinstance(value, str):
         return [TextPart(value)] if value else []
     piece = dict_of(value)
@@ -144,8 +172,9 @@ def _piece(value: Any, left_out: Counter[str]) -> list[Part]:
         case "audio_transcription":
             return [TextPart(text_of(piece.get("text")))]
         case "image_asset_pointer":
-            left_out[IMAGES] += 1
-            return [NoticePart(_("An image of this message is not in the imported file."))]
+            pointer = _FILE_ID.match(text_of(piece.get("asset_pointer")))
+            key = pointer[1] if pointer else "?"  # a file of no name is not in the file
+            return [files.pop(key) if key in files else FilePart(key, "image/png")]
         case "audio_asset_pointer" | "real_time_user_audio_video_asset_pointer":
             left_out[AUDIO] += 1
             return [NoticePart(_("A recording of this message is not in the imported file."))]

@@ -22,6 +22,7 @@ AUDIO = _("recordings")
 INSTRUCTIONS = _("custom instructions and system prompts")
 UNKNOWN = _("parts of an unknown kind, kept as JSON")
 PRESETS = _("presets that are not here: their chats keep the name and the instructions")
+GROWN = _("chats with replies since their import: delete them here, and import the file again")
 EXTRAS = _("damaged folders, presets or saved prompts")
 
 
@@ -175,6 +176,10 @@ def nodes_of(raws: Iterable[Raw]) -> tuple[list[Node], dict[str, str]]:
         stack += [(child, above, pending) for child in reversed(others)]
         stack += [(child, place, []) for child in reversed(prompts)]
     return nodes, node_of
+
+
+def is_image(file: FilePart) -> bool:
+    return file.media_type.startswith("image/")
 
 
 def _length(part: Part) -> int:

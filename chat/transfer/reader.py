@@ -7,8 +7,8 @@ name in it ever becomes a path. It imports no Django and reads no environment.
 Output: one line of JSON for each chat, in the order of the file, `{"chat": <steady.dump>, "left_out": {...}}`
 or `{"problem": {"title", "reason"}}`, `{"extra": <extras.load>}` for what else a file of Steady has, and a
 last line `{"end": {"format"}}` or `{"error": <sentence>}`. With `--summary` a chat is `{"id", "title", "at",
-"messages"}` and perhaps the name of its `preset`, an extra its `type` and `name`. The same file always gives
-the same lines, so an interrupted import goes on at a line.
+"messages", "replies"}` and perhaps the name of its `preset`, an extra its `type` and `name`. The same file
+always gives the same lines, so an interrupted import goes on at a line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import ijson  # type: ignore[import-untyped]  # the package has no types
 import orjson
 
 from chat.transfer import chatgpt, claude, extras, librechat, open_webui, steady
-from chat.transfer.chats import EXTRAS, FILES, Chat, UnreadableError, dict_of, text_of
+from chat.transfer.chats import EXTRAS, FILES, IMAGES, Chat, UnreadableError, dict_of, is_image, text_of
 from chat.translatable import translatable as _
 
 MEMORY_BYTES = 1024 * 1024 * 1024
@@ -40,6 +40,7 @@ MOST_ENTRIES = 50_000  # of a zip file
 MOST_CHATS = 50_000
 _CHATS = re.compile(r"(?:^|/)(?:chats|conversations(?:[-_]\d{1,6})?)\.json\Z")  # ours, ChatGPT's, Claude's
 _FILE = re.compile(r"files/[0-9a-f]{64}")
+_FILE_OF_CHATGPT = re.compile(r"file[-_][A-Za-z0-9]{1,64}(?=[-._]|\Z)")
 _TOO_LARGE = _("The file is too large when it is unpacked.")
 _DAMAGED = _("The file is damaged: it ends too early or is not valid JSON.")
 _UNKNOWN = _(
@@ -113,8 +114,11 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
         except (AttributeError, KeyError, LookupError, RecursionError, TypeError, ValueError):
             yield _problem(item, _("It is damaged."))
         else:
-            if chat.left_out[FILES] and form is STEADY:
-                chat.left_out[FILES] = sum(file.sha256 not in packed for file in chat.files())
+            missing = [file for file in chat.files() if file.sha256 not in packed]
+            if form is STEADY:
+                chat.left_out[FILES] = len(missing)
+            else:
+                chat.left_out.update(IMAGES if is_image(file) else FILES for file in missing)
             chat.left_out += Counter()  # drops what is zero
             shown = _summary(chat) if summary else steady.dump(chat)
             yield {"chat": shown, "left_out": dict(chat.left_out)}
@@ -131,13 +135,26 @@ def _extra(item: Any, *, summary: bool) -> dict[str, Any]:
     return {"extra": shown if summary else extra}
 
 
-def packed_files(path: Path) -> dict[str, int]:
-    """Returns the sizes of the files in a zip file of Steady, by their SHA-256."""
+class Packed(NamedTuple):
+    """The name of an entry of the zip file, and its size in bytes as the zip file says it."""
+
+    name: str
+    size: int
+
+
+def packed_files(path: Path) -> dict[str, Packed]:
+    """Returns the files in a zip file: of Steady by their SHA-256, of ChatGPT by their ids."""
     if not zipfile.is_zipfile(path):
         return {}
     with zipfile.ZipFile(path) as archive:
-        names = {it.filename: it.file_size for it in archive.infolist() if not it.flag_bits & 1}
-    return {name.removeprefix("files/"): size for name, size in names.items() if _FILE.fullmatch(name)}
+        entries = [Packed(it.filename, it.file_size) for it in archive.infolist() if not it.flag_bits & 1]
+    found: dict[str, Packed] = {}
+    for entry in sorted(entries, key=lambda it: (len(it.name), it.name)):
+        if _FILE.fullmatch(entry.name):
+            found[entry.name.removeprefix("files/")] = entry
+        elif of_chatgpt := _FILE_OF_CHATGPT.match(entry.name.rpartition("/")[2]):
+            found.setdefault(of_chatgpt[0], entry)
+    return found
 
 
 def _summary(chat: Chat) -> dict[str, Any]:
@@ -148,6 +165,7 @@ def _summary(chat: Chat) -> dict[str, Any]:
         "title": chat.title[:200],
         "at": at and at.isoformat(),
         "messages": len(chat.nodes),
+        "replies": sum(node.reply is not None for node in chat.nodes),
         **preset,
     }
 

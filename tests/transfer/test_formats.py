@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.parts import NoticePart, Part, ReasoningPart, TextPart
+from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer import chatgpt, claude, librechat, open_webui, steady
 from chat.transfer.chats import Chat, Raw, UnreadableError, fenced, nodes_of, time_of
 from chat.transfer.markdown import Words, write
@@ -27,7 +27,7 @@ def test_chatgpt() -> None:
     assert (chat.title, chat.pinned, chat.archived) == ("Weather in Köln", True, True)
     prompt, first, second = chat.nodes
     assert prompt.reply is None and prompt.text == "How is the weather?"
-    assert isinstance(prompt.parts[0], NoticePart)
+    assert prompt.parts[0] == FilePart("file-1", "image/png"), "it may be in the zip file"
     assert [first.parent, second.parent] == [prompt.id, prompt.id], "two answers to one prompt"
     assert first.reply and first.reply.model == "gpt-5-thinking"
     assert first.parts[0] == ReasoningPart("Looking\n\nI search.\n\n")
@@ -37,7 +37,7 @@ def test_chatgpt() -> None:
     assert second.reply and second.reply.model == "gpt-5"
     assert second.text.startswith("Another answer.") and '"beam": "blue"' in second.text, "kept visible"
     assert [node.shown for node in chat.nodes] == [True, False, True]
-    assert chat.left_out == {"images": 1, INSTRUCTIONS: 1, UNKNOWN: 1}
+    assert chat.left_out == {INSTRUCTIONS: 1, UNKNOWN: 1}
     assert "A secret" not in str(steady.dump(chat))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import json
 import zipfile
@@ -42,10 +43,10 @@ from chat.models import (
     Share,
     User,
 )
-from chat.parts import Citation, TextPart, WebSearch
+from chat.parts import Citation, NoticePart, TextPart, WebSearch, loaded
 from chat.search import search
 from chat.transfer import steady
-from chat.transfer.chats import Chat, Node, Reply
+from chat.transfer.chats import GROWN, Chat, Node, Reply
 from chat.views.usage import months_of
 from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
 
@@ -131,7 +132,9 @@ async def test_an_imported_chat_says_so_and_is_in_no_sum(owner: User, administra
         assert not list(_ended_since(now - timedelta(days=1)))
         reply = Message.objects.get(role="assistant")
         Feedback.objects.update_or_create(message=reply, user=owner, defaults={"is_good": True})
-        other = Message(role="assistant", conversation=chat, parent=reply.parent, position=3, added_revision=1, revision=1)
+        other = Message(
+            role="assistant", conversation=chat, parent=reply.parent, position=3, added_revision=1, revision=1
+        )
         Message.objects.bulk_create([other])
         Generation.objects.create(conversation=chat, message=other, model_label="Worse", status="complete")
         assert pairs_of_models() == []
@@ -151,6 +154,61 @@ async def test_an_imported_chat_says_so_and_is_in_no_sum(owner: User, administra
             if user:
                 client.force_login(user)
             assert note in client.get(url).content.decode(), url
+
+    await run_unit(check)
+
+
+async def test_a_chat_that_has_grown_is_named_in_the_report(owner: User) -> None:
+    await read_and_take(owner, CLAUDE)
+    longer = copy.deepcopy(CLAUDE)
+    prompt, reply = longer[0]["chat_messages"][-2:]
+    longer[0]["chat_messages"] += [{**prompt, "uuid": "new-1"}, {**reply, "uuid": "new-2"}]
+    job = await run_unit(start, owner, longer)
+    await work(in_state(job, "ready"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.known, job.left_out) == (1, {**job.left_out, GROWN: 1})
+    await run_unit(chat_import.agree_to_import, owner, job.pk)
+    await work(in_state(job, "done"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.taken, job.left_out[GROWN]) == (0, 1)
+    again = await read_and_take(owner, CLAUDE)
+    assert GROWN not in again.left_out
+
+
+async def test_files_of_chatgpt_come_out_of_its_zip(owner: User, tmp_path: Path) -> None:
+    """The names are as public readers of such files find them; the module of the format has the forms."""
+    chat = copy.deepcopy(CHATGPT[0])
+    message = chat["mapping"]["u"]["message"]
+    message["content"]["parts"].append(
+        {"content_type": "image_asset_pointer", "asset_pointer": "sediment://file_00ab"}
+    )
+    message["metadata"] = {
+        "attachments": [
+            {"id": "file-1", "name": "photo.txt", "mime_type": "image/png"},  # the image in its content
+            {"id": "file-Notes9", "name": "../notes.txt", "mime_type": "text/plain"},
+            {"id": "file-gone", "name": "report.pdf", "mime_type": "application/pdf"},
+            {"id": "file-bad", "name": "bad.txt", "mime_type": "text/plain"},
+        ]
+    }
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("conversations.json", json.dumps([chat]))
+        archive.writestr("file-1-photo.txt", "a photo")
+        archive.writestr("user-7/file_00ab-drawn.txt", "a drawing")
+        archive.writestr("../../file-Notes9-notes.txt", "notes")
+        archive.writestr("file-bad.txt", "this will be damaged")
+    job = await read_and_take(owner, data.getvalue().replace(b"will be damaged", b"was all damaged"))
+    assert (job.taken, job.left_out["files"], job.left_out.get("images", 0)) == (1, 2, 0)
+
+    def check() -> None:
+        prompt = Message.objects.get(role="user", shown=True, parent=None)
+        assert [(file.name, file.size) for file in prompt.files] == [
+            ("notes.txt", 5),
+            ("photo.txt", 7),
+            ("file_00ab-drawn.txt", 9),
+        ]
+        notices = [part.text for part in loaded(prompt.parts) if isinstance(part, NoticePart)]
+        assert ["not in the imported file" in it for it in notices] == [True, False]
 
     await run_unit(check)
 

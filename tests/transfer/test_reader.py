@@ -63,6 +63,7 @@ def test_the_summary_has_no_text(tmp_path: Path) -> None:
         "title": "Numbers",
         "at": "2024-07-03T09:48:20+00:00",
         "messages": 3,
+        "replies": 2,
     }
 
 
