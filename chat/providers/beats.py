@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from math import ceil
 from typing import Any
 
 import aiohttp
@@ -21,7 +20,9 @@ import httpx2
 # The beat grows with the number of streams, which is the load of the event loop: 0.1 s with 50 of them. The
 # longest one, and the 0.25 s between two ticks of the journal, keep output within 0.5 s of its arrival.
 BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.0012, 0.15
-GRID_SECONDS = 0.01  # sockets that are due in the same 10 ms are read in the same turn of the event loop
+# Sockets that are due at about the same time are read in one turn of the event loop, because waking an idle
+# process costs as much as a frame. With many streams there are fewer and longer turns.
+GRID_SECONDS, COARSE_GRID_SECONDS = 0.01, 0.025
 FULL_BYTES = 16 * 1024  # a response with so much at once is behind: it is read on without a pause
 
 _streams = 0  # that are read in beats in this process
@@ -61,8 +62,7 @@ class Beat:
             self._transport = transport
         self._transport.pause_reading()  # does nothing if it is paused
         loop = asyncio.get_running_loop()
-        due = loop.time() + beat_seconds()
-        self._timer = loop.call_at(ceil(due / GRID_SECONDS) * GRID_SECONDS, self._read)
+        self._timer = loop.call_at(next_beat(loop.time()), self._read)
 
     def read_on(self) -> None:
         """Ends the pause: the event loop reads the socket as soon as data arrives."""
@@ -102,6 +102,13 @@ def streams() -> int:
 def beat_seconds() -> float:
     """Returns the present length of a beat, in seconds."""
     return min(MOST_BEAT_SECONDS, BEAT_SECONDS + BEAT_SECONDS_PER_STREAM * _streams)
+
+
+def next_beat(now: float) -> float:
+    """Returns the time of the beat after the one that ends now, on the clock of the event loop."""
+    beat = beat_seconds()
+    grid = COARSE_GRID_SECONDS if beat > 2 * COARSE_GRID_SECONDS else GRID_SECONDS
+    return round((now + beat) / grid) * grid
 
 
 def chunks_of(response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:

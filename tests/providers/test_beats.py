@@ -163,7 +163,20 @@ def test_a_beat_is_longer_with_more_streams_and_leaves_time_for_the_journal(
     monkeypatch.setattr(beats, "_streams", 50)
     assert beats.beat_seconds() < 0.1
     monkeypatch.setattr(beats, "_streams", 1_000)
-    assert beats.beat_seconds() + beats.GRID_SECONDS + journal.PERIOD < 0.45
+    assert beats.beat_seconds() + beats.COARSE_GRID_SECONDS + journal.PERIOD < 0.45
+
+
+@pytest.mark.parametrize("streams", [1, 20, 50, 1_000])
+def test_streams_that_are_due_at_about_the_same_time_are_read_together(
+    monkeypatch: pytest.MonkeyPatch, streams: int
+) -> None:
+    monkeypatch.setattr(beats, "_streams", streams)
+    now, beat = 1_234.5, beats.beat_seconds()
+    due = [beats.next_beat(now + number / 1_000) for number in range(1_000)]
+    assert len(set(due)) <= 102
+    assert all(0.5 * beat < at - now - number / 1_000 < 1.5 * beat for number, at in enumerate(due))
+    # The next beat of a stream that was read in time is a whole beat later, not more.
+    assert all(beats.next_beat(at + 0.002) - at < beat + beats.COARSE_GRID_SECONDS / 2 + 0.003 for at in due)
 
 
 def test_neighbours_of_one_kind_are_joined_and_no_piece_is_long() -> None:
