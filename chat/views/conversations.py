@@ -38,6 +38,8 @@ from chat.views.preset_choice import new_chat_context, used_context
 from chat.views.sidebar import list_context, page_of
 from chat.views.tool_choices import tool_choices
 
+MOST_AT_ONCE = 1_000  # messages in one answer
+
 
 @require_safe
 @for_people
@@ -114,16 +116,30 @@ def _listed(request: PersonRequest, html: str) -> HttpResponse:
 @require_safe
 @for_people
 def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
-    """Returns the page of messages before `position`: a fragment for htmx, else a whole page."""
+    """Returns the page of messages before `position`: a fragment for htmx, else a whole page. A fragment has
+    more of them if the message `to` is further above: those from its page on, at most `MOST_AT_ONCE`."""
     conversation = conversation_for(request.user, conversation_id)
     shown = conversation.messages.shown()
-    messages = _last_page(shown.filter(position__lt=position))
+    before = shown.filter(position__lt=position)
+    length = _length_to(before, request.GET.get("to", "")) if request.htmx else PAGE_LENGTH
+    messages = _last_page(before, length)
     if not request.htmx:
         if not shown[PAGE_LENGTH:].exists():
             return redirect("conversation", conversation_id)
         return render(request, "chat/page.html", _earlier_context(request.user, conversation, messages))
     context = {"shown_messages": messages, "earlier_url": fragments.earlier_url(conversation, messages)}
     return render(request, "chat/_earlier_page.html", context)
+
+
+def _length_to(messages: MessageQuerySet, message_id: str) -> int:
+    """Returns how many of the last messages contain this one, in whole pages."""
+    try:
+        wanted = UUID(message_id.removeprefix("m-"))
+    except ValueError:
+        return PAGE_LENGTH
+    position = messages.filter(pk=wanted).values("position")
+    pages = messages.filter(position__gte=position).count() // PAGE_LENGTH + 1
+    return min(pages * PAGE_LENGTH, MOST_AT_ONCE)
 
 
 def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
@@ -212,8 +228,8 @@ def _earlier_context(user: User, conversation: Conversation, shown: list[Message
     return {**_context(user, conversation, shown), "revision": 0, "latest_url": latest_url}
 
 
-def _last_page(shown: MessageQuerySet) -> list[Message]:
+def _last_page(shown: MessageQuerySet, length: int = PAGE_LENGTH) -> list[Message]:
     """Returns the last messages, in order."""
-    messages = list(reversed(shown.reverse()[:PAGE_LENGTH]))
+    messages = list(reversed(shown.reverse()[:length]))
     read_for_showing(messages)
     return messages

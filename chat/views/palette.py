@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from chat.access import conversations_of, newest_versions
 from chat.actions.errors import InvalidInputError
 from chat.actions.preferences import set_preferences
-from chat.models import ChatModel, Conversation, Preferences, User
+from chat.models import ChatModel, Conversation, Folder, Preferences, User
 from chat.search.find import titled
 from chat.search.words import index_words
 from chat.translatable import translatable
@@ -31,7 +31,7 @@ from chat.views.sidebar import page_of
 
 MOST_CHARACTERS = 200  # of a query
 MOST_USED = 8  # entries of those that were used last
-_CHATS, _MODELS, _PRESETS = 6, 6, 6  # that are listed
+_CHATS, _FOLDERS, _MODELS, _PRESETS = 6, 6, 6, 6  # that are listed
 
 type Text = str | Promise
 
@@ -89,6 +89,15 @@ ACTIONS = (
         '[popovertarget="chat-options"]',
         focus="title-field",
     ),
+    Entry("edit", "pencil", gettext_lazy("Edit your last message"), "[data-edit]"),
+    Entry("retry", "rotate-ccw", gettext_lazy("Retry the last reply"), '.retry [type="submit"]'),
+    Entry(
+        "branch",
+        "git-branch",
+        gettext_lazy("Branch into a new chat from the last message"),
+        '[action$="/branches/"] button',
+    ),
+    Entry("last-prompt", "arrow-up", gettext_lazy("Go to your last message"), "#to-prompt", "Ctrl Shift L"),
     _option("pin", "pin", gettext_lazy("Pin this chat"), '[name="pinned"][value="1"]'),
     _option("unpin", "pin-off", gettext_lazy("Unpin this chat"), '[name="pinned"][value=""]'),
     _option("archive", "archive", gettext_lazy("Archive this chat"), '[name="archived"][value="1"]'),
@@ -100,6 +109,7 @@ ACTIONS = (
     _option("json", "braces", gettext_lazy("Export this chat as JSON"), '[value="json"]'),
     _option("print", "printer", gettext_lazy("Print or save as PDF"), "[data-print]"),
     _option("delete", "trash-2", gettext_lazy("Delete this chat"), ".danger"),
+    Entry("folder", "folder-plus", gettext_lazy("New folder"), ".folder-new"),
     Entry("select", "list-checks", gettext_lazy("Select chats"), "#select-chats"),
     Entry(
         "sidebar",
@@ -119,6 +129,7 @@ _PAGES = (
     ("settings", "settings", gettext_lazy("Settings")),
     ("instructions", "user-round-check", gettext_lazy("My instructions")),
     ("presets", "wand-sparkles", gettext_lazy("Presets")),
+    ("saved_prompts", "message-square", gettext_lazy("Saved prompts")),
     ("my_shares", "share-2", gettext_lazy("Share links")),
     ("usage", "settings", gettext_lazy("Usage")),
     ("transfer", "file-down", gettext_lazy("Export and import")),
@@ -127,6 +138,10 @@ _PAGES = (
     ("account_change_password", "settings", gettext_lazy("Password")),
     ("mfa_index", "shield", gettext_lazy("Two-factor log-in")),
     ("account_email", "settings", gettext_lazy("Email address")),
+)
+_LISTS = (
+    ("archived", "archive", gettext_lazy("Archive")),
+    ("deleted", "trash-2", gettext_lazy("Deleted chats")),
 )
 _ADMINISTRATION = ("admin:index", "shield", gettext_lazy("Administration"))
 
@@ -158,13 +173,18 @@ def theme(request: PersonRequest) -> HttpResponseBase:
 def _sections(user: User, query: str, used: Sequence[str], shown: UUID | None) -> list[Section]:
     words = index_words(query)
     settings = [*THEMES, *_pages(user)]
+    folders = list(_folders(user))
     models, presets = list(_models(user)), list(_presets(user, shown))
-    known = {entry.key: entry for entry in (*ACTIONS, *models, *presets, *settings, *_used_chats(user, used))}
+    known = {
+        entry.key: entry
+        for entry in (*ACTIONS, *folders, *models, *presets, *settings, *_used_chats(user, used))
+    }
     last = [known[key] for key in dict.fromkeys(used) if key in known]
     chats = titled(user, query, _CHATS + len(used)) if words else conversations_of(user)[: _CHATS + len(used)]
     found = [
         Section("last", _("Last used"), _matching(last, words)),
         Section("chats", _("Chats"), _without(map(_chat, chats), last)[:_CHATS]),
+        Section("folders", _("Folders"), _matching(_without(folders, last), words)[:_FOLDERS]),
         Section("actions", _("Actions"), _matching(_without(ACTIONS, last), words)),
         Section("models", _("Models"), _matching(_without(models, last), words)[:_MODELS]),
         Section("presets", _("Presets"), _matching(_without(presets, last), words)[:_PRESETS]),
@@ -219,6 +239,20 @@ def _presets(user: User, shown: UUID | None) -> Iterable[Entry]:
     for version in versions if shown else []:
         url = f"{reverse('preset_choice', args=[shown])}?preset={version.preset_id}"
         yield Entry(f"preset:{version.preset_id}", "wand-sparkles", version.name, url=url, sheet=True)
+
+
+def _folders(user: User) -> Iterable[Entry]:
+    """Yields the folders, and the lists of other chats."""
+    for folder in Folder.objects.filter(owner=user):
+        yield Entry(
+            f"folder:{folder.pk}",
+            "folder",
+            folder.name,
+            url=reverse("folder", args=[folder.pk]),
+            note=_("Folder"),
+        )
+    for name, icon, label in _LISTS:
+        yield Entry(f"list:{name}", icon, label, url=f"{reverse('conversations')}?{name}=1")
 
 
 def _pages(user: User) -> Iterable[Entry]:

@@ -4,6 +4,7 @@ import { edited, keepsFiles, stopEditing } from "./edit.js";
 import { hasFiles, take } from "./files.js";
 import { send, withdraw } from "./outbox.js";
 
+const LONGEST_WORD = 20; // characters, on average
 const drafts = `draft:${document.body.dataset.user}:`;
 
 forget((name) => !name.startsWith(drafts)); // another user's
@@ -78,11 +79,18 @@ function changed() {
   else localStorage.removeItem(draft());
 }
 
-// The number of characters from nine tenths of what the server takes; "" below.
-function nearLimit({ length }) {
+// From nine tenths of what the server takes: the number of words, and how many more fit, or are too many. Characters
+// for scripts without spaces. "" below.
+function nearLimit(value) {
+  const { length } = value;
   const most = +$("prompt").dataset.most;
   if (length <= 0.9 * most) return "";
-  return words(length > most ? "overLimit" : "nearLimit", length).replace("{}", most.toLocaleString(root.lang));
+  const isOver = length > most;
+  const count = value.match(/\S+/g)?.length ?? 0;
+  const name = length < LONGEST_WORD * count ? "Words" : "Limit";
+  const number = name === "Words" ? Math.ceil(Math.abs(most - length) * count / length) : most;
+  const text = words(`${isOver ? "over" : "near"}${name}`, name === "Words" ? count : length);
+  return text.replace("{}", number.toLocaleString(root.lang));
 }
 
 // A token is about 4 characters of English, and 1.3 of Hindi or Chinese.

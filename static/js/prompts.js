@@ -23,6 +23,7 @@ async function look(name) {
   list().innerHTML = await response.text();
   const count = choices().length;
   list().hidden = !count;
+  $("prompt-none").hidden = Boolean(count || name);
   select(choices()[0]);
   if (count) announce(list().dataset.found.replace("{}", count));
 }
@@ -36,7 +37,7 @@ function select(choice) {
 
 function close() {
   asked = null;
-  list().hidden = true;
+  list().hidden = $("prompt-none").hidden = true;
   list().replaceChildren();
   select(null);
 }

@@ -4,6 +4,7 @@ import { $, here, htmx, on, onChat, onClick } from "./page.js";
 const NEAR = 48; // px from the end that count as the end
 const AHEAD = 800; // px before the top: time for earlier messages
 const MANY = 6; // pages
+const MOST_REQUESTS = 40; // for a message far above
 const BELOW_TOP = 80; // px, for a message that a search found
 let following = true;
 let restoring = false;
@@ -20,7 +21,10 @@ onChat(async () => {
   following = !there;
   $("scroller").addEventListener("scroll", moved, { passive: true });
   if (there) await restore(there);
-  if (openedAt) $(openedAt)?.setAttribute("data-found", "");
+  if (openedAt && $(openedAt)) {
+    $(openedAt).setAttribute("data-found", "");
+    import("./search.js").then(({ markFound }) => markFound($(openedAt)));
+  }
   follow();
   grown.observe($("messages"));
   grown.observe($("scroller"));
@@ -32,7 +36,7 @@ function moved() {
   if (!restoring && isNear()) toEnd();
   else if (!restoring && scrollTop < lastTop) following = false;
   lastTop = scrollTop;
-  $("jump").hidden = isNear();
+  tell();
   if (scrollTop < AHEAD && !following) loadEarlier();
 }
 
@@ -52,7 +56,15 @@ addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd
 function follow() {
   const scroller = $("scroller");
   if (following && !restoring) scroller.scrollTop = scroller.scrollHeight;
+  tell();
+}
+
+// The ways that lead somewhere: to the end, and to the last prompt if it begins above.
+function tell() {
   $("jump").hidden = isNear();
+  let prompt = $("messages").lastElementChild;
+  while (prompt && prompt.dataset.role !== "user") prompt = prompt.previousElementSibling;
+  $("to-prompt").hidden = !prompt || offset(prompt) > -NEAR;
 }
 
 function isNear() {
@@ -60,11 +72,12 @@ function isNear() {
   return scrollHeight - scrollTop - clientHeight < NEAR;
 }
 
-function loadEarlier() {
+// With an id of a message: so many at once that it is among them.
+function loadEarlier(id) {
   const link = $("more").querySelector("a");
   if (!link || loading) return loading;
   if (!$("more").nextElementSibling) firstLink = $("more").outerHTML;
-  loading = htmx.ajax("GET", link.href, { target: "#more", swap: "outerHTML" });
+  loading = htmx.ajax("GET", id ? `${link.href}?to=${id}` : link.href, { target: "#more", swap: "outerHTML" });
   return loading.finally(() => { loading = null; });
 }
 
@@ -110,7 +123,9 @@ function remember() {
 async function restore(there) {
   const [id] = there;
   restoring = true;
-  for (let pages = 0; !$(id) && $("more").querySelector("a") && pages < 40; pages += 1) await loadEarlier();
+  for (let pages = 0; !$(id) && $("more").querySelector("a") && pages < MOST_REQUESTS; pages += 1) {
+    await loadEarlier(id);
+  }
   // Twice: at first, what was not laid out yet has an estimated height.
   for (let pass = 0; $(id) && pass < 2; pass += 1) {
     bring(there);

@@ -1,5 +1,6 @@
 // The keyboard. Keys without Ctrl can be turned off.
 import { $, composing, on, onClick, root } from "./page.js";
+import { isMac, isPaletteKey } from "./keys.js";
 import { show as showModels } from "./models.js";
 import { toggleSidebar } from "./sidebar.js";
 
@@ -7,9 +8,7 @@ const press = (selector) => document.querySelector(selector)?.click();
 const isTyping = (element) => element.isContentEditable || element.matches("input, textarea, select, dialog *");
 const help = () => $("shortcuts").showModal();
 const palette = async () => (await import("./palette.js")).togglePalette();
-// On a Mac Ctrl+K cuts the rest of the line.
-const isPaletteKey = ({ key, altKey, shiftKey, metaKey, ctrlKey }) =>
-  key.toLowerCase() === "k" && !altKey && !shiftKey && (/^(Mac|iP)/.test(navigator.platform) ? metaKey : ctrlKey);
+const lastPrompt = async () => (await import("./last-prompt.js")).toLastPrompt();
 
 const WITH_CTRL_SHIFT = {
   KeyO: () => press(".new-chat"),
@@ -17,7 +16,7 @@ const WITH_CTRL_SHIFT = {
   KeyC: () => [...document.querySelectorAll('[data-role="assistant"] [data-rich]')].at(-1)?.click(),
   KeyM: showModels,
   KeyS: toggleSidebar,
-  KeyL: async () => (await import("./last-prompt.js")).toLastPrompt(),
+  KeyL: lastPrompt,
   KeyF: async () => (await import("./search.js")).showSearch(),
 };
 const ALONE = { "?": help, "/": () => $("prompt").focus() };
@@ -39,3 +38,17 @@ on("keydown", (event) => {
 
 onClick("#show-shortcuts", help);
 onClick("#show-palette", palette);
+onClick("#to-prompt", lastPrompt);
+
+if (isMac) {
+  const button = $("show-palette");
+  button.setAttribute("aria-keyshortcuts", "Meta+K");
+  button.title = button.title.replace("Ctrl+K", "⌘K");
+  $("palette-modifier").textContent = "⌘";
+}
+
+// From a page beside the chats.
+if (location.hash === "#commands") {
+  history.replaceState(history.state, "", location.pathname + location.search);
+  palette();
+}

@@ -90,6 +90,11 @@ def test_the_palette_does_what_the_page_can_do(reader: Person) -> None:
     expect(page.get_by_role("link", name="Renamed by keys").first).to_be_visible()
     assert violations(page) == [], "search results"
     assert fits(page)
+    page.get_by_role("textbox", name="Search chats").fill("about palettes")
+    page.locator("#search-results li .found").first.press("Enter")
+    expect(page.locator(".message[data-found]")).to_be_in_viewport()
+    page.wait_for_function("CSS.highlights.get('found')?.size >= 2")
+    assert violations(page) == [], "an opened hit"
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url(first)

@@ -37,6 +37,11 @@ const every = window.setInterval;
 window.looks = 0; // of the pages' timers, each of which looks once a second
 window.setInterval = (work, ...rest) => every(() => { work(); looks += 1; }, ...rest);
 """
+LISTS = (
+    ("/conversations/?archived=1", "Archive"),
+    ("/conversations/?deleted=1", "Deleted chats"),
+    ("/settings/usage/", "Usage"),
+)
 BLOCKS = (
     "/demo instant /demo echo ```python\nprint('a long line of code')\n```\n\n"
     '|name|sum|\n|-|-|\n|a, "b"|-5|\n|=HYPERLINK("x")|+1|\n'
@@ -72,6 +77,30 @@ def test_a_link_is_made_by_keyboard(people: Callable[..., Person], options: dict
     assert violations(page) == []
     picture(page, "share-made", options)
 
+    shared = link.input_value()
+    page.goto(shared)
+    expect(page.get_by_role("heading", name="Sums")).to_be_visible()
+    assert violations(page) == [], "shared page"
+    picture(page, "shared", options)
+    page.get_by_role("button", name="Continue as my own chat").press("Enter")
+    expect(page.locator(".message")).to_have_count(2)
+    assert violations(page) == [], "own copy"
+    own = page.url
+    page.goto(f"{own.partition('/conversations')[0]}/settings/shares/")
+    assert violations(page) == [], "list of links"
+    page.get_by_role("button", name="Revoke Sums").first.press("Enter")
+    expect(page.get_by_role("button", name="Revoke Sums")).to_have_count(0)
+    answer = page.request.get(shared)
+    assert answer.status == 404
+    for path, name in LISTS:
+        page.goto(f"{own.partition('/conversations')[0]}{path}")
+        expect(page.get_by_role("heading", name=name).first).to_be_visible()
+        assert violations(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        picture(page, name.replace(" ", "-"), options)
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox", name="Commands")).to_be_focused()
+
 
 @WIDTHS
 def test_code_and_tables_are_taken_along_and_the_last_prompt_is_found(
@@ -104,6 +133,10 @@ def test_code_and_tables_are_taken_along_and_the_last_prompt_is_found(
     expect(prompts.last).to_be_in_viewport()
     page.keyboard.press("Control+Shift+L")
     expect(prompts.first).to_be_focused()
+    page.locator("#scroller").evaluate("(scroller) => scroller.scrollTo(0, scroller.scrollHeight)")
+    page.get_by_role("button", name="Go to your last message").click()
+    expect(prompts.last).to_be_focused()
+    assert violations(page) == [], "the last prompt"
 
     box = page.get_by_role("textbox", name="Message")
     box.evaluate("(box) => { box.dataset.most = 200; }")
@@ -111,6 +144,14 @@ def test_code_and_tables_are_taken_along_and_the_last_prompt_is_found(
     expect(page.locator("#estimate")).to_have_text("190 of 200 characters")
     box.fill("x" * 201)
     expect(page.locator("#estimate")).to_contain_text("Shorten the message")
+    box.fill("word " * 38)
+    expect(page.locator("#estimate")).to_have_text("38 words. About 2 more fit into the message.")
+    box.fill("word " * 42)
+    expect(page.locator("#estimate")).to_contain_text("42 words, about 2 too many.")
+    page.route("**/prompts/?q=", lambda route: route.fulfill(body=""))
+    box.fill("/")
+    expect(page.get_by_text("You have no saved prompts yet.")).to_be_visible()
+    assert violations(page) == [], "no saved prompts"
     box.fill("")
 
 

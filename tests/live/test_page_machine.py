@@ -32,7 +32,7 @@ from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
 from chat.actions.folder import change_folder, make_folder, move_conversation
-from chat.actions.message import delete_message, restore_message, show_variant, take_back
+from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
 from chat.actions.preset import PresetContent, change_preset, choose_preset, make_preset
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.saved_prompt import make_saved_prompt
@@ -229,6 +229,10 @@ class World(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 9))
     def shows_another_version(self, choice: int) -> None:
         self.act_on(choice, show_another_version)
+
+    @rule(choice=st.integers(0, 9))
+    def shows_a_found_message(self, choice: int) -> None:
+        self.act_on(choice, show_message)
 
     @rule(title=st.sampled_from(["One", "Two <b>", "Three"]))
     def renames(self, title: str) -> None:

@@ -47,6 +47,25 @@ def test_earlier_messages_are_a_page_of_their_own_without_scripts(person: User, 
     assert '<input type="hidden" id="revision" value="0">' in page.content.decode()
 
 
+def test_all_pages_up_to_a_message_far_above_are_one_answer(
+    person: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = thread_of(person, 4 * PAGE_LENGTH)
+    client.force_login(person)
+    url = reverse("earlier", args=[conversation.pk, 3 * PAGE_LENGTH + 1])
+    wanted = conversation.messages.get(position=PAGE_LENGTH + 10)
+
+    def positions(to: str) -> list[int]:
+        shown = client.get(url, {"to": to}, headers={"HX-Request": "true"}).context["shown_messages"]
+        return [message.position for message in shown]
+
+    last_page = list(range(2 * PAGE_LENGTH + 1, 3 * PAGE_LENGTH + 1))
+    assert positions(dom.message(wanted.pk)) == list(range(PAGE_LENGTH + 1, 3 * PAGE_LENGTH + 1))
+    assert positions(dom.message(uuid.uuid4())) == positions("no id") == last_page
+    monkeypatch.setattr("chat.views.conversations.MOST_AT_ONCE", PAGE_LENGTH)
+    assert positions(dom.message(wanted.pk)) == last_page
+
+
 def test_a_thread_of_one_page_has_no_earlier_one(person: User, client: Client) -> None:
     conversation = thread_of(person, PAGE_LENGTH)
     client.force_login(person)

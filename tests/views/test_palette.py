@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.actions.conversation import rename_conversation
+from chat.actions.folder import make_folder
 from chat.actions.preset import PresetContent, make_preset
 from chat.models import ChatModel, Conversation, Endpoint, Preferences, User
 from chat.views import palette as palettes
@@ -44,16 +45,21 @@ def test_it_finds_chats_actions_models_and_pages(
 ) -> None:
     chat_of(person, "Crème brûlée")
     chat_of(administrator, "Creme of others")
+    make_folder(person, "Recipes")
+    make_folder(administrator, "Recipes of others")
     client.force_login(person)
     everything = entries(client)
-    assert list(everything) == ["chats", "actions", "models", "settings"]
+    assert list(everything) == ["chats", "folders", "actions", "models", "settings"]
+    assert everything["folders"] == ["Recipes", "Archive", "Deleted chats"]
+    assert entries(client, "new fold")["actions"] == ["New folder"]
+    assert entries(client, "saved pro")["settings"] == ["Saved prompts"]
     assert everything["chats"] == ["Crème brûlée"]
     assert "Administration" not in everything["settings"]
     assert entries(client, "creme") == {"chats": ["Crème brûlée"], "search": ["Search chats for “creme”"]}
     assert entries(client, "arch this")["actions"] == ["Archive this chat"]
     assert entries(client, "sonnet dem")["models"] == ["Claude Sonnet 4"]
     assert entries(client, "theme dark")["settings"] == ["Dark"]
-    assert entries(client, '<b>"') == {"search": ["Search chats for “&lt;b&gt;&quot;”"]}
+    assert entries(client, '<bq>"') == {"search": ["Search chats for “&lt;bq&gt;&quot;”"]}
     client.force_login(administrator)
     assert entries(client, "admin")["settings"] == ["Administration"]
 
@@ -81,7 +87,7 @@ def test_each_action_presses_a_button_that_the_page_has(
     page = client.get(reverse("conversation", args=[chat.pk])).content.decode()
     Conversation.objects.update(pinned_at=chat.created_at, archived_at=chat.created_at)
     page += client.get(reverse("conversation", args=[chat.pk])).content.decode()
-    when_replies = {"stop", "copy"}
+    when_replies = {"stop", "copy", "edit", "retry", "branch"}
     for entry in palettes.ACTIONS:
         for name, value in re.findall(r'\[([\w-]+)(?:="([^"]*)")?\]', entry.press):
             assert entry.key in when_replies or (f'{name}="{value}"' if value else name) in page, entry.key
