@@ -1,5 +1,4 @@
-"""Real server processes for tests: started with the documented command, and stopped and killed like real
-ones."""
+"""Real server processes for tests: each runs `manage.py serve`, and is stopped and killed like a real one."""
 
 from __future__ import annotations
 
