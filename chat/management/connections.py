@@ -144,7 +144,12 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
             return end()
         transport = self.transport
         if handshake := plain_handshake(self):
-            upgrade(self, handshake)
+            try:
+                upgrade(self, handshake)
+            except Exception:
+                end()
+                transport.abortConnection()
+                raise
         else:
             super().process()
         protocol = transport.protocol

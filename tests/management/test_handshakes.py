@@ -193,6 +193,21 @@ async def test_a_refused_plain_handshake_gets_the_answer_of_a_refusal(server: Da
     assert transport.disconnecting
 
 
+async def test_an_upgrade_that_fails_ends_the_connection_and_takes_no_place(
+    server: Daphne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Socket, "begin", fail)
+    monkeypatch.setattr(Transport, "abortConnection", lambda it: aborted.append(it))
+    aborted: list[Transport] = []
+    with pytest.raises(OSError):
+        server.handshake()
+    assert len(aborted) == 1
+    assert not server.http_factory.handshakes._under_way
+
+
 async def test_many_sessions_of_one_network_share_a_limit(
     server: Daphne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
