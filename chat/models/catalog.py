@@ -453,6 +453,7 @@ _AUDIO_TYPES = {
     "openai": _WAV_AND_MP3,
     "azure": _WAV_AND_MP3,
     "openai_compatible": _WAV_AND_MP3,
+    "ollama": _WAV_AND_MP3,
 }
 
 # The configured endpoints are not in these: they change while the process runs.

@@ -282,6 +282,8 @@ def test_an_alias_takes_the_audio_of_its_model(model: ChatModel) -> None:
     model.endpoint, model.takes_audio = Endpoint(slug="own", kind="openai_compatible"), True
     alias = ChatModel(endpoint=Endpoint(slug="other", kind="anthropic"), name="fast", alias_of=model)
     assert alias.audio_types == ("audio/wav", "audio/mpeg")
+    model.endpoint.kind = "ollama"
+    assert alias.audio_types == ("audio/wav", "audio/mpeg")  # as for its requests, whose kind is compatible
     model.takes_audio = None
     assert alias.audio_types == ()
 
