@@ -55,7 +55,8 @@ class _Posted(NamedTuple):
     @classmethod
     def of(cls, request: httpx2.Request) -> _Posted:
         headers = httpx2.Headers(request.headers)
-        headers.pop("Content-Length", None)
+        for name in ("Content-Length", "Cookie"):  # a cookie of a proxy would be too old at some time
+            headers.pop(name, None)
         return cls(request.url, headers, request.extensions)
 
     def request(self, body: Body) -> httpx2.Request:
