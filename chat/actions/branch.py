@@ -10,6 +10,7 @@ from chat.access import message_for
 from chat.actions.attachment import files_again
 from chat.actions.errors import ConflictError
 from chat.models import Attachment, Conversation, Generation, Message, PresetUse, Tag, User
+from chat.parts import NoticePart, stored
 from chat.search.index import index_message, index_title
 from chat.translatable import translatable as _
 
@@ -17,13 +18,23 @@ BATCH = 200  # rows in one query
 
 # What a copied reply keeps of its generation. Usage, cost and times are not copied: they were booked once.
 KEPT = ("model_id", "model_label", "status", "finish_reason", "error_code", "error_message")
-KEPT_OF_CHAT = ("title", "folder_id", "preset_name", "preset_number", "parameters", "imported_from")
+KEPT_OF_CHAT = (
+    "title",
+    "folder_id",
+    "preset_name",
+    "preset_number",
+    "parameters",
+    "tools",
+    "uses_instructions",
+    "imported_from",
+)
+ORIGIN = _("The messages up to here were copied from another chat:")
 
 
 def branch_conversation(user: User, message_id: UUID) -> Conversation:
     """Copies the path from the first message to this one, with all parts, into a new chat of the user. Files
-    are attached again, and their content is not copied. Raises `NotFoundError`, and `ConflictError` for a
-    deleted message or while a reply on the path is running."""
+    are attached again, and their content is not copied. The last copy says which chat it comes from. Raises
+    `NotFoundError`, and `ConflictError` for a deleted message or while a reply on the path is running."""
     with transaction.atomic():
         last = message_for(user, message_id, write=True)
         if last.deleted_at is not None:
@@ -49,6 +60,8 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
             index_message(copy, user.pk, message.reply.model_label if message.reply else "")
             files += files_again(message, copy)
             copies.append(copy)
+        origin = NoticePart(f"{ORIGIN}\n{last.conversation}")
+        copies[-1].parts = [*copies[-1].parts, *stored([origin])]
         branch.seen_revision = branch.revision
         index_title(branch, is_new=True)
         branch.save(force_insert=True)

@@ -120,6 +120,7 @@ def _send(
         replies = queue_replies(conversation, prompt, models, new=[prompt])
         files.give_to(prompt)
         if edited is not None:
+            _title_again(conversation, edited, title)
             path_changed(conversation)
             return Sent(prompt, is_new=True)
         if is_new:
@@ -139,6 +140,19 @@ def _send(
             change = CommittedChange(since, conversation, [prompt, *replies])
             transaction.on_commit(lambda: pubsub.committed(change))
     return Sent(prompt, is_new=True)
+
+
+def _title_again(conversation: Conversation, edited: Message, title: str) -> None:
+    """Titles the chat by its edited first prompt, if the title is that of the prompt before. A model is asked
+    for a title again."""
+    if edited.parent_id is not None or conversation.titled == Conversation.Titled.PERSON:
+        return
+    roots = conversation.messages.filter(parent=None, role=Role.USER, deleted_at=None)
+    is_only = roots.count() == 2  # with the new one
+    by_model = conversation.titled == Conversation.Titled.MODEL
+    if conversation.title == edited.first_words or (by_model and is_only):
+        conversation.title, conversation.titled = title, Conversation.Titled.WORDS
+        index_title(conversation)
 
 
 def _parent_of_next(conversation: Conversation) -> Message | None:

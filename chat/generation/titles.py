@@ -2,9 +2,11 @@
 
 A chat begins with the first words of its prompt as its title. If an administrator has chosen a model for
 titles, one call replaces them. `Conversation.titled` is the record: it is set before the call, so there is at
-most one, also after a restart. The title is written only if it is still the one from before the call, so a
-person's own title stands. A failure leaves the first words. On an endpoint with a line the record is set
-after the wait: a call that got no place is tried again once, after the next reply, and at the next start.
+most one for a first prompt, also after a restart. An edited first prompt gives the chat its first words, and
+a model is asked anew, unless a person wrote the title. The title is written only if it is still the one from
+before the call, so a person's own title stands. A failure leaves the first words. On an endpoint with a line
+the record is set after the wait: a call that got no place is tried again once, after the next reply, and at
+the next start.
 """
 
 from __future__ import annotations
@@ -208,7 +210,9 @@ def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
         reply = messages.filter(parent=prompt, role=Role.ASSISTANT).exclude(text="").first()
         if prompt is None or reply is None:
             return None
-        is_own = conversation.title != shortened(prompt.text)
+        # The first prompt may have been edited. An older process renames without `titled`.
+        roots = conversation.messages.filter(parent=None, role=Role.USER)
+        is_own = all(conversation.title != root.first_words for root in roots)
         waits = not has_place and not is_own and has_line(model)
         if not waits:
             conversation.titled = Conversation.Titled.PERSON if is_own else Conversation.Titled.ASKED

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from chat.models.conversation import Conversation
+from chat.models.conversation import Conversation, shortened
 from chat.parts import Citation, FilePart, ReasoningPart, SourcePart, ToolCall, WebSearch, loaded
 from chat.sources import Source, sources_of
 
@@ -230,6 +230,12 @@ class Message(models.Model):
             return None
         at = ids.index(self.pk)
         return Variant(at + 1, len(ids), ids[at - 1] if at else None, next(iter(ids[at + 1 :]), None))
+
+    @property
+    def first_words(self) -> str:
+        """Returns the title of a chat that begins with this prompt: its first words, or the name of its first
+        file."""
+        return shortened(self.text or next((file.name for file in self.files), ""))
 
     @property
     def files(self) -> list[FilePart]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from chat.access import NotFoundError
-from chat.actions.branch import branch_conversation
+from chat.actions.branch import ORIGIN, branch_conversation
 from chat.actions.errors import ConflictError, InvalidInputError
 from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.send import send_message
@@ -149,6 +149,8 @@ def test_a_branch_is_a_copy_of_the_path_with_all_parts(chat: Chat) -> None:
     file = {"type": "file", "sha256": "0" * 64, "media_type": "image/png", "name": "a.png"}
     Message.objects.filter(pk=first.pk).update(parts=[file, {"type": "text", "text": "One"}])
     Generation.objects.update(output_tokens=7, cost="0.5", finish_reason="stop")
+    changes = {"tools": ["clock"], "uses_instructions": False, "imported_from": "chatgpt"}
+    Conversation.objects.filter(pk=chat.id).update(**changes)
     branch = branch_conversation(chat.user, reply.pk)
     copies = list(branch.messages.shown())
     assert [copy.text for copy in copies] == ["One", "Re: One"]
@@ -156,6 +158,8 @@ def test_a_branch_is_a_copy_of_the_path_with_all_parts(chat: Chat) -> None:
     assert copies[1].generation.model == chat.model
     assert copies[1].generation.cost is copies[1].generation.output_tokens is None, "it was paid once"
     assert (branch.head, branch.title, branch.owner) == (copies[1], "One", chat.user)
+    assert copies[1].notices == [(ORIGIN, "One")] and copies[0].notices == []
+    assert (branch.tools, branch.uses_instructions, branch.imported_from) == (["clock"], False, "chatgpt")
     assert branch.seen_revision == branch.revision > 0
     branch_chat = Chat(chat.user, chat.model)
     branch_chat.id = branch.pk
@@ -183,3 +187,20 @@ def test_a_branch_needs_a_message_of_ones_own_that_has_ended(
     with pytest.raises(ConflictError):
         branch_conversation(chat.user, reply.pk)
     assert Conversation.objects.count() == 1
+
+
+def test_an_edited_first_prompt_titles_the_chat_unless_a_person_did(chat: Chat) -> None:
+    def title() -> tuple[str, str]:
+        return Conversation.objects.values_list("title", "titled").get(pk=chat.id)
+
+    first = chat.says("Frist words")
+    second = chat.says("First words", edits=first.pk)
+    assert title() == ("First words", "")
+    third = chat.says("Third words", edits=second.pk)
+    assert title() == ("Third words", "")
+    Conversation.objects.update(title="By a model", titled="model")
+    fourth = chat.says("Fourth words", edits=third.pk)
+    assert title() == ("By a model", "model"), "it is of one of several first prompts"
+    Conversation.objects.update(title="Fourth words", titled="person")
+    chat.says("Fifth words", edits=fourth.pk)
+    assert title() == ("Fourth words", "person")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,6 +23,7 @@ from chat.models import (
     Endpoint,
     Generation,
     LineCall,
+    Message,
     ServerSettings,
     UsageEntry,
     User,
@@ -58,11 +60,14 @@ class Chat:
     def __init__(self, person: User, runtime: Runtime, titles: RecordedProvider) -> None:
         self.id, self.person, self.runtime, self.titles = uuid4(), person, runtime, titles
 
-    async def say(self, text: str) -> Generation:
+    async def queued(self, text: str, **values: Any) -> Generation:
         model = await ChatModel.objects.aget(name="recorded")
-        ids = {"client_id": uuid4(), "model_ids": [model.pk]}
+        ids = {"client_id": uuid4(), "model_ids": [model.pk], **values}
         sent = await run_unit(send_message, self.person, self.id, text=text, **ids)  # type: ignore[arg-type]
-        generation = await Generation.objects.aget(message__parent=sent.message)
+        return await Generation.objects.aget(message__parent=sent.message)
+
+    async def say(self, text: str, **values: Any) -> Generation:
+        generation = await self.queued(text, **values)
         run = self.runtime.runner.run_of(generation.pk)
         await self.runtime.runner._drive(run)
         return generation
@@ -113,6 +118,28 @@ async def test_the_first_reply_is_followed_by_a_title_whose_cost_is_the_owners(
     await chat.say("And at night?")
     await chat.titled()
     assert len(chat.titles.requests) == 1, "there is one call for each chat"
+
+
+async def test_a_first_prompt_that_is_edited_is_titled_by_its_reply(start: Callable[..., Chat]) -> None:
+    chat = start(RecordedProvider("Blue skies", "Green skies"))
+    model = await ChatModel.objects.aget(name="recorded")
+    ids = {"client_id": uuid4(), "model_ids": [model.pk]}
+    sent = await run_unit(send_message, chat.person, chat.id, text="Wyh?", **ids)  # type: ignore[arg-type]
+    await Generation.objects.aupdate(status="failed")
+    await chat.say("Why?", edits=sent.message.pk)
+    assert (await chat.titled()).title == "Blue skies"
+    assert "Why?" in chat.titles.requests[0].turns[0].text
+
+
+async def test_a_chat_that_begins_with_a_file_alone_gets_a_title(start: Callable[..., Chat]) -> None:
+    chat = start(RecordedProvider("Blue skies"))
+    generation = await chat.queued("Why?")
+    file = {"type": "file", "sha256": "0" * 64, "media_type": "image/png", "name": "sky.png"}
+    prompts = Message.objects.filter(parent=None)
+    await prompts.aupdate(text="", parts=[file])
+    await Conversation.objects.aupdate(title="sky.png")
+    await chat.runtime.runner._drive(chat.runtime.runner.run_of(generation.pk))
+    assert (await chat.titled()).title == "Blue skies"
 
 
 async def test_a_title_that_a_person_writes_while_the_model_is_asked_stands(
