@@ -14,15 +14,16 @@ from chat.models import Generation
 from chat.rendering.words import parameters_in_words, seconds
 
 
-def reply_facts(generation: Generation) -> SafeString:
-    """Returns the line as HTML, in the active language."""
+def reply_facts(generation: Generation, *, is_beside: bool = False) -> SafeString:
+    """Returns the line as HTML, in the active language. `is_beside`: another reply is shown beside it, to
+    compare with."""
     first, tokens = generation.fell_back_from, generation.output_tokens
     words = ""
     if first:
         sentence = gettext("%(first)s failed, so %(second)s answered.")
         words = sentence % {"first": first, "second": generation.model_label} + " "
     if tokens:
-        words += gettext("%(tokens)s tokens") % {"tokens": localize(tokens)} + _speed(generation)
+        words += gettext("%(tokens)s tokens") % {"tokens": localize(tokens)} + _speed(generation, is_beside)
         if count := generation.searches:
             found = ngettext("%(count)s search", "%(count)s searches", count)
             words += " · " + found % {"count": localize(count)}
@@ -38,8 +39,11 @@ def price(dollars: Decimal) -> str:
     return number_format(dollars, max(2, -int(exponent)))
 
 
-def _speed(generation: Generation) -> str:
+def _speed(generation: Generation, is_beside: bool) -> str:
     took, rate = generation.seconds, generation.tokens_per_second
-    if took is None or took < 1:
+    if took is None or (took < 1 and not is_beside):
         return ""
-    return f" · {seconds(took)}" + (f" · {floatformat(rate, '0')}/s" if rate else "")
+    words = f" · {seconds(took)}"
+    if is_beside and (first := generation.seconds_to_first_token) is not None:
+        words += " · " + gettext("first word after %(time)s") % {"time": seconds(first)}
+    return words + (f" · {floatformat(rate, '0')}/s" if rate else "")

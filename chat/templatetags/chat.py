@@ -33,8 +33,8 @@ from chat.sources import marks_of
 
 # Lucide's names of the icons in the page's sprite.
 _ICONS = (
-    "archive archive-restore arrow-down arrow-up bot braces chevron-left chevron-right columns-2 "
-    "command copy ellipsis file file-down folder folder-input folder-plus git-branch keyboard "
+    "archive archive-restore arrow-down arrow-up bot braces chevron-down chevron-left chevron-right "
+    "columns-2 command copy ellipsis file file-down folder folder-input folder-plus git-branch keyboard "
     "list-checks log-out message-square panel-left paperclip pencil pin pin-off printer rotate-ccw "
     "search send settings share-2 shield sliders-horizontal square square-pen star sun-moon table "
     "thumbs-down thumbs-up trash-2 user-round-check user-round-x wand-sparkles wrench x"

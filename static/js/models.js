@@ -77,9 +77,12 @@ export function show(form, compares = false) {
   panel().dataset.scripted = "";
   const search = panel().querySelector("input");
   fill(search, "");
-  for (const entry of entries()) {
-    entry.firstElementChild.ariaCurrent = entry.dataset.model === $("model").value ? "true" : null;
-  }
+  // Of a reply, the model that wrote it: Enter retries with that one.
+  const who = asking?.closest(".message")?.querySelector(".message-who").textContent.trim();
+  const isCurrent = ({ dataset, firstElementChild: choice }) =>
+    (who ? choice.querySelector(".model-name").textContent === who : dataset.model === $("model").value);
+  const now = entries().find(isCurrent);
+  for (const entry of entries()) entry.firstElementChild.ariaCurrent = entry === now ? "true" : null;
   if (!panel().matches(":popover-open")) panel().showPopover();
   current()?.scrollIntoView({ block: "center" });
   search.focus();

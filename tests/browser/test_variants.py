@@ -73,7 +73,11 @@ def test_on_a_phone_a_reply_is_retried_with_a_chosen_model_and_branched(
     page.get_by_role("button", name="Cancel editing").click()
     reply.get_by_role("button", name="More").click()
     assert violations(page) == [], "menu of a reply"
-    page.get_by_role("button", name="Retry with another model…").click()
+    page.keyboard.press("Escape")
+    reply.get_by_role("button", name="Choose another model").click()
+    label = page.locator("#models [aria-current] .model-name").text_content()
+    assert label == reply.locator(".message-who").inner_text(), "its own model is the current one"
+    assert violations(page) == [], "the models to retry with"
     page.locator(".model-choice").first.click()
     expect(page.get_by_role("group", name="Variant 2 of 2")).to_be_visible()
     reply = replies(page).last

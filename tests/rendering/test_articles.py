@@ -146,6 +146,10 @@ def test_the_line_below_a_reply_says_what_it_took(code: str, line: str) -> None:
         brief = message("complete", generation={"output_tokens": 5, "finished_at": NOW}).generation
         assert "s" not in strip_tags(reply_facts(brief)).replace("tokens", "").replace("Tokens", "")
         assert strip_tags(reply_facts(message("complete").generation)) == ""
+        begun = NOW - timedelta(seconds=0.5)
+        brief.started_at, brief.first_token_at = begun, begun + timedelta(seconds=0.25)
+        beside = strip_tags(reply_facts(brief, is_beside=True)).replace("\xa0", " ").replace(",", ".")
+        assert "0.5 s" in beside and "0.2 s" in beside and "20/s" in beside
 
 
 @pytest.mark.django_db
