@@ -73,7 +73,11 @@ class ServerProcess:
             if found := _READY.search(self.log()[begin:]):
                 self.port = self.port or int(found[1].rsplit(":", 1)[1])
                 self.url = f"http://127.0.0.1:{self.port}"
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=60).close()
+                try:
+                    urllib.request.urlopen(f"{self.url}/healthz", timeout=60).close()
+                except OSError as error:
+                    self.kill()
+                    raise RuntimeError(f"The server answers with an error:\n{self.log()}") from error
                 return self
             time.sleep(0.02)
         self.kill()
