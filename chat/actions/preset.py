@@ -148,10 +148,10 @@ def choose_preset(
     user: User, conversation_id: UUID, preset_id: UUID | None, values: Mapping[str, str]
 ) -> None:
     """Uses the newest version of the preset in the chat from the next prompt on, or none: its instructions,
-    parameters and tools, as far as the user may use them. The page then offers its model. Without a preset
-    the chat has the default parameters, and the tools of the preset before are off. For an unused id the
-    choice is remembered until the first prompt creates the chat. `values` are those of its variables. Raises
-    `NotFoundError`, `InvalidInputError`, `TooLongError`."""
+    parameters and tools, as far as the user may use them, beside the tools that are on. The page then offers
+    its model. What the preset before brought is taken back: the chat has the default parameters, and its
+    tools are off. For an unused id the choice is remembered until the first prompt creates the chat. `values`
+    are those of its variables. Raises `NotFoundError`, `InvalidInputError`, `TooLongError`."""
     with transaction.atomic():
         conversation = conversation_to_write(user, conversation_id)
         version = preset_for(user, preset_id).newest if preset_id else None
@@ -160,10 +160,10 @@ def choose_preset(
             remember_start(user, conversation_id, version=version, values=given)
             return
         conversation.revision += 1
-        if version is None:
-            _end_use(conversation)
-        else:
-            choose_tools(user, conversation, version.tools)
+        _end_use(conversation)
+        if version is not None:
+            # In addition to those that the user switched on, which a reply may be using.
+            choose_tools(user, conversation, [*(conversation.tools or ()), *version.tools])
             _use(conversation, version, given).save()
         conversation.save()
         transaction.on_commit(lambda: current().pubsub.conversation_changed(conversation_id))

@@ -193,7 +193,7 @@ def test_a_row_that_was_pointed_elsewhere_in_the_database_gives_no_key(admin: Cl
         ({"headers": "\n".join(f"X-{n}: 1" for n in range(21))}, "too many"),
         ({"proxy": "socks5://x"}, "Write the proxy like"),
         ({"authority": "-----BEGIN"}, "PEM"),
-        ({"key": "schlüssel"}, "no such characters"),
+        ({"key": "schlüssel"}, "characters that no key has"),
         ({"at_once": "0"}, "greater than or equal to 1"),
         ({"kind": "demo"}, "not one of the available choices"),
     ],

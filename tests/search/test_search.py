@@ -133,6 +133,8 @@ def asked(user: User, model: ChatModel, text: str, chat: uuid.UUID | None = None
 def answered(prompt: Message, text: str) -> Message:
     """Ends the reply to this prompt with a text."""
     generation = Generation.objects.get(message__parent=prompt, status=Status.QUEUED)
+    # Entries of the same millisecond have no order.
+    Message.objects.filter(generation=generation).update(created_at=prompt.created_at + timedelta(seconds=1))
     assert end(generation.pk, "", Status.COMPLETE, [Segment("text", text)], publish=lambda _: None)
     return generation.message
 
