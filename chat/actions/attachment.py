@@ -148,16 +148,17 @@ class Chosen:
             Attachment.objects.filter(pk__in=ids).update(message=prompt)
 
 
-def chosen(user: User, attachment_ids: Collection[UUID]) -> Chosen:
+def chosen(user: User, attachment_ids: Collection[UUID], *, kept: Collection[UUID] = ()) -> Chosen:
     """Returns the complete attachments of these ids for a prompt, with their rows locked until the
-    transaction ends. Raises `NotFoundError`, `LimitReachedError`."""
-    if not attachment_ids:
+    transaction ends. `kept` are those of the prompt that it replaces, and come first. An imported prompt may
+    have more than the limit: it keeps them, and gets no more. Raises `NotFoundError`, `LimitReachedError`."""
+    if not (kept or attachment_ids):
         return Chosen([], [])
-    if len(attachment_ids) > MOST_IN_A_PROMPT:
+    if attachment_ids and len(kept) + len(attachment_ids) > MOST_IN_A_PROMPT:
         raise LimitReachedError(
             _("A message can have at most {limit} files. Remove some."), limit=MOST_IN_A_PROMPT
         )
-    found = attachments_for(user, attachment_ids)
+    found = attachments_for(user, [*kept, *attachment_ids])
     again = []
     for at, attachment in enumerate(found):
         if attachment.message_id is not None or hasattr(attachment, "knowledge"):

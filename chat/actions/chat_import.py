@@ -7,7 +7,7 @@ import lzma
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -64,7 +64,7 @@ from chat.parts import (
 )
 from chat.search.index import index_message, index_title
 from chat.sources import MOST_MARKS, MOST_TITLE, web_address
-from chat.transfer.chats import EXTRAS, FILES, GROWN, PRESETS, Chat, Node, is_image
+from chat.transfer.chats import CONTINUED, EXTRAS, FILES, GROWN, PRESETS, Chat, Node, is_image
 from chat.transfer.reader import Packed, packed_files
 from chat.translatable import translatable as _
 
@@ -281,17 +281,20 @@ def count_known(job: ChatImport, found: Found) -> int:
         places = {_place_of(job.owner, found.format, it, 0): it for it in chunk}
         own = [own for it in chunk if found.format == STEADY and (own := _as_uuid(it))]
         here = set(kept.filter(pk__in=[*places, *own]).values_list("pk", flat=True))
-        taken = _imported_replies(here & places.keys())
-        found.left_out[GROWN] += sum(found.replies[places[it]] > count for it, count in taken.items())
+        found.left_out.update(_grown({it: found.replies[places[it]] for it in here & places.keys()}))
         known |= here
     return len(known) + found.chats - len(ids)
 
 
-def _imported_replies(ids: Iterable[UUID]) -> dict[UUID, int]:
-    """Returns how many replies each of these chats was imported with, by its id."""
-    theirs = Generation.objects.filter(conversation__in=ids, queued_at=F("finished_at")).order_by()
-    counted = dict(theirs.values_list("conversation").annotate(Count("pk")))
-    return {it: counted.get(it, 0) for it in ids}
+def _grown(replies: Mapping[UUID, int]) -> Counter[str]:
+    """Counts the chats that were imported with fewer replies than the file has. `replies` is the number in
+    the file, for each chat. Chats with replies made here are counted apart: their owner would lose these."""
+    generations = Generation.objects.filter(conversation__in=replies.keys()).order_by()
+    theirs = generations.filter(queued_at=F("finished_at")).values_list("conversation")
+    imported = dict(theirs.annotate(Count("pk")))
+    grown = {it for it, number in replies.items() if number > imported.get(it, 0)}
+    continued = set(generations.made_here().values_list("conversation", flat=True).distinct())
+    return Counter(CONTINUED if it in continued else GROWN for it in grown)
 
 
 def count_presets(job: ChatImport, found: Found) -> int:
@@ -443,8 +446,9 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
         conversation_id, is_known = _place(job.owner, found.format, chat.id)
         if is_known:
             found.next_line, found.known, found.current = line + 1, found.known + 1, None
-            if conversation_id != _as_uuid(chat.id) and _has_grown(conversation_id, chat):
-                found.left_out = dict(Counter(found.left_out) + Counter([GROWN]))
+            if conversation_id != _as_uuid(chat.id):
+                replies = sum(node.reply is not None for node in chat.nodes)
+                found.left_out = dict(Counter(found.left_out) + _grown({conversation_id: replies}))
             found.save(update_fields=["next_line", "known", "current", "left_out"])
             return None
         taking = _rows(job.owner, conversation_id, found.format, chat)
@@ -457,11 +461,6 @@ def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int])
             taking.preset.save(force_insert=True)
         add_tags([conversation_id], readable_tags(chat.tags))
         return taking
-
-
-def _has_grown(conversation_id: UUID, chat: Chat) -> bool:
-    replies = sum(node.reply is not None for node in chat.nodes)
-    return replies > _imported_replies({conversation_id})[conversation_id]
 
 
 def add_messages(job: ChatImport, taking: Taking) -> bool:

@@ -99,7 +99,7 @@ def _send(
             raise NotFoundError(_("There is no such message."))
         edited = None if conversation is None or edits is None else hide_for_edit(conversation, edits)
         kept = () if edited is None else edited.attachments.order_by("pk").values_list("pk", flat=True)
-        files = chosen(user, [*kept, *attachments])
+        files = chosen(user, attachments, kept=kept)
         if not (text or files.attachments):
             raise InvalidInputError(EMPTY)
         title = shortened(text or files.attachments[0].name)
@@ -143,14 +143,17 @@ def _send(
 
 
 def _title_again(conversation: Conversation, edited: Message, title: str) -> None:
-    """Titles the chat by its edited first prompt, if the title is that of the prompt before. A model is asked
-    for a title again."""
+    """Titles the chat by its edited first prompt, unless a person wrote the title. A model is asked for a
+    title again."""
     if edited.parent_id is not None or conversation.titled == Conversation.Titled.PERSON:
         return
-    roots = conversation.messages.filter(parent=None, role=Role.USER, deleted_at=None)
-    is_only = roots.count() == 2  # with the new one
-    by_model = conversation.titled == Conversation.Titled.MODEL
-    if conversation.title == edited.first_words or (by_model and is_only):
+    # An older process renames without `titled`.
+    roots = conversation.messages.filter(parent=None, role=Role.USER)
+    if (
+        conversation.titled == Conversation.Titled.MODEL
+        or conversation.title == edited.first_words
+        or any(conversation.title == root.first_words for root in roots)
+    ):
         conversation.title, conversation.titled = title, Conversation.Titled.WORDS
         index_title(conversation)
 

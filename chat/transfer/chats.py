@@ -22,7 +22,13 @@ AUDIO = _("recordings")
 INSTRUCTIONS = _("custom instructions and system prompts")
 UNKNOWN = _("parts of an unknown kind, kept as JSON")
 PRESETS = _("presets that are not here: their chats keep the name and the instructions")
-GROWN = _("chats with replies since their import: delete them here, and import the file again")
+GROWN = _(
+    "chats with more replies in the file than here: delete them here, and import the file again to have them"
+)
+CONTINUED = _(
+    "chats with new replies in the file, and with replies made here: keep them, or export them before you "
+    "delete them here"
+)
 EXTRAS = _("damaged folders, presets or saved prompts")
 
 

@@ -200,7 +200,10 @@ def test_an_edited_first_prompt_titles_the_chat_unless_a_person_did(chat: Chat) 
     assert title() == ("Third words", "")
     Conversation.objects.update(title="By a model", titled="model")
     fourth = chat.says("Fourth words", edits=third.pk)
-    assert title() == ("By a model", "model"), "it is of one of several first prompts"
+    assert title() == ("Fourth words", ""), "a model is asked again"
+    show_variant(chat.user, fourth.pk, third.pk)
+    fourth = chat.says("Other words", edits=third.pk)
+    assert title() == ("Other words", ""), "the title was of another variant"
     Conversation.objects.update(title="Fourth words", titled="person")
     chat.says("Fifth words", edits=fourth.pk)
     assert title() == ("Fourth words", "person")

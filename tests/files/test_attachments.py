@@ -114,6 +114,18 @@ def test_limits_are_said_before_anything_is_written(person: User, storage: Path)
     assert names(storage) == []
 
 
+def test_an_edited_prompt_keeps_more_files_than_a_new_one_may_have(
+    person: User, model: ChatModel, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = send(person, model, *(upload(person, b"Notes") for _ in range(3))).message
+    Generation.objects.update(status=Status.COMPLETE)
+    monkeypatch.setattr("chat.actions.attachment.MOST_IN_A_PROMPT", 2)  # an imported prompt may have more
+    edited = {"chat": first.conversation_id, "edits": first.pk, "text": "Look again"}
+    with pytest.raises(LimitReachedError):
+        send(person, model, upload(person, b"More"), **edited)
+    assert len(send(person, model, **edited).message.files) == 3
+
+
 def test_what_others_have_is_not_found(
     person: User, make_user: Callable[..., User], client: Client, upload: Upload, model: ChatModel
 ) -> None:

@@ -46,7 +46,7 @@ from chat.models import (
 from chat.parts import Citation, NoticePart, TextPart, WebSearch, loaded
 from chat.search import search
 from chat.transfer import steady
-from chat.transfer.chats import GROWN, Chat, Node, Reply
+from chat.transfer.chats import CONTINUED, GROWN, Chat, Node, Reply
 from chat.views.usage import months_of
 from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
 
@@ -173,6 +173,23 @@ async def test_a_chat_that_has_grown_is_named_in_the_report(owner: User) -> None
     assert (job.taken, job.left_out[GROWN]) == (0, 1)
     again = await read_and_take(owner, CLAUDE)
     assert GROWN not in again.left_out
+
+    def continue_here() -> None:
+        model = ChatModel.objects.create(
+            endpoint=Endpoint.objects.create(slug="demo", name="Demo"), name="demo"
+        )
+        chat = Conversation.objects.get()
+        send_message(owner, chat.pk, client_id=uuid4(), text="And then?", model_ids=[model.pk])
+
+    await run_unit(continue_here)
+    job = await run_unit(start, owner, longer)
+    await work(in_state(job, "ready"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.left_out.get(GROWN), job.left_out[CONTINUED]) == (None, 1), "deleting it would lose a prompt"
+    await run_unit(chat_import.agree_to_import, owner, job.pk)
+    await work(in_state(job, "done"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.left_out.get(GROWN), job.left_out[CONTINUED]) == (None, 1)
 
 
 async def test_files_of_chatgpt_come_out_of_its_zip(owner: User, tmp_path: Path) -> None:
