@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from typing import IO, Any
 from uuid import UUID, uuid4, uuid5
 
@@ -24,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.access import NotFoundError
-from chat.actions.attachment import receive_file
+from chat.actions.attachment import StorageError, receive_file
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError, LimitReachedError, TooLongError
 from chat.actions.extras import TOO_MANY, chosen_again, folder_named, take_extra
 from chat.actions.folder import clean_name
@@ -65,7 +64,7 @@ from chat.parts import (
 from chat.search.index import index_message, index_title
 from chat.sources import MOST_MARKS, MOST_TITLE, web_address
 from chat.transfer.chats import CONTINUED, EXTRAS, FILES, GROWN, PRESETS, Chat, Node, is_image
-from chat.transfer.reader import Packed, packed_files
+from chat.transfer.reader import Packed, PackedFiles
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -398,22 +397,19 @@ def is_known(job: ChatImport, chat: Chat) -> bool:
     return _place(job.owner, job.format, chat.id)[1]
 
 
-def receive_files(job: ChatImport, path: Path, chat: Chat) -> Counter[str]:
+def receive_files(job: ChatImport, packed: PackedFiles, chat: Chat) -> Counter[str]:
     """Stores the chat's files that are in the zip file. Their parts become those of new attachments, which
     `add_messages` gives to their messages; the others become notices. Returns how many were refused."""
-    packed = packed_files(path)
     refused: Counter[str] = Counter()
     for node in chat.nodes:
         for at, part in enumerate(node.parts):
             if not isinstance(part, FilePart):
                 continue
-            if not (entry := packed.get(part.sha256)):
-                node.parts[at] = NoticePart(_ABSENT_IMAGE if is_image(part) else _ABSENT)
-            elif received := _received(job, path, part, entry):
-                node.parts[at] = received
+            if entry := packed.entries.get(part.sha256):
+                node.parts[at] = received = _received(job, packed, part, entry)
+                refused[FILES] += isinstance(received, NoticePart)
             else:
-                node.parts[at] = NoticePart(_REFUSED)
-                refused[FILES] += 1
+                node.parts[at] = NoticePart(_ABSENT_IMAGE if is_image(part) else _ABSENT)
     return refused
 
 
@@ -422,18 +418,22 @@ _ABSENT_IMAGE = _("An image of this message is not in the imported file.")
 _REFUSED = _(
     "A file of this message was not imported: it is damaged, too large, or your space for files is used."
 )
+_NOT_STORED = _(
+    "A file of this message was not imported: the server could not read or store it at that time."
+)
 
 
-def _received(job: ChatImport, path: Path, part: FilePart, entry: Packed) -> FilePart | None:
+def _received(job: ChatImport, packed: PackedFiles, part: FilePart, entry: Packed) -> FilePart | NoticePart:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(entry.name) as file:
+        with packed.open(entry) as file:
             pieces = iter(lambda: file.read(store.PIECE_BYTES), b"")
             # Only the end of the entry's name is used, and as a name to show.
             name = part.name or entry.name.rpartition("/")[2]
             attachment = receive_file(job.owner, pieces, name=name, size=entry.size, is_import=True)
     except (ActionError, *_DAMAGED) as error:
         logger.info("A file of an import was not taken: %s", error)
-        return None
+        is_ours = isinstance(error, StorageError | ConflictError)
+        return NoticePart(_NOT_STORED if is_ours else _REFUSED)
     return part_of(attachment)
 
 

@@ -98,7 +98,7 @@ def _hide_below_deleted() -> int:
     """Marks the hidden variants below messages that cannot be restored any more: nothing leads to them."""
     below = Message.objects.filter(parent__deleted_at__lt=undo_limit(), deleted_at=None, shown=False)
     ids = list(below.values_list("pk", flat=True)[:BATCH])
-    return Message.objects.filter(pk__in=ids).update(deleted_at=undo_limit()) if ids else 0
+    return below.filter(pk__in=ids).update(deleted_at=undo_limit()) if ids else 0
 
 
 def _empty_deleted_messages() -> int:
@@ -107,8 +107,11 @@ def _empty_deleted_messages() -> int:
     ids = list(gone.values_list("pk", flat=True)[:BATCH])
     if ids:
         with transaction.atomic():
-            Summary.objects.filter(covers__in=ids).delete()
-            _empty(ids)
+            # One may have been restored since.
+            still = Message.objects.filter(pk__in=ids, deleted_at__lt=undo_limit()).select_for_update()
+            gone_ids = list(still.order_by("pk").values_list("pk", flat=True))
+            Summary.objects.filter(covers__in=gone_ids).delete()
+            _empty(gone_ids)
     return len(ids)
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from chat.models.chat_import import MOST_PROBLEMS
 from chat.transfer import steady
 from chat.transfer.chats import PRESETS
 from chat.transfer.extras import PRESET
-from chat.transfer.reader import MOST_LINE_BYTES
+from chat.transfer.reader import MOST_LINE_BYTES, PackedFiles
 from chat.translatable import translatable as _
 
 LOOK_SECONDS = 2.0
@@ -123,20 +123,21 @@ async def _summary(job: ChatImport, path: Path) -> Found:
 
 async def _take_all(job: ChatImport, path: Path) -> None:
     number = -1
-    async with aclosing(_lines(job, path)) as lines:
-        async for line in lines:
-            number += 1
-            if number >= job.next_line:
-                await _take(job, path, number, await run_unit(orjson.loads, line))
+    with closing(PackedFiles(path)) as packed:
+        async with aclosing(_lines(job, path)) as lines:
+            async for line in lines:
+                number += 1
+                if number >= job.next_line:
+                    await _take(job, packed, number, await run_unit(orjson.loads, line))
 
 
-async def _take(job: ChatImport, path: Path, number: int, item: dict[str, Any]) -> None:
+async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[str, Any]) -> None:
     if problem := item.get("problem"):
         await run_write(chat_import.skip_line, job, number, problem)
     elif "chat" in item:
         chat = await run_unit(steady.load, item["chat"])
         if chat.files() and not await run_unit(chat_import.is_known, job, chat):
-            refused = await _claimed(job, run_unit(chat_import.receive_files, job, path, chat))
+            refused = await _claimed(job, run_unit(chat_import.receive_files, job, packed, chat))
             item["left_out"] = Counter(item["left_out"]) + refused
         taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
         if taking is None:

@@ -20,7 +20,8 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -144,10 +145,36 @@ class Packed(NamedTuple):
 
 def packed_files(path: Path) -> dict[str, Packed]:
     """Returns the files in a zip file: of Steady by their SHA-256, of ChatGPT by their ids."""
-    if not zipfile.is_zipfile(path):
-        return {}
-    with zipfile.ZipFile(path) as archive:
-        entries = [Packed(it.filename, it.file_size) for it in archive.infolist() if not it.flag_bits & 1]
+    with closing(PackedFiles(path)) as files:
+        return files.entries
+
+
+class PackedFiles:
+    """The files in a zip file. It is opened, and its directory read, when the first one is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        return zipfile.ZipFile(self._path) if zipfile.is_zipfile(self._path) else None
+
+    @cached_property
+    def entries(self) -> dict[str, Packed]:
+        """As `packed_files`."""
+        return _entries(self._archive) if self._archive else {}
+
+    def open(self, entry: Packed) -> IO[bytes]:
+        assert self._archive
+        return self._archive.open(entry.name)
+
+    def close(self) -> None:
+        if archive := self.__dict__.get("_archive"):
+            archive.close()
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[str, Packed]:
+    entries = [Packed(it.filename, it.file_size) for it in archive.infolist() if not it.flag_bits & 1]
     found: dict[str, Packed] = {}
     for entry in sorted(entries, key=lambda it: (len(it.name), it.name)):
         if _FILE.fullmatch(entry.name):

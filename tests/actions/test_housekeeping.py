@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.utils import timezone
 
 from chat.access import NotFoundError
@@ -82,6 +83,26 @@ def test_messages_deleted_long_ago_are_emptied_with_their_variants(person: User)
     assert not search(person, "Hidden").chats
     with pytest.raises(ConflictError, match="too long ago"):
         restore_message(person, prompt.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_that_was_restored_meanwhile_is_not_emptied(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = a_reply(person, status=Status.COMPLETE).message.parent
+    assert message
+    Message.objects.filter(pk=message.pk).update(deleted_at=timezone.now() - LONG_AGO)
+    limit = housekeeping.undo_limit()
+
+    def restored() -> datetime:
+        if connection.in_atomic_block:  # the ids were read before
+            Message.objects.filter(pk=message.pk).update(deleted_at=None)
+        return limit
+
+    monkeypatch.setattr(housekeeping, "undo_limit", restored)
+    assert housekeeping._empty_deleted_messages() == 1
+    message.refresh_from_db()
+    assert message.text == "Why?"
 
 
 @pytest.mark.django_db

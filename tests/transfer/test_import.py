@@ -8,7 +8,7 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from chat.actions import chat_import
-from chat.actions.attachment import receive_file
+from chat.actions.attachment import StorageError, receive_file
 from chat.actions.branch import branch_conversation
 from chat.actions.chat_export import export_one
 from chat.actions.errors import ConflictError
@@ -32,6 +32,7 @@ from chat.database import run_unit
 from chat.files import store
 from chat.management import importing
 from chat.models import (
+    Attachment,
     ChatImport,
     ChatModel,
     Conversation,
@@ -226,6 +227,50 @@ async def test_files_of_chatgpt_come_out_of_its_zip(owner: User, tmp_path: Path)
         ]
         notices = [part.text for part in loaded(prompt.parts) if isinstance(part, NoticePart)]
         assert ["not in the imported file" in it for it in notices] == [True, False]
+
+    await run_unit(check)
+
+
+async def test_the_zip_file_is_opened_once_for_all_files_of_an_import(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = [copy.deepcopy(CHATGPT[0]) for _ in range(3)]
+    for number, chat in enumerate(chats):
+        chat["conversation_id"] = f"chat-{number}"
+        attached = [{"id": f"file-{number}x{it}", "name": "a.txt", "mime_type": "text/plain"} for it in "ab"]
+        chat["mapping"]["u"]["message"]["metadata"] = {"attachments": attached}
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("conversations.json", json.dumps(chats))
+        for name in ("0xa", "0xb", "1xa", "1xb", "2xa"):
+            archive.writestr(f"file-{name}-a.txt", name)
+        archive.writestr("file-2xb-a.txt", "full disk")
+    opened: list[None] = []
+    read, receive = zipfile.ZipFile._RealGetContents, chat_import.receive_file
+
+    def count(self: zipfile.ZipFile) -> None:
+        opened.append(None)
+        read(self)
+
+    def fail(user: User, pieces: Iterable[bytes], **more: Any) -> Attachment:
+        if more["size"] == 9:
+            raise StorageError("The disk is full.")
+        return receive(user, pieces, **more)
+
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", count)
+    monkeypatch.setattr(chat_import, "receive_file", fail)
+    job = await read_and_take(owner, data.getvalue())
+    assert (job.taken, job.left_out["files"], len(opened)) == (3, 1, 1)
+
+    def check() -> None:
+        assert Attachment.objects.exclude(message=None).count() == 5
+        texts = [
+            part.text
+            for it in Message.objects.all()
+            for part in loaded(it.parts)
+            if isinstance(part, NoticePart)
+        ]
+        assert sum("the server could not read or store it" in text for text in texts) == 1
 
     await run_unit(check)
 
