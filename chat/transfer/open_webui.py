@@ -12,9 +12,11 @@ from typing import Any
 
 from chat.parts import NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer.chats import (
+    CODE,
     FILES,
     IMAGES,
     INSTRUCTIONS,
+    SOURCES,
     Chat,
     Raw,
     UnreadableError,
@@ -44,6 +46,7 @@ def load(item: dict[str, Any]) -> Chat:
     raws = [_raw(str(key), dict_of(value), left_out) for key, value in history["messages"].items()]
     if inner.get("system") or dict_of(inner.get("params")).get("system"):
         left_out[INSTRUCTIONS] += 1
+    left_out += Counter()  # drops what is zero
     nodes, node_of = nodes_of(raws)
     if not nodes:
         raise UnreadableError(_("The chat has no messages."))
@@ -56,6 +59,8 @@ def load(item: dict[str, Any]) -> Chat:
         updated_at=time_of(item.get("updated_at")),
         pinned=item.get("pinned") is True,
         archived=item.get("archived") is True,
+        # The ids of the tags: their names in lower case, with `_` for a space.
+        tags=[tag for tag in list_of(dict_of(item.get("meta")).get("tags")) if isinstance(tag, str)],
         left_out=left_out,
     )
     show_path(chat)
@@ -68,6 +73,8 @@ def _raw(key: str, message: dict[str, Any], left_out: Counter[str]) -> Raw:
     for file in map(dict_of, list_of(message.get("files"))):
         left_out[IMAGES if file.get("type") == "image" else FILES] += 1
         parts.append(NoticePart(_("A file of this message is not in the imported file.")))
+    left_out[SOURCES] += len(list_of(message.get("sources") or message.get("citations")))
+    left_out[CODE] += len(list_of(message.get("code_executions")))
     error = message.get("error")
     if error:
         words = text_of(dict_of(error).get("content")) or text_of(error)

@@ -164,6 +164,7 @@ OPEN_WEBUI: list[dict[str, Any]] = [
         "updated_at": 1_720_000_100,
         "pinned": True,
         "archived": False,
+        "meta": {"tags": ["counting", 7, None]},
         "chat": {
             "title": "Numbers",
             "system": "Be brief.",
@@ -188,6 +189,8 @@ OPEN_WEBUI: list[dict[str, Any]] = [
                         "modelName": "Model One",
                         "done": True,
                         "annotation": {"rating": 1},
+                        "sources": [{"source": {"name": "a.txt"}}, {"source": {"name": "b.txt"}}],
+                        "code_executions": [{"id": "x", "code": "print(1)"}],
                     },
                     "b2": {
                         "id": "b2",

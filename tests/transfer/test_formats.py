@@ -8,7 +8,7 @@ import pytest
 
 from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer import chatgpt, claude, librechat, open_webui, steady
-from chat.transfer.chats import Chat, Raw, UnreadableError, fenced, nodes_of, time_of
+from chat.transfer.chats import CODE, SOURCES, Chat, Raw, UnreadableError, fenced, nodes_of, time_of
 from chat.transfer.markdown import Words, write
 from tests.transfer.samples import CHATGPT, CLAUDE, LIBRECHAT, OPEN_WEBUI
 
@@ -66,7 +66,8 @@ def test_open_webui() -> None:
     assert second.parts[0] == ReasoningPart("Easy & quick.")
     assert "**count**" in second.text and '{"to": 3}' in second.text.replace("\\", "")
     assert "```\n1, 2, 3\n```" in second.text and second.text.endswith("One, two, three.")
-    assert chat.left_out == {INSTRUCTIONS: 1}
+    assert chat.tags == ["counting"]
+    assert chat.left_out == {INSTRUCTIONS: 1, SOURCES: 2, CODE: 1}
 
 
 def test_librechat() -> None:
