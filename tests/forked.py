@@ -148,7 +148,7 @@ def _forking() -> socket.socket:
         os.posix_spawn(
             sys.executable,
             [sys.executable, __file__, str(theirs.fileno())],
-            os.environ,
+            {name: value for name, value in os.environ.items() if not name.startswith(_NEEDS_EXEC)},
             file_actions=[(os.POSIX_SPAWN_DUP2, nothing.fileno(), number) for number in (0, 1)],
             setsid=True,  # Ctrl+C is for the tests, which end the servers.
         )
