@@ -35,6 +35,7 @@ class Beat:
         self._response = response
         self._transport: asyncio.Transport | None = None  # while it is paused
         self._timer: asyncio.TimerHandle | None = None
+        self._rescue: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Beat:
         global _streams
@@ -54,6 +55,9 @@ class Beat:
         if size >= FULL_BYTES:
             self.read_on()
             return
+        if self._rescue is not None:
+            self._rescue.cancel()
+            self._rescue = None
         if self._transport is None:
             connection = self._response.connection
             transport = None if connection is None else _socket_of(connection.transport)
@@ -66,9 +70,10 @@ class Beat:
 
     def read_on(self) -> None:
         """Ends the pause: the event loop reads the socket as soon as data arrives."""
-        if self._timer is not None:
-            self._timer.cancel()
-        transport, self._transport, self._timer = self._transport, None, None
+        for timer in (self._timer, self._rescue):
+            if timer is not None:
+                timer.cancel()
+        transport, self._transport, self._timer, self._rescue = self._transport, None, None, None
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
 
@@ -84,6 +89,9 @@ class Beat:
             read()
         if content.total_bytes == before or self._response.connection is None:
             self.read_on()  # a slow provider, whose next piece is not to wait; or the end of the response
+        else:  # A part of a compressed piece or of a binary frame yields nothing, so nobody calls `pause`.
+            loop = asyncio.get_running_loop()
+            self._rescue = loop.call_at(next_beat(loop.time()), self.read_on)
 
 
 def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
@@ -144,9 +152,9 @@ class _Pieces:
         content = self._content
         while not content._buffer and not content._eof and content._exception is None:
             await content._wait("readany")
-        if content._exception is not None:
-            raise content._exception
-        if not content._buffer:
+        if not content._buffer:  # What arrived before a connection broke is used first.
+            if content._exception is not None:
+                raise content._exception
             raise StopAsyncIteration
         if content._buffer_offset:
             return bytes(content.read_nowait())

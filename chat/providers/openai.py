@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -53,10 +53,12 @@ class _Posted(NamedTuple):
     extensions: dict[str, Any]  # the time limits
 
     @classmethod
-    def of(cls, request: httpx2.Request) -> _Posted:
+    def of(cls, request: httpx2.Request, own: Iterable[tuple[str, str]]) -> _Posted:
+        """`own` are the headers of the endpoint."""
         headers = httpx2.Headers(request.headers)
         for name in ("Content-Length", "Cookie"):  # a cookie of a proxy would be too old at some time
             headers.pop(name, None)
+        headers.update([(name, value) for name, value in own if name.lower() == "cookie"])
         return cls(request.url, headers, request.extensions)
 
     def request(self, body: Body) -> httpx2.Request:
@@ -179,7 +181,7 @@ class OpenAIProvider:
         except (openai.APIError, *REQUEST_ERRORS) as error:
             raise failures.from_transport(error, secret=self.endpoint.secrets) from None
         if body is not None and self._is_fixed:
-            self._posted[path] = _Posted.of(response.request)
+            self._posted[path] = _Posted.of(response.request, self.endpoint.headers)
         return response
 
     async def _post_again(self, posted: _Posted, body: Body) -> httpx2.Response:

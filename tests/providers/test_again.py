@@ -16,12 +16,12 @@ names = pytest.mark.parametrize("name", ["openai", "openai_chat", "openai_compat
 
 @names
 async def test_a_further_request_differs_in_its_body_only(connect: Connect, wire: Wire, name: str) -> None:
-    provider = connect(name, headers=(("X-Team", "a"),), query=(("version", "1"),))
+    provider = connect(name, headers=(("X-Team", "a"), ("Cookie", "of=proxy")), query=(("version", "1"),))
     events = [await collect(provider, ask(text)) for text in ("Grüße", "and \U0001f600 more", "and ß")]
     assert events[0] == events[1] == events[2]
     first, *further = wire.log
     own = _headers(first)
-    assert own["x-team"] == "a" and "authorization" in own
+    assert own["x-team"] == "a" and own["cookie"] == "of=proxy" and "authorization" in own
     for entry in further:
         assert {**_headers(entry), "content-length": ""} == {**own, "content-length": ""}
         assert entry.path == first.path and set(entry.body) == set(first.body)

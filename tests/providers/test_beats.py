@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import cycle
+from typing import Any
 from unittest.mock import Mock
 
+import aiohttp
 import pytest
 
 from chat.generation import journal
@@ -119,7 +122,8 @@ def response_of(reads: list[int]) -> Mock:
 async def test_a_fast_provider_is_read_at_each_beat_without_ending_the_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(beats, "beat_seconds", lambda: 0.0)
+    seconds = cycle([0.0, 3_600.0])  # of the beat, and until the pause ends if nobody begins another one
+    monkeypatch.setattr(beats, "beat_seconds", lambda: next(seconds))
     reads = [100, 100, 0]
     response = response_of(reads)
     with Beat(response) as beat:
@@ -132,6 +136,40 @@ async def test_a_fast_provider_is_read_at_each_beat_without_ending_the_pause(
             assert response.connection.transport.resume_reading.called is is_slow  # woken by the next piece
         beat.pause(100)
     assert response.connection.transport.resume_reading.call_count == 2
+
+
+async def test_a_piece_that_a_decoder_keeps_does_not_stop_the_stream(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decompression and binary frames may yield nothing for a piece, and then nobody ends its beat."""
+    read = beats.pieces_of
+
+    async def kept(response: Any) -> AsyncIterator[bytes]:
+        held = b""
+        async for piece in read(response):
+            held += piece
+            if len(held) > 2_000 or held.count(b"word") < 3:
+                yield held
+                held = b""
+        yield held
+
+    monkeypatch.setattr(beats, "pieces_of", kept)
+    async with (
+        asyncio.timeout(60),
+        aclosing(connect("openai_chat").stream(ask("/wire tokens=60 pace=60"))) as it,
+    ):
+        texts = [event.text async for event in it if isinstance(event, TextDelta)]
+    assert "word58" in "".join(texts)
+
+
+async def test_what_arrived_before_a_connection_broke_is_used() -> None:
+    content = aiohttp.StreamReader(Mock(_reading_paused=False), 1_000, loop=asyncio.get_running_loop())
+    content.feed_data(b"the last words")
+    content.set_exception(aiohttp.ClientPayloadError("cut"))
+    pieces = beats._Pieces(content)
+    assert await anext(pieces) == b"the last words"
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await anext(pieces)
 
 
 async def test_a_connection_is_not_left_paused_for_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
