@@ -26,6 +26,8 @@ ServerSettings(title_model=small, summary_model=small).save()
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process = ServerProcess(tmp_path_factory.mktemp("sent") / "data").start()
     process.manage("shell", "--verbosity=0", stdin=SETTINGS)
+    process.stop()
+    process.start()  # A server keeps the settings that it has read for some seconds.
     yield process
     process.stop()
 
