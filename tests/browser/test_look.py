@@ -114,6 +114,14 @@ def test_a_long_prompt_shows_its_beginning_until_i_want_more(
     page = people(**options).page
     ask(page, LONG_PROMPT)
     prompt = page.locator("article[data-role=user]")
+    for part in (
+        ".messages",
+        ".composer",
+    ):  # in the middle, with text from its start, and no wider than reads well
+        box = page.locator(part).first.evaluate(
+            "it => [it.getBoundingClientRect().width, getComputedStyle(it).textAlign]"
+        )
+        assert 300 < box[0] < 820 and box[1] == "start", (part, box)
     height = "it => it.querySelector('.message-body').clientHeight / innerHeight"
     more = prompt.get_by_role("button", name="Show more")
     expect(more).to_have_attribute("aria-expanded", "false")
