@@ -90,7 +90,12 @@ ACTIONS = (
         focus="title-field",
     ),
     Entry("edit", "pencil", gettext_lazy("Edit your last message"), "[data-edit]"),
-    Entry("retry", "rotate-ccw", gettext_lazy("Retry the last reply"), '.retry [type="submit"]'),
+    Entry(
+        "retry",
+        "rotate-ccw",
+        gettext_lazy("Retry the last reply"),
+        '.retry:not(.of-choice) [type="submit"]',
+    ),
     Entry(
         "branch",
         "git-branch",

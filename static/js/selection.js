@@ -1,5 +1,5 @@
 // Selecting chats in the list. The boxes keep their state while the list is refreshed.
-import { $, htmx, on, onClick, words } from "./page.js";
+import { $, composing, htmx, on, onClick, words } from "./page.js";
 
 const boxes = () => [...document.querySelectorAll('#conversations [name="chats"]')];
 const chosen = () => boxes().filter((box) => box.checked);
@@ -15,7 +15,7 @@ export function count() {
   select.indeterminate = number > 0 && number < all;
   const text = number > most ? words("selected-many", +most) : words("selected", number);
   if ($("selected-count").textContent !== text) $("selected-count").textContent = text;
-  for (const button of form.querySelectorAll("button")) button.disabled = !number || number > most;
+  for (const button of form.querySelectorAll("button:not([hidden])")) button.disabled = !number || number > most;
 }
 
 onClick('#conversations [name="chats"]', (box, event) => {
@@ -39,7 +39,9 @@ on("keydown", (event) => {
   const all = boxes();
   const at = all.indexOf(target);
   if (key === "Escape" && $("conversations").contains(target)) $("end-selection").click();
-  else if (at < 0) return;
+  else if (key === "Enter" && target.matches("#selection input[name]") && !composing(event)) {
+    target.closest(".selection-row").querySelector("button").click();
+  } else if (at < 0) return;
   else if (key === "ArrowDown") (all[at + 1] ?? target).focus();
   else if (key === "ArrowUp") (all[at - 1] ?? $("select-all")).focus();
   else if (key === "a" && (event.ctrlKey || event.metaKey)) {
@@ -53,8 +55,7 @@ on("submit", (event) => {
   const { target, submitter } = event;
   if (target.id !== "selection" || submitter?.name !== "action") return;
   event.preventDefault();
-  const { part, tag, folder } = Object.fromEntries(new FormData(target));
-  const values = { part, tag: tag ?? "", folder: folder ?? "", action: submitter.value };
+  const values = { ...Object.fromEntries(new FormData(target)), action: submitter.value };
   values.chats = chosen().map((box) => box.value).join();
   htmx.ajax("POST", target.getAttribute("action"), { source: target, values, swap: "none" }); // a button has the name "action"
 });

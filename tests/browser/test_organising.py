@@ -131,7 +131,7 @@ def test_many_chats_are_selected_tagged_and_deleted_with_one_undo(reader: Person
     page.keyboard.press("Shift+Space")
     expect(page.locator("#selected-count")).to_have_text("3 selected")
     chats.get_by_role("combobox", name="Tag").fill(name)
-    chats.get_by_role("button", name="Add").press("Enter")
+    chats.get_by_role("combobox", name="Tag").press("Enter")
     expect(page.get_by_text("3 chats tagged.")).to_be_visible()
     tag = chats.get_by_role("link", name=name, exact=True)
     expect(tag).to_have_count(3)
@@ -141,6 +141,12 @@ def test_many_chats_are_selected_tagged_and_deleted_with_one_undo(reader: Person
     expect(page.locator(".found-chat")).to_have_count(3)
     page.get_by_role("textbox", name="Search chats").press("Escape")
     chats = open_list(page)
+    chats.get_by_role("link", name="Select", exact=True).press("Enter")
+    for number in range(3):
+        boxes.nth(number).check()
+    chats.get_by_role("textbox", name="New folder").fill(f"folder of {name}")
+    chats.get_by_role("textbox", name="New folder").press("Enter")
+    expect(page.get_by_text("3 chats moved.")).to_be_visible()
     chats.get_by_role("link", name="Select", exact=True).press("Enter")
     for number in range(3):
         boxes.nth(number).check()
