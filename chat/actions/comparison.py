@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from chat.access import message_for, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.message import (
+    Hidden,
     hide_what_follows,
     path_changed,
     show_branch,
@@ -55,18 +56,18 @@ def reply_beside(user: User, message_id: UUID, model_id: int | str) -> Again:
         check_running_limit(user, 1)
         hidden = hide_what_follows(message)
         reply = queued_in_place(prompt, message.conversation, model)
-        if hidden:
+        if hidden.last:
             path_changed(message.conversation)
         return Again(reply, is_new=True, hidden=hidden)
 
 
 class Kept(NamedTuple):
-    """The reply. `hidden` is the last of the messages that followed another reply and are not shown any more,
-    or if `stopped` replies were running, one of those beside it; None if there were none. `is_rated`: this
-    choice rated the reply."""
+    """The reply. `hidden` has the messages that followed another reply and are not shown any more, and the
+    replies side by side; it is empty if nothing followed them and none of them was running and `stopped`.
+    `is_rated`: this choice rated the reply."""
 
     message: Message
-    hidden: UUID | None = None
+    hidden: Hidden = Hidden()
     stopped: int = 0
     is_rated: bool = False
 
@@ -90,8 +91,7 @@ def keep_reply(user: User, message_id: UUID) -> Kept:
         conversation = message.conversation
         parents = dict(conversation.messages.order_by("position").values_list("pk", "parent_id"))
         hidden = {found for other in others for found in with_what_follows(other, parents)}
-        following = conversation.messages.filter(Q(pk__in=hidden) & ~Q(pk__in=others), shown=True)
-        last = following.order_by("-position").values_list("pk", flat=True).first()
+        following = Hidden.of(conversation.messages.filter(Q(pk__in=hidden) & ~Q(pk__in=others)))
         stopped = stop_and_hide(conversation.messages.filter(pk__in=hidden))
         if not conversation.messages.filter(parent=message, shown=True).exists():
             show_branch(conversation, message.pk)
@@ -99,9 +99,9 @@ def keep_reply(user: User, message_id: UUID) -> Kept:
             message=message, user=user, defaults={"is_good": True}
         )
         path_changed(conversation)
-    if last is None and stopped:
-        last = others[-1]
-    return Kept(message, last, stopped, is_rated)
+    last = following.last or (others[-1] if stopped else None)
+    beside = (*following.beside, *others, message.pk) if last else ()
+    return Kept(message, Hidden(last, beside), stopped, is_rated)
 
 
 def _beside(message: Message) -> QuerySet[Message]:

@@ -3,9 +3,10 @@ switch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -83,15 +84,31 @@ def hide_for_edit(conversation: Conversation, message_id: UUID) -> Message:
     return prompt
 
 
-def hide_what_follows(reply: Message) -> UUID | None:
+class Hidden(NamedTuple):
+    """Messages that an action hid, so that it can be taken back: the last one, and those that are not above
+    it, such as the replies beside one of those."""
+
+    last: UUID | None = None
+    beside: tuple[UUID, ...] = ()
+
+    @classmethod
+    def of(cls, messages: QuerySet[Message]) -> Hidden:
+        """Returns the shown ones of these messages."""
+        parents = dict(messages.filter(shown=True).order_by("position").values_list("pk", "parent_id"))
+        last = step = next(reversed(parents), None)
+        while step is not None and step in parents:
+            step = parents.pop(step)
+        return cls(last, tuple(parents))
+
+
+def hide_what_follows(reply: Message) -> Hidden:
     """Hides all that is shown below this reply and those beside it, so that another one can be added there.
-    Returns the last message that was hidden, None if nothing was. The caller has a transaction, holds the
-    conversation's lock, and calls `path_changed`. Raises `ConflictError` while a reply that would be hidden
-    is running."""
+    The caller has a transaction, holds the conversation's lock, and calls `path_changed`. Raises
+    `ConflictError` while a reply that would be hidden is running."""
     following = _below(reply.conversation, reply)
-    last = following.filter(shown=True).order_by("-position").values_list("pk", flat=True).first()
+    hidden = Hidden.of(following)
     _hide(following)
-    return last
+    return hidden
 
 
 def show_variant(user: User, message_id: UUID, variant_id: UUID) -> Message:
@@ -121,40 +138,60 @@ def show_message(user: User, message_id: UUID) -> Message:
         if message.shown:
             return message
         conversation = message.conversation
-        branch = _branch(conversation, _root_of(message), through=message_id)
+        parents = dict(conversation.messages.filter(deleted_at=None).values_list("pk", "parent_id"))
+        branch = _branch(conversation, _above(message, parents)[-1], through=message_id)
         _hide(conversation.messages.exclude(pk__in=branch))
         conversation.messages.filter(pk__in=branch).update(shown=True)
         path_changed(conversation)
     return message
 
 
-def take_back(user: User, reply_id: UUID, message_id: UUID, *, is_rated: bool) -> Message:
+def take_back(
+    user: User,
+    reply_id: UUID,
+    message_id: UUID,
+    *,
+    beside: Collection[UUID] = (),
+    is_rated: bool,
+) -> Message:
     """Undoes a retry, a comparison or a choice that showed this reply: shows the other message again, with
-    the messages above and below it, and stops the replies that are hidden. `is_rated`: the choice also rated
-    the reply. Raises `NotFoundError`, and `ConflictError` if the message or one above it was deleted."""
+    the messages above it and those `beside` (see `Hidden`), and stops the replies that are hidden. What is
+    above and beside the reply stays as it is. `is_rated`: the choice also rated the reply. Raises
+    `NotFoundError`, and `ConflictError` if the message or one above it was deleted, or if the reply is not
+    shown or a later message was added."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         conversation = message.conversation
+        kept = conversation.messages.filter(deleted_at=None)
+        path = _above(message, dict(kept.values_list("pk", "parent_id")))
+        replies = kept.filter(role=Role.ASSISTANT, parent__in=path)
+        back = {*path, *replies.filter(pk__in=beside).values_list("pk", flat=True)}
+        reply = replies.select_related("parent").filter(pk=reply_id, shown=True).first()
+        last = kept.filter(pk__in={*back, reply_id}).order_by("position").last() or message
+        has_gone_on = kept.filter(shown=True, position__gt=last.position).exists()
+        if reply is None or reply.parent is None or has_gone_on:
+            raise ConflictError(_("The chat has gone on since. This cannot be undone any more."))
         if is_rated:
             rated = Feedback.objects.filter(message=reply_id, message__conversation=conversation, user=user)
             rated.filter(is_good=True).delete()
-        branch = _branch(conversation, _root_of(message), through=message_id)
-        stop_and_hide(conversation.messages.exclude(pk__in=branch))
-        conversation.messages.filter(pk__in=branch).update(shown=True)
+        below = conversation.messages.filter(position__gt=reply.parent.position)
+        stop_and_hide(below.exclude(Q(pk__in=back) | (Q(parent=reply.parent) & ~Q(pk=reply_id))))
+        below.filter(pk__in=back).update(shown=True)
         path_changed(conversation)
     return message
 
 
-def _root_of(message: Message) -> UUID:
-    """Returns the first message above this one. Raises `ConflictError` if one of them was deleted."""
-    parents = dict(message.conversation.messages.filter(deleted_at=None).values_list("pk", "parent_id"))
+def _above(message: Message, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
+    """Returns this message and those above it, the first one last. `parents` has the messages that are not
+    deleted. Raises `ConflictError` if one of them was deleted."""
+    path: list[UUID] = []
     step: UUID | None = message.pk
-    root = message.pk
     while step is not None:
         if step not in parents:
             raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
-        root, step = step, parents[step]
-    return root
+        path.append(step)
+        step = parents[step]
+    return path
 
 
 def _below(conversation: Conversation, parent: Message | None) -> QuerySet[Message]:

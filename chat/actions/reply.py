@@ -11,7 +11,7 @@ from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.message import head_of, hide_what_follows, path_changed
+from chat.actions.message import Hidden, head_of, hide_what_follows, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import checked_parameters, mismatch
 from chat.generation.lease import waiting_after
@@ -40,12 +40,12 @@ def stop_reply(user: User, message_id: UUID) -> Message:
 
 
 class Again(NamedTuple):
-    """The new reply. `is_new` is false if this client id was sent before. `hidden` is the last of the later
-    messages, which the chat no longer shows; None if there were none."""
+    """The new reply. `is_new` is false if this client id was sent before. `hidden` has the later messages
+    and the replaced reply, which the chat no longer shows; it is empty if nothing followed."""
 
     message: Message
     is_new: bool
-    hidden: UUID | None = None
+    hidden: Hidden = Hidden()
 
 
 class Wish(NamedTuple):
@@ -168,7 +168,8 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
     message.save(update_fields=["shown"])
     before = message if continues else None
     reply = queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
-    if hidden:
+    if hidden.last:
+        hidden = Hidden(hidden.last, (*hidden.beside, message.pk))
         path_changed(conversation)
     return Again(reply, is_new=True, hidden=hidden)
 

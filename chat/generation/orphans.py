@@ -97,8 +97,9 @@ def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECO
 
 
 def end_forgotten(publish: Publish) -> list[UUID]:
-    """Ends the queued generations that waited too long or are to stop, and returns them. The time that the
-    reply before them took does not count, nor the time in the line of an endpoint that works."""
+    """Ends the queued generations that waited too long, and those without an owner that are to stop, and
+    returns them. The time that the reply before them took does not count, nor the time in the line of an
+    endpoint that works."""
     limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
@@ -110,8 +111,9 @@ def end_forgotten(publish: Publish) -> list[UUID]:
     )
     in_line = Q(in_line=True) & works
     waited = (Q(queued_at__lt=limit) & ~held_up & ~in_line) | Q(stop_requested=True)
-    queued = Generation.objects.filter(waited, status=Status.QUEUED)
-    return [generation.pk for generation in queued if end_from_journal(generation, publish)]
+    stopped = Q(status=Status.WAITING, stop_requested=True)
+    forgotten = Generation.objects.filter(stopped | (Q(status=Status.QUEUED) & waited))
+    return [generation.pk for generation in forgotten if end_from_journal(generation, publish)]
 
 
 def named(generation_ids: Collection[UUID]) -> str:

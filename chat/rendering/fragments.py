@@ -182,10 +182,11 @@ def tag_names(names: list[str]) -> str:
     )
 
 
-def toast(text: str, *, undo: str = "", chosen: str = "") -> str:
+def toast(text: str, *, undo: str = "", chosen: str = "", beside: str = "") -> str:
     """Returns a notice that disappears by itself. `undo` is the URL to POST to for undoing the action, with
-    the ids `chosen` if it concerns several chats."""
-    html = render_to_string("chat/_toast.html", {"text": text, "undo": undo, "chosen": chosen})
+    the ids `chosen` if it concerns several chats, and those of the messages `beside` the hidden one."""
+    context = {"text": text, "undo": undo, "chosen": chosen, "beside": beside}
+    html = render_to_string("chat/_toast.html", context)
     return partial(f"#{dom.TOASTS}", "append", html)
 
 

@@ -23,6 +23,7 @@ from django.views import defaults
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
+from chat.actions.message import Hidden
 from chat.models import Message, User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
@@ -124,19 +125,19 @@ def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
 
 
 def done_with_undo(
-    request: PersonRequest, reply: Message, words: str, hidden: UUID | None, *, is_rated: bool = False
+    request: PersonRequest, reply: Message, words: str, hidden: Hidden, *, is_rated: bool = False
 ) -> HttpResponseBase:
     """Responds after an action that showed `reply`. If messages are `hidden` by it, `words` say so, and the
-    user can take it back: `hidden` is the last of them. `is_rated`: the action also rated the reply."""
+    user can take it back. `is_rated`: the action also rated the reply."""
     to = reverse("conversation", args=[reply.conversation_id])
-    if hidden is None:
+    if hidden.last is None:
         return done(request, to=to)
     if not request.htmx:
         messages.info(request, words)
         return redirect(to)
     query = {"undo": reply.pk} | ({"rated": "1"} if is_rated else {})
-    undo = f"{reverse('message_path', args=[hidden])}?{urlencode(query)}"
-    return HttpResponse(fragments.toast(words, undo=undo))
+    undo = f"{reverse('message_path', args=[hidden.last])}?{urlencode(query)}"
+    return HttpResponse(fragments.toast(words, undo=undo, beside=",".join(map(str, hidden.beside))))
 
 
 def moved_to(request: PersonRequest, url: str) -> HttpResponseBase:

@@ -112,8 +112,13 @@ def message_path(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     """Shows the messages on the way to this one, and opens the chat at it. With `undo`, it takes back the
     retry, comparison or choice of that reply, which hid this message."""
     if undo := request.GET.get("undo"):
-        is_rated = "rated" in request.GET
-        message = take_back(request.user, _uuid(undo), message_id, is_rated=is_rated)
+        message = take_back(
+            request.user,
+            _uuid(undo),
+            message_id,
+            beside=[_uuid(it) for it in request.POST.get("beside", "").split(",") if it],
+            is_rated="rated" in request.GET,
+        )
         return done(request, to=reverse("conversation", args=[message.conversation_id]))
     message = show_message(request.user, message_id)
     url = f"{reverse('conversation', args=[message.conversation_id])}?message={message.pk}"

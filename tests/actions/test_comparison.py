@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -13,9 +14,10 @@ from chat.actions.comparison import compare_reply, keep_reply, reply_beside
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.feedback import judge_reply
 from chat.actions.message import delete_message, show_variant, take_back
-from chat.actions.reply import retry_reply
+from chat.actions.reply import Wish, reply_again, retry_reply
 from chat.actions.send import send_message
 from chat.generation.context import prepare
+from chat.generation.orphans import end_forgotten
 from chat.models import ChatModel, Conversation, Endpoint, Feedback, Generation, Message, Status, User
 from chat.models.message import side_by_side
 from chat.transfer.steady import dump, load
@@ -159,7 +161,7 @@ def test_a_model_is_added_beside_an_earlier_reply_and_what_followed_is_kept_with
     prompt, first = ask(person, models[:1])
     later, answer = ask(person, models[:1], prompt.conversation_id)
     added = reply_beside(person, first.pk, models[1].pk)
-    assert added.hidden == answer.pk
+    assert added.hidden.last == answer.pk
     second = added.message
     assert shown(prompt) == [prompt, first, second]
     take_back(person, second.pk, answer.pk, is_rated=False)
@@ -206,14 +208,84 @@ def test_the_columns_come_back_with_their_prompt_and_with_an_import(
 
 def test_a_choice_that_hides_later_messages_can_be_taken_back(person: User, models: list[ChatModel]) -> None:
     prompt, first, second = ask(person, models[:2])
-    assert keep_reply(person, second.pk).hidden is None, "nothing followed"
+    assert keep_reply(person, second.pk).hidden.last is None, "nothing followed"
     prompt, first, second = ask(person, models[:2])
     later, answer = ask(person, models[:1], prompt.conversation_id)
     kept = keep_reply(person, second.pk)
-    assert (kept.hidden, kept.is_rated) == (answer.pk, True)
-    take_back(person, second.pk, answer.pk, is_rated=True)
+    assert (kept.hidden.last, kept.is_rated) == (answer.pk, True)
+    take_back(person, second.pk, answer.pk, beside=kept.hidden.beside, is_rated=True)
     assert shown(prompt) == [prompt, first, second, later, answer]
     assert not Feedback.objects.filter(message=second).exists()
+
+
+def again(user: User, reply: Message) -> tuple[Message, Callable[[], Message]]:
+    """Returns a retry of this reply, and what takes it back."""
+    new = reply_again(user, reply.pk, Wish(), continues=False)
+    assert new.hidden.last
+    back = partial(take_back, user, new.message.pk, new.hidden.last, beside=new.hidden.beside)
+    return new.message, partial(back, is_rated=False)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_retry_beside_another_reply_can_be_taken_back(
+    person: User, models: list[ChatModel], number: int
+) -> None:
+    prompt, *pair = ask(person, models[:2])
+    judge_reply(person, pair[0].pk, is_good=True)
+    later = ask(person, models[:1], prompt.conversation_id)
+    new, undo = again(person, pair[number])
+    assert set(shown(prompt)) == {prompt, pair[1 - number], new}
+    undo()
+    assert shown(prompt) == [prompt, *pair, *later]
+    with pytest.raises(ConflictError):
+        undo()  # a second click
+
+
+def test_a_retry_of_an_earlier_reply_can_be_taken_back_with_all_columns_and_choices(
+    person: User, models: list[ChatModel]
+) -> None:
+    prompt, first, _second = ask(person, models[:2])
+    keep_reply(person, first.pk)
+    middle, answer = ask(person, models[:1], prompt.conversation_id)
+    later, good, other = ask(person, models[:2], prompt.conversation_id)
+    judge_reply(person, good.pk, is_good=True)
+    _new, undo = again(person, answer)
+    undo()
+    before = [prompt, first, middle, answer, later, good, other]
+    assert shown(prompt) == before, "not the reply that was not kept above it"
+    keep_reply(person, good.pk)
+    ended()
+    _new, undo = again(person, answer)
+    undo()
+    assert shown(prompt) == before[:-1], "not the reply that was not kept below it"
+
+
+def test_a_choice_that_stops_others_can_be_taken_back(person: User, models: list[ChatModel]) -> None:
+    prompt, first, second = ask(person, models[:2])
+    judge_reply(person, first.pk, is_good=True)
+    Generation.objects.filter(message=second).update(status=Status.WAITING)
+    kept = keep_reply(person, first.pk)
+    assert kept.hidden.last == second.pk and kept.stopped == 1
+    assert end_forgotten(lambda _id: None) == [second.generation.pk], "it has no owner"
+    assert Generation.objects.get(message=second).status == Status.STOPPED
+    take_back(person, first.pk, second.pk, beside=kept.hidden.beside, is_rated=False)
+    assert shown(prompt) == [prompt, first, second]
+
+
+def test_what_was_added_since_is_not_taken_back(person: User, models: list[ChatModel]) -> None:
+    prompt, first, second = ask(person, models[:2])
+    ask(person, models[:1], prompt.conversation_id)
+    new, undo = again(person, first)
+    ended()
+    keep_reply(person, new.pk)
+    added = ask(person, models[:1], prompt.conversation_id)
+    Generation.objects.filter(message=added[1]).update(status=Status.RUNNING)
+    with pytest.raises(ConflictError):
+        undo()
+    assert shown(prompt) == [prompt, new, *added]
+    assert not Generation.objects.get(message=added[1]).stop_requested
+    with pytest.raises(ConflictError):
+        take_back(person, second.pk, added[1].pk, is_rated=False)  # it is not shown
 
 
 def test_only_what_can_be_compared_is(

@@ -39,7 +39,7 @@ TEXTS = {
     "feedback_id", "field.auto_id", "field.id_for_label", "field.widget_type", "form.email.id_for_label",
     "form.email.value", "form.login.id_for_label", "form.login.value", "form.password.id_for_label",
     "chat.conversation.pk", "hidden_message.pk", "hit.message_id", "opened_at", "part", "query",
-    "after_part", "more",
+    "after_part", "beside", "more",
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
