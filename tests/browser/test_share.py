@@ -98,6 +98,14 @@ def test_a_link_is_made_by_keyboard(people: Callable[..., Person], options: dict
         assert violations(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         picture(page, name.replace(" ", "-"), options)
+    page.goto(f"{own.partition('/conversations')[0]}/settings/instructions/")
+    page.get_by_role("textbox").first.press_sequentially("Words")
+    page.once("dialog", lambda question: question.dismiss())
+    with page.expect_event("dialog") as asked:
+        page.keyboard.press("Control+k")
+    assert asked.value.type == "confirm"
+    expect(page.get_by_role("textbox").first).to_have_value("Words")
+    page.get_by_role("textbox").first.fill("")
     page.keyboard.press("Control+k")
     expect(page.get_by_role("combobox", name="Commands")).to_be_focused()
 
