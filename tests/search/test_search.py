@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -101,6 +102,7 @@ def chat_of(owner: User, *texts: str, title: str = "") -> Conversation:
     """Creates a chat as a process of a release without the index writes it."""
     conversation = Conversation.objects.create(owner=owner, title=title, last_position=len(texts), revision=1)
     for position, text in enumerate(texts, 1):
+        time.sleep(0.002)  # Entries of the same millisecond have no order.
         Message.objects.create(
             conversation=conversation,
             position=position,
