@@ -21,6 +21,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from chat import database
 from chat.models import User
@@ -129,7 +130,9 @@ def pytest_configure(config: pytest.Config) -> None:
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     is_worker = hasattr(config, "workerinput")
     if not (named or is_worker or config.option.markexpr or os.environ.get("CI") == "true"):
-        config.option.markexpr = "not long"  # xdist passes the options on to its workers
+        config.option.markexpr = "not long"
+    if is_worker:
+        config.option.markexpr = config.workerinput["markexpr"]  # type: ignore[attr-defined]
     if (
         is_worker or not config.option.numprocesses
     ):  # The process that only distributes tests needs no examples.
@@ -154,6 +157,12 @@ def pytest_configure(config: pytest.Config) -> None:
         create_quickly()
     empty_quickly()
     settings.WHITENOISE_AUTOREFRESH = True  # searches files on request: there is no STATIC_ROOT to scan
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Gives the choice of tests to a worker: xdist passes only the command line on."""
+    node.workerinput["markexpr"] = node.config.option.markexpr
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

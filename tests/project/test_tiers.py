@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from tests import conftest
@@ -34,6 +37,13 @@ def test_a_shorter_run_leaves_out_what_it_says(
     monkeypatch.setattr(pytestconfig.option, "markexpr", expression)
     assert all(conftest.pytest_ignore_collect(ROOT / place, pytestconfig) for place in left_out)
     assert not conftest.pytest_ignore_collect(ROOT / "tests" / "project" / "test_tiers.py", pytestconfig)
+
+
+def test_workers_leave_out_the_same(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    node: Any = SimpleNamespace(workerinput={}, config=pytestconfig)
+    monkeypatch.setattr(pytestconfig.option, "markexpr", "not long")
+    conftest.pytest_configure_node(node)
+    assert node.workerinput == {"markexpr": "not long"}
 
 
 def test_each_suite_that_is_named_exists() -> None:
