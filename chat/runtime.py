@@ -11,7 +11,7 @@ How a reply reaches its viewers:
 
     recovery         ends the replies of ended processes, and begins the queued ones that no process claimed
     calls            counts the calls of programs, which the gateway makes
-    line             gives these calls their turn on endpoints that take a limited number of requests at once
+    call_queue       gives these calls their turn on endpoints that take a limited number of requests at once
     titles           asks a small model for the titles of new chats
     summaries        asks a small model for summaries of what a model's window cannot hold
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
@@ -31,7 +31,7 @@ from uuid import UUID
 
 from chat.backends.request_threads import RequestThreads
 from chat.database import DatabaseThread
-from chat.generation.call_line import CallLine
+from chat.generation.call_queue import CallQueue
 from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
@@ -75,8 +75,8 @@ class Runtime:
         self.subscriptions = Subscriptions(self.hub, self.pubsub, self.remote_logs, self.session_monitor)
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
-        self.line = CallLine(lambda generation_id: self.runner.begin(generation_id))
-        self.calls = Calls(self.metrics, self.line)
+        self.call_queue = CallQueue(lambda generation_id: self.runner.begin(generation_id))
+        self.calls = Calls(self.metrics, self.call_queue)
         self.titles = Titles(self.calls, self.pubsub.conversation_changed)
         self.summaries = Summaries(self.calls)
         self.runner = Runner(
@@ -105,7 +105,7 @@ class Runtime:
         self.session_monitor.start()
         self.journal.start()
         self.calls.start()
-        self.line.start()
+        self.call_queue.start()
         self.runner.accepting = True
         self.recovery.start()
         self.titles.start()
@@ -115,7 +115,7 @@ class Runtime:
         """Takes nothing new, lets running replies and calls go on for `seconds`, ends the rest, and stops all
         parts. Returns when everything is written."""
         self.runner.accepting = False
-        self.line.close()
+        self.call_queue.close()
         await self.recovery.stop()
         await asyncio.gather(
             self.runner.drain(seconds), self.calls.drain(seconds), self.titles.drain(seconds)
@@ -123,7 +123,7 @@ class Runtime:
         await self.session_monitor.dismiss(DISMISS_SECONDS)
         await self.journal.stop()
         await self.calls.stop()
-        await self.line.stop()
+        await self.call_queue.stop()
         await self.session_monitor.stop()
         await self.pubsub.stop()
         self.metrics.stop()

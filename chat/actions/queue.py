@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from chat.actions.errors import LimitReachedError
+from chat.generation.endpoint_queue import has_queue
 from chat.generation.lease import database_time, running_of, taken
-from chat.generation.line import has_line
 from chat.models import ChatModel, Conversation, Generation, Message, Role, User
 from chat.models.prepared_writes import insert
 from chat.runtime import current
@@ -55,10 +55,10 @@ def queue_replies(
             continues=continues,
             batch=batch,
             queued_at=database_time(),
-            in_line=has_line(model),
+            queued_by_endpoint=has_queue(model),
             parameters=conversation.parameters,
         )
-        if lease and not generation.in_line:
+        if lease and not generation.queued_by_endpoint:
             begun.add(generation.pk)
             for name, value in lease.items():
                 setattr(generation, name, value)

@@ -20,7 +20,7 @@ class Decision(StrEnum):
     DECLINE = "decline"
 
 
-def decide_call(user: User, call_id: int, decision: Decision) -> Message:
+def decide_tool_call(user: User, call_id: int, decision: Decision) -> Message:
     """Approves or declines a call, and lets the reply go on once no call waits any more. The same decision
     again changes nothing. Raises `NotFoundError`, and `ConflictError` if the call does not wait for another
     decision."""

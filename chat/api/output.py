@@ -59,7 +59,7 @@ class Output:
         """Takes output of a running reply, right after what was fed before."""
         for kind, text in segments:
             if kind == TOOL_CALL:
-                yield from self._calls_in(text)
+                yield from self._tool_calls_in(text)
             elif kind in (WEB_SEARCH, CITATION):
                 for line in self._whole_lines(kind, text):
                     yield from self._once(kind, line)
@@ -91,7 +91,7 @@ class Output:
         """Returns the length of what was fed since the start of the output."""
         return self._at
 
-    def _calls_in(self, text: str) -> Iterator[Piece]:
+    def _tool_calls_in(self, text: str) -> Iterator[Piece]:
         for call in self._whole_lines(TOOL_CALL, text):
             number = self._numbers.setdefault(call["index"], len(self._numbers))
             if "state" in call:

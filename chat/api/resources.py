@@ -76,17 +76,19 @@ def reply_json(generation: Generation) -> dict[str, Any]:
         "error": error,
         "continues": generation.continues_id,
         "parameters": Parameters.of(generation.parameters).as_json() or {},
-        "asks": asked_json(asked_calls([generation.pk])) if generation.status == Status.WAITING else [],
+        "asks": asking_json(asking_tool_calls([generation.pk]))
+        if generation.status == Status.WAITING
+        else [],
     }
 
 
-def asked_calls(generation_ids: Iterable[UUID]) -> list[ToolRun]:
+def asking_tool_calls(generation_ids: Iterable[UUID]) -> list[ToolRun]:
     """Returns the calls of these waiting generations that need a decision."""
     waiting = ToolRun.objects.filter(generation__in=list(generation_ids), generation__status=Status.WAITING)
     return list(waiting.filter(state=ToolCallState.ASKED))
 
 
-def asked_json(calls: Iterable[ToolRun]) -> list[dict[str, Any]]:
+def asking_json(calls: Iterable[ToolRun]) -> list[dict[str, Any]]:
     return [
         {"id": call.pk, "index": call.number, "name": call.name, "arguments": call.arguments}
         for call in calls

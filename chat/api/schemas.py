@@ -91,7 +91,7 @@ class Parameters(Schema):
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
 
 
-class AskedCall(Schema):
+class AskingToolCall(Schema):
     """A call of a tool that waits for your decision."""
 
     id: int = Field(description="Send it to /tool-calls/{id}/approve or /decline.", examples=[12])
@@ -114,7 +114,7 @@ class Reply(Schema):
     error: ReplyError | None
     continues: UUID | None = Field(description="The reply that this one continues.")
     parameters: Parameters = Field(description="What it was made with, beside the defaults of the model.")
-    asks: list[AskedCall] = Field(description="While it waits: the calls that need your decision.")
+    asks: list[AskingToolCall] = Field(description="While it waits: the calls that need your decision.")
 
 
 class Message(Schema):

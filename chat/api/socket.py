@@ -78,7 +78,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         self.actor: Actor | None = None
         self.watching: asyncio.Task[None] | None = None
         self.authenticated = asyncio.Event()
-        self.following: dict[UUID, asyncio.Task[None]] = {}  # by prompt or reply
+        self.streaming: dict[UUID, asyncio.Task[None]] = {}  # by prompt or reply
         self.window = AckWindow(frames=WINDOW_FRAMES, size=WINDOW_BYTES)
         self.rate = RateLimit(burst=60, per_second=20)
         headers = {name.decode().title(): value.decode("latin-1") for name, value in self.scope["headers"]}
@@ -91,7 +91,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
             await self._answer({"type": "authenticate", "token": secret})
 
     async def disconnect(self, code: int) -> None:
-        for task in (self.watching, *self.following.values()):
+        for task in (self.watching, *self.streaming.values()):
             if task is not None:
                 task.cancel()
 
@@ -140,7 +140,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
             case "subscribe":
                 await self._subscribe(frame)
             case "unsubscribe":
-                if task := self.following.pop(_named(frame), None):
+                if task := self.streaming.pop(_named(frame), None):
                     task.cancel()
             case "stop":
                 await self._act(Scope.CHAT, stop_reply, _named(frame))
@@ -167,7 +167,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         if len(key) > schemas.KEY_LENGTH:
             raise InvalidInputError(_("`key` may have at most {limit} characters."), limit=schemas.KEY_LENGTH)
         sent, replies = await self._act(Scope.CHAT, send_unit, key, body)
-        self._follow(sent.message.pk, replies, [0] * len(replies), buffer)
+        self._stream(sent.message.pk, replies, [0] * len(replies), buffer)
         return {"type": "sent", **sent_json(sent, replies)}
 
     async def _subscribe(self, frame: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
             replies = await run_unit(replies_for, user, [_named(frame)])
         after = positions_of(str(frame.get("after", "")), len(replies))
         streams.check_room(self.actor)
-        self._follow(_named(frame), replies, after, buffer)
+        self._stream(_named(frame), replies, after, buffer)
 
     async def _act(self, scope: Scope, action: Any, *args: Any) -> Any:
         """Runs the action as the current user. Raises `LoggedOutError`, `ScopeError`."""
@@ -195,8 +195,8 @@ class ApiConsumer(AsyncWebsocketConsumer):
 
         return await run_write(act)
 
-    def _follow(self, topic: UUID, replies: list[Message], after: list[int], buffer: str) -> None:
-        if before := self.following.pop(topic, None):
+    def _stream(self, topic: UUID, replies: list[Message], after: list[int], buffer: str) -> None:
+        if before := self.streaming.pop(topic, None):
             before.cancel()
         assert self.actor is not None
         task = asyncio.create_task(
@@ -204,11 +204,11 @@ class ApiConsumer(AsyncWebsocketConsumer):
             context=fresh_context(),
             name=f"api-{topic}",
         )
-        self.following[topic] = task
+        self.streaming[topic] = task
 
         def forget(_task: asyncio.Task[None]) -> None:
-            if self.following.get(topic) is task:
-                del self.following[topic]
+            if self.streaming.get(topic) is task:
+                del self.streaming[topic]
 
         task.add_done_callback(forget)
 
@@ -248,7 +248,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         except Exception:
             logger.exception("The socket of a program broke.")
         self.window.end()
-        await asyncio.wait(self.following.values(), timeout=1) if self.following else None
+        await asyncio.wait(self.streaming.values(), timeout=1) if self.streaming else None
         await self.close(code)
 
     async def _send(self, frame: dict[str, Any]) -> None:

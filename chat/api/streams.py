@@ -28,8 +28,8 @@ from chat.api.encodings import (
     parsed_positions,
 )
 from chat.api.events import Event
-from chat.api.follow import follow
 from chat.api.problems import ProblemError, problem_of
+from chat.api.reply_events import reply_events
 from chat.api.routing import ApiRequest, with_limits
 from chat.live.buffering import parsed_buffer
 from chat.models import Message
@@ -164,7 +164,7 @@ async def guarded(
     try:
         async with (
             watched(actor) as viewer,
-            aclosing(follow(viewer, actor.user, replies, after, buffer)) as stream,
+            aclosing(reply_events(viewer, actor.user, replies, after, buffer)) as stream,
         ):
             if patience is not None:
                 viewer.on_close = patience.shorten

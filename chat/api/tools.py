@@ -7,7 +7,7 @@ from typing import Any
 from ninja import Path, Router
 
 from chat.access import message_for
-from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tool_call import Decision, decide_tool_call
 from chat.api import schemas
 from chat.api.resources import message_json
 from chat.api.routing import REFUSALS, ApiRequest, Token
@@ -65,5 +65,5 @@ def _tools(user: User) -> dict[str, Any]:
 
 
 def _decided(user: User, call_id: int, decision: Decision) -> dict[str, Any]:
-    message = decide_call(user, call_id, decision)
+    message = decide_tool_call(user, call_id, decision)
     return message_json(message_for(user, message.pk))

@@ -13,7 +13,7 @@ from chat.diagnosis.findings import Finding, proxy_fault
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 
 
-async def walk(url: str, *, silence: float = SILENCE_SECONDS) -> list[Finding]:
+async def check_network(url: str, *, silence: float = SILENCE_SECONDS) -> list[Finding]:
     """Checks the server at `url` as browsers reach it."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=silence + 30)) as http:
         reached = await _reached(http, url)

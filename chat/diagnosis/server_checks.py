@@ -23,7 +23,7 @@ REDIS_SECONDS = 3.0
 CLOCK_SECONDS = 5.0
 
 
-async def look_inside(*, asks: bool = False) -> list[Finding]:
+async def check_server(*, asks: bool = False) -> list[Finding]:
     """Runs all checks at the same time; takes some seconds at most. Asks each provider for its list of
     models, which is free, and with `asks` a short question, which is not."""
     database, redis, providers = await asyncio.gather(run_unit(_database), _redis(), _providers(asks))

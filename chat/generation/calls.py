@@ -1,9 +1,8 @@
 """Calls of programs: one answer each, which the program reads while it grows.
 
 A call is no reply: it has no message, no lease and no journal, and it ends with its connection. On an
-endpoint with a line it waits for its turn. Its provider is read as fast as its program reads. What it used is
-booked at its end (`chat.actions.call`).
-"""
+endpoint with a queue it waits for its turn. Its provider is read as fast as its program reads. What it used
+is booked at its end (`chat.actions.call`)."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ from contextlib import (
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from chat.generation.call_line import LineClosedError, LineTimeoutError
-from chat.generation.line import pause_if_asked
+from chat.generation.call_queue import QueueClosedError, QueueTimeoutError
+from chat.generation.endpoint_queue import pause_if_asked
 from chat.generation.policy import cost_of, policy_for
 from chat.generation.running_calls import Calls
 from chat.metrics import EndedReply
@@ -39,8 +38,8 @@ _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outco
 
 
 class CallEndedError(Exception):
-    """Steady ended the call. `reason` is "revoked" (the token ended), "restart" (the server stops) or "line"
-    (no place became free in the line of the endpoint). `was_sent` is whether the provider may have it."""
+    """Steady ended the call. `reason` is "revoked" (the token ended), "restart" (the server stops) or "queue"
+    (no place became free in the queue of the endpoint). `was_sent` is whether the provider may have it."""
 
     def __init__(self, reason: str, *, was_sent: bool = True) -> None:
         super().__init__(reason)
@@ -51,7 +50,7 @@ class CallEndedError(Exception):
 class Call:
     """One call. `ended` is the reason why Steady ends it, `rejection` why a validator stopped the answer.
     `is_broken` is whether a defect ended it. `waits` is false if the caller has its place in
-    the line. `queued` is the time in the line, in seconds."""
+    the queue. `queued` is the time in the queue, in seconds."""
 
     user_id: int
     model: ChatModel
@@ -111,7 +110,7 @@ class Call:
         if self.error is not None:
             is_cut = self.seconds_to_first_token is not None
             return Status.INTERRUPTED if is_cut else Status.FAILED
-        if self.is_broken or self.ended == "line":
+        if self.is_broken or self.ended == "queue":
             return Status.FAILED
         return Status.INTERRUPTED if self.ended else Status.STOPPED
 
@@ -139,10 +138,10 @@ class Call:
                         yield event
                         await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
                 raise ConnectionFailedError(detail="The stream ended without its end marker.")
-        except LineTimeoutError:
-            self.ended = "line"
-            raise CallEndedError("line", was_sent=False) from None
-        except LineClosedError:
+        except QueueTimeoutError:
+            self.ended = "queue"
+            raise CallEndedError("queue", was_sent=False) from None
+        except QueueClosedError:
             self.ended = "restart"
             raise CallEndedError("restart", was_sent=False) from None
         except ProviderError as error:
@@ -157,9 +156,9 @@ class Call:
             self.calls.metrics.reply_ended(self._counted(self.seconds))
 
     def _place(self) -> AbstractAsyncContextManager[float]:
-        """Returns the place in the line of the endpoint, to be entered when it is the turn of this call."""
+        """Returns the place in the queue of the endpoint, to be entered when it is the turn of this call."""
         if self.waits:
-            return self.calls.line.place(self.id, self.user_id, self.model)
+            return self.calls.queue.place(self.id, self.user_id, self.model)
         return nullcontext(self.queued)
 
     @asynccontextmanager

@@ -135,7 +135,11 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         last += begun.turns
     elif prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
-    rows = rows_before(prompt, model.pk, with_calls=bool(tools)) if prompt and prompt.parent_id else iter(())
+    rows = (
+        rows_before(prompt, model.pk, with_tool_calls=bool(tools))
+        if prompt and prompt.parent_id
+        else iter(())
+    )
     newest = list(islice(rows, PAGE))
     past = Past.of(generation, prompt, newest)
     room = room_for_input(window, most_output) / past.factor
@@ -164,7 +168,7 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         )
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
-        placed_before(prompt, chain(newest, rows), reader, with_calls=bool(tools)) if prompt else (),
+        placed_before(prompt, chain(newest, rows), reader, with_tool_calls=bool(tools)) if prompt else (),
         prompt.position if prompt else 0,
         limit,
         fixed=fixed,

@@ -40,7 +40,7 @@ _POSITION = _COLUMNS.index("position")
 type Row = tuple[Any, ...]  # the values of `_COLUMNS`, and of `_COUNT_COLUMNS` in the first page
 
 
-def rows_before(prompt: Message, model_id: int, *, with_calls: bool) -> Iterator[Row]:
+def rows_before(prompt: Message, model_id: int, *, with_tool_calls: bool) -> Iterator[Row]:
     """Yields the messages before the prompt, newest first: all of the shown path, or of the conversation if
     the prompt is not shown any more. `own_parts` is set for messages with files, and for replies with
     metadata of the provider, which only the model that sent it gets back. The other parts repeat the text and
@@ -48,7 +48,7 @@ def rows_before(prompt: Message, model_id: int, *, with_calls: bool) -> Iterator
     position = prompt.position
     for number in count():
         length = min(PAGE * 4**number, MOST_PAGE)
-        page = _page(length, is_first=not number, shown=prompt.shown, with_calls=with_calls)
+        page = _page(length, is_first=not number, shown=prompt.shown, with_tool_calls=with_tool_calls)
         rows = page.all(prompt.conversation_id, model_id, position)
         yield from rows
         if len(rows) < length:
@@ -57,7 +57,7 @@ def rows_before(prompt: Message, model_id: int, *, with_calls: bool) -> Iterator
 
 
 def placed_before(
-    prompt: Message, rows: Iterable[Row], reader: FileReader, *, with_calls: bool
+    prompt: Message, rows: Iterable[Row], reader: FileReader, *, with_tool_calls: bool
 ) -> Iterator[Placed]:
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
@@ -70,7 +70,9 @@ def placed_before(
         if own_parts is None:  # as `turns_of` does, for the many messages of nothing but text
             if text and not text.isspace():
                 yield Placed(position, (Turn(role, text),), parent)
-        elif turns := _turns(role, text, loaded(orjson.loads(own_parts)), reader, with_calls=with_calls):
+        elif turns := _turns(
+            role, text, loaded(orjson.loads(own_parts)), reader, with_tool_calls=with_tool_calls
+        ):
             yield Placed(position, turns, parent)
         if wanted is None:
             return
@@ -101,14 +103,14 @@ class Past:
 
 
 @cache
-def _page(length: int, *, is_first: bool, shown: bool, with_calls: bool) -> Prepared[Any]:
+def _page(length: int, *, is_first: bool, shown: bool, with_tool_calls: bool) -> Prepared[Any]:
     def build(conversation: UUID, model: int, before: int) -> QuerySet[Message, Any]:
         messages = Message.objects.filter(conversation=conversation, position__lt=before)
         if shown:
             messages = messages.filter(shown=True)
         sent = Generation.objects.filter(message=OuterRef("pk"), model=model, status=Status.COMPLETE)
         needed = Q(raw__contains='"file"') | (Q(raw__contains='"opaque"') & Q(Exists(sent)))
-        if with_calls:
+        if with_tool_calls:
             needed |= Q(raw__contains='"tool_result"')
         own_parts = Case(When(needed, then=F("raw")), default=Value(None), output_field=TextField())
         keys = {"key": Cast("pk", TextField()), "parent_key": Cast("parent_id", TextField())}
@@ -143,11 +145,11 @@ def _turns(
     parts: list[Part],
     reader: FileReader,
     *,
-    with_calls: bool,
+    with_tool_calls: bool,
 ) -> list[Turn]:
     files = reader.files(parts)
     asked = files if role == "user" else ()
-    turns = turns_of(role, text, parts, files=asked, is_own=True, with_calls=with_calls)
+    turns = turns_of(role, text, parts, files=asked, is_own=True, with_tool_calls=with_tool_calls)
     if files and not asked:  # no provider takes files in a turn of the model
         turns = [*turns, Turn("user", MADE_BY_MODEL, files=files)]
     return turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from chat.generation.line import has_room
+from chat.generation.endpoint_queue import has_room
 from chat.live.process import process_name
 from chat.models import ChatModel, Endpoint, Generation, Status
 

@@ -12,14 +12,14 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from chat.files.contents import made_in
+from chat.generation.endpoint_queue import next_after
 from chat.generation.lease import database_time, locked_conversation, touch, waiting_after
-from chat.generation.line import next_after
-from chat.generation.tool_runs import close_calls, keep_request
-from chat.live.call_lines import parts_of
+from chat.generation.tool_runs import close_tool_calls, keep_request
 from chat.live.changes import CommittedChange
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import Segment
+from chat.live.tool_call_lines import parts_of
 from chat.models import LIVE, Generation, JournalEntry, Message, SentRequest, Status, Step
 from chat.models.message import Sibling, read_for_showing
 from chat.models.prepared import Prepared
@@ -46,7 +46,7 @@ def finish(
     generation: Generation, status: Status, segments: Iterable[Segment], *, publish: Publish, **fields: Any
 ) -> list[UUID]:
     """Ends a generation that this process holds. Returns the queued generations that waited for it, in the
-    conversation or in the line of its endpoint."""
+    conversation or in the queue of its endpoint."""
     ended = _end(generation.pk, process_name(), status, segments, publish=publish, **fields)
     in_turn = next_after(generation.model)
     if ended is not None and ended.position == ended.conversation.last_position:
@@ -77,8 +77,8 @@ def _end(
     has_files: bool = True,
     **fields: Any,
 ) -> Message | None:
-    """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no look
-    at the database for the change. `opaque` is metadata with the number of its step. `last_step` is the row
+    """As `end`. Returns the message with its conversation. `show` replaces `publish` if viewers need no query
+    for the change. `opaque` is metadata with the number of its step. `last_step` is the row
     of the last of several steps, `sent_request` the one of the last request. `has_files` is false for a reply
     in which the model made no files, which saves a query."""
     with transaction.atomic():
@@ -96,7 +96,7 @@ def _end(
             last_step.save(force_insert=True)
         if sent_request is not None:
             keep_request(sent_request)
-        own = parts_of(close_calls(generation_id, segments), opaque)
+        own = parts_of(close_tool_calls(generation_id, segments), opaque)
         made = made_in(message.pk) if has_files else []
         parts = _with_what_is_continued(message, [*own, *made, *notices])
         message.parts = stored(parts)

@@ -51,7 +51,7 @@ class Journal:
         self._task: asyncio.Task[None] | None = None
         self._ticked = asyncio.Condition()
         self._ticking = asyncio.Lock()
-        self._beaten = 0.0
+        self._heartbeat_at = 0.0
         self.alive_at: float | None = None  # monotonic time of the last tick that worked
         self.healthy = True
 
@@ -122,14 +122,16 @@ class Journal:
             for record in records
             if not record.aside
         ]
-        is_beat = time.monotonic() - self._beaten >= HEARTBEAT_SECONDS
+        is_heartbeat = time.monotonic() - self._heartbeat_at >= HEARTBEAT_SECONDS
         entries = [(record.generation_id, start, news) for record, start, _, news in batch if news]
         running = [record.generation_id for record in records]
         try:
-            done = await self._thread.write(commit, entries, running, renew=is_beat)
+            done = await self._thread.write(commit, entries, running, renew=is_heartbeat)
         except IntegrityError as error:
             logger.warning("A journal entry refers to a deleted generation: %s", error)
-            self._beaten = 0.0  # a generation's row is gone: the next tick finds out whose, and drops it
+            self._heartbeat_at = (
+                0.0  # a generation's row is gone: the next tick finds out whose, and drops it
+            )
             return
         except DatabaseError as error:
             if self.healthy:
@@ -142,8 +144,8 @@ class Journal:
             logger.warning("The journal writes again.")
         self.healthy = True
         self.alive_at = time.monotonic()
-        if is_beat and done.written >= done.held:
-            self._beaten = time.monotonic()
+        if is_heartbeat and done.written >= done.held:
+            self._heartbeat_at = time.monotonic()
         for record, start, end, _ in batch:
             if record.generation_id in done.written or start == end:
                 record.committed = end

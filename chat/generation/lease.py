@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chat.generation.line import BusyError, may_begin, next_in
+from chat.generation.endpoint_queue import BusyError, may_begin, next_in
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
@@ -93,14 +93,14 @@ def waiting_after(message_id: UUID) -> list[UUID]:
 
 def ready_to_start(*, after: float = 2.0) -> list[UUID]:
     """Returns the generations that have been queued for `after` seconds and could be claimed: their process
-    ended before it could do so, or it is their turn in the line of their endpoint."""
+    ended before it could do so, or it is their turn in the queue of their endpoint."""
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     waiting = Generation.objects.filter(status=Status.QUEUED, owner="", stop_requested=False)
     ready = waiting.filter(~Exists(before), queued_at__lte=Now() - timedelta(seconds=after))
-    with_line = Q(model__endpoint__at_once__isnull=False) | Q(model__endpoint__slowed_until__gt=Now())
-    endpoints = Endpoint.objects.filter(pk__in=ready.filter(with_line).values("model__endpoint"))
+    with_queue = Q(model__endpoint__at_once__isnull=False) | Q(model__endpoint__slowed_until__gt=Now())
+    endpoints = Endpoint.objects.filter(pk__in=ready.filter(with_queue).values("model__endpoint"))
     in_turn = [generation_id for endpoint in endpoints for generation_id in next_in(endpoint)]
-    return [*ready.exclude(with_line).values_list("pk", flat=True), *in_turn]
+    return [*ready.exclude(with_queue).values_list("pk", flat=True), *in_turn]
 
 
 def running_of(owner_id: int) -> int:

@@ -14,16 +14,16 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from chat.generation.context import NotSentError, prepare
+from chat.generation.endpoint_queue import RUNNING_SECONDS
 from chat.generation.finish import SERVER_STOPPED, end
 from chat.generation.lease import LEASE_SECONDS, locked_conversation
-from chat.generation.line import RUNNING_SECONDS
 from chat.generation.tool_runs import total
-from chat.live.call_lines import opaque_by_step
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
 from chat.live.search_lines import searches_in
-from chat.models import LIVE, Generation, JournalEntry, LineCall, Status, Step
+from chat.live.tool_call_lines import opaque_by_step
+from chat.models import LIVE, Generation, JournalEntry, QueuedCall, Status, Step
 from chat.parts import NoticePart, SourcePart, loaded
 from chat.pipeline.meter import Meter
 from chat.pipeline.tokens import estimate_tokens
@@ -57,7 +57,7 @@ def orphans(running: Collection[UUID] = (), *, grace: float = LEASE_SECONDS) -> 
     return {Orphan(pk, heartbeat_at, owner) for pk, heartbeat_at, owner in rows if heartbeat_at}
 
 
-def could_beat(found: Collection[Orphan]) -> set[Orphan]:
+def could_renew(found: Collection[Orphan]) -> set[Orphan]:
     """Returns the orphans whose rows can be written at once, so that a heartbeat could have been written. A
     lock or a slow database stops the heartbeats of living processes too; a locked row stops one reply's."""
     begun = time.monotonic()
@@ -98,19 +98,19 @@ def end_orphan(orphan: Orphan, *, publish: Publish, within: float = AT_ONCE_SECO
 
 def end_forgotten(publish: Publish) -> list[UUID]:
     """Ends the queued generations that waited too long, and those without an owner that are to stop, and
-    returns them. The time that the reply before them took does not count, nor the time in the line of an
+    returns them. The time that the reply before them took does not count, nor the time in the queue of an
     endpoint that works."""
     limit = Now() - timedelta(seconds=STALE_QUEUE_SECONDS)
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"))
     held_up = Exists(before.filter(Q(status__in=LIVE) | Q(finished_at__gte=limit)))
     served = Generation.objects.filter(model__endpoint=OuterRef("model__endpoint"))
-    calls = LineCall.objects.filter(endpoint=OuterRef("model__endpoint"))
+    calls = QueuedCall.objects.filter(endpoint=OuterRef("model__endpoint"))
     runs = Q(begun_at__isnull=False, ended_at=None, seen_at__gt=Now() - timedelta(seconds=RUNNING_SECONDS))
     works = Exists(served.filter(Q(status=Status.RUNNING) | Q(finished_at__gte=limit))) | Exists(
         calls.filter(runs | Q(begun_at__gte=limit) | Q(ended_at__gte=limit))
     )
-    in_line = Q(in_line=True) & works
-    waited = (Q(queued_at__lt=limit) & ~held_up & ~in_line) | Q(stop_requested=True)
+    queued_by_endpoint = Q(queued_by_endpoint=True) & works
+    waited = (Q(queued_at__lt=limit) & ~held_up & ~queued_by_endpoint) | Q(stop_requested=True)
     stopped = Q(status=Status.WAITING, stop_requested=True)
     forgotten = Generation.objects.filter(stopped | (Q(status=Status.QUEUED) & waited))
     return [generation.pk for generation in forgotten if end_from_journal(generation, publish)]

@@ -62,7 +62,7 @@ class Readiness:
             "recovery": lambda: _age_words(recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
         }
 
-    async def look(self) -> dict[str, str]:
+    async def results(self) -> dict[str, str]:
         """Returns the result of each check by its name. Logs each change once."""
         await self._probe()
         words = {name: check() for name, check in self.checks.items()}

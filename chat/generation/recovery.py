@@ -17,7 +17,7 @@ from chat.generation.lease import LEASE_SECONDS, ready_to_start
 from chat.generation.orphans import (
     AT_ONCE_SECONDS,
     Orphan,
-    could_beat,
+    could_renew,
     end_forgotten,
     end_orphan,
     named,
@@ -91,7 +91,7 @@ class Recovery:
         begun = time.monotonic()
         found = await self._thread.run(orphans, self._running(), grace=0.0 if is_alone else LEASE_SECONDS)
         if found and not is_alone:
-            found = await self._thread.run(could_beat, found)
+            found = await self._thread.run(could_renew, found)
             if time.monotonic() - begun < 2 * AT_ONCE_SECONDS:
                 self._suspects = found
         ended: list[UUID] = []

@@ -11,8 +11,8 @@ from typing import Any
 
 from chat.generation.context import Prepared
 from chat.generation.tool_runs import total
-from chat.live.call_lines import results_in
 from chat.live.reply_log import TOOL_CALL, ReplyLog
+from chat.live.tool_call_lines import results_in
 from chat.models import ChatModel, Generation, SentRequest, Status, Step
 from chat.parts import NoticePart, Opaque, Part, SourcePart, storable
 from chat.providers.errors import ProviderError

@@ -17,30 +17,22 @@ from django.utils import timezone
 
 from chat.database import release_connections, run_unit, run_write
 from chat.files.contents import TOO_MANY_FILES, keep_made
-from chat.generation.call_reader import CallReader
 from chat.generation.context import Begun, NotSentError, Prepared
+from chat.generation.endpoint_queue import BusyError, pause_if_asked
 from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.instructions import Instruction
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
-from chat.generation.line import BusyError, pause_if_asked
 from chat.generation.policy import policy_for
 from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
 from chat.generation.summaries import Summaries
 from chat.generation.titles import TITLED
-from chat.generation.tool_calls import Commit, calls_of, run_calls
+from chat.generation.tool_call_reader import ToolCallReader
+from chat.generation.tool_calls import Commit, run_tool_calls, tool_calls_of
 from chat.generation.tool_runs import commit_step, resumed
 from chat.generation.toolbox import Toolbox, toolbox_of
 from chat.generation.turns import turns_of
-from chat.live.call_lines import (
-    calls_in,
-    opaque_by_step,
-    parts_of,
-    segments_of,
-    steps_before,
-    without_open_calls,
-)
 from chat.live.hub import Hub
 from chat.live.pubsub import Publish, PubSub
 from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, ReplyLog, Segment, Waiting
@@ -52,6 +44,14 @@ from chat.live.search_lines import (
     search_ids,
     search_line,
     searches_in,
+)
+from chat.live.tool_call_lines import (
+    opaque_by_step,
+    parts_of,
+    segments_of,
+    steps_before,
+    tool_calls_in,
+    without_open_tool_calls,
 )
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
@@ -124,7 +124,7 @@ class Run:
         self._producing: asyncio.Task[None] | None = None
         self._shared = 0  # characters of output that were sent to other processes
         self._share_is_due = False
-        self._reader = CallReader()
+        self._reader = ToolCallReader()
         self._message_step = 1  # the step within the message, which may continue another one
 
     def stop(self) -> None:
@@ -190,7 +190,9 @@ class Run:
         tools = await run_unit(toolbox_of, generation) if generation.conversation.tools else Toolbox()
         while True:
             if calls:
-                decision = await run_calls(self._committer(generation.pk), calls, tools, self._append_call)
+                decision = await run_tool_calls(
+                    self._committer(generation.pk), calls, tools, self._append_call
+                )
                 if decision != "go on":
                     self._leave(decision)
                     return
@@ -200,7 +202,7 @@ class Run:
                 return
             if not await self._step(generation, record, result, tools):
                 return
-            calls = await self._calls_of(generation, record, result, tools)
+            calls = await self._tool_calls_of(generation, record, result, tools)
             if calls is None:
                 return
 
@@ -220,7 +222,7 @@ class Run:
             return before.calls
         continued = generation.continues
         if continued is not None and continued.has_steps:
-            parts = without_open_calls(loaded(continued.parts))
+            parts = without_open_tool_calls(loaded(continued.parts))
             self._message_step = steps_before(parts) + 1
             result.opaque = [it for it in opaque_by_step(parts) if it[0] < self._message_step]
             for kind, text in segments_of(parts):
@@ -272,13 +274,13 @@ class Run:
             self._log.text(),
             parts_of(segments, result.opaque),
             is_own=True,
-            with_calls=True,
+            with_tool_calls=True,
         )
         if turns and turns[-1].role == "assistant":
             turns.append(Turn("user", CONTINUE_PROMPT))
         return Begun(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS, searches=searches)
 
-    async def _calls_of(
+    async def _tool_calls_of(
         self, generation: Generation, record: Record, result: Result, tools: Toolbox
     ) -> list[ToolRun] | None:
         """Commits the step with its calls. Returns the calls; None if the reply ends here or waits for an
@@ -288,7 +290,7 @@ class Run:
         if step.number >= MAX_STEPS:
             result.set(Status.LENGTH, "steps", TOO_MANY_STEPS)
             return None
-        calls = calls_of(generation, step.number, self._reader.calls, tools)
+        calls = tool_calls_of(generation, step.number, self._reader.calls, tools)
         async with self._journal.ending(record):
             decision = await self._committer(generation.pk)(
                 commit_step,
@@ -356,7 +358,7 @@ class Run:
     async def _take(self, generation: Generation, prepared: Prepared, record: Record, result: Result) -> None:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
         result.is_asking = True
-        self._reader = CallReader(*calls_in(self._log.since(0)))
+        self._reader = ToolCallReader(*tool_calls_in(self._log.since(0)))
         began = self._log.length  # makes the ids of searches unique, which some servers count anew
         said, cited = len(self._log.text()), citations_in(self._log.since(0))
         searched = search_ids(self._log.since(0))

@@ -20,14 +20,14 @@ from django.db.models.functions import Now
 
 from chat.actor import Actor
 from chat.database import DatabaseThread
-from chat.generation.call_line import CallLine
+from chat.generation.call_queue import CallQueue
 from chat.live.process import process_name
 from chat.metrics import Metrics
 from chat.models import ApiToken, ChatModel, Endpoint, Preferences, RunningCall, User
 from chat.providers.base import EndpointConfig
 from chat.recent import Recent
 
-CHECK_SECONDS = 0.05  # between two looks at the running calls during a drain
+CHECK_SECONDS = 0.05  # between two checks of the running calls during a drain
 PERMIT_SECONDS = 2.0
 UNIT_SECONDS = 5.0  # the limit for PostgreSQL
 RENEW_SECONDS = 10.0  # between two renewals of the rows of running calls
@@ -59,12 +59,12 @@ class Permit:
 
 
 class Calls:
-    """The running calls of this process. `line` gives them their turn on endpoints with a line. `permits` are
-    those of the last seconds: a program that asks often needs one query for a call in place of five. What
+    """The running calls of this process. `queue` gives them their turn on endpoints with a queue. `permits`
+    are those of the last seconds: a program that asks often needs one query for a call in place of five. What
     changes in another process counts after 2 s, as it does for running calls (`live.session_monitor`)."""
 
-    def __init__(self, metrics: Metrics, line: CallLine) -> None:
-        self.metrics, self.line = metrics, line
+    def __init__(self, metrics: Metrics, queue: CallQueue) -> None:
+        self.metrics, self.queue = metrics, queue
         self.permits: Recent[tuple[str, str], Permit] = Recent(PERMIT_SECONDS, _PERMITTING)
         self._running: Counter[int] = Counter()  # by user
         self._ids: set[UUID] = set()  # of running calls

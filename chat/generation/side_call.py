@@ -2,7 +2,7 @@
 
 A side call belongs to the owner of a chat, who pays for it. It has no message, no lease and no journal. It is
 made once and never repeated by itself, and it ends at its deadline, which begins with the call and not with
-the wait in the line of its endpoint. What it used is in its usage entry, however it ended.
+the wait in the queue of its endpoint. What it used is in its usage entry, however it ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.database import run_write
-from chat.generation.call_line import LineClosedError, LineTimeoutError
+from chat.generation.call_queue import QueueClosedError, QueueTimeoutError
 from chat.generation.calls import Call, usage_entry
 from chat.generation.running_calls import Calls
 from chat.models import ChatModel, Status
@@ -37,7 +37,7 @@ class SideCallError(Exception):
 
 
 class NoPlaceError(SideCallError):
-    """The call had no place in the line of its endpoint in time ("line"), or the server stops ("restart").
+    """The call had no place in the queue of its endpoint in time ("queue"), or the server stops ("restart").
     Nothing was sent to the provider."""
 
 
@@ -48,11 +48,11 @@ async def place(
     """Enters the block when the owner may call the model, after a wait of at most `seconds`, or those of each
     call. Raises `NoPlaceError`, DatabaseError."""
     try:
-        async with calls.line.place(uuid4(), owner_id, model, seconds):
+        async with calls.queue.place(uuid4(), owner_id, model, seconds):
             yield
-    except LineTimeoutError:
-        raise NoPlaceError("line") from None
-    except LineClosedError:
+    except QueueTimeoutError:
+        raise NoPlaceError("queue") from None
+    except QueueClosedError:
         raise NoPlaceError("restart") from None
 
 
@@ -67,7 +67,7 @@ async def ask(
     seconds: float,
 ) -> str:
     """Returns the model's answer to the request, whose model and output limit are completed from the catalog.
-    `purpose` is the `api` of its usage entry. The caller has the place in the line. The call may take
+    `purpose` is the `api` of its usage entry. The caller has the place in the queue. The call may take
     `seconds`. Raises `SideCallError`. If the caller is cancelled, the call ends and its usage is still
     stored."""
     limits = (request.max_output_tokens, model.max_output_tokens, settings.CHAT_MAX_OUTPUT_TOKENS)

@@ -28,7 +28,7 @@ from chat.pipeline.tokens import estimate_tokens
 from chat.providers.base import ChatRequest, EndpointConfig, Turn
 
 SECONDS = 60.0  # for all calls before one step
-LINE_SECONDS = 60.0  # that they wait in the line of their endpoint, together
+QUEUE_SECONDS = 60.0  # that they wait in the queue of their endpoint, together
 LEAST_SECONDS = 5.0  # that a call has left: none is begun, and paid for, to be cut at once
 PAUSE_SECONDS = 300.0  # after a failure, in which the chat is not summarised
 MOST_TOKENS = 4_000  # of an answer: some models reason before it
@@ -65,7 +65,7 @@ class Summaries:
             # Only the wait for another reply's summary is limited here. Each step of `_make` has its own
             # limit: a common one would cut a paid call.
             lock = self._locks[conversation_id]
-            await asyncio.wait_for(lock.acquire(), LINE_SECONDS + SECONDS)
+            await asyncio.wait_for(lock.acquire(), QUEUE_SECONDS + SECONDS)
             try:
                 await self._make(generation, prepared.left_out)
             finally:
@@ -94,11 +94,11 @@ class Summaries:
     async def _make(self, generation: Generation, left_out: UUID) -> None:
         """Stores the summary that ends with the message `left_out`, unless it is there. A long chat takes
         several calls, each of which continues the one before. On the endpoint of the reply they use the
-        reply's place in the line."""
+        reply's place in the queue."""
         conversation_id = generation.conversation_id
         own = generation.model.endpoint_id if generation.model else None
         clock = asyncio.get_running_loop().time
-        left, waits = SECONDS, LINE_SECONDS
+        left, waits = SECONDS, QUEUE_SECONDS
         while (part := await run_unit(_next_part, conversation_id, left_out)) is not None:
             if left < LEAST_SECONDS:
                 raise SideCallError("timeout")

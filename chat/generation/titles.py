@@ -4,7 +4,7 @@ A chat begins with the first words of its prompt as its title. If an administrat
 titles, one call replaces them. `Conversation.titled` is the record: it is set before the call, so there is at
 most one for a first prompt, also after a restart. An edited first prompt gives the chat its first words, and
 a model is asked anew, unless a person wrote the title. The title is written only if it is still the one from
-before the call, so a person's own title stands. A failure leaves the first words. On an endpoint with a line
+before the call, so a person's own title stands. A failure leaves the first words. On an endpoint with a queue
 the record is set after the wait: a call that got no place is tried again once, after the next reply, and at
 the next start.
 """
@@ -26,7 +26,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from chat.database import run_unit, run_write
-from chat.generation.line import has_line
+from chat.generation.endpoint_queue import has_queue
 from chat.generation.running_calls import Calls
 from chat.generation.side_call import NoPlaceError, SideCallError, ask, place
 from chat.live.pubsub import Publish
@@ -41,7 +41,7 @@ SECONDS = 30.0  # for the call
 MOST_TOKENS = 1_000  # of the answer: some models reason before it
 EXCERPT = 2_000  # characters of the prompt and of the reply
 AT_ONCE = 4  # calls of this process
-AGAIN_SECONDS = 60.0  # until another attempt after a wait in line that was too long
+AGAIN_SECONDS = 60.0  # until another attempt after a wait in the queue that was too long
 BOOK_SECONDS = 5.0  # for the usage of a call that is ended
 MISSED = timedelta(hours=1)  # at a start: how old the last reply of a chat without a title may be
 
@@ -82,7 +82,7 @@ class Titles:
 
     def make(self, conversation_id: UUID, *, is_last: bool = False) -> None:
         """Makes the title of this conversation in the background, unless it has one. If the call gets no
-        place in the line of its endpoint, it is tried again later, unless this `is_last`."""
+        place in the queue of its endpoint, it is tried again later, unless this `is_last`."""
         if self._accepting and conversation_id not in self._making:
             self._making.add(conversation_id)
             task = self._begin(self._make(conversation_id, is_last))
@@ -110,13 +110,13 @@ class Titles:
                     await self._made(conversation_id, asked)
             if asked is None or not asked.waits:
                 return
-            # The line limits those that wait in it. With a slot they would keep others out of its order.
+            # The queue limits those that wait in it. With a slot they would keep others out of its order.
             async with place(self._calls, asked.owner_id, asked.model):
                 asked = await run_write(_claim, conversation_id, has_place=True)
                 if asked is not None:
                     await self._made(conversation_id, asked)
         except NoPlaceError as error:
-            logger.warning("The title of the chat %s got no place in the line: %s", conversation_id, error)
+            logger.warning("The title of the chat %s got no place in the queue: %s", conversation_id, error)
             if not is_last:
                 again = partial(self.make, conversation_id, is_last=True)
                 asyncio.get_running_loop().call_later(AGAIN_SECONDS, again)
@@ -173,8 +173,8 @@ def _plain(line: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a title is asked for with. `before` is the title that it may replace. If the call `waits` in line,
-    the conversation is not yet marked."""
+    """What a title is asked for with. `before` is the title that it may replace. If the call `waits` in the
+    queue, the conversation is not yet marked."""
 
     owner_id: int
     model: ChatModel
@@ -194,8 +194,8 @@ def _missed() -> list[UUID]:
 
 
 def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
-    """Marks the conversation as asked for, unless the call waits in line first. Returns None if no title is
-    to be made."""
+    """Marks the conversation as asked for, unless the call waits in the queue first. Returns None if no title
+    is to be made."""
     model = ChatModel.objects.usable().filter(pk=ServerSettings.current().title_model_id or 0).first()
     endpoint = model.endpoint.config() if model else None
     if model is None or endpoint is None:
@@ -213,7 +213,7 @@ def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
         # The first prompt may have been edited. An older process renames without `titled`.
         roots = conversation.messages.filter(parent=None, role=Role.USER)
         is_own = all(conversation.title != root.first_words for root in roots)
-        waits = not has_place and not is_own and has_line(model)
+        waits = not has_place and not is_own and has_queue(model)
         if not waits:
             conversation.titled = Conversation.Titled.PERSON if is_own else Conversation.Titled.ASKED
             conversation.save(update_fields=["titled"])

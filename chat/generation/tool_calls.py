@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from chat.generation.tool_runs import end_call, start_calls, words_of
+from chat.generation.tool_runs import end_tool_call, start_tool_calls, words_of
 from chat.generation.toolbox import Toolbox
-from chat.live.call_lines import state_line
+from chat.live.tool_call_lines import state_line
 from chat.models import Generation, ToolCallState, ToolRun
 from chat.parts import ToolCall, storable
 from chat.tools.execute import execute
@@ -25,7 +25,7 @@ _CHANGED = _("This tool was changed after the call was approved. The call was no
 type Commit = Callable[..., Awaitable[Any]]  # runs a unit of database work
 
 
-def calls_of(
+def tool_calls_of(
     generation: Generation, step: int, calls: Mapping[int, ToolCall], tools: Toolbox
 ) -> list[ToolRun]:
     """Returns unsaved rows for the calls of a step."""
@@ -47,23 +47,23 @@ def calls_of(
     return rows
 
 
-async def run_calls(
+async def run_tool_calls(
     commit: Commit, calls: Sequence[ToolRun], tools: Toolbox, append: Callable[[str], None]
 ) -> str:
     """Runs the approved calls, and appends the lines of all to the output. Returns "go on"; with nothing run,
-    "stopped" or "lost" (`start_calls`). Cancelling it leaves the started ones to `close_calls`."""
+    "stopped" or "lost" (`start_tool_calls`). Cancelling it leaves the started ones to `close_tool_calls`."""
     ready = []
     for call in calls:
         if call.state != ToolCallState.APPROVED:
             continue
         if call.approval and not tools.approves(call.name, call.approval):
             call.state, call.result = ToolCallState.FAILED, _CHANGED
-            await commit(end_call, call.pk, call.state, call.result)
+            await commit(end_tool_call, call.pk, call.state, call.result)
         else:
             ready.append(call)
     started: set[int] | str = set()
     if ready:
-        started = await commit(start_calls, ready[0].generation_id, [call.pk for call in ready])
+        started = await commit(start_tool_calls, ready[0].generation_id, [call.pk for call in ready])
     if isinstance(started, str):
         return started
     slots = asyncio.Semaphore(AT_ONCE)
@@ -74,7 +74,7 @@ async def run_calls(
             ended = await execute(tools.tools.get(call.name), call.name, call.arguments, tools.caller)
             seconds = round(asyncio.get_running_loop().time() - begun, 3)
         text = storable(ended.text)
-        await commit(end_call, call.pk, ended.state, text)
+        await commit(end_tool_call, call.pk, ended.state, text)
         append(state_line(call.number, ended.state, text, seconds))
 
     for call in calls:

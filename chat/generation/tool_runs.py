@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from chat.generation.instructions import Instruction
 from chat.generation.lease import locked_conversation, touch
-from chat.live.call_lines import RUNNING, parts_of, results_in, state_line
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.live.reply_log import TOOL_CALL, Segment
+from chat.live.tool_call_lines import RUNNING, parts_of, results_in, state_line
 from chat.models import Generation, JournalEntry, Message, SentRequest, Status, Step, ToolCallState, ToolRun
 from chat.models.prepared_writes import insert
 from chat.parts import NoticePart, Opaque, SourcePart, TextPart, stored
@@ -102,7 +102,7 @@ def keep_request(sent: SentRequest) -> None:
     insert([sent], replaces="generation")
 
 
-def start_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | str:
+def start_tool_calls(generation_id: UUID, ids: Collection[int]) -> set[int] | str:
     """Commits these approved calls as started. Returns the ids of those that this process may run now. Starts
     none and returns "stopped" if the generation is to stop, or "lost" if this process does not hold it."""
     with transaction.atomic():
@@ -122,13 +122,13 @@ def _held(generation_id: UUID) -> tuple[models.QuerySet[Generation], str]:
     return mine, "lost" if is_stopped is None else "stopped" if is_stopped else ""
 
 
-def end_call(call_id: int, state: str, result: str) -> bool:
+def end_tool_call(call_id: int, state: str, result: str) -> bool:
     """Commits the end of a call. Returns false if it has ended already."""
     live = ToolRun.objects.filter(pk=call_id, state__in=RUNNING)
     return bool(live.update(state=state, result=result, ended_at=timezone.now()))
 
 
-def close_calls(generation_id: UUID, segments: Iterable[Segment]) -> list[Segment]:
+def close_tool_calls(generation_id: UUID, segments: Iterable[Segment]) -> list[Segment]:
     """Returns the output of a reply that ends now, with a result for each of its calls: that of the database
     where the journal lacks it. Ends the calls that have not ended."""
     output = list(segments)

@@ -29,19 +29,19 @@ def turns_of(
     *,
     files: Sequence[File] = (),
     is_own: bool = False,
-    with_calls: bool = False,
+    with_tool_calls: bool = False,
 ) -> list[Turn]:
     """Returns the turns of a stored message; none if it has no content.
 
     `text` is its visible text. `files` is what the model gets of the files of a prompt. `parts` may be empty
     if the message has nothing but text. `is_own` is whether the model that gets the turns wrote the message:
-    no other one gets the metadata of a provider (`Opaque`). Without `with_calls` a reply is one turn, without
-    its calls: some providers refuse calls in a request that offers no tools. The reasoning and the notices
-    for people are never sent."""
+    no other one gets the metadata of a provider (`Opaque`). Without `with_tool_calls` a reply is one turn,
+    without its calls: some providers refuse calls in a request that offers no tools. The reasoning and the
+    notices for people are never sent."""
     if role == "user":
         return [Turn("user", text, files=files)] if text.strip() or files else []
     steps = _steps(parts, is_own=is_own)
-    if with_calls and any(step.results for step in steps):
+    if with_tool_calls and any(step.results for step in steps):
         return [turn for step in steps for turn in step.turns()]
     opaque = [] if steps[1:] or steps[0].calls else steps[0].opaque
     return [Turn("assistant", text, opaque=opaque)] if text.strip() else []

@@ -24,7 +24,7 @@ class ConversationChanged:
 
 @dataclass(frozen=True, slots=True)
 class CommittedChange:
-    """What one transaction changed in a conversation, as a look at the database right after it finds it:
+    """What one transaction changed in a conversation, as a query right after it finds it:
     the conversation, and the messages that were added or changed, in order. The conversation's revision
     was `since` before."""
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from chat.live.changes import CommittedChange
 from chat.live.reply_log import ReplyLog
 
-MOST_COMMITTED = 8  # changes that wait for a viewer; after that one look at the database is cheaper
+MOST_COMMITTED = 8  # changes that wait for a viewer; after that one query is cheaper
 
 
 class Listener:
@@ -41,7 +41,7 @@ class Listener:
             self._set()
 
     def show(self, change: CommittedChange) -> None:
-        """Wakes the viewer for a change that it can show without a look at the database."""
+        """Wakes the viewer for a change that it can show without a query."""
         if len(self.committed) >= MOST_COMMITTED:
             self.structural = True
         if self.structural:
@@ -147,6 +147,6 @@ class Hub:
             listener.wake(structural=structural)
 
     def show(self, change: CommittedChange) -> None:
-        """Wakes the viewers of the conversation, who need no look at the database for this change."""
+        """Wakes the viewers of the conversation, who need no query for this change."""
         for listener in self._listeners.get(change.conversation.pk, ()):
             listener.show(change)

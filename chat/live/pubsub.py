@@ -1,6 +1,6 @@
 """Messages between processes, over the Channels layer: "this conversation changed", "this reply is watched",
 "this reply grew", "stop this reply". Each may be lost, doubled or late: the database is the record, and the
-next look at it makes up for the loss. With the in-memory layer there is one process and nothing is sent.
+next query makes up for the loss. With the in-memory layer there is one process and nothing is sent.
 
 One channel per process, joined to one group per topic that is watched or produced here; never one message
 per token and never one channel per viewer.

@@ -23,7 +23,7 @@ from chat.models import JournalEntry
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 0.3  # seconds between looks at the journal
+PERIOD = 0.3  # seconds between reads of the journal
 
 
 class RemoteLogs:

@@ -27,7 +27,7 @@ from chat.models import Conversation
 logger = logging.getLogger(__name__)
 
 PERIOD = 2.0  # seconds
-LOOK_SECONDS = 3.0  # that PostgreSQL may take for one
+CHECK_SECONDS = 3.0  # that PostgreSQL may take for one
 AGAIN_SECONDS = 0.2  # after one that failed
 
 
@@ -62,11 +62,11 @@ class SessionMonitor:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._viewers: Counter[Viewer] = Counter()
-        self._thread = DatabaseThread("session_monitor", LOOK_SECONDS)
+        self._thread = DatabaseThread("session_monitor", CHECK_SECONDS)
         self._revisions: dict[UUID, int] = {}
         self._dismissing = False
         self._task: asyncio.Task[None] | None = None
-        self.alive_at: float | None = None  # monotonic time of the last look that worked
+        self.alive_at: float | None = None  # monotonic time of the last check that worked
 
     def start(self) -> None:
         self.alive_at = time.monotonic()
@@ -107,17 +107,17 @@ class SessionMonitor:
             await asyncio.sleep(pause)
             pause = PERIOD
             try:
-                await self.look()
+                await self.check()
                 self.alive_at = time.monotonic()
             except DatabaseError as error:
-                # While the database is away nobody can lose access either. The next look follows at once, on
+                # While the database is away nobody can lose access either. The next check follows at once, on
                 # a fresh connection.
                 pause = AGAIN_SECONDS
                 logger.warning("The sessions of open pages could not be checked: %s", error)
             except Exception:
                 logger.exception("The check of open pages failed unexpectedly. It is repeated.")
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Checks all open pages once. Raises DatabaseError."""
         viewers = list(self._viewers)
         if viewers:

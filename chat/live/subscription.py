@@ -1,10 +1,9 @@
 """What one viewer of a conversation is sent: a snapshot, then what changed, without a gap and nothing twice.
 
-The viewer says which revision its page shows. Every look reads what changed since then from the database, and
-the output of running replies from their logs, each from the character where the viewer is. First connect,
+The viewer says which revision its page shows. Every read fetches what changed since then from the database,
+and the output of running replies from their logs, each from the character where the viewer is. First connect,
 reconnect, another tab and another process take the same path. Viewers pull: what happens while one is busy
-becomes one larger change, and no queue can grow.
-"""
+becomes one larger change, and no queue can grow."""
 
 from __future__ import annotations
 
@@ -36,9 +35,9 @@ from chat.models.prepared import Prepared
 PAGE_LENGTH = 50  # messages that a page opens with
 _MOST = PAGE_LENGTH + 1
 HEARTBEAT_SECONDS = 15.0
-LOOK_SECONDS = 0.2  # a look at the database that takes longer holds nothing else up
-RETRY_SECONDS = 2.0  # until the next look after one that failed
-UNTIMELY_SECONDS, UNTIMELY_LOOKS = 0.05, 20
+READ_SECONDS = 0.2  # a read of the database that takes longer holds nothing else up
+RETRY_SECONDS = 2.0  # until the next read after one that failed
+UNTIMELY_SECONDS, UNTIMELY_READS = 0.05, 20
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class _Subscription:
         self.seen = False
         self.untimely = 0  # consecutive reads that came too early
         self.replies: dict[UUID, _Reply] = {}  # by message
-        self.looking: asyncio.Task[_Look | None] | None = None
+        self.reading: asyncio.Task[_Found | None] | None = None
         self.known, viewer.known = viewer.known, None
         self.is_known = viewer.is_known and (self.known is None or self.known.revision == revision)
         if not self.is_known:
@@ -99,8 +98,8 @@ class _Subscription:
             return [Closed(self.viewer.closed)]
         changes: list[Change] = []
         try:
-            if self._may_look and (look := await self._looked()):
-                changes += self._take(look)
+            if self._may_read and (found := await self._read()):
+                changes += self._take(found)
         except InactiveError:
             return [Closed("revoked")]
         except NotFoundError:
@@ -118,13 +117,13 @@ class _Subscription:
         return changes
 
     @property
-    def _may_look(self) -> bool:
-        """Returns whether `_looked` may have anything to do. For most frames of a reply it has not."""
+    def _may_read(self) -> bool:
+        """Returns whether `_read` may have anything to do. For most frames of a reply it has not."""
         listener = self.viewer.listener
-        return self.is_known or self.looking is not None or listener.structural or bool(listener.committed)
+        return self.is_known or self.reading is not None or listener.structural or bool(listener.committed)
 
-    async def _looked(self) -> _Look | None:
-        """What a look at the database found, if one is due and done. A slow one goes on by itself: the
+    async def _read(self) -> _Found | None:
+        """What a read of the database found, if one is due and done. A slow one goes on by itself: the
         replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
         listener = self.viewer.listener
         is_known, self.is_known = self.is_known, False
@@ -133,31 +132,31 @@ class _Subscription:
             if listener.committed:
                 listener.wake()  # what was committed since is shown next
             if self.known is not None:
-                return _Look(self.known, [], False)
-        if self.looking is None:
+                return _Found(self.known, [], False)
+        if self.reading is None:
             if listener.committed and not listener.structural:
-                look = self._from_memory()
-                if look is not None or not listener.structural:
-                    return look
+                found = self._from_memory()
+                if found is not None or not listener.structural:
+                    return found
             if not listener.structural:
                 return None
             listener.structural = False
             listener.committed.clear()
-            self.looking = asyncio.create_task(
-                run_unit(_look, self.viewer.user_id, self.conversation_id, self.revision, self.first)
+            self.reading = asyncio.create_task(
+                run_unit(_changed_since, self.viewer.user_id, self.conversation_id, self.revision, self.first)
             )
-            await asyncio.wait([self.looking], timeout=LOOK_SECONDS)
-            if not self.looking.done():
-                self.looking.add_done_callback(lambda _: listener.wake())
-        if not self.looking.done():
+            await asyncio.wait([self.reading], timeout=READ_SECONDS)
+            if not self.reading.done():
+                self.reading.add_done_callback(lambda _: listener.wake())
+        if not self.reading.done():
             return None
-        looking, self.looking = self.looking, None
+        reading, self.reading = self.reading, None
         if (
             listener.structural or listener.committed
-        ):  # woken during the look, which may have been too early to see why
+        ):  # woken during the read, which may have been too early to see why
             listener.wake()
         try:
-            found = looking.result()
+            found = reading.result()
         except DatabaseError as error:
             logger.warning("A conversation could not be read: %s", error)
             asyncio.get_running_loop().call_later(RETRY_SECONDS, lambda: listener.wake(structural=True))
@@ -171,9 +170,9 @@ class _Subscription:
             return None
         return found
 
-    def _from_memory(self) -> _Look | None:
-        """Returns what a look at the database would find, without one, or None if there is nothing new. Asks
-        for a look if the changes do not continue what the viewer has."""
+    def _from_memory(self) -> _Found | None:
+        """Returns what a read of the database would find, without one, or None if there is nothing new. Asks
+        for a read if the changes do not continue what the viewer has."""
         listener, revision = self.viewer.listener, self.revision
         committed, listener.committed = listener.committed, []
         messages: dict[UUID, Message] = {}
@@ -189,9 +188,9 @@ class _Subscription:
             conversation = change.conversation
         if not messages:
             return None
-        look = _Look(conversation, sorted(messages.values(), key=lambda message: message.position), False)
-        listener.structural = any(self._is_not_here(message) for message in look.messages)
-        return None if listener.structural else look
+        found = _Found(conversation, sorted(messages.values(), key=lambda message: message.position), False)
+        listener.structural = any(self._is_not_here(message) for message in found.messages)
+        return None if listener.structural else found
 
     def _is_not_here(self, message: Message) -> bool:
         """Returns whether the log of this running reply must be here and is not: the reply has just ended."""
@@ -200,26 +199,26 @@ class _Subscription:
             reply and reply.is_live and reply.owner == process_name() and reply.pk not in self.live.hub.logs
         )
 
-    def _is_untimely(self, look: _Look) -> bool:
+    def _is_untimely(self, found: _Found) -> bool:
         """Returns whether a reply of this process has no log: it is committed and has not begun, or it has
         ended since. The next read finds out which."""
-        if not any(self._is_not_here(message) for message in look.messages):
+        if not any(self._is_not_here(message) for message in found.messages):
             self.untimely = 0
             return False
         self.untimely += 1
-        return self.untimely < UNTIMELY_LOOKS
+        return self.untimely < UNTIMELY_READS
 
     def held_until(self) -> list[float]:
         """Returns when held-back text must be sent, in monotonic seconds."""
         return [due for reply in self.replies.values() if (due := reply.pacer.due) is not None]
 
     def close(self) -> None:
-        if self.looking is not None:
-            self.looking.cancel()
+        if self.reading is not None:
+            self.reading.cancel()
         self._drop(list(self.replies))
 
-    def _take(self, look: _Look) -> list[Change]:
-        conversation, messages, whole = look
+    def _take(self, found: _Found) -> list[Change]:
+        conversation, messages, whole = found
         since, self.revision = self.revision, conversation.revision
         first, self.first, self.seen = self.first, False, True
         if not (messages or whole or first or conversation.revision > since):
@@ -276,8 +275,8 @@ class _Reply:
         return before != self.waiting
 
 
-class _Look(NamedTuple):
-    """The conversation, the messages that changed since the viewer's revision (on the first look those that
+class _Found(NamedTuple):
+    """The conversation, the messages that changed since the viewer's revision (on the first read those that
     are running too), and whether they are to replace all that the viewer has."""
 
     conversation: Conversation
@@ -299,7 +298,7 @@ _first_news = Prepared(
 _last_page = Prepared(lambda user, pk: messages_seen_by(user, pk).reverse()[:PAGE_LENGTH], int, UUID)
 
 
-def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _Look | None:
+def _changed_since(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _Found | None:
     """None for an id that nobody has used yet. Raises `NotFoundError` for what is not this person's."""
     # It is read before the messages: of what changes in between, its revision does not say that the page
     # has it.
@@ -314,4 +313,4 @@ def _look(user_id: int, conversation_id: UUID, revision: int, first: bool) -> _L
         messages = _last_page.all(user_id, conversation_id)[::-1]
         conversation = messages[0].conversation if messages else conversation
     read_for_showing(messages)
-    return _Look(conversation, messages, whole)
+    return _Found(conversation, messages, whole)

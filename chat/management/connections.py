@@ -42,7 +42,7 @@ for _module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
     vars(_module).update(hltype=lambda _: "", hlval=lambda _: "")
 
 WAITING_FRAMES = 8  # frames that a client may be ahead of the server
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 STALLED_SECONDS = 60.0  # limit for a response to a client that reads nothing
 UNACKNOWLEDGED_MS = 45_000
 HEADERS_SECONDS = 20.0  # for a request's headers, from its first byte (or the start of the connection) on
@@ -309,13 +309,13 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
         super().onMessage(payload, isBinary)
         if self.application_queue.qsize() >= WAITING_FRAMES:
             self.transport.pauseProducing()
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._read_on)
+            asyncio.get_running_loop().call_later(POLL_SECONDS, self._read_on)
 
     def _read_on(self) -> None:
         if self.application_queue.qsize() < WAITING_FRAMES:
             self.transport.resumeProducing()
         else:
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._read_on)
+            asyncio.get_running_loop().call_later(POLL_SECONDS, self._read_on)
 
     def serverSend(self, content: str | bytes, binary: bool = False) -> None:  # noqa: N802 - Daphne's name
         """Writes one frame of any length (RFC 6455 5.2). Autobahn takes five times as long, and applies the

@@ -9,7 +9,7 @@ from chat.actions import housekeeping
 from chat.actions.attachment import clear_files
 from chat.database import run_unit, run_write
 
-LOOK_SECONDS = 300.0
+POLL_SECONDS = 300.0
 PAUSE_SECONDS = 0.1  # between two batches: other writes have priority
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ async def clean_up() -> None:
                 await _clear_away()
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("The clean-up failed: %s", error)
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _clear_away() -> None:

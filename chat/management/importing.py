@@ -33,7 +33,7 @@ from chat.transfer.extras import PRESET
 from chat.transfer.reader import MOST_LINE_BYTES, PackedFiles
 from chat.translatable import translatable as _
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 CLAIM_SECONDS = 5.0  # between two heartbeats while the file is read
 PAUSE_SECONDS = 0.02  # between two transactions: other writes have priority
 
@@ -55,7 +55,7 @@ async def import_files() -> None:
             continue
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("An import failed, and is tried again: %s", error)
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _work(job: ChatImport) -> None:

@@ -12,7 +12,7 @@ from chat.actions.knowledge import clear_removed, read_next
 from chat.database import run_unit, run_write
 from chat.search.catch_up import catch_up
 
-LOOK_SECONDS = 30.0
+POLL_SECONDS = 30.0
 PAUSE_SECONDS = 0.05  # between two batches: other writes have priority
 
 logger = logging.getLogger(__name__)
@@ -45,4 +45,4 @@ async def keep_index() -> None:
                 await run_unit(clear_unused)
         except Exception as error:  # noqa: BLE001  (as above)
             logger.warning("The removed files of folders and presets could not be deleted: %s", error)
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from chat.actions.endpoint import asked_to_read
 from chat.database import run_unit
 
-LOOK_SECONDS = 3.0
+POLL_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ async def keep_provider_file(changed: asyncio.Event) -> None:
     asked_at = await _asked_at(None)
     while True:
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(POLL_SECONDS):
                 await hangup.wait()
         except TimeoutError:
             pass

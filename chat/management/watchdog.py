@@ -41,7 +41,7 @@ class Watchdog:
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S603
         assert self._child.stdin is not None
         os.set_blocking(self._child.stdin.fileno(), False)
-        self._beat()
+        self._heartbeat()
 
     def stop(self) -> None:
         """Stops watching."""
@@ -54,7 +54,7 @@ class Watchdog:
             self._child.wait()
             self._child = None
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         assert self._child is not None and self._child.stdin is not None
         try:
             os.write(self._child.stdin.fileno(), b".")
@@ -63,4 +63,4 @@ class Watchdog:
         except OSError:
             logger.warning("The watchdog process has ended. A server that hangs is not killed any more.")
             return
-        self._timer = asyncio.get_running_loop().call_later(PERIOD, self._beat)
+        self._timer = asyncio.get_running_loop().call_later(PERIOD, self._heartbeat)

@@ -13,12 +13,12 @@ from chat.models.folder import Folder
 from chat.models.generation import LIVE, Generation, Status
 from chat.models.journal import JournalEntry
 from chat.models.knowledge import Knowledge, Passage, Reading
-from chat.models.line_call import LineCall
 from chat.models.message import Message, Role
 from chat.models.periodic import PeriodicTask
 from chat.models.preferences import Preferences
 from chat.models.preset import ChatStart, Preset, PresetUse, PresetVersion
 from chat.models.probe import Probe
+from chat.models.queued_call import QueuedCall
 from chat.models.saved_prompt import SavedPrompt
 from chat.models.schema import Schema
 from chat.models.search_entry import SearchEntry
@@ -49,7 +49,6 @@ __all__ = [
     "Generation",
     "JournalEntry",
     "Knowledge",
-    "LineCall",
     "LogInThrottle",
     "Message",
     "Passage",
@@ -59,6 +58,7 @@ __all__ = [
     "PresetUse",
     "PresetVersion",
     "Probe",
+    "QueuedCall",
     "Reading",
     "Role",
     "RunningCall",

@@ -150,7 +150,7 @@ class Endpoint(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
-        help_text=_("Further replies wait in a line that is fair between people. Empty: no limit."),
+        help_text=_("Further replies wait in a queue that is fair between people. Empty: no limit."),
     )
 
     slowed_until = models.DateTimeField(_("paused until"), null=True, blank=True, editable=False)

@@ -69,8 +69,8 @@ class Generation(models.Model):
     owner = models.CharField(max_length=64, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     stop_requested = models.BooleanField(default=False)
-    in_line = models.BooleanField(
-        default=False, db_default=False, help_text="It was queued in the line of its endpoint."
+    queued_by_endpoint = models.BooleanField(
+        default=False, db_default=False, help_text="When it was sent, it had to wait for its endpoint."
     )
 
     queued_at = models.DateTimeField(default=timezone.now)

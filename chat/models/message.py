@@ -174,7 +174,7 @@ class Message(models.Model):
         return bool(self.text.strip()) or any(item["type"] == "tool_result" for item in self.parts)
 
     @property
-    def has_calls(self) -> bool:
+    def has_tool_calls(self) -> bool:
         """Returns whether the reply called tools."""
         return any(item["type"] == "tool_call" for item in self.parts)
 

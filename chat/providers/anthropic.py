@@ -18,11 +18,11 @@ from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.anthropic_messages import MessagesDecoder, kept_before, messages_body
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.beats import Beat, chunks_of
 from chat.providers.connection import client_options
 from chat.providers.errors import ConfigurationError, MalformedStreamError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.model_list import Entry, read_models
+from chat.providers.paced_reading import PacedReader, chunks_of
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
     REQUEST_ERRORS,
@@ -60,8 +60,8 @@ class AnthropicProvider:
         both = {"x-api-key": endpoint.api_key, **headers} if endpoint.base_url else {}
         return configured(client, endpoint, both)
 
-    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
-        """Returns the bytes of the server-sent events, and the beat of the response."""
+    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], PacedReader | None]:
+        """Returns the bytes of the server-sent events, and the reader of the response."""
         return chunks_of(response)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
@@ -71,8 +71,8 @@ class AnthropicProvider:
         body = {**messages_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = MessagesDecoder(request.model, self.endpoint.secrets, kept=kept_before(request))
-        chunks, beat = self.chunks(response)
-        async with aclosing(response), aclosing(read_stream(chunks, decoder, beat)) as events:
+        chunks, reader = self.chunks(response)
+        async with aclosing(response), aclosing(read_stream(chunks, decoder, reader)) as events:
             yield Notice("waiting")
             try:
                 async for event in events:

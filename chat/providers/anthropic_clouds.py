@@ -18,9 +18,9 @@ import httpx2
 from chat.providers.addresses import check_own_host
 from chat.providers.anthropic import AnthropicProvider, Client, configured
 from chat.providers.base import EndpointConfig, ModelInfo
-from chat.providers.beats import Beat, chunks_of
 from chat.providers.errors import AuthenticationError, ConfigurationError, MalformedStreamError
 from chat.providers.failures import redact
+from chat.providers.paced_reading import PacedReader, chunks_of
 from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -65,9 +65,9 @@ class BedrockProvider(AnthropicProvider):
     async def list_models(self) -> list[ModelInfo]:
         return []
 
-    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
-        chunks, beat = chunks_of(response)
-        return _unframed(chunks), beat
+    def chunks(self, response: httpx2.Response) -> tuple[AsyncIterator[bytes], PacedReader | None]:
+        chunks, reader = chunks_of(response)
+        return _unframed(chunks), reader
 
     async def _request(self, method: str, path: str, body: Body | None = None) -> httpx2.Response:
         from botocore.exceptions import BotoCoreError

@@ -19,12 +19,12 @@ import aiohttp
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.beats import Beat, pieces_of
 from chat.providers.connection import trusted
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
 from chat.providers.gemini_content import ContentDecoder, content_body
 from chat.providers.model_list import Entry, read_models
+from chat.providers.paced_reading import PacedReader, pieces_of
 from chat.providers.parameter_fallback import Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
     LIMITS,
@@ -69,7 +69,7 @@ class GeminiProvider:
         body = {**content_body(request), **request.extra}
         response = await self._negotiator.send(request.model, body, post, exact=request.exact)
         decoder = ContentDecoder(request.model, self.endpoint.secrets)
-        reading = read_stream(pieces_of(response), decoder, Beat(response))
+        reading = read_stream(pieces_of(response), decoder, PacedReader(response))
         async with _releasing(response), aclosing(reading) as events:
             yield Notice("waiting")
             try:

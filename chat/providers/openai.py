@@ -20,7 +20,6 @@ import openai
 from chat.providers import failures
 from chat.providers.addresses import reach
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
-from chat.providers.beats import chunks_of
 from chat.providers.connection import client_options
 from chat.providers.errors import ConfigurationError, MalformedStreamError, ProviderError
 from chat.providers.events import Notice, ProviderEvent
@@ -28,6 +27,7 @@ from chat.providers.model_list import Entry, read_models
 from chat.providers.openai_chat import ChatDecoder, chat_body
 from chat.providers.openai_responses import ResponsesDecoder, reasons, responses_body
 from chat.providers.options import refuse
+from chat.providers.paced_reading import chunks_of
 from chat.providers.parameter_fallback import CANNOT_GO_ON, Body, Fallback, ParameterFallback, without
 from chat.providers.sse import (
     REQUEST_ERRORS,
@@ -113,8 +113,8 @@ class OpenAIProvider:
         if "/json" in response.headers.get("content-type", ""):
             reading = read_whole(response.aiter_bytes(), decoder)
         else:
-            chunks, beat = chunks_of(response)
-            reading = read_stream(chunks, decoder, beat)
+            chunks, reader = chunks_of(response)
+            reading = read_stream(chunks, decoder, reader)
         async with aclosing(response), aclosing(reading) as events:
             yield Notice("waiting")
             try:

@@ -19,12 +19,12 @@ import httpx2
 import orjson
 
 from chat.providers import failures
-from chat.providers.beats import Beat, streams
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.failures import Secrets
 from chat.providers.flow import Flow
 from chat.providers.halves import HalvesJoiner
+from chat.providers.paced_reading import PacedReader, streams
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ def joined(events: Sequence[ProviderEvent]) -> Sequence[ProviderEvent]:
     """Returns the events, with neighbouring pieces of text joined up to `JOINED` characters."""
     if len(events) < 2:
         return events
-    if all(event.__class__ is TextDelta for event in events):  # as in most beats
+    if all(event.__class__ is TextDelta for event in events):  # as in most reads
         text = "".join([event.text for event in events if isinstance(event, TextDelta)])
         if len(text) <= JOINED:
             return [TextDelta(text)]
@@ -262,10 +262,10 @@ async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGen
 
 
 async def read_stream(
-    chunks: AsyncIterator[bytes], decoder: Decoder, beat: Beat | None = None
+    chunks: AsyncIterator[bytes], decoder: Decoder, reader: PacedReader | None = None
 ) -> AsyncGenerator[ProviderEvent]:
     """Yields the events of a response's body, `Finished` last if the provider sent its end marker. The pieces
-    of text in one chunk are joined. After the first output, chunks are read in beats.
+    of text in one chunk are joined. After the first output, chunks are read at intervals (`paced_reading`).
 
     Some servers keep the connection open after the end marker, others reset it. Only usage can follow the
     marker, so the stream is read for `LINGER_SECONDS` more at most, and a lost connection is no error then.
@@ -273,14 +273,14 @@ async def read_stream(
     """
     sse, flow = SSEDecoder(), Flow(streams)
     is_first, has_output, is_over = True, False, False
-    with beat or nullcontext():
+    with reader or nullcontext():
         chunk = b""
         while not decoder.done and not is_over:
-            if beat is not None and has_output:
+            if reader is not None and has_output:
                 if decoder.finished is None:
-                    beat.pause(len(chunk))
+                    reader.pause(len(chunk))
                 else:
-                    beat.read_on()
+                    reader.read_on()
             try:
                 if decoder.finished is None:
                     chunk = await anext(chunks)

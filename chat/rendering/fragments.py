@@ -22,7 +22,7 @@ from chat.live.reply_log import Segment, Waiting
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message
 from chat.rendering import articles, dom
-from chat.rendering.call_cards import reply_body
+from chat.rendering.tool_cards import reply_body
 from chat.rendering.words import seconds
 from chat.translatable import translatable as _
 

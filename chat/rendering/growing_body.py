@@ -12,7 +12,9 @@ import orjson
 from chat.live.reply_log import TOOL_CALL, WEB_SEARCH, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
-from chat.rendering.call_cards import (
+from chat.rendering.colours import Answer
+from chat.rendering.incremental import IncrementalRenderer, Patch
+from chat.rendering.tool_cards import (
     Card,
     SearchCard,
     card_html,
@@ -20,8 +22,6 @@ from chat.rendering.call_cards import (
     section_html,
     thoughts_html,
 )
-from chat.rendering.colours import Answer
-from chat.rendering.incremental import IncrementalRenderer, Patch
 
 
 class GrowingBody:

@@ -24,10 +24,10 @@ from chat.models import LIVE, Message
 from chat.models.message import side_by_side
 from chat.rendering import dom
 from chat.rendering.articles import is_long, title_of_reasoning
-from chat.rendering.call_cards import reply_body
 from chat.rendering.colours import rendering_for
 from chat.rendering.render_cache import render_cache
 from chat.rendering.reply_facts import price, reply_facts
+from chat.rendering.tool_cards import reply_body
 from chat.rendering.words import parameters_in_words, seconds, translated
 from chat.sources import marks_of
 

@@ -48,7 +48,7 @@ from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import Openings, OpenPages, Turns
+from chat.transports.limits import Lookups, Openings, OpenPages
 from chat.transports.people import viewer_of
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
-pages, openings, turns = OpenPages(), Openings(), Turns()
+pages, openings, lookups = OpenPages(), Openings(), Lookups()
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -98,7 +98,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         listener = Listener(structural=False)
         self.listening.enter_context(current().pubsub.listening(self.conversation_id, listener))
         try:
-            async with turns.taken(self.session_key):
+            async with lookups.taken(self.session_key):
                 self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id, listener)
         except LoggedOutError:
             await self.close(4401)

@@ -22,8 +22,8 @@ from chat.rendering.conversation import ConversationView
 from chat.runtime import current
 
 # The shortest time between two frames of growth to one viewer. It is longer if more replies run here: a frame
-# costs about as much as two tokens, and nobody reads ten times a second. It is shorter than the beat in which
-# providers are read (`chat.providers.beats`), so a frame usually follows its output at once.
+# costs about as much as two tokens, and nobody reads ten times a second. It is shorter than the interval at
+# which providers are read (`chat.providers.paced_reading`), so a frame usually follows its output at once.
 FRAME_SECONDS = 0.03
 FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0009, 0.09
 

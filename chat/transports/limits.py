@@ -27,32 +27,32 @@ class Openings:
 
 
 @dataclass
-class _Line:
-    """Those of one session. `length` counts those who work, too."""
+class _Session:
+    """The lookups of one session. `count` has those that wait too."""
 
-    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(Turns.AT_ONCE))
-    length: int = 0
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(Lookups.AT_ONCE))
+    count: int = 0
 
 
-class Turns:
+class Lookups:
     """Limits concurrent lookups for each session, so that one session cannot occupy the database threads."""
 
     AT_ONCE = 2
 
     def __init__(self) -> None:
-        self._lines: dict[str, _Line] = {}
+        self._sessions: dict[str, _Session] = {}
 
     @asynccontextmanager
     async def taken(self, session_key: str) -> AsyncIterator[None]:
-        line = self._lines.setdefault(session_key, _Line())
-        line.length += 1
+        session = self._sessions.setdefault(session_key, _Session())
+        session.count += 1
         try:
-            async with line.free:
+            async with session.free:
                 yield
         finally:
-            line.length -= 1
-            if not line.length:
-                del self._lines[session_key]
+            session.count -= 1
+            if not session.count:
+                del self._sessions[session_key]
 
 
 class OpenPages:

@@ -25,7 +25,7 @@ _live = Prepared(
 def viewer_of(session_key: str | None, conversation_id: UUID, listener: Listener | None = None) -> Viewer:
     """Returns the viewer with this session cookie for this conversation, or for an unused id. Raises
     `LoggedOutError`, `NotFoundError`. With `listener`, which listens to the conversation already, the viewer
-    knows the conversation as it is now: a page that shows this revision needs no look at the database.
+    knows the conversation as it is now: a page that shows this revision needs no query.
 
     This does not use Django's `get_user`. It moves a session of a former secret key to a new id, which the
     response here could not send to the browser, so the user would be logged out.

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from chat.diagnosis.connection_token import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
 from chat.diagnosis.findings import PROXY_FIXES
-from chat.diagnosis.server_checks import look_inside
+from chat.diagnosis.server_checks import check_server
 from chat.views.answers import PersonRequest, for_people, not_found
 
 
@@ -22,7 +22,7 @@ def connection_check(request: PersonRequest) -> HttpResponseBase:
     if not request.user.is_superuser:
         return not_found(request, "")
     context = {
-        "findings": async_to_sync(look_inside)(),
+        "findings": async_to_sync(check_server)(),
         "token": new_token(),
         "silence": int(SILENCE_SECONDS),
         "least_spread": int((TICKS - 1) * TICK_SECONDS * 500),  # milliseconds, half of the expected value

@@ -23,6 +23,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Returns 200 if the process is ready for requests, else 503; in both cases with the result of each
     check."""
-    words = await current().readiness.look()
+    words = await current().readiness.results()
     ready = all(word == OK for word in words.values())
     return JsonResponse({"ready": ready, **words}, status=200 if ready else 503)

@@ -21,7 +21,7 @@ from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
 from chat.actions.reply import Wish, reply_again, stop_reply
 from chat.actions.send import send_message
-from chat.generation.line import place_of
+from chat.generation.endpoint_queue import place_of
 from chat.models import ChatModel, Generation
 from chat.rendering import fragments
 from chat.views.answers import PersonRequest, done, done_with_undo, for_people, wanted_method
@@ -64,11 +64,11 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD"])
 @for_people
 def place(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Returns the place of a waiting reply in the line of its model's provider, as text; empty if it does not
-    wait there."""
+    """Returns the place of a waiting reply in the queue of its model's provider, as text; empty if it does
+    not wait there."""
     found = message_for(request.user, message_id)
     generation = Generation.objects.filter(message=found).select_related("model__endpoint").first()
-    number = place_of(generation) if generation is not None and generation.in_line else None
+    number = place_of(generation) if generation is not None and generation.queued_by_endpoint else None
     words = _("Position {number} in the queue for this model.").format(number=number) if number else ""
     return HttpResponse(words)
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_POST
 
 from chat.actions.errors import InvalidInputError
-from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tool_call import Decision, decide_tool_call
 from chat.views.answers import PersonRequest, done, for_people
 
 
@@ -21,5 +21,5 @@ def tool_call(request: PersonRequest, call_id: int) -> HttpResponseBase:
     except ValueError:
         words = gettext_noop("The page sent something that cannot be read. Reload it.")
         raise InvalidInputError(words) from None
-    message = decide_call(request.user, call_id, decision)
+    message = decide_tool_call(request.user, call_id, decision)
     return done(request, to=reverse("conversation", args=[message.conversation_id]))

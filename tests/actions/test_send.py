@@ -26,8 +26,8 @@ from chat.actions.errors import (
 )
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.send import Sent, send_message
+from chat.generation.endpoint_queue import BusyError
 from chat.generation.lease import claim
-from chat.generation.line import BusyError
 from chat.live.process import process_name
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.runtime import Runtime

@@ -76,8 +76,8 @@ async def all_of(response: Any) -> list[dict[str, Any]]:
     return [event async for _id, event in events_of(response)]
 
 
-async def broken_follow(*_args: object) -> AsyncGenerator[Event]:
-    """In place of `follow`: breaks after a heartbeat."""
+async def broken_events(*_args: object) -> AsyncGenerator[Event]:
+    """In place of `reply_events`: breaks after a heartbeat."""
     yield HEARTBEAT
     raise RuntimeError
 

@@ -103,13 +103,13 @@ async def test_the_session_monitor_ends_the_streams_of_a_token(
     closed = asyncio.Event()
     async with watched(actor) as viewer, watched(stays) as remaining:
         viewer.on_close = closed.set
-        await runtime.session_monitor.look()
+        await runtime.session_monitor.check()
         assert not viewer.closed
         if end == "revoked":
             await run_unit(revoke_tokens, ApiToken.objects.filter(user=person), by=None)
         else:
             await run_unit(User.objects.filter(pk=person.pk).update, is_active=False)
-        await runtime.session_monitor.look()
+        await runtime.session_monitor.check()
         assert closed.is_set()
         assert (viewer.closed, remaining.closed) == ("revoked", "")
 

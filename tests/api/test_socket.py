@@ -28,7 +28,7 @@ from tests.api.streaming import (
     Program,
     all_of,
     answer,
-    broken_follow,
+    broken_events,
     resume,
     said,
     send,
@@ -139,7 +139,7 @@ async def test_a_heartbeat_and_an_error_say_where_to_resume(
         "data": {"kind": "heartbeat"},
         "metadata": {"subscription": sent["prompt"]},
     }
-    monkeypatch.setattr(streams, "follow", broken_follow)
+    monkeypatch.setattr(streams, "reply_events", broken_events)
     async with connected(secret) as socket:
         await socket.ask(type="subscribe", prompt=sent["prompt"], after="9")
         received = socket.kept

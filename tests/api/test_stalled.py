@@ -71,7 +71,7 @@ async def test_a_stream_that_is_not_read_ends(
     if reason == "revoked":
         assert open_streams._open
         await run_unit(revoke_tokens, ApiToken.objects.all(), by=None)
-        await serving.session_monitor.look()
+        await serving.session_monitor.check()
     await client.ended()
     assert client.task.cancelled()  # the server drops the connection
     assert len(client.sent) == 3

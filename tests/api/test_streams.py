@@ -19,8 +19,8 @@ from chat.api import streams
 from chat.api.output import Output, Shaper
 from chat.database import run_unit
 from chat.live import subscription
-from chat.live.call_lines import parts_of
 from chat.live.reply_log import TOOL_CALL, ReplyLog, Segment
+from chat.live.tool_call_lines import parts_of
 from chat.models import ApiToken, ChatModel, Conversation, Generation, Message, User
 from chat.parts import ToolCall
 from chat.pipeline import retry
@@ -32,7 +32,7 @@ from tests.api.streaming import (
     Program,
     all_of,
     answer,
-    broken_follow,
+    broken_events,
     chunks_of,
     events_of,
     place_of,
@@ -156,7 +156,7 @@ async def test_each_event_says_where_to_resume_also_heartbeats_and_errors(
                 if len(said(got)) >= wanted and event["data"].get("kind") == "heartbeat":
                     break
     with monkeypatch.context() as broken:
-        broken.setattr(streams, "follow", broken_follow)
+        broken.setattr(streams, "reply_events", broken_events)
         got += await all_of(await resume(program, begun["events"], ndjson, at))
         assert got[-1]["data"]["code"] == "internal"
     for provider in providers:

@@ -266,10 +266,10 @@ def test_a_draft_stays_with_its_chat_and_is_gone_after_log_out(person: Person) -
     assert page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('draft:'))") == []
 
 
-def test_a_prompt_waits_in_line_and_can_be_withdrawn(person: Person) -> None:
+def test_a_prompt_waits_in_the_queue_and_can_be_withdrawn(person: Person) -> None:
     page = person.page
-    wait_for_text(send(page, "First in line"))
-    second = send(page, "Second in line")
+    wait_for_text(send(page, "First in the queue"))
+    second = send(page, "Second in the queue")
     expect(second).to_contain_text("Queued. It starts when the previous reply ends.")
     second.get_by_role("button", name="Cancel").click()
     expect(second).to_have_attribute("data-status", "stopped")

@@ -14,7 +14,7 @@ from django.test import Client
 
 from chat.diagnosis import server_checks
 from chat.diagnosis.connection_token import is_token, new_token
-from chat.diagnosis.server_checks import look_inside
+from chat.diagnosis.server_checks import check_server
 from chat.models import ChatModel, Endpoint, User
 from chat.providers.base import EndpointConfig
 from chat.providers.registry import close_all
@@ -108,7 +108,7 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
         "compatible", "openai_compatible", "Own server", f"http://127.0.0.1:{free_port()}/v1"
     )
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"compatible": endpoint})
-    found = {finding.name: finding for finding in await look_inside()}
+    found = {finding.name: finding for finding in await check_server()}
     assert found["Database"].ok
     assert not found["Own server"].ok
     assert found["Own server"].fix
@@ -117,7 +117,7 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
         raise DatabaseError("connection refused")
 
     monkeypatch.setattr(server_checks, "_clock", away)
-    found = {finding.name: finding for finding in await look_inside()}
+    found = {finding.name: finding for finding in await check_server()}
     await close_all()
     assert not found["Database"].ok
     assert "connection refused" in found["Database"].words

@@ -28,7 +28,7 @@ from chat.actions.knowledge import (
 from chat.actions.preset import PresetContent, choose_preset, delete_preset, make_preset
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
-from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tool_call import Decision, decide_tool_call
 from chat.database import run_unit, run_write
 from chat.files import prepare as files_prepare
 from chat.files import store
@@ -457,7 +457,7 @@ async def test_a_reply_that_waited_for_an_approval_keeps_the_sources_of_the_step
         generations.append(generation)
     await run_unit(remove_knowledge, person, added.pk)
     first, second = generations
-    await run_unit(decide_call, person, (await first.tool_runs.aget()).pk, Decision.ONCE)
+    await run_unit(decide_tool_call, person, (await first.tool_runs.aget()).pk, Decision.ONCE)
     await runtime.runner.run_of(first.pk)()
     done = await again(first)
     assert (done.status, done.message.sources) == (Status.COMPLETE, [whole])

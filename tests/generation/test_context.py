@@ -262,7 +262,7 @@ def test_only_the_shown_path_is_read(person: User, model: ChatModel) -> None:
     second = ask()
     retry_reply(person, Message.objects.get(parent=second).pk)
     generation = Generation.objects.select_related("message__parent", "model__endpoint").latest("queued_at")
-    rows = rows_before(second, model.pk, with_calls=False)
+    rows = rows_before(second, model.pk, with_tool_calls=False)
     assert [row[_COLUMNS.index("text")] for row in rows] == ["So.", "Why?"]
     with CaptureQueriesContext(connection) as queries:
         prepared = prepare(generation)

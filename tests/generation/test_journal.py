@@ -43,7 +43,7 @@ class Watched:
             on_lost=lambda: self.told.append("lost"),
         )
         self.journal.open(self.record)
-        self.journal._beaten = time.monotonic()  # no heartbeat is due
+        self.journal._heartbeat_at = time.monotonic()  # no heartbeat is due
 
     async def says(self, text: str) -> None:
         self.log.append("text", text)
@@ -83,7 +83,7 @@ async def test_nothing_is_written_while_the_end_is(person: User) -> None:
 
 async def test_the_lease_is_renewed_while_the_end_is_written(person: User) -> None:
     it = await watched(person, seconds_ago=1000)
-    it.journal._beaten = 0
+    it.journal._heartbeat_at = 0
     async with it.journal.ending(it.record):
         await it.journal.tick()
     await sync_to_async(it.generation.refresh_from_db)()
@@ -150,9 +150,9 @@ async def test_a_tick_that_was_long_on_its_way_takes_no_text_back(person: User) 
     assert await run_unit(journalled, it.generation.pk) == "One two"
 
 
-@pytest.mark.parametrize("is_beat", [False, True])
+@pytest.mark.parametrize("is_heartbeat", [False, True])
 async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting(
-    person: User, is_beat: bool
+    person: User, is_heartbeat: bool
 ) -> None:
     if not is_postgresql():
         pytest.skip("SQLite locks no rows.")
@@ -162,8 +162,8 @@ async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting
     record = Record(other.pk, log, on_stop=lambda: None, on_lost=lambda: it.told.append("lost"))
     it.journal.open(record)
     log.append("text", "Other")
-    if is_beat:
-        it.journal._beaten = 0.0
+    if is_heartbeat:
+        it.journal._heartbeat_at = 0.0
     holds, let_go = Event(), Event()
 
     def hold() -> None:

@@ -19,9 +19,9 @@ from chat.actions.reply import continue_by_itself
 from chat.database import DatabaseThread, run_unit
 from chat.generation import orphans as orphans_module
 from chat.generation import recovery
+from chat.generation.endpoint_queue import BusyError
 from chat.generation.finish import end
 from chat.generation.lease import claim, ready_to_start
-from chat.generation.line import BusyError
 from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.generation.recovery import Recovery
 from chat.live.reply_log import ReplyLog, Segment
@@ -181,7 +181,7 @@ async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database
     assert await run_unit(status, reply.pk) == Status.QUEUED
 
 
-async def test_a_heart_that_stood_still_while_the_database_was_away_may_beat_again(person: User) -> None:
+async def test_a_process_whose_database_was_away_keeps_its_replies(person: User) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
     sweeps = sweeper()
     await sweeps.sweep()
@@ -200,7 +200,7 @@ def test_a_heartbeat_by_the_database_clock_is_recognised(person: User) -> None:
     assert status(reply.pk) == Status.INTERRUPTED
 
 
-def test_an_orphan_whose_heart_beats_after_all_is_left_alone(person: User) -> None:
+def test_an_orphan_with_a_late_heartbeat_is_left_alone(person: User) -> None:
     reply = a_reply(person, by="alive", seconds_ago=60)
     (orphan,) = orphans()
     Generation.objects.filter(pk=reply.pk).update(heartbeat_at=timezone.now())
@@ -259,7 +259,7 @@ async def test_a_sweep_that_could_not_write_suspects_nobody(
     sweeps = sweeper()
     await sweeps.sweep()
     with monkeypatch.context() as locked:
-        locked.setattr(recovery, "could_beat", lambda _: set())
+        locked.setattr(recovery, "could_renew", lambda _: set())
         locked.setattr(recovery, "end_orphan", lambda *_, **__: False)  # it waits too
         await sweeps.sweep()
     await sweeps.sweep()

@@ -20,7 +20,7 @@ from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation import summaries
 from chat.generation.side_call import NoPlaceError
-from chat.generation.summaries import LINE_SECONDS
+from chat.generation.summaries import QUEUE_SECONDS
 from chat.generation.window import Placed, fitted, summary_turns
 from chat.live.process import process_name
 from chat.models import (
@@ -28,8 +28,8 @@ from chat.models import (
     Conversation,
     Endpoint,
     Generation,
-    LineCall,
     Message,
+    QueuedCall,
     ServerSettings,
     Summary,
     UsageEntry,
@@ -142,26 +142,26 @@ async def test_it_is_redone_when_the_branch_changes(start: Callable[..., Chat]) 
     assert "Prompt 100 " in chat.small.requests[-1].turns[0].text
 
 
-async def test_the_deadline_of_a_summary_begins_with_the_call_and_not_in_the_line(
+async def test_the_deadline_of_a_summary_begins_with_the_call_and_not_in_the_queue(
     start: Callable[..., Chat],
     person: User,
     runtime: Runtime,
     later: Callable[[float], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(summaries, "SECONDS", LINE_SECONDS - 20)
+    monkeypatch.setattr(summaries, "SECONDS", QUEUE_SECONDS - 20)
     chat = start("They spoke of words.")
     await Endpoint.objects.filter(slug="small").aupdate(at_once=1)
     who = {"user": person, "process": process_name()}
-    busy = await LineCall.objects.acreate(id=uuid4(), endpoint_id="small", begun_at=timezone.now(), **who)
-    runtime.line.start()
+    busy = await QueuedCall.objects.acreate(id=uuid4(), endpoint_id="small", begun_at=timezone.now(), **who)
+    runtime.call_queue.start()
     filling = asyncio.create_task(chat.fill())
-    while not runtime.line._waiting:
+    while not runtime.call_queue._waiting:
         await asyncio.sleep(0.01)
-    later(LINE_SECONDS - 10)
+    later(QUEUE_SECONDS - 10)
     await busy.adelete()
     assert (await filling).summary_id is not None
-    await runtime.line.stop()
+    await runtime.call_queue.stop()
 
 
 @pytest.mark.parametrize("answer", [UnavailableError(), " "])
@@ -219,7 +219,7 @@ async def test_the_parts_share_one_wait_and_one_limit_and_none_is_cut_while_it_i
     waits: float,
     calls: float,
 ) -> None:
-    """The second part would have 18 s left of the 60 in the line, or 3 s left for its call."""
+    """The second part would have 18 s left of the 60 in the queue, or 3 s left for its call."""
     chat = start("One.", "Two.", "Three.", "Four.")
     await with_a_long_past(chat)
     allowed: list[float] = []
@@ -227,9 +227,9 @@ async def test_the_parts_share_one_wait_and_one_limit_and_none_is_cut_while_it_i
     @asynccontextmanager
     async def place(*_args: object, seconds: float) -> AsyncIterator[None]:
         allowed.append(seconds)
-        if seconds < waits * LINE_SECONDS:
-            raise NoPlaceError("line")
-        later(waits * LINE_SECONDS)
+        if seconds < waits * QUEUE_SECONDS:
+            raise NoPlaceError("queue")
+        later(waits * QUEUE_SECONDS)
         yield
 
     real = summaries.ask

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from chat.actions.conversation import delete_conversation, rename_conversation
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation.call_line import MOST_SECONDS
+from chat.generation.call_queue import MOST_SECONDS
 from chat.generation.titles import AGAIN_SECONDS, AT_ONCE, SECONDS, TITLE_INSTRUCTIONS, title_in
 from chat.live.process import process_name
 from chat.models import (
@@ -22,8 +22,8 @@ from chat.models import (
     Conversation,
     Endpoint,
     Generation,
-    LineCall,
     Message,
+    QueuedCall,
     ServerSettings,
     UsageEntry,
     User,
@@ -199,53 +199,53 @@ async def test_after_a_restart_a_chat_that_was_not_asked_for_is_and_no_other(
 
 
 async def waits(chat: Chat) -> None:
-    """Returns when a call for a title waits in line, with its limit set."""
-    while not chat.runtime.line._waiting:
+    """Returns when a call for a title waits in the queue, with its limit set."""
+    while not chat.runtime.call_queue._waiting:
         await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-async def busy(start: object, person: User, runtime: Runtime) -> AsyncIterator[LineCall]:
+async def busy(start: object, person: User, runtime: Runtime) -> AsyncIterator[QueuedCall]:
     """The endpoint for titles takes one call at once, and this one runs."""
     await Endpoint.objects.filter(slug="titles").aupdate(at_once=1)
-    runtime.line.start()
-    yield await LineCall.objects.acreate(
+    runtime.call_queue.start()
+    yield await QueuedCall.objects.acreate(
         id=uuid4(), endpoint_id="titles", user=person, process=process_name(), begun_at=timezone.now()
     )
-    await runtime.line.stop()
+    await runtime.call_queue.stop()
 
 
-async def test_the_deadline_of_a_title_begins_with_the_call_and_not_in_the_line(
-    start: Callable[..., Chat], busy: LineCall, later: Callable[[float], None]
+async def test_the_deadline_of_a_title_begins_with_the_call_and_not_in_the_queue(
+    start: Callable[..., Chat], busy: QueuedCall, later: Callable[[float], None]
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
     await chat.say("Why?")
     await waits(chat)
     assert (await Conversation.objects.aget()).titled == "", "it is made after a kill at this moment"
     await chat.say("And why?")
-    assert len(chat.runtime.titles._tasks) == 1, "a further reply adds no call to the line"
+    assert len(chat.runtime.titles._tasks) == 1, "a further reply adds no call to the queue"
     later(SECONDS + 10)
     await busy.adelete()
     assert (await chat.titled()).title == "Blue skies"
     assert (await UsageEntry.objects.aget()).status == "complete"
 
 
-async def test_titles_that_wait_in_line_hold_no_slot_of_the_process(
-    start: Callable[..., Chat], busy: LineCall
+async def test_titles_that_wait_in_the_queue_hold_no_slot_of_the_process(
+    start: Callable[..., Chat], busy: QueuedCall
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
     for number in range(AT_ONCE + 1):
         chat.id = uuid4()
         await chat.say(f"Why {number}?")
-    while len(chat.runtime.line._waiting) <= AT_ONCE:
+    while len(chat.runtime.call_queue._waiting) <= AT_ONCE:
         await asyncio.sleep(0.01)
     await busy.adelete()
     while await Conversation.objects.filter(title="Blue skies").acount() <= AT_ONCE:
         await asyncio.sleep(0.01)
 
 
-async def test_a_title_that_got_no_place_in_line_is_tried_again_once(
-    start: Callable[..., Chat], busy: LineCall, later: Callable[[float], None]
+async def test_a_title_that_got_no_place_in_the_queue_is_tried_again_once(
+    start: Callable[..., Chat], busy: QueuedCall, later: Callable[[float], None]
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
     await chat.say("Why?")
@@ -260,18 +260,18 @@ async def test_a_title_that_got_no_place_in_line_is_tried_again_once(
     assert (await chat.titled()).title == "Blue skies"
 
 
-async def test_a_server_that_stops_asks_for_no_title_that_waits_in_line(
-    start: Callable[..., Chat], busy: LineCall
+async def test_a_server_that_stops_asks_for_no_title_that_waits_in_the_queue(
+    start: Callable[..., Chat], busy: QueuedCall
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
     await chat.say("Why?")
     await waits(chat)
-    chat.runtime.line.close()
+    chat.runtime.call_queue.close()
     await busy.adelete()
     await chat.runtime.titles.drain(60)
     assert not chat.titles.requests
-    await chat.runtime.line.stop()
-    chat.runtime.line.start()
+    await chat.runtime.call_queue.stop()
+    chat.runtime.call_queue.start()
     chat.runtime.titles.start()
     while chat.runtime.titles._tasks:
         await asyncio.gather(*chat.runtime.titles._tasks)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from chat.actions.reply import continue_reply
-from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tool_call import Decision, decide_tool_call
 from chat.database import run_unit
 from chat.generation import toolbox
 from chat.generation.orphans import Orphan, end_orphan
@@ -138,8 +138,8 @@ async def test_a_call_waits_for_its_approval_and_a_refusal_is_told(
     await runner.run_of(generation.pk)()
     assert ((await again(generation)).status, times) == (Status.WAITING, [])
     calls = [call.pk async for call in ToolRun.objects.order_by("number")]
-    await run_unit(decide_call, person, calls[0], Decision.DECLINE)
-    await run_unit(decide_call, person, calls[1], Decision.ONCE)
+    await run_unit(decide_tool_call, person, calls[0], Decision.DECLINE)
+    await run_unit(decide_tool_call, person, calls[1], Decision.ONCE)
     await runner.run_of(generation.pk)()
     assert ((await again(generation)).status, times) == (Status.COMPLETE, ["b Zürich"])
     assert [state for state, _text in await results_of(generation)] == ["declined", "done"]
@@ -223,7 +223,7 @@ async def test_a_call_of_a_tool_that_changed_after_its_approval_is_not_run(
     generation = await run_unit(asked, person, "tokens=2 tools=2")
     await runner.run_of(generation.pk)()
     async for call in ToolRun.objects.order_by("number"):
-        await run_unit(decide_call, person, call.pk, Decision.ONCE)
+        await run_unit(decide_tool_call, person, call.pk, Decision.ONCE)
     await ToolRun.objects.filter(name="tool0").aupdate(approval="tool0:of another tool")
     await runner.run_of(generation.pk)()
     assert ((await again(generation)).status, times) == (Status.COMPLETE, ["b Zürich"])
@@ -244,7 +244,7 @@ async def test_an_approval_of_version_0_1_holds(
         former = sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
         assert call.approval != f"{call.name}:{former}"
         await ToolRun.objects.filter(pk=call.pk).aupdate(approval=f"{call.name}:{former}")
-        await run_unit(decide_call, person, call.pk, Decision.FOR_CHAT)
+        await run_unit(decide_tool_call, person, call.pk, Decision.FOR_CHAT)
     await runner.run_of(generation.pk)()
     assert ((await again(generation)).status, sorted(times)) == (Status.COMPLETE, ["a Zürich", "b Zürich"])
     asked_again = await Generation.objects.select_related("conversation__owner").aget(pk=generation.pk)

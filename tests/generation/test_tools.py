@@ -18,14 +18,14 @@ from chat.actions.errors import ConflictError
 from chat.actions.preset import PresetContent, choose_preset, make_preset
 from chat.actions.reply import continue_reply, stop_reply
 from chat.actions.send import send_message
-from chat.actions.tool_call import Decision, decide_call
+from chat.actions.tool_call import Decision, decide_tool_call
 from chat.actions.tools import sync_own_tools
 from chat.database import run_unit
 from chat.generation import chat_search, tool_calls, toolbox
 from chat.generation import run as run_module
 from chat.generation.orphans import Orphan, end_orphan
 from chat.generation.runner import Runner
-from chat.generation.tool_runs import start_calls
+from chat.generation.tool_runs import start_tool_calls
 from chat.models import (
     ChatModel,
     Conversation,
@@ -133,7 +133,7 @@ async def test_an_approval_is_waited_for_without_a_process_and_then_used_once(
     call = await ToolRun.objects.aget()
     assert call.state == ToolCallState.ASKED
     for _click in range(2):
-        await run_unit(decide_call, person, call.pk, Decision.ONCE)
+        await run_unit(decide_tool_call, person, call.pk, Decision.ONCE)
     assert (await again(generation)).status == Status.QUEUED
     await runner.run_of(generation.pk)()
     done = await again(generation)
@@ -142,7 +142,7 @@ async def test_an_approval_is_waited_for_without_a_process_and_then_used_once(
     assert [step async for step in Step.objects.values_list("number", flat=True)] == [1, 2]
     assert await JournalEntry.objects.acount() == 0
     with pytest.raises(ConflictError):
-        await run_unit(decide_call, person, call.pk, Decision.DECLINE)
+        await run_unit(decide_tool_call, person, call.pk, Decision.DECLINE)
 
 
 async def test_a_declined_call_is_not_run_and_the_model_is_told(
@@ -151,7 +151,7 @@ async def test_a_declined_call_is_not_run_and_the_model_is_told(
     ran: list[str] = []
     await run_unit(offer, recording(ran), asks=True)
     generation = await waiting(person, runner)
-    await run_unit(decide_call, person, (await ToolRun.objects.aget()).pk, Decision.DECLINE)
+    await run_unit(decide_tool_call, person, (await ToolRun.objects.aget()).pk, Decision.DECLINE)
     await runner.run_of(generation.pk)()
     assert ran == []
     ((state, text),) = await results_after(generation)
@@ -164,7 +164,7 @@ async def test_an_approval_for_the_chat_holds_until_the_tool_changes(
 ) -> None:
     await run_unit(offer, double, asks=True)
     first = await waiting(person, runner)
-    await run_unit(decide_call, person, (await ToolRun.objects.aget()).pk, Decision.FOR_CHAT)
+    await run_unit(decide_tool_call, person, (await ToolRun.objects.aget()).pk, Decision.FOR_CHAT)
     await runner.run_of(first.pk)()
 
     def more() -> Generation:
@@ -196,7 +196,7 @@ async def test_a_call_that_waits_can_be_stopped(
     assert done.output_tokens
     assert [state for state, _text in await results_after(generation)] == ["skipped"]
     with pytest.raises(ConflictError):
-        await run_unit(decide_call, person, call.pk, Decision.ONCE)
+        await run_unit(decide_tool_call, person, call.pk, Decision.ONCE)
 
 
 async def test_stop_ends_a_tool_that_hangs(person: User, runner: Runner, offer: Callable[..., None]) -> None:
@@ -306,15 +306,15 @@ async def test_a_reply_whose_owner_changed_runs_nothing(
 
     def steal(*args: object) -> set[int] | str:
         Generation.objects.update(owner="another")
-        return start_calls(*args)  # type: ignore[arg-type]
+        return start_tool_calls(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("chat.generation.tool_calls.start_calls", steal)
+    monkeypatch.setattr("chat.generation.tool_calls.start_tool_calls", steal)
     await runner.run_of(generation.pk)()
     assert ran == []
     assert (await again(generation)).status == Status.RUNNING
 
 
-@pytest.mark.parametrize("unit", ["commit_step", "start_calls"])
+@pytest.mark.parametrize("unit", ["commit_step", "start_tool_calls"])
 async def test_stop_between_two_steps_ends_the_reply_as_stopped(
     person: User, runner: Runner, offer: Callable[..., None], monkeypatch: pytest.MonkeyPatch, unit: str
 ) -> None:
@@ -477,7 +477,7 @@ async def test_a_preset_that_is_chosen_before_an_approval_does_not_change_the_re
     sent = await sources_of(generation)
     await run_unit(use_preset, person, generation, "Other.")
     call = await ToolRun.objects.aget()
-    await run_unit(decide_call, person, call.pk, Decision.ONCE)
+    await run_unit(decide_tool_call, person, call.pk, Decision.ONCE)
     await runner.run_of(generation.pk)()
     assert (await again(generation)).status == Status.COMPLETE
     assert await sources_of(generation) == sent and "Other." not in str(sent)

@@ -15,9 +15,9 @@ from chat.database import run_unit
 from chat.generation.context import NO_SEARCH, NO_SEARCH_WITH_TOOLS
 from chat.generation.orphans import end_from_journal
 from chat.generation.runner import Runner
-from chat.live.call_lines import parts_of
 from chat.live.reply_log import CITATION, WEB_SEARCH, Segment
 from chat.live.search_lines import citation_line, search_line
+from chat.live.tool_call_lines import parts_of
 from chat.models import ChatModel, Conversation, Generation, JournalEntry, Status, Tool, User
 from chat.parts import Citation, NoticePart, TextPart, WebSearch, loaded, stored
 from chat.transfer.chats import Chat, Node, Reply

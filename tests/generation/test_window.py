@@ -167,7 +167,7 @@ def chats(draw: st.DrawFn) -> list[Placed]:
             ]
         parts.append(TextPart("So. " * draw(st.integers(1, 20))))
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        found.append(Placed(position, turns_of("assistant", text, parts, with_calls=True)))
+        found.append(Placed(position, turns_of("assistant", text, parts, with_tool_calls=True)))
     return found
 
 

@@ -379,7 +379,7 @@ class World(RuleBasedStateMachine):
     async def _until_equal(self, tabs: list[Tab]) -> None:
         until = self.loop.time() + PATIENCE
         while True:
-            await self.runtime.session_monitor.look()
+            await self.runtime.session_monitor.check()
             await asyncio.sleep(0.03)
             for tab in tabs:
                 assert tab.task is not None

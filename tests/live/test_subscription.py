@@ -77,17 +77,17 @@ async def test_a_person_who_is_deactivated_is_told_to_log_in_not_that_the_chat_i
         assert await anext(changes) == [Closed("revoked")]
 
 
-async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
+async def test_what_changes_during_a_slow_read_is_shown_right_after_it(
     person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = await run_unit(a_reply, person)
     log = ReplyLog()
     runtime.hub.logs[reply.pk] = log
     has_read, may_return = threading.Event(), threading.Event()
-    look = subscription_module._look
+    read = subscription_module._changed_since
 
-    def slow_look(*args: Any) -> Any:
-        found = look(*args)
+    def slow_read(*args: Any) -> Any:
+        found = read(*args)
         has_read.set()
         assert may_return.wait(60)
         return found
@@ -104,7 +104,7 @@ async def test_what_changes_during_a_slow_look_is_shown_right_after_it(
         )
     ) as changes:
         await anext(changes)
-        monkeypatch.setattr(subscription_module, "_look", slow_look)
+        monkeypatch.setattr(subscription_module, "_changed_since", slow_read)
         await run_unit(rename, "first")
         runtime.hub.wake(reply.conversation_id, structural=True)
         coming = asyncio.ensure_future(anext(changes))
@@ -154,29 +154,29 @@ async def finished(runtime: Runtime, reply: Generation, text: str) -> None:
     )
 
 
-async def test_the_end_of_a_reply_is_shown_without_a_look_at_the_database(
+async def test_the_end_of_a_reply_is_shown_without_a_query(
     person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is shown equals what a look finds."""
+    """What is shown equals what a query finds."""
     reply = await run_unit(a_reply, person)
     runtime.hub.start()
     runtime.hub.logs[reply.pk] = ReplyLog()
     viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
-    look = subscription_module._look
-    looks: list[int] = []
+    read = subscription_module._changed_since
+    reads: list[int] = []
 
     def counted(*args: Any) -> Any:
-        looks.append(args[2])
-        return look(*args)
+        reads.append(args[2])
+        return read(*args)
 
-    monkeypatch.setattr(subscription_module, "_look", counted)
+    monkeypatch.setattr(subscription_module, "_changed_since", counted)
     async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         await asyncio.wait_for(anext(changes), 60)
         await finished(runtime, reply, "Because.")
         (change,) = await asyncio.wait_for(anext(changes), 60)
-    assert looks == [0]
+    assert reads == [0]
     assert isinstance(change, ConversationChanged)
-    found = await run_unit(look, person.pk, reply.conversation_id, change.since, False)
+    found = await run_unit(read, person.pk, reply.conversation_id, change.since, False)
     assert found is not None
     assert (change.conversation.revision, change.whole) == (found.conversation.revision, found.whole)
     (shown,), (fresh,) = change.messages, found.messages
@@ -187,43 +187,43 @@ async def test_the_end_of_a_reply_is_shown_without_a_look_at_the_database(
     assert (shown.verdict, shown.variant) == (fresh.verdict, fresh.variant) == (None, None)
 
 
-async def test_the_first_prompt_of_a_chat_is_shown_without_another_look_at_the_database(
+async def test_the_first_prompt_of_a_chat_is_shown_without_another_query(
     person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = await run_unit(a_reply, person)
     runtime.hub.start()
     runtime.hub.logs[reply.pk] = ReplyLog()
-    looks: list[int] = []
+    reads: list[int] = []
 
     def unused(*args: Any) -> None:
-        looks.append(args[2])
+        reads.append(args[2])
 
-    monkeypatch.setattr(subscription_module, "_look", unused)
+    monkeypatch.setattr(subscription_module, "_changed_since", unused)
     viewer = Viewer(SessionClaim(person.pk, "key", "hash"))
     messages = await run_unit(lambda: list(messages_seen_by(person.pk, reply.conversation_id)))
     async with aclosing(runtime.subscriptions.subscribe(viewer, reply.conversation_id, 0)) as changes:
         coming = asyncio.ensure_future(anext(changes))
-        while viewer.listener.structural or not looks:
+        while viewer.listener.structural or not reads:
             await asyncio.sleep(0)
         runtime.pubsub.committed(CommittedChange(0, messages[0].conversation, messages))
         (change,) = await asyncio.wait_for(coming, 60)
-    assert looks == [0]
+    assert reads == [0]
     assert isinstance(change, ConversationChanged)
     assert (change.messages, change.since, change.whole) == (messages, 0, False)
 
 
-async def test_a_page_that_lacks_nothing_needs_no_look_at_the_database(
+async def test_a_page_that_lacks_nothing_needs_no_query(
     person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket has read the conversation while it listened. A change since then is shown."""
     reply = await run_unit(partial(a_reply, person, status=Status.COMPLETE))
     conversation = reply.conversation
-    looks: list[int] = []
-    look = subscription_module._look
+    reads: list[int] = []
+    read = subscription_module._changed_since
 
     def counted(*args: Any) -> Any:
-        looks.append(args[2])
-        return look(*args)
+        reads.append(args[2])
+        return read(*args)
 
     def viewer() -> Viewer:
         listener = Listener(structural=False)
@@ -231,18 +231,18 @@ async def test_a_page_that_lacks_nothing_needs_no_look_at_the_database(
             SessionClaim(person.pk, "key", "hash"), listener=listener, is_known=True, known=conversation
         )
 
-    monkeypatch.setattr(subscription_module, "_look", counted)
+    monkeypatch.setattr(subscription_module, "_changed_since", counted)
     subscribe = runtime.subscriptions.subscribe
     async with aclosing(subscribe(viewer(), conversation.pk, 2)) as changes:
         (change,) = await asyncio.wait_for(anext(changes), 60)
         assert isinstance(change, ConversationChanged)
-        assert (looks, change.messages, change.whole) == ([], [], False)
+        assert (reads, change.messages, change.whole) == ([], [], False)
         await run_unit(rename_conversation, person, conversation.pk, "Renamed")
         runtime.hub.wake(conversation.pk, structural=True)
         (change,) = await asyncio.wait_for(anext(changes), 60)
         assert isinstance(change, ConversationChanged)
         assert change.conversation.title == "Renamed"
-    looks.clear()
+    reads.clear()
     changed_meanwhile = viewer()
     changed_meanwhile.listener.wake(structural=True)
     for page, revision in ((viewer(), 1), (changed_meanwhile, 2)):
@@ -250,7 +250,7 @@ async def test_a_page_that_lacks_nothing_needs_no_look_at_the_database(
             (change,) = await asyncio.wait_for(anext(changes), 60)
             assert isinstance(change, ConversationChanged)
             assert change.conversation.title == "Renamed"
-    assert looks == [1, 2]
+    assert reads == [1, 2]
 
 
 def test_a_reconnect_reads_only_what_its_page_lacks(
@@ -258,16 +258,16 @@ def test_a_reconnect_reads_only_what_its_page_lacks(
 ) -> None:
     reply = a_reply(person, status=Status.COMPLETE)
     client.force_login(person)
-    key, look = client.session.session_key, subscription_module._look
+    key, read = client.session.session_key, subscription_module._changed_since
     with django_assert_num_queries(1):
         viewer = viewer_of(key, reply.conversation_id, Listener(structural=False))
     assert viewer.is_known and viewer.known == reply.conversation
     assert not {"password", "session_data"} & vars(viewer.known).keys()
     with django_assert_num_queries(2):  # the chat, and its messages of a later revision
-        found = look(person.pk, reply.conversation_id, 2, True)
+        found = read(person.pk, reply.conversation_id, 2, True)
     assert found is not None
     assert (found.conversation.pk, found.messages, found.whole) == (reply.conversation_id, [], False)
-    found = look(person.pk, reply.conversation_id, 1, True)
+    found = read(person.pk, reply.conversation_id, 1, True)
     assert found is not None
     assert [message.pk for message in found.messages] == [reply.message_id]
     live = a_reply(person)

@@ -24,11 +24,11 @@ GPU = '[{}]\nkind = "ollama"\naddress = "http://10.0.0.7:11434"\n'
 async def test_a_signal_and_another_process_let_the_file_be_read_again(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert provider_file.LOOK_SECONDS <= 5  # all processes take a change within that time
+    assert provider_file.POLL_SECONDS <= 5  # all processes take a change within that time
     path = tmp_path / "providers.toml"
     path.write_text(GPU.format("first"))
     here = settings.CHAT_PROVIDER_FILE = ProviderFile(str(path), 10)
-    monkeypatch.setattr(provider_file, "LOOK_SECONDS", 600.0)  # only the signal is in time
+    monkeypatch.setattr(provider_file, "POLL_SECONDS", 600.0)  # only the signal is in time
     changed, loop = asyncio.Event(), asyncio.get_running_loop()
     keeping = asyncio.create_task(keep_provider_file(changed))
     try:
@@ -52,7 +52,7 @@ async def test_a_signal_and_another_process_let_the_file_be_read_again(
         return asked_to_read()
 
     monkeypatch.setattr(provider_file, "asked_to_read", looked)
-    monkeypatch.setattr(provider_file, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(provider_file, "POLL_SECONDS", 0.01)
     changed.clear()
     keeping = asyncio.create_task(keep_provider_file(changed))
     try:

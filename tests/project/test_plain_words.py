@@ -46,6 +46,11 @@ INSTEAD = {
     "has come": "has arrived, so far",
     "path version": "path_revision",
     "sign of life": "heartbeat",
+    "beat": "interval, heartbeat",
+    "heart": "heartbeat",
+    "in the line": "in the queue",
+    "has line": "has_queue",
+    "look seconds": "poll seconds",
 }
 # Ordinary uses: in a file (or a folder, with its /), and why.
 ALLOWED = {

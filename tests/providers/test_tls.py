@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from chat.providers import beats
+from chat.providers import paced_reading
 from chat.providers.base import EndpointConfig
 from chat.providers.errors import ConnectionFailedError
 from chat.providers.events import Finished, TextDelta
@@ -58,9 +58,9 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
 async def test_a_tls_connection_that_is_reset_after_the_end_loses_nothing(
     wire: Wire, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a beat lasts, what arrives stays in the socket: asyncio's TLS would take it, and drop it with the
-    connection."""
-    monkeypatch.setattr(beats, "beat_seconds", lambda: 0.3)
+    """Until the next read, what arrives stays in the socket: asyncio's TLS would take it, and drop it with
+    the connection."""
+    monkeypatch.setattr(paced_reading, "interval_seconds", lambda: 0.3)
     provider = provider_for(EndpointConfig(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
     found = [event async for event in provider.stream(ask("/wire tokens=6 pace=50 reset=1"))]
     assert "".join(event.text for event in found if isinstance(event, TextDelta)).split()[-1] == "word5"

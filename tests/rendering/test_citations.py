@@ -12,16 +12,16 @@ from django.template.loader import render_to_string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.live.call_lines import parts_of, piece_line, segments_of, state_line
 from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Segment
 from chat.live.search_lines import citation_line, citations_in, search_line, searches_in
+from chat.live.tool_call_lines import parts_of, piece_line, segments_of, state_line
 from chat.models import Message
 from chat.parts import Citation, Opaque, TextPart, WebSearch, loaded, storable_part, stored
-from chat.rendering.call_cards import reply_body
 from chat.rendering.citations import render_cited
 from chat.rendering.growing import Growing
 from chat.rendering.growing_body import GrowingBody
 from chat.rendering.markdown import render_markdown
+from chat.rendering.tool_cards import reply_body
 from chat.sources import (
     MOST_MARKS,
     MOST_PLACE,
@@ -32,7 +32,7 @@ from chat.sources import (
     sources_of,
     web_address,
 )
-from tests.rendering.test_call_cards import bare, reply
+from tests.rendering.test_tool_cards import bare, reply
 
 URL = "https://a.example/x?y=1&z=2"
 SEARCH = WebSearch("ws", "What <is> new?")

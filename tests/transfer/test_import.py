@@ -95,7 +95,7 @@ async def read_and_take(user: User, value: Any) -> ChatImport:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(importing, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(importing, "PAUSE_SECONDS", 0)
 
 

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from chat.models import User
 from chat.rate_limit import RateLimits
 from chat.transports import sse
-from chat.transports.limits import Openings, Turns
+from chat.transports.limits import Lookups, Openings
 
 
 def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
@@ -52,12 +52,12 @@ async def test_a_session_that_opens_too_often_costs_no_query(
 
 
 async def test_the_pages_of_one_session_wait_for_each_other_and_nobody_else_for_them() -> None:
-    turns, working, most = Turns(), 0, 0
+    lookups, working, most = Lookups(), 0, 0
     free = asyncio.Event()
 
     async def work(key: str) -> None:
         nonlocal working, most
-        async with turns.taken(key):
+        async with lookups.taken(key):
             working += 1
             most = max(most, working)
             await free.wait()
@@ -66,12 +66,12 @@ async def test_the_pages_of_one_session_wait_for_each_other_and_nobody_else_for_
     loud = [asyncio.create_task(work("loud")) for _ in range(20)]
     gone = loud.pop()
     await asyncio.sleep(0)
-    assert working == Turns.AT_ONCE
+    assert working == Lookups.AT_ONCE
     quiet = asyncio.create_task(work("quiet"))
     gone.cancel()
     await asyncio.sleep(0)
-    assert working == Turns.AT_ONCE + 1
+    assert working == Lookups.AT_ONCE + 1
     free.set()
     await asyncio.gather(*loud, quiet)
-    assert most == Turns.AT_ONCE + 1
-    assert not turns._lines
+    assert most == Lookups.AT_ONCE + 1
+    assert not lookups._sessions

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from chat.access import NoSuchModelError
 from chat.api.problems import KNOWN, problem_of
-from chat.generation.call_line import MOST_SECONDS
+from chat.generation.call_queue import MOST_SECONDS
 from chat.generation.calls import CallEndedError
 from chat.providers import errors
 from chat.providers.errors import ProviderError
@@ -29,10 +29,10 @@ _ENDED = {
     "revoked": (401, "The token was revoked or has expired."),
     "restart": (503, "The server is restarting. It ended this call, which the provider may have answered."),
 }
-LINE_RETRY_SECONDS = 30
+QUEUE_RETRY_SECONDS = 30
 RESTART_RETRY_SECONDS = 5
 NOT_SENT = "The server is restarting. Nothing was sent to the provider. Send the request again."
-LINE_IS_LONG = (
+QUEUE_IS_LONG = (
     "The model's provider takes a limited number of requests at once, and none became free within "
     f"{MOST_SECONDS:.0f} s. Nothing was sent to it. Send the request again later."
 )
@@ -67,9 +67,9 @@ def failure_of(error: Exception, names: Mapping[str, str] | None = None) -> Fail
             return FailureError(400, words, error.code, name if error.option.isidentifier() else None)
         case ProviderError():
             return _provider_failure(error)
-        case CallEndedError(reason="line"):
-            headers = {"Retry-After": str(LINE_RETRY_SECONDS)}
-            return FailureError(503, LINE_IS_LONG, "line_timeout", headers=headers, retry=True)
+        case CallEndedError(reason="queue"):
+            headers = {"Retry-After": str(QUEUE_RETRY_SECONDS)}
+            return FailureError(503, QUEUE_IS_LONG, "line_timeout", headers=headers, retry=True)
         case CallEndedError():
             if not error.was_sent:
                 headers = {"Retry-After": str(RESTART_RETRY_SECONDS)}

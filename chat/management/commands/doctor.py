@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from chat.diagnosis.connection_token import SILENCE_SECONDS
 from chat.diagnosis.findings import Finding
-from chat.diagnosis.network_checks import walk
-from chat.diagnosis.server_checks import look_inside
+from chat.diagnosis.network_checks import check_network
+from chat.diagnosis.server_checks import check_server
 from chat.providers.registry import close_all
 
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 async def _findings(url: str, silence: float, asks: bool) -> list[Finding]:
     try:
-        inside, way = await asyncio.gather(look_inside(asks=asks), walk(url, silence=silence))
+        server, network = await asyncio.gather(check_server(asks=asks), check_network(url, silence=silence))
     finally:
         await close_all()
-    return [*inside, *way]
+    return [*server, *network]

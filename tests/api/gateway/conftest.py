@@ -127,6 +127,7 @@ def settled(gateway: Gateway) -> Callable[[], Any]:
 
 
 async def without_pauses() -> None:
-    """Ends the pauses of endpoints that a provider asked for with a 429: the next call would wait in line."""
+    """Ends the pauses of endpoints that a provider asked for with a 429: the next call would wait in the
+    queue."""
     await Endpoint.objects.aupdate(slowed_until=None)
     current().calls.permits.clear()

@@ -274,7 +274,7 @@ async def test_a_revoked_token_and_a_stop_end_the_stream_with_an_error(
         await gateway.wire.reached(2)
         if end == "revoked":
             await sync_to_async(revoke_tokens)(ApiToken.objects.all(), by=None)
-            await gateway.runtime.session_monitor.look()
+            await gateway.runtime.session_monitor.check()
         else:
             asyncio.get_running_loop().create_task(gateway.runtime.stop(0))
         text = await answer.text()

@@ -72,7 +72,7 @@ async def test_the_call_of_a_program_that_reads_nothing_ends_with_its_token(gate
     program = Program(gateway, "tokens=5 hang=5", stalls_after=2)
     await program.until(lambda: len(program.sent) == 2)
     await sync_to_async(revoke_tokens)(ApiToken.objects.all(), by=None)
-    await gateway.runtime.session_monitor.look()
+    await gateway.runtime.session_monitor.check()
     await program.ended()
     await gateway.wire.settled()
     assert gateway.wire.log[-1].end == "closed by client" and not gateway.runtime.calls.running

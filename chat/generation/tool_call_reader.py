@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chat.live.call_lines import piece_line
+from chat.live.tool_call_lines import piece_line
 from chat.parts import ToolCall, storable
 from chat.providers.events import ToolCallDelta
 
@@ -19,7 +19,7 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
 
 
-class CallReader:
+class ToolCallReader:
     """Numbers the calls of a reply on from `first`, and gives each an id of its own: some servers count anew
     in each step. `known` are the ids of the steps before."""
 

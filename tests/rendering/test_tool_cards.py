@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from chat.live.call_lines import parts_of, piece_line, segments_of, state_line
 from chat.live.reply_log import TOOL_CALL, Segment
+from chat.live.tool_call_lines import parts_of, piece_line, segments_of, state_line
 from chat.models import Conversation, Message, Role, User
 from chat.parts import ReasoningPart, TextPart, ToolCall, ToolResult, loaded, stored
-from chat.rendering.call_cards import Card, reply_body
 from chat.rendering.growing_body import GrowingBody
+from chat.rendering.tool_cards import Card, reply_body
 
 OUTPUT = [
     Segment("reasoning", "I look."),

@@ -1,12 +1,12 @@
-"""The line of an endpoint that takes a limited number of requests at once, or that asked for a pause.
+"""The queue of an endpoint that takes a limited number of requests at once, or that asked for a pause.
 
-The database is the line: the queued generations of the endpoint and the waiting calls of programs, of all
+The database is the queue: the queued generations of the endpoint and the waiting calls of programs, of all
 processes. A process that begins one of them locks the row of the endpoint, counts what runs, and takes the
-next in line. It never waits for that lock: `SKIP LOCKED` raises `BusyError`, and the claim is repeated. A
-generation of an ended process counts until recovery ends it: its provider may still work on it.
+next in the queue. It never waits for that lock: `SKIP LOCKED` raises `BusyError`, and the claim is repeated.
+A generation of an ended process counts until recovery ends it: its provider may still work on it.
 
 The order is fair between people. A generation's rank is the number of its owner's generations and calls that
-run on the endpoint or precede it in the line, so a person with many waits behind one with few. Within a rank
+run on the endpoint or precede it in the queue, so a person with many waits behind one with few. Within a rank
 the person who was served longest ago comes first, so nobody starves.
 """
 
@@ -26,7 +26,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.database import run_write
-from chat.models import LIVE, ChatModel, Endpoint, Generation, LineCall, Status
+from chat.models import LIVE, ChatModel, Endpoint, Generation, QueuedCall, Status
 from chat.providers.errors import RateLimitError
 
 MOST_PAUSE = 300.0  # seconds that a provider can pause its endpoint with one answer
@@ -49,7 +49,7 @@ class Waiting(NamedTuple):
     owner_id: int
 
 
-class Turn(NamedTuple):
+class Next(NamedTuple):
     """What can begin now on an endpoint."""
 
     generations: list[UUID]
@@ -69,7 +69,7 @@ def ordered(
     return [key[-1] for key in sorted(keys)]
 
 
-def has_line(model: ChatModel) -> bool:
+def has_queue(model: ChatModel) -> bool:
     """Returns whether replies of this model may have to wait. The endpoint's row may be some seconds old:
     then the claim of the generation decides."""
     endpoint = model.endpoint
@@ -79,15 +79,15 @@ def has_line(model: ChatModel) -> bool:
 
 def may_begin(generation_id: UUID) -> bool:
     """Returns whether its endpoint has room for it, and nobody comes before it. Locks the row of an endpoint
-    with a line until the transaction ends. Raises `BusyError` if another process holds that lock."""
-    with_line = Q(at_once__isnull=False) | Q(slowed_until__gt=Now())
-    endpoint = Endpoint.objects.filter(with_line, models__generations=generation_id).first()
+    with a queue until the transaction ends. Raises `BusyError` if another process holds that lock."""
+    with_queue = Q(at_once__isnull=False) | Q(slowed_until__gt=Now())
+    endpoint = Endpoint.objects.filter(with_queue, models__generations=generation_id).first()
     if endpoint is None:
         return True
     locked = unlocked(Endpoint.objects.filter(pk=endpoint.pk)).first()
     if locked is None:
         raise BusyError
-    return generation_id in turn_of(locked).generations
+    return generation_id in next_on(locked).generations
 
 
 def unlocked(endpoints: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
@@ -95,25 +95,25 @@ def unlocked(endpoints: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
     return endpoints.select_for_update(of=("self",), no_key=True, skip_locked=True)
 
 
-def turn_of(endpoint: Endpoint) -> Turn:
+def next_on(endpoint: Endpoint) -> Next:
     """Returns what can begin now."""
     if Endpoint.objects.filter(pk=endpoint.pk, slowed_until__gt=Now()).exists():
-        return Turn([], [])
+        return Next([], [])
     calls = _calls_on(endpoint)
     running = _running_on(endpoint, calls)
     free = None if endpoint.at_once is None else max(0, endpoint.at_once - running.total())
-    turn = _order(endpoint, calls, running)[:free] if free != 0 else []
+    chosen = _order(endpoint, calls, running)[:free] if free != 0 else []
     called = {call_id for _at, call_id, _user in calls.waiting}
-    return Turn([it for it in turn if it not in called], [it for it in turn if it in called])
+    return Next([it for it in chosen if it not in called], [it for it in chosen if it in called])
 
 
 def next_in(endpoint: Endpoint) -> list[UUID]:
     """Returns the generations that can begin now."""
-    return turn_of(endpoint).generations
+    return next_on(endpoint).generations
 
 
 def next_after(model: ChatModel | None) -> list[UUID]:
-    """Returns the generations that can begin after one of this model ended; none if its endpoint had no line
+    """Returns the generations that can begin after one of this model ended; none if its endpoint had no queue
     when that one began."""
     if model is None or model.endpoint.at_once is None:
         return []
@@ -126,7 +126,7 @@ def has_room(endpoint: Endpoint) -> bool:
 
 
 def place_of(generation: Generation) -> int | None:
-    """Returns the place of a queued generation in the line of its endpoint, 1 for the next one; None if it
+    """Returns the place of a queued generation in the queue of its endpoint, 1 for the next one; None if it
     waits for something else."""
     if generation.status != Status.QUEUED or generation.model is None:
         return None
@@ -164,7 +164,7 @@ def _calls_on(endpoint: Endpoint) -> _Calls:
     found = _Calls([], Counter(), {})
     waits = Q(begun_at=None, ended_at=None, seen_at__gt=_ago(WAITING_SECONDS))
     runs = Q(begun_at__isnull=False, ended_at=None, seen_at__gt=_ago(RUNNING_SECONDS))
-    rows = LineCall.objects.filter(endpoint=endpoint).annotate(waits=waits, runs=runs)
+    rows = QueuedCall.objects.filter(endpoint=endpoint).annotate(waits=waits, runs=runs)
     for call in rows:
         if call.waits:
             found.waiting.append((call.queued_at, call.pk, call.user_id))

@@ -1,8 +1,8 @@
-"""The calls of this process in the lines of endpoints: how a call waits for its turn.
+"""The calls of this process in the queues of endpoints: how a call waits for its turn.
 
-A call waits in the same line as the replies (`line`). Its row says that it waits or runs. One loop asks for
-all waiting calls of the process whose turn it is, renews their rows, and removes those that have ended.
-"""
+A call waits in the same queue as the replies (`endpoint_queue`). Its row says that it waits or runs. One loop
+asks for all waiting calls of the process whose turn it is, renews their rows, and removes those that have
+ended."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from chat.database import DatabaseThread, run_write
-from chat.generation.line import RECENT_SECONDS, has_line, next_in, turn_of, unlocked
+from chat.generation.endpoint_queue import RECENT_SECONDS, has_queue, next_in, next_on, unlocked
 from chat.live.process import process_name
-from chat.models import ChatModel, Endpoint, LineCall
+from chat.models import ChatModel, Endpoint, QueuedCall
 
 MOST_SECONDS = 300.0  # that a call waits; the SDKs give up after ten minutes
-LOOK_SECONDS = 0.25  # between two looks while a call waits
+POLL_SECONDS = 0.25  # between two polls while a call waits
 RENEW_SECONDS = 4.0  # between two renewals of the rows
 UNIT_SECONDS = 5.0  # the limit for PostgreSQL
 
 logger = logging.getLogger(__name__)
 
 
-class LineTimeoutError(Exception):
+class QueueTimeoutError(Exception):
     """No place became free in time. Nothing was sent to the provider."""
 
 
-class LineClosedError(Exception):
-    """The process stops, and begins no call of the line. Nothing was sent to the provider."""
+class QueueClosedError(Exception):
+    """The process stops, and begins no call of the queue. Nothing was sent to the provider."""
 
 
-class CallLine:
+class CallQueue:
     """`begin` begins queued generations, which may follow a call that ended."""
 
     def __init__(self, begin: Callable[[UUID], None]) -> None:
         self._begin = begin
-        self._thread = DatabaseThread("line", UNIT_SECONDS)
+        self._thread = DatabaseThread("call_queue", UNIT_SECONDS)
         self._waiting: dict[UUID, asyncio.Future[None]] = {}
         self._running: set[UUID] = set()
         self._ended: set[UUID] = set()
@@ -57,15 +57,15 @@ class CallLine:
 
     def start(self) -> None:
         self._changed, self._is_closed = asyncio.Event(), False
-        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="line")
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context(), name="call_queue")
 
     def close(self) -> None:
-        """Begins no further call of the line: those that wait raise `LineClosedError`. Running ones keep
+        """Begins no further call of the queue: those that wait raise `QueueClosedError`. Running ones keep
         their places."""
         self._is_closed = True
         for turn in self._waiting.values():
             if not turn.done():
-                turn.set_exception(LineClosedError)
+                turn.set_exception(QueueClosedError)
 
     async def stop(self) -> None:
         """Removes the calls of this process: none runs any more."""
@@ -83,12 +83,12 @@ class CallLine:
     ) -> AsyncIterator[float]:
         """Enters the block when it is the turn of this call on the endpoint of its model, and yields the
         seconds that it waited, at most `seconds` or `MOST_SECONDS`. The place is free again after the block.
-        Without a line it costs nothing. Raises `LineTimeoutError`, `LineClosedError`, DatabaseError."""
-        if self._task is None or not has_line(model):
+        Without a queue it costs nothing. Raises `QueueTimeoutError`, `QueueClosedError`, DatabaseError."""
+        if self._task is None or not has_queue(model):
             yield 0.0
             return
         if self._is_closed:
-            raise LineClosedError
+            raise QueueClosedError
         came = time.monotonic()
         entering = asyncio.ensure_future(run_write(_enter, call_id, user_id, model.endpoint_id))
         try:
@@ -96,7 +96,7 @@ class CallLine:
             if not is_turn and not self._is_closed:
                 await self._turn(call_id, MOST_SECONDS if seconds is None else seconds)
             if self._is_closed:
-                raise LineClosedError
+                raise QueueClosedError
             self._running.add(call_id)
             yield time.monotonic() - came
         finally:
@@ -116,7 +116,7 @@ class CallLine:
             async with asyncio.timeout(seconds):
                 await turn
         except TimeoutError:
-            raise LineTimeoutError from None
+            raise QueueTimeoutError from None
         finally:
             del self._waiting[call_id]
 
@@ -131,9 +131,9 @@ class CallLine:
             is_due = time.monotonic() >= renewed_at + RENEW_SECONDS
             renewed = {*self._waiting, *self._running} if is_due else set()
             try:
-                begun, following = await self._thread.write(_look, ended, set(self._waiting), renewed)
+                begun, following = await self._thread.write(_poll, ended, set(self._waiting), renewed)
             except Exception as error:  # noqa: BLE001 - the loop goes on
-                logger.warning("The line of an endpoint could not be read: %s", error)
+                logger.warning("The queue of an endpoint could not be read: %s", error)
                 self._ended |= ended
                 await asyncio.sleep(RENEW_SECONDS)
                 continue
@@ -147,7 +147,7 @@ class CallLine:
     async def _pause(self, renewed_at: float) -> None:
         """Returns when there is something to do."""
         if self._waiting:
-            limit: float | None = LOOK_SECONDS
+            limit: float | None = POLL_SECONDS
         elif self._running:
             limit = max(0.0, renewed_at + RENEW_SECONDS - time.monotonic())
         else:
@@ -159,14 +159,14 @@ class CallLine:
 
 
 def _enter(call_id: UUID, user_id: int, endpoint_id: str) -> bool:
-    """Adds the call to the line. Returns whether it is its turn already."""
-    LineCall.objects.bulk_create(
-        [LineCall(id=call_id, user_id=user_id, endpoint_id=endpoint_id, process=process_name())]
+    """Adds the call to the queue. Returns whether it is its turn already."""
+    QueuedCall.objects.bulk_create(
+        [QueuedCall(id=call_id, user_id=user_id, endpoint_id=endpoint_id, process=process_name())]
     )
     return bool(_begin_those({call_id}))
 
 
-def _look(
+def _poll(
     ended: Collection[UUID], waiting: Collection[UUID], renewed: Collection[UUID]
 ) -> tuple[list[UUID], list[UUID]]:
     """Ends the calls that ended. Returns the waiting ones whose turn it is, marked as begun, and the
@@ -181,14 +181,14 @@ def _look(
 def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
     """Begins the waiting calls whose turn it is. Returns them, and those that an earlier, failed poll began.
     Endpoints that another process has locked are left to the next poll."""
-    rows = LineCall.objects.filter(pk__in=waiting, ended_at=None)
+    rows = QueuedCall.objects.filter(pk__in=waiting, ended_at=None)
     before = list(rows.filter(begun_at__isnull=False).values_list("pk", flat=True))
     begun: list[UUID] = []
     with transaction.atomic():
         wanted = rows.filter(begun_at=None)
         endpoints = Endpoint.objects.filter(pk__in=wanted.values("endpoint"))
         for endpoint in unlocked(endpoints).order_by("pk"):
-            begun += [call_id for call_id in turn_of(endpoint).calls if call_id in waiting]
+            begun += [call_id for call_id in next_on(endpoint).calls if call_id in waiting]
         wanted.filter(pk__in=begun).update(begun_at=Now(), seen_at=Now())
     return before + begun
 
@@ -201,7 +201,7 @@ def _end_those(ended: Collection[UUID]) -> Iterable[Endpoint]:
         endpoints = list(Endpoint.objects.filter(pk__in=rows.values("endpoint")))
         rows.filter(begun_at=None).delete()
         rows.update(ended_at=Now())
-        over = LineCall.objects.filter(endpoint__in=endpoints, ended_at__isnull=False)
+        over = QueuedCall.objects.filter(endpoint__in=endpoints, ended_at__isnull=False)
         same = over.filter(user=OuterRef("user"), endpoint=OuterRef("endpoint"))
         last = same.order_by("-begun_at", "pk").values("pk")[:1]
         _delete(over.exclude(pk=Subquery(last)))
@@ -214,27 +214,27 @@ def _renew(renewed: Collection[UUID]) -> None:
     long_ago = Now() - timedelta(seconds=RECENT_SECONDS)
     with transaction.atomic():
         _locked(renewed).filter(ended_at=None).update(seen_at=Now())
-        _delete(LineCall.objects.filter(Q(seen_at__lt=long_ago, ended_at=None) | Q(ended_at__lt=long_ago)))
+        _delete(QueuedCall.objects.filter(Q(seen_at__lt=long_ago, ended_at=None) | Q(ended_at__lt=long_ago)))
 
 
-def _locked(ids: Collection[UUID]) -> QuerySet[LineCall]:
+def _locked(ids: Collection[UUID]) -> QuerySet[QueuedCall]:
     """Returns the rows of this process with these ids, locked in one order until the transaction ends."""
-    rows = LineCall.objects.filter(pk__in=ids)
+    rows = QueuedCall.objects.filter(pk__in=ids)
     if connection.features.has_select_for_update:
         list(rows.select_for_update().order_by("pk").values_list("pk"))
     return rows
 
 
-def _delete(rows: QuerySet[LineCall]) -> None:
+def _delete(rows: QuerySet[QueuedCall]) -> None:
     """Deletes these rows, of any process, except those that another transaction holds. Processes that delete
     at the same time would otherwise wait for each other, in a circle."""
     locked = rows.select_for_update(of=("self",), skip_locked=True).order_by("pk")
-    LineCall.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).delete()
+    QueuedCall.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).delete()
 
 
 def _forget_this_process() -> None:
-    LineCall.objects.filter(process=process_name(), ended_at=None).delete()
+    QueuedCall.objects.filter(process=process_name(), ended_at=None).delete()
 
 
 def _forget_waiting() -> None:
-    LineCall.objects.filter(ended_at=None).exclude(process=process_name()).delete()
+    QueuedCall.objects.filter(ended_at=None).exclude(process=process_name()).delete()

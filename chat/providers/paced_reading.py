@@ -1,11 +1,11 @@
-"""Reads responses in beats.
+"""Reads responses at intervals.
 
 A page gets a frame every 30 to 150 ms. Reading the socket for each token of a fast model costs a wake-up of
 the event loop and a pass through all layers each time. So after a response's first output, its socket is
-read once per beat, and what arrived meanwhile is handled as one piece.
+read once per interval, and what arrived meanwhile is handled as one piece.
 
 The data of a paused socket waits in the kernel, and a provider that is faster waits too. A lost connection is
-noticed at the next beat.
+noticed at the next read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any
 import aiohttp
 import httpx2
 
-# The beat grows with the number of streams, which is the load of the event loop: 0.1 s with 50 of them. The
-# longest one, and the 0.25 s between two ticks of the journal, keep output within 0.5 s of its arrival.
-BEAT_SECONDS, BEAT_SECONDS_PER_STREAM, MOST_BEAT_SECONDS = 0.033, 0.0012, 0.15
+# The interval grows with the number of streams, which is the load of the event loop: 0.1 s with 50 of them.
+# The longest interval, and the 0.25 s between two ticks of the journal, keep output within 0.5 s of its
+# arrival.
+LEAST_SECONDS, SECONDS_PER_STREAM, MOST_SECONDS = 0.033, 0.0012, 0.15
 # Sockets that are due at about the same time are read in one turn of the event loop, because waking an idle
 # process costs as much as a frame. With many streams there are fewer and longer turns.
 GRID_SECONDS, COARSE_GRID_SECONDS = 0.01, 0.025
 FULL_BYTES = 16 * 1024  # a response with so much at once is behind: it is read on without a pause
 
-_streams = 0  # that are read in beats in this process
+_streams = 0  # that are read at intervals in this process
 
 
-class Beat:
+class PacedReader:
     """Reads the socket of one response. Use it as a context manager: leaving it ends the pause."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -37,7 +38,7 @@ class Beat:
         self._timer: asyncio.TimerHandle | None = None
         self._rescue: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> Beat:
+    def __enter__(self) -> PacedReader:
         global _streams
         _streams += 1
         return self
@@ -48,7 +49,7 @@ class Beat:
         self.read_on()
 
     def pause(self, size: int) -> None:
-        """Reads nothing more until the next beat. `size` is the number of bytes that were just read. Does
+        """Reads nothing more until the next read. `size` is the number of bytes that were just read. Does
         nothing at the end of the response, when the connection may serve another request already."""
         if self._timer is not None:
             return
@@ -62,11 +63,11 @@ class Beat:
             connection = self._response.connection
             transport = None if connection is None else _socket_of(connection.transport)
             if transport is None or not transport.is_reading():
-                return  # closed, or paused because too much waits to be read: the beat would end that pause
+                return  # closed, or paused because too much waits to be read: `_read` would end that pause
             self._transport = transport
         self._transport.pause_reading()  # does nothing if it is paused
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(next_beat(loop.time()), self._read)
+        self._timer = loop.call_at(next_read(loop.time()), self._read)
 
     def read_on(self) -> None:
         """Ends the pause: the event loop reads the socket as soon as data arrives."""
@@ -78,7 +79,7 @@ class Beat:
             transport.resume_reading()
 
     def _read(self) -> None:
-        """Reads what arrived since the last beat, as the event loop would. The socket stays paused: ending
+        """Reads what arrived since the last time, as the event loop would. The socket stays paused: ending
         and beginning a pause costs two system calls and a turn of the event loop."""
         self._timer = None
         content = self._response.content
@@ -91,7 +92,7 @@ class Beat:
             self.read_on()  # a slow provider, whose next piece is not to wait; or the end of the response
         else:  # A part of a compressed piece or of a binary frame yields nothing, so nobody calls `pause`.
             loop = asyncio.get_running_loop()
-            self._rescue = loop.call_at(next_beat(loop.time()), self.read_on)
+            self._rescue = loop.call_at(next_read(loop.time()), self.read_on)
 
 
 def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
@@ -103,32 +104,32 @@ def _socket_of(transport: asyncio.Transport | None) -> asyncio.Transport | None:
 
 
 def streams() -> int:
-    """Returns the number of responses that this process reads in beats."""
+    """Returns the number of responses that this process reads at intervals."""
     return _streams
 
 
-def beat_seconds() -> float:
-    """Returns the present length of a beat, in seconds."""
-    return min(MOST_BEAT_SECONDS, BEAT_SECONDS + BEAT_SECONDS_PER_STREAM * _streams)
+def interval_seconds() -> float:
+    """Returns the present interval between two reads of a socket, in seconds."""
+    return min(MOST_SECONDS, LEAST_SECONDS + SECONDS_PER_STREAM * _streams)
 
 
-def next_beat(now: float) -> float:
-    """Returns the time of the beat after the one that ends now, on the clock of the event loop."""
-    beat = beat_seconds()
-    grid = COARSE_GRID_SECONDS if beat > 2 * COARSE_GRID_SECONDS else GRID_SECONDS
-    return round((now + beat) / grid) * grid
+def next_read(now: float) -> float:
+    """Returns the time of the next read after one at `now`, on the clock of the event loop."""
+    interval = interval_seconds()
+    grid = COARSE_GRID_SECONDS if interval > 2 * COARSE_GRID_SECONDS else GRID_SECONDS
+    return round((now + interval) / grid) * grid
 
 
-def chunks_of(response: httpx2.Response) -> tuple[AsyncIterator[bytes], Beat | None]:
-    """Returns the bytes of an SDK's response, and its beat. The beat is None if the socket cannot be found:
-    then each chunk is read as it arrives."""
+def chunks_of(response: httpx2.Response) -> tuple[AsyncIterator[bytes], PacedReader | None]:
+    """Returns the bytes of an SDK's response, and its reader. Without a reader, because the socket cannot
+    be found, each chunk is read as it arrives."""
     below = _below(response)
     if below is None:
         return response.aiter_bytes(), None
     if response.headers.get("content-encoding", "identity") != "identity":
-        return response.aiter_bytes(), Beat(below)
+        return response.aiter_bytes(), PacedReader(below)
     # Without the layers of the SDK's transport, which cost as much as all stages of the pipeline.
-    return pieces_of(below), Beat(below)
+    return pieces_of(below), PacedReader(below)
 
 
 def pieces_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

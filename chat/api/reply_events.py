@@ -1,4 +1,4 @@
-"""Follows replies from a position on: what is stored or running, in this process or another one.
+"""The events of replies from a position on: what is stored or running, in this process or another one.
 
 Built on the same subscription as the page, so access, restarts and lost messages are handled as there.
 """
@@ -19,7 +19,7 @@ from chat.access import replies_for
 from chat.api import events
 from chat.api.events import HEARTBEAT, Event
 from chat.api.output import Output, Piece, Shaper
-from chat.api.resources import asked_calls, asked_json
+from chat.api.resources import asking_json, asking_tool_calls
 from chat.database import run_unit
 from chat.live.buffering import parsed_buffer
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew, ReplyWaits
@@ -33,19 +33,19 @@ from chat.runtime import current
 USAGE_SECONDS = 1.0  # between two counts of tokens
 
 
-async def follow(
+async def reply_events(
     viewer: Viewer, user: User, replies: Sequence[Message], after: Sequence[int], buffer: str
 ) -> AsyncGenerator[Event]:
     """Yields the events of these replies of one conversation, each from its position in `after` on. Ends
     after the `done` of the last one, or after an `error` without a reply. Raises `DatabaseError`, and
     `NotFoundError` if a reply is deleted meanwhile."""
-    following = {
+    states = {
         reply.pk: _Reply(reply, position, buffer) for reply, position in zip(replies, after, strict=True)
     }
     for reply in replies:
-        for event in following[reply.pk].begin(reply):
+        for event in states[reply.pk].begin(reply):
             yield event
-    pending = {pk: reply for pk, reply in following.items() if not reply.has_ended}
+    pending = {pk: reply for pk, reply in states.items() if not reply.has_ended}
     if not pending:
         return
     conversation = replies[0].conversation
@@ -172,14 +172,14 @@ async def _events_of_rows(user: User, pending: dict[UUID, _Reply]) -> list[Event
     def read() -> tuple[list[Message], list[ToolRun]]:
         rows = replies_for(user, list(pending))
         waiting = [row.generation.pk for row in rows if row.generation.status == Status.WAITING]
-        return rows, asked_calls(waiting) if waiting else []
+        return rows, asking_tool_calls(waiting) if waiting else []
 
     rows, calls = await run_unit(read)
     found: list[Event] = []
     for row in rows:
         asked = [call for call in calls if call.generation_id == row.generation.pk]
         found += pending[row.pk].update(row)
-        found += pending[row.pk].stands(row, asked_json(asked))
+        found += pending[row.pk].stands(row, asking_json(asked))
     return found
 
 

@@ -42,7 +42,7 @@ async def test_a_hundred_prompts_of_three_people_and_a_kill_in_the_middle(
     places while others wait, and whatever the killed process wrote is ended in plain words."""
     wire, begin = steady.wire, len(steady.wire.log)
     model = int(await person.model())
-    _limit(steady, AT_ONCE, paused_until="2099-01-01 00:00:00")  # all are in the line before one begins
+    _limit(steady, AT_ONCE, paused_until="2099-01-01 00:00:00")  # all are in the queue before one begins
     try:
         async with AsyncExitStack() as stack:
             programs = {}

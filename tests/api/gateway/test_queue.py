@@ -1,4 +1,4 @@
-"""Calls of programs wait in the line of an endpoint with the replies."""
+"""Calls of programs wait in the queue of an endpoint with the replies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.actions.send import send_message
-from chat.generation import call_line, calls, lease
-from chat.generation.line import RUNNING_SECONDS, pause_if_asked, place_of
-from chat.models import ChatModel, Endpoint, Generation, LineCall, Status, UsageEntry, User
+from chat.generation import call_queue, calls, lease
+from chat.generation.endpoint_queue import RUNNING_SECONDS, pause_if_asked, place_of
+from chat.models import ChatModel, Endpoint, Generation, QueuedCall, Status, UsageEntry, User
 from tests.api.gateway.conftest import Gateway
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,7 +64,7 @@ async def rows(count: int, **how: Any) -> None:
     """Returns when so many calls are in this state."""
 
     async def holds() -> bool:
-        return await LineCall.objects.filter(**how).acount() == count
+        return await QueuedCall.objects.filter(**how).acount() == count
 
     await until(holds)
 
@@ -100,7 +100,7 @@ async def test_pages_and_programs_share_one_fair_line(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession, make_user: Callable[..., User]
 ) -> None:
     """A program of one person has one call running and three waiting. The reply of another person is next,
-    and it is seen as the first in the line."""
+    and it is seen as the first in the queue."""
     other = await sync_to_async(make_user)("other@example.org")
     model = await ChatModel.objects.aget(endpoint=endpoint)
 
@@ -136,10 +136,10 @@ async def test_pages_and_programs_share_one_fair_line(
 async def test_a_call_that_waits_too_long_is_refused_in_its_apis_form(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_line, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(call_queue, "MOST_SECONDS", 0.05)
     for api, stream in product(APIS, (False, True)):
-        await LineCall.objects.filter(process="another").adelete()  # it counts for seconds
-        await LineCall.objects.acreate(
+        await QueuedCall.objects.filter(process="another").adelete()  # it counts for seconds
+        await QueuedCall.objects.acreate(
             id=uuid4(), endpoint=endpoint, user=gateway.person, process="another", begun_at=timezone.now()
         )
         async with call(http, gateway, "tokens=1", api, stream=stream) as answer:
@@ -149,7 +149,7 @@ async def test_a_call_that_waits_too_long_is_refused_in_its_apis_form(
         assert error["type"] == ("overloaded_error" if api == "messages" else "server_error")
     assert not gateway.wire.log
     async for entry in UsageEntry.objects.all():
-        assert (entry.status, entry.error_code, entry.output_tokens) == ("failed", "line", None)
+        assert (entry.status, entry.error_code, entry.output_tokens) == ("failed", "queue", None)
 
 
 async def test_a_refusal_of_a_provider_pauses_its_endpoint_for_calls_too(
@@ -158,7 +158,7 @@ async def test_a_refusal_of_a_provider_pauses_its_endpoint_for_calls_too(
     running_at_pause = []
 
     async def pause(*how: Any) -> None:
-        running_at_pause.append(len(gateway.runtime.line._running))
+        running_at_pause.append(len(gateway.runtime.call_queue._running))
         await pause_if_asked(*how)
 
     monkeypatch.setattr(calls, "pause_if_asked", pause)
@@ -199,7 +199,7 @@ async def test_a_server_that_stops_begins_no_call_of_the_line(
         assert b"[DONE]" in await first.read()
     await stopping
     assert len(gateway.wire.log) == 1
-    assert not await LineCall.objects.filter(ended_at=None).aexists()
+    assert not await QueuedCall.objects.filter(ended_at=None).aexists()
     entries = [entry async for entry in UsageEntry.objects.order_by("at")]
     assert Counter((e.status, e.error_code) for e in entries) == {
         ("interrupted", "restart"): len(cases),
@@ -213,40 +213,40 @@ def test_two_processes_that_delete_ended_calls_never_wait_for_each_other(person:
     endpoint = Endpoint.objects.create(slug="demo", name="Demo")
 
     def a_call(**how: Any) -> UUID:
-        row = LineCall.objects.create(id=uuid4(), endpoint=endpoint, user=person, process="a", **how)
+        row = QueuedCall.objects.create(id=uuid4(), endpoint=endpoint, user=person, process="a", **how)
         return row.pk
 
     now = timezone.now()
     early, late, own = (a_call(begun_at=now + timedelta(seconds=n), ended_at=now) for n in (1, 2, 3))
-    LineCall.objects.filter(pk=own).update(ended_at=None)
+    QueuedCall.objects.filter(pk=own).update(ended_at=None)
 
     def ends() -> None:
         with closing(connection):
-            call_line._end_those([own])
+            call_queue._end_those([own])
 
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
-            LineCall.objects.select_for_update().get(pk=late)
+            QueuedCall.objects.select_for_update().get(pk=late)
             ending = thread.submit(ends)
             ending.result(60)
-            LineCall.objects.filter(pk=early).delete()
-        call_line._end_those([])
-    assert set(LineCall.objects.values_list("pk", flat=True)) == {own, late}
+            QueuedCall.objects.filter(pk=early).delete()
+        call_queue._end_those([])
+    assert set(QueuedCall.objects.values_list("pk", flat=True)) == {own, late}
 
 
 async def test_calls_of_a_killed_process_soon_count_no_more(gateway: Gateway, endpoint: Endpoint) -> None:
     """What waited is not waited for, and what ran counts as long as its provider may work on it."""
     long_ago = {"process": "killed", "seen_at": timezone.now() - timedelta(seconds=20)}
     mine, theirs = uuid4(), uuid4()
-    await LineCall.objects.acreate(id=theirs, endpoint=endpoint, user=gateway.person, **long_ago)
+    await QueuedCall.objects.acreate(id=theirs, endpoint=endpoint, user=gateway.person, **long_ago)
 
     def enter(call_id: UUID) -> bool:
-        return call_line._enter(call_id, gateway.person.pk, endpoint.pk)
+        return call_queue._enter(call_id, gateway.person.pk, endpoint.pk)
 
     assert await sync_to_async(enter)(mine)
-    await LineCall.objects.aupdate(begun_at=Now(), **long_ago)
+    await QueuedCall.objects.aupdate(begun_at=Now(), **long_ago)
     assert not await sync_to_async(enter)(uuid4())
-    await LineCall.objects.aupdate(seen_at=timezone.now() - timedelta(seconds=RUNNING_SECONDS + 1))
+    await QueuedCall.objects.aupdate(seen_at=timezone.now() - timedelta(seconds=RUNNING_SECONDS + 1))
     assert await sync_to_async(enter)(uuid4())
     lease_of_none = await sync_to_async(lease.ready_to_start)()
     assert lease_of_none == []

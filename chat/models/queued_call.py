@@ -1,4 +1,4 @@
-"""The calls of programs in the line of an endpoint."""
+"""The calls of programs in the queue of an endpoint."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from chat.models.endpoint import Endpoint
 from chat.models.user import User
 
 
-class LineCall(models.Model):
-    """A call to an endpoint with a line: it waits, runs from `begun_at` on, and has ended at `ended_at`. The
-    last ended one of each user stays for an hour, because the order of the line depends on who was served.
+class QueuedCall(models.Model):
+    """A call to an endpoint with a queue: it waits, runs from `begun_at` on, and has ended at `ended_at`. The
+    last ended one of each user stays for an hour, because the order of the queue depends on who was served.
     `process` renews `seen_at`: rows of a killed process soon count no more. All times are the database's.
 
     The database itself deletes a row with its endpoint or user: also for a process of a release that has no

@@ -1,4 +1,4 @@
-"""An endpoint with a limit of requests at once has a line that is fair between people."""
+"""An endpoint with a limit of requests at once has a queue that is fair between people."""
 
 from __future__ import annotations
 
@@ -20,10 +20,19 @@ from pytest_django.fixtures import Settings
 from chat.actions.reply import stop_reply
 from chat.actions.send import send_message
 from chat.generation import lease, run
-from chat.generation.call_line import _begin_those, _enter
-from chat.generation.line import BusyError, Waiting, has_line, next_after, next_in, ordered, pause, place_of
+from chat.generation.call_queue import _begin_those, _enter
+from chat.generation.endpoint_queue import (
+    BusyError,
+    Waiting,
+    has_queue,
+    next_after,
+    next_in,
+    ordered,
+    pause,
+    place_of,
+)
 from chat.generation.orphans import end_forgotten, end_orphan, orphans
-from chat.models import ChatModel, Endpoint, Generation, LineCall, Status, User
+from chat.models import ChatModel, Endpoint, Generation, QueuedCall, Status, User
 from chat.runtime import Runtime
 from tests.generation.rows import a_reply
 
@@ -157,14 +166,14 @@ def test_a_pause_that_a_provider_asks_for_stops_all_and_ends(
 ) -> None:
     Endpoint.objects.update(at_once=None)
     model = ChatModel.objects.create(endpoint=endpoint, name="demo")
-    assert not has_line(ChatModel.objects.select_related("endpoint").get())
+    assert not has_queue(ChatModel.objects.select_related("endpoint").get())
     pause("demo", 60)
     pause("demo", 5)  # shortens nothing
     slowed = Endpoint.objects.get()
     assert slowed.slowed_until is not None and slowed.slowed_until > timezone.now() + timedelta(seconds=50)
     prompt = send_message(people[0], uuid4(), client_id=uuid4(), text="Hi", model_ids=[model.pk]).message
     waiting = Generation.objects.get(message__parent=prompt)
-    assert (waiting.status, waiting.in_line) == (Status.QUEUED, True)
+    assert (waiting.status, waiting.queued_by_endpoint) == (Status.QUEUED, True)
     assert lease.claim(waiting.pk, nothing) is None
     assert lease.ready_to_start(after=0) == []
     Endpoint.objects.update(slowed_until=timezone.now() - timedelta(seconds=1))
@@ -176,7 +185,7 @@ def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpo
     ended = a_reply(people[1])
     waiting = queued(people[0])
     long_ago = timezone.now() - timedelta(hours=1)
-    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, in_line=True)
+    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, queued_by_endpoint=True)
     assert end_forgotten(nothing) == []
     end(ended.pk)
     assert end_forgotten(nothing) == []
@@ -190,7 +199,7 @@ def test_a_call_that_began_in_a_look_that_failed_is_found_by_the_next(
     call = uuid4()
     assert _enter(call, people[0].pk, endpoint.pk)
     assert _begin_those({call}) == [call]
-    LineCall.objects.filter(pk=call).update(ended_at=timezone.now())
+    QueuedCall.objects.filter(pk=call).update(ended_at=timezone.now())
     assert _begin_those({call}) == []
 
 
@@ -209,10 +218,10 @@ def test_a_line_that_calls_of_programs_move_moves(
     """Seconds ago. A call that waits moves nothing, and one that is not renewed does not run."""
     waiting, now = queued(people[0]), timezone.now()
     long_ago = now - timedelta(hours=1)
-    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, in_line=True)
-    call = LineCall.objects.create(id=uuid4(), user=people[1], endpoint=endpoint, process="other")
+    Generation.objects.filter(pk=waiting.pk).update(queued_at=long_ago, queued_by_endpoint=True)
+    call = QueuedCall.objects.create(id=uuid4(), user=people[1], endpoint=endpoint, process="other")
     at = [None if ago is None else now - timedelta(seconds=ago) for ago in (begun, ended, seen)]
-    LineCall.objects.filter(pk=call.pk).update(begun_at=at[0], ended_at=at[1], seen_at=at[2])
+    QueuedCall.objects.filter(pk=call.pk).update(begun_at=at[0], ended_at=at[1], seen_at=at[2])
     assert end_forgotten(nothing) == ([] if works else [waiting.pk])
 
 

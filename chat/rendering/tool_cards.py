@@ -65,7 +65,7 @@ class Card:
         return str(ToolCallState(self.state).label) if known else ""
 
     def update(self, line: Mapping[str, Any]) -> None:
-        """Takes a line of the log (`chat.live.call_lines`)."""
+        """Takes a line of the log (`chat.live.tool_call_lines`)."""
         self.name += line["name"] or ""
         self.arguments += line["arguments"]
         self.state = line.get("state", self.state)

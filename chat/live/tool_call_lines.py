@@ -133,14 +133,14 @@ def steps_before(parts: Sequence[Part]) -> int:
     return sum(isinstance(part, ToolResult) and not isinstance(after, ToolResult) for part, after in pairs)
 
 
-def without_open_calls(parts: Iterable[Part]) -> list[Part]:
+def without_open_tool_calls(parts: Iterable[Part]) -> list[Part]:
     """Returns the parts without calls that have no result: such a call never ran."""
     kept = list(parts)
     ended = {part.call_id for part in kept if isinstance(part, ToolResult)}
     return [part for part in kept if not isinstance(part, ToolCall) or part.id in ended]
 
 
-def calls_in(segments: Iterable[Segment]) -> tuple[int, list[str]]:
+def tool_calls_in(segments: Iterable[Segment]) -> tuple[int, list[str]]:
     """Returns the number of the next call of this output, and the ids of its calls."""
     texts = (text for kind, text in joined(segments) if kind == TOOL_CALL)
     lines = [line for text in texts for line in lines_of(text)]
