@@ -12,7 +12,7 @@ class RateLimit:
     """A token bucket: `burst` at once, `per_second` in the long run."""
 
     def __init__(self, *, burst: int, per_second: float) -> None:
-        self._burst, self._per_second = burst, per_second
+        self.burst, self.per_second = burst, per_second
         self._tokens, self._at = float(burst), time.monotonic()
 
     def allows(self) -> bool:
@@ -33,47 +33,66 @@ class RateLimit:
     def seconds_to_next(self) -> float:
         """Returns the time until one more is allowed; 0 if one is allowed now."""
         self._refill()
-        return max(0.0, (1 - self._tokens) / self._per_second)
+        return max(0.0, (1 - self._tokens) / self.per_second)
 
     @property
     def seconds_to_full(self) -> float:
         """Returns the time until `burst` are allowed at once again."""
         self._refill()
-        return (self._burst - self._tokens) / self._per_second
+        return (self.burst - self._tokens) / self.per_second
 
     def _refill(self) -> None:
         now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.per_second)
         self._at = now
 
 
 class RateLimits:
-    """One `RateLimit` for each key. Keeps the `MOST` keys that were used last."""
+    """One `RateLimit` for each key. Keeps the `most` keys that were used last."""
 
-    MOST = 10_000
-    KEY_LENGTH = 64  # more of a key is not looked at: some come from cookies, and are kept
+    KEY_LENGTH = 64  # the rest of a key is ignored: some keys are cookies, and are kept
 
-    def __init__(self) -> None:
+    def __init__(self, *, burst: int, per_second: float, most: int = 10_000) -> None:
+        self._burst, self._per_second, self._most = burst, per_second, most
         self._limits: OrderedDict[str, RateLimit] = OrderedDict()
 
-    def allows(self, key: str, *, burst: int, per_second: float) -> bool:
+    def allows(self, key: str) -> bool:
         """Counts one more for `key`, or returns false and counts nothing."""
-        return self.of(key, burst=burst, per_second=per_second).allows()
+        return self.of(key).allows()
 
     def known(self, key: str) -> RateLimit | None:
         """Returns the limit of `key` if there is one."""
         return self._limits.get(key[: self.KEY_LENGTH])
 
-    def of(self, key: str, *, burst: int, per_second: float) -> RateLimit:
+    def of(self, key: str) -> RateLimit:
         """Returns the limit of `key`."""
         key = key[: self.KEY_LENGTH]
         limit = self._limits.get(key)
         if limit is None:
-            limit = self._limits[key] = RateLimit(burst=burst, per_second=per_second)
-            if len(self._limits) > self.MOST:
+            limit = self._limits[key] = RateLimit(burst=self._burst, per_second=self._per_second)
+            if len(self._limits) > self._most:
                 self._limits.popitem(last=False)
         self._limits.move_to_end(key)
         return limit
+
+
+class TimeLimit:
+    """Limits the time that work may take: `burst` seconds at once, `per_second` seconds of each second in the
+    long run. Work is never refused; who exceeded the limit is served later."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left, self._at = burst, time.monotonic()
+
+    @property
+    def is_exceeded(self) -> bool:
+        return self._left + (time.monotonic() - self._at) * self._per_second < 0
+
+    def spend(self, seconds: float) -> None:
+        """Counts work that took this time."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second) - seconds
+        self._at = now
 
 
 @lru_cache(1_000)

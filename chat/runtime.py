@@ -17,9 +17,11 @@ How a reply reaches its viewers:
     session_monitor  disconnects viewers without access, and wakes those whose message was lost
     readiness        says whether this process should be given work
     metrics          counts what this process does
+    *_threads        run synchronous parts of requests, and rendering that takes long
+    *_limits, ...    count what users, sessions, API tokens and networks do (`_add_limits`)
 
 `current()` is the runtime of this process. In a process that serves nothing (a management command, a test) it
-is not started: it sends messages to other processes and does nothing else.
+is not started: it sends messages to other processes and does nothing else. Importing this module builds none.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from threading import Lock
 from uuid import UUID
 
 from chat.backends.request_threads import RequestThreads
@@ -42,11 +45,14 @@ from chat.generation.titles import Titles
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
 from chat.live.remote_log import RemoteLogs
+from chat.live.rendering_threads import RenderingThreads
 from chat.live.session_monitor import SessionMonitor
+from chat.live.stream_limits import Lookups, OpenStreams, PageLimits
 from chat.live.subscription import Subscriptions
 from chat.metrics import Metrics
 from chat.providers.errors import error_codes
 from chat.providers.registry import KINDS, close_all
+from chat.rate_limit import RateLimits
 
 DISMISS_SECONDS = 2.0  # for viewers to go when the server stops
 
@@ -68,6 +74,7 @@ class Runtime:
     ) -> None:
         self.metrics = Metrics(set(KINDS), error_codes())
         self.request_threads = RequestThreads()
+        self.rendering_threads = RenderingThreads()
         self.hub = Hub()
         self.pubsub = pubsub(self.hub)
         self.remote_logs = RemoteLogs(self.hub, self.pubsub)
@@ -91,12 +98,8 @@ class Runtime:
             on_interrupted=on_interrupted,
         )
         self.readiness = Readiness(self.runner, self.journal, self.recovery, self.session_monitor)
+        self._add_limits()
         self._add_metrics()
-
-    @property
-    def is_started(self) -> bool:
-        """Whether it runs on the event loop that runs now."""
-        return self.hub.is_on_this_loop
 
     def start(self) -> None:
         """Binds the parts to the running event loop and starts their loops."""
@@ -130,6 +133,18 @@ class Runtime:
         self.request_threads.close()
         await close_all()
 
+    def _add_limits(self) -> None:
+        """Adds the limits of this process for users, sessions, tokens and networks."""
+        self.socket_limits, self.sse_limits = PageLimits(), PageLimits()
+        self.socket_lookups = Lookups()
+        # By the `rate_key` of an API token that was valid, and by network for invalid ones.
+        self.token_requests = RateLimits(burst=100, per_second=10.0)
+        self.token_failures = RateLimits(burst=100, per_second=10.0)
+        self.token_streams = OpenStreams()
+        # By user, or by network without a log-in: the members of a team often have one address. A page with
+        # pictures makes many requests at once; guessing makes more.
+        self.share_requests = RateLimits(burst=120, per_second=2.0)
+
     def _add_metrics(self) -> None:
         """Adds what the parts know themselves: it is read when the metrics are."""
         gauge, counter = self.metrics.gauge, self.metrics.counter
@@ -157,11 +172,17 @@ class Runtime:
         )
 
 
-_current = Runtime()
+_current: Runtime | None = None
+_building = Lock()  # the first use may be on any thread
 
 
 def current() -> Runtime:
-    """The runtime of this process."""
+    """Returns the runtime of this process. It is built on first use, unless one was installed."""
+    global _current
+    if _current is None:
+        with _building:
+            if _current is None:
+                _current = Runtime()
     return _current
 
 
@@ -169,3 +190,8 @@ def install(runtime: Runtime) -> None:
     """Makes it the runtime of this process, before it is started."""
     global _current
     _current = runtime
+
+
+def is_started() -> bool:
+    """Returns whether the runtime of this process runs on the event loop that runs now."""
+    return _current is not None and _current.hub.is_on_this_loop

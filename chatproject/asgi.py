@@ -25,7 +25,7 @@ from chat.api.gateway.app import PREFIX, gateway
 from chat.api.socket import PATH, api_socket
 from chat.management import bootstrap
 from chat.management.errors import StartError
-from chat.runtime import Runtime, current, install
+from chat.runtime import Runtime, current, install, is_started
 from chat.transports.routing import websocket
 
 
@@ -33,7 +33,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    if not current().is_started:
+    if not is_started():
         _start()
     log_context.request_id.set(secrets.token_hex(6))  # in this task, which serves one request or socket
     if scope["type"] == "websocket" and scope["path"] == PATH:

@@ -7,9 +7,8 @@ route needs a CSRF token.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from django.conf import settings
@@ -23,14 +22,8 @@ from chat.api.problems import Problem, ProblemError
 from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.models import Scope
-from chat.rate_limit import RateLimit, RateLimits, network_of
+from chat.rate_limit import RateLimit, network_of
 from chat.runtime import current
-
-# At once and in the long run: requests of one token, and those with invalid tokens of one network.
-BURST, PER_SECOND = 100, 10.0
-
-_requests = RateLimits()  # by the `rate_key` of a token that was valid
-_failures = RateLimits()  # by network
 
 
 def is_clear_text(forwarded_proto: str) -> bool:
@@ -66,8 +59,8 @@ async def admitted[T](secret: str, address: str, unit: Callable[[], T]) -> T:
 
 async def admitted_as[T](key: str, address: str, unit: Callable[[], T]) -> T:
     """As `admitted`, for a request whose token has this `rate_key`."""
-    limit = _requests.known(key)
-    failures = _failures.of(network_of(address), burst=BURST, per_second=PER_SECOND)
+    limit = limit_as(key)
+    failures = current().token_failures.of(network_of(address))
     if limit is not None:
         count_request(limit)
     elif not failures.remaining:
@@ -102,7 +95,7 @@ def known_limit(secret: str) -> RateLimit | None:
 
 def limit_as(key: str) -> RateLimit | None:
     """As `known_limit`, for the token with this `rate_key`."""
-    return _requests.known(key)
+    return current().token_requests.known(key)
 
 
 def limit_of(secret: str) -> RateLimit:
@@ -116,53 +109,41 @@ def rate_key(digest: str) -> str:
 
 
 def _limit(key: str) -> RateLimit:
-    return _requests.of(key, burst=BURST, per_second=PER_SECOND)
+    return current().token_requests.of(key)
 
 
 def rate_headers(limit: RateLimit, *, refused: bool = False) -> dict[str, str]:
     """Returns the headers of draft-ietf-httpapi-ratelimit-headers, in requests and seconds, and
     `Retry-After` for a refusal."""
-    window = math.ceil(BURST / PER_SECOND)
+    window = math.ceil(limit.burst / limit.per_second)
     headers = {
-        "RateLimit-Policy": f'"token";q={BURST};w={window}',
+        "RateLimit-Policy": f'"token";q={limit.burst};w={window}',
         "RateLimit": f'"token";r={limit.remaining};t={math.ceil(limit.seconds_to_full)}',
     }
     return {**headers, "Retry-After": str(max(1, math.ceil(limit.seconds_to_next)))} if refused else headers
 
 
-class OpenStreams:
-    """Counts the open streams of each user's tokens in this process."""
-
-    def __init__(self) -> None:
-        self._open: Counter[int] = Counter()  # by user
-
-    def check_room(self, actor: Actor) -> None:
-        """Raises `ProblemError` if the limit is reached."""
-        if self._open[actor.user.pk] >= settings.CHAT_PAGES_PER_PERSON:
-            words = gettext("You have too many streams open. Close some, or wait a moment.")
-            raise ProblemError(Problem(429, "limit_reached", words, {"Retry-After": "5"}))
-
-    @contextmanager
-    def entered(self, actor: Actor) -> Iterator[None]:
-        """Counts one more stream. Raises `ProblemError` for the newest one if the limit is reached."""
-        self.check_room(actor)
-        user_id = actor.user.pk
-        self._open[user_id] += 1
-        try:
-            yield
-        finally:
-            self._open[user_id] -= 1
-            if not self._open[user_id]:
-                del self._open[user_id]
+def check_room(actor: Actor) -> None:
+    """Raises `ProblemError` if the user has as many open streams as allowed."""
+    if not current().token_streams.has_room(actor.user.pk):
+        raise _too_many_streams()
 
 
-streams = OpenStreams()
+def _too_many_streams() -> ProblemError:
+    words = gettext("You have too many streams open. Close some, or wait a moment.")
+    return ProblemError(Problem(429, "limit_reached", words, {"Retry-After": "5"}))
 
 
 @asynccontextmanager
 async def watched(actor: Actor) -> AsyncIterator[Viewer]:
     """Counts a stream of this actor and watches its claim. `viewer.on_close` is called when the token ends
     or the server stops; see `Viewer.closed`. Raises `ProblemError`."""
-    viewer = Viewer(actor.claim)
-    with streams.entered(actor), current().session_monitor.guarding(viewer):
-        yield viewer
+    runtime, user_id = current(), actor.user.pk
+    if not runtime.token_streams.enter(user_id):
+        raise _too_many_streams()
+    try:
+        viewer = Viewer(actor.claim)
+        with runtime.session_monitor.guarding(viewer):
+            yield viewer
+    finally:
+        runtime.token_streams.leave(user_id)

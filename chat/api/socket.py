@@ -42,10 +42,10 @@ from chat.api import schemas
 from chat.api.authentication import (
     actor_with,
     bearer_of,
+    check_room,
     count_request,
     is_clear_text,
     limit_of,
-    streams,
     watched,
 )
 from chat.api.problems import KNOWN, ProblemError, problem_of
@@ -162,7 +162,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         body = schemas.NewPrompt.model_validate(wanted)
         buffer = checked_buffer(str(frame.get("buffer", "none")))
         assert self.actor is not None
-        streams.check_room(self.actor)
+        check_room(self.actor)
         key = str(frame.get("key", ""))
         if len(key) > schemas.KEY_LENGTH:
             raise InvalidInputError(_("`key` may have at most {limit} characters."), limit=schemas.KEY_LENGTH)
@@ -180,7 +180,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
         else:
             replies = await run_unit(replies_for, user, [_named(frame)])
         after = positions_of(str(frame.get("after", "")), len(replies))
-        streams.check_room(self.actor)
+        check_room(self.actor)
         self._stream(_named(frame), replies, after, buffer)
 
     async def _act(self, scope: Scope, action: Any, *args: Any) -> Any:

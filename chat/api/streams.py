@@ -16,7 +16,7 @@ from chat.access import NotFoundError
 from chat.actions.errors import InvalidInputError
 from chat.actor import Actor
 from chat.api import events
-from chat.api.authentication import streams, watched
+from chat.api.authentication import check_room, watched
 from chat.api.encodings import (
     HEADERS,
     MEDIA_TYPES,
@@ -86,7 +86,7 @@ def check_stream(request: ApiRequest, media_type: str, count: int) -> None:
     """Raises `ProblemError` or `InvalidInputError` if such a stream of `count` replies would be refused,
     before anything is started for it."""
     if media_type != JSON:
-        streams.check_room(request.auth)
+        check_room(request.auth)
     if media_type == TEXT and count > 1:
         raise InvalidInputError(_("Plain text can carry one reply. Ask for one model, or for events."))
 

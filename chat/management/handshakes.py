@@ -20,6 +20,7 @@ from typing import Any
 from django.conf import settings
 from django.http.cookie import parse_cookie
 
+from chat.live.stream_limits import opening_limits
 from chat.rate_limit import RateLimits, network_of
 
 NETWORK_BURST, NETWORK_PER_SECOND = 1_000, 100
@@ -33,7 +34,8 @@ MOST_HELD = 256  # of this process; further refusals are sent at once, so that n
 
 class Handshakes:
     def __init__(self) -> None:
-        self._sessions, self._networks = RateLimits(), RateLimits()
+        self._sessions = opening_limits()
+        self._networks = RateLimits(burst=NETWORK_BURST, per_second=NETWORK_PER_SECOND)
         self._under_way: Counter[str] = Counter()  # by network
         self._held = 0
         self._waiting: deque[Callable[[], None]] = deque()
@@ -89,10 +91,9 @@ class Handshakes:
         network, which other people share."""
         if self._under_way[network] >= MOST_UNDER_WAY:
             return False
-        burst = 2 * settings.CHAT_PAGES_PER_PERSON
-        if session_key and not self._sessions.allows(session_key, burst=burst, per_second=2):
+        if session_key and not self._sessions.allows(session_key):
             return False
-        return self._networks.allows(network, burst=NETWORK_BURST, per_second=NETWORK_PER_SECOND)
+        return self._networks.allows(network)
 
     def begin(self, network: str) -> Callable[[], None]:
         """Counts a handshake as under way until the returned function is called."""

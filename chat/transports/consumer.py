@@ -48,7 +48,6 @@ from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.limits import Lookups, Openings, OpenPages
 from chat.transports.people import viewer_of
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,6 @@ HELLO_SECONDS = 10.0
 ACK_SECONDS = 60.0
 WINDOW_FRAMES = 32
 WINDOW_BYTES = 512 * 1024
-pages, openings, lookups = OpenPages(), Openings(), Lookups()
 CLOSE_CODES = {"revoked": 4401, "gone": 4404, "restart": 1012}
 
 
@@ -90,15 +88,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         query = QueryDict(self.scope["query_string"])
         self.language = known_language(query.get("language", ""))
         self.session_key = _session_key(self.scope["headers"]) or ""
-        if not current().runner.accepting or not openings.allows(self.session_key):
+        runtime = current()
+        limits = runtime.socket_limits
+        if not runtime.runner.accepting or not limits.allows_session(self.session_key):
             await self.close()
             return
         await self.accept()
         # It listens before the conversation is read: no change in between is missed.
         listener = Listener(structural=False)
-        self.listening.enter_context(current().pubsub.listening(self.conversation_id, listener))
+        self.listening.enter_context(runtime.pubsub.listening(self.conversation_id, listener))
         try:
-            async with lookups.taken(self.session_key):
+            async with runtime.socket_lookups.turn(self.session_key):
                 self.viewer = await run_unit(viewer_of, self.session_key, self.conversation_id, listener)
         except LoggedOutError:
             await self.close(4401)
@@ -106,14 +106,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(4404)
         else:
             user_id = self.viewer.user_id
-            if not (pages.allows(user_id) and pages.enter(user_id)):
+            if not (limits.allows_user(user_id) and limits.open.enter(user_id)):
                 await self.close(4429)
                 return
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
                 self._drive(), context=fresh_context(), name=f"socket-{self.conversation_id}"
             )
-            self.delivery.add_done_callback(lambda _: pages.leave(user_id))
+            self.delivery.add_done_callback(lambda _: limits.open.leave(user_id))
 
     async def disconnect(self, code: int) -> None:
         if self.delivery is not None:

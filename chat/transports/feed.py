@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import NamedTuple
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.utils.translation import get_language, get_supported_language_variant, override
@@ -29,16 +27,7 @@ FRAME_SECONDS_PER_REPLY, MOST_FRAME_SECONDS = 0.0009, 0.09
 
 COLOUR_SECONDS = 0.5  # limit of a viewer's stream for the colours of a finished message
 
-# Few threads, because they take turns with the event loop: each additional one makes it wait longer. Users
-# whose pages exceeded their share wait for each other, and are updated less often.
-_RENDERING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering")
-_RENDERING_LATER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering-later")
-SHARE_SECONDS, SHARE_PER_SECOND = 1.0, 0.1  # of a thread's time for one user: at once, and in the long run
-OVERDRAWN_FRAME_SECONDS = 0.5
-
-_shares: dict[int, Share] = {}  # by user
-# By conversation: one viewer's page is rendered at a time.
-_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+SLOW_FRAME_SECONDS = 0.5  # of a user whose pages took more than their time for rendering
 
 
 class Frame(NamedTuple):
@@ -64,8 +53,7 @@ async def frames(
     """Yields frames from the page's `revision` on, in the page's language, until the feed is closed. The
     client pulls: changes that happen while it is slow become one larger frame."""
     view = ConversationView(STYLES.get(viewer.style, "none"))
-    lock = _locks.setdefault(conversation_id, asyncio.Lock())
-    share = _share_of(viewer.user_id)
+    lock = current().rendering_threads.lock(conversation_id)
     late: set[Answer] = set()
     changes_of = current().subscriptions.subscribe
     async with aclosing(changes_of(viewer, conversation_id, revision)) as stream:
@@ -96,7 +84,8 @@ async def frames(
             # Only growth is paced: the first word after the frames of a new reply is sent at once.
             if isinstance(changes[-1], ReplyGrew):
                 current().metrics.frame_sent(viewer.listener.woken_at)
-                period = OVERDRAWN_FRAME_SECONDS if share.is_overdrawn else frame_seconds()
+                is_exceeded = current().rendering_threads.time_of(viewer.user_id).is_exceeded
+                period = SLOW_FRAME_SECONDS if is_exceeded else frame_seconds()
                 viewer.listener.rests_until = time.monotonic() + period
 
 
@@ -146,28 +135,6 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
     return parts
 
 
-class Share:
-    """One user's part of the time for rendering, in seconds of CPU."""
-
-    def __init__(self) -> None:
-        self._left, self._at = SHARE_SECONDS, time.monotonic()
-
-    @property
-    def is_overdrawn(self) -> bool:
-        return self._left + (time.monotonic() - self._at) * SHARE_PER_SECOND < 0
-
-    def spend(self, seconds: float) -> None:
-        now = time.monotonic()
-        self._left = min(SHARE_SECONDS, self._left + (now - self._at) * SHARE_PER_SECOND) - seconds
-        self._at = now
-
-
-def _share_of(person_id: int) -> Share:
-    if len(_shares) > 10_000:
-        _shares.clear()
-    return _shares.setdefault(person_id, Share())
-
-
 async def _rendered(
     view: ConversationView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
 ) -> list[str]:
@@ -175,15 +142,9 @@ async def _rendered(
     async with lock:
         if not view.takes_long(changes):
             return _render(view, changes, language, person_id, time.perf_counter)
-        pool = _RENDERING_LATER if _share_of(person_id).is_overdrawn else _RENDERING
-        work = asyncio.get_running_loop().run_in_executor(
-            pool, _render, view, changes, language, person_id, time.thread_time
+        return await current().rendering_threads.run(
+            person_id, _render, view, changes, language, person_id, time.thread_time
         )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])  # nobody else may render while it does
-            raise
 
 
 def _render(
@@ -203,7 +164,7 @@ def _render(
             with override(language):
                 return view.render(changes)
     finally:
-        _share_of(person_id).spend(clock() - began)
+        current().rendering_threads.time_of(person_id).spend(clock() - began)
 
 
 def _recoloured(view: ConversationView, language: str, person_id: int) -> list[str]:

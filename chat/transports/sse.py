@@ -17,7 +17,6 @@ from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.runtime import current
 from chat.transports.feed import Frame, frames
-from chat.transports.limits import Openings, OpenPages
 from chat.transports.people import viewer_of
 
 # Prevents proxies from storing, buffering or compressing a stream.
@@ -26,8 +25,6 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Enco
 # The protocol has no acks and the server no backpressure: unread data accumulates in memory.
 RESPONSE_BYTES = 1024 * 1024  # after the first frame; then the response ends, and an active client reconnects
 RETRY = 200  # ms until the client reconnects
-
-pages, openings = OpenPages(), Openings()
 
 
 @require_GET
@@ -39,7 +36,8 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
     if not (revision.isascii() and revision.isdigit() and len(revision) < 19):
         return HttpResponse("The revision is not a number.", status=400, content_type="text/plain")
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if not openings.allows(session_key):
+    limits = current().sse_limits
+    if not limits.allows_session(session_key):
         return _too_many()
     try:
         viewer = await run_unit(viewer_of, session_key, conversation_id)
@@ -47,7 +45,7 @@ async def events(request: HttpRequest, conversation_id: UUID) -> HttpResponseBas
         return HttpResponse("Log in first.", status=401, content_type="text/plain")
     except NotFoundError as error:
         return HttpResponse(str(error), status=404, content_type="text/plain")
-    if not pages.allows(viewer.user_id):
+    if not limits.allows_user(viewer.user_id):
         return _too_many()
     return StreamingHttpResponse(
         _stream(viewer, conversation_id, int(revision), get_language() or settings.LANGUAGE_CODE),
@@ -64,6 +62,7 @@ def _too_many() -> HttpResponse:
 async def _stream(
     viewer: Viewer, conversation_id: UUID, revision: int, language: str
 ) -> AsyncIterator[bytes]:
+    pages = current().sse_limits.open
     if not pages.enter(viewer.user_id):  # many were accepted at the same moment
         return
     try:

@@ -40,8 +40,9 @@ from chat.actions.share import (
 from chat.downloads import file_response
 from chat.models import Audience, Message, Role, Share, User
 from chat.models.conversation import TITLE_LENGTH
-from chat.rate_limit import RateLimits, network_of
+from chat.rate_limit import network_of
 from chat.rendering.words import in_words
+from chat.runtime import current
 from chat.translatable import translatable
 from chat.views.answers import PersonRequest, View, for_people, logger, unavailable
 
@@ -54,10 +55,6 @@ _DAYS = [
 ]
 PAGE = 50  # messages on a page of a link: anyone may open it, and each is rendered
 _WORDS = 50  # characters of a message in the lists of the form
-# Requests of one user, or from one network without a log-in: the members of a team often have one address. A
-# page with pictures makes many at once; guessing makes more.
-_BURST, _PER_SECOND = 120, 2.0
-_limits = RateLimits()
 
 _POLICY = {
     "default-src": [CSP.NONE],
@@ -164,7 +161,7 @@ def for_anyone(view: View[...]) -> View[...]:
         try:
             user = _user(request)
             key = f"user {user.pk}" if user else network_of(get_adapter().get_client_ip(request))
-            if not _limits.allows(key, burst=_BURST, per_second=_PER_SECOND):
+            if not current().share_requests.allows(key):
                 response: HttpResponseBase = render(request, "chat/share_refused.html", status=429)
                 response.headers["Retry-After"] = "30"
             else:

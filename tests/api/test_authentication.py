@@ -51,10 +51,9 @@ async def test_without_a_valid_token_there_is_no_actor(person: User) -> None:
 
 
 async def test_many_requests_are_refused_before_a_query(
-    person: User, monkeypatch: pytest.MonkeyPatch
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "BURST", 2)
-    monkeypatch.setattr(authentication, "PER_SECOND", 0.01)
+    runtime.token_requests = RateLimits(burst=2, per_second=0.01)
     secret = await run_unit(secret_of, person)
     await actor_with(secret, Scope.READ, "192.0.2.1")
     assert rate_headers(limit_of(secret)) == {
@@ -71,12 +70,9 @@ async def test_many_requests_are_refused_before_a_query(
 
 
 async def test_random_tokens_are_refused_before_a_query_and_take_no_place(
-    person: User, monkeypatch: pytest.MonkeyPatch
+    person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "BURST", 3)
-    monkeypatch.setattr(authentication, "PER_SECOND", 0.01)
-    for name in ("_requests", "_failures"):
-        monkeypatch.setattr(authentication, name, RateLimits())
+    runtime.token_failures = RateLimits(burst=3, per_second=0.01)
     used, unused = await run_unit(secret_of, person), await run_unit(secret_of, person)
     await actor_with(used, Scope.READ, "2001:db8::1")
     for number in range(3):
@@ -90,7 +86,7 @@ async def test_random_tokens_are_refused_before_a_query_and_take_no_place(
     # A token that was valid here, and other networks, are not affected.
     await actor_with(used, Scope.READ, "2001:db8::1")
     await actor_with(unused, Scope.READ, "192.0.2.7")
-    assert list(authentication._requests._limits) == [digest_of(it)[:16] for it in (used, unused)]
+    assert list(runtime.token_requests._limits) == [digest_of(it)[:16] for it in (used, unused)]
 
 
 @pytest.mark.parametrize("end", ["revoked", "deactivated"])

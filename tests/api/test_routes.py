@@ -25,7 +25,7 @@ from chat.actions.preset import PresetContent, make_preset
 from chat.actions.saved_prompt import make_saved_prompt
 from chat.actions.send import send_message
 from chat.actions.tag import tag_conversation
-from chat.api import account, administration, authentication
+from chat.api import account, administration
 from chat.api.json_api import api
 from chat.api.pages import encoded
 from chat.api.routing import Token
@@ -49,7 +49,6 @@ from chat.models import (
     TranscriptRead,
     User,
 )
-from chat.rate_limit import RateLimits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -212,9 +211,7 @@ class World:
 
 
 @pytest.fixture
-def world(make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch) -> World:
-    # Else the invalid tokens of many tests use up the network's burst, on a machine that is fast enough.
-    monkeypatch.setattr(authentication, "_failures", RateLimits())
+def world(make_user: Callable[..., User]) -> World:
     return World(make_user)
 
 

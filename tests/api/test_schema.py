@@ -28,7 +28,7 @@ from chat.actions.preset import PresetContent, make_preset
 from chat.actions.saved_prompt import make_saved_prompt
 from chat.actions.send import send_message
 from chat.actor import Actor
-from chat.api import authentication, tickets
+from chat.api import tickets
 from chat.api.json_api import api
 from chat.models import (
     Attachment,
@@ -46,6 +46,8 @@ from chat.models import (
     ToolRun,
     User,
 )
+from chat.rate_limit import RateLimits
+from chat.runtime import Runtime
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -111,9 +113,9 @@ def names(make_user: Callable[..., User]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_each_response_is_as_documented(
-    path: str, method: str, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    path: str, method: str, names: dict[str, Any], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "BURST", 1_000_000)
+    runtime.token_requests = RateLimits(burst=1_000_000, per_second=10)
     monkeypatch.setattr(settings, "CHAT_RUNNING_PER_PERSON", 1_000_000)
     logging.getLogger("django.request").disabled = True
     operation = document()[path][method.upper()]

@@ -9,7 +9,6 @@ import pytest
 
 from chat.actions.api_token import revoke_tokens
 from chat.api import streams
-from chat.api.authentication import streams as open_streams
 from chat.database import run_unit
 from chat.models import ApiToken, ChatModel
 from chat.runtime import Runtime
@@ -69,10 +68,10 @@ async def test_a_stream_that_is_not_read_ends(
     await until(lambda: len(client.sent) == 3)
     provider.says("Nobody reads this. " * 100)
     if reason == "revoked":
-        assert open_streams._open
+        assert serving.token_streams._open
         await run_unit(revoke_tokens, ApiToken.objects.all(), by=None)
         await serving.session_monitor.check()
     await client.ended()
     assert client.task.cancelled()  # the server drops the connection
     assert len(client.sent) == 3
-    await until(lambda: not open_streams._open and not serving.session_monitor._viewers)
+    await until(lambda: not serving.token_streams._open and not serving.session_monitor._viewers)

@@ -1,8 +1,12 @@
-"""Importing a module changes no other one: what has state gets its collaborators when it is built."""
+"""Importing a module changes no other one and builds nothing: what has state gets its collaborators when the
+process builds it."""
 
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +55,21 @@ def test_such_an_assignment_is_seen_wherever_it_runs_on_import() -> None:
     source = "from a import b\nimport c.d\nif 1:\n    b.x.y = 1\nclass K:\n    c.d.e, z = 1, 2\n"
     assert assigned_on_import(source) == ["b.x.y", "c.d.e"]
     assert assigned_on_import("from a import b\ndef f():\n    b.x = 1\nk = b.x\nown = 1\n") == []
+
+
+BUILT = """
+import django
+django.setup()
+import chat.actions.send, chat.management.server, chat.runtime, chat.urls, chatproject.asgi
+assert chat.runtime._current is None, "built on import"
+assert chat.runtime.current() is chat.runtime.current()
+"""
+
+
+def test_importing_the_server_builds_no_runtime() -> None:
+    """The first use builds it."""
+    env = {"DJANGO_SETTINGS_MODULE": "chatproject.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", BUILT], cwd=ROOT, env=os.environ | env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

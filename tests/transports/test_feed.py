@@ -84,7 +84,6 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
             return [threading.current_thread().name]
 
     monkeypatch.setattr(feed, "ConversationView", View)
-    monkeypatch.setattr(feed, "_shares", {})  # other tests spend this user's share
     (frame,) = [frame async for frame in feed.frames(Viewer(SessionClaim(1, "", "")), uuid4(), 6, "en")]
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
@@ -117,8 +116,7 @@ async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(
             return (await anext(stream)).steps[0]
 
     monkeypatch.setattr(feed, "ConversationView", View)
-    monkeypatch.setattr(feed, "_shares", {})
-    feed._share_of(1).spend(1_000)
+    runtime.rendering_threads.time_of(1).spend(1_000)
     greedy = asyncio.create_task(first(1))
     try:
         await asyncio.to_thread(begun.wait, 60)

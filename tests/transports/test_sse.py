@@ -15,6 +15,7 @@ import pytest
 
 from chat.actor import SessionClaim
 from chat.live.session_monitor import Viewer
+from chat.runtime import Runtime
 from chat.transports import sse
 from chat.transports.feed import Frame
 from tests.servers import ServerProcess
@@ -78,7 +79,9 @@ async def test_sixty_readers_that_read_nothing_cost_a_bounded_memory(server: Ser
     assert growth < 110
 
 
-async def test_a_response_ends_when_it_has_become_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_response_ends_when_it_has_become_long(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def frames(*_: object) -> AsyncIterator[Frame]:
         for revision in range(1, 100):
             yield Frame(["x" * 1000], revision)
@@ -90,4 +93,4 @@ async def test_a_response_ends_when_it_has_become_long(monkeypatch: pytest.Monke
     ]
     assert 10 <= len(events) <= 13
     assert events[-1].startswith(f"id: {len(events) - 1}\nretry: 200\n".encode())
-    assert sse.pages.count(7) == 0
+    assert runtime.sse_limits.open.count(7) == 0

@@ -47,16 +47,12 @@ from chat.parts import (
     stored,
 )
 from chat.rate_limit import RateLimits
+from chat.runtime import Runtime
 from chat.views import shares as views
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 REPLY = "**bold** <script>alert(1)</script> ![pixel](https://tracker.example/p.png)"
-
-
-@pytest.fixture(autouse=True)
-def fresh_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "_limits", views.RateLimits())
 
 
 @pytest.fixture
@@ -549,23 +545,19 @@ def test_only_the_owner_and_administrators_revoke(
     assert (entry.owner, entry.reader, entry.conversation_id) == (owner, administrator, chat.pk)
 
 
-def test_guessing_is_slowed_down_by_network(
-    owner: User, chat: Conversation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views, "_limits", RateLimits())
-    monkeypatch.setattr(views, "_PER_SECOND", 0.001)  # nothing comes back while the test runs
+def test_guessing_is_slowed_down_by_network(owner: User, chat: Conversation, runtime: Runtime) -> None:
+    runtime.share_requests = RateLimits(burst=20, per_second=0.001)  # no more is allowed while the test runs
     client = Client(REMOTE_ADDR="192.0.2.7")
-    codes = [client.get(reverse("shared", args=["x" * 32])).status_code for _ in range(views._BURST + 20)]
-    assert codes.count(429) >= 10
+    codes = [client.get(reverse("shared", args=["x" * 32])).status_code for _ in range(40)]
+    assert codes.count(429) == 20
     assert client.get(reverse("shared", args=["x" * 32]))["Retry-After"]
     assert Client(REMOTE_ADDR="198.51.100.7").get(reverse("shared", args=["x" * 32])).status_code == 404
 
 
 def test_people_who_are_logged_in_do_not_share_the_limit_of_their_address(
-    owner: User, teammate: User, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+    owner: User, teammate: User, chat: Conversation, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(views, "_BURST", 2)
-    monkeypatch.setattr(views, "_PER_SECOND", 0.0)
+    runtime.share_requests = RateLimits(burst=2, per_second=0.0)
     share = made(owner, chat)
     assert [Client().get(address(share)).status_code for _ in range(3)] == [404, 404, 429]
     for viewer in (as_user(owner), as_user(teammate)):

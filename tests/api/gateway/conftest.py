@@ -13,11 +13,9 @@ from asgiref.sync import sync_to_async
 from pytest_django.fixtures import Settings
 
 from chat.actions.api_token import make_token
-from chat.api import authentication
 from chat.models import ChatModel, Endpoint, Scope, User
 from chat.providers import registry
 from chat.providers.base import EndpointConfig
-from chat.rate_limit import RateLimits
 from chat.runtime import Runtime, current
 from tests.api.gateway.served import serving
 from tests.providers.wire import FORMATS, Wire, serve
@@ -78,11 +76,9 @@ async def gateway(
     settings: Settings,
     person: User,
     token_of: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Gateway]:
     """Each wire format is an endpoint with the model `wire-FORMAT`; `openai` speaks Responses, as
     api.openai.com does. The demo is there, too."""
-    monkeypatch.setattr(authentication, "_requests", RateLimits())
     settings.CHAT_ENDPOINTS = {
         name: EndpointConfig(
             name,

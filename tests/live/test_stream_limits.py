@@ -1,4 +1,4 @@
-"""The limits of one session, checked before any database query."""
+"""The limits of sessions and users."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from django.test import AsyncClient
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from chat.live.stream_limits import Lookups, PageLimits
 from chat.models import User
 from chat.rate_limit import RateLimits
+from chat.runtime import Runtime
 from chat.transports import sse
-from chat.transports.limits import Lookups, Openings
 
 
 def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
-    openings = Openings()
-    allowed = [openings.allows("key") for _ in range(3 * steady.CHAT_PAGES_PER_PERSON)]
+    limits = PageLimits()
+    allowed = [limits.allows_session("key") for _ in range(3 * steady.CHAT_PAGES_PER_PERSON)]
     assert 2 * steady.CHAT_PAGES_PER_PERSON <= sum(allowed) < len(allowed)
-    assert openings.allows("another")
+    assert limits.allows_session("another")
 
 
-def test_sessions_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RateLimits, "MOST", 10)
-    openings = Openings()
+def test_keys_of_long_ago_are_forgotten() -> None:
+    limits = RateLimits(burst=1, per_second=1, most=10)
     for number in range(100):
-        openings.allows(f"key-{number}")
-    assert len(openings._limits._limits) == 10
+        limits.allows(f"key-{number}")
+    assert len(limits._limits) == 10
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_session_that_opens_too_often_costs_no_query(
-    person: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    person: User, settings: Settings, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.CHAT_PAGES_PER_PERSON = 1
-    monkeypatch.setattr(sse, "openings", Openings())
+    runtime.sse_limits = PageLimits()
 
     def ask(*_: object) -> None:
         raise AssertionError("The database was asked.")
@@ -57,7 +57,7 @@ async def test_the_pages_of_one_session_wait_for_each_other_and_nobody_else_for_
 
     async def work(key: str) -> None:
         nonlocal working, most
-        async with lookups.taken(key):
+        async with lookups.turn(key):
             working += 1
             most = max(most, working)
             await free.wait()
