@@ -40,6 +40,14 @@ class Sent:
     is_new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The prompt that is edited, and the attachments of it that its edited form goes without."""
+
+    prompt: UUID
+    removed_attachments: Collection[UUID] = ()
+
+
 def send_message(
     user: User,
     conversation_id: UUID,
@@ -49,16 +57,16 @@ def send_message(
     model_ids: list[int | str],
     attachments: Collection[UUID] = (),
     edits: UUID | None = None,
+    removed_attachments: Collection[UUID] = (),
     tools: Sequence[str] | None = None,
     parameters: object = None,
 ) -> Sent:
     """Stores the prompt and queues one reply for each model. The first prompt of an unused id creates the
-    conversation. Sending the same `client_id` again returns the same message and costs nothing.
-    `attachments` are files of the user; with one, the text may be empty. `edits` is the shown prompt that
-    this one is an edited form of: it takes its place with its files, and the other one is kept as a variant,
-    with all that follow it. `tools` are the names of the tools
-    that the chat has on from now on, and `parameters` what its requests have (`Parameters.checked`); None
-    changes nothing.
+    conversation. Sending the same `client_id` again returns the same message and costs nothing. `attachments`
+    are files of the user; with one, the text may be empty. `edits` is the shown prompt that this one is an
+    edited form of: it takes its place with its files except `removed_attachments`, and the other one is kept
+    as a variant, with all its files and all that follow it. `tools` are the names of the tools that the chat
+    has on from now on, and `parameters` what its requests have (`Parameters.checked`); None changes nothing.
 
     Raises `NotFoundError`, `InvalidInputError`, `TooLongError`, `LimitReachedError`, `MismatchError` if the
     id was sent before in another conversation, with another text or other files, and `ConflictError` if the
@@ -66,12 +74,15 @@ def send_message(
     committed when the function returns.
     """
     text = _checked_text(text, may_be_empty=bool(attachments or edits))
+    if removed_attachments and edits is None:
+        raise InvalidInputError(_("Only a message that is edited has files to remove."))
     wanted = None if parameters is None else checked_parameters(parameters)
+    edit = None if edits is None else Edit(edits, removed_attachments)
     try:
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools, wanted)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edit, tools, wanted)
     except IntegrityError:
         # Two processes created the same conversation at the same time, and the other one succeeded.
-        return _send(user, conversation_id, client_id, text, model_ids, attachments, edits, tools, wanted)
+        return _send(user, conversation_id, client_id, text, model_ids, attachments, edit, tools, wanted)
 
 
 def _send(
@@ -81,7 +92,7 @@ def _send(
     text: str,
     model_ids: list[int | str],
     attachments: Collection[UUID],
-    edits: UUID | None,
+    edit: Edit | None,
     tools: Sequence[str] | None,
     parameters: Parameters | None,
 ) -> Sent:
@@ -89,16 +100,16 @@ def _send(
         conversation = conversation_to_write(user, conversation_id)
         before = columns_of(conversation) if conversation else {}
         lock_user(user)
-        count = None if edits else len(set(attachments))  # an edited form has the files of the prompt too
+        count = None if edit else len(set(attachments))  # an edited form has the files of the prompt too
         if sent_before := _sent_before(user, conversation_id, client_id, text, count):
             return Sent(sent_before, is_new=False)
         models = _checked_models(user, model_ids)
         check_running_limit(user, len(models))
         is_new = conversation is None
-        if conversation is None and edits is not None:
+        if conversation is None and edit is not None:
             raise NotFoundError(_("There is no such message."))
-        edited = None if conversation is None or edits is None else hide_for_edit(conversation, edits)
-        kept = () if edited is None else edited.attachments.order_by("pk").values_list("pk", flat=True)
+        edited = None if conversation is None or edit is None else hide_for_edit(conversation, edit.prompt)
+        kept = [] if edited is None or edit is None else _kept_files(edited, edit.removed_attachments)
         files = chosen(user, attachments, kept=kept)
         if not (text or files.attachments):
             raise InvalidInputError(EMPTY)
@@ -140,6 +151,17 @@ def _send(
             change = CommittedChange(since, conversation, [prompt, *replies])
             transaction.on_commit(lambda: pubsub.committed(change))
     return Sent(prompt, is_new=True)
+
+
+def _kept_files(edited: Message, removed: Collection[UUID]) -> list[UUID]:
+    """Returns the ids of the attachments that the edited form of a prompt keeps, in the order of its files.
+    Raises `NotFoundError` if a removed one is not of this prompt."""
+    order = {part.id: at for at, part in enumerate(edited.files)}
+    ids = edited.attachments.values_list("pk", flat=True)
+    theirs = sorted(ids, key=lambda pk: (order.get(str(pk), len(order)), pk))
+    if not set(removed).issubset(theirs):
+        raise NotFoundError(_("There is no such file."))
+    return [pk for pk in theirs if pk not in removed]
 
 
 def _title_again(conversation: Conversation, edited: Message, title: str) -> None:

@@ -95,6 +95,7 @@ def send_unit(user: User, key: str, body: schemas.NewPrompt) -> tuple[Sent, list
         model_ids=[*body.models],
         attachments=body.attachments,
         edits=body.edits,
+        removed_attachments=body.removed_attachments,
         tools=body.tools,
         parameters=None if body.parameters is None else body.parameters.model_dump(),
     )

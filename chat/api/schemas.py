@@ -277,7 +277,13 @@ class NewPrompt(Schema):
     )
     edits: UUID | None = Field(
         default=None,
-        description="The prompt that this one is an edited form of. The other one is kept as a variant.",
+        description="The prompt that this one is an edited form of. It has its files, and the other one is "
+        "kept as a variant.",
+    )
+    removed_attachments: list[UUID] = Field(
+        default=[],
+        max_length=1000,
+        description="The ids of files of the edited prompt that this one goes without.",
     )
     tools: list[Annotated[str, Field(max_length=64)]] | None = Field(
         default=None,

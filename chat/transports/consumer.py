@@ -179,6 +179,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             model_ids=chosen,
             edits=edits,
             attachments=_uuids(frame, "attachment"),
+            removed_attachments=_uuids(frame, "removed_attachment"),
             tools=tools.split() if isinstance(tools, str) else None,
             parameters=frame.get("parameters"),
         )

@@ -34,7 +34,8 @@ _PARAMETERS = ("temperature", "max_output_tokens", "reasoning_effort")
 def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, the message that it
     `edits`, the names of the `tools` that are on, and the parameters of the chat. Each `attachment` is the id
-    of a file that is here; a form without a script has the `files` themselves."""
+    of a file that is here; a form without a script has the `files` themselves. Each `removed_attachment` is a
+    file of the edited message that this one goes without."""
     sent_along = [
         receive_file(request.user, file.chunks(), name=file.name or "", size=file.size or 0)
         for file in request.FILES.getlist("files")
@@ -53,6 +54,9 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         attachments=[
             *(_uuid(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),
             *(attachment.pk for attachment in sent_along),
+        ],
+        removed_attachments=[
+            _uuid(it) for it in ",".join(request.POST.getlist("removed_attachment")).split(",") if it
         ],
     )
     if request.htmx and sent.message.client_id:

@@ -1,6 +1,6 @@
 // The message box: what Enter does, and a draft for each chat until log-out.
 import { $, composing, fill, here, on, onChat, onClick, root, touch, words } from "./page.js";
-import { edited, keepsFiles, stopEditing } from "./edit.js";
+import { edited, stopEditing } from "./edit.js";
 import { hasFiles, take } from "./files.js";
 import { send, withdraw } from "./outbox.js";
 
@@ -39,10 +39,10 @@ on("submit", (event) => {
   if (event.target.id !== "composer") return;
   event.preventDefault();
   const text = $("prompt").value;
-  if (!text.trim() && !hasFiles() && !keepsFiles()) return;
-  const files = take();
-  if (!files) return;
-  send(text, files);
+  if (!text.trim() && !hasFiles()) return;
+  const taken = take();
+  if (!taken) return;
+  send(text, taken);
   if (!edited()) localStorage.removeItem(draft(true));
   fill($("prompt"), "");
   if (edited()) stopEditing();
@@ -60,7 +60,7 @@ on("chat:gone", () => {
 });
 
 function markEmpty() {
-  $("composer").parentNode.toggleAttribute("data-empty", !$("prompt").value && !hasFiles() && !keepsFiles());
+  $("composer").parentNode.toggleAttribute("data-empty", !$("prompt").value && !hasFiles());
 }
 
 function changed() {

@@ -3,9 +3,6 @@ import { $, fill, on, onClick } from "./page.js";
 
 export const edited = () => $("edits").value;
 
-// Its files go with the edited prompt, which then needs no text.
-export const keepsFiles = () => edited() && $(`m-${edited()}`)?.querySelector(".attachments") != null;
-
 // Also from a reload without scripts, where the page comes with the text.
 export function edit(message, text = message.querySelector(".message-body").textContent.trim()) {
   change(message.id.slice(2), text);

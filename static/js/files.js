@@ -1,5 +1,6 @@
 // The files of a prompt: chosen, pasted or dropped, uploaded in pieces before it is sent, and kept with the draft.
 import { $, announce, fill, here, on, onChat, onClick, touch, words } from "./page.js";
+import { edited } from "./edit.js";
 
 const PIECE = 1048576; // bytes; the server takes no more at once
 const AT_ONCE = 3;
@@ -7,10 +8,13 @@ const MOST = 10;
 const LONG_TEXT = 10000; // characters; a longer paste becomes a file
 const drafts = `draft:${document.body.dataset.user}:files:`;
 let list = []; // { id, chat, key, name, size, file, sent }, then `done`, `image`, `audio`, `note` or `error`; `text`: pasted
+let editedFiles = []; // that the edited prompt keeps: { id, name, note, image, done }
+let removed = []; // ids of its other files
 const keys = new Set(); // of the drafts that this page has written
 let sendsWhenDone = false;
 
-const mine = () => list.filter(({ chat }) => chat === here());
+const chosen = () => list.filter(({ chat }) => chat === here());
+const shown = () => [...editedFiles, ...chosen()];
 const isNew = () => $("revision").value === "0" && !$("messages").children.length;
 const key = () => drafts + (isNew() ? "new:" : "") + here();
 const address = (id) => $("attach").dataset.url.replace(/[0-9a-f-]{36}/, id);
@@ -23,11 +27,12 @@ export function newId() {
   return url.slice(-36);
 }
 
-export const hasFiles = () => mine().length > 0;
+export const hasFiles = () => shown().length > 0;
 
-// Returns the files for a prompt and forgets them, or null while they cannot be sent yet.
+// Returns the new files for a prompt, and the ids of the removed ones of the edited prompt, and forgets them. Null while
+// they cannot be sent yet.
 export function take() {
-  const files = mine();
+  const files = chosen();
   if (files.some(({ error }) => error)) return say("filesFailed");
   if (files.some(({ done }) => !done)) {
     sendsWhenDone = true;
@@ -35,14 +40,32 @@ export function take() {
   }
   list = list.filter((one) => !files.includes(one));
   save();
-  return files.map(({ id, name, size, image, audio }) => ({ id, name, size, image, audio }));
+  return { files: files.map(({ id, name, size, image, audio }) => ({ id, name, size, image, audio })), removed };
 }
 
-// Puts the files of a refused prompt back.
-export function giveBack(files) {
+// Puts the files of a refused prompt back, and removes those of the edited one again.
+export function giveBack(files, ids = []) {
   list.push(...(files ?? []).map((one) => ({ ...one, chat: here(), key: key(), done: true })));
+  for (const one of editedFiles.filter(({ id }) => ids.includes(id))) drop(one);
   save();
 }
+
+// The edited form of a prompt begins with all its files.
+function readEdited() {
+  const items = edited() ? $(`m-${edited()}`)?.querySelectorAll("[data-file]") ?? [] : [];
+  removed = [];
+  editedFiles = [...items].map((item) => {
+    const image = item.querySelector("img");
+    const text = (selector) => item.querySelector(selector)?.textContent;
+    return { id: item.dataset.file, name: image?.alt ?? text(".file-name"), note: text(".file-facts"), image: image != null, done: true };
+  });
+}
+
+on("chat:draft", () => {
+  readEdited();
+  show();
+  changed();
+});
 
 function say(name) {
   $("files-state").textContent = words(name);
@@ -52,7 +75,8 @@ function say(name) {
 onChat(() => {
   $("attach-input").accept = touch.matches ? "image/*,*/*" : ""; // phones then offer the camera
   sendsWhenDone = false;
-  if (!mine().length) {
+  readEdited();
+  if (!chosen().length) {
     let name = key();
     // So do the files of a new chat that was left, with its text.
     if (isNew()) name = Object.keys(localStorage).find((one) => one.startsWith(`${drafts}new:`)) ?? name;
@@ -97,7 +121,7 @@ on("drop", (event) => {
 });
 
 function add(files, text) {
-  const room = MOST - mine().length;
+  const room = Math.max(0, MOST - shown().length); // an imported prompt may have more
   for (const file of files.slice(0, room)) {
     list.push({ id: newId(), chat: here(), key: key(), name: file.name, size: file.size, file, sent: 0, text });
   }
@@ -118,7 +142,7 @@ function work() {
       work();
       if (one.error) announce(`${one.name}: ${one.error}`);
       else if (one.done) announce(words("fileDone", one.name));
-      if (sendsWhenDone && one.chat === here() && mine().every(({ done }) => done)) {
+      if (sendsWhenDone && one.chat === here() && chosen().every(({ done }) => done)) {
         sendsWhenDone = false;
         $("composer").requestSubmit();
       }
@@ -167,7 +191,7 @@ async function piece(one) {
 }
 
 onClick("#files button", (button) => {
-  const one = list.find(({ id }) => id === button.closest("li").dataset.id);
+  const one = shown().find(({ id }) => id === button.closest("li").dataset.id);
   if (!one) return;
   if (button.value === "again") {
     Object.assign(one, { error: "", sent: 0, id: newId() });
@@ -184,8 +208,13 @@ onClick("#files button", (button) => {
 
 function drop(one) {
   one.stop?.abort();
-  list = list.filter((other) => other !== one);
   sendsWhenDone = false;
+  if (editedFiles.includes(one)) {
+    editedFiles = editedFiles.filter((other) => other !== one);
+    removed.push(one.id);
+    return save();
+  }
+  list = list.filter((other) => other !== one);
   save();
   fetch(address(one.id), {
     method: "DELETE",
@@ -209,14 +238,14 @@ function save() {
 
 function show() {
   const box = $("files");
-  const shown = new Map([...box.children].map((item) => [item.dataset.id, item]));
-  const items = mine().map((one) => update(shown.get(one.id) ?? $("file-chip").content.firstElementChild.cloneNode(true), one));
-  for (const item of shown.values()) if (!items.includes(item)) item.remove();
+  const before = new Map([...box.children].map((item) => [item.dataset.id, item]));
+  const items = shown().map((one) => update(before.get(one.id) ?? $("file-chip").content.firstElementChild.cloneNode(true), one));
+  for (const item of before.values()) if (!items.includes(item)) item.remove();
   if (items.some((item, at) => item !== box.children[at])) box.append(...items);
   const model = $("model").selectedOptions[0]?.dataset ?? {};
   const accepted = (model.audio ?? "").split(" ");
-  const blind = mine().some(({ image }) => image) && "blind" in model;
-  const deaf = mine().some(({ audio }) => audio && !accepted.includes(audio));
+  const blind = shown().some(({ image }) => image) && "blind" in model;
+  const deaf = shown().some(({ audio }) => audio && !accepted.includes(audio));
   $("files-state").textContent = [blind && words("filesBlind"), deaf && words("filesDeaf")].filter(Boolean).join(" ");
 }
 
@@ -226,7 +255,7 @@ function update(item, one) {
   item.dataset.state = one.error ? "error" : one.done ? "done" : "loading";
   part(".file-name").textContent = one.name;
   part(".file-name").title = one.name;
-  part(".file-facts").textContent = one.error || [sizeOf(one.size), one.note].filter(Boolean).join(" · ");
+  part(".file-facts").textContent = one.error || [one.size && sizeOf(one.size), one.note].filter(Boolean).join(" · ");
   const bar = part("progress");
   bar.hidden = Boolean(one.done || one.error);
   bar.ariaLabel = words("fileLoading", one.name);

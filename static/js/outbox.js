@@ -8,16 +8,17 @@ import { open, tell } from "./transport.js";
 const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
-let list = kept(); // { id, chat, url, text, model, edits, files }, then `error`, or `stored`: its revision
+let list = kept(); // { id, chat, url, text, model, edits, files, removed }, then `error`, or `stored`: its revision
 const known = new Set(list.map(({ id }) => id)); // Others belong to other tabs.
 let flight = null; // { id, timer, late } of the one being sent
 
 const mine = () => list.filter(({ chat }) => chat === here());
 const flying = () => list.find(({ id }) => id === flight?.id);
 const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
-const frame = ({ id, text, model, edits = "", files = [], tools, parameters }) => (
+const frame = ({ id, text, model, edits = "", files = [], removed = [], tools, parameters }) => (
   {
     type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id),
+    removed_attachment: removed,
     ...(tools != null && { tools }), ...(parameters && { parameters }),
   }
 );
@@ -39,12 +40,13 @@ onChat(() => {
   check();
 });
 
-export function send(text, files) {
+export function send(text, { files, removed }) {
   const id = newId();
   known.add(id);
   const model = new FormData($("composer")).getAll("model");
   list.push({
-    id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, tools: tools(), parameters: parameters(),
+    id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, removed, tools: tools(),
+    parameters: parameters(),
   });
   save();
 }
@@ -182,10 +184,10 @@ onClick("[data-unsent] button", (button) => {
     }
   } else giveUp([entry]);
   if (button.value === "edit") {
-    giveBack(entry.files);
     const message = $(`m-${entry.edits}`);
     if (message) edit(message, entry.text);
-    else fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
+    giveBack(entry.files, message ? entry.removed : []);
+    if (!message) fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
   }
   $("prompt").focus();
   save();

@@ -90,6 +90,17 @@ def test_a_file_is_uploaded_described_sent_edited_and_downloaded(
     edit = caller.call("POST", "/prompts", 201, edited)
     parts = caller.call("GET", f"/messages/{edit['prompt']}", 200)["parts"]
     assert [part.get("name") for part in parts] == [None, "notes.txt", "more.txt"]
+    # It goes without those that are removed.
+    Generation.objects.update(status=Status.COMPLETE)
+    removed = {
+        "text": "",
+        "models": [model.pk],
+        "edits": edit["prompt"],
+        "removed_attachments": [parts[1]["id"]],
+    }
+    edit = caller.call("POST", "/prompts", 201, removed)
+    parts = caller.call("GET", f"/messages/{edit['prompt']}", 200)["parts"]
+    assert [part.get("name") for part in parts] == ["more.txt"]
     other = caller.call("POST", "/files?name=other.txt", 201, b"Unsent")
     caller.call("DELETE", f"/files/{other['id']}", 204)
     stranger = Caller(make_user("stranger@example.org"))

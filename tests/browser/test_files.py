@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from chat.providers.demo import _picture
@@ -24,6 +25,7 @@ HAND_OVER = """([selector, kind, files, text]) => {
   const event = kind === "paste" ? new ClipboardEvent(kind, how) : new DragEvent(kind, how);
   document.querySelector(selector).dispatchEvent(event);
 }"""
+PHOTO: FilePayload = {"name": "photo.png", "mimeType": "image/png", "buffer": _picture()}
 PICTURE = base64.b64encode(_picture()).decode()
 
 
@@ -135,3 +137,61 @@ def test_a_photo_of_a_phone_is_sent_and_a_picture_of_the_model_is_shown(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.reload()
     shown(page.locator("article[data-role=assistant]").get_by_role("img", name="image.png"))
+
+
+def test_an_edited_prompt_goes_without_a_removed_file_and_the_variant_before_keeps_it(person: Person) -> None:
+    page = person.page
+    attach(page, note("old.txt"), note("notes.txt", b"More"), PHOTO)
+    for name in ("old.txt", "notes.txt", "photo.png"):
+        chip(page, name, "done")
+    ask(page, "/demo instant Look")
+    prompt = page.locator("article[data-role=user]")
+    edit = prompt.get_by_role("button", name="Edit")
+    edit.press("Enter")
+    expect(page.locator("#files .file-name")).to_have_text(["old.txt", "notes.txt", "photo.png"])
+    shown(chip(page, "photo.png", "done").locator("img"))
+    expect(chip(page, "notes.txt", "done")).to_contain_text("4 bytes")
+    assert violations(page) == [], "editing a message with files"
+    page.get_by_role("button", name="Remove old.txt").press("Enter")
+    expect(box(page)).to_be_focused()
+    expect(page.locator("#files .file-name")).to_have_text(["notes.txt", "photo.png"])
+
+    box(page).press("Escape")
+    expect(page.locator("#files li")).to_have_count(0)
+    expect(prompt.locator(".attachments li")).to_have_count(3)
+    edit.press("Enter")
+    expect(page.locator("#files li")).to_have_count(3)
+    page.get_by_role("button", name="Remove old.txt").press("Space")
+    page.get_by_role("button", name="Remove photo.png").press("Enter")
+    attach(page, note("new.txt", b"New"))
+    chip(page, "new.txt", "done")
+    box(page).fill("")
+    box(page).press("Enter")
+    expect(page.get_by_role("group", name="Variant 2 of 2")).to_be_visible()
+    expect(prompt.locator(".file-name")).to_have_text(["notes.txt", "new.txt"])
+    expect(page.locator("#files li")).to_have_count(0)
+    expect(page.locator("article[data-role=assistant]")).to_have_attribute("data-status", "complete")
+    page.get_by_role("button", name="Previous variant").press("Enter")
+    expect(prompt.locator(".file-name")).to_have_text(["old.txt", "notes.txt"])
+    expect(prompt.get_by_role("img", name="photo.png")).to_be_visible()
+
+
+def test_a_refused_edit_comes_back_without_the_removed_files(person: Person) -> None:
+    page = person.page
+    attach(page, note("old.txt"), note("notes.txt", b"More"))
+    for name in ("old.txt", "notes.txt"):
+        chip(page, name, "done")
+    ask(page, "/demo instant Look")
+    prompt = page.locator("article[data-role=user]:not([data-unsent])")
+    prompt.get_by_role("button", name="Edit").press("Enter")
+    page.get_by_role("button", name="Remove old.txt").press("Enter")
+    box(page).fill("x" * (settings.CHAT_MAX_PROMPT_CHARS + 1))
+    box(page).press("Enter")
+    unsent = page.locator("article[data-unsent]")
+    expect(unsent).to_contain_text("the limit is")
+    unsent.get_by_role("button", name="Edit").press("Enter")
+    expect(page.locator("#files .file-name")).to_have_text(["notes.txt"])
+    box(page).fill("/demo instant Look again")
+    box(page).press("Enter")
+    expect(page.get_by_role("group", name="Variant 2 of 2")).to_be_visible()
+    expect(prompt.locator(".file-name")).to_have_text(["notes.txt"])

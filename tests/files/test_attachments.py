@@ -197,6 +197,47 @@ def test_an_edited_prompt_and_a_branch_keep_the_files(
     assert len(edited.message.files) == 1
 
 
+def test_an_edited_prompt_goes_without_the_files_that_are_removed(
+    person: User, upload: Upload, model: ChatModel
+) -> None:
+    one, two, three = (upload(person, name.encode(), name) for name in ("one.txt", "two.txt", "three.txt"))
+    first = send(person, model, one, two, three).message
+    Generation.objects.update(status=Status.COMPLETE)
+    edit = {"chat": first.conversation_id, "edits": first.pk}
+    other = upload(person, b"Unsent", "unsent.txt")
+    for unknown in (uuid.uuid4(), other.pk):
+        with pytest.raises(NotFoundError):
+            send(person, model, removed_attachments=[unknown], **edit)
+    with pytest.raises(InvalidInputError):
+        send(person, model, text="", removed_attachments=[one.pk, two.pk, three.pk], **edit)
+    with pytest.raises(InvalidInputError):
+        send(person, model, removed_attachments=[two.pk], chat=first.conversation_id)
+    again = {"client_id": uuid.uuid4(), "removed_attachments": [two.pk], **edit}
+    edited = send(person, model, other, **again)
+    assert not send(person, model, other, **again).is_new
+    assert [part.name for part in edited.message.files] == ["one.txt", "three.txt", "unsent.txt"]
+    before = Message.objects.get(pk=first.pk)
+    assert [part.name for part in before.files] == ["one.txt", "two.txt", "three.txt"]
+    assert set(before.attachments.all()) == {one, two, three}
+
+
+def test_a_form_without_scripts_removes_files_of_an_edited_prompt(
+    person: User, upload: Upload, model: ChatModel, client: Client
+) -> None:
+    one, two = (upload(person, name.encode(), name) for name in ("one.txt", "<b>two.txt"))
+    first = send(person, model, one, two).message
+    Generation.objects.update(status=Status.COMPLETE)
+    client.force_login(person)
+    at = f"/conversations/{first.conversation_id}/"
+    page = client.get(f"{at}?edit={first.pk}").content.decode()
+    assert f'name="removed_attachment" value="{one.pk}"' in page
+    assert "Remove <bdi>&lt;b&gt;two.txt</bdi>" in page
+    form = {"text": "Look again", "model": model.pk, "edits": first.pk, "removed_attachment": one.pk}
+    assert client.post(f"{at}messages/", form).status_code == 302
+    [part] = Message.objects.get(text="Look again").files
+    assert part.name == "<b>two.txt"
+
+
 def test_files_go_with_the_last_chat_that_has_them(
     person: User, administrator: User, upload: Upload, model: ChatModel, storage: Path, client: Client
 ) -> None:

@@ -43,7 +43,7 @@ TEXTS = {
     "generation.status", "kind", "link", "menu_id", "message.level_tag", "search_var", "message.pk",
     "message.role", "message.client_id", "request.get_full_path",
     "name", "model.name", "model.endpoint", "one.state", "tool.name", "card.state", "other.pk", "other",
-    "edited.pk", "effort", "box", "allowed.efforts",
+    "edited.pk", "file.id", "effort", "box", "allowed.efforts",
     "chosen", "listed_part", "model.audio_types", "takes_audio", "folder.pk", "tag.name", "tag.query",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email", "version.preset_id", "choice.prompt.pk", "choice.prompt.text", "choice.variables",
