@@ -22,6 +22,7 @@ AUDIO = _("recordings")
 SOURCES = _("sources of replies")
 CODE = _("runs of code")
 INSTRUCTIONS = _("custom instructions and system prompts")
+UNNAMED_FOLDERS = _("chats that were in a folder: the file does not name it")
 UNKNOWN = _("parts of an unknown kind, kept as JSON")
 PRESETS = _("presets that are not here: their chats keep the name and the instructions")
 GROWN = _(

@@ -17,6 +17,7 @@ from chat.transfer.chats import (
     IMAGES,
     INSTRUCTIONS,
     SOURCES,
+    UNNAMED_FOLDERS,
     Chat,
     Raw,
     UnreadableError,
@@ -46,6 +47,8 @@ def load(item: dict[str, Any]) -> Chat:
     raws = [_raw(str(key), dict_of(value), left_out) for key, value in history["messages"].items()]
     if inner.get("system") or dict_of(inner.get("params")).get("system"):
         left_out[INSTRUCTIONS] += 1
+    # The id of a folder. No export of Open WebUI has the names of folders.
+    left_out[UNNAMED_FOLDERS] += bool(item.get("folder_id"))
     left_out += Counter()  # drops what is zero
     nodes, node_of = nodes_of(raws)
     if not nodes:

@@ -164,6 +164,7 @@ OPEN_WEBUI: list[dict[str, Any]] = [
         "updated_at": 1_720_000_100,
         "pinned": True,
         "archived": False,
+        "folder_id": "f01de400-0000-4000-8000-000000000001",
         "meta": {"tags": ["counting", 7, None]},
         "chat": {
             "title": "Numbers",

@@ -8,7 +8,17 @@ import pytest
 
 from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer import chatgpt, claude, librechat, open_webui, steady
-from chat.transfer.chats import CODE, SOURCES, Chat, Raw, UnreadableError, fenced, nodes_of, time_of
+from chat.transfer.chats import (
+    CODE,
+    SOURCES,
+    UNNAMED_FOLDERS,
+    Chat,
+    Raw,
+    UnreadableError,
+    fenced,
+    nodes_of,
+    time_of,
+)
 from chat.transfer.markdown import Words, write
 from tests.transfer.samples import CHATGPT, CLAUDE, LIBRECHAT, OPEN_WEBUI
 
@@ -67,7 +77,8 @@ def test_open_webui() -> None:
     assert "**count**" in second.text and '{"to": 3}' in second.text.replace("\\", "")
     assert "```\n1, 2, 3\n```" in second.text and second.text.endswith("One, two, three.")
     assert chat.tags == ["counting"]
-    assert chat.left_out == {INSTRUCTIONS: 1, SOURCES: 2, CODE: 1}
+    assert chat.left_out == {INSTRUCTIONS: 1, SOURCES: 2, CODE: 1, UNNAMED_FOLDERS: 1}
+    assert UNNAMED_FOLDERS not in open_webui.load({**OPEN_WEBUI[0], "folder_id": None}).left_out
 
 
 def test_librechat() -> None:
