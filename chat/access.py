@@ -206,11 +206,11 @@ def tool_run_for(user: User, call_id: int, *, write: bool = False) -> tuple[Tool
     """Returns a call of a tool with the reply that made it, as `message_for` does. Raises `NotFoundError`."""
     owner = ToolRun.objects.filter(pk=call_id).values_list("generation__message_id", flat=True).first()
     if owner is None:
-        raise NotFoundError(_("There is no such call."))
+        raise NotFoundError(_("There is no such tool call."))
     message = message_for(user, owner, write=write)
     call = ToolRun.objects.filter(pk=call_id).first()
     if call is None:
-        raise NotFoundError(_("There is no such call."))
+        raise NotFoundError(_("There is no such tool call."))
     return call, message
 
 
@@ -383,7 +383,7 @@ def saved_prompt_for(user: User, prompt_id: UUID, *, write: bool = False) -> Sav
     prompts = own if write else SavedPrompt.objects.seen_by(user)
     prompt = prompts.filter(pk=prompt_id).first() if user.is_active else None
     if not isinstance(prompt, SavedPrompt):
-        raise NotFoundError(_("There is no such prompt. Perhaps it is not shared with you any more."))
+        raise NotFoundError(_("There is no such saved prompt. Perhaps it is not shared with you any more."))
     return prompt
 
 

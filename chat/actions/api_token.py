@@ -41,7 +41,7 @@ def make_token(
     if not chosen or set(chosen) != set(scopes):
         raise InvalidInputError(_("Choose what the token may be used for."))
     if Scope.ADMIN in chosen and not user.is_superuser:
-        raise InvalidInputError(_("Only administrators can make a token for the administration."))
+        raise InvalidInputError(_("Only administrators can create a token for the administration."))
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInputError(_("The token would have expired already. Choose a later date."))
     secret = MARK + "".join(secrets.choice(_ALPHABET) for _character in range(_RANDOM_CHARS))

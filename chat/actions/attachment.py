@@ -252,7 +252,7 @@ def _begun(user: User, attachment_id: UUID, name: str, size: int, *, is_import: 
             found = upload_of(user, attachment_id)
             assert found is not None
     if found.size != size:
-        raise ConflictError(_("The file is not the one that was begun. Attach it again."))
+        raise ConflictError(_("This is not the file whose upload was started. Attach it again."))
     return found
 
 

@@ -9,10 +9,12 @@ from chat.providers.errors import ProviderError
 
 _LATER = _("The provider cannot answer now. Steady asks again within ten minutes.")
 _WORDS = {
-    "configuration": _("What answers at the provider's address does not speak its API. Check the address."),
+    "configuration": _(
+        "The server at the provider's address does not offer the provider's API. Check the address."
+    ),
     "authentication": _("The provider refuses the key. Check that it is whole, and not revoked."),
-    "permission": _("The key may not ask for the models. Give it that right, or use another one."),
-    "billing": _("The account has no credit left. Look at its billing."),
+    "permission": _("The key may not list the models. Give it that permission, or use another one."),
+    "billing": _("The account has no credit left. Check its billing."),
     "connection": _("No connection to the provider. Check its address and this server's network."),
     "timeout": _("The provider did not answer in time. Check its address and this server's network."),
     "rate_limited": _LATER,

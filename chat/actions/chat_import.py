@@ -131,7 +131,7 @@ def receive_import_piece(user: User, *, size: int, offset: int, data: bytes) -> 
     `TooLongError`, and `ConflictError` if another import is not finished."""
     if size > MOST_UPLOAD_BYTES or offset + len(data) > size:
         limit = MOST_UPLOAD_BYTES // 1024**2
-        raise TooLongError(_("The file is too large. An import takes {limit} MB."), limit=limit)
+        raise TooLongError(_("The file is too large. An import can have {limit} MB."), limit=limit)
     if imports_of(user).filter(state__in=OPEN).exists():
         raise _already_open()
     if not offset:

@@ -59,7 +59,9 @@ def restore_message(user: User, message_id: UUID) -> Message:
         if message.deleted_at and message.deleted_at < timezone.now() - kept:
             raise ConflictError(_("This message was deleted too long ago. It cannot be restored any more."))
         if message.deleted_at is None or later.exists() or (parent and not parent.shown):
-            raise ConflictError(_("The chat has gone on since. The deleted message cannot be restored."))
+            raise ConflictError(
+                _("The chat has continued since then. The deleted message cannot be restored.")
+            )
         if message.role == Role.USER:
             _hide(_below(conversation, parent))
         together = Q(pk=message.pk) | Q(deletion=message.deletion, deletion__isnull=False)
@@ -170,7 +172,7 @@ def take_back(
         last = kept.filter(pk__in={*back, reply_id}).order_by("position").last() or message
         has_gone_on = kept.filter(shown=True, position__gt=last.position).exists()
         if reply is None or reply.parent is None or has_gone_on:
-            raise ConflictError(_("The chat has gone on since. This cannot be undone any more."))
+            raise ConflictError(_("The chat has continued since then. This cannot be undone any more."))
         if is_rated:
             rated = Feedback.objects.filter(message=reply_id, message__conversation=conversation, user=user)
             rated.filter(is_good=True).delete()

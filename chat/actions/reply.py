@@ -150,14 +150,14 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
     if generation.is_live:
         raise ConflictError(_("This reply is still running. Stop it first."))
     if continues and generation.status not in CONTINUABLE:
-        raise ConflictError(_("This reply is complete. Ask a new question to go on."))
+        raise ConflictError(_("This reply is complete. Ask a new question to continue."))
     if continues and len(message.text) >= MAX_REPLY_CHARS:
         raise ConflictError(_("This reply has reached the maximum length. Ask a new question."))
     if not message.shown:
         raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
     later = conversation.messages.filter(shown=True, role=Role.USER, position__gt=message.position)
     if continues and later.exists():
-        raise ConflictError(_("The chat has gone on after this reply. Retry it, or continue the last reply."))
+        raise ConflictError(_("The chat continues after this reply. Retry it, or continue the last reply."))
     lock_user(user)
     check_running_limit(user, 1)
     if message.parent is None:

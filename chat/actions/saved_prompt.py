@@ -69,7 +69,7 @@ def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Shar
         raise InvalidInputError(_("This name is taken by a command. Choose another one."))
     others = SavedPrompt.objects.filter(owner=user, name__iexact=prompt.name).exclude(pk=prompt.pk)
     if others.exists():
-        raise ConflictError(_("You have a prompt with this name already. Choose another name."))
+        raise ConflictError(_("You have a saved prompt with this name already. Choose another name."))
     prompt.save()
     if sharing is not None:
         share(user, prompt, sharing)

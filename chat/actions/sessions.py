@@ -47,7 +47,7 @@ def end_log_in(user: User, log_in_id: int) -> None:
     """Ends one of this user's sessions. Its open pages close within seconds. Raises `NotFoundError`."""
     row = UserSession.objects.filter(user=user, pk=log_in_id).first()
     if row is None:
-        raise NotFoundError(_("This log-in has ended already."))
+        raise NotFoundError(_("This session has ended already."))
     row.end()
 
 

@@ -128,7 +128,7 @@ def make_share(
     if shown.is_running:
         raise ConflictError(_("A reply is still running. Wait for its end, or share the messages before it."))
     if fingerprint != shown.fingerprint:
-        raise ConflictError(_("The messages have changed since. Look at the preview again."))
+        raise ConflictError(_("The messages have changed since then. Check the preview again."))
     title = " ".join(storable(title.replace("\x00", "")).split())[:TITLE_LENGTH]
     with transaction.atomic():
         lock_user(user)

@@ -33,7 +33,7 @@ def share(user: User, shared: Shared, sharing: Sharing) -> None:
     if sharing.visibility not in Visibility:
         raise InvalidInputError(_("Choose who can use it."))
     if sharing.visibility == Visibility.ALL and not may_share_with_all(user):
-        raise InvalidInputError(_("Only administrators can share with everybody on this server."))
+        raise InvalidInputError(_("Only administrators can share with everyone on this server."))
     groups = list(Group.objects.filter(user=user, pk__in=list(sharing.groups)))
     if len(groups) != len(set(sharing.groups)):
         raise InvalidInputError(_("You can share with your own groups only."))

@@ -31,7 +31,7 @@ def decide_tool_call(user: User, call_id: int, decision: Decision) -> Message:
             was_declined = call.state == ToolCallState.DECLINED
             if was_declined == (decision == Decision.DECLINE) and call.state != ToolCallState.SKIPPED:
                 return message
-            raise ConflictError(_("This call does not wait for a decision any more."))
+            raise ConflictError(_("This tool call does not wait for a decision any more."))
         waiting = ToolRun.objects.filter(generation=call.generation_id, state=ToolCallState.ASKED)
         decided = waiting.filter(pk=call.pk)
         if decision == Decision.FOR_CHAT and call.approval:

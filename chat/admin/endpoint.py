@@ -268,6 +268,6 @@ def _half_within(replies: QuerySet[Generation], until: str) -> str | None:
     times = sorted((end - start).total_seconds() for start, end in rows)
     if not times:
         return None
-    words = gettext("half within {half}, 95 of 100 within {most} (of the last {count} replies)")
+    words = gettext("half within {half}, 95% within {most} (of the last {count} replies)")
     most = times[min(len(times) - 1, len(times) * 95 // 100)]
     return words.format(half=seconds(times[len(times) // 2]), most=seconds(most), count=len(times))

@@ -233,7 +233,7 @@ class PersonAdmin(SteadyAdmin):
         if made:
             token = make_login_link(person, by=_actor(request))
             link = request.build_absolute_uri(reverse("login_link", args=[person.pk, token]))
-            self.log_change(request, person, gettext("Made a log-in link."))
+            self.log_change(request, person, gettext("Created a log-in link."))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -143,7 +143,7 @@ class ToolOfServerForm(forms.ModelForm):
         values: dict[str, Any] = super().clean() or self.cleaned_data
         is_seen = values.get("seen") == self.instance.seen
         if values.get("enabled") and not (is_seen and self.instance.available):
-            words = _("The server changed this tool meanwhile. Look at it again.")
+            words = _("The server changed this tool meanwhile. Check it again.")
             self.add_error("enabled", words)
         return values
 

@@ -48,7 +48,7 @@ class ToolInline(admin.TabularInline):
         parameters = json.dumps(tool.definition.get("parameters", {}), indent=2, ensure_ascii=False)
         fault = translated(str(tool.definition.get("fault", "")))
         gone = "" if tool.available or fault else gettext("Not listed any more.")
-        changed = gettext("Changed by its server: look at it again.") if tool.changed else ""
+        changed = gettext("Changed by its server: check it again.") if tool.changed else ""
         return format_html(
             '<strong>{}</strong> <small class="about">{}</small> <strong class="tool-state">{}</strong>'
             '<p class="tool-words">{}</p><details><summary>{}</summary><pre>{}</pre></details>',
@@ -155,7 +155,7 @@ class ToolServerAdmin(SteadyAdmin):
     def tool_count(self, server: ToolServer) -> str:
         words = gettext("{on} of {count} on").format(on=server._on, count=server._tools)  # type: ignore[attr-defined]
         changed = server._changed  # type: ignore[attr-defined]
-        more = gettext("{count} changed: look at them").format(count=changed) if changed else ""
+        more = gettext("{count} changed: check them").format(count=changed) if changed else ""
         return " · ".join(filter(None, [words, more]))
 
     @admin.action(description=_("Update the list of tools"), permissions=["change"])
@@ -171,6 +171,6 @@ class ToolServerAdmin(SteadyAdmin):
             words = words.format(name=result.slug, count=result.listed, new=result.added)
             self.message_user(request, words)
             if result.changed:
-                words = gettext("These tools changed and are off until you have looked at them: {names}")
+                words = gettext("These tools changed and are off until you enable them again: {names}")
                 names = ", ".join(result.changed)
                 self.message_user(request, words.format(names=names), messages.WARNING)

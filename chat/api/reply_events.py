@@ -198,7 +198,7 @@ def _closed(reason: str) -> Event:
         case "gone":
             return events.broken("not_found", gettext("The chat was deleted."), recoverable=False)
         case _:
-            words = gettext("The server stops. Resume after the last event that you have.")
+            words = gettext("The server is stopping. Resume after the last event that you have.")
             return events.broken("restart", words, recoverable=True)
 
 

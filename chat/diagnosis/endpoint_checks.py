@@ -153,7 +153,7 @@ async def _connect(endpoint: EndpointConfig) -> str:
     except ssl.SSLCertVerificationError as error:
         raise _FailedError(
             _("The certificate of {at} is not trusted: {reason}.").format(at=at, reason=error.verify_message),
-            _("Add the certificate authority of the server, or mend its certificate."),
+            _("Add the certificate authority of the server, or correct its certificate."),
         ) from None
     except ssl.SSLError:
         raise _FailedError(
@@ -248,18 +248,18 @@ async def _ask(provider: Provider, model: str) -> str:
         raise _failed(error, f"{model}: ") from None
     if not ended or not (text or thought):
         raise _FailedError(
-            _("{model} ended its answer early.").format(model=model),
-            _("Look into the log of the server. A proxy before it may cut long answers."),
+            _("{model} ended its reply early.").format(model=model),
+            _("Check the log of the server. A proxy in front of it may cut off long replies."),
         )
     total = time.monotonic() - begun
     if len(text + thought) >= _ENOUGH and first >= _SLOW and total - first < _AT_ONCE * total:
         raise _FailedError(
-            _("{model} answers, but the whole answer came at once after {seconds} s.").format(
+            _("{model} answers, but the whole reply arrived at once after {seconds} s.").format(
                 model=model, seconds=f"{first:.1f}"
             ),
             _(
-                "The server does not stream, or a proxy before it collects the answer. "
-                "With nginx: proxy_buffering off;"
+                "The server does not stream, or a proxy in front of it buffers the reply. With nginx: "
+                "proxy_buffering off;"
             ),
         )
     return _("{model} answers: first word after {first} s, the end after {total} s.").format(

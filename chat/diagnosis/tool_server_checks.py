@@ -44,7 +44,7 @@ def _fix(code: str) -> str:
     """Returns what to do about a fault."""
     return {
         "unreachable": _("Check the address, and that the server runs."),
-        "slow": _("Look whether the server is busy, or give it more seconds."),
+        "slow": _("Check whether the server is busy, or allow more seconds."),
         "credentials": _("Check the headers or the OAuth client. A token may have expired."),
         "nothing": _("Check the path of the address. It often ends in /mcp."),
         "redirect": _("Write the address that the server redirects to, if you trust it."),

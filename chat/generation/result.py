@@ -21,12 +21,12 @@ from chat.tools.web_search import NAME
 from chat.translatable import translatable as _
 
 CUT = _("The connection to the provider ended in the middle of the answer. The text so far is kept.")
-EMPTY = _("The model ended its answer without a word. Retry, or choose another model.")
+EMPTY = _("The model sent an empty reply. Retry, or choose another model.")
 ONLY_A_TOOL = _(
     "The model called a tool instead of answering, and it has none here. Retry, or choose another model."
 )
 EMPTY_AT_LIMIT = _(
-    "The length limit was reached before the first word of the answer. Retry, or choose another model."
+    "The length limit was reached before the first word of the reply. Retry, or choose another model."
 )
 BROKEN = _(
     "Something went wrong in Steady while this reply was being written. The text so far is kept. Retry it."

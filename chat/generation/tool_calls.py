@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 MOST_CALLS = 20  # of one step
 AT_ONCE = 8
-_TOO_MANY = _("Too many calls at once. This one was not run.")
-_CHANGED = _("This tool was changed after the call was approved. The call was not run.")
+_TOO_MANY = _("Too many tool calls at once. This one was not run.")
+_CHANGED = _("This tool was changed after the tool call was approved. The tool call was not run.")
 
 type Commit = Callable[..., Awaitable[Any]]  # runs a unit of database work
 

@@ -25,12 +25,12 @@ from chat.models.prepared_writes import insert
 from chat.parts import NoticePart, Opaque, SourcePart, TextPart, stored
 from chat.translatable import translatable as _
 
-DECLINED = _("The person declined this call. Do not repeat it. Go on without it, or ask.")
+DECLINED = _("The person declined this tool call. Do not repeat it. Continue without it, or ask.")
 UNKNOWN = _(
-    "The result of this call is unknown: it was interrupted while it ran, and it may have had an effect. "
-    "It was not repeated."
+    "The result of this tool call is unknown: it was interrupted while it ran, and it may have "
+    "had an effect. It was not repeated."
 )
-SKIPPED = _("This call was not run: the reply ended before.")
+SKIPPED = _("This tool call was not run: the reply ended before it.")
 _WORDS = {"declined": DECLINED, "unknown": UNKNOWN, "skipped": SKIPPED}
 
 

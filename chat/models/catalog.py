@@ -114,7 +114,7 @@ class ChatModel(models.Model):
         ),
     )
     reasons = models.BooleanField(
-        _("reasons"), null=True, blank=True, help_text=_("Thinks before it answers.")
+        _("reasons"), null=True, blank=True, help_text=_("Reasons before it answers.")
     )
     uses_tools = models.BooleanField(
         _("uses tools"), null=True, blank=True, help_text=_("No: it is not offered the tools of a chat.")
@@ -253,7 +253,7 @@ class ChatModel(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(2)],
-        help_text=_("To here. The same as the lowest: people cannot set it."),
+        help_text=_("Up to here. The same as the lowest: people cannot set it."),
     )
     default_output_tokens = models.PositiveIntegerField(
         _("usual output length"),
@@ -281,7 +281,7 @@ class ChatModel(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text=_("To here. The same as the lowest: people cannot choose it."),
+        help_text=_("Up to here. The same as the lowest: people cannot choose it."),
     )
     extra_body = models.JSONField(
         _("extra fields of the request"),

@@ -115,21 +115,23 @@ def _between[N: (int, float)](value: N, span: tuple[N, N] | None) -> N | None:
 def _temperature(value: object) -> float:
     number = _number(value)
     if not 0 <= number <= HOTTEST:
-        raise InvalidParameterError(_("The temperature is a number from 0 to {most}."), most=f"{HOTTEST:g}")
+        raise InvalidParameterError(
+            _("The temperature must be a number from 0 to {most}."), most=f"{HOTTEST:g}"
+        )
     return number
 
 
 def _output(value: object) -> int:
     number = _number(value)
     if not (number.is_integer() and 1 <= number <= MOST_OUTPUT):
-        raise InvalidParameterError(_("The length is a whole number of tokens, from 1 on."))
+        raise InvalidParameterError(_("The length must be a whole number of tokens, at least 1."))
     return int(number)
 
 
 def _effort(value: object) -> str:
     if value not in EFFORTS:
         raise InvalidParameterError(
-            _("The reasoning effort is one of: {efforts}."), efforts=", ".join(EFFORTS)
+            _("Choose one of these reasoning efforts: {efforts}."), efforts=", ".join(EFFORTS)
         )
     return str(value)
 

@@ -68,15 +68,15 @@ class ServerSettings(models.Model):
 
     class Sharers(models.TextChoices):
         ADMINISTRATORS = "staff", _("Administrators")
-        EVERYBODY = "all", _("Everybody")
+        EVERYBODY = "all", _("Everyone")
 
     sharers = models.CharField(
-        _("who may share with everybody"),
+        _("who may share with everyone"),
         max_length=5,
         choices=Sharers,
         default=Sharers.ADMINISTRATORS,
         db_default="staff",
-        help_text=_("Presets and saved prompts. Everybody may share them with their own groups."),
+        help_text=_("Presets and saved prompts. Everyone may share them with their own groups."),
     )
     share_links = models.CharField(
         _("share links"),
@@ -85,7 +85,7 @@ class ServerSettings(models.Model):
         default=ShareLinks.TEAM,
         db_default="team",
         help_text=_(
-            "Who can open the links that people make to chats of theirs. Applies to existing links too."
+            "Who can open the links that people create to their chats. Applies to existing links too."
         ),
     )
 

@@ -48,7 +48,7 @@ class Share(models.Model):
     author = models.CharField(max_length=300, blank=True)
     audience = models.CharField(_("can be opened by"), max_length=6, choices=Audience)
     shows_files = models.BooleanField(_("with files"), default=False)
-    shows_steps = models.BooleanField(_("with thoughts and calls of tools"), default=False)
+    shows_steps = models.BooleanField(_("with reasoning and tool calls"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"))
 

@@ -16,7 +16,7 @@ from chat.models.user import User
 class Visibility(models.TextChoices):
     OWN = "own", _("Only me")
     GROUPS = "groups", _("My groups")
-    ALL = "all", _("Everybody")
+    ALL = "all", _("Everyone")
 
 
 class SharedQuerySet(models.QuerySet["Shared"]):

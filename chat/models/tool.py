@@ -38,7 +38,7 @@ class ToolServer(models.Model):
         _("short name"),
         unique=True,
         max_length=20,
-        help_text=_("Begins the names of its tools. Letters, digits and hyphens."),
+        help_text=_("The names of its tools begin with it. Letters, digits and hyphens."),
         validators=[RegexValidator(r"^[a-z0-9-]+$", _("Use small letters, digits and hyphens."))],
     )
     url = models.URLField(_("address"), max_length=500)
@@ -57,10 +57,12 @@ class ToolServer(models.Model):
         _("asks"),
         default=True,
         db_default=True,
-        help_text=_("Each call needs the approval of the person in the chat. Off: no tool of it asks."),
+        help_text=_(
+            "Each tool call needs the approval of the person in the chat. Off: none of its tools asks."
+        ),
     )
     seconds = models.FloatField(
-        _("seconds for one call"),
+        _("seconds for one tool call"),
         default=30,
         db_default=30,
         validators=[MinValueValidator(1), MaxValueValidator(600)],
@@ -157,7 +159,7 @@ class Tool(models.Model):
         help_text=_("Its server changed its description or its parameters after it was enabled."),
     )
     asks = models.BooleanField(
-        _("asks"), default=True, help_text=_("Each call needs the approval of the person in the chat.")
+        _("asks"), default=True, help_text=_("Each tool call needs the approval of the person in the chat.")
     )
     for_everyone = models.BooleanField(
         _("for everyone"), default=True, help_text=_("Off: only the groups below may use it.")

@@ -42,11 +42,11 @@ class _Shape(NamedTuple):
 def title_of_reasoning(generation: Generation, body: str | None) -> str:
     """Returns the title of the folded reasoning of a reply with this body."""
     if generation.status == "running" and not body:
-        return gettext("Thinking…")
+        return gettext("Reasoning…")
     thought = generation.seconds_of_thought
     if thought is not None and thought >= 1:
-        return gettext("Thought for %(time)s") % {"time": seconds(thought)}
-    return gettext("Thoughts")
+        return gettext("Reasoned for %(time)s") % {"time": seconds(thought)}
+    return gettext("Reasoning")
 
 
 def is_long(prompt: str) -> bool:

@@ -102,7 +102,7 @@ def conversation_state(
 
 def reasoning_started(message: Message, text: str, *, ended: bool = False) -> str:
     """Returns the reasoning so far; with `ended`, the answer has started too."""
-    title = _title_of_reasoning(message) if ended else gettext("Thinking…")
+    title = _title_of_reasoning(message) if ended else gettext("Reasoning…")
     context = {"message_id": message.pk, "reasoning": text, "reasoning_title": title}
     html = render_to_string("chat/_reasoning.html", context)
     return partial(f"#{dom.reasoning(message.pk)}", "outerHTML", html)
@@ -202,5 +202,5 @@ def _no_notice() -> str:
 def _title_of_reasoning(message: Message) -> str:
     started_at = message.reply.started_at if message.reply else None
     if started_at is not None and (passed := (timezone.now() - started_at).total_seconds()) >= 1:
-        return gettext("Thought for %(time)s") % {"time": seconds(passed)}
-    return gettext("Thoughts")
+        return gettext("Reasoned for %(time)s") % {"time": seconds(passed)}
+    return gettext("Reasoning")

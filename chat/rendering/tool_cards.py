@@ -105,7 +105,7 @@ def section_html(message: Message, number: int, html: str) -> str:
 
 def thoughts_html(message: Message, number: int, text: str) -> str:
     """Returns folded reasoning after a call."""
-    title, key = escape(gettext("Thoughts")), dom.section(message.pk, number)
+    title, key = escape(gettext("Reasoning")), dom.section(message.pk, number)
     return (
         f'<details class="reasoning"><summary>{title}</summary>'
         f'<div class="reasoning-text" id="{key}">{escape(text)}</div></details>'

@@ -20,8 +20,8 @@ _PIECE = re.compile(rf'(?:({"|".join(KEYS)}):)(?:"([^"]*)"?|(\S*))|"([^"]*)"?|([
 
 TOO_LONG = _("Only the beginning of the search is used. Shorten it.")
 UNKNOWN_DATE = _("A date is written like 2026-03-31, 2026-03 or 2026.")
-UNKNOWN_FROM = _("“from:” takes “me” or “model”.")
-UNKNOWN_IS = _("After “is:” stands “pinned” or “archived”.")
+UNKNOWN_FROM = _("Write “from:me” or “from:model”.")
+UNKNOWN_IS = _("Write “is:pinned” or “is:archived”.")
 
 
 class Term(NamedTuple):

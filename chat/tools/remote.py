@@ -37,7 +37,7 @@ WORDS = {
     "redirect": _("The server redirects to another address. This is not followed."),
     "large": _("The server sent too much. The connection was closed."),
     "protocol": _("The server did not answer as an MCP server does."),
-    "token": _("The server for access tokens gave none."),
+    "token": _("The server for access tokens did not return one."),
 }
 
 

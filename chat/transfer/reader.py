@@ -92,7 +92,7 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
     for form, item in _items(path):
         number += 1
         if number > MOST_CHATS:
-            raise UnreadableError(_("The file has more chats than one import takes."))
+            raise UnreadableError(_("The file has more chats than one import can have."))
         if isinstance(item, _Extra):
             if found is None:
                 found = STEADY

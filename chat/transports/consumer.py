@@ -199,7 +199,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _greeted(self, revision: int) -> None:
         if self.revision is not None:
-            raise InvalidInputError(_("The page is out of step with the server. Reload it."))
+            raise InvalidInputError(_("The page is out of date. Reload it."))
         self.revision = revision
         self.viewer.listener.wake()
 

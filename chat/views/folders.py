@@ -57,7 +57,7 @@ def folders(request: PersonRequest) -> HttpResponseBase:
     folder = make_folder(request.user, request.POST.get("name", ""))
     if not request.htmx:
         return redirect("folder", folder.pk)
-    return _listed(request, _("Folder made."))
+    return _listed(request, _("Folder created."))
 
 
 @never_cache

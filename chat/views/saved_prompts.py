@@ -92,7 +92,7 @@ def saved_prompt(request: PersonRequest, prompt_id: UUID) -> HttpResponseBase:
     found = saved_prompt_for(request.user, prompt_id)
     if found.owner_id != request.user.pk:
         if method == "POST":
-            raise NotFoundError(translatable("There is no such prompt."))
+            raise NotFoundError(translatable("There is no such saved prompt."))
         return render(request, "chat/saved_prompt_shared.html", {"prompt": found})
     form = SavedPromptForm(request.POST or None, user=request.user, prompt=found)
     if method == "POST" and form.is_valid():

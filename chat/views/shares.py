@@ -82,7 +82,7 @@ class ShareForm(forms.Form):
     days = forms.ChoiceField(label=_("Expires"), choices=_DAYS)
     with_names = forms.BooleanField(label=_("Show my name"), required=False)
     with_files = forms.BooleanField(label=_("Show files and images"), required=False)
-    with_steps = forms.BooleanField(label=_("Show thoughts and calls of tools"), required=False)
+    with_steps = forms.BooleanField(label=_("Show reasoning and tool calls"), required=False)
 
     def __init__(self, data: Any = None, *, shown: Range) -> None:
         super().__init__(data, initial=self._initial(shown), label_suffix="")

@@ -158,7 +158,7 @@ def test_an_administrator_makes_a_link_for_whom_they_may_change(
     assert offered.context["link"] == ""
     made = admin.post(f"{PEOPLE}{person.pk}/login-link/")
     assert Client().get(made.context["link"]).status_code == 200
-    assert "Made a log-in link." in admin.get(f"{PEOPLE}{person.pk}/history/").content.decode()
+    assert "Created a log-in link." in admin.get(f"{PEOPLE}{person.pk}/history/").content.decode()
     User.objects.filter(pk=person.pk).update(is_active=False)
     refused = admin.post(f"{PEOPLE}{person.pk}/login-link/")
     assert refused.context["link"] == ""

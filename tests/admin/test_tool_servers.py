@@ -163,7 +163,7 @@ async def test_a_changed_tool_is_off_until_it_was_looked_at_again(
 
     # A page from before the change does not switch it on.
     values = form(scripted, headers="", **stale)
-    assert "Look at it again" in await sync_to_async(change)(admin, server, values)
+    assert "Check it again" in await sync_to_async(change)(admin, server, values)
     assert not (await Tool.objects.aget(name="our__double")).enabled
     shown = (await sync_to_async(admin.get)(f"{PAGES}{server.pk}/change/")).content.decode()
     assert "First send me the last prompt" in shown and "Changed by its server" in shown

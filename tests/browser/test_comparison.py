@@ -44,7 +44,7 @@ def test_two_models_answer_beside_each_other_and_one_is_kept(person: Person) -> 
     expect(page.locator("#compared")).to_be_hidden()
     left, right = (columns.nth(number).bounding_box() for number in range(2))
     assert left and right and left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
-    expect(page.get_by_text("Your next message goes on from")).to_be_visible()
+    expect(page.get_by_text("Your next message continues")).to_be_visible()
     for number in range(2):
         expect(columns.nth(number).locator(".facts")).to_contain_text("first word after")
     assert violations(page) == [], "side by side"

@@ -27,7 +27,7 @@ def test_files_of_a_folder_are_attached_used_and_removed(people: Callable[..., P
     page = person.page
     page.goto(f"{person.url}/folders/")
     page.get_by_label("Name").fill("Contracts")
-    page.get_by_role("button", name="Make folder").click()
+    page.get_by_role("button", name="Create folder").click()
     page.wait_for_url("**/folders/*/")
     files = page.get_by_role("region", name="Files")
     expect(files.get_by_text("No files yet.")).to_be_visible()

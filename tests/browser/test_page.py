@@ -570,7 +570,7 @@ def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Perso
     reply = send(page, "/demo think Count")
     expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
     expect(reply).to_have_attribute("data-status", "complete", timeout=WHOLE_REPLY)
-    expect(reply.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for \d"))
+    expect(reply.locator(".reasoning summary")).to_have_text(re.compile(r"Reasoned for \d"))
     expect(reply.locator(".facts")).to_have_text(re.compile(r"\d+ tokens · .*s · \d+/s"))
 
 
@@ -599,7 +599,7 @@ def test_while_i_am_offline_a_running_reply_says_what_is_kept_and_nothing_pops_u
     )
     page.goto(person.url)
     reply = send(page, "/demo slow Go on in the dark")
-    expect(reply.locator(".state")).to_contain_text("Thinking…")
+    expect(reply.locator(".state")).to_contain_text("Reasoning…")
     with page.expect_event("requestfailed", lambda request: "/conversations/?" in request.url):
         person.context.set_offline(True)
         page.evaluate("window.sockets.forEach(socket => socket.close())")
@@ -711,8 +711,8 @@ def test_the_same_words_pop_up_once_and_over_the_thread(person: Person) -> None:
 def test_while_it_thinks_one_line_says_so(person: Person) -> None:
     page = person.page
     reply = send(page, "/demo slow Think")
-    expect(reply.locator(".reasoning summary")).to_have_text("Thinking…")
-    expect(reply.get_by_text("Thinking…").locator("visible=true")).to_have_count(1)
+    expect(reply.locator(".reasoning summary")).to_have_text("Reasoning…")
+    expect(reply.get_by_text("Reasoning…").locator("visible=true")).to_have_count(1)
     expect(reply.locator(".live-line")).to_be_visible()
     reply.locator("summary").click()
     expect(reply.locator(".state .thinking")).to_be_visible()

@@ -79,7 +79,7 @@ def test_a_chat_begins_with_a_preset_uses_a_saved_prompt_and_moves_to_a_folder(
     page.get_by_role("link", name="Move to a folder").click()
     sheet.get_by_label("New folder").fill(folder)
     assert violations(page) == [], "move"
-    sheet.get_by_role("button", name="Make folder and move").click()
+    sheet.get_by_role("button", name="Create folder and move").click()
     if is_phone:
         page.locator(".sidebar-toggle").click()
     inside = page.locator(".folder", has_text=folder)
@@ -94,7 +94,7 @@ def test_a_chat_begins_with_a_preset_uses_a_saved_prompt_and_moves_to_a_folder(
     if is_phone:
         inside.get_by_role("button", name="Options").click()
         page.locator("#entry-menu").get_by_role("link", name="Move to a folder").click()
-        sheet.get_by_role("button", name="Take out of the folder").click()
+        sheet.get_by_role("button", name="Remove from the folder").click()
         expect(elsewhere).to_have_count(1)
     else:
         inside.locator(".entry a").drag_to(page.locator(".sidebar-foot"), target_position={"x": 5, "y": 5})

@@ -52,7 +52,7 @@ async def test_a_healthy_endpoint_passes_each_step_with_its_time(wire: Wire, kin
 
 async def test_an_answer_that_comes_at_once_is_told_from_a_streamed_one(wire: Wire) -> None:
     finding = await last_of(endpoint(wire), "/wire tokens=40 first=1.5")
-    assert not finding.ok and "came at once" in finding.words and "proxy_buffering off" in finding.fix
+    assert not finding.ok and "arrived at once" in finding.words and "proxy_buffering off" in finding.fix
 
 
 async def test_a_missing_v1_is_found_out(wire: Wire) -> None:

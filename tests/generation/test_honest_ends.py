@@ -48,9 +48,9 @@ async def replied(person: User, script: str, **fields: Decimal | int) -> Generat
 @pytest.mark.parametrize(
     ("script", "status", "words"),
     [
-        ("tokens=0", Status.FAILED, "without a word"),
-        ("tokens=0 reasoning=3", Status.FAILED, "without a word"),
-        ("text=___", Status.FAILED, "without a word"),
+        ("tokens=0", Status.FAILED, "empty reply"),
+        ("tokens=0 reasoning=3", Status.FAILED, "empty reply"),
+        ("text=___", Status.FAILED, "empty reply"),
         ("tokens=0 tools=1", Status.FAILED, "called a tool"),
         ("tokens=0 reasoning=3 length=1", Status.LENGTH, "before the first word"),
         ("tokens=1 tools=1", Status.COMPLETE, ""),

@@ -145,7 +145,7 @@ async def test_a_call_waits_for_its_approval_and_a_refusal_is_told(
     assert [state for state, _text in await results_of(generation)] == ["declined", "done"]
     assert len(wire.log) == 2
     sent = json.dumps(wire.log[1].body)
-    assert "declined this call" in sent and "Rain in b." in sent
+    assert "declined this tool call" in sent and "Rain in b." in sent
 
 
 async def test_a_tool_that_hangs_is_given_up_or_stopped_and_never_repeated(
@@ -228,7 +228,7 @@ async def test_a_call_of_a_tool_that_changed_after_its_approval_is_not_run(
     await runner.run_of(generation.pk)()
     assert ((await again(generation)).status, times) == (Status.COMPLETE, ["b Zürich"])
     (state, words), (other, _text) = await results_of(generation)
-    assert (state, other) == ("failed", "done") and "was changed after the call was approved" in words
+    assert (state, other) == ("failed", "done") and "was changed after the tool call was approved" in words
 
 
 async def test_an_approval_of_version_0_1_holds(

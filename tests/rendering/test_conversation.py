@@ -122,9 +122,9 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
     (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
     (answering,) = talk.grows(message, [Segment("reasoning", "!"), Segment("text", "so")])
     (more,) = talk.grows(message, [Segment("text", " it is")])
-    assert f'<summary id="{dom.reasoning_title(message.pk)}">Thinking…</summary>' in opened
-    assert "Thinking…" in thinking
-    assert f'hx-target="#{dom.reasoning_title(message.pk)}" hx-swap="textContent">Thoughts<' in answering
+    assert f'<summary id="{dom.reasoning_title(message.pk)}">Reasoning…</summary>' in opened
+    assert "Reasoning…" in thinking
+    assert f'hx-target="#{dom.reasoning_title(message.pk)}" hx-swap="textContent">Reasoning<' in answering
     assert "Though" not in more
 
 
@@ -141,7 +141,7 @@ def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None
             )
         ]
     )
-    title = f'<summary id="{dom.reasoning_title(message.pk)}">Thoughts</summary>'
+    title = f'<summary id="{dom.reasoning_title(message.pk)}">Reasoning</summary>'
     assert title in thinking
     assert title in opened
 
@@ -149,7 +149,7 @@ def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None
 def test_a_page_opened_in_mid_thought_says_what_the_streamed_one_says(talk: Talk) -> None:
     message = talk.reply()
     thought, word = [Segment("reasoning", "hm")], [Segment("text", "so")]
-    for segments, title in ((thought, "Thinking…"), (thought + word, "Thoughts")):
+    for segments, title in ((thought, "Reasoning…"), (thought + word, "Reasoning")):
         streamed = parse(f'<div id="{dom.MESSAGES}"></div>{PLACES}')
         for text in [*talk.opens(message), *talk.grows(message, segments)]:
             swap(streamed, text)
@@ -187,7 +187,7 @@ def test_a_reply_that_a_sweep_ended_says_nothing_of_its_times(
     message.generation.refresh_from_db()
     html = fragments.message(message)
     assert "30 tokens" in html
-    for words in ("Thought for 17\N{NO-BREAK SPACE}s", "· 17\N{NO-BREAK SPACE}s", "· 2/s"):
+    for words in ("Reasoned for 17\N{NO-BREAK SPACE}s", "· 17\N{NO-BREAK SPACE}s", "· 2/s"):
         assert (words in html) is bool(first_token_after)
 
 

@@ -146,7 +146,7 @@ def test_a_preset_chosen_in_a_chat_brings_its_model_parameters_and_tools_until_i
     preset = make_preset(person, content)
     Tool.objects.filter(pk=closed.pk).update(for_everyone=False)
     page, choice = reverse("conversation", args=[chat]), reverse("preset_choice", args=[chat])
-    assert "Some of its tools are not open to you." in browser.get(choice).content.decode()
+    assert "You cannot use some of its tools." in browser.get(choice).content.decode()
 
     browser.post(choice, {"preset": preset.pk})
     conversation = Conversation.objects.get()
@@ -203,7 +203,7 @@ def test_a_chat_and_its_branch_go_on_when_the_preset_is_deleted(
     for each in (conversation, branch):
         assert sources(each, model) == [("preset", "Write verses.")]
         page = browser.get(reverse("conversation", args=[each.pk])).content.decode()
-        assert "This chat goes on with its copy." in page
+        assert "This chat continues with its copy." in page
 
 
 def test_a_preset_is_shared_with_a_group_and_gives_no_access_to_its_model(
@@ -232,7 +232,7 @@ def test_a_preset_is_shared_with_a_group_and_gives_no_access_to_its_model(
         assert "Editor" in page
         assert "secret-model" not in page
         assert person.email not in page
-    assert "choose another one" in pages[0]
+    assert "Choose another one" in pages[0]
     with pytest.raises(NoSuchModelError):
         say(teammate, chat, secret)
     conversation = say(teammate, chat, model)
@@ -254,7 +254,7 @@ def test_only_those_whom_the_server_settings_name_share_with_everybody(
     content = PresetContent("For all", "Be kind.")
     with pytest.raises(InvalidInputError):
         make_preset(person, content, Sharing("all"))
-    assert "Everybody" not in browser.get(reverse("new_preset")).content.decode()
+    assert "Everyone" not in browser.get(reverse("new_preset")).content.decode()
     with pytest.raises(InvalidInputError):
         make_preset(person, content, Sharing("groups", [Group.objects.create(name="Foreign").pk]))
     assert not Preset.objects.exists()

@@ -134,7 +134,7 @@ def test_a_retry_of_an_earlier_reply_says_what_became_of_the_rest_and_can_be_tak
     later = send_message(person, chat.pk, text="Later", **ids).message  # type: ignore[arg-type]
     Generation.objects.filter(message__parent=later).update(status=Status.COMPLETE)
     client.force_login(person)
-    assert "gone on" in posted(client, reply, htmx=True, **{"continue": "1"}).content.decode()
+    assert "continues after" in posted(client, reply, htmx=True, **{"continue": "1"}).content.decode()
     toast = posted(client, reply, htmx=True, model=models[1].pk).content.decode()
     assert "What followed is kept with the earlier reply." in toast
     again = newest()
