@@ -39,7 +39,7 @@ from chat.generation.journal import Journal
 from chat.generation.readiness import Readiness
 from chat.generation.recovery import UNIT_SECONDS, Recovery
 from chat.generation.runner import Runner
-from chat.generation.running_calls import Calls
+from chat.generation.running_calls import RunningCalls
 from chat.generation.summaries import Summaries
 from chat.generation.titles import Titles
 from chat.live.hub import Hub
@@ -83,7 +83,7 @@ class Runtime:
         self.journal = Journal()
         recovering = DatabaseThread("recovery", UNIT_SECONDS)
         self.call_queue = CallQueue(lambda generation_id: self.runner.begin(generation_id))
-        self.calls = Calls(self.metrics, self.call_queue)
+        self.calls = RunningCalls(self.metrics, self.call_queue)
         self.titles = Titles(self.calls, self.pubsub.conversation_changed)
         self.summaries = Summaries(self.calls)
         self.runner = Runner(

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from chat.actions.errors import LimitReachedError
 from chat.generation.endpoint_queue import has_queue
-from chat.generation.lease import database_time, running_of, taken
+from chat.generation.lease import claim_fields, database_time, running_of
 from chat.models import ChatModel, Conversation, Generation, Message, Role, User
 from chat.models.prepared_writes import insert
 from chat.runtime import current
@@ -34,7 +34,7 @@ def queue_replies(
     replies start after the commit: in this process at once if it serves requests and no earlier reply runs.
     The caller holds the conversation's lock and saves it."""
     runner = current().runner
-    lease = taken() if runner.accepting and not _waits(prompt) else {}
+    lease = claim_fields() if runner.accepting and not _waits(prompt) else {}
     replies, generations, begun, batch = [], [], set(), batch or uuid4()
     for model in models:
         revision = conversation.next_revision()
@@ -65,7 +65,7 @@ def queue_replies(
         replies.append(reply)
         generations.append(generation)
         conversation.head = replies[0]
-    runner.taking(begun)
+    runner.remember_claims(begun)
     insert([*new, *replies])
     insert(generations)
     for generation in generations:

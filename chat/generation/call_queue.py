@@ -1,8 +1,8 @@
 """The calls of this process in the queues of endpoints: how a call waits for its turn.
 
-A call waits in the same queue as the replies (`endpoint_queue`). Its row says that it waits or runs. One loop
-asks for all waiting calls of the process whose turn it is, renews their rows, and removes those that have
-ended."""
+A call waits in the same queue as the replies (`endpoint_queue`). Its row says whether it waits or runs. One
+loop for all calls of the process checks whose turn it is, renews the rows, and removes those of ended
+calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from chat.database import DatabaseThread, run_write
-from chat.generation.endpoint_queue import RECENT_SECONDS, has_queue, next_in, next_on, unlocked
+from chat.generation.endpoint_queue import (
+    RECENT_SECONDS,
+    has_queue,
+    startable_generations,
+    startable_on,
+    unlocked,
+)
 from chat.live.process import process_name
 from chat.models import ChatModel, Endpoint, QueuedCall
 
@@ -74,7 +80,7 @@ class CallQueue:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        with suppress(DatabaseError):  # they soon count no more
+        with suppress(DatabaseError):  # the rows soon stop counting
             await self._thread.write(_forget_this_process)
 
     @asynccontextmanager
@@ -89,7 +95,7 @@ class CallQueue:
             return
         if self._is_closed:
             raise QueueClosedError
-        came = time.monotonic()
+        entered_at = time.monotonic()
         entering = asyncio.ensure_future(run_write(_enter, call_id, user_id, model.endpoint_id))
         try:
             is_turn = await asyncio.shield(entering)
@@ -98,10 +104,10 @@ class CallQueue:
             if self._is_closed:
                 raise QueueClosedError
             self._running.add(call_id)
-            yield time.monotonic() - came
+            yield time.monotonic() - entered_at
         finally:
             self._running.discard(call_id)
-            entering.add_done_callback(partial(self._leave, call_id))  # its row may still come
+            entering.add_done_callback(partial(self._leave, call_id))  # its row may be written later
 
     def _leave(self, call_id: UUID, entering: asyncio.Future[bool]) -> None:
         if not entering.cancelled():
@@ -175,7 +181,7 @@ def _poll(
     if renewed:
         _renew(renewed)
     begun = _begin_those(waiting) if waiting else []
-    return begun, [generation_id for endpoint in left for generation_id in next_in(endpoint)]
+    return begun, [generation_id for endpoint in left for generation_id in startable_generations(endpoint)]
 
 
 def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
@@ -188,7 +194,7 @@ def _begin_those(waiting: Collection[UUID]) -> list[UUID]:
         wanted = rows.filter(begun_at=None)
         endpoints = Endpoint.objects.filter(pk__in=wanted.values("endpoint"))
         for endpoint in unlocked(endpoints).order_by("pk"):
-            begun += [call_id for call_id in next_on(endpoint).calls if call_id in waiting]
+            begun += [call_id for call_id in startable_on(endpoint).calls if call_id in waiting]
         wanted.filter(pk__in=begun).update(begun_at=Now(), seen_at=Now())
     return before + begun
 
@@ -209,8 +215,8 @@ def _end_those(ended: Collection[UUID]) -> Iterable[Endpoint]:
 
 
 def _renew(renewed: Collection[UUID]) -> None:
-    """Renews these rows. Deletes those that count no more; a process that was cut off for a while had renewed
-    its own before."""
+    """Renews these rows. Deletes those that no longer count: not those of this process, which are renewed
+    first."""
     long_ago = Now() - timedelta(seconds=RECENT_SECONDS)
     with transaction.atomic():
         _locked(renewed).filter(ended_at=None).update(seen_at=Now())

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 from chat.generation.call_queue import QueueClosedError, QueueTimeoutError
 from chat.generation.endpoint_queue import pause_if_asked
 from chat.generation.policy import cost_of, policy_for
-from chat.generation.running_calls import Calls
+from chat.generation.running_calls import RunningCalls
 from chat.metrics import EndedReply
 from chat.models import ChatModel, Status, UsageEntry
 from chat.pipeline.compose import compose
@@ -56,7 +56,7 @@ class Call:
     model: ChatModel
     endpoint: EndpointConfig
     request: ChatRequest
-    calls: Calls  # that share the process
+    calls: RunningCalls  # that share the process
     id: UUID = field(default_factory=uuid4)
     ended: str = ""
     error: ProviderError | None = None

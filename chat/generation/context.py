@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 
 from chat.files.for_models import FileReader
 from chat.generation import knowledge
-from chat.generation.earlier import PAGE, Past, placed_before, rows_before
+from chat.generation.earlier_messages import PAGE, EarlierRequests, rows_before, turns_before
 from chat.generation.instructions import Instruction, instructions_for, joined
 from chat.generation.titles import wants_title
 from chat.generation.turns import DATA_NOTE, turns_of
@@ -35,10 +35,19 @@ from chat.providers.base import CONTINUE_PROMPT, ChatRequest, EndpointConfig, To
 from chat.translatable import translatable as _
 
 DEFAULT_WINDOW = 32_000  # tokens, for a model without a window in the catalog
-UNSURE = 1.25  # times the window: the limit for an estimate that no count of the provider has confirmed
+# Times the window: the limit for an estimate that no count of the provider has confirmed.
+UNCONFIRMED_SHARE = 1.25
 SUMMARY_TOKENS = 1_500  # estimated: the room that is kept for a summary
 SUMMARY_LEAST = 60  # estimated tokens: in less room a summary says nothing
 FILES_SHARE = 0.6  # of the room for the input: the text of the files of one message
+PROMPT_TOO_LONG = _(
+    "The message is longer than this model can take. Nothing was sent. "
+    "Shorten it, or choose a model that reads more, and send it again."
+)
+REPLY_TOO_LONG = _(
+    "The message and the answer so far are together longer than this model can take. "
+    "Nothing was sent. Ask for the rest in a new message."
+)
 NOT_WHOLE = _("The model did not get all of these files:")
 CLAMPED = _("This model does not allow the parameters of this chat. It answered with the nearest ones.")
 NO_TOOLS = _("This model cannot use tools, so it answered without them.")
@@ -72,9 +81,9 @@ class TooLongError(NotSentError):
 class Prepared:
     """The request with its endpoint and model. `prefix` is the text of the reply that is continued.
     `sent_from` is the position of the first message in the request, 0 if it contains all. `estimate` is the
-    estimated number of tokens, without the correction. `wants_title` is whether the reply is to be followed
-    by a title of the chat. `left_out` is the last message before the request, and `summary` stands in for it
-    and those before it; `wants_summary` is whether one is to be made. `notices` say to people what the model
+    estimated number of tokens, without the correction. `wants_title` is whether a title of the chat is made
+    after the reply. `left_out` is the id of the last message before the request, and `summary` replaces it
+    and those before it; `wants_summary` is whether one is to be made. `notices` tell people what the model
     did not get, and what it got of the files of the folder and preset."""
 
     request: ChatRequest
@@ -93,10 +102,10 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """What the next step of a reply starts from: the tools that are offered, the turns of the reply so far,
+class StepInput:
+    """The input of the next step of a reply: the tools that are offered, the turns of the reply so far,
     whether the model may call a tool, and how often the provider may search the web. `instructions` are those
-    of the first step: a change of the preset or the folder does not change a reply that runs."""
+    of the first step: a change of the preset or the folder does not change a running reply."""
 
     tools: Sequence[Tool] = ()
     turns: Sequence[Turn] = ()
@@ -105,20 +114,22 @@ class Begun:
     searches: int = 0
 
 
-def prepare(generation: Generation, *, at_most: float | None = None, begun: Begun | None = None) -> Prepared:
+def prepare(
+    generation: Generation, *, at_most: float | None = None, step: StepInput | None = None
+) -> Prepared:
     """Returns the request for a generation. One unit of work. `at_most` is a limit in estimated tokens in
     addition to the model's own. Raises `ModelGoneError`, `TooLongError`."""
-    begun = begun or Begun()
+    step = step or StepInput()
     model, endpoint = _model_of(generation)
-    tools = begun.tools if model.uses_tools is not False else ()
-    searches = begun.searches if model.searches_web else 0
+    tools = step.tools if model.uses_tools is not False else ()
+    searches = step.searches if model.searches_web else 0
     if tools and endpoint.kind == Kind.GEMINI:
         searches = 0  # its models before 3 refuse both in one request
     wanted = Parameters.of(generation.parameters)
     parameters = wanted.within(model.allowed)
     effective = parameters.over(model.defaults)
     prompt = generation.message.parent
-    first = begun.instructions
+    first = step.instructions
     if first is None:
         first = instructions_for(generation.conversation, model)
     instructions = [each for each in first if each.source not in ("tools", "files")]
@@ -131,8 +142,8 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     prefix = generation.continues.text if generation.continues is not None else ""
     reader = FileReader(model, endpoint.kind, room_for_input(window, most_output) * FILES_SHARE)
     last = turns_of("user", prompt.text, files=reader.files(prompt.files)) if prompt else []
-    if begun.turns:
-        last += begun.turns
+    if step.turns:
+        last += step.turns
     elif prefix.strip():
         last += [Turn("assistant", prefix), Turn("user", CONTINUE_PROMPT)]
     rows = (
@@ -141,38 +152,27 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
         else iter(())
     )
     newest = list(islice(rows, PAGE))
-    past = Past.of(generation, prompt, newest)
-    room = room_for_input(window, most_output) / past.factor
+    earlier = EarlierRequests.of(generation, prompt, newest)
+    room = room_for_input(window, most_output) / earlier.factor
     limit = room if at_most is None else min(room, at_most)
     fixed = tokens_of(system, last) + sum(map(tool_tokens, tools))
-    files_room = min(limit * knowledge.SHARE, (limit - fixed) * knowledge.LEFT)
-    known = knowledge.known_for(generation.conversation, prompt.text if prompt else "", files_room)
-    if not known.is_empty:
+    files_room = min(limit * knowledge.ROOM_SHARE, (limit - fixed) * knowledge.LEFT_SHARE)
+    files = knowledge.turns_of_files(generation.conversation, prompt.text if prompt else "", files_room)
+    if not files.is_empty:
         instructions.append(Instruction("files", knowledge.FILES_NOTE))
         system = joined(instructions)
-        last = [*known.beside, *last]
-        fixed = tokens_of(system, [*known.before, *last]) + sum(map(tool_tokens, tools))
-    if model.context_window and fixed * past.factor > window * (1 if past.is_sure else UNSURE):
-        if prefix or begun.turns:
-            raise TooLongError(
-                _(
-                    "The message and the answer so far are together longer than this model can take. "
-                    "Nothing was sent. Ask for the rest in a new message."
-                )
-            )
-        raise TooLongError(
-            _(
-                "The message is longer than this model can take. Nothing was sent. "
-                "Shorten it, or choose a model that reads more, and send it again."
-            )
-        )
+        last = [*files.beside, *last]
+        fixed = tokens_of(system, [*files.before, *last]) + sum(map(tool_tokens, tools))
+    margin = 1 if earlier.is_confirmed else UNCONFIRMED_SHARE
+    if model.context_window and fixed * earlier.factor > window * margin:
+        raise TooLongError(REPLY_TOO_LONG if prefix or step.turns else PROMPT_TOO_LONG)
     sums_up = ServerSettings.current().summary_model_id is not None
     older = fitted(
-        placed_before(prompt, chain(newest, rows), reader, with_tool_calls=bool(tools)) if prompt else (),
+        turns_before(prompt, chain(newest, rows), reader, with_tool_calls=bool(tools)) if prompt else (),
         prompt.position if prompt else 0,
         limit,
         fixed=fixed,
-        before=past.sent_from,
+        before=earlier.sent_from,
         reserve=min(SUMMARY_TOKENS, room / 8) if sums_up else 0.0,
         parent=prompt.parent_id if prompt else None,
     )
@@ -183,13 +183,13 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     digest = summary_turns(summary.text, left) if summary else []
     request = ChatRequest(
         model=model.name,
-        turns=alternating([*known.before, *digest, *sent, *last]),
+        turns=alternating([*files.before, *digest, *sent, *last]),
         system=system,
         max_output_tokens=most_output,
-        continues=bool(prefix.strip()) and not begun.turns,
+        continues=bool(prefix.strip()) and not step.turns,
         tools=tools,
         web_searches=searches,
-        tool_choice="none" if tools and not begun.may_call else None,
+        tool_choice="none" if tools and not step.may_call else None,
         temperature=effective.temperature,
         reasoning_effort=effective.reasoning_effort or None,  # type: ignore[arg-type]
         extra=model.extra_body or {},
@@ -198,16 +198,16 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     # As `request_tokens(request)`, but for the overhead of turns that were joined.
     estimate = fixed + older.tokens + sum(map(turn_tokens, digest))
     if most_output and model.context_window:
-        used = estimate * past.factor * (1 if past.is_sure else UNSURE)
+        used = estimate * earlier.factor * margin
         request = replace(request, max_output_tokens=most_output_beside(used, window, most_output))
-    notices: list[NoticePart | SourcePart] = [*known.sources, *known.notices]
+    notices: list[NoticePart | SourcePart] = [*files.sources, *files.notices]
     if reader.left_out:
         notices.append(NoticePart("\n".join((NOT_WHOLE, *reader.left_out))))
     if parameters != wanted:
         notices.append(NoticePart(CLAMPED))
-    if begun.tools and not tools:
+    if step.tools and not tools:
         notices.append(NoticePart(NO_TOOLS))
-    if begun.searches and not searches:
+    if step.searches and not searches:
         notices.append(NoticePart(NO_SEARCH_WITH_TOOLS if model.searches_web else NO_SEARCH))
     return Prepared(
         request,
@@ -226,12 +226,12 @@ def prepare(generation: Generation, *, at_most: float | None = None, begun: Begu
     )
 
 
-def begin(
-    generation: Generation, *, publish: Publish, at_most: float | None = None, begun: Begun | None = None
+def prepare_to_send(
+    generation: Generation, *, publish: Publish, at_most: float | None = None, step: StepInput | None = None
 ) -> Prepared:
     """As `prepare`, for a request that is sent now. Marks the first message in the request, and notifies the
     viewers if it is not the one of the request before. One unit of work."""
-    prepared = prepare(generation, at_most=at_most, begun=begun)
+    prepared = prepare(generation, at_most=at_most, step=step)
     conversation = generation.conversation
     summary_id = prepared.summary.pk if prepared.summary else None
     if (prepared.sent_from, summary_id) != (conversation.sent_from, conversation.summary_id):
@@ -261,8 +261,7 @@ def _model_of(generation: Generation) -> tuple[ChatModel, EndpointConfig]:
 
 
 def _mark_sent_from(conversation_id: UUID, sent_from: int, summary_id: UUID | None, publish: Publish) -> None:
-    """Marks the first message of the conversation that the model is sent, and what stands in for those
-    before it."""
+    """Marks the first message of the conversation in the request, and the summary of those before it."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
         if conversation is None:

@@ -7,7 +7,7 @@ A generation of an ended process counts until recovery ends it: its provider may
 
 The order is fair between people. A generation's rank is the number of its owner's generations and calls that
 run on the endpoint or precede it in the queue, so a person with many waits behind one with few. Within a rank
-the person who was served longest ago comes first, so nobody starves.
+the person who was served longest ago is first, so nobody starves.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class BusyError(Exception):
     """Another process begins something on the same endpoint or in the same conversation now."""
 
 
-class Waiting(NamedTuple):
+class QueueEntry(NamedTuple):
     """A queued generation, or a waiting call, that could begin."""
 
     id: UUID
     owner_id: int
 
 
-class Next(NamedTuple):
+class Startable(NamedTuple):
     """What can begin now on an endpoint."""
 
     generations: list[UUID]
@@ -57,7 +57,7 @@ class Next(NamedTuple):
 
 
 def ordered(
-    waiting: Sequence[Waiting], running: Mapping[int, int], served: Mapping[int, datetime]
+    waiting: Sequence[QueueEntry], running: Mapping[int, int], served: Mapping[int, datetime]
 ) -> list[UUID]:
     """Returns the ids in the order in which they begin. `waiting` is in the order of arrival, `running` the
     number of running generations and calls by owner, `served` when one of the owner last began."""
@@ -78,7 +78,7 @@ def has_queue(model: ChatModel) -> bool:
 
 
 def may_begin(generation_id: UUID) -> bool:
-    """Returns whether its endpoint has room for it, and nobody comes before it. Locks the row of an endpoint
+    """Returns whether its endpoint has room for it, and nothing precedes it. Locks the row of an endpoint
     with a queue until the transaction ends. Raises `BusyError` if another process holds that lock."""
     with_queue = Q(at_once__isnull=False) | Q(slowed_until__gt=Now())
     endpoint = Endpoint.objects.filter(with_queue, models__generations=generation_id).first()
@@ -87,7 +87,7 @@ def may_begin(generation_id: UUID) -> bool:
     locked = unlocked(Endpoint.objects.filter(pk=endpoint.pk)).first()
     if locked is None:
         raise BusyError
-    return generation_id in next_on(locked).generations
+    return generation_id in startable_on(locked).generations
 
 
 def unlocked(endpoints: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
@@ -95,29 +95,29 @@ def unlocked(endpoints: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
     return endpoints.select_for_update(of=("self",), no_key=True, skip_locked=True)
 
 
-def next_on(endpoint: Endpoint) -> Next:
+def startable_on(endpoint: Endpoint) -> Startable:
     """Returns what can begin now."""
     if Endpoint.objects.filter(pk=endpoint.pk, slowed_until__gt=Now()).exists():
-        return Next([], [])
+        return Startable([], [])
     calls = _calls_on(endpoint)
     running = _running_on(endpoint, calls)
     free = None if endpoint.at_once is None else max(0, endpoint.at_once - running.total())
     chosen = _order(endpoint, calls, running)[:free] if free != 0 else []
     called = {call_id for _at, call_id, _user in calls.waiting}
-    return Next([it for it in chosen if it not in called], [it for it in chosen if it in called])
+    return Startable([it for it in chosen if it not in called], [it for it in chosen if it in called])
 
 
-def next_in(endpoint: Endpoint) -> list[UUID]:
+def startable_generations(endpoint: Endpoint) -> list[UUID]:
     """Returns the generations that can begin now."""
-    return next_on(endpoint).generations
+    return startable_on(endpoint).generations
 
 
-def next_after(model: ChatModel | None) -> list[UUID]:
+def startable_after(model: ChatModel | None) -> list[UUID]:
     """Returns the generations that can begin after one of this model ended; none if its endpoint had no queue
     when that one began."""
     if model is None or model.endpoint.at_once is None:
         return []
-    return next_in(Endpoint.objects.get(pk=model.endpoint_id))
+    return startable_generations(Endpoint.objects.get(pk=model.endpoint_id))
 
 
 def has_room(endpoint: Endpoint) -> bool:
@@ -150,7 +150,7 @@ async def pause_if_asked(slug: str, code: str, seconds: float) -> None:
             await run_write(pause, slug, seconds)
 
 
-class _Calls(NamedTuple):
+class _EndpointCalls(NamedTuple):
     """The calls of one endpoint: those that wait with their time and user, how many run by user, and when
     each user's last one began."""
 
@@ -159,9 +159,9 @@ class _Calls(NamedTuple):
     served: dict[int, datetime]
 
 
-def _calls_on(endpoint: Endpoint) -> _Calls:
+def _calls_on(endpoint: Endpoint) -> _EndpointCalls:
     """Returns the calls of all processes, but not what a killed one left behind."""
-    found = _Calls([], Counter(), {})
+    found = _EndpointCalls([], Counter(), {})
     waits = Q(begun_at=None, ended_at=None, seen_at__gt=_ago(WAITING_SECONDS))
     runs = Q(begun_at__isnull=False, ended_at=None, seen_at__gt=_ago(RUNNING_SECONDS))
     rows = QueuedCall.objects.filter(endpoint=endpoint).annotate(waits=waits, runs=runs)
@@ -174,18 +174,18 @@ def _calls_on(endpoint: Endpoint) -> _Calls:
     return found
 
 
-def _running_on(endpoint: Endpoint, calls: _Calls) -> Counter[int]:
+def _running_on(endpoint: Endpoint, calls: _EndpointCalls) -> Counter[int]:
     """Returns how many generations and calls run, by owner."""
     generations = Generation.objects.filter(model__endpoint=endpoint, status=Status.RUNNING)
     return Counter(generations.values_list("conversation__owner_id", flat=True)) + calls.running
 
 
-def _order(endpoint: Endpoint, calls: _Calls, running: Mapping[int, int]) -> list[UUID]:
+def _order(endpoint: Endpoint, calls: _EndpointCalls, running: Mapping[int, int]) -> list[UUID]:
     before = Generation.objects.filter(message=OuterRef("message__parent__parent"), status__in=LIVE)
     here = Generation.objects.filter(model__endpoint=endpoint)
     queued = here.filter(~Exists(before), status=Status.QUEUED, owner="", stop_requested=False)
     rows = sorted([*queued.values_list("queued_at", "pk", "conversation__owner_id"), *calls.waiting])
-    waiting = [Waiting(waiting_id, owner_id) for _at, waiting_id, owner_id in rows]
+    waiting = [QueueEntry(waiting_id, owner_id) for _at, waiting_id, owner_id in rows]
     if len(waiting) < 2:
         return [each.id for each in waiting]
     begun = here.filter(started_at__gt=_ago(RECENT_SECONDS)).values("conversation__owner_id")

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from chat.files.contents import made_in
-from chat.generation.endpoint_queue import next_after
+from chat.generation.endpoint_queue import startable_after
 from chat.generation.lease import database_time, locked_conversation, touch, waiting_after
 from chat.generation.tool_runs import close_tool_calls, keep_request
 from chat.live.changes import CommittedChange
@@ -48,10 +48,10 @@ def finish(
     """Ends a generation that this process holds. Returns the queued generations that waited for it, in the
     conversation or in the queue of its endpoint."""
     ended = _end(generation.pk, process_name(), status, segments, publish=publish, **fields)
-    in_turn = next_after(generation.model)
+    startable = startable_after(generation.model)
     if ended is not None and ended.position == ended.conversation.last_position:
-        return in_turn
-    return [*waiting_after(generation.message_id), *in_turn]
+        return startable
+    return [*waiting_after(generation.message_id), *startable]
 
 
 def end(generation_id: UUID, owner: str, status: Status, segments: Iterable[Segment], **how: Any) -> bool:

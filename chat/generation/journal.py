@@ -34,14 +34,14 @@ BACKLOG_CHARS = 1_000_000
 @dataclass(eq=False)
 class Record:
     """One running reply: its log, the length of its committed output, and the callbacks of its run. While it
-    is `aside`, its lease is renewed and no output is written, because its end is being written."""
+    `is_ending`, its lease is renewed and no output is written, because its end is being written."""
 
     generation_id: UUID
     log: ReplyLog
     on_stop: Callable[[], None]
     on_lost: Callable[[], None]
     committed: int = 0
-    aside: bool = False
+    is_ending: bool = False
 
 
 class Journal:
@@ -87,15 +87,15 @@ class Journal:
 
     @asynccontextmanager
     async def ending(self, record: Record) -> AsyncIterator[None]:
-        """Nothing of the reply is written while the block runs, nor by a commit that was under way: so the
-        end, which takes the journal's rows away, leaves none behind."""
-        record.aside = True
+        """Writes nothing of the reply during the block, and waits for the commit under way before it. So the
+        end of the reply, which deletes its rows, leaves none behind."""
+        record.is_ending = True
         async with self._ticking:
             pass
         try:
             yield
         finally:
-            record.aside = False
+            record.is_ending = False
 
     async def _run(self) -> None:
         while True:
@@ -120,7 +120,7 @@ class Journal:
         batch = [
             (record, record.committed, record.log.length, record.log.since(record.committed))
             for record in records
-            if not record.aside
+            if not record.is_ending
         ]
         is_heartbeat = time.monotonic() - self._heartbeat_at >= HEARTBEAT_SECONDS
         entries = [(record.generation_id, start, news) for record, start, _, news in batch if news]
@@ -129,9 +129,7 @@ class Journal:
             done = await self._thread.write(commit, entries, running, renew=is_heartbeat)
         except IntegrityError as error:
             logger.warning("A journal entry refers to a deleted generation: %s", error)
-            self._heartbeat_at = (
-                0.0  # a generation's row is gone: the next tick finds out whose, and drops it
-            )
+            self._heartbeat_at = 0.0  # the next tick finds out which generation was deleted, and drops it
             return
         except DatabaseError as error:
             if self.healthy:

@@ -22,8 +22,8 @@ from chat.providers.base import Turn
 from chat.search.passages import best_passages
 from chat.translatable import translatable as _
 
-SHARE = 0.4  # of the room for the input, for the files of the folder and preset
-LEFT = 0.8  # at most, of what the prompt leaves of the room
+ROOM_SHARE = 0.4  # of the room for the input, for the files of the folder and preset
+LEFT_SHARE = 0.8  # at most, of what the prompt leaves of the room
 MOST_PASSAGES = 20
 MARK_TOKENS = 80  # estimated: what stands around the text
 FILES_NOTE = (
@@ -44,7 +44,7 @@ NOT_SHARED = _("The files of the preset are not shared with you any more. The mo
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnowledgeTurns:
     """`before` are the turns before the conversation, `beside` those before the prompt. `sources` and
     `notices` are for people."""
 
@@ -58,27 +58,27 @@ class Known:
         return not (self.before or self.beside)
 
 
-def known_for(conversation: Conversation, prompt: str, room: float) -> Known:
+def turns_of_files(conversation: Conversation, prompt: str, room: float) -> KnowledgeTurns:
     """Returns what of the files fits into `room` estimated tokens. Reads the database."""
     if not (conversation.folder_id or conversation.preset_name):
-        return Known()
+        return KnowledgeTurns()
     files, is_hidden = knowledge_of_chat(conversation)
     notices = [NoticePart(NOT_SHARED)] if is_hidden else []
     if unread := [str(file) for file in files if file.state != Reading.READY]:
         notices.append(_named(NOT_READ, unread))
     ready = [file for file in files if file.state == Reading.READY]
     if not ready:
-        return Known(notices=notices)
+        return KnowledgeTurns(notices=notices)
     if sum(file.tokens + MARK_TOKENS for file in ready) <= room:
         sources = [SourcePart(str(file), is_whole=True) for file in ready]
-        return Known(before=[Turn("user", _whole(ready))], sources=sources, notices=notices)
+        return KnowledgeTurns(before=[Turn("user", _whole(ready))], sources=sources, notices=notices)
     found = _found(ready, prompt)
     fitting = _fitting(found, room)
     if not fitting:
         words = NO_ROOM if found else NOTHING
-        return Known(notices=[*notices, _named(words, map(str, ready))])
+        return KnowledgeTurns(notices=[*notices, _named(words, map(str, ready))])
     sources = [SourcePart(str(it.knowledge), it.text, it.page) for it in fitting]
-    return Known(beside=[Turn("user", _quoted(fitting))], sources=sources, notices=notices)
+    return KnowledgeTurns(beside=[Turn("user", _quoted(fitting))], sources=sources, notices=notices)
 
 
 def _whole(files: Sequence[Knowledge]) -> str:

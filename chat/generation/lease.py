@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chat.generation.endpoint_queue import BusyError, may_begin, next_in
+from chat.generation.endpoint_queue import BusyError, may_begin, startable_generations
 from chat.live.process import process_name
 from chat.live.pubsub import Publish
 from chat.models import LIVE, Conversation, Endpoint, Generation, Message, Status
@@ -33,7 +33,7 @@ def database_time() -> datetime | Now:
     return timezone.now() if settings.SQLITE else Now()
 
 
-def taken() -> dict[str, Any]:
+def claim_fields() -> dict[str, Any]:
     """Returns the fields of a generation that this process claims now."""
     return {
         "owner": process_name(),
@@ -74,7 +74,7 @@ def claim(generation_id: UUID, publish: Publish) -> Generation | None:
             raise BusyError
         if not may_begin(generation_id):
             return None
-        if not free.filter(~Exists(before), stop_requested=False).update(**taken()):
+        if not free.filter(~Exists(before), stop_requested=False).update(**claim_fields()):
             return None
         generation = (
             Generation.objects.select_related("message__parent", "model__endpoint", "continues")
@@ -87,7 +87,7 @@ def claim(generation_id: UUID, publish: Publish) -> Generation | None:
 
 
 def waiting_after(message_id: UUID) -> list[UUID]:
-    """Returns the queued generations that waited for the reply in this message."""
+    """Returns the queued generations that wait for the reply in this message."""
     return _waiting.all(message_id)
 
 
@@ -99,8 +99,8 @@ def ready_to_start(*, after: float = 2.0) -> list[UUID]:
     ready = waiting.filter(~Exists(before), queued_at__lte=Now() - timedelta(seconds=after))
     with_queue = Q(model__endpoint__at_once__isnull=False) | Q(model__endpoint__slowed_until__gt=Now())
     endpoints = Endpoint.objects.filter(pk__in=ready.filter(with_queue).values("model__endpoint"))
-    in_turn = [generation_id for endpoint in endpoints for generation_id in next_in(endpoint)]
-    return [*ready.exclude(with_queue).values_list("pk", flat=True), *in_turn]
+    startable = [generation_id for endpoint in endpoints for generation_id in startable_generations(endpoint)]
+    return [*ready.exclude(with_queue).values_list("pk", flat=True), *startable]
 
 
 def running_of(owner_id: int) -> int:

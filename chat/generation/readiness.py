@@ -56,10 +56,10 @@ class Readiness:
             "database": lambda: self._database,
             "migrations": lambda: self._migrations,
             "replies": self._replies,
-            "journal": lambda: _age_words(journal.alive_at, JOURNAL_SECONDS, _JOURNAL_STANDS),
-            "sessions": lambda: _age_words(session_monitor.alive_at, SESSIONS_SECONDS, _SESSIONS_STAND),
+            "journal": lambda: _age_words(journal.alive_at, JOURNAL_SECONDS, _JOURNAL_IS_LATE),
+            "sessions": lambda: _age_words(session_monitor.alive_at, SESSIONS_SECONDS, _SESSIONS_ARE_LATE),
             "files": _open_files,
-            "recovery": lambda: _age_words(recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_STANDS),
+            "recovery": lambda: _age_words(recovery.alive_at, RECOVERY_SECONDS, _RECOVERY_IS_LATE),
         }
 
     async def results(self) -> dict[str, str]:
@@ -121,9 +121,9 @@ class Readiness:
 
 
 _MIGRATIONS_MISSING = "Migrations are missing: run manage.py migrate or restart Steady."
-_JOURNAL_STANDS = "Running replies were last saved {seconds:.0f} s ago."
-_SESSIONS_STAND = "Open pages were last checked against log-outs {seconds:.0f} s ago."
-_RECOVERY_STANDS = "Interrupted replies were last looked for {seconds:.0f} s ago."
+_JOURNAL_IS_LATE = "Running replies were last saved {seconds:.0f} s ago."
+_SESSIONS_ARE_LATE = "Open pages were last checked against log-outs {seconds:.0f} s ago."
+_RECOVERY_IS_LATE = "Interrupted replies were last searched for {seconds:.0f} s ago."
 
 
 def _age_words(alive_at: float | None, limit: float, words: str) -> str:

@@ -47,7 +47,7 @@ STATUSES = {
 
 @dataclass
 class Result:
-    """The outcome of a run. It is filled while the run goes on."""
+    """The outcome of a run, which fills it step by step."""
 
     status: Status = Status.INTERRUPTED
     finish_reason: str = ""
@@ -77,8 +77,9 @@ class Result:
         if self.sent:
             self.sources += [notice for notice in self.sent.notices if isinstance(notice, SourcePart)]
 
-    def take_notices(self, parts: Iterable[Part]) -> list[Part]:
-        """Takes what people were told before the reply waited from these parts. Returns the other parts."""
+    def extract_notices(self, parts: Iterable[Part]) -> list[Part]:
+        """Moves the notices and sources of the steps so far from these parts here. Returns the other
+        parts."""
         rest: list[Part] = []
         for part in parts:
             match part:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from chat.database import release_connections, run_unit, run_write
 from chat.files.contents import TOO_MANY_FILES, keep_made
-from chat.generation.context import Begun, NotSentError, Prepared
+from chat.generation.context import NotSentError, Prepared, StepInput
 from chat.generation.endpoint_queue import BusyError, pause_if_asked
 from chat.generation.fallback import fall_back
 from chat.generation.finish import SERVER_STOPPED, finish
@@ -186,15 +186,15 @@ class Run:
 
     async def _produce(self, generation: Generation, record: Record, result: Result) -> None:
         """Makes the steps of the reply, and fills `result`."""
-        calls: list[ToolRun] | None = await self._take_up(generation, record, result)
+        calls: list[ToolRun] | None = await self._resume(generation, record, result)
         tools = await run_unit(toolbox_of, generation) if generation.conversation.tools else Toolbox()
         while True:
             if calls:
                 decision = await run_tool_calls(
                     self._committer(generation.pk), calls, tools, self._append_call
                 )
-                if decision != "go on":
-                    self._leave(decision)
+                if decision != "continue":
+                    self._end_between_steps(decision)
                     return
                 self._message_step += 1
             if self._log.length >= MAX_REPLY_CHARS:
@@ -206,7 +206,7 @@ class Run:
             if calls is None:
                 return
 
-    async def _take_up(self, generation: Generation, record: Record, result: Result) -> list[ToolRun]:
+    async def _resume(self, generation: Generation, record: Record, result: Result) -> list[ToolRun]:
         """Fills the log with what a reply begins with: the reply that it continues, or its own output before
         it waited. Returns the calls that are to be run first."""
         if generation.message.parts:
@@ -215,7 +215,7 @@ class Run:
             record.committed = self._log.length
             result.steps = before.steps
             self._instructions = before.instructions
-            parts = result.take_notices(loaded(generation.message.parts))
+            parts = result.extract_notices(loaded(generation.message.parts))
             result.opaque = opaque_by_step(parts)
             self._message_step = steps_before(parts) + 1
             self._hub.wake(self.id)
@@ -234,23 +234,23 @@ class Run:
     async def _step(self, generation: Generation, record: Record, result: Result, tools: Toolbox) -> bool:
         """Makes one call to the provider, and reads its stream into the log. Returns whether the step ended
         with calls of tools that are to be run."""
-        begun = self._begun(generation, result, tools)
+        step_input = self._step_input(generation, result, tools)
         if result.steps:
             sent = result.sent.instructions if result.sent else self._instructions
-            begun = replace(begun, instructions=sent)
+            step_input = replace(step_input, instructions=sent)
         result.has_output, result.outcome, result.is_asking, result.usage = False, None, False, Usage()
         try:
-            result.sent = await self._begin(generation, begun)
+            result.sent = await self._prepare(generation, step_input)
         except NotSentError as error:
             result.set(Status.FAILED, error.code, str(error))
             return False
         try:
             try:
-                await self._take(generation, result.sent, record, result)
+                await self._read_stream(generation, result.sent, record, result)
             except ContextLengthError:
-                if not await self._shortened(generation, result, begun):
+                if not await self._shortened(generation, result, step_input):
                     raise
-                await self._take(generation, result.sent, record, result)
+                await self._read_stream(generation, result.sent, record, result)
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
@@ -264,11 +264,11 @@ class Run:
             return False
         return bool(result.outcome is Outcome.TOOL_CALLS and tools.tools)
 
-    def _begun(self, generation: Generation, result: Result, tools: Toolbox) -> Begun:
+    def _step_input(self, generation: Generation, result: Result, tools: Toolbox) -> StepInput:
         segments = self._log.since(0)
         searches = max(0, MOST_SEARCHES - searches_in(segments)) if tools.searches_web else 0
         if not tools.tools or not any(kind == TOOL_CALL for kind, _text in segments):
-            return Begun(tools.offered, searches=searches)
+            return StepInput(tools.offered, searches=searches)
         turns = turns_of(
             "assistant",
             self._log.text(),
@@ -278,7 +278,7 @@ class Run:
         )
         if turns and turns[-1].role == "assistant":
             turns.append(Turn("user", CONTINUE_PROMPT))
-        return Begun(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS, searches=searches)
+        return StepInput(tools.offered, turns, may_call=len(result.steps) + 1 < MAX_STEPS, searches=searches)
 
     async def _tool_calls_of(
         self, generation: Generation, record: Record, result: Result, tools: Toolbox
@@ -303,14 +303,14 @@ class Run:
                 notices=result.all_notices,
                 sent_request=result.sent_request(generation),
             )
-        if decision != "go on":
-            self._leave(decision)
+        if decision != "continue":
+            self._end_between_steps(decision)
             return None
         result.steps.append(step)
         result.is_asking = False
         return calls
 
-    def _leave(self, decision: str) -> None:
+    def _end_between_steps(self, decision: str) -> None:
         """Ends the task between two steps. Nothing is written if the reply waits without this process, or
         is not this process's any more."""
         reasons = {"wait": "waiting", "stopped": "stopped", "lost": "abandoned"}
@@ -338,24 +338,28 @@ class Run:
         self._append(TOOL_CALL, line)
         self._share_later()
 
-    async def _begin(self, generation: Generation, begun: Begun, *, at_most: float | None = None) -> Prepared:
+    async def _prepare(
+        self, generation: Generation, step_input: StepInput, *, at_most: float | None = None
+    ) -> Prepared:
         publish = self._pubsub.conversation_changed
-        return await self._summaries.begin(generation, publish=publish, at_most=at_most, begun=begun)
+        return await self._summaries.prepare(generation, publish=publish, at_most=at_most, step=step_input)
 
-    async def _shortened(self, generation: Generation, result: Result, begun: Begun) -> bool:
+    async def _shortened(self, generation: Generation, result: Result, step_input: StepInput) -> bool:
         """Prepares a shorter request after the provider refused one as too long, which costs nothing. Returns
         false if there is none."""
         refused = result.sent
         if refused is None or result.has_output:
             return False
-        shorter = await self._begin(generation, begun, at_most=refused.estimate * LESS)
+        shorter = await self._prepare(generation, step_input, at_most=refused.estimate * LESS)
         if (shorter.sent_from, shorter.estimate) == (refused.sent_from, refused.estimate):
             return False
         logger.info("The request was too long for the model. It is sent once more with fewer messages.")
         result.sent = shorter
         return True
 
-    async def _take(self, generation: Generation, prepared: Prepared, record: Record, result: Result) -> None:
+    async def _read_stream(
+        self, generation: Generation, prepared: Prepared, record: Record, result: Result
+    ) -> None:
         result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
         result.is_asking = True
         self._reader = ToolCallReader(*tool_calls_in(self._log.since(0)))

@@ -22,7 +22,7 @@ from chat.live.pubsub import PubSub
 from chat.metrics import Metrics
 from chat.models import Generation
 
-FORGET_SECONDS = 60.0  # what is not there by then was never committed
+FORGET_SECONDS = 60.0  # a claim that is not in the database by then was never committed
 LAST_COMMITS_SECONDS = 2.0
 SAVE_SECONDS = 15.0  # for the ends of replies when the server stops
 
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 class Runner:
     """`accepting` is false before the start and from the beginning of a drain: then no generation begins
-    here, and queued ones are left to other processes or the next start. What is queued again is queued on
-    `thread`."""
+    here, and queued ones are left to other processes or the next start. `thread` queues again what was
+    claimed and did not begin."""
 
     def __init__(
         self,
@@ -49,31 +49,33 @@ class Runner:
         self._metrics = metrics
         self._hub, self._pubsub, self._journal, self._thread = hub, pubsub, journal, thread
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
-        self._taken: dict[UUID, float] = {}  # since when; in transactions that are not known to be committed
+        # Generations claimed by a transaction that is not known to be committed, with the time.
+        self._claims: dict[UUID, float] = {}
 
     @property
     def running(self) -> list[UUID]:
         return list(self._runs)
 
-    def taking(self, generation_ids: Iterable[UUID]) -> None:
-        """From any thread, before the commit that takes them for this process: if the answer to the commit is
-        lost with the connection, they are released."""
-        self._taken |= dict.fromkeys(generation_ids, time.monotonic())
+    def remember_claims(self, generation_ids: Iterable[UUID]) -> None:
+        """Call it before the commit that claims these generations for this process, from any thread. If the
+        answer to the commit is lost with the connection, they are queued again."""
+        self._claims |= dict.fromkeys(generation_ids, time.monotonic())
 
     async def requeue(self, *, after: float = 5.0) -> None:
-        """Queues again what was taken `after` seconds ago or more and never began. Raises DatabaseError."""
+        """Queues again what was claimed at least `after` seconds ago and never began. Raises
+        DatabaseError."""
         now = time.monotonic()
-        for generation_id, since in list(self._taken.items()):
+        for generation_id, since in list(self._claims.items()):
             if now - since < after:
                 continue
             # Forgotten first: one that is to begin meanwhile is claimed like any other.
-            del self._taken[generation_id]
+            del self._claims[generation_id]
             is_given = False
             try:
                 is_given = await self._thread.run(requeue, generation_id)
             finally:
                 if not is_given and now - since < FORGET_SECONDS:  # committed later, or never
-                    self._taken.setdefault(generation_id, since)
+                    self._claims.setdefault(generation_id, since)
 
     def start_generation(self, generation_id: UUID, claimed: Generation | None = None) -> None:
         """From any thread, after the commit that queued it, or `claimed` it for this process. Where no server
@@ -84,8 +86,8 @@ class Runner:
         """On the event loop."""
         if generation_id in self._runs or not self.accepting:
             return
-        if claimed is not None and self._taken.pop(generation_id, None) is None:
-            claimed = None  # released meanwhile
+        if claimed is not None and self._claims.pop(generation_id, None) is None:
+            claimed = None  # it was queued again meanwhile
         run = self.run_of(generation_id, claimed)
         # Begun at once, so that viewers who see it as running in the database find its output here.
         task = asyncio.Task(
@@ -134,12 +136,12 @@ class Runner:
             )
             for task in late:
                 task.cancel()
-        await self._give_all_back()
+        await self._requeue_all()
 
-    async def _give_all_back(self) -> None:
-        """Waits for the transactions that were open when `accepting` ended; queues again what they took."""
+    async def _requeue_all(self) -> None:
+        """Waits for the transactions that were open when `accepting` ended, and queues what they claimed."""
         until = time.monotonic() + LAST_COMMITS_SECONDS
-        while self._taken and time.monotonic() < until:
+        while self._claims and time.monotonic() < until:
             try:
                 await self.requeue(after=0.0)
             except DatabaseError as error:

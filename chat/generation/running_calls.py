@@ -58,7 +58,7 @@ class Permit:
     replies: int = 0
 
 
-class Calls:
+class RunningCalls:
     """The running calls of this process. `queue` gives them their turn on endpoints with a queue. `permits`
     are those of the last seconds: a program that asks often needs one query for a call in place of five. What
     changes in another process counts after 2 s, as it does for running calls (`live.session_monitor`)."""
@@ -122,7 +122,7 @@ class Calls:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        with suppress(DatabaseError):  # they soon count no more
+        with suppress(DatabaseError):  # the rows soon stop counting
             await self._thread.run(_of_this_process().delete)
 
     async def _run(self) -> None:
@@ -136,7 +136,7 @@ class Calls:
             ended, self._ended = self._ended, []
             is_due = time.monotonic() >= renewed_at + RENEW_SECONDS
             try:
-                await self._thread.run(_tidied, ended, list(self._ids) if is_due else None)
+                await self._thread.run(_clean_up, ended, list(self._ids) if is_due else None)
             except Exception as error:  # noqa: BLE001 - the loop goes on
                 logger.warning("The rows of running calls could not be written: %s", error)
                 self._ended += ended
@@ -153,7 +153,7 @@ def _seen() -> QuerySet[RunningCall]:
     return RunningCall.objects.filter(seen_at__gt=Now() - timedelta(seconds=SEEN_SECONDS))
 
 
-def _tidied(ended: list[UUID], running: list[UUID] | None) -> None:
+def _clean_up(ended: list[UUID], running: list[UUID] | None) -> None:
     RunningCall.objects.filter(pk__in=ended).delete()
     if running is not None:
         RunningCall.objects.filter(pk__in=running).update(seen_at=Now())

@@ -20,7 +20,7 @@ from django.db import DatabaseError
 from chat.database import run_write
 from chat.generation.call_queue import QueueClosedError, QueueTimeoutError
 from chat.generation.calls import Call, usage_entry
-from chat.generation.running_calls import Calls
+from chat.generation.running_calls import RunningCalls
 from chat.models import ChatModel, Status
 from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ProviderError
@@ -43,7 +43,7 @@ class NoPlaceError(SideCallError):
 
 @asynccontextmanager
 async def place(
-    calls: Calls, owner_id: int, model: ChatModel, *, seconds: float | None = None
+    calls: RunningCalls, owner_id: int, model: ChatModel, *, seconds: float | None = None
 ) -> AsyncIterator[None]:
     """Enters the block when the owner may call the model, after a wait of at most `seconds`, or those of each
     call. Raises `NoPlaceError`, DatabaseError."""
@@ -57,7 +57,7 @@ async def place(
 
 
 async def ask(
-    calls: Calls,
+    calls: RunningCalls,
     owner_id: int,
     model: ChatModel,
     endpoint: EndpointConfig,

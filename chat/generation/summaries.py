@@ -19,8 +19,8 @@ from uuid import UUID
 from django.db import DatabaseError, IntegrityError, transaction
 
 from chat.database import run_unit, run_write
-from chat.generation.context import DEFAULT_WINDOW, Prepared, begin
-from chat.generation.running_calls import Calls
+from chat.generation.context import DEFAULT_WINDOW, Prepared, prepare_to_send
+from chat.generation.running_calls import RunningCalls
 from chat.generation.side_call import SideCallError, ask, place
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Summary
 from chat.parts import storable
@@ -29,7 +29,7 @@ from chat.providers.base import ChatRequest, EndpointConfig, Turn
 
 SECONDS = 60.0  # for all calls before one step
 QUEUE_SECONDS = 60.0  # that they wait in the queue of their endpoint, together
-LEAST_SECONDS = 5.0  # that a call has left: none is begun, and paid for, to be cut at once
+LEAST_SECONDS = 5.0  # for a call: none begins, and is paid for, only to be cut at once
 PAUSE_SECONDS = 300.0  # after a failure, in which the chat is not summarised
 MOST_TOKENS = 4_000  # of an answer: some models reason before it
 WORDS = 400  # that are asked for
@@ -49,14 +49,14 @@ logger = logging.getLogger(__name__)
 class Summaries:
     """The summaries that this process makes: one at a time for each conversation."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: RunningCalls) -> None:
         self._calls = calls
         self._locks: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._paused: dict[UUID, float] = {}  # until when, in monotonic time
 
-    async def begin(self, generation: Generation, **how: Any) -> Prepared:
-        """As `begin` of `context`, with a summary if one is wanted and can be made in time."""
-        prepared = await run_unit(begin, generation, **how)
+    async def prepare(self, generation: Generation, **how: Any) -> Prepared:
+        """As `prepare_to_send` of `context`, with a summary if one is wanted and can be made in time."""
+        prepared = await run_unit(prepare_to_send, generation, **how)
         conversation_id = generation.conversation_id
         if not prepared.wants_summary or self._paused.get(conversation_id, 0.0) > time.monotonic():
             return prepared
@@ -79,7 +79,7 @@ class Summaries:
             logger.exception("The summary of the chat %s failed unexpectedly.", conversation_id)
             self._pause(conversation_id)
         else:
-            return await run_unit(begin, generation, **how)
+            return await run_unit(prepare_to_send, generation, **how)
         finally:
             lock = self._locks[conversation_id]
             if not lock.locked():
@@ -142,7 +142,7 @@ class _Part:
 
 
 def _next_part(conversation_id: UUID, left_out: UUID) -> _Part | None:
-    """Returns None if the summary is there. Raises `SideCallError` if none can be made."""
+    """Returns None if the summary is stored already. Raises `SideCallError` if none can be made."""
     stored = dict(Summary.objects.filter(conversation=conversation_id).values_list("covers", "text"))
     if left_out in stored:
         return None

@@ -3,11 +3,10 @@
 A chat begins with the first words of its prompt as its title. If an administrator has chosen a model for
 titles, one call replaces them. `Conversation.titled` is the record: it is set before the call, so there is at
 most one for a first prompt, also after a restart. An edited first prompt gives the chat its first words, and
-a model is asked anew, unless a person wrote the title. The title is written only if it is still the one from
-before the call, so a person's own title stands. A failure leaves the first words. On an endpoint with a queue
-the record is set after the wait: a call that got no place is tried again once, after the next reply, and at
-the next start.
-"""
+a model is asked again, unless a person wrote the title. The title is written only if it is still the one from
+before the call, so a person's own title is kept. A failure leaves the first words. On an endpoint with a
+queue the record is set after the wait: a call that got no place is tried again once, after the next reply,
+and at the next start."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from django.utils import timezone
 
 from chat.database import run_unit, run_write
 from chat.generation.endpoint_queue import has_queue
-from chat.generation.running_calls import Calls
+from chat.generation.running_calls import RunningCalls
 from chat.generation.side_call import NoPlaceError, SideCallError, ask, place
 from chat.live.pubsub import Publish
 from chat.models import ChatModel, Conversation, Generation, Message, Role, ServerSettings, Status
@@ -43,7 +42,7 @@ EXCERPT = 2_000  # characters of the prompt and of the reply
 AT_ONCE = 4  # calls of this process
 AGAIN_SECONDS = 60.0  # until another attempt after a wait in the queue that was too long
 BOOK_SECONDS = 5.0  # for the usage of a call that is ended
-MISSED = timedelta(hours=1)  # at a start: how old the last reply of a chat without a title may be
+MISSED_AGE = timedelta(hours=1)  # at a start: how old the last reply of a chat without a title may be
 
 TITLE_INSTRUCTIONS = (
     "Write a title for this conversation, in its language, of two to six words. Answer with the title "
@@ -57,7 +56,7 @@ logger = logging.getLogger(__name__)
 class Titles:
     """The calls for titles that run in this process."""
 
-    def __init__(self, calls: Calls, publish: Publish) -> None:
+    def __init__(self, calls: RunningCalls, publish: Publish) -> None:
         self._calls, self._publish = calls, publish
         self._tasks: set[asyncio.Task[None]] = set()
         self._making: set[UUID] = set()  # the conversations of the tasks
@@ -67,7 +66,7 @@ class Titles:
     def start(self) -> None:
         """On the event loop. Makes the titles that the last process was about to make."""
         self._accepting, self._free = True, asyncio.Semaphore(AT_ONCE)
-        self._begin(self._make_missed())
+        self._begin(self._make_missing())
 
     async def drain(self, seconds: float) -> None:
         """Begins no new call, lets those under way go on for `seconds`, and ends the rest."""
@@ -95,9 +94,9 @@ class Titles:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _make_missed(self) -> None:
+    async def _make_missing(self) -> None:
         try:
-            for conversation_id in await run_unit(_missed):
+            for conversation_id in await run_unit(_without_title):
                 self.make(conversation_id)
         except DatabaseError as error:
             logger.warning("The chats without a title could not be read: %s", error)
@@ -107,14 +106,14 @@ class Titles:
             async with self._free:
                 asked = await run_write(_claim, conversation_id) if self._accepting else None
                 if asked is not None and not asked.waits:
-                    await self._made(conversation_id, asked)
+                    await self._ask_and_store(conversation_id, asked)
             if asked is None or not asked.waits:
                 return
             # The queue limits those that wait in it. With a slot they would keep others out of its order.
             async with place(self._calls, asked.owner_id, asked.model):
                 asked = await run_write(_claim, conversation_id, has_place=True)
                 if asked is not None:
-                    await self._made(conversation_id, asked)
+                    await self._ask_and_store(conversation_id, asked)
         except NoPlaceError as error:
             logger.warning("The title of the chat %s got no place in the queue: %s", conversation_id, error)
             if not is_last:
@@ -127,13 +126,13 @@ class Titles:
         except Exception:
             logger.exception("The title of the chat %s failed unexpectedly.", conversation_id)
 
-    async def _made(self, conversation_id: UUID, asked: _Asked) -> None:
+    async def _ask_and_store(self, conversation_id: UUID, asked: _TitleRequest) -> None:
         title = title_in(await self._ask(asked))
         if not title:
             raise SideCallError("no_title")
         await run_write(_store, conversation_id, asked.before, title, self._publish)
 
-    async def _ask(self, asked: _Asked) -> str:
+    async def _ask(self, asked: _TitleRequest) -> str:
         request = ChatRequest(
             asked.model.name,
             [Turn("user", asked.excerpt)],
@@ -172,7 +171,7 @@ def _plain(line: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _TitleRequest:
     """What a title is asked for with. `before` is the title that it may replace. If the call `waits` in the
     queue, the conversation is not yet marked."""
 
@@ -184,16 +183,16 @@ class _Asked:
     waits: bool
 
 
-def _missed() -> list[UUID]:
+def _without_title() -> list[UUID]:
     """Returns the conversations whose process ended between a reply and the call for a title."""
     if ServerSettings.current().title_model_id is None:
         return []
-    ended = Generation.objects.filter(finished_at__gte=timezone.now() - MISSED, status__in=TITLED)
+    ended = Generation.objects.filter(finished_at__gte=timezone.now() - MISSED_AGE, status__in=TITLED)
     waiting = ended.filter(conversation__titled="", conversation__deleted_at=None)
     return list(waiting.order_by().values_list("conversation", flat=True).distinct()[:100])
 
 
-def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
+def _claim(conversation_id: UUID, *, has_place: bool = False) -> _TitleRequest | None:
     """Marks the conversation as asked for, unless the call waits in the queue first. Returns None if no title
     is to be made."""
     model = ChatModel.objects.usable().filter(pk=ServerSettings.current().title_model_id or 0).first()
@@ -219,7 +218,9 @@ def _claim(conversation_id: UUID, *, has_place: bool = False) -> _Asked | None:
             conversation.save(update_fields=["titled"])
     if is_own:
         return None
-    return _Asked(conversation.owner_id, model, endpoint, _excerpt(prompt, reply), conversation.title, waits)
+    return _TitleRequest(
+        conversation.owner_id, model, endpoint, _excerpt(prompt, reply), conversation.title, waits
+    )
 
 
 def _excerpt(prompt: Message, reply: Message) -> str:

@@ -50,8 +50,9 @@ def tool_calls_of(
 async def run_tool_calls(
     commit: Commit, calls: Sequence[ToolRun], tools: Toolbox, append: Callable[[str], None]
 ) -> str:
-    """Runs the approved calls, and appends the lines of all to the output. Returns "go on"; with nothing run,
-    "stopped" or "lost" (`start_tool_calls`). Cancelling it leaves the started ones to `close_tool_calls`."""
+    """Runs the approved calls, and appends the lines of all to the output. Returns
+    "continue", or with nothing run "stopped" or "lost" (`start_tool_calls`). If it is cancelled,
+    `close_tool_calls` ends the started ones."""
     ready = []
     for call in calls:
         if call.state != ToolCallState.APPROVED:
@@ -88,4 +89,4 @@ async def run_tool_calls(
         for call in calls:
             if call.pk in started:
                 group.create_task(run(call))
-    return "go on"
+    return "continue"

@@ -56,7 +56,7 @@ def commit_step(
     notices: Sequence[NoticePart | SourcePart] = (),
     sent_request: SentRequest | None = None,
 ) -> str:
-    """Commits a step that ended with these calls. Returns "go on", or "wait" if a call needs an approval:
+    """Commits a step that ended with these calls. Returns "continue", or "wait" if a call needs an approval:
     then the generation waits without an owner, its journal and message have the output so far, and the
     message has what people are told of the steps (`notices`), from which the reply takes it up. Commits
     nothing and returns "stopped" if it is to stop, or "lost" if this process does not hold it any more."""
@@ -68,7 +68,7 @@ def commit_step(
         step.save(force_insert=True)
         ToolRun.objects.bulk_create(calls)
         if not any(call.state == ToolCallState.ASKED for call in calls):
-            return "go on"
+            return "continue"
         mine.update(status=Status.WAITING, owner="", heartbeat_at=None)
         if sent_request is not None:
             keep_request(sent_request)

@@ -23,7 +23,7 @@ from chat.database import run_unit
 from chat.files import contents, store
 from chat.generation import run as run_module
 from chat.generation.context import prepare
-from chat.generation.earlier import MADE_BY_MODEL
+from chat.generation.earlier_messages import MADE_BY_MODEL
 from chat.generation.lease import claim
 from chat.generation.orphans import end_from_journal
 from chat.generation.runner import Runner

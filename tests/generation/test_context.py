@@ -16,7 +16,7 @@ from chat.actions.reply import continue_reply, retry_reply
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.generation.context import prepare
-from chat.generation.earlier import _COLUMNS, rows_before
+from chat.generation.earlier_messages import _COLUMNS, rows_before
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
 from chat.parts import Opaque
 from chat.providers.base import CONTINUE_PROMPT

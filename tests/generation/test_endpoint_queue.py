@@ -23,13 +23,13 @@ from chat.generation import lease, run
 from chat.generation.call_queue import _begin_those, _enter
 from chat.generation.endpoint_queue import (
     BusyError,
-    Waiting,
+    QueueEntry,
     has_queue,
-    next_after,
-    next_in,
     ordered,
     pause,
     place_of,
+    startable_after,
+    startable_generations,
 )
 from chat.generation.orphans import end_forgotten, end_orphan, orphans
 from chat.models import ChatModel, Endpoint, Generation, QueuedCall, Status, User
@@ -71,7 +71,7 @@ def end(generation_id: UUID) -> None:
 
 def test_the_order_is_fair_and_nobody_starves() -> None:
     ids = [uuid4() for _ in range(9)]
-    waiting = [Waiting(pk, owner) for pk, owner in zip(ids, [1, 1, 1, 1, 2, 2, 3, 3, 3], strict=True)]
+    waiting = [QueueEntry(pk, owner) for pk, owner in zip(ids, [1, 1, 1, 1, 2, 2, 3, 3, 3], strict=True)]
     order = ordered(waiting, {}, {})
     assert [dict(waiting)[pk] for pk in order] == [1, 2, 3, 1, 2, 3, 1, 3, 1]
     # Two of person 1 run already.
@@ -96,7 +96,7 @@ def test_a_hundred_prompts_of_three_people_over_two_processes_one_of_which_is_ki
     while len(served) < 100 or running:
         process = random.choice(["one", "two"] if not killed else ["two"])
         as_process(process)
-        turn = next_in(endpoint)
+        turn = startable_generations(endpoint)
         assert len(turn) <= AT_ONCE - len(running)
         for generation_id in turn:
             assert lease.claim(generation_id, nothing) is not None
@@ -155,7 +155,7 @@ def test_who_waits_sees_the_place_and_may_leave(
         client.get(url).content == b"Position 1 in the queue for this model."
     )  # Both are their owner's only one.
     end(running.pk)
-    assert next_after(Generation.objects.get(pk=running.pk).model) == [sent[1].pk]
+    assert startable_after(Generation.objects.get(pk=running.pk).model) == [sent[1].pk]
     assert client.get(f"/messages/{sent[0].message_id}/place/").content == b""
     client.force_login(people[1])
     assert client.get(url).status_code == 404

@@ -168,7 +168,7 @@ async def test_the_sweep_needs_no_thread_of_the_units_that_wait_for_the_database
     person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person)
-    runtime.runner.taking([reply.pk])
+    runtime.runner.remember_claims([reply.pk])
     stuck = Event()
     units = [asyncio.create_task(run_unit(stuck.wait, 120)) for _ in range(8)]
     await asyncio.sleep(0)  # each has its thread
@@ -357,7 +357,7 @@ def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
 
 async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
-    runtime.runner.taking([reply.pk])
+    runtime.runner.remember_claims([reply.pk])
     runtime.runner.begin(reply.pk, reply)
     await runtime.stop(0)
     again = await Generation.objects.aget(pk=reply.pk)
@@ -369,7 +369,7 @@ async def test_what_is_committed_after_the_drain_began_is_queued_again(
     person: User, runtime: Runtime
 ) -> None:
     generation_id = uuid4()
-    runtime.runner.taking([generation_id])
+    runtime.runner.remember_claims([generation_id])
     draining = asyncio.create_task(runtime.stop(0))
     await asyncio.wait([draining], timeout=0.2)
     reply = await run_unit(a_reply, person, pk=generation_id)
@@ -383,7 +383,7 @@ async def test_a_reply_whose_commit_was_never_confirmed_starts(person: User, run
     deaf, started = runtime.runner, list[UUID]()
     sweeps = sweeper(started.append, partial(deaf.requeue, after=0.0))
     generation_id = uuid4()
-    deaf.taking([generation_id])
+    deaf.remember_claims([generation_id])
     await sweeps.sweep()
     assert not started, "it is not committed yet"
     await run_unit(a_reply, person, pk=generation_id, seconds_ago=3)

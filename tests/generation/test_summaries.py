@@ -21,7 +21,7 @@ from chat.database import run_unit
 from chat.generation import summaries
 from chat.generation.side_call import NoPlaceError
 from chat.generation.summaries import QUEUE_SECONDS
-from chat.generation.window import Placed, fitted, summary_turns
+from chat.generation.window import MessageTurns, fitted, summary_turns
 from chat.live.process import process_name
 from chat.models import (
     ChatModel,
@@ -265,7 +265,7 @@ def test_what_is_sent_leaves_the_reserve_free_if_something_is_cut(
     lengths: list[int], fixed: int, room: int, before: int, share: float
 ) -> None:
     past = [
-        Placed(number, [Turn("assistant" if number % 2 else "user", "word " * length)])
+        MessageTurns(number, [Turn("assistant" if number % 2 else "user", "word " * length)])
         for number, length in enumerate(lengths)
     ]
     reserve = room * share

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chat.generation.turns import turns_of
 from chat.generation.window import (
-    Placed,
+    MessageTurns,
     alternating,
     correction,
     fitted,
@@ -25,8 +25,8 @@ texts = st.text(st.sampled_from("ab 我é\n"), max_size=60)
 turns = st.builds(Turn, st.sampled_from(["user", "assistant"]), texts)
 
 
-def placed(turns: list[Turn]) -> list[Placed]:
-    return [Placed(number, [turn]) for number, turn in enumerate(turns, 1)]
+def placed(turns: list[Turn]) -> list[MessageTurns]:
+    return [MessageTurns(number, [turn]) for number, turn in enumerate(turns, 1)]
 
 
 @given(st.lists(turns, max_size=12))
@@ -83,7 +83,7 @@ def test_what_is_sent_fits_is_the_newest_and_begins_with_a_prompt(
 @given(st.integers(120, 600), st.lists(st.integers(1, 80), min_size=30, max_size=60))
 def test_the_request_begins_with_the_same_message_for_several_turns(room: int, lengths: list[int]) -> None:
     """A turn is at most a sixth of the room here, and half of it is freed each time."""
-    past: list[Placed] = []
+    past: list[MessageTurns] = []
     before, moved = 0, []
     for number, length in enumerate(lengths):
         prompt = Turn("user", "a " * min(length, room // 12))
@@ -92,7 +92,7 @@ def test_the_request_begins_with_the_same_message_for_several_turns(room: int, l
         if chosen.sent_from != before:
             moved.append(number)
         before = chosen.sent_from
-        past += [Placed(position, [prompt]), Placed(position + 1, [Turn("assistant", "b")])]
+        past += [MessageTurns(position, [prompt]), MessageTurns(position + 1, [Turn("assistant", "b")])]
     assert all(later - earlier >= 2 for earlier, later in pairwise(moved))
 
 
@@ -151,12 +151,12 @@ def test_the_instruction_to_continue_is_a_turn_like_others() -> None:
 
 
 @st.composite
-def chats(draw: st.DrawFn) -> list[Placed]:
+def chats(draw: st.DrawFn) -> list[MessageTurns]:
     """Prompts and replies, some of which called tools in several steps."""
     found = []
     for position in range(1, draw(st.integers(0, 16)) + 1):
         if position % 2:
-            found.append(Placed(position, turns_of("user", "Why? " * draw(st.integers(1, 20)))))
+            found.append(MessageTurns(position, turns_of("user", "Why? " * draw(st.integers(1, 20)))))
             continue
         parts: list[Part] = []
         for step in range(draw(st.integers(0, 3))):
@@ -167,13 +167,13 @@ def chats(draw: st.DrawFn) -> list[Placed]:
             ]
         parts.append(TextPart("So. " * draw(st.integers(1, 20))))
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        found.append(Placed(position, turns_of("assistant", text, parts, with_tool_calls=True)))
+        found.append(MessageTurns(position, turns_of("assistant", text, parts, with_tool_calls=True)))
     return found
 
 
 @given(chats(), st.integers(0, 500), st.text("ab ", max_size=80), st.integers(0, 20))
 def test_a_request_fits_has_whole_pairs_and_the_prompt_with_the_partial_reply(
-    past: list[Placed], room: int, digest: str, before: int
+    past: list[MessageTurns], room: int, digest: str, before: int
 ) -> None:
     last = [Turn("user", "And now?"), Turn("assistant", "It is"), Turn("user", CONTINUE_PROMPT)]
     fixed = sum(map(turn_tokens, last))

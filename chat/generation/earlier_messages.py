@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 
 from chat.files.for_models import FileReader
 from chat.generation.turns import turns_of
-from chat.generation.window import Placed, correction
+from chat.generation.window import MessageTurns, correction
 from chat.models import Generation, Message, Status
 from chat.models.prepared import Prepared
 from chat.parts import Part, loaded
@@ -28,7 +28,7 @@ from chat.providers.base import Turn
 
 PAGE = 50  # messages in the first query; each further one reads four times as many, up to MOST_PAGE
 MOST_PAGE = 3_200
-SURE = 500  # estimated tokens: the count of a request of this size confirms the estimate
+CONFIRMING_TOKENS = 500  # estimated tokens: the count of a request of this size confirms the estimate
 MADE_BY_MODEL = "[You made these files in your answer above.]"
 
 _COLUMNS = ("key", "parent_key", "role", "position", "text", "own_parts")
@@ -56,9 +56,9 @@ def rows_before(prompt: Message, model_id: int, *, with_tool_calls: bool) -> Ite
         position = rows[-1][_POSITION]
 
 
-def placed_before(
+def turns_before(
     prompt: Message, rows: Iterable[Row], reader: FileReader, *, with_tool_calls: bool
-) -> Iterator[Placed]:
+) -> Iterator[MessageTurns]:
     """Yields the turns before the prompt, newest first. Leaves out replies without text (stopped before the
     first word, failed)."""
     wanted: str | None = _key(prompt.parent_id) if prompt.parent_id else None
@@ -69,26 +69,27 @@ def placed_before(
         wanted = parent
         if own_parts is None:  # as `turns_of` does, for the many messages of nothing but text
             if text and not text.isspace():
-                yield Placed(position, (Turn(role, text),), parent)
+                yield MessageTurns(position, (Turn(role, text),), parent)
         elif turns := _turns(
             role, text, loaded(orjson.loads(own_parts)), reader, with_tool_calls=with_tool_calls
         ):
-            yield Placed(position, turns, parent)
+            yield MessageTurns(position, turns, parent)
         if wanted is None:
             return
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """The earlier requests of this conversation to this model. `sent_from` is where the last one began,
-    `factor` the provider's tokens for each estimated one. `is_sure` says that a long request confirms it."""
+class EarlierRequests:
+    """The earlier requests of this conversation to this model. `sent_from` is the position of the first
+    message in the last one, `factor` the provider's tokens for each estimated one. `is_confirmed` is whether
+    a long request confirms the factor."""
 
     sent_from: int = 0
     factor: float = 1.0
-    is_sure: bool = False
+    is_confirmed: bool = False
 
     @classmethod
-    def of(cls, generation: Generation, prompt: Message | None, newest: list[Row]) -> Past:
+    def of(cls, generation: Generation, prompt: Message | None, newest: list[Row]) -> EarlierRequests:
         """`newest` is the first page of the messages before the prompt."""
         if prompt is None or prompt.parent_id is None:
             return cls()
@@ -99,7 +100,7 @@ class Past:
         if not rows:
             return cls()
         counted = next((row[1:3] for row in rows[:5] if row[1] and row[2] and not row[3]), (None, None))
-        return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= SURE)
+        return cls(rows[0][0] or 0, correction(*counted), (counted[0] or 0) >= CONFIRMING_TOKENS)
 
 
 @cache
