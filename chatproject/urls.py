@@ -6,7 +6,7 @@ from django.urls import include, path
 from chat.api.json_api import api, unknown
 from chat.api.reference import reference
 
-handler500 = "chat.views.answers.server_error"
+handler500 = "chat.views.responses.server_error"
 urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),

@@ -23,7 +23,7 @@ from chat.actions.errors import ActionError
 from chat.models import Scope, User
 from chat.models.api_token import NAME_LENGTH
 from chat.rendering.words import in_words
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.responses import UserRequest, for_users, wanted_method
 
 _DAYS = [
     ("7", _("In 7 days")),
@@ -56,8 +56,8 @@ class TokenForm(forms.Form):
 
 @never_cache
 @require_safe
-@for_people
-def api_tokens(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def api_tokens(request: UserRequest) -> HttpResponseBase:
     """Lists the tokens that are not revoked."""
     context = {"tokens": tokens_of(request.user), "are_on": settings.STEADY_API_TOKENS}
     return render(request, "chat/api_tokens.html", context)
@@ -65,10 +65,10 @@ def api_tokens(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
+@for_users
 @reauthentication_required  # type: ignore[untyped-decorator]  # allauth has no types
 @sensitive_variables("secret")
-def new_api_token(request: PersonRequest) -> HttpResponseBase:
+def new_api_token(request: UserRequest) -> HttpResponseBase:
     """A form for a new token, after the password. The response to its POST shows the secret once."""
     form = TokenForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
@@ -88,8 +88,8 @@ def new_api_token(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def api_token(request: PersonRequest, token_id: int) -> HttpResponseBase:
+@for_users
+def api_token(request: UserRequest, token_id: int) -> HttpResponseBase:
     """POST renames the token, DELETE revokes it."""
     if wanted_method(request) == "DELETE":
         revoke_token(request.user, token_id)

@@ -16,18 +16,19 @@ from chat.downloads import file_response
 from chat.files import store
 from chat.files.detect import IMAGES
 from chat.models import Attachment
-from chat.views.answers import PersonRequest, for_people
+from chat.views.fields import UNREADABLE
+from chat.views.responses import UserRequest, for_users
 
 
 @require_http_methods(["GET", "HEAD", "PATCH", "DELETE"])
-@for_people
-def attachment(request: PersonRequest, attachment_id: UUID) -> HttpResponseBase:
+@for_users
+def attachment(request: UserRequest, attachment_id: UUID) -> HttpResponseBase:
     """PATCH takes the piece of an upload at `Upload-Offset` of a file with `Upload-Length` bytes, named
-    `Upload-Name` (percent-encoded); the answer says how many bytes are here. GET returns the file, with
+    `Upload-Name` (percent-encoded); the response says how many bytes are stored. GET returns the file, with
     `thumbnail` a small picture. DELETE removes a file that is not sent."""
     match request.method:
         case "PATCH":
-            return _take(request, attachment_id)
+            return _receive(request, attachment_id)
         case "DELETE":
             remove_attachment(request.user, attachment_id)
             return HttpResponse(status=204)
@@ -36,7 +37,7 @@ def attachment(request: PersonRequest, attachment_id: UUID) -> HttpResponseBase:
             return file_response(request, found, thumbnail="thumbnail" in request.GET)
 
 
-def _take(request: PersonRequest, attachment_id: UUID) -> HttpResponseBase:
+def _receive(request: UserRequest, attachment_id: UUID) -> HttpResponseBase:
     upload_of(request.user, attachment_id)
     try:
         offset = int(request.headers.get("Upload-Offset", ""))
@@ -45,17 +46,17 @@ def _take(request: PersonRequest, attachment_id: UUID) -> HttpResponseBase:
     except ValueError:
         offset = size = announced = -1
     if not (0 <= offset <= size < 2**60) or announced < 0:
-        raise InvalidInputError(gettext_noop("The page sent something that cannot be read. Reload it."))
+        raise InvalidInputError(UNREADABLE)
     if announced > store.PIECE_BYTES:
         raise TooLongError(gettext_noop("The page sent too much at once. Reload it."))
     data = request.read(store.PIECE_BYTES + 1)
     if len(data) > store.PIECE_BYTES:
         raise TooLongError(gettext_noop("The page sent too much at once. Reload it."))
     name = unquote(request.headers.get("Upload-Name", ""))
-    found, here = receive_piece(
+    found, received = receive_piece(
         request.user, attachment_id, name=name, size=size, offset=offset, data=bytes(data)
     )
-    return JsonResponse({"received": here, "file": _facts(found) if found.stored_id else None})
+    return JsonResponse({"received": received, "file": _facts(found) if found.stored_id else None})
 
 
 def _facts(attachment: Attachment) -> dict[str, object]:

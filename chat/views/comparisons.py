@@ -13,13 +13,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat.access import message_for
 from chat.actions.comparison import keep_reply, reply_beside
 from chat.models import ChatModel
-from chat.views.answers import PersonRequest, done_with_undo, for_people
+from chat.views.responses import UserRequest, done_with_undo, for_users
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def comparison(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def comparison(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """POST adds a reply by `model` beside this one; GET asks for the model, without scripts."""
     if request.method != "POST":
         context = {
@@ -35,9 +35,9 @@ def comparison(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def kept(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Keeps this one of the replies side by side."""
+@for_users
+def kept(request: UserRequest, message_id: UUID) -> HttpResponseBase:
+    """Keeps this reply of those side by side."""
     kept = keep_reply(request.user, message_id)
     if kept.stopped:
         words = _("The other replies were stopped, and are kept as variants.")

@@ -11,13 +11,13 @@ from django.views.decorators.http import require_safe
 from chat.diagnosis.connection_token import SILENCE_SECONDS, TICK_SECONDS, TICKS, new_token
 from chat.diagnosis.findings import PROXY_FIXES
 from chat.diagnosis.server_checks import check_server
-from chat.views.answers import PersonRequest, for_people, not_found
+from chat.views.responses import UserRequest, for_users, not_found
 
 
 @never_cache
 @require_safe
-@for_people
-def connection_check(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def connection_check(request: UserRequest) -> HttpResponseBase:
     """Shows the findings of the server, and runs a script that checks the connection from this browser."""
     if not request.user.is_superuser:
         return not_found(request, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 from uuid import UUID
@@ -32,26 +31,26 @@ from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
 from chat.models.message import MessageQuerySet, read_for_showing
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, for_people, moved_to, wanted_method
 from chat.views.model_list import model_context
 from chat.views.preset_choice import new_chat_context, used_context
+from chat.views.responses import UserRequest, for_users, redirect_to_chat, wanted_method
 from chat.views.sidebar import list_context, page_of
 from chat.views.tool_choices import tool_choices
 
-MOST_AT_ONCE = 1_000  # messages in one answer
+MOST_AT_ONCE = 1_000  # messages in one response
 
 
 @require_safe
-@for_people
-def home(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def home(request: UserRequest) -> HttpResponseBase:
     """Shows a new chat: a page with an unused id, which the first prompt creates."""
     return redirect("conversation", uuid.uuid4())
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def conversation(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """GET shows it, POST changes its `title`, or whether it is `pinned` or `archived`, DELETE deletes it."""
     match wanted_method(request):
         case "POST":
@@ -70,23 +69,16 @@ def conversation(request: PersonRequest, conversation_id: UUID) -> HttpResponseB
 
 
 @require_POST
-@for_people
-def restoration(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
-    """Undoes the deletion; `open` goes back to the chat too."""
+@for_users
+def restoration(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
+    """Undoes the deletion. With `open` it also opens the chat."""
     restore_conversation(request.user, conversation_id)
-    if not request.htmx:
-        return redirect("conversation", conversation_id)
-    if request.GET.get("open"):
-        where = {
-            "path": reverse("conversation", args=[conversation_id]),
-            "target": "#chat",
-            "swap": "outerHTML",
-        }
-        return HttpResponse(headers={"HX-Location": json.dumps(where)})
+    if not request.htmx or request.GET.get("open"):
+        return redirect_to_chat(request, reverse("conversation", args=[conversation_id]))
     return _listed(request, fragments.toast(_("Chat restored.")))
 
 
-def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+def _change(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     words = ""
     if "title" in request.POST:
         rename_conversation(request.user, conversation_id, request.POST["title"])
@@ -99,7 +91,7 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     if "instructions" in request.POST:
         is_stored = use_instructions(request.user, conversation_id, used=bool(request.POST["instructions"]))
         if not is_stored:
-            return moved_to(request, reverse("conversation", args=[conversation_id]))
+            return redirect_to_chat(request, reverse("conversation", args=[conversation_id]))
     if not request.htmx:
         return redirect("conversation", conversation_id)
     html = fragments.toast(words) if words else ""
@@ -108,16 +100,16 @@ def _change(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
     return _listed(request, html)
 
 
-def _listed(request: PersonRequest, html: str) -> HttpResponse:
+def _listed(request: UserRequest, html: str) -> HttpResponse:
     """Returns the list again, and `html`."""
     return HttpResponse(fragments.conversation_list(list_context(request.user, page_of(request))) + html)
 
 
 @require_safe
-@for_people
-def earlier(request: PersonRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
-    """Returns the page of messages before `position`: a fragment for htmx, else a whole page. A fragment has
-    more of them if the message `to` is further above: those from its page on, at most `MOST_AT_ONCE`."""
+@for_users
+def earlier(request: UserRequest, conversation_id: UUID, position: int) -> HttpResponseBase:
+    """Returns the messages before `position`: a fragment for htmx, else a whole page. If the message `to` is
+    further above, a fragment begins with its page, but has at most `MOST_AT_ONCE` messages."""
     conversation = conversation_for(request.user, conversation_id)
     shown = conversation.messages.shown()
     before = shown.filter(position__lt=position)
@@ -142,7 +134,7 @@ def _length_to(messages: MessageQuerySet, message_id: str) -> int:
     return min(pages * PAGE_LENGTH, MOST_AT_ONCE)
 
 
-def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
+def _page(request: UserRequest, conversation_id: UUID, toast: str = "") -> HttpResponseBase:
     """Returns the whole page; for htmx, which switches between chats, only the parts that differ, and
     `toast`."""
     try:
@@ -162,14 +154,14 @@ def _page(request: PersonRequest, conversation_id: UUID, toast: str = "") -> Htt
     }
     if not request.htmx:
         return render(request, "chat/page.html", {**context, "tag_names": tag_names(request.user)})
-    answer = render(request, "chat/_switched.html", {**context, "toast": toast})
+    response = render(request, "chat/_switched.html", {**context, "toast": toast})
     if "HX-History-Restore-Request" not in request.headers:
-        answer.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
-    return answer
+        response.headers["HX-Push-Url"] = reverse("conversation", args=[conversation_id])
+    return response
 
 
-def _edited(request: PersonRequest, conversation: Conversation) -> Message | None:
-    """Returns the prompt that the page is asked to edit, without scripts; None if there is no such one."""
+def _edited(request: UserRequest, conversation: Conversation) -> Message | None:
+    """Returns the prompt that the page edits without scripts, if there is one."""
     try:
         message_id = uuid.UUID(request.GET.get("edit", ""))
     except ValueError:
@@ -177,9 +169,9 @@ def _edited(request: PersonRequest, conversation: Conversation) -> Message | Non
     return conversation.messages.filter(pk=message_id, role=Role.USER, shown=True).first()
 
 
-def _message_to_show(request: PersonRequest, conversation: Conversation) -> dict[str, Any]:
-    """Returns what the page needs to open at the message of `message`: its id, or if it is not shown, the
-    message itself for a notice."""
+def _message_to_show(request: UserRequest, conversation: Conversation) -> dict[str, Any]:
+    """Returns what the page needs to open at the requested message: its id, or for a message that is not
+    shown the message itself, for a notice."""
     try:
         wanted = UUID(request.GET.get("message", ""))
     except ValueError:

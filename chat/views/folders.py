@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import conversation_for, folder_for
-from chat.actions.errors import ActionError, InvalidInputError
+from chat.actions.errors import ActionError
 from chat.actions.folder import (
     begin_in_folder,
     change_folder,
@@ -27,9 +27,9 @@ from chat.actions.folder import (
 from chat.models import Conversation, Folder, Preset, User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
-from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people, moved_to, wanted_method
+from chat.views.fields import optional_uuid_of
 from chat.views.knowledge import files_context
+from chat.views.responses import UserRequest, for_users, redirect_to_chat, wanted_method
 from chat.views.sidebar import after_of, below, limit_of, list_context, more_of, page_of
 
 
@@ -48,9 +48,9 @@ class FolderForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def folders(request: PersonRequest) -> HttpResponseBase:
-    """GET asks for the name of a new folder, POST makes it."""
+@for_users
+def folders(request: UserRequest) -> HttpResponseBase:
+    """GET asks for the name of a new folder, POST creates it."""
     if request.method != "POST":
         template = "chat/_folder_new.html" if request.htmx else "chat/folder_new.html"
         return render(request, template)
@@ -62,8 +62,8 @@ def folders(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def folder(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
+@for_users
+def folder(request: UserRequest, folder_id: UUID) -> HttpResponseBase:
     """GET shows the folder and its chats. POST changes it, or only whether it is `open` in the list of chats.
     DELETE deletes it, with its chats if `chats` is "delete"."""
     method = wanted_method(request)
@@ -105,20 +105,20 @@ def folder(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def folder_chats(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
+@for_users
+def folder_chats(request: UserRequest, folder_id: UUID) -> HttpResponseBase:
     """Begins a chat in the folder: its page, or that on which its preset asks for variables."""
     conversation_id, preset = begin_in_folder(request.user, folder_id)
     if preset is None:
-        return moved_to(request, reverse("conversation", args=[conversation_id]))
+        return redirect_to_chat(request, reverse("conversation", args=[conversation_id]))
     url = f"{reverse('preset_choice', args=[conversation_id])}?preset={preset.pk}"
     return HttpResponse(headers={"HX-Redirect": url}) if request.htmx else redirect(url)
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def conversation_folder(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def conversation_folder(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """GET offers the folders. POST moves the chat to `folder`, to a new folder with this `name`, or with
     neither out of its folder."""
     if request.method != "POST":
@@ -128,7 +128,7 @@ def conversation_folder(request: PersonRequest, conversation_id: UUID) -> HttpRe
         }
         template = "chat/_folder_choice.html" if request.htmx else "chat/folder_choice.html"
         return render(request, template, context)
-    wanted = _uuid(request.POST.get("folder", ""))
+    wanted = optional_uuid_of(request.POST.get("folder", ""))
     if name := request.POST.get("name", ""):
         conversation_for(request.user, conversation_id)
         wanted = make_folder(request.user, name).pk
@@ -141,14 +141,6 @@ def conversation_folder(request: PersonRequest, conversation_id: UUID) -> HttpRe
     return _listed(request, _("Chat moved."), head)
 
 
-def _listed(request: PersonRequest, words: str = "", head: str = "") -> HttpResponse:
+def _listed(request: UserRequest, words: str = "", head: str = "") -> HttpResponse:
     html = fragments.conversation_list(list_context(request.user, page_of(request))) + head
     return HttpResponse(html + (fragments.toast(words) if words else ""))
-
-
-def _uuid(value: str) -> UUID | None:
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        words = translatable("The page sent something that cannot be read. Reload it.")
-        raise InvalidInputError(words) from None

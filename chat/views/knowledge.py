@@ -20,7 +20,8 @@ from chat.actions.knowledge import add_to_folder, add_to_preset, remove_knowledg
 from chat.downloads import file_response
 from chat.models import Folder, Knowledge, Preset, Reading
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.fields import uuid_of
+from chat.views.responses import UserRequest, for_users, wanted_method
 
 
 def files_context(holder: Folder | Preset) -> dict[str, Any]:
@@ -37,8 +38,8 @@ def files_context(holder: Folder | Preset) -> dict[str, Any]:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def folder_files(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
+@for_users
+def folder_files(request: UserRequest, folder_id: UUID) -> HttpResponseBase:
     """GET returns the list of files for a script. POST adds an `attachment` that was uploaded, or with a form
     each `file`."""
     folder = folder_for(request.user, folder_id)
@@ -47,8 +48,8 @@ def folder_files(request: PersonRequest, folder_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def preset_files(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
+@for_users
+def preset_files(request: UserRequest, preset_id: UUID) -> HttpResponseBase:
     """As `folder_files`, for a preset of the user's own."""
     preset = preset_for(request.user, preset_id)
     if preset.owner_id != request.user.pk:
@@ -56,18 +57,13 @@ def preset_files(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
     return _files(request, preset, lambda file: add_to_preset(request.user, preset_id, file))
 
 
-def _files(request: PersonRequest, holder: Folder | Preset, add: Any) -> HttpResponseBase:
+def _files(request: UserRequest, holder: Folder | Preset, add: Any) -> HttpResponseBase:
     if request.method != "POST":
         if request.accepts("text/html") and not request.htmx:
             return redirect(_page_of(holder))
         return render(request, "chat/_knowledge_list.html", files_context(holder))
     if "attachment" in request.POST:
-        try:
-            attachment_id = UUID(request.POST["attachment"])
-        except ValueError:
-            words = translatable("The page sent something that cannot be read. Reload it.")
-            raise InvalidInputError(words) from None
-        add(attachment_id)
+        add(uuid_of(request.POST["attachment"]))
         return render(request, "chat/_knowledge_list.html", files_context(holder))
     files = request.FILES.getlist("file")
     if not files:
@@ -80,8 +76,8 @@ def _files(request: PersonRequest, holder: Folder | Preset, add: Any) -> HttpRes
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def knowledge_file(request: PersonRequest, knowledge_id: UUID) -> HttpResponseBase:
+@for_users
+def knowledge_file(request: UserRequest, knowledge_id: UUID) -> HttpResponseBase:
     """GET returns the file to those who may use its folder or preset. DELETE removes it."""
     method = wanted_method(request)
     if method == "POST":
@@ -96,8 +92,8 @@ def knowledge_file(request: PersonRequest, knowledge_id: UUID) -> HttpResponseBa
 
 @never_cache
 @require_safe
-@for_people
-def source(request: PersonRequest, message_id: UUID, number: int) -> HttpResponseBase:
+@for_users
+def source(request: UserRequest, message_id: UUID, number: int) -> HttpResponseBase:
     """Shows one source of a reply, counted from 1: a fragment for htmx, else a page."""
     message = message_for(request.user, message_id)
     sources = message.sources

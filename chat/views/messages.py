@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from uuid import UUID, uuid4
 
 from django.core.files.uploadedfile import UploadedFile
@@ -10,13 +9,11 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, 
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import NoSuchModelError, message_for
 from chat.actions.attachment import receive_file
-from chat.actions.errors import InvalidInputError
 from chat.actions.feedback import judge_reply, withdraw_verdict
 from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
 from chat.actions.reply import Wish, reply_again, stop_reply
@@ -24,19 +21,20 @@ from chat.actions.send import send_message
 from chat.generation.endpoint_queue import place_of
 from chat.models import ChatModel, Generation
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, done, done_with_undo, for_people, wanted_method
+from chat.views.fields import uuid_of
+from chat.views.responses import UserRequest, done, done_with_undo, for_users, redirect_to_chat, wanted_method
 
 _PARAMETERS = ("temperature", "max_output_tokens", "reasoning_effort")
 
 
 @require_POST
-@for_people
-def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def messages(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """Sends a prompt without a socket: `text`, one or more `model`, a `client_id`, files, the message that it
     `edits`, the names of the `tools` that are on, and the parameters of the chat. Each `attachment` is the id
-    of a file that is here; a form without a script has the `files` themselves. Each `removed_attachment` is a
-    file of the edited message that this one goes without."""
-    sent_along = [
+    of a stored file; a form without a script has the `files` themselves. Each `removed_attachment` is a file
+    of the edited message that this one goes without."""
+    uploaded = [
         receive_file(request.user, file.chunks(), name=file.name or "", size=file.size or 0)
         for file in request.FILES.getlist("files")
         if isinstance(file, UploadedFile) and file.name
@@ -50,13 +48,13 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
         model_ids=[*",".join(request.POST.getlist("model")).split(",")],
         tools=" ".join(request.POST.getlist("tools")).split() if "tools" in request.POST else None,
         parameters=_parameters(request.POST),
-        edits=_uuid(edits) if (edits := request.POST.get("edits")) else None,
+        edits=uuid_of(edits) if (edits := request.POST.get("edits")) else None,
         attachments=[
-            *(_uuid(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),
-            *(attachment.pk for attachment in sent_along),
+            *(uuid_of(it) for it in ",".join(request.POST.getlist("attachment")).split(",") if it),
+            *(attachment.pk for attachment in uploaded),
         ],
         removed_attachments=[
-            _uuid(it) for it in ",".join(request.POST.getlist("removed_attachment")).split(",") if it
+            uuid_of(it) for it in ",".join(request.POST.getlist("removed_attachment")).split(",") if it
         ],
     )
     if request.htmx and sent.message.client_id:
@@ -66,8 +64,8 @@ def messages(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD"])
-@for_people
-def place(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def place(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Returns the place of a waiting reply in the queue of its model's provider, as text; empty if it does
     not wait there."""
     found = message_for(request.user, message_id)
@@ -79,8 +77,8 @@ def place(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def message(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """GET returns its Markdown as plain text; DELETE deletes it and all that follows."""
     if wanted_method(request) == "POST":
         return HttpResponseNotAllowed(["GET", "HEAD", "DELETE"])
@@ -95,46 +93,43 @@ def message(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def restoration(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def restoration(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Undoes the deletion."""
     message = restore_message(request.user, message_id)
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
 
 @require_POST
-@for_people
-def variant(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def variant(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Shows the variant `to` instead of this message."""
-    message = show_variant(request.user, message_id, _uuid(request.POST.get("to", "")))
+    message = show_variant(request.user, message_id, uuid_of(request.POST.get("to", "")))
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
 
 
 @require_POST
-@for_people
-def message_path(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """Shows the messages on the way to this one, and opens the chat at it. With `undo`, it takes back the
-    retry, comparison or choice of that reply, which hid this message."""
+@for_users
+def message_path(request: UserRequest, message_id: UUID) -> HttpResponseBase:
+    """Shows the path to this message, and opens the chat at it. `undo` names a reply whose retry, comparison
+    or choice hid this message, and takes that back."""
     if undo := request.GET.get("undo"):
         message = take_back(
             request.user,
-            _uuid(undo),
+            uuid_of(undo),
             message_id,
-            beside=[_uuid(it) for it in request.POST.get("beside", "").split(",") if it],
+            beside=[uuid_of(it) for it in request.POST.get("beside", "").split(",") if it],
             is_rated="rated" in request.GET,
         )
         return done(request, to=reverse("conversation", args=[message.conversation_id]))
     message = show_message(request.user, message_id)
     url = f"{reverse('conversation', args=[message.conversation_id])}?message={message.pk}"
-    if not request.htmx:
-        return redirect(url)
-    where = {"path": url, "target": "#chat", "swap": "outerHTML"}
-    return HttpResponse(headers={"HX-Location": json.dumps(where)})
+    return redirect_to_chat(request, url)
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def feedback(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """POST rates a reply (`good`, with `reason` and `comment` if not), DELETE removes the rating."""
     verdict = None
     if wanted_method(request) == "DELETE":
@@ -155,8 +150,8 @@ def feedback(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def generation(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def generation(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Stops the reply in this message."""
     message = stop_reply(request.user, message_id)
     return done(request, to=reverse("conversation", args=[message.conversation_id]))
@@ -164,10 +159,10 @@ def generation(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
-    """POST queues another reply instead of this one, or its continuation (`continue`): by `model`, or with
-    `keep` by the same model, and by `model` only if that one cannot be used any more. GET asks for the
+@for_users
+def generations(request: UserRequest, message_id: UUID) -> HttpResponseBase:
+    """POST queues another reply instead of this one, or its continuation (`continue`), by `model`. With
+    `keep` the same model answers, and `model` only if that one cannot be used any more. GET asks for the
     model."""
     if request.method != "POST":
         return _models_to_choose(request, message_id)
@@ -185,7 +180,7 @@ def generations(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
     return done_with_undo(request, again.message, words, again.hidden)
 
 
-def _models_to_choose(request: PersonRequest, message_id: UUID, *, status: int = 200) -> HttpResponse:
+def _models_to_choose(request: UserRequest, message_id: UUID, *, status: int = 200) -> HttpResponse:
     """Shows the list of models for browsers without scripts. With 409, the model of the reply cannot be used
     any more."""
     context = {
@@ -206,12 +201,4 @@ def _parameters(form: QueryDict) -> object:
 
 def _client_id(value: str) -> UUID:
     """Returns the sender's id of the prompt, or a new one, which does not prevent duplicates."""
-    return _uuid(value) if value else uuid4()
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        words = gettext_noop("The page sent something that cannot be read. Reload it.")
-        raise InvalidInputError(words) from None
+    return uuid_of(value) if value else uuid4()

@@ -47,9 +47,9 @@ def model_context(
     preset_model: int | None = None,
 ) -> dict[str, Any]:
     """Returns the context of `_model_picker.html`, and of `_composer_parameters.html` for a chat with the
-    parameters `wanted`. The chosen model is that of the preset, if it was chosen after the last reply, else
-    the one that answered last here, else the user's setting, else the one that they used last, else the
-    default of the settings, else the first."""
+    parameters `wanted`. The chosen model is the first of these that can be used: that of a preset that was
+    chosen after the last reply, that of the last reply, the user's default, the one that the user used last,
+    the default of the settings, the first of the list."""
     favourites = set(preferences.favourites.values_list("pk", flat=True)) if preferences.pk else set()
     models = listed_models(user)
     groups = [ModelGroup(_("Favourites"), [m for m in models if m.pk in favourites], is_favourites=True)]
@@ -82,7 +82,7 @@ def _chosen(
     user: User, preset: int | None, setting: int | None, shown: list[Message], models: list[ChatModel]
 ) -> int | None:
     usable = {model.pk: model for model in models}
-    firsts = [group[0].reply for group in reversed(side_by_side(shown))]  # the chat goes on from these
+    firsts = [group[0].reply for group in reversed(side_by_side(shown))]  # the chat continues from these
     wanted = [preset, *(generation.model_id for generation in firsts if generation), setting]
     chosen = next((model_id for model_id in wanted if model_id in usable), None)
     if chosen is not None:

@@ -1,7 +1,7 @@
-"""The command palette: chats, actions, models and pages by a few letters.
+"""The command palette: finds chats, actions, models and pages by a few letters.
 
-An action presses the button of the page that does it, so each thing is done in one place. The page leaves
-out the actions whose buttons it does not have at the moment.
+An action presses its button on the page, so each action exists once. The page leaves out actions whose
+buttons it does not have at the moment.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from chat.actions.preferences import set_preferences
 from chat.models import ChatModel, Conversation, Folder, Preferences, User
 from chat.search.find import titled
 from chat.search.words import index_words
-from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people
+from chat.views.fields import UNREADABLE
+from chat.views.responses import UserRequest, for_users
 from chat.views.sidebar import page_of
 
 MOST_CHARACTERS = 200  # of a query
@@ -153,8 +153,8 @@ _ADMINISTRATION = ("admin:index", "shield", gettext_lazy("Administration"))
 
 @never_cache
 @require_safe
-@for_people
-def palette(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def palette(request: UserRequest) -> HttpResponseBase:
     """Returns the entries that `q` finds. `used` has the keys of those that were used last, in order."""
     if not request.htmx:
         return redirect("home")
@@ -165,12 +165,12 @@ def palette(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def theme(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def theme(request: UserRequest) -> HttpResponseBase:
     """Sets the theme alone: the page shows it already."""
     wanted = request.POST.get("theme", "")
     if wanted not in Preferences.Theme.values:
-        raise InvalidInputError(translatable("The page sent something that cannot be read. Reload it."))
+        raise InvalidInputError(UNREADABLE)
     set_preferences(request.user, {"theme": wanted})
     return HttpResponse(status=204) if request.htmx else redirect("settings")
 

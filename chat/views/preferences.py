@@ -17,8 +17,8 @@ from django.views.decorators.http import require_http_methods
 
 from chat.actions.preferences import favour_model, set_preferences
 from chat.models import ChatModel, Preferences, User
-from chat.views.answers import PersonRequest, for_people, wanted_method
 from chat.views.model_list import grouped
+from chat.views.responses import UserRequest, for_users, wanted_method
 
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -62,8 +62,8 @@ def appearance(request: HttpRequest) -> dict[str, Any]:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def settings_page(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def settings_page(request: UserRequest) -> HttpResponseBase:
     preferences = Preferences.of(request.user)
     form = PreferencesForm(request.POST or None, instance=preferences, user=request.user)
     if not preferences.language:
@@ -73,8 +73,8 @@ def settings_page(request: PersonRequest) -> HttpResponseBase:
     saved = set_preferences(request.user, form.cleaned_data)
     with override(saved.language_or_default):
         messages.success(request, gettext("Saved."))
-    answer = redirect("settings")
-    answer.set_cookie(
+    response = redirect("settings")
+    response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         saved.language_or_default,
         max_age=365 * 24 * 3600,
@@ -82,7 +82,7 @@ def settings_page(request: PersonRequest) -> HttpResponseBase:
         httponly=True,
         samesite="Lax",
     )
-    return answer
+    return response
 
 
 class InstructionsForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -94,8 +94,8 @@ class InstructionsForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def instructions(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def instructions(request: UserRequest) -> HttpResponseBase:
     """Shows and stores the user's own instructions for models."""
     form = InstructionsForm(request.POST or None, instance=Preferences.of(request.user))
     if request.method != "POST" or not form.is_valid():
@@ -106,8 +106,8 @@ def instructions(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def favourite(request: PersonRequest, model_id: int) -> HttpResponseBase:
+@for_users
+def favourite(request: UserRequest, model_id: int) -> HttpResponseBase:
     """POST makes the model a favourite, DELETE undoes it."""
     is_favourite = wanted_method(request) == "POST"
     model = favour_model(request.user, model_id, favourite=is_favourite)

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from chat.access import NotFoundError, may_open, newest_versions, preset_for
-from chat.actions.errors import ActionError, InvalidInputError
+from chat.actions.errors import ActionError
 from chat.actions.preset import choose_preset, start_of
 from chat.models import Conversation, Folder, Preset, PresetUse, PresetVersion, Tool, User
 from chat.models.catalog import listed_models
@@ -22,7 +22,8 @@ from chat.models.prepared import Prepared
 from chat.rendering import fragments
 from chat.rendering.words import in_words
 from chat.translatable import translatable as _
-from chat.views.answers import PersonRequest, for_people, moved_to
+from chat.views.fields import optional_uuid_of
+from chat.views.responses import UserRequest, for_users, redirect_to_chat
 
 OFFERED = 6  # presets on the page of a new chat
 VALUE = "value-"  # before the name of a variable in the form
@@ -31,11 +32,11 @@ _offered = Prepared(lambda user: newest_versions(User(pk=user))[: OFFERED + 1], 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def preset_choice(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """GET lists the presets, or asks for the variables of `preset`. POST uses that preset in the chat; an
     empty one ends it."""
-    wanted = _uuid((request.POST if request.method == "POST" else request.GET).get("preset", ""))
+    wanted = optional_uuid_of((request.POST if request.method == "POST" else request.GET).get("preset", ""))
     if request.method == "POST":
         values = {
             name.removeprefix(VALUE): value
@@ -48,7 +49,7 @@ def preset_choice(request: PersonRequest, conversation_id: UUID) -> HttpResponse
             if wanted is None:
                 raise
             return _refused(request, conversation_id, wanted, values, error)
-        return moved_to(request, reverse("conversation", args=[conversation_id]))
+        return redirect_to_chat(request, reverse("conversation", args=[conversation_id]))
     if not may_open(request.user, conversation_id):
         raise NotFoundError(_("There is no such chat."))
     use = _use_of(request.user, conversation_id)
@@ -84,7 +85,7 @@ def _find_lacks(user: User, versions: Iterable[PresetVersion]) -> None:
 
 
 def _refused(
-    request: PersonRequest,
+    request: UserRequest,
     conversation_id: UUID,
     preset_id: UUID,
     values: Mapping[str, str],
@@ -151,10 +152,3 @@ def _use_of(user: User, conversation_id: UUID) -> Any:
     """Returns the `PresetUse` of the chat, or the `ChatStart` of a new one; None without either."""
     mine = PresetUse.objects.filter(pk=conversation_id, conversation__owner=user)
     return mine.select_related("version").first() or start_of(user, conversation_id)
-
-
-def _uuid(value: str) -> UUID | None:
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        raise InvalidInputError(_("The page sent something that cannot be read. Reload it.")) from None

@@ -31,9 +31,10 @@ from chat.models.preferences import INSTRUCTIONS_LENGTH
 from chat.models.preset import MOST_PROMPTS, NAME_LENGTH
 from chat.rendering.words import in_words
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.fields import number_of
 from chat.views.knowledge import files_context
 from chat.views.model_list import grouped
+from chat.views.responses import UserRequest, for_users, wanted_method
 from chat.views.sharing_form import SharingForm
 
 _PARAMETERS = ("temperature", "max_output_tokens", "reasoning_effort")
@@ -122,8 +123,8 @@ class PresetForm(SharingForm):
 
 @never_cache
 @require_safe
-@for_people
-def presets(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def presets(request: UserRequest) -> HttpResponseBase:
     """Lists the user's own presets, and those that are shared with the user."""
     found = list(newest_versions(request.user))
     context = {
@@ -135,8 +136,8 @@ def presets(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def new_preset(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def new_preset(request: UserRequest) -> HttpResponseBase:
     form = PresetForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         try:
@@ -152,8 +153,8 @@ def new_preset(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def preset(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
+@for_users
+def preset(request: UserRequest, preset_id: UUID) -> HttpResponseBase:
     """GET shows the preset, POST changes it, DELETE deletes it. The preset of another user is only shown."""
     method = wanted_method(request)
     if method == "DELETE":
@@ -180,8 +181,8 @@ def preset(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def preset_copies(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
+@for_users
+def preset_copies(request: UserRequest, preset_id: UUID) -> HttpResponseBase:
     """Makes a preset of the user's own from this one."""
     copy = copy_preset(request.user, preset_id)
     has_files = Knowledge.objects.filter(preset=preset_id).exists()
@@ -191,11 +192,10 @@ def preset_copies(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
 
 
 @require_POST
-@for_people
-def preset_versions(request: PersonRequest, preset_id: UUID) -> HttpResponseBase:
+@for_users
+def preset_versions(request: UserRequest, preset_id: UUID) -> HttpResponseBase:
     """Makes a new version from the one with this `number`."""
-    number = request.POST.get("number", "")
-    wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 9 else 0
+    wanted = number_of(request.POST.get("number", ""), digits=8)
     restore_version(request.user, preset_id, wanted)
     messages.success(request, gettext("Version {number} restored.").format(number=wanted))
     return redirect("preset", preset_id)

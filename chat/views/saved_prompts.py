@@ -23,7 +23,7 @@ from chat.models.saved_prompt import NAME_LENGTH, TEXT_LENGTH
 from chat.models.variables import variables_in
 from chat.rendering.words import in_words
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.responses import UserRequest, for_users, wanted_method
 from chat.views.sharing_form import SharingForm
 
 OFFERED = 8  # in the list of the message box
@@ -51,8 +51,8 @@ class SavedPromptForm(SharingForm):
 
 @never_cache
 @require_safe
-@for_people
-def saved_prompts(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def saved_prompts(request: UserRequest) -> HttpResponseBase:
     """Lists the user's own prompts, and those that are shared with the user."""
     found = SavedPrompt.objects.seen_by(request.user)
     context = {
@@ -64,8 +64,8 @@ def saved_prompts(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def new_saved_prompt(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def new_saved_prompt(request: UserRequest) -> HttpResponseBase:
     form = SavedPromptForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
@@ -81,8 +81,8 @@ def new_saved_prompt(request: PersonRequest) -> HttpResponseBase:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def saved_prompt(request: PersonRequest, prompt_id: UUID) -> HttpResponseBase:
+@for_users
+def saved_prompt(request: UserRequest, prompt_id: UUID) -> HttpResponseBase:
     """GET shows the prompt, POST changes it, DELETE deletes it. That of another user is only shown."""
     method = wanted_method(request)
     if method == "DELETE":
@@ -110,8 +110,8 @@ def saved_prompt(request: PersonRequest, prompt_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_safe
-@for_people
-def prompt_choices(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def prompt_choices(request: UserRequest) -> HttpResponseBase:
     """Returns the first prompts whose names begin with `q`, the user's own before those of others, for the
     message box."""
     wanted = request.GET.get("q", "")[:NAME_LENGTH].replace("\x00", "")

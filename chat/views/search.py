@@ -9,23 +9,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from chat.search import search
-from chat.views.answers import PersonRequest, for_people
+from chat.views.fields import number_of
+from chat.views.responses import UserRequest, for_users
 
 FOUND_CHATS = 20
 
 
 @never_cache
 @require_safe
-@for_people
-def search_page(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def search_page(request: UserRequest) -> HttpResponseBase:
     """Shows the chats that `q` finds: the list for the sidebar, or without scripts a page. `until` is where
     the previous page of results ended."""
     text = request.GET.get("q", "").strip()
-    until = _until(request.GET.get("until", ""))
+    until = number_of(request.GET.get("until", ""))
     found = search(request.user, text, FOUND_CHATS, until=until, zone=timezone.get_current_timezone())
     context = {"found": found, "query": text, "is_further": until > 0}
     return render(request, "chat/_search_results.html" if request.htmx else "chat/search.html", context)
-
-
-def _until(value: str) -> int:
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0

@@ -26,14 +26,14 @@ from chat.actions.selection import (
 from chat.actions.tag import tag_names
 from chat.rendering import fragments
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people
+from chat.views.responses import UserRequest, for_users
 from chat.views.sidebar import list_context, page_of
 
 
 @require_POST
-@for_people
-def selection(request: PersonRequest) -> HttpResponseBase:
-    """Does `action` with `chats`: their ids, one field each or with commas between."""
+@for_users
+def selection(request: UserRequest) -> HttpResponseBase:
+    """Performs `action` on `chats`: their ids, one field each, or separated by commas."""
     ids = _ids(request.POST.getlist("chats"))
     undo: Sequence[UUID] = ()
     if request.POST.get("action") == "delete":
@@ -42,20 +42,20 @@ def selection(request: PersonRequest) -> HttpResponseBase:
         words %= {"number": len(undo)}
     else:
         words = _changed(request, ids)
-    return _answer(request, words, undo)
+    return _response(request, words, undo)
 
 
 @require_POST
-@for_people
-def selection_restoration(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def selection_restoration(request: UserRequest) -> HttpResponseBase:
     """Undoes the deletion of `chats`."""
     number = restore_conversations(request.user, _ids(request.POST.getlist("chats")))
     words = ngettext("%(number)s chat restored.", "%(number)s chats restored.", number)
-    return _answer(request, words % {"number": number})
+    return _response(request, words % {"number": number})
 
 
-def _changed(request: PersonRequest, ids: list[UUID]) -> str:
-    """Does the action, and returns what the user is told."""
+def _changed(request: UserRequest, ids: list[UUID]) -> str:
+    """Performs the action. Returns the sentence for the user."""
     user, tag = request.user, request.POST.get("tag", "")
     match request.POST.get("action"):
         case "archive":
@@ -86,9 +86,9 @@ def _changed(request: PersonRequest, ids: list[UUID]) -> str:
     return words % {"number": number}
 
 
-def _answer(request: PersonRequest, words: str, undo: Sequence[UUID] = ()) -> HttpResponseBase:
-    """Returns the part of the list in which the chats were selected, and a toast. `undo`: what was
-    deleted."""
+def _response(request: UserRequest, words: str, undo: Sequence[UUID] = ()) -> HttpResponseBase:
+    """Returns the part of the list in which the chats were selected, and a toast. `undo` has the deleted
+    chats."""
     part = request.POST.get("part", "")
     archived, deleted = "archived" in part, "deleted" in part
     if not request.htmx:

@@ -16,7 +16,7 @@ from chat.access import summary_for
 from chat.generation.sent_request import SentTurn, WhatWasSent, what_was_sent
 from chat.models import Generation, SentRequest
 from chat.pipeline.tokens import estimate_tokens
-from chat.views.answers import PersonRequest, for_people
+from chat.views.responses import UserRequest, for_users
 
 SOURCES = {
     "server": gettext_lazy("Of the server"),
@@ -64,8 +64,8 @@ class Sent:
 
 @never_cache
 @require_safe
-@for_people
-def sent(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
+@for_users
+def sent(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Shows what the model of this reply was sent: a fragment for htmx, else a page."""
     found = what_was_sent(request.user, message_id)
     template = "chat/_sent.html" if request.htmx else "chat/sent.html"
@@ -74,8 +74,8 @@ def sent(request: PersonRequest, message_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_safe
-@for_people
-def summary(request: PersonRequest, summary_id: UUID) -> HttpResponseBase:
+@for_users
+def summary(request: UserRequest, summary_id: UUID) -> HttpResponseBase:
     """Shows a summary: a fragment for htmx, else a page."""
     template = "chat/_summary.html" if request.htmx else "chat/summary.html"
     return render(request, template, {"summary": summary_for(request.user, summary_id)})

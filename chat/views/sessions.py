@@ -10,13 +10,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from chat.actions.sessions import end_log_in, end_other_log_ins, log_ins_of
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.responses import UserRequest, for_users, wanted_method
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def sessions(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def sessions(request: UserRequest) -> HttpResponseBase:
     """Lists the user's log-ins; DELETE ends all but this one."""
     key = request.session.session_key
     if wanted_method(request) == "DELETE":
@@ -30,8 +30,8 @@ def sessions(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def session(request: PersonRequest, log_in_id: int) -> HttpResponseBase:
+@for_users
+def session(request: UserRequest, log_in_id: int) -> HttpResponseBase:
     """Ends one log-in."""
     end_log_in(request.user, log_in_id)
     messages.success(request, gettext("Session logged out."))

@@ -1,8 +1,7 @@
 """Share links: the dialog that makes them, the list of one's own, and the page that a link opens.
 
-The page of a link needs no log-in. Whatever is wrong with a link, the answer is the same 404. The page has no
-scripts, loads nothing from other sites, and is not stored by browsers or listed by search engines.
-"""
+The page of a link needs no log-in. Whatever is wrong with a link, the response is the same 404. The page has
+no scripts, loads nothing from other sites, and is not stored by browsers or listed by search engines."""
 
 from __future__ import annotations
 
@@ -44,7 +43,8 @@ from chat.rate_limit import network_of
 from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, View, for_people, logger, unavailable
+from chat.views.fields import number_of
+from chat.views.responses import UserRequest, View, for_users, logger, unavailable
 
 _DAYS = [
     ("1", _("In 1 day")),
@@ -109,8 +109,8 @@ class ShareForm(forms.Form):
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def shares(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def shares(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """GET shows the form for a link to this chat, with a preview. POST shows the preview of other choices, or
     with `create` makes the link that was previewed. A fragment for htmx, else a page."""
     if request.method != "POST":
@@ -135,8 +135,8 @@ def shares(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_safe
-@for_people
-def my_shares(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def my_shares(request: UserRequest) -> HttpResponseBase:
     """Lists the user's links."""
     listed = list(shares_of(request.user).annotate(count=Count("messages")).select_related("conversation"))
     for each in listed:
@@ -145,8 +145,8 @@ def my_shares(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def share(request: PersonRequest, share_id: UUID) -> HttpResponseBase:
+@for_users
+def share(request: UserRequest, share_id: UUID) -> HttpResponseBase:
     """Revokes a link."""
     revoke_share(request.user, share_id)
     messages.success(request, gettext("Link revoked."))
@@ -154,10 +154,10 @@ def share(request: PersonRequest, share_id: UUID) -> HttpResponseBase:
 
 
 def for_anyone(view: View[...]) -> View[...]:
-    """Limits the requests, and gives every link that cannot be opened the same answer."""
+    """Limits the requests, and gives every link that cannot be opened the same response."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    def limited(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             user = _user(request)
             key = f"user {user.pk}" if user else network_of(get_adapter().get_client_ip(request))
@@ -176,18 +176,17 @@ def for_anyone(view: View[...]) -> View[...]:
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         return response
 
-    return answer
+    return limited
 
 
 @require_safe
 @csp_override(_POLICY)
 @for_anyone
 def shared(request: HttpRequest, secret: str) -> HttpResponseBase:
-    """Shows what a link shows, a page of it."""
+    """Shows one page of what a link shows."""
     user = _user(request)
     found = share_for(user, secret)
-    page = request.GET.get("page", "1")
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < 4 else 0
+    number = number_of(request.GET.get("page", "1"), digits=3)
     shown = list(found.shown_messages[(number - 1) * PAGE : number * PAGE + 1]) if number else []
     if not shown:
         raise NotFoundError
@@ -214,10 +213,10 @@ def shared_file(request: HttpRequest, secret: str, attachment_id: UUID) -> HttpR
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def continued(request: PersonRequest, secret: str) -> HttpResponseBase:
-    """Copies what the link shows into a chat of the user, and opens it. After a log-in in between, which asks
-    for the address with GET, shows the link again."""
+@for_users
+def continued(request: UserRequest, secret: str) -> HttpResponseBase:
+    """Copies what the link shows into a chat of the user, and opens it. A log-in in between requests the
+    address with GET: then the link is shown again."""
     if request.method != "POST":
         return redirect("shared", secret)
     try:
@@ -232,7 +231,7 @@ def _user(request: HttpRequest) -> User | None:
 
 
 def _range(
-    request: PersonRequest, conversation_id: UUID, first: str | None = None, last: str | None = None
+    request: UserRequest, conversation_id: UUID, first: str | None = None, last: str | None = None
 ) -> Range:
     if may_open(request.user, conversation_id) and not conversations_of(request.user).filter(
         pk=conversation_id
@@ -245,7 +244,7 @@ def _range(
     return range_of(request.user, conversation_id, *ends)
 
 
-def _make(request: PersonRequest, shown: Range, chosen: dict[str, Any]) -> Share:
+def _make(request: UserRequest, shown: Range, chosen: dict[str, Any]) -> Share:
     return make_share(
         request.user,
         shown,
@@ -259,13 +258,13 @@ def _make(request: PersonRequest, shown: Range, chosen: dict[str, Any]) -> Share
     )
 
 
-def _form(request: PersonRequest, shown: Range, form: ShareForm, error: str = "") -> HttpResponse:
+def _form(request: UserRequest, shown: Range, form: ShareForm, error: str = "") -> HttpResponse:
     context = {"shown": shown, "form": form, "error": error, "most": MOST_MESSAGES}
     refused = bool(error) or ("create" in request.POST and not form.is_valid())
     return render(request, _template(request, "share_new"), context, status=409 if refused else 200)
 
 
-def _template(request: PersonRequest, name: str) -> str:
+def _template(request: UserRequest, name: str) -> str:
     return f"chat/_{name}.html" if request.htmx else f"chat/{name}.html"
 
 

@@ -1,7 +1,7 @@
 """The list of a user's chats: grouped by date, with marks for running and unread replies.
 
 The page requests it every few seconds while it is visible, and at once after a change of its own chat.
-`stamp` makes the usual answer "nothing new" cheap.
+`stamp` makes the usual response, that nothing is new, cheap.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from chat.actions.housekeeping import undo_limit
 from chat.actions.selection import MOST as MOST_SELECTED
 from chat.models import LIVE, Conversation, Folder, Generation, Message, Role, User
 from chat.models.prepared import Prepared
-from chat.views.answers import PersonRequest, for_people
+from chat.views.fields import number_of
+from chat.views.responses import UserRequest, for_users
 
 LISTED = 60  # chats in the list at first
 IN_FOLDER = 10  # chats of an open folder
@@ -67,12 +68,12 @@ class FolderGroup:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def conversation_list(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def conversation_list(request: UserRequest) -> HttpResponseBase:
     """GET lists and writes nothing. POST first records up to which revision the chat on the page was seen."""
     current = page_of(request)
     if current and request.method == "POST":
-        see_conversation(request.user, current, _version(request.POST.get("seen", "")))
+        see_conversation(request.user, current, number_of(request.POST.get("seen", "")))
     context = list_context(
         request.user,
         current,
@@ -144,7 +145,7 @@ def list_context(
     return {**context, "stamp": _stamp(context)}
 
 
-def page_of(request: PersonRequest) -> UUID | None:
+def page_of(request: UserRequest) -> UUID | None:
     """Returns the chat on the page that htmx requests from."""
     found = _ON_PAGE.search(request.headers.get("HX-Current-URL", ""))
     try:
@@ -157,7 +158,7 @@ def limit_of(value: str) -> int:
     return min(int(value), MOST) if value.isascii() and value.isdigit() and len(value) < 6 else LISTED
 
 
-def after_of(request: PersonRequest) -> UUID | None:
+def after_of(request: UserRequest) -> UUID | None:
     try:
         return UUID(request.GET.get("after", ""))
     except ValueError:
@@ -196,10 +197,6 @@ def below(
     elif pinned_first:
         older &= Q(pinned_at=None)
     return conversations.filter(older)
-
-
-def _version(value: str) -> int:
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
 
 
 def _folders(user: User, current: UUID | None) -> list[FolderGroup]:

@@ -12,14 +12,14 @@ from django.views.decorators.http import require_http_methods
 from chat.access import conversation_for
 from chat.actions.tag import tag_conversation, tag_names, untag_conversation
 from chat.rendering import fragments
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.responses import UserRequest, for_users, wanted_method
 from chat.views.sidebar import list_context, page_of
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST", "DELETE"])
-@for_people
-def conversation_tags(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def conversation_tags(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """POST gives the chat the tag `name`, DELETE removes it. GET shows those that it has: the menu asks when
     it opens, since another page may have changed them."""
     if request.method in ("GET", "HEAD"):

@@ -28,7 +28,8 @@ from chat.files import store
 from chat.models.conversation import PRODUCTS
 from chat.rendering.words import translated
 from chat.translatable import translatable
-from chat.views.answers import PersonRequest, for_people, wanted_method
+from chat.views.fields import UNREADABLE
+from chat.views.responses import UserRequest, for_users, wanted_method
 
 _LISTED = 20
 _TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json", "zip": "application/zip"}
@@ -41,9 +42,9 @@ EXTRAS = {
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@for_people
-def transfer(request: PersonRequest) -> HttpResponseBase:
-    """GET shows the page. POST takes a `file` to be imported, or the one whose pieces are here: then
+@for_users
+def transfer(request: UserRequest) -> HttpResponseBase:
+    """GET shows the page. POST takes a `file` to be imported, or the one whose pieces are stored: then
     `uploaded` is its name."""
     if request.method == "POST":
         if "uploaded" in request.POST:
@@ -58,26 +59,27 @@ def transfer(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["PATCH"])
-@for_people
-def import_piece(request: PersonRequest) -> HttpResponseBase:
-    """Takes the piece at `Upload-Offset` of a file with `Upload-Length` bytes. Returns how many are here."""
+@for_users
+def import_piece(request: UserRequest) -> HttpResponseBase:
+    """Takes the piece at `Upload-Offset` of a file with `Upload-Length` bytes. Returns how many are
+    stored."""
     try:
         offset, size = (int(request.headers.get(name, "")) for name in ("Upload-Offset", "Upload-Length"))
     except ValueError:
         offset = size = -1
     if not 0 <= offset <= size < 2**60:
-        raise InvalidInputError(translatable("The page sent something that cannot be read. Reload it."))
+        raise InvalidInputError(UNREADABLE)
     data = request.read(store.PIECE_BYTES + 1)
     if len(data) > store.PIECE_BYTES:
         raise TooLongError(translatable("The page sent too much at once. Reload it."))
-    here = receive_import_piece(request.user, size=size, offset=offset, data=bytes(data))
-    return JsonResponse({"received": here})
+    received = receive_import_piece(request.user, size=size, offset=offset, data=bytes(data))
+    return JsonResponse({"received": received})
 
 
 @never_cache
 @require_safe
-@for_people
-def imports(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def imports(request: UserRequest) -> HttpResponseBase:
     """Returns the list of imports: a fragment for htmx, which asks again while one is open."""
     if not request.htmx:
         return redirect("transfer")
@@ -85,8 +87,8 @@ def imports(request: PersonRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["POST", "DELETE"])
-@for_people
-def one_import(request: PersonRequest, import_id: UUID) -> HttpResponseBase:
+@for_users
+def one_import(request: UserRequest, import_id: UUID) -> HttpResponseBase:
     """POST takes the chats of a file that was read, DELETE discards the import."""
     if wanted_method(request) == "DELETE":
         found = import_for(request.user, import_id)
@@ -100,8 +102,8 @@ def one_import(request: PersonRequest, import_id: UUID) -> HttpResponseBase:
 
 @never_cache
 @require_safe
-@for_people
-def export_chat(request: PersonRequest, conversation_id: UUID) -> HttpResponseBase:
+@for_users
+def export_chat(request: UserRequest, conversation_id: UUID) -> HttpResponseBase:
     """Downloads one chat; `format` is `markdown` or `json`."""
     name, pieces = export_one(request.user, conversation_id, request.GET.get("format", "markdown"))
     return StreamingHttpResponse(pieces, headers=_headers(name))
@@ -109,8 +111,8 @@ def export_chat(request: PersonRequest, conversation_id: UUID) -> HttpResponseBa
 
 @never_cache
 @require_POST
-@for_people
-def export_chats(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def export_chats(request: UserRequest) -> HttpResponseBase:
     """Downloads these `chats`, or all if none is named; `format` is `markdown` or `json`."""
     ids = request.POST.getlist("chats")
     try:
@@ -128,7 +130,7 @@ def _headers(name: str) -> dict[str, str]:
     }
 
 
-def _context(request: PersonRequest) -> dict[str, Any]:
+def _context(request: UserRequest) -> dict[str, Any]:
     found = list(imports_of(request.user)[:_LISTED])
     for one in found:
         one.product = PRODUCTS.get(one.format, "")  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from chat.models import Generation, UsageEntry, User
 from chat.rendering.plots import Plot, Series, count_words, dollars
-from chat.views.answers import PersonRequest, for_people
+from chat.views.responses import UserRequest, for_users
 
 MONTHS = 12
 
@@ -67,8 +67,8 @@ class Month:
 
 @never_cache
 @require_safe
-@for_people
-def usage(request: PersonRequest) -> HttpResponseBase:
+@for_users
+def usage(request: UserRequest) -> HttpResponseBase:
     """Shows the last twelve months, the newest first."""
     months = months_of(request.user, timezone.localtime())
     used = [month for month in reversed(months) if month.total.calls]
@@ -85,7 +85,8 @@ def months_of(user: User, now: datetime) -> list[Month]:
     ]
     months = {(start.year, start.month): Month(start) for start in starts}
     replies = Generation.objects.made_here().filter(conversation__owner=user, finished_at__gte=starts[0])
-    calls = UsageEntry.objects.filter(user=user, generation=None, at__gte=starts[0])  # the rest are replies
+    # The other entries are of replies.
+    calls = UsageEntry.objects.filter(user=user, generation=None, at__gte=starts[0])
     for at, label, used in (*_sums(replies, "finished_at"), *_sums(calls, "at")):
         if month := months.get((at.year, at.month)):
             month.total.add(used)

@@ -31,7 +31,7 @@ from chat.rendering.words import in_words
 logger = logging.getLogger(__name__)
 
 
-class PersonRequest(HttpRequest):
+class UserRequest(HttpRequest):
     """A request of a logged-in user."""
 
     user: User
@@ -41,11 +41,11 @@ class PersonRequest(HttpRequest):
 type View[**P] = Callable[..., HttpResponseBase]
 
 
-def for_people(view: View[...]) -> View[...]:
+def for_users(view: View[...]) -> View[...]:
     """Restricts a view to logged-in users, and turns a refused action into a response with its message."""
 
     @login_required
-    def page(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    def page(request: UserRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except NotFoundError as error:
@@ -54,9 +54,9 @@ def for_people(view: View[...]) -> View[...]:
             return refused(request, error.status, error.code, in_words(error))
 
     @wraps(view)
-    def answer(request: PersonRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    def response(request: UserRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            # Htmx would insert the log-in page into the page.
+            # htmx would insert the log-in page into the page.
             if request.htmx and not request.user.is_authenticated:
                 return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
             return page(request, *args, **kwargs)
@@ -64,26 +64,26 @@ def for_people(view: View[...]) -> View[...]:
             logger.exception("A request failed because of the database.")
             return unavailable(request)
 
-    return answer
+    return response
 
 
-def refused(request: PersonRequest, status: int, code: str, words: str) -> HttpResponseBase:
+def refused(request: UserRequest, status: int, code: str, words: str) -> HttpResponseBase:
     if request.htmx:
         return HttpResponse(fragments.notice(words, client_id=_client_id(request)), status=status)
     if request.accepts("text/html"):
         if status == 404:
             return not_found(request, words)
         messages.error(request, words)
-        return page_again(request, status)
+        return render(request, "refused.html", status=status)
     return JsonResponse({"error": {"code": code, "message": words}}, status=status)
 
 
 def unavailable(request: HttpRequest) -> HttpResponseBase:
     """Returns a response without database access: no session, no user, no context."""
-    answer = _unavailable(request, gettext(fragments.no_database()))
+    response = _unavailable(request, gettext(fragments.no_database()))
     # The cause is logged already: Django must not log each response as an error of its own.
-    answer._has_been_logged = True  # type: ignore[attr-defined]
-    return answer
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
@@ -110,22 +110,18 @@ def _client_id(request: HttpRequest) -> UUID | None:
         return None
 
 
-def not_found(request: PersonRequest, words: str) -> HttpResponse:
+def not_found(request: UserRequest, words: str) -> HttpResponse:
     return render(request, "404.html", {"words": words}, status=404)
 
 
-def page_again(request: PersonRequest, status: int) -> HttpResponse:
-    return render(request, "refused.html", status=status)
-
-
-def done(request: PersonRequest, *, to: str) -> HttpResponseBase:
+def done(request: UserRequest, *, to: str) -> HttpResponseBase:
     """Responds after an action: htmx receives its effect by the live stream, a plain form is redirected to
     `to`."""
     return HttpResponse(status=204) if request.htmx else redirect(to)
 
 
 def done_with_undo(
-    request: PersonRequest, reply: Message, words: str, hidden: Hidden, *, is_rated: bool = False
+    request: UserRequest, reply: Message, words: str, hidden: Hidden, *, is_rated: bool = False
 ) -> HttpResponseBase:
     """Responds after an action that showed `reply`. If messages are `hidden` by it, `words` say so, and the
     user can take it back. `is_rated`: the action also rated the reply."""
@@ -140,8 +136,8 @@ def done_with_undo(
     return HttpResponse(fragments.toast(words, undo=undo, beside=",".join(map(str, hidden.beside))))
 
 
-def moved_to(request: PersonRequest, url: str) -> HttpResponseBase:
-    """Responds after an action with the chat at this URL: htmx swaps it in, a plain form is redirected."""
+def redirect_to_chat(request: UserRequest, url: str) -> HttpResponseBase:
+    """Opens the chat at this URL: htmx swaps it in, a plain form is redirected."""
     if not request.htmx:
         return redirect(url)
     where = {"path": url, "target": "#chat", "swap": "outerHTML"}
