@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -60,6 +64,37 @@ def test_a_migrated_database_has_the_number_of_the_newest_migration() -> None:
     assert [int(name.partition("_")[0]) for name in newest] == [NUMBER]
     record_schema()
     assert Schema.objects.get().number == NUMBER
+
+
+def _schema(way: str, env: dict[str, str]) -> tuple[int, dict[str, object]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.new_database", way],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "chatproject.settings", **env},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    count, found = json.loads(done.stdout)
+    return count, found
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.needs_postgres)])
+def test_a_new_database_is_the_same_as_one_that_had_all_migrations(database: str, tmp_path: Path) -> None:
+    found = []
+    for way in ("one by one", "at once"):
+        with contextlib.ExitStack() as stack:
+            env = {"STEADY_DATA_DIR": str(tmp_path / way)}
+            (tmp_path / way).mkdir()
+            if database == "postgres":
+                env["DATABASE_URL"] = stack.enter_context(fresh_database(POSTGRES_URL))
+            count, schema = _schema(way, env)
+            assert count >= NUMBER
+            assert len(schema) > 35
+            found.append(schema)
+    one_by_one, at_once = found
+    for table in one_by_one.keys() | at_once.keys():
+        assert one_by_one.get(table) == at_once.get(table), table
 
 
 @pytest.mark.django_db
