@@ -6,6 +6,7 @@ in its own environment, folder and files. Tests of `tests/integration` start it 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import selectors
@@ -152,6 +153,7 @@ def _forking() -> socket.socket:
             file_actions=[(os.POSIX_SPAWN_DUP2, nothing.fileno(), number) for number in (0, 1)],
             setsid=True,  # Ctrl+C is for the tests, which end the servers.
         )
+    atexit.register(ours.close)
     return ours
 
 

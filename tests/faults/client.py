@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
+from tests.faults.calm import PATIENCE, calm_time
 from tests.faults.dom import Node, parse, swap
-from tests.faults.stack import at_ease
 from tests.servers import ADMIN, PASSWORD
 
 ACK_FRAMES, ACK_SECONDS = 12, 0.25  # as static/js/transport.js
@@ -175,7 +175,7 @@ class Page:
 
     async def equals_fresh(self, seconds: float = 5) -> None:
         """Waits up to `seconds` until the page equals a fresh page load (N4)."""
-        until = time.monotonic() + at_ease(seconds)
+        begun, until = calm_time(), time.monotonic() + PATIENCE
         while True:
             fresh = Page(self.person, self.id, "", self.url)
             with suppress(*LOST):
@@ -185,7 +185,7 @@ class Page:
             mine, theirs = self.shown(), fresh.shown()
             if mine == theirs:
                 return
-            if time.monotonic() > until:
+            if calm_time() - begun > seconds or time.monotonic() > until:
                 raise AssertionError(f"The page shows\n{mine}\nand a fresh one\n{theirs}\n{self!r}")
             await asyncio.sleep(0.1)
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.faults.calm import calm_time
 from tests.faults.client import TERMINAL, Page, Person
 from tests.faults.proxy import Proxy, proxied
-from tests.faults.stack import BACKENDS, Stack, at_ease, stack
+from tests.faults.stack import BACKENDS, Stack, stack
 from tests.providers.wire import Script
 
 PHASES = ("before ack", "before first token", "in the middle", "during the final save", "after the end")
@@ -48,6 +49,7 @@ class Run:
     status: str = ""
     missing: float | None = None  # seconds of output that were sent and not kept
     missing_chars: int = 0
+    stalled: float = 0.0  # seconds before the fault in which a process waited for a core
     recovery: float = 0.0
     broken: list[str] = field(default_factory=list)
 
@@ -107,9 +109,11 @@ async def _play(
     script, lead = _plan(run.phase, chance)
     text = f"{run.mark} /wire {script}"
     await moment.before(lead)
+    begun, calm = time.monotonic(), calm_time()
     asking = asyncio.create_task(_ask(page, text, run, model))
     await moment.happened.wait()
     struck = time.monotonic()
+    run.stalled = struck - begun - (calm_time() - calm)
     run.acknowledged = page.has_receipt(run.client_id)
     sent = [(entry, entry.words) for entry in steady.calls(run.mark)]
     before = page.text
@@ -175,7 +179,7 @@ def _judge(steady: Stack, run: Run, page: Page, text: str, sent: list[tuple[Any,
             kept = len(reply["text"].split())
             run.missing = max(0.0, (words - kept) / PACE)
             run.missing_chars = max(0, len("".join(Script.parse(text).words[:words])) - len(reply["text"]))
-            if run.missing > at_ease(LOST_SECONDS):
+            if run.missing > LOST_SECONDS + run.stalled:
                 run.broken.append(f"{run.missing:.2f} s of output are missing")
     if steady.rows(
         "SELECT 1 FROM chat_journalentry j JOIN chat_generation g ON g.id = j.generation_id"

@@ -230,12 +230,6 @@ def wait_for_port(port: int) -> None:
     raise RuntimeError(f"Nothing listens on port {port}.")
 
 
-def at_ease(seconds: float) -> float:
-    """Returns a time limit for this machine under its present load. The promises in seconds assume one core
-    per process."""
-    return seconds * max(1.0, 2 * max(os.getloadavg()[:2]) / (os.cpu_count() or 1))
-
-
 def memory(pid: int) -> int:
     """Returns the resident bytes of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])

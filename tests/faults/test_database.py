@@ -17,9 +17,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.faults.calm import PATIENCE, calm_time
 from tests.faults.client import Page, Person
 from tests.faults.installation import LONG, Installation, started
-from tests.faults.stack import POSTGRES_URL, Stack, at_ease, memory
+from tests.faults.stack import POSTGRES_URL, Stack, memory
 from tests.providers.wire import Script
 from tests.servers import ADMIN, PASSWORD
 
@@ -166,9 +167,11 @@ async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_
             assert not other.has_receipt(client_id)
             await asyncio.sleep(max(0.0, AWAY - (time.monotonic() - begun)))
         for each in steady.processes:
-            async with asyncio.timeout(at_ease(BACK)):
+            begun = calm_time()
+            async with asyncio.timeout(PATIENCE):
                 while (await person.get(f"/conversations/{page.id}/", each.url))[0] != 200:
                     await asyncio.sleep(0.1)
+            assert calm_time() - begun < BACK
         await is_whole(steady, page, tokens)
         assert steady.prompts(client_id) == []
 

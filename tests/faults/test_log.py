@@ -48,7 +48,7 @@ async def test_each_reply_ends_with_a_line_and_no_line_holds_what_people_write_o
                 steady.processes[0].kill()
             await asyncio.to_thread(steady.processes[0].start)
             async with person.page(running) as page:
-                assert await page.ended(40) == "interrupted"
+                assert await page.ended() == "interrupted"
                 await person.get("/welcome/canary-token-again/")
         log = steady.logs()
         secrets |= {"prompt": "canary-prompt", "key": KEY, "password": PASSWORD, "link": "canary-token"}

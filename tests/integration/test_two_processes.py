@@ -45,7 +45,7 @@ def test_a_viewer_on_another_process_sees_the_reply_grow(
     length = 0
     for _ in range(5):
         length = len(wait_for_text(seen, length))
-    expect(seen).to_have_attribute("data-status", "complete", timeout=40_000)
+    expect(seen).to_have_attribute("data-status", "complete")
     expect(reply).to_have_attribute("data-status", "complete")
     assert seen.locator(".message-body").inner_html() == reply.locator(".message-body").inner_html()
     assert sender.unexpected_errors() == []
@@ -61,8 +61,8 @@ def test_stop_works_from_another_process(pair: tuple[ServerProcess, ServerProces
     viewer = sender.tab()
     viewer.goto(sender.page.url.replace(first.url, second.url))
     viewer.get_by_role("button", name="Stop").click()
-    expect(reply).to_have_attribute("data-status", "stopped", timeout=3_000)
-    expect(replies(viewer).first).to_have_attribute("data-status", "stopped", timeout=3_000)
+    expect(reply).to_have_attribute("data-status", "stopped")
+    expect(replies(viewer).first).to_have_attribute("data-status", "stopped")
     context.close()
 
 
@@ -80,7 +80,7 @@ def test_when_its_process_is_killed_the_reply_is_kept_as_interrupted(
     shown = wait_for_text(seen, 60)
     first.kill()
     try:
-        expect(seen).to_have_attribute("data-status", "interrupted", timeout=30_000)
+        expect(seen).to_have_attribute("data-status", "interrupted", timeout=120_000)
         assert seen.locator(".message-body").inner_text().startswith(shown[:20])
         expect(seen.get_by_role("button", name="Continue")).to_be_visible()
         expect(seen.get_by_role("button", name="Retry")).to_be_visible()
