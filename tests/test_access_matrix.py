@@ -340,9 +340,7 @@ def forget_objects() -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", OWNER)
-def test_everybody_else_reads_and_changes_nothing(
-    name: str, world: dict[str, Client], model: ChatModel
-) -> None:
+def test_other_users_read_and_change_nothing(name: str, world: dict[str, Client], model: ChatModel) -> None:
     at, form = address(name, *conversation_of("owner@example.org", model)), data(model)
     before = snapshot()
     for viewer in ("teammate", "administrator", "anonymous", "deactivated"):
@@ -450,9 +448,7 @@ def test_a_deleted_conversation_is_not_found_and_its_id_cannot_be_taken_again(
     assert owner.post(reverse("messages", args=[conversation.pk]), data(model)).status_code == 404
 
 
-def test_posted_fields_that_are_nobodys_business_change_nothing(
-    world: dict[str, Client], model: ChatModel
-) -> None:
+def test_undocumented_posted_fields_change_nothing(world: dict[str, Client], model: ChatModel) -> None:
     conversation, reply = conversation_of("owner@example.org", model)
     teammate = User.objects.get(email="teammate@example.org")
     extra = {

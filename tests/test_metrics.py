@@ -35,7 +35,7 @@ def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(sample, labels)
 
 
-def test_an_ended_reply_is_counted_with_its_times_tokens_and_cost() -> None:
+def test_an_ended_reply_is_counted_with_its_durations_tokens_and_cost() -> None:
     metrics = Metrics()
     metrics.reply_ended(REPLY)
     metrics.reply_ended(replace(REPLY, outcome="failed", first_token=None, output_tokens=0, cost=0.0))

@@ -355,7 +355,7 @@ def test_a_unit_that_hides_an_error_of_the_database_is_not_acknowledged() -> Non
     assert names() == ["b"]
 
 
-def test_the_thread_goes_on_after_a_connection_that_could_not_be_released() -> None:
+def test_the_thread_continues_after_a_connection_that_could_not_be_released() -> None:
     calls = []
 
     def release() -> None:
@@ -422,7 +422,7 @@ def test_a_busy_writer_leaves_its_turn_to_other_connections() -> None:
     writer.submit(touch).result(SECONDS)
 
 
-def test_the_queue_of_the_lock_keeps_its_order_and_forgets_who_gave_up() -> None:
+def test_the_queue_of_the_lock_keeps_its_order_and_drops_abandoned_waits() -> None:
     lock, order = QueueLock(), []
     assert lock.acquire(0)
     assert not lock.acquire(0.01)  # it gave up

@@ -57,7 +57,7 @@ def refused(secret: str, name: str = "demo") -> type[Exception] | None:
         return type(error)
 
 
-def test_a_permit_ends_with_what_it_stands_for(person: User, model: ChatModel, secret: str) -> None:
+def test_a_permit_ends_with_the_access_that_it_grants(person: User, model: ChatModel, secret: str) -> None:
     assert refused(secret) is None
     model.enabled = False
     model.save()
@@ -191,7 +191,7 @@ class TestSeveralProcesses:
         with pytest.raises(LimitReachedError):
             send_message(person, uuid4(), client_id=uuid4(), text="Hi", model_ids=[model_id])
 
-    def test_the_calls_of_a_killed_process_soon_count_no_more(
+    def test_the_calls_of_a_killed_process_soon_stop_counting(
         self, person: User, secret: str, settings: Settings
     ) -> None:
         settings.CHAT_RUNNING_PER_PERSON = 2

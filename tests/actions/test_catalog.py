@@ -61,7 +61,7 @@ def test_a_later_sync_changes_nothing_that_an_administrator_set() -> None:
 
 
 @pytest.mark.django_db
-def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> None:
+def test_the_demo_is_last_if_there_is_a_real_model(settings: Settings) -> None:
     demo, openai = (
         EndpointConfig("demo", "demo", "Demo"),
         EndpointConfig("openai", "openai", "OpenAI", api_key="x"),
@@ -74,7 +74,7 @@ def test_the_demo_comes_last_once_there_is_a_real_model(settings: Settings) -> N
 
 
 @pytest.mark.django_db
-def test_what_a_model_can_is_learned_once_it_is_said_and_an_administrators_no_stays() -> None:
+def test_stated_features_of_a_model_are_stored_and_an_administrators_no_is_kept() -> None:
     store_models(OWN, [ModelInfo("seer"), ModelInfo("blind", takes_images=True)])
     seer, blind = ChatModel.objects.get(name="seer"), ChatModel.objects.get(name="blind")
     assert (seer.takes_images, seer.reasons, blind.takes_images) == (None, None, True)
@@ -95,7 +95,7 @@ def test_no_price_is_negative() -> None:
 
 
 @pytest.mark.django_db
-def test_a_model_that_is_gone_is_kept_but_not_offered(settings: Settings) -> None:
+def test_a_model_that_is_no_longer_listed_is_kept_but_not_offered(settings: Settings) -> None:
     settings.CHAT_ENDPOINTS = {"own": OWN}
     person = User.objects.create_user("a@example.org")
     store_models(OWN, [ModelInfo("old"), ModelInfo("new")])
@@ -107,7 +107,7 @@ def test_a_model_that_is_gone_is_kept_but_not_offered(settings: Settings) -> Non
 
 
 @pytest.mark.django_db
-def test_a_model_that_was_added_by_hand_stays_though_it_is_never_listed() -> None:
+def test_a_model_added_by_hand_is_kept_without_being_listed() -> None:
     store_models(OWN, [])
     ChatModel.objects.create(endpoint_id="own", name="fine-tuned")
     store_models(OWN, [ModelInfo("other")])
@@ -122,7 +122,7 @@ def returning[T](find: Callable[[EndpointConfig], T]) -> Callable[[EndpointConfi
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
+async def test_a_failing_provider_is_reported_and_affects_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = EndpointConfig("bad", "openai", "Bad", api_key="sk-canary")
@@ -145,7 +145,9 @@ async def test_a_failing_provider_is_told_in_words_and_harms_no_other(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_does_not_answer_is_abandoned(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.CHAT_ENDPOINTS = {"own": OWN}
     monkeypatch.setattr(catalog, "LIST_SECONDS", 0.01)
     monkeypatch.setattr(catalog, "ready_provider", returning(lambda endpoint: Scripted()))
@@ -155,7 +157,7 @@ async def test_a_silent_provider_is_given_up(settings: Settings, monkeypatch: py
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
+async def test_ollama_is_listed_when_it_runs_and_is_no_error_before(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -171,7 +173,7 @@ async def test_an_ollama_appears_once_it_runs_and_is_no_error_before(
     assert await ChatModel.objects.filter(endpoint="ollama", name="llama").aexists()
 
 
-def test_who_runs_it_is_never_told_to_ask_who_runs_it() -> None:
+def test_an_administrator_is_never_referred_to_an_administrator() -> None:
     def errors(base: type[ProviderError]) -> list[type[ProviderError]]:
         return [base, *(error for child in base.__subclasses__() for error in errors(child))]
 
@@ -183,7 +185,7 @@ def test_who_runs_it_is_never_told_to_ask_who_runs_it() -> None:
     assert [words for words in told if "dministrator" in words] == []
 
 
-def test_of_a_long_list_the_newest_of_each_line_is_enabled() -> None:
+def test_of_a_long_list_the_newest_model_of_each_family_is_enabled() -> None:
     openai = {
         *("gpt-3.5-turbo", "gpt-3.5-turbo-0125", "gpt-4", "gpt-4-0613", "gpt-4o", "gpt-4o-2024-08-06"),
         *("gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-2025-08-07", "gpt-5-mini", "gpt-5.1"),
@@ -210,7 +212,7 @@ def test_names_without_a_version_are_enabled() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_odd_about_a_list_is_told_and_harms_no_other_model() -> None:
+def test_an_odd_entry_of_a_list_is_reported_and_affects_no_other_model() -> None:
     infos = [
         ModelInfo("", remark="Entry 1 is left out: it has no id."),
         ModelInfo("good", context_window=8_000),
@@ -249,7 +251,7 @@ async def test_no_provider_ends_the_process_whatever_it_raises(
 
 
 @pytest.mark.django_db
-def test_a_gateways_models_are_all_enabled_whatever_they_are_called() -> None:
+def test_all_models_of_a_gateway_are_enabled_whatever_their_names() -> None:
     names = ["gpt-3.5-turbo", "gpt-5.1", "gpt-5.1-preview"]
     for slug, address in (("gateway", "https://gateway.example/v1"), ("own", "https://eu.api.openai.com/v1")):
         endpoint = EndpointConfig(slug, "openai", slug, address, "sk-canary-1234")

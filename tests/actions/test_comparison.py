@@ -1,4 +1,4 @@
-"""Replies side by side: one is kept, the others stay as variants, and the chat goes on from one of them."""
+"""Replies side by side: one is kept, the others stay as variants, and the chat continues from one of them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_keeping_is_a_vote_that_changes_no_rating(person: User, models: list[Cha
     assert not Feedback.objects.get(message=bad).is_good
 
 
-def test_the_next_prompt_goes_on_from_the_first_reply_that_has_not_failed(
+def test_the_next_prompt_continues_from_the_first_reply_that_has_not_failed(
     person: User, models: list[ChatModel]
 ) -> None:
     prompt, first, second = ask(person, models[:2])
@@ -101,7 +101,9 @@ def test_the_next_prompt_goes_on_from_the_first_reply_that_has_not_failed(
     assert [turn.text for turn in turns] == ["Words", "By model-1", "Words"]
 
 
-def test_another_one_can_be_kept_after_the_chat_went_on(person: User, models: list[ChatModel]) -> None:
+def test_another_reply_can_be_kept_after_the_chat_has_continued(
+    person: User, models: list[ChatModel]
+) -> None:
     prompt, first, second = ask(person, models[:2])
     later, answer = ask(person, models[:1], prompt.conversation_id)
     keep_reply(person, second.pk)
@@ -110,7 +112,7 @@ def test_another_one_can_be_kept_after_the_chat_went_on(person: User, models: li
     assert shown(prompt) == [prompt, first, later, answer]
 
 
-def test_a_kept_reply_comes_back_alone(person: User, models: list[ChatModel]) -> None:
+def test_a_kept_reply_is_restored_alone(person: User, models: list[ChatModel]) -> None:
     prompt, first = ask(person, models[:1])
     _, _, right = ask(person, models[:2], prompt.conversation_id)
     keep_reply(person, right.pk)
@@ -155,7 +157,7 @@ def test_a_model_is_added_beside_a_finished_reply(person: User, models: list[Cha
         compare_reply(person, second.pk, models[4].pk)
 
 
-def test_a_model_is_added_beside_an_earlier_reply_and_what_followed_is_kept_with_it(
+def test_a_model_is_added_beside_an_earlier_reply_which_keeps_its_later_messages(
     person: User, models: list[ChatModel]
 ) -> None:
     prompt, first = ask(person, models[:1])
@@ -180,7 +182,7 @@ def test_a_model_is_added_beside_an_earlier_reply_and_what_followed_is_kept_with
     assert fourth not in shown(prompt)
 
 
-def test_the_columns_come_back_with_their_prompt_and_with_an_import(
+def test_the_columns_are_restored_with_their_prompt_and_by_an_import(
     person: User, models: list[ChatModel]
 ) -> None:
     prompt, first, gone = ask(person, models[:2])
@@ -206,7 +208,7 @@ def test_the_columns_come_back_with_their_prompt_and_with_an_import(
     assert shown(prompt) == columns
 
 
-def test_a_choice_that_hides_later_messages_can_be_taken_back(person: User, models: list[ChatModel]) -> None:
+def test_a_choice_that_hides_later_messages_can_be_undone(person: User, models: list[ChatModel]) -> None:
     prompt, first, second = ask(person, models[:2])
     assert keep_reply(person, second.pk).hidden.last is None, "nothing followed"
     prompt, first, second = ask(person, models[:2])
@@ -227,7 +229,7 @@ def again(user: User, reply: Message) -> tuple[Message, Callable[[], Message]]:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_retry_beside_another_reply_can_be_taken_back(
+def test_a_retry_beside_another_reply_can_be_undone(
     person: User, models: list[ChatModel], number: int
 ) -> None:
     prompt, *pair = ask(person, models[:2])
@@ -241,7 +243,7 @@ def test_a_retry_beside_another_reply_can_be_taken_back(
         undo()  # a second click
 
 
-def test_a_retry_of_an_earlier_reply_can_be_taken_back_with_all_columns_and_choices(
+def test_a_retry_of_an_earlier_reply_can_be_undone_with_all_columns_and_choices(
     person: User, models: list[ChatModel]
 ) -> None:
     prompt, first, _second = ask(person, models[:2])
@@ -260,7 +262,7 @@ def test_a_retry_of_an_earlier_reply_can_be_taken_back_with_all_columns_and_choi
     assert shown(prompt) == before[:-1], "not the reply that was not kept below it"
 
 
-def test_a_choice_that_stops_others_can_be_taken_back(person: User, models: list[ChatModel]) -> None:
+def test_a_choice_that_stops_other_replies_can_be_undone(person: User, models: list[ChatModel]) -> None:
     prompt, first, second = ask(person, models[:2])
     judge_reply(person, first.pk, is_good=True)
     Generation.objects.filter(message=second).update(status=Status.WAITING)
@@ -272,7 +274,7 @@ def test_a_choice_that_stops_others_can_be_taken_back(person: User, models: list
     assert shown(prompt) == [prompt, first, second]
 
 
-def test_what_was_added_since_is_not_taken_back(person: User, models: list[ChatModel]) -> None:
+def test_an_undo_keeps_what_was_added_since(person: User, models: list[ChatModel]) -> None:
     prompt, first, second = ask(person, models[:2])
     ask(person, models[:1], prompt.conversation_id)
     new, undo = again(person, first)
@@ -288,7 +290,7 @@ def test_what_was_added_since_is_not_taken_back(person: User, models: list[ChatM
         take_back(person, second.pk, added[1].pk, is_rated=False)  # it is not shown
 
 
-def test_only_what_can_be_compared_is(
+def test_only_comparable_replies_are_compared(
     person: User, models: list[ChatModel], make_user: Callable[..., User]
 ) -> None:
     prompt, first, second = ask(person, models[:2])

@@ -86,7 +86,7 @@ def test_an_archived_conversation_is_listed_in_the_archive_alone(person: User, m
     assert [label for label, _ in labels(person)] == ["Today"]
 
 
-def test_a_deleted_conversation_comes_back_as_it_was(person: User, model: ChatModel) -> None:
+def test_a_deleted_conversation_is_restored_unchanged(person: User, model: ChatModel) -> None:
     prompt, reply = ask(person, model)
     delete_conversation(person, prompt.conversation_id)
     assert not conversations_of(person).exists()
@@ -97,7 +97,7 @@ def test_a_deleted_conversation_comes_back_as_it_was(person: User, model: ChatMo
         restore_conversation(person, prompt.conversation_id)
 
 
-def test_an_erased_conversation_does_not_come_back(person: User, model: ChatModel) -> None:
+def test_an_erased_conversation_cannot_be_restored(person: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
     erase_conversations([prompt.conversation_id], by=person)
     with pytest.raises(NotFoundError):
@@ -125,7 +125,7 @@ def test_a_stranger_changes_nothing(
     assert Conversation.objects.values().get() == before
 
 
-def test_an_answer_is_new_until_it_is_seen(person: User, stranger: User, model: ChatModel) -> None:
+def test_a_reply_is_unread_until_it_is_seen(person: User, stranger: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
     revision = prompt.conversation.revision
     assert labels(person) == [("Today", ["new"])]
@@ -138,7 +138,7 @@ def test_an_answer_is_new_until_it_is_seen(person: User, stranger: User, model: 
     assert labels(person) == [("Today", [""])]
 
 
-def test_the_stamp_changes_with_what_is_listed_and_not_otherwise(person: User, model: ChatModel) -> None:
+def test_the_stamp_changes_only_with_what_is_listed(person: User, model: ChatModel) -> None:
     prompt, _ = ask(person, model)
     first = list_context(person, None)["stamp"]
     assert list_context(person, None)["stamp"] == first
@@ -146,7 +146,7 @@ def test_the_stamp_changes_with_what_is_listed_and_not_otherwise(person: User, m
     assert list_context(person, None)["stamp"] != first
 
 
-def test_deleting_a_message_takes_what_follows_and_gives_it_back(person: User, model: ChatModel) -> None:
+def test_a_deleted_message_is_deleted_and_restored_with_what_follows(person: User, model: ChatModel) -> None:
     first, reply = ask(person, model)
     second, last = ask(person, model, first.conversation_id)
     delete_message(person, second.pk)
@@ -158,7 +158,7 @@ def test_deleting_a_message_takes_what_follows_and_gives_it_back(person: User, m
     assert conversation_for(person, first.conversation_id).head == last
 
 
-def test_what_was_deleted_at_the_same_moment_but_not_together_stays_deleted(
+def test_separate_deletions_at_the_same_moment_are_restored_separately(
     person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chat.actions.message.timezone.now", lambda: datetime(2026, 1, 1, tzinfo=UTC))
@@ -172,7 +172,7 @@ def test_what_was_deleted_at_the_same_moment_but_not_together_stays_deleted(
     assert shown(first.conversation_id) == [first, reply, second, last]
 
 
-def test_what_was_deleted_is_restored_as_a_variant_of_what_was_sent_since(
+def test_a_deleted_message_is_restored_as_a_variant_of_what_was_sent_since(
     person: User, model: ChatModel
 ) -> None:
     first, reply = ask(person, model)
@@ -185,7 +185,7 @@ def test_what_was_deleted_is_restored_as_a_variant_of_what_was_sent_since(
     assert shown(first.conversation_id) == [first, reply, third, answer]
 
 
-def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: ChatModel) -> None:
+def test_a_deletion_cannot_be_undone_after_the_chat_has_continued(person: User, model: ChatModel) -> None:
     first, reply = ask(person, model)
     second, _ = ask(person, model, first.conversation_id)
     delete_message(person, reply.pk)
@@ -195,7 +195,7 @@ def test_what_was_deleted_stays_so_once_the_thread_went_on(person: User, model: 
             restore_message(person, gone.pk)
 
 
-def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User, model: ChatModel) -> None:
+def test_deleting_a_hidden_message_deletes_nothing_else(person: User, model: ChatModel) -> None:
     prompt, old = ask(person, model)
     new = retry_reply(person, old.pk)
     with pytest.raises(ConflictError):
@@ -203,7 +203,7 @@ def test_deleting_what_the_thread_shows_no_more_takes_nothing_else(person: User,
     assert list(prompt.conversation.messages.shown()) == [prompt, new]
 
 
-def test_a_verdict_reaches_the_other_pages_and_is_no_news(person: User, model: ChatModel) -> None:
+def test_a_rating_reaches_other_pages_and_marks_nothing_as_unread(person: User, model: ChatModel) -> None:
     _, reply = ask(person, model)
     see_conversation(person, reply.conversation_id, Conversation.objects.get().revision)
     before = Conversation.objects.get()
@@ -220,7 +220,7 @@ def test_a_verdict_reaches_the_other_pages_and_is_no_news(person: User, model: C
     assert labels(person) == [("Today", [""])]
 
 
-def test_a_verdict_replaces_the_one_before_and_can_be_withdrawn(person: User, model: ChatModel) -> None:
+def test_a_rating_replaces_the_previous_one_and_can_be_withdrawn(person: User, model: ChatModel) -> None:
     prompt, reply = ask(person, model)
     judge_reply(person, reply.pk, is_good=True)
     judge_reply(person, reply.pk, is_good=False, reason="style", comment=" Too long. ")
@@ -236,7 +236,7 @@ def test_a_verdict_replaces_the_one_before_and_can_be_withdrawn(person: User, mo
     assert not reply.feedback.exists()
 
 
-def test_a_favourite_must_be_a_model_this_person_may_use(person: User, model: ChatModel) -> None:
+def test_a_favourite_must_be_a_model_that_the_user_may_use(person: User, model: ChatModel) -> None:
     favour_model(person, model.pk, favourite=True)
     assert list(Preferences.of(person).favourites.all()) == [model]
     favour_model(person, model.pk, favourite=False)
@@ -250,7 +250,7 @@ def shown(conversation_id: uuid.UUID) -> list[Message]:
     return list(Message.objects.filter(conversation=conversation_id).shown())
 
 
-def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, model: ChatModel) -> None:
+def test_each_variant_of_a_reply_is_shown_with_what_followed_it(person: User, model: ChatModel) -> None:
     prompt, first = ask(person, model)
     chat = prompt.conversation_id
     follow_up, answer = ask(person, model, chat)
@@ -272,7 +272,7 @@ def test_each_version_of_a_reply_comes_back_with_what_followed_it(person: User, 
     assert [message.pk for message in shown(chat)] == path
 
 
-def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model: ChatModel) -> None:
+def test_replies_side_by_side_are_not_variants_of_each_other(person: User, model: ChatModel) -> None:
     other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     sent = send_message(
         person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk, other.pk]
@@ -290,7 +290,7 @@ def test_replies_side_by_side_are_no_versions_of_each_other(person: User, model:
             show_variant(person, beside.pk, left.pk)
 
 
-def test_replies_side_by_side_come_back_together_with_the_version_before_them(
+def test_replies_side_by_side_are_shown_together_with_the_previous_variant(
     person: User, model: ChatModel
 ) -> None:
     other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
@@ -308,7 +308,7 @@ def test_replies_side_by_side_come_back_together_with_the_version_before_them(
     assert [message.pk for message in shown(chat)] == before
 
 
-def test_a_version_that_was_asked_for_at_the_same_moment_does_not_come_back_beside_the_other(
+def test_variants_requested_at_the_same_moment_are_not_shown_side_by_side(
     person: User, model: ChatModel
 ) -> None:
     prompt, first = ask(person, model)
@@ -325,7 +325,7 @@ def test_a_version_that_was_asked_for_at_the_same_moment_does_not_come_back_besi
     assert [message.pk for message in shown(chat)] == before
 
 
-def test_a_prompt_whose_reply_was_deleted_is_answered_anew(person: User, model: ChatModel) -> None:
+def test_a_prompt_whose_reply_was_deleted_is_answered_again(person: User, model: ChatModel) -> None:
     prompt, first = ask(person, model)
     second = retry_reply(person, first.pk)
     Generation.objects.update(status=Status.COMPLETE)
@@ -340,7 +340,7 @@ def test_a_prompt_whose_reply_was_deleted_is_answered_anew(person: User, model: 
         retry_reply(person, prompt.pk)
 
 
-def test_a_message_that_was_erased_while_it_was_read_has_no_versions(person: User, model: ChatModel) -> None:
+def test_a_message_that_is_erased_during_a_read_has_no_variants(person: User, model: ChatModel) -> None:
     prompt, reply = ask(person, model)
     found = Message.objects.shown().get(pk=reply.pk)
     Conversation.objects.filter(pk=prompt.conversation_id).update(head=None)
@@ -348,7 +348,7 @@ def test_a_message_that_was_erased_while_it_was_read_has_no_versions(person: Use
     assert found.variant is None
 
 
-def test_a_running_reply_does_not_go_out_of_sight(person: User, model: ChatModel, stranger: User) -> None:
+def test_a_running_reply_is_not_hidden(person: User, model: ChatModel, stranger: User) -> None:
     _, first = ask(person, model)
     second = retry_reply(person, first.pk)
     with pytest.raises(ConflictError):

@@ -1,4 +1,4 @@
-"""The first administrator: one link, one winner, never a second."""
+"""The first administrator: one link, used once, never a second."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_link_sets_address_and_password_and_logs_in(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_a_link_works_once_and_every_older_one_ends_with_it(client: Client) -> None:
+def test_a_link_works_once_and_revokes_every_older_one(client: Client) -> None:
     first, second = ensure_first_admin(), ensure_first_admin()
     assert first and second
     claim(second, "ada@example.org", PASSWORD)
@@ -49,7 +49,7 @@ def test_a_link_works_once_and_every_older_one_ends_with_it(client: Client) -> N
 
 
 @pytest.mark.django_db
-def test_looking_at_the_link_uses_nothing_up(client: Client) -> None:
+def test_opening_the_link_does_not_use_it_up(client: Client) -> None:
     token = ensure_first_admin()
     url = reverse("first_admin", args=[token])
     assert [client.get(url).status_code, client.head(url).status_code, client.get(url).status_code] == [
@@ -119,7 +119,7 @@ def test_the_settings_make_the_first_administrator(settings: Settings) -> None:
 
 
 @pytest.mark.django_db
-def test_who_took_the_administrators_address_first_loses_every_way_in(settings: Settings) -> None:
+def test_another_user_with_the_administrators_address_loses_all_access(settings: Settings) -> None:
     stranger = User.objects.create_user("ada@example.org", "the stranger's phrase")
     EmailAddress.objects.create(user=stranger, email="ada@example.org", primary=True)
     EmailAddress.objects.create(user=stranger, email="stranger@example.org", verified=True)
@@ -147,7 +147,7 @@ def test_a_weak_password_in_the_settings_is_refused(settings: Settings) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_race_for_the_link_get_one_winner() -> None:
+def test_only_one_of_two_simultaneous_uses_of_the_link_succeeds() -> None:
     token = str(ensure_first_admin())
     outcomes: list[str] = []
     barrier = threading.Barrier(2)

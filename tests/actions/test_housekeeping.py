@@ -106,7 +106,7 @@ def test_a_message_that_was_restored_meanwhile_is_not_emptied(
 
 
 @pytest.mark.django_db
-def test_what_the_provider_said_of_a_deleted_chat_goes_with_it(person: User) -> None:
+def test_provider_metadata_is_deleted_with_its_chat(person: User) -> None:
     old, kept = deleted(person, LONG_AGO), a_reply(person)
     failed = a_reply(person, status=Status.FAILED)
     delete_conversation(person, failed.conversation_id)
@@ -142,7 +142,7 @@ def test_a_long_chat_is_emptied_in_small_transactions(person: User) -> None:
 
 
 @pytest.mark.django_db
-def test_expired_sessions_and_what_is_left_of_ended_replies_go(person: User) -> None:
+def test_expired_sessions_and_remains_of_ended_replies_are_deleted(person: User) -> None:
     now = timezone.now()
     for number in range(housekeeping.BATCH + 1):
         Session.objects.create(
@@ -160,7 +160,7 @@ def test_expired_sessions_and_what_is_left_of_ended_replies_go(person: User) -> 
 
 
 @pytest.mark.django_db
-def test_of_many_processes_one_clears_away_each_hour() -> None:
+def test_one_of_many_processes_cleans_up_each_hour() -> None:
     assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]
     PeriodicTask.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     assert [housekeeping.is_due() for _ in range(3)] == [True, False, False]

@@ -37,7 +37,7 @@ def test_the_link_logs_in_once(client: Client, person: User) -> None:
 
 
 @pytest.mark.django_db
-def test_a_user_without_a_password_is_let_in(client: Client) -> None:
+def test_a_user_without_a_password_can_log_in(client: Client) -> None:
     person = User.objects.create_user("new@example.org")
     assert client.post(_link(person), FORM).status_code == 302
     assert Client().login(email="new@example.org", password=PASSWORD)
@@ -74,7 +74,7 @@ def test_a_deactivated_person_is_refused(client: Client, person: User) -> None:
     assert client.post(url, FORM).status_code == 410
 
 
-def test_a_link_is_for_one_person(client: Client, person: User, make_user: Callable[..., User]) -> None:
+def test_a_link_is_for_one_user(client: Client, person: User, make_user: Callable[..., User]) -> None:
     other = make_user("other@example.org")
     url = reverse("login_link", args=[other.pk, login_token(person)])
     assert client.post(url, FORM).status_code == 410
@@ -88,7 +88,7 @@ def test_a_weak_password_uses_nothing_up(client: Client, person: User) -> None:
     assert client.post(url, FORM).status_code == 302
 
 
-def test_a_second_factor_is_asked_for_as_well(client: Client, person: User) -> None:
+def test_a_second_factor_is_required_as_well(client: Client, person: User) -> None:
     Authenticator.objects.create(user=person, type="totp", data={})
     answer = client.post(_link(person), FORM)
     assert (answer.status_code, answer["Location"]) == (302, reverse("account_login"))

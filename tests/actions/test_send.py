@@ -181,7 +181,7 @@ def test_retry_of_a_running_reply_is_refused(person: User, model: ChatModel) -> 
         retry_reply(person, reply.pk)
 
 
-def test_continue_begins_with_what_had_come(person: User, model: ChatModel) -> None:
+def test_continue_begins_with_the_text_so_far(person: User, model: ChatModel) -> None:
     old = reply_to(send(person, model), Status.INTERRUPTED, "Half of")
     new = continue_reply(person, old.pk)
     assert new.generation.continues == old
@@ -189,7 +189,7 @@ def test_continue_begins_with_what_had_come(person: User, model: ChatModel) -> N
         continue_reply(person, old.pk)  # it is not the last one any more
 
 
-def test_a_reply_of_the_greatest_length_is_not_paid_for_once_more(
+def test_a_reply_of_the_maximum_length_is_not_paid_for_again(
     person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reply_module, "MAX_REPLY_CHARS", 7)
@@ -217,7 +217,7 @@ def test_rename_and_delete(person: User, model: ChatModel) -> None:
         rename_conversation(person, conversation.pk, "Back")
 
 
-def test_the_same_client_id_with_another_text_is_refused_and_nothing_is_swallowed(
+def test_the_same_client_id_with_another_text_is_refused_and_no_text_is_lost(
     person: User, model: ChatModel
 ) -> None:
     ids = {"conversation_id": uuid.uuid4(), "client_id": uuid.uuid4()}
@@ -295,7 +295,7 @@ def test_the_limit_counts_every_model_of_a_prompt(
         )
 
 
-def test_a_reply_beside_others_is_retried_after_the_chat_went_on_unless_a_later_one_runs(
+def test_a_reply_beside_others_is_retried_after_the_chat_has_continued_unless_a_later_one_runs(
     person: User, model: ChatModel, other_model: ChatModel
 ) -> None:
     sent = send_message(
@@ -370,7 +370,7 @@ def test_the_same_client_id_in_two_chats_at_once_is_one_prompt(person: User, mod
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stop_that_meets_the_start_is_no_deadlock(
+def test_a_stop_during_the_start_causes_no_deadlock(
     person: User, model: ChatModel, settings: Settings
 ) -> None:
     settings.CHAT_RUNNING_PER_PERSON = 100

@@ -99,7 +99,7 @@ def test_tags_have_limits(person: User) -> None:
     assert not Tag.objects.filter(name="one more").exists(), "none is changed"
 
 
-def test_tags_go_with_their_chat(person: User, administrator: User) -> None:
+def test_tags_are_deleted_with_their_chat(person: User, administrator: User) -> None:
     erased, kept = chat_of(person, "Erased"), chat_of(person, "Kept")
     for chat in (erased, kept):
         tag_conversation(person, chat.pk, "secret")

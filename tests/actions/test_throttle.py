@@ -54,7 +54,7 @@ def test_after_some_failures_each_attempt_waits_twice_as_long() -> None:
 
 
 @pytest.mark.django_db
-def test_a_strangers_failures_lock_nobody_out_where_they_log_in_from() -> None:
+def test_failures_elsewhere_lock_nobody_out_of_their_own_network() -> None:
     succeed("ada@example.org", HERE)
     for number in range(30):
         fail("ada@example.org", f"203.0.113.{number}")  # each from another network
@@ -65,7 +65,7 @@ def test_a_strangers_failures_lock_nobody_out_where_they_log_in_from() -> None:
 
 
 @pytest.mark.django_db
-def test_many_failures_elsewhere_forgive_none_here() -> None:
+def test_failures_elsewhere_reset_no_count_here() -> None:
     for _ in range(5):
         fail("ada@example.org", HERE)
     LogInThrottle.objects.update(retry_at=timezone.now() + timedelta(hours=1))  # longer than the rest takes
@@ -84,7 +84,7 @@ def test_one_network_that_tries_many_accounts_is_slowed_down() -> None:
 
 
 @pytest.mark.django_db
-def test_a_right_password_in_between_hides_no_wrong_ones() -> None:
+def test_a_correct_password_in_between_hides_no_wrong_ones() -> None:
     for number in range(49):
         fail(f"nobody-{number}@example.org", HERE)
     succeed("mallory@example.org", HERE)
@@ -94,7 +94,7 @@ def test_a_right_password_in_between_hides_no_wrong_ones() -> None:
 
 
 @pytest.mark.django_db
-def test_many_old_mistakes_behind_one_address_make_no_right_password_wait() -> None:
+def test_many_old_failures_of_one_address_delay_no_correct_password() -> None:
     for number in range(60):  # an office, over the months
         fail(f"somebody-{number}@example.org", HERE)
         let_waits_pass()
@@ -103,7 +103,7 @@ def test_many_old_mistakes_behind_one_address_make_no_right_password_wait() -> N
 
 
 @pytest.mark.django_db
-def test_a_day_forgets_the_free_failures_also_where_a_user_logs_in_every_hour() -> None:
+def test_free_failures_are_reset_after_a_day_even_with_hourly_log_ins() -> None:
     for number in range(50):
         fail(f"somebody-{number}@example.org", HERE)
         let_waits_pass()
@@ -167,7 +167,7 @@ def test_logging_in_and_changing_the_password_and_the_code_are_all_slowed_down(p
 
 
 @pytest.mark.django_db
-def test_a_code_logs_in_once_whatever_process_is_asked(person: User) -> None:
+def test_a_code_logs_in_once_across_all_processes(person: User) -> None:
     seed = generate_totp_secret()
     TOTP.activate(person, seed)
     log_ins: Counter[str] = Counter()

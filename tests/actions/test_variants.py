@@ -62,7 +62,7 @@ def chat(person: User, model: ChatModel) -> Chat:
     return Chat(person, model)
 
 
-def test_an_edited_prompt_takes_the_place_of_the_other_which_is_kept(chat: Chat) -> None:
+def test_an_edited_prompt_replaces_the_other_which_is_kept(chat: Chat) -> None:
     first = chat.says("One")
     second = chat.says("Two")
     edited = chat.says("One, edited", edits=first.pk)
@@ -125,7 +125,7 @@ def test_a_running_reply_is_not_hidden_by_an_edit(chat: Chat) -> None:
     assert Message.objects.filter(conversation=chat.id).count() == 2
 
 
-def test_a_deleted_variant_gives_its_place_to_the_nearest_one_and_gets_it_back(chat: Chat) -> None:
+def test_a_deleted_variant_is_replaced_by_the_nearest_one_until_it_is_restored(chat: Chat) -> None:
     first = chat.says("One")
     edited = chat.says("Edited", edits=first.pk)
     delete_message(chat.user, edited.pk)
@@ -172,9 +172,7 @@ def test_a_branch_is_a_copy_of_the_path_with_all_parts(chat: Chat) -> None:
     assert [copy.text for copy in hidden.messages.shown()] == ["One", "Re: One", "Two"]
 
 
-def test_a_branch_needs_a_message_of_ones_own_that_has_ended(
-    chat: Chat, make_user: Callable[..., User]
-) -> None:
+def test_a_branch_needs_a_finished_message_of_the_user(chat: Chat, make_user: Callable[..., User]) -> None:
     prompt = chat.says("One")
     with pytest.raises(NotFoundError):
         branch_conversation(make_user("other@example.org"), prompt.pk)
@@ -189,7 +187,7 @@ def test_a_branch_needs_a_message_of_ones_own_that_has_ended(
     assert Conversation.objects.count() == 1
 
 
-def test_an_edited_first_prompt_titles_the_chat_unless_a_person_did(chat: Chat) -> None:
+def test_an_edited_first_prompt_titles_the_chat_unless_the_user_did(chat: Chat) -> None:
     def title() -> tuple[str, str]:
         return Conversation.objects.values_list("title", "titled").get(pk=chat.id)
 

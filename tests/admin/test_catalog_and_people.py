@@ -104,9 +104,7 @@ def test_a_provider_can_be_asked_for_its_models(admin: Client, settings: Setting
     assert ChatModel.objects.count() == 2
 
 
-def test_where_providers_come_from_and_what_is_wrong_with_one_is_told(
-    admin: Client, settings: Settings
-) -> None:
+def test_the_source_and_the_fault_of_a_provider_are_shown(admin: Client, settings: Settings) -> None:
     settings.CHAT_ENDPOINTS = {
         "openai": EndpointConfig("openai", "openai", "OpenAI", "https://u:canary@gateway.example/v1", "sk-x"),
         "demo": EndpointConfig("demo", "demo", "Demo"),
@@ -138,7 +136,7 @@ def test_no_key_is_in_any_page(admin: Client, settings: Settings, model: ChatMod
         assert "sk-canary" not in page.content.decode()
 
 
-def test_a_person_is_added_by_address_and_let_in_by_a_link(admin: Client) -> None:
+def test_a_user_is_added_by_address_and_logs_in_by_a_link(admin: Client) -> None:
     answer = admin.post(f"{PEOPLE}add/", {"email": "Ada@Example.org", "first_name": "Ada"})
     ada = User.objects.get(email="ada@example.org")
     assert (ada.first_name, ada.is_staff, ada.has_usable_password()) == ("Ada", False, False)
@@ -149,7 +147,7 @@ def test_a_person_is_added_by_address_and_let_in_by_a_link(admin: Client) -> Non
     assert visitor.session["_auth_user_id"] == str(ada.pk)
 
 
-def test_an_administrator_makes_a_link_for_whom_they_may_change(
+def test_an_administrator_makes_links_for_users_that_they_may_change(
     admin: Client, person: User, administrator: User
 ) -> None:
     page = admin.get(f"{PEOPLE}{person.pk}/change/").content.decode()
@@ -165,7 +163,7 @@ def test_an_administrator_makes_a_link_for_whom_they_may_change(
     assert "is not active and cannot log in" in refused.content.decode()
 
 
-def test_a_persons_page_speaks_of_what_they_may_do(admin: Client, person: User) -> None:
+def test_a_users_page_shows_their_rights(admin: Client, person: User) -> None:
     for path in ("add/", f"{person.pk}/change/"):
         page = admin.get(PEOPLE + path).content.decode()
         assert "Administrator" in page
@@ -174,7 +172,7 @@ def test_a_persons_page_speaks_of_what_they_may_do(admin: Client, person: User) 
             assert strange not in page
 
 
-def test_who_may_review_transcripts_can_open_them_until_it_is_taken_back(admin: Client, person: User) -> None:
+def test_reviewers_open_transcripts_until_the_right_is_revoked(admin: Client, person: User) -> None:
     form = {"email": person.email, "is_active": "on"}
     reviewer = Client()
     for rights, status in (({"reviewer": "on"}, 200), ({}, 302)):
@@ -207,14 +205,14 @@ def test_the_same_address_in_capitals_is_the_same_person(admin: Client, person: 
     assert answer.context["errors"]
 
 
-def test_an_address_that_was_changed_logs_in_no_more(admin: Client, person: User) -> None:
+def test_a_changed_address_cannot_log_in(admin: Client, person: User) -> None:
     EmailAddress.objects.create(user=person, email="person@example.org", primary=True, verified=True)
     admin.post(f"{PEOPLE}{person.pk}/change/", {"email": "new@example.org", "is_active": "on"})
     assert not Client().login(email="person@example.org", password="correct horse")
     assert Client().login(email="new@example.org", password="correct horse")
 
 
-def test_only_a_superuser_hands_out_power(clerk: Client, person: User, administrator: User) -> None:
+def test_only_a_superuser_grants_rights(clerk: Client, person: User, administrator: User) -> None:
     form = {"email": person.email, "is_active": "on", "administrator": "on", "reviewer": "on"}
     assert clerk.post(f"{PEOPLE}{person.pk}/change/", form).status_code == 302
     person.refresh_from_db()
@@ -228,7 +226,7 @@ def test_only_a_superuser_hands_out_power(clerk: Client, person: User, administr
     assert administrator.check_password("correct horse")
 
 
-def test_the_log_in_of_the_administration_is_the_one_of_the_chat(client: Client, db: None) -> None:
+def test_the_administration_uses_the_log_in_of_the_chat(client: Client, db: None) -> None:
     answer = client.get("/admin/login/?next=/admin/")
     assert answer.status_code == 302
     assert answer["Location"].startswith("/accounts/login/")
@@ -244,7 +242,7 @@ def test_the_secret_of_a_second_factor_is_shown_to_nobody(admin: Client, person:
     assert not Authenticator.objects.exists()
 
 
-def test_staff_give_a_superuser_no_other_address(clerk: Client, administrator: User) -> None:
+def test_staff_cannot_change_the_address_of_a_superuser(clerk: Client, administrator: User) -> None:
     staff = User.objects.get(email="clerk@example.org")
     staff.user_permissions.set(Permission.objects.filter(content_type__app_label="account"))
     form = {"user": administrator.pk, "email": "clerks-own@example.org", "verified": "on"}
@@ -252,7 +250,7 @@ def test_staff_give_a_superuser_no_other_address(clerk: Client, administrator: U
     assert not EmailAddress.objects.filter(user=administrator).exists()
 
 
-def test_staff_take_a_second_factor_from_people_but_not_from_a_superuser(
+def test_staff_remove_second_factors_except_that_of_a_superuser(
     clerk: Client, administrator: User, person: User
 ) -> None:
     staff = User.objects.get(email="clerk@example.org")
@@ -266,7 +264,7 @@ def test_staff_take_a_second_factor_from_people_but_not_from_a_superuser(
     assert list(Authenticator.objects.all()) == [theirs]
 
 
-def test_of_many_models_those_with_a_flag_are_found(
+def test_models_can_be_filtered_by_a_flag(
     admin: Client, model: ChatModel, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     """The list of 500 models can be narrowed by what a model can, who may use it and what it stands for."""

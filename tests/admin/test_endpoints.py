@@ -93,7 +93,7 @@ def all_linked_pages(client: Client) -> dict[str, bytes]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_endpoint_is_added_used_and_nowhere_in_clear(
+def test_an_endpoint_is_added_and_used_and_its_key_is_nowhere_in_clear_text(
     admin: Client,
     administrator: User,
     asked: list[EndpointConfig],
@@ -138,7 +138,7 @@ def test_an_endpoint_is_added_used_and_nowhere_in_clear(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_keeps_the_key_unless_it_would_go_elsewhere(
+def test_a_change_keeps_the_key_unless_the_address_changes(
     admin: Client, asked: list[EndpointConfig]
 ) -> None:
     admin.post(f"{PROVIDERS}add/", FORM)
@@ -162,7 +162,7 @@ def test_a_change_keeps_the_key_unless_it_would_go_elsewhere(
     assert asked[-1].secrets == ()
 
 
-def test_a_row_that_was_pointed_elsewhere_in_the_database_gives_no_key(admin: Client) -> None:
+def test_a_row_whose_address_was_changed_in_the_database_yields_no_key(admin: Client) -> None:
     row = Endpoint(slug="own", name="Own", kind="openai_compatible", address="https://a.example.org/v1")
     from chat.models.endpoint import Secrets
 
@@ -222,7 +222,7 @@ def test_keys_are_encrypted_again_with_a_new_secret_key(db: None, settings: Sett
     assert row.secrets().key == KEY
 
 
-def test_three_sources_are_one_list_and_the_environment_precedes(
+def test_three_sources_are_one_list_and_the_environment_takes_precedence(
     admin: Client, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GPU_KEY", "canary-of-the-file")
@@ -261,7 +261,7 @@ def test_three_sources_are_one_list_and_the_environment_precedes(
     assert set(Endpoint.objects.configs()) == {"gpu", "both", "cloud", "own"}  # the former ones stay
 
 
-def test_only_who_may_change_providers_does(client: Client, make_user: Callable[..., User]) -> None:
+def test_only_users_with_the_right_change_providers(client: Client, make_user: Callable[..., User]) -> None:
     user = make_user("clerk@example.org", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_endpoint"))
     client.force_login(user)

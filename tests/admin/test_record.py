@@ -91,7 +91,7 @@ def _addresses() -> Iterator[str]:
                 yield f"/admin/autocomplete/?{where}&field_name={field.name}"
 
 
-def test_nothing_is_searched_by_completing(admin: Client, conversation: Conversation) -> None:
+def test_autocompletion_searches_nothing(admin: Client, conversation: Conversation) -> None:
     url = "/admin/autocomplete/?app_label=chat&model_name=message&field_name=conversation"
     for term in ("", "can", "zzz"):
         assert admin.get(f"{url}&term={term}").status_code == 403
@@ -125,7 +125,7 @@ def _seen(ask: Callable[[], Any]) -> tuple[str, int]:
 
 @pytest.mark.once
 @pytest.mark.parametrize("who", ["superuser", "reviewer", "somebody with every right but that one"])
-def test_no_answer_of_the_administration_depends_on_a_text_without_an_entry(
+def test_no_response_of_the_administration_depends_on_a_text_without_an_audit_entry(
     who: str, client: Client, make_user: Callable[..., User], conversation: Conversation
 ) -> None:
     user = make_user("looks@example.org", is_staff=True, is_superuser=who == "superuser")
@@ -187,7 +187,7 @@ def test_no_answer_of_the_administration_depends_on_a_text_without_an_entry(
         assert {CHATS, f"{CHATS}{Conversation._default_manager.first().pk}/change/"} <= dependent
 
 
-def test_a_view_that_forgets_the_record_is_refused_at_the_database(
+def test_a_view_that_writes_no_audit_entry_is_refused_at_the_database(
     admin: Client, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "record", lambda *entries: None)
@@ -199,7 +199,7 @@ def test_a_view_that_forgets_the_record_is_refused_at_the_database(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_refusal_holds_in_the_server_of_many_at_once_too(
+async def test_the_refusal_works_with_concurrent_requests_too(
     async_client: AsyncClient,
     administrator: User,
     conversation: Conversation,
@@ -220,7 +220,7 @@ def test_a_search_is_recorded_once_however_it_is_made(admin: Client, conversatio
     assert (entry.how, entry.words, entry.found) == ("searched", WORD[:4], 2)
 
 
-def test_people_are_deleted_without_a_look_at_what_they_wrote(
+def test_users_are_deleted_without_reading_what_they_wrote(
     admin: Client, person: User, conversation: Conversation
 ) -> None:
     for page in (
@@ -249,7 +249,7 @@ def test_a_provider_shows_no_words_of_its_errors(admin: Client, conversation: Co
     assert TranscriptRead.objects.get().how == "read"
 
 
-def test_models_and_providers_are_deleted_without_a_look_at_what_was_written(
+def test_models_and_providers_are_deleted_without_reading_what_was_written(
     admin: Client, conversation: Conversation
 ) -> None:
     for url, rows in ((MODELS, ChatModel.objects), (PROVIDERS, Endpoint.objects)):
@@ -313,7 +313,7 @@ def test_a_person_opens_a_transcript_in_any_browser(
     assert TranscriptRead.objects.get().how == "read"
 
 
-def test_who_comes_from_another_site_is_asked_first(admin: Client, conversation: Conversation) -> None:
+def test_a_visit_from_another_site_is_confirmed_first(admin: Client, conversation: Conversation) -> None:
     url = f"{CHATS}?q=x&state=complete"
     headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"}
     page = admin.get(url, headers=headers).content.decode()
@@ -328,7 +328,7 @@ def _last(how: str) -> TranscriptRead:
     return TranscriptRead.objects.filter(how=how).order_by("-number")[0]
 
 
-def test_what_is_done_to_a_person_is_recorded(admin: Client, administrator: User) -> None:
+def test_changes_of_a_user_are_recorded(admin: Client, administrator: User) -> None:
     answer = admin.post(f"{PEOPLE}add/", {"email": "ada@example.org", "reviewer": "on"})
     ada = User.objects.get(email="ada@example.org")
     assert [entry.how for entry in TranscriptRead.objects.order_by("number")] == ["added", "rights", "link"]
@@ -389,7 +389,7 @@ def test_an_administrator_who_acted_is_deactivated_and_not_deleted(
     assert not other.is_active
 
 
-def test_a_failed_record_shows_nothing(
+def test_nothing_is_shown_if_the_audit_entry_fails(
     admin: Client, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*entries: TranscriptRead) -> None:
@@ -404,7 +404,7 @@ def test_a_failed_record_shows_nothing(
         assert WORD not in answer.content.decode()
 
 
-def test_only_addresses_of_the_administration_are_watched() -> None:
+def test_only_addresses_of_the_administration_are_checked() -> None:
     request = HttpRequest()
     for path, is_watched in (
         ("/admin/chat/", True),

@@ -41,13 +41,13 @@ def _refusal(*arguments: str) -> str:
     return str(refused.value)
 
 
-def test_a_whole_record_is_said_to_be_whole(ten: None) -> None:
+def test_an_intact_record_is_reported_as_intact(ten: None) -> None:
     told = _verify()
     assert "The record is whole: 10 entries." in told
     assert f"Head: {head_of_record()}" in told
 
 
-def test_an_empty_record_is_whole(db: None) -> None:
+def test_an_empty_record_is_intact(db: None) -> None:
     assert "0 entries" in _verify()
     assert "0 entries" in _verify("--head", "0:")
 
@@ -85,7 +85,7 @@ def test_a_gap_that_was_closed_is_found(ten: None) -> None:
     assert "Changed or moved: 4 " in _refusal()
 
 
-def test_entries_that_changed_places_are_named(ten: None) -> None:
+def test_swapped_entries_are_named(ten: None) -> None:
     third, seventh = _entry(3), _entry(7)
     TranscriptRead.objects.filter(pk=third.pk).update(number=99)
     TranscriptRead.objects.filter(pk=seventh.pk).update(number=3)
@@ -95,14 +95,14 @@ def test_entries_that_changed_places_are_named(ten: None) -> None:
     assert "Changed or moved: 7 " in told
 
 
-def test_an_entry_that_was_put_in_is_named(ten: None, administrator: User) -> None:
+def test_an_inserted_entry_is_named(ten: None, administrator: User) -> None:
     forged = TranscriptRead.objects.create(reader=administrator, reader_email="a@b.example", how="read")
     assert f"Without a seal: id {forged.pk} " in _refusal()
     TranscriptRead.objects.filter(pk=forged.pk).update(number=11, seal=_entry(10).seal)
     assert "Changed or moved: 11 " in _refusal()
 
 
-def test_what_is_cut_off_at_the_end_is_found_by_a_noted_head(ten: None) -> None:
+def test_a_cut_off_end_is_found_by_a_noted_head(ten: None) -> None:
     head = head_of_record()
     TranscriptRead.objects.filter(number__gt=7).delete()
     assert "The record is whole: 7 entries." in _verify()
@@ -121,14 +121,14 @@ def test_the_secret_key_can_be_changed(ten: None, settings: Settings) -> None:
     assert "11 entries" in _verify()
 
 
-def test_the_record_outlives_everybody_who_is_named(ten: None, person: User) -> None:
+def test_the_record_outlives_every_user_in_it(ten: None, person: User) -> None:
     person.delete()
     assert "10 entries" in _verify()
     assert {entry.owner_email for entry in TranscriptRead.objects.all()} == {"person@example.org"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_writers_at_the_same_time_make_one_chain(administrator: User, person: User) -> None:
+def test_concurrent_writers_make_one_chain(administrator: User, person: User) -> None:
     together = Barrier(12)
 
     def write() -> None:

@@ -63,7 +63,7 @@ def _state() -> list[object]:
 
 
 @pytest.mark.parametrize("right", [*PERSONAL, *OF_GROUPS, *OTHERS, "all of them"])
-def test_no_right_of_a_manager_reaches_anybody_with_rights(
+def test_a_manager_cannot_change_users_with_rights(
     right: str, client: Client, make_user: Callable[..., User]
 ) -> None:
     targets = _targets(make_user)
@@ -99,7 +99,7 @@ def test_no_right_of_a_manager_reaches_anybody_with_rights(
     assert _state() == before
 
 
-def test_a_person_whom_a_manager_adds_or_changes_gets_no_rights(
+def test_a_user_that_a_manager_adds_or_changes_gets_no_rights(
     client: Client, make_user: Callable[..., User], person: User
 ) -> None:
     client.force_login(_with(make_user("manager@example.org"), *PERSONAL))
@@ -116,7 +116,7 @@ def test_a_person_whom_a_manager_adds_or_changes_gets_no_rights(
         assert not someone.groups.exists()
 
 
-def test_a_log_in_link_ends_when_its_person_gets_other_rights(person: User) -> None:
+def test_a_log_in_link_ends_when_the_rights_of_its_user_change(person: User) -> None:
     """Otherwise its creator could log in with rights that were given later."""
     group = Group.objects.create(name="Reviewers")
     group.permissions.add(Permission.objects.get(codename="view_conversation"))
@@ -134,7 +134,7 @@ def test_a_log_in_link_ends_when_its_person_gets_other_rights(person: User) -> N
     assert not link_survives(lambda: User.objects.filter(pk=person.pk).update(is_superuser=True))
 
 
-def test_a_superuser_still_changes_groups_and_everybody(
+def test_a_superuser_changes_groups_and_all_users(
     client: Client, administrator: User, make_user: Callable[..., User]
 ) -> None:
     client.force_login(administrator)
@@ -160,7 +160,7 @@ def test_every_list_takes_only_the_filters_that_it_declares(client: Client, admi
                 assert client.get(url, {f"{field.name}__pk__regex": "^(a+)+$"}).status_code == 400
 
 
-def test_no_app_brings_a_list_of_its_own_along() -> None:
+def test_no_installed_app_adds_a_list() -> None:
     lists = django_admin.site._registry.items()
     assert [model.__name__ for model, own in lists if not isinstance(own, SteadyAdmin)] == []
 
@@ -176,9 +176,7 @@ def test_the_key_of_a_session_is_shown_to_nobody(client: Client, administrator: 
         assert key not in page.content.decode()
 
 
-def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
-    client: Client, administrator: User
-) -> None:
+def test_a_search_of_too_many_words_sends_no_query(client: Client, administrator: User) -> None:
     client.force_login(administrator)
     for model, model_admin in django_admin.site._registry.items():
         if not model_admin.search_fields:
@@ -191,7 +189,7 @@ def test_a_search_of_an_endless_number_of_words_asks_the_database_nothing(
             assert "Shorten it." in page.content.decode()
 
 
-def test_who_may_not_look_is_not_told_what_there_is(
+def test_a_refused_request_does_not_reveal_what_exists(
     client: Client, make_user: Callable[..., User], make_conversation: Callable[..., Conversation]
 ) -> None:
     """Missing and hidden objects get the same answer."""

@@ -47,7 +47,7 @@ def test_a_chosen_model_that_cannot_be_used_any_more_can_be_kept(
     assert ServerSettings.current().title_model == model
 
 
-def test_a_deleted_model_is_chosen_no_more(model: ChatModel) -> None:
+def test_a_deleted_model_is_no_longer_chosen(model: ChatModel) -> None:
     ServerSettings(title_model=model).save()
     assert ServerSettings.current().title_model_id == model.pk
     model.delete()

@@ -1,4 +1,4 @@
-"""Tool servers in the administration: added, tested, their tools switched on, changed and taken away."""
+"""Tool servers in the administration: added, tested, their tools switched on, changed and removed."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_server_is_added_and_its_tools_are_off_until_each_is_switched_on(
     assert toolbox_of(chat_of(person)).asking == frozenset()
 
 
-async def test_a_changed_tool_is_off_until_it_was_looked_at_again(
+async def test_a_changed_tool_is_off_until_it_is_reviewed_again(
     admin: Client, scripted: McpServer, person: User
 ) -> None:
     server = await sync_to_async(added)(admin, scripted, "our__double", "our__delete")
@@ -237,7 +237,7 @@ def test_secrets_stay_with_their_server(admin: Client, scripted: McpServer, sett
     assert use_current_key() == 1
 
 
-def test_the_test_lists_the_tools_or_says_what_to_mend(
+def test_the_test_lists_the_tools_or_says_what_to_fix(
     admin: Client, scripted: McpServer, client: Client, make_user: Callable[..., User]
 ) -> None:
     def tested(**more: Any) -> str:
@@ -260,7 +260,7 @@ def test_the_test_lists_the_tools_or_says_what_to_mend(
     assert client.post(f"{PAGES}add/", form(scripted)).status_code == 403
 
 
-async def test_what_one_server_sends_neither_piles_up_nor_stops_the_others(
+async def test_data_of_one_server_is_bounded_and_does_not_stop_the_others(
     admin: Client, scripted: McpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sync_to_async(added)(admin, scripted, "our__double")

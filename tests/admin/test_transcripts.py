@@ -224,7 +224,7 @@ def test_search_finds_titles_texts_and_people_once(
     assert "still being built" in admin.get(LIST + "?q=pear").content.decode()
 
 
-def test_a_search_is_recorded_with_its_words_and_a_look_at_the_list_as_seeing_titles(
+def test_a_search_is_recorded_with_its_words_and_a_view_of_the_list_as_titles_seen(
     client: Client, reviewer: User, person: User, make_conversation: MakeConversation
 ) -> None:
     make_conversation(person, prompt="my secret")
@@ -313,7 +313,7 @@ def test_a_late_page_of_a_transcript_reads_what_it_shows_and_not_what_is_before_
     assert '"text"' not in skipping[0]
 
 
-def test_a_conversation_that_is_not_there_is_no_error(admin: Client) -> None:
+def test_a_missing_conversation_is_no_error(admin: Client) -> None:
     assert admin.get(f"{LIST}{uuid4()}/change/").status_code == 302
     assert admin.get(f"{LIST}nonsense/change/").status_code == 302
 

@@ -43,7 +43,7 @@ async def test_a_token_acts_within_its_scopes(person: User) -> None:
     assert 'scope="chat"' in problem.headers["WWW-Authenticate"]
 
 
-async def test_without_a_valid_token_there_is_no_actor(person: User) -> None:
+async def test_a_request_without_a_valid_token_has_no_actor(person: User) -> None:
     for secret in ("", "sty_unknown"):
         with pytest.raises(LoggedOutError) as refused:
             await actor_with(secret, Scope.READ, "192.0.2.1")
@@ -69,7 +69,7 @@ async def test_many_requests_are_refused_before_a_query(
     assert 90 < int(problem.headers["Retry-After"]) <= 100
 
 
-async def test_random_tokens_are_refused_before_a_query_and_take_no_place(
+async def test_random_tokens_are_refused_before_a_query_and_use_no_memory(
     person: User, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.token_failures = RateLimits(burst=3, per_second=0.01)

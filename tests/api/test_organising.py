@@ -200,7 +200,7 @@ def test_what_a_link_shows_is_continued_as_ones_own_chat(program: Program, other
         other.call("POST", "/shares/copies", {"path": path}, 404)
 
 
-def test_usage_is_added_up_by_month(program: Program) -> None:
+def test_usage_is_summed_by_month(program: Program) -> None:
     for text, month in (("One", 1), ("Two", 2), ("Three", 2)):
         chat = program.asks(text)
         Generation.objects.filter(conversation=chat).update(

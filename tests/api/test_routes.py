@@ -254,7 +254,7 @@ def test_no_route_opens_without_a_valid_token_of_its_scope(
     ("path", "method", "scope"),
     [it for it in OPERATIONS if it[2] != Scope.ADMIN and it[0] not in OPEN_TO_ALL],
 )
-def test_an_object_of_another_user_does_not_exist(path: str, method: str, scope: Scope, world: World) -> None:
+def test_an_object_of_another_user_is_not_found(path: str, method: str, scope: Scope, world: World) -> None:
     before = snapshot()
     for stranger in (world.other, world.administrator):
         answer = world.call(path, method, world.token(stranger, scope))
@@ -431,7 +431,7 @@ def test_a_defect_is_logged_and_is_a_problem(
     assert "RuntimeError" in caplog.text
 
 
-def test_ones_own_usage_is_added_up_by_model(world: World) -> None:
+def test_the_usage_of_a_user_is_summed_by_model(world: World) -> None:
     Generation.objects.update(input_tokens=10, output_tokens=5, cost="0.001")
     client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'read')}"})
     (used,) = client.get("/api/v1/usage").json()["items"]
@@ -484,7 +484,7 @@ def test_an_unknown_method_and_an_unreadable_body_are_refused_in_words(world: Wo
     refused(client.post("/api/v1/prompts", unknown, content_type="application/json"), 404, "not_found")
 
 
-def test_an_administrator_reads_people_catalog_and_transcripts_and_each_look_is_recorded(
+def test_an_administrator_reads_users_catalog_and_transcripts_and_each_read_is_recorded(
     world: World,
 ) -> None:
     client = Client(headers={"authorization": f"Bearer {world.token(world.administrator, 'admin')}"})

@@ -155,7 +155,7 @@ def test_the_document_says_what_it_is() -> None:
                 assert response["description"]
 
 
-def test_the_reference_page_names_each_operation_and_loads_nothing_foreign(client: Client) -> None:
+def test_the_reference_page_names_each_operation_and_loads_nothing_from_elsewhere(client: Client) -> None:
     html = client.get("/api/v1/").content.decode()
     for path, method in OPERATIONS:
         assert f"{method.upper()} {path}" in html

@@ -105,7 +105,7 @@ async def test_plain_text_is_the_visible_text_alone(
 
 
 @pytest.mark.parametrize("media_type", EVENTS)
-async def test_a_stream_that_is_cut_anywhere_goes_on_there(
+async def test_a_stream_that_is_cut_anywhere_resumes_there(
     media_type: str, program: Program, models: list[ChatModel], scripted: type[ScriptedProvider]
 ) -> None:
     begun = await sent(program, models[:1])
@@ -339,7 +339,7 @@ async def test_a_retry_is_started_once_for_a_key(
 
 
 @pytest.mark.parametrize("media_type", EVENTS)
-async def test_a_provider_that_is_asked_again_is_said(
+async def test_a_repeated_request_to_the_provider_is_announced(
     media_type: str,
     program: Program,
     models: list[ChatModel],
@@ -517,7 +517,7 @@ def test_cut_anywhere_and_resumed_no_character_is_missing_or_sent_twice(
     ]
 
 
-def test_a_stream_that_goes_on_to_the_end_gives_each_call_once() -> None:
+def test_a_stream_to_the_end_has_each_call_once() -> None:
     lines = [json.dumps({"index": n, "id": "", "name": "f", "arguments": "{}"}) + "\n" for n in (3, 7)]
     segments = [Segment(TOOL_CALL, lines[0]), Segment("text", "Hello"), Segment(TOOL_CALL, lines[1])]
     output = Output(0)

@@ -1,4 +1,4 @@
-"""Tools by the API: a call waits for a decision, the stream says so, and goes on after it."""
+"""Tools by the API: a call waits for a decision, the stream says so, and continues after it."""
 
 from __future__ import annotations
 

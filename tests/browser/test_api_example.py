@@ -62,7 +62,7 @@ def test_the_examples_for_browsers(server: ServerProcess, browser: Browser) -> N
     page.close()
 
 
-def test_a_flood_of_streams_is_refused_in_words_and_a_person_goes_on(
+def test_a_flood_of_streams_is_refused_and_the_user_can_continue(
     server: ServerProcess, person: Person
 ) -> None:
     command = [sys.executable, "-c", FLOOD, server.url, make_token_on(server)]

@@ -80,7 +80,7 @@ def test_a_reply_grows_while_it_streams_and_ends_as_markdown(person: Person) -> 
     assert replies(page).first.locator(".message-body").inner_html() == streamed
 
 
-def test_stop_keeps_what_had_come_and_says_so(person: Person) -> None:
+def test_stop_keeps_the_text_so_far_and_says_so(person: Person) -> None:
     page = person.page
     reply = send(page, "Stop me")
     wait_for_text(reply)
@@ -107,7 +107,7 @@ def test_retry_puts_a_new_reply_in_the_place_of_the_old_one(person: Person) -> N
     )
 
 
-def test_continue_goes_on_from_what_had_come(person: Person) -> None:
+def test_continue_resumes_after_the_text_so_far(person: Person) -> None:
     page = person.page
     reply = send(page, "Tell me a lot")
     shown = wait_for_text(reply, 40)
@@ -191,7 +191,7 @@ def test_a_fallback_that_fails_at_first_is_tried_again(people: Callable[..., Per
     expect(page.locator(".toast")).to_have_count(0)
 
 
-def test_when_the_socket_breaks_in_the_middle_sse_goes_on(people: Callable[..., Person]) -> None:
+def test_sse_takes_over_when_the_socket_breaks_in_the_middle(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors += ["WebSocket", "htmx:ws:error", "Content Security Policy"]
     page = person.tab()

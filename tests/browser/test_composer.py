@@ -49,7 +49,7 @@ def losing(page: Page, is_lost: Callable[[str], bool]) -> list[str]:
     return sent
 
 
-def test_what_is_typed_while_a_receipt_is_missing_goes_as_a_prompt_of_its_own(person: Person) -> None:
+def test_text_typed_while_a_receipt_is_missing_is_sent_as_another_prompt(person: Person) -> None:
     page = person.page
     losing(page, lambda frame: 'id="receipt"' in frame)
     box(page).fill("/demo fail first")
@@ -81,7 +81,7 @@ def test_a_missing_receipt_sends_nothing_twice_and_keeps_what_is_typed_since(per
     assert (prompts(page), sent) == (["/demo fail once"], ["/demo fail once"])
 
 
-def test_a_refused_prompt_stays_and_goes_no_more_by_itself(person: Person) -> None:
+def test_a_refused_prompt_is_kept_and_not_resent_automatically(person: Person) -> None:
     page = person.page
     page.clock.install()
     page.goto(person.url)
@@ -98,7 +98,7 @@ def test_a_refused_prompt_stays_and_goes_no_more_by_itself(person: Person) -> No
     expect(box(page)).to_have_value("")
 
 
-def test_a_log_out_elsewhere_ends_a_page_that_lives_by_server_sent_events(
+def test_a_log_out_elsewhere_ends_a_page_with_server_sent_events(
     people: Callable[..., Person],
 ) -> None:
     person = people()
@@ -145,7 +145,7 @@ def send_one_after_the_other(page: Page, *texts: str) -> None:
         expect(unsent(page)).to_have_count(0)
 
 
-def test_without_websockets_each_prompt_arrives_and_leaves_the_box(people: Callable[..., Person]) -> None:
+def test_without_websockets_each_prompt_is_sent_and_the_box_is_emptied(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors = ["WebSocket"]
     page = person.page
@@ -182,7 +182,7 @@ def test_when_the_socket_is_lost_after_the_first_prompt_the_next_ones_arrive(
     assert prompts(page) == ["/demo fail ONE", "/demo fail TWO", "/demo fail THREE"]
 
 
-def test_a_prompt_whose_post_fails_goes_again_by_itself(people: Callable[..., Person]) -> None:
+def test_a_prompt_whose_post_fails_is_resent_automatically(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED"]
     page = person.page
@@ -208,7 +208,7 @@ def test_a_prompt_whose_post_fails_goes_again_by_itself(people: Callable[..., Pe
     assert prompts(page) == ["/demo fail patience"]
 
 
-def test_a_post_that_hangs_does_not_hold_up_the_next(people: Callable[..., Person]) -> None:
+def test_a_post_that_hangs_does_not_delay_the_next(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors = ["WebSocket"]
     page = person.page
@@ -226,7 +226,7 @@ def test_a_post_that_hangs_does_not_hold_up_the_next(people: Callable[..., Perso
     expect(page.locator(".toast")).to_have_count(0)
 
 
-def test_a_prompt_that_the_server_will_never_take_stays_and_goes_no_more_by_itself(
+def test_a_prompt_that_the_server_rejects_is_kept_and_not_resent_automatically(
     people: Callable[..., Person],
 ) -> None:
     """A refusal by a proxy names no prompt."""
@@ -273,7 +273,7 @@ def test_a_prompt_sent_while_the_server_is_away_arrives_once_when_it_is_back(
     assert prompts(page) == ["/demo fail before", "/demo fail meanwhile"]
 
 
-def test_the_count_of_tokens_goes_by_script(person: Person) -> None:
+def test_the_count_of_tokens_depends_on_the_script(person: Person) -> None:
     page = person.page
     counts = {}
     for text in ("word ", "天天向上。"):

@@ -80,7 +80,7 @@ def test_behind_a_proxy_without_sockets_nothing_says_that_the_connection_is_lost
 
 
 @pytest.mark.parametrize("way", ["socket", "events"])
-def test_a_chat_deleted_elsewhere_while_it_answers_says_so_and_offers_a_way_on(
+def test_a_chat_deleted_elsewhere_during_a_reply_says_so_and_offers_an_action(
     people: Callable[..., Person], way: str
 ) -> None:
     person = people(reduced_motion="no-preference")  # the caret is found by its animation
@@ -111,7 +111,7 @@ def test_a_chat_deleted_elsewhere_while_it_answers_says_so_and_offers_a_way_on(
     expect(page.locator("#gone")).to_be_hidden()
 
 
-def test_a_chat_deleted_elsewhere_can_be_brought_back(person: Person) -> None:
+def test_a_chat_deleted_elsewhere_can_be_restored(person: Person) -> None:
     page = person.page
     person.allowed_errors = ["404"]
     ask(page, "/demo instant Back again")
@@ -129,7 +129,7 @@ def test_a_chat_deleted_elsewhere_can_be_brought_back(person: Person) -> None:
 
 
 @WIDTHS
-def test_the_draft_of_a_new_chat_is_there_again_after_a_look_into_another(
+def test_the_draft_of_a_new_chat_is_kept_while_another_chat_is_open(
     people: Callable[..., Person], options: dict[str, object]
 ) -> None:
     page = people(**options).page
@@ -155,7 +155,7 @@ def test_the_draft_of_a_new_chat_is_there_again_after_a_look_into_another(
     expect(box(page)).to_have_value("")
 
 
-def test_looking_at_a_page_writes_only_when_something_new_was_seen(person: Person) -> None:
+def test_opening_a_page_writes_only_if_something_unread_is_seen(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant Look at me")
     page.reload()

@@ -35,7 +35,7 @@ def ask(page: Page, text: str) -> None:
     expect(reply).to_have_attribute("data-status", "complete")
 
 
-def test_where_the_model_is_sent_the_chat_from_on_is_said_at_that_place(
+def test_a_notice_marks_the_first_message_that_the_model_is_sent(
     people: Callable[..., Person], own_server: ServerProcess
 ) -> None:
     person = people(server=own_server)
@@ -67,7 +67,7 @@ def test_where_the_model_is_sent_the_chat_from_on_is_said_at_that_place(
     expect(page.get_by_role("note")).to_contain_text(CUT_IN_GERMAN)
 
 
-def test_retry_and_continue_use_the_model_of_the_composer_where_theirs_is_gone(
+def test_retry_and_continue_use_the_model_of_the_composer_if_theirs_is_gone(
     people: Callable[..., Person], own_server: ServerProcess
 ) -> None:
     page = people(server=own_server).page

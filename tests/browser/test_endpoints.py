@@ -1,4 +1,4 @@
-"""The first ten minutes of an administrator: a provider is added, tested, mended, named, limited and used."""
+"""The first ten minutes of an administrator: a provider is added, tested, named, limited and used."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def toggle(page: Page, label: str, *, is_on: bool) -> None:
     expect(box).to_be_checked(checked=is_on)
 
 
-def test_a_provider_is_added_tested_mended_limited_and_used(person: Person, gpu: str) -> None:
+def test_a_provider_is_added_tested_corrected_limited_and_used(person: Person, gpu: str) -> None:
     page, url = person.page, person.url
     page.goto(f"{url}/admin/chat/endpoint/")
     page.get_by_role("link", name="Add provider").focus()

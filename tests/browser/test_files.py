@@ -56,7 +56,7 @@ def shown(picture: Locator) -> None:
     assert picture.evaluate("it => it.naturalWidth") > 0
 
 
-def test_files_come_by_button_paste_and_drop_and_stay_with_the_draft(
+def test_files_are_added_by_button_paste_and_drop_and_stay_with_the_draft(
     people: Callable[..., Person], tmp_path: Path
 ) -> None:
     person = people(**DESKTOP)

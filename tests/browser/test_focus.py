@@ -26,7 +26,7 @@ def status_of(page: Page, status: str) -> None:
 
 
 @pytest.mark.parametrize("press", [by_mouse, by_keyboard])
-def test_what_i_type_after_send_stop_continue_and_retry_goes_into_the_box(
+def test_text_typed_after_send_stop_continue_and_retry_is_entered_in_the_box(
     person: Person, press: Callable[[Locator], None]
 ) -> None:
     page = person.page
@@ -69,7 +69,7 @@ def test_on_a_touch_screen_the_focus_stays_on_the_page_and_opens_no_keyboard(
     page.wait_for_function(focused)
 
 
-def test_a_button_that_goes_with_what_it_acts_on_leaves_the_focus_to_the_box(person: Person) -> None:
+def test_a_button_that_disappears_returns_the_focus_to_the_box(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant /demo echo One")
     ask(page, "/demo instant /demo echo Two")

@@ -58,7 +58,7 @@ def test_the_list_of_chats_can_be_hidden_and_stays_so(person: Person) -> None:
     expect(sidebar(page)).to_be_visible()
 
 
-def test_a_shortcut_hides_the_list_and_what_one_types_goes_on(person: Person) -> None:
+def test_a_shortcut_hides_the_list_without_interrupting_typing(person: Person) -> None:
     page = person.page
     box(page).fill("In the mid")
     page.keyboard.press("Control+Shift+S")
@@ -73,7 +73,7 @@ def test_a_shortcut_hides_the_list_and_what_one_types_goes_on(person: Person) ->
     expect(toggle(page)).to_be_focused()
 
 
-def test_a_hidden_list_is_not_there_from_the_first_frame_on(people: Callable[..., Person]) -> None:
+def test_a_hidden_list_is_hidden_from_the_first_frame_on(people: Callable[..., Person]) -> None:
     person = people()
     toggle(person.page).click()
     page = person.tab()
@@ -218,7 +218,7 @@ ESCAPES = {
 }
 
 
-def test_tex_paints_nothing_outside_of_its_reply_and_makes_nothing_wide(person: Person) -> None:
+def test_tex_draws_nothing_outside_its_reply_and_widens_nothing(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant /demo echo Before")
     before = page.locator("article").nth(1).locator(".message-body")

@@ -97,7 +97,7 @@ def test_enter_in_an_empty_search_keeps_the_current_model(
     assert chosen(page) == "gpt-7"
 
 
-def test_after_choosing_one_types_on(people: Callable[..., Person], crowded: ServerProcess) -> None:
+def test_typing_continues_after_a_choice(people: Callable[..., Person], crowded: ServerProcess) -> None:
     page = people(server=crowded).page
     box(page).fill("A question ")
     select(page).click()

@@ -103,7 +103,7 @@ def test_switching_chats_keeps_the_page_and_the_back_button_works(
     assert page.evaluate("window.kept"), "the page was loaded anew"
 
 
-def test_a_running_reply_goes_on_while_i_am_in_another_chat(person: Person) -> None:
+def test_a_running_reply_continues_while_another_chat_is_open(person: Person) -> None:
     page = person.page
     seen = wait_for_text(send(page, "Go on without me"), 20)
     page.get_by_role("button", name="New chat").click()
@@ -113,7 +113,7 @@ def test_a_running_reply_goes_on_while_i_am_in_another_chat(person: Person) -> N
     wait_for_text(replies(page).first, len(seen) + 20)
 
 
-def test_a_new_answer_is_marked_in_the_list_until_i_look(person: Person) -> None:
+def test_an_unread_reply_is_marked_in_the_list_until_it_is_seen(person: Person) -> None:
     page = person.page
     send(page, "Tell me later")
     page.get_by_role("button", name="New chat").click()
@@ -132,7 +132,7 @@ def test_another_tab_lists_a_new_chat_by_itself(person: Person) -> None:
     expect(entry(other, "Seen from the other tab")).to_be_visible()
 
 
-def test_a_verdict_asks_why_and_shows_in_the_other_tab(person: Person) -> None:
+def test_a_rating_asks_why_and_is_shown_in_the_other_tab(person: Person) -> None:
     reply = ask(person.page, "/demo instant Judge me")
     other = person.tab()
     other.goto(person.page.url)
@@ -401,7 +401,7 @@ def test_saying_what_was_wrong_with_a_reply(person: Person) -> None:
     expect(bad).to_have_attribute("aria-pressed", "false")
 
 
-def test_what_i_say_of_a_reply_is_noted_however_late_its_answers_come(person: Person) -> None:
+def test_feedback_is_stored_however_late_its_responses_arrive(person: Person) -> None:
     """The live page shows the effect of both requests before their responses arrive."""
     page = person.page
     reply = ask(page, "/demo instant Judge me slowly")
@@ -431,7 +431,7 @@ def _answer(page: Page, held: list[tuple[Route, APIResponse]]) -> None:
 
 
 @WIDTHS
-def test_going_back_to_an_earlier_version_of_a_reply_and_forth_again(
+def test_an_earlier_variant_of_a_reply_is_shown_and_the_later_one_again(
     people: Callable[..., Person], options: dict[str, object]
 ) -> None:
     page = people(**options).page
@@ -454,7 +454,7 @@ def test_going_back_to_an_earlier_version_of_a_reply_and_forth_again(
     expect(replies(page).first).to_have_id(second or "")
 
 
-def test_deleting_from_a_message_on_and_having_it_back(person: Person) -> None:
+def test_deleting_from_a_message_on_and_restoring_it(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant /demo echo One")
     ask(page, "/demo instant /demo echo Two")
@@ -565,7 +565,7 @@ def test_a_screen_reader_gets_each_sentence_and_focus_stays(person: Person) -> N
     expect(page.locator("#live-status")).to_have_text("")
 
 
-def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Person) -> None:
+def test_the_live_status_counts_and_the_end_says_how_long_it_thought(person: Person) -> None:
     page = person.page
     reply = send(page, "/demo think Count")
     expect(reply.locator(".live-line")).to_have_text(re.compile(r"\d+ s"))
@@ -574,7 +574,7 @@ def test_the_live_line_counts_and_the_end_says_how_long_it_thought(person: Perso
     expect(reply.locator(".facts")).to_have_text(re.compile(r"\d+ tokens · .*s · \d+/s"))
 
 
-def test_offline_is_said_in_words_and_the_draft_is_kept(person: Person) -> None:
+def test_a_notice_says_offline_and_the_draft_is_kept(person: Person) -> None:
     page = person.page
     person.allowed_errors += ["ERR_INTERNET_DISCONNECTED", "htmx:", "WebSocket"]
     box(page).fill("Written in a tunnel")

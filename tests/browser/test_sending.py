@@ -42,7 +42,7 @@ def doubles(page: Page) -> list[list[str]]:
     return page.evaluate("window.doubles")
 
 
-def test_while_the_server_stands_still_a_prompt_waits_in_its_place_and_is_sent_once(
+def test_while_the_server_is_blocked_a_prompt_waits_in_its_place_and_is_sent_once(
     people: Callable[..., Person], mortal: ServerProcess
 ) -> None:
     page = people(server=mortal).page
@@ -99,7 +99,7 @@ def test_a_prompt_that_waits_is_there_after_a_reload_and_in_no_other_chat(
     assert prompts(page) == []
 
 
-def test_a_prompt_goes_on_being_sent_while_i_look_at_another_chat(
+def test_a_prompt_is_still_sent_while_another_chat_is_open(
     people: Callable[..., Person],
 ) -> None:
     person = people()
@@ -192,7 +192,9 @@ def test_another_tab_with_the_same_chat_shows_a_waiting_prompt_once(person: Pers
 
 
 @pytest.mark.parametrize("button", ["Discard", "Edit"])
-def test_what_is_given_up_in_one_tab_is_sent_by_no_other(people: Callable[..., Person], button: str) -> None:
+def test_a_prompt_discarded_in_one_tab_is_sent_by_no_other(
+    people: Callable[..., Person], button: str
+) -> None:
     person = people()
     person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED", "404"]
     page = person.page
@@ -218,7 +220,7 @@ def test_what_is_given_up_in_one_tab_is_sent_by_no_other(people: Callable[..., P
     assert stored(other) == ["/demo instant Two tabs"]
 
 
-def test_what_is_refused_while_i_look_at_another_chat_is_told_there(people: Callable[..., Person]) -> None:
+def test_a_refusal_is_shown_while_another_chat_is_open(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors = ["WebSocket", "htmx:", "ERR_FAILED", "413", "422", "400"]
     page = person.page
@@ -244,7 +246,7 @@ def test_what_is_refused_while_i_look_at_another_chat_is_told_there(people: Call
     expect(unsent(page)).to_contain_text("Not sent.")
 
 
-def test_that_a_chat_was_seen_is_noted_also_after_a_failed_attempt(people: Callable[..., Person]) -> None:
+def test_a_seen_chat_is_noted_after_a_failed_attempt(people: Callable[..., Person]) -> None:
     person = people()
     person.allowed_errors = ["htmx:", "ERR_FAILED"]
     page = person.page

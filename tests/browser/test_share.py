@@ -111,7 +111,7 @@ def test_a_link_is_made_by_keyboard(people: Callable[..., Person], options: dict
 
 
 @WIDTHS
-def test_code_and_tables_are_taken_along_and_the_last_prompt_is_found(
+def test_code_and_tables_can_be_taken_along_and_the_last_prompt_is_found(
     people: Callable[..., Person], options: dict[str, Any]
 ) -> None:
     person = people(reduced_motion="reduce", **options)

@@ -12,7 +12,7 @@ from tests.browser.test_chat import replies
 from tests.browser.test_page import PHONE, ask, box
 
 
-def test_a_prompt_is_edited_by_keyboard_and_its_variants_are_walked_in_all_tabs(person: Person) -> None:
+def test_a_prompt_is_edited_by_keyboard_and_its_variants_are_browsed_in_all_tabs(person: Person) -> None:
     page = person.page
     ask(page, "/demo instant The first words")
     ask(page, "/demo instant What follows")

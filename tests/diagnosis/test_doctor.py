@@ -66,7 +66,7 @@ def test_a_good_installation_is_well(server: ServerProcess) -> None:
     assert all(words.startswith("ok") for words in found.values()), found
 
 
-def test_a_server_that_does_not_run_is_said_to_be_out_of_reach(server: ServerProcess) -> None:
+def test_a_server_that_does_not_run_is_reported_as_unreachable(server: ServerProcess) -> None:
     found = doctor(server, f"http://127.0.0.1:{free_port()}")
     assert found["Address"].startswith("FAIL")
     assert "proxy_pass" in found["Address"]
@@ -81,7 +81,7 @@ def test_a_server_that_does_not_run_is_said_to_be_out_of_reach(server: ServerPro
         (RIGHT + " proxy_read_timeout 1s;", "4", "Idle time", "proxy_read_timeout"),
     ],
 )
-def test_a_proxy_that_is_set_up_wrong_is_found_out(
+def test_a_misconfigured_proxy_is_found(
     server: ServerProcess, tmp_path: Path, lines: str, silence: str, name: str, fix: str
 ) -> None:
     port = free_port()
@@ -101,7 +101,7 @@ def test_a_proxy_that_is_set_up_wrong_is_found_out(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_told(
+async def test_a_provider_that_refuses_the_key_and_an_unreachable_database_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     endpoint = EndpointConfig(
@@ -124,7 +124,7 @@ async def test_a_provider_that_refuses_the_key_and_a_database_that_is_away_are_t
 
 
 @pytest.mark.django_db(transaction=True)
-def test_looking_at_the_connection_check_changes_nothing_in_the_database(
+def test_the_page_of_the_connection_check_writes_nothing(
     client: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoints = {
@@ -154,7 +154,7 @@ def test_only_a_fresh_token_opens_the_endpoints(client: Client) -> None:
     assert client.get("/connection-check/events/").status_code == 403
 
 
-def test_a_redis_that_is_down_is_told_and_no_proxy_is_blamed(tmp_path: Path) -> None:
+def test_a_redis_that_is_down_is_reported_and_no_proxy_is_blamed(tmp_path: Path) -> None:
     env = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     server = ServerProcess(tmp_path / "data", env).start()
     try:

@@ -50,12 +50,12 @@ async def test_a_healthy_endpoint_passes_each_step_with_its_time(wire: Wire, kin
     assert "first word after" in found[-1].words
 
 
-async def test_an_answer_that_comes_at_once_is_told_from_a_streamed_one(wire: Wire) -> None:
+async def test_a_buffered_answer_is_distinguished_from_a_streamed_one(wire: Wire) -> None:
     finding = await last_of(endpoint(wire), "/wire tokens=40 first=1.5")
     assert not finding.ok and "arrived at once" in finding.words and "proxy_buffering off" in finding.fix
 
 
-async def test_a_missing_v1_is_found_out(wire: Wire) -> None:
+async def test_a_missing_v1_is_found(wire: Wire) -> None:
     base = wire.base_url("openai_compatible")
     assert base.endswith("/v1")
     finding = await last_of(endpoint(wire, base_url=base.removesuffix("/v1")))
@@ -63,7 +63,7 @@ async def test_a_missing_v1_is_found_out(wire: Wire) -> None:
     assert finding.fix == f"Write the address as {base}"
 
 
-async def test_a_refused_key_is_told(wire: Wire) -> None:
+async def test_a_refused_key_is_reported(wire: Wire) -> None:
     refused = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
     async with answering(refused) as (origin, _asked):
         finding = await last_of(endpoint(wire, base_url=f"{origin}/v1"))
@@ -71,14 +71,14 @@ async def test_a_refused_key_is_told(wire: Wire) -> None:
     assert finding.fix == "The provider refuses the key. Check that it is whole, and not revoked."
 
 
-async def test_an_empty_list_is_told(wire: Wire) -> None:
+async def test_an_empty_list_is_reported(wire: Wire) -> None:
     empty = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":[]}'
     async with answering(empty) as (origin, _asked):
         finding = await last_of(endpoint(wire, base_url=f"{origin}/v1"))
     assert "is empty" in finding.words and "Load a model" in finding.fix
 
 
-async def test_the_ways_in_which_a_server_is_not_reached_differ(wire: Wire) -> None:
+async def test_each_reason_for_an_unreachable_server_has_its_message(wire: Wire) -> None:
     closed = await last_of(endpoint(wire, base_url=f"http://127.0.0.1:{free_port()}/v1"))
     assert (closed.name, closed.ok) == ("Connection", False)
     assert "refuses the connection" in closed.words
@@ -102,7 +102,7 @@ async def test_the_ways_in_which_a_server_is_not_reached_differ(wire: Wire) -> N
     assert "within 0.3 s" in late.words
 
 
-async def test_an_untrusted_certificate_is_told() -> None:
+async def test_an_untrusted_certificate_is_reported() -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority = trustme.CA()
     authority.issue_cert("localhost").configure_cert(tls)

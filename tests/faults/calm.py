@@ -1,5 +1,5 @@
-"""A clock for promises in seconds. It leaves out the time in which a process of this machine waits for a core:
-a busy machine fails no test, and an idle one measures real seconds."""
+"""A clock for promises in seconds. It leaves out the time in which a process of this machine waits for a
+core: a busy machine fails no test, and an idle one measures real seconds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PRESSURE = Path("/proc/pressure/cpu")
 
 
 def calm_time() -> float:
-    """Returns seconds from a fixed point on. Linux counts the waits for a core as "pressure". Where it does not,
-    this returns 0, and only `PATIENCE` ends a wait."""
+    """Returns seconds from a fixed point on. Linux counts the waits for a core as "pressure". Without such a
+    count this returns 0, and only `PATIENCE` ends a wait."""
     try:
         some = _PRESSURE.read_text(encoding="ascii").splitlines()[0]
     except OSError:

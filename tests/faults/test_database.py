@@ -91,7 +91,9 @@ async def is_whole(steady: Installation, page: Page, tokens: int) -> None:
     assert reply["text"] == "".join(Script(tokens=tokens).words)
 
 
-async def test_a_locked_database_delays_and_loses_nothing(steady: Installation, person: Person) -> None:
+async def test_a_locked_database_delays_writes_and_loses_nothing(
+    steady: Installation, person: Person
+) -> None:
     """Two replies, one of which ends meanwhile. A prompt sent meanwhile is acknowledged after the lock, not
     before."""
     sizes = [memory(process.pid) for process in steady.processes]
@@ -147,7 +149,7 @@ async def test_a_lock_longer_than_a_lease_ends_no_living_reply(steady: Installat
             assert page.text.startswith(text)
 
 
-async def test_while_the_database_is_away_replies_go_on_and_a_prompt_is_refused_in_words(
+async def test_while_the_database_is_away_replies_continue_and_a_prompt_is_refused_in_words(
     steady: Installation, person: Person
 ) -> None:
     if steady.backend == "sqlite":
@@ -240,7 +242,7 @@ async def test_on_a_full_disk_nothing_is_acknowledged_and_the_reply_is_kept_in_m
 
 
 @pytest.mark.parametrize("fault", [locked, full])
-async def test_readiness_tells_of_a_database_that_takes_no_writes(
+async def test_readiness_reports_a_database_that_accepts_no_writes(
     steady: Installation, person: Person, fault: Callable[[Stack], AbstractContextManager[None]]
 ) -> None:
     if fault is full and steady.backend == "postgres":

@@ -35,7 +35,7 @@ def vanish(database: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
-async def test_no_prompt_is_acknowledged_into_a_file_that_is_gone(alone: Stack, how: str) -> None:
+async def test_no_prompt_is_acknowledged_if_the_database_file_is_gone(alone: Stack, how: str) -> None:
     database = alone.folder / "data" / "steady.sqlite3"
     async with Person(alone.url) as person, person.page() as over_ws, person.page(transport="") as by_post:
         await over_ws.ask("before /wire tokens=5")

@@ -1,4 +1,4 @@
-"""The line of an endpoint with real processes: a hundred prompts of three people, and `kill -9` in the
+"""The queue of an endpoint with real processes: a hundred prompts of three people, and `kill -9` in the
 middle. The provider sees who was served, and how many at once."""
 
 from __future__ import annotations

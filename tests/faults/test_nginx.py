@@ -89,7 +89,7 @@ class Clicks:
 
 @pytest.mark.needs_postgres
 @pytest.mark.needs_redis
-async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_or_reads_notices() -> None:
+async def test_processes_are_replaced_one_after_the_other_without_a_failed_click_or_read() -> None:
     """Two processes without sticky sessions, each replaced in turn while users click, read and send."""
     async with behind("nginx.conf", 2, "https") as (steady, person), AsyncExitStack() as open_pages:
         clicked = await open_pages.enter_async_context(person.page())
@@ -127,7 +127,7 @@ async def test_processes_are_replaced_one_after_the_other_and_nobody_who_clicks_
             assert stored["n"] == 1
 
 
-async def test_who_clicks_while_the_only_process_is_replaced_reads_that_it_restarts() -> None:
+async def test_a_click_while_the_only_process_is_replaced_says_that_it_restarts() -> None:
     """In compose there is one process: while it is away, a page explains it and reloads by itself."""
     async with behind("nginx.compose.conf", 1, "http") as (steady, person), person.page() as page:
         await started(page, "tokens=3")

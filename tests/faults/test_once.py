@@ -14,7 +14,7 @@ from tests.faults.installation import Installation
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_prompt_sent_many_times_by_every_way_is_answered_once(
+async def test_a_prompt_sent_many_times_over_every_transport_is_answered_once(
     steady: Installation, person: Person
 ) -> None:
     conversation, client_id, mark = uuid4(), uuid4(), f"mark-{uuid4().hex}"

@@ -28,7 +28,7 @@ async def streaming(stack: AsyncExitStack, person: Person, script: str) -> list[
     return pages
 
 
-async def test_sigterm_lets_replies_end_and_sends_people_to_the_next_process(
+async def test_sigterm_lets_replies_end_and_moves_viewers_to_the_next_process(
     steady: Installation, person: Person
 ) -> None:
     """Short replies end within the drain's two seconds; long ones are stored as interrupted."""

@@ -85,7 +85,7 @@ async def test_redis_is_emptied(steady: Installation, person: Person) -> None:
     await watched_from_elsewhere(steady, person, 150, flush)
 
 
-async def test_redis_stands_still(steady: Installation, person: Person) -> None:
+async def test_redis_is_suspended(steady: Installation, person: Person) -> None:
     async def pause() -> None:
         assert steady.redis is not None and steady.redis.process is not None
         steady.redis.process.send_signal(signal.SIGSTOP)

@@ -59,7 +59,7 @@ async def test_dropped_connections_cost_no_reply_and_no_prompt(far: Far) -> None
         assert len(far.steady.replies(other.id)) == 1
 
 
-async def test_dropped_connections_let_nobody_read_on_without_the_right_to(far: Far, transport: str) -> None:
+async def test_dropped_connections_let_nobody_read_without_access(far: Far, transport: str) -> None:
     async with Person(far.steady.url) as person, person.page(transport=transport) as page:
         await started(page, "tokens=6000 pace=50")
         far.network.drop()
@@ -67,7 +67,7 @@ async def test_dropped_connections_let_nobody_read_on_without_the_right_to(far: 
         await page.until(lambda: GONE & set(page.events), SOON)
 
 
-async def test_a_server_whose_database_vanished_ends_when_it_is_told_to(far: Far) -> None:
+async def test_a_server_whose_database_vanished_stops_on_request(far: Far) -> None:
     (process,) = far.steady.processes
     async with Person(far.steady.url) as person, person.page() as page:
         await started(page, "tokens=6000 pace=50")

@@ -26,7 +26,7 @@ async def closed(steady: Installation, entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("first", [20, 0])
-async def test_stop_closes_the_provider_within_a_second_and_keeps_what_had_come(
+async def test_stop_closes_the_provider_within_a_second_and_keeps_the_text_so_far(
     steady: Installation, person: Person, transport: str, first: int
 ) -> None:
     async with person.page(transport=transport) as page:
@@ -58,7 +58,7 @@ async def test_another_tab_can_stop_and_both_see_it(
         await other.equals_fresh()
 
 
-async def test_stop_before_anybody_took_the_prompt_costs_nothing(
+async def test_stop_before_a_process_claims_the_prompt_costs_nothing(
     steady: Installation, person: Person
 ) -> None:
     """The second prompt waits for the first reply. If it is stopped meanwhile, it is never sent."""

@@ -91,7 +91,7 @@ def test_a_file_arrives_in_pieces_and_a_piece_may_arrive_twice(person: User, cli
     assert client.get(at, headers={"If-None-Match": response["ETag"]}).status_code == 304
 
 
-def test_more_than_was_announced_is_refused_while_it_arrives(person: User, client: Client) -> None:
+def test_more_bytes_than_announced_are_refused_on_arrival(person: User, client: Client) -> None:
     client.force_login(person)
     at = f"/files/{uuid.uuid4()}/"
     assert patch(client, at, b"12345", 0, 4)["status"] == 413
@@ -101,7 +101,7 @@ def test_more_than_was_announced_is_refused_while_it_arrives(person: User, clien
     assert StoredFile.objects.count() == 0
 
 
-def test_limits_are_said_before_anything_is_written(person: User, storage: Path) -> None:
+def test_limits_are_reported_before_anything_is_written(person: User, storage: Path) -> None:
     ServerSettings(file_mb=1, person_files_mb=1).save()
     new = {"name": "a", "offset": 0, "data": b"x"}
     with pytest.raises(TooLongError, match="2 MB; the limit is 1 MB"):
@@ -126,7 +126,7 @@ def test_an_edited_prompt_keeps_more_files_than_a_new_one_may_have(
     assert len(send(person, model, **edited).message.files) == 3
 
 
-def test_what_others_have_is_not_found(
+def test_files_of_others_are_not_found(
     person: User, make_user: Callable[..., User], client: Client, upload: Upload, model: ChatModel
 ) -> None:
     theirs = upload(make_user("other@example.org"), b"Secret words")
@@ -238,7 +238,7 @@ def test_a_form_without_scripts_removes_files_of_an_edited_prompt(
     assert part.name == "<b>two.txt"
 
 
-def test_files_go_with_the_last_chat_that_has_them(
+def test_files_are_deleted_with_the_last_chat_that_has_them(
     person: User, administrator: User, upload: Upload, model: ChatModel, storage: Path, client: Client
 ) -> None:
     file = upload(person, b"Notes")
@@ -260,7 +260,7 @@ def test_files_go_with_the_last_chat_that_has_them(
     assert (names(storage), StoredFile.objects.count(), Attachment.objects.count()) == ([], 0, 0)
 
 
-def test_what_was_never_sent_goes_after_a_day(person: User, upload: Upload, storage: Path) -> None:
+def test_unsent_files_are_deleted_after_a_day(person: User, upload: Upload, storage: Path) -> None:
     upload(person, b"Notes")
     begun = uuid.uuid4()
     receive_piece(person, begun, name="b", size=10, offset=0, data=b"12345")
@@ -272,7 +272,7 @@ def test_what_was_never_sent_goes_after_a_day(person: User, upload: Upload, stor
     assert names(settings.CHAT_UPLOADS_DIR) == []
 
 
-def test_a_person_that_is_deleted_leaves_no_file(
+def test_a_deleted_user_leaves_no_file(
     person: User, administrator: User, upload: Upload, model: ChatModel, storage: Path, client: Client
 ) -> None:
     send(person, model, upload(person, picture(), "photo.png"))
@@ -285,7 +285,7 @@ def test_a_person_that_is_deleted_leaves_no_file(
     assert (names(storage), StoredFile.objects.count()) == ([], 0)
 
 
-def test_a_storage_that_fails_is_said_and_nothing_is_lost(
+def test_a_storage_failure_is_reported_and_loses_nothing(
     person: User, client: Client, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.force_login(person)
@@ -317,7 +317,7 @@ def test_the_page_shows_pictures_and_other_files(
     )
 
 
-def test_a_form_without_a_script_brings_its_files(person: User, model: ChatModel, client: Client) -> None:
+def test_a_form_without_a_script_sends_its_files(person: User, model: ChatModel, client: Client) -> None:
     client.force_login(person)
     chat = uuid.uuid4()
     form = {

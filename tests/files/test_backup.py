@@ -1,4 +1,4 @@
-"""The files of a backup come back, into another storage too, and what is missing is said."""
+"""The files of a backup are restored, also to another storage, and missing ones are reported."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def with_a_stranger(archive: bytes) -> bytes:
     return data.getvalue()
 
 
-def test_files_go_from_a_folder_to_a_bucket_and_back(
+def test_files_are_copied_from_a_folder_to_a_bucket_and_back(
     person: User, upload: Upload, run: Callable[..., bytes], settings: Any, client: Client
 ) -> None:
     photo, notes = upload(person, picture(), "photo.png"), upload(person, b"Notes")
@@ -78,7 +78,7 @@ def test_files_go_from_a_folder_to_a_bucket_and_back(
         assert set(files.getnames()) == names
 
 
-def test_what_is_missing_is_said(
+def test_missing_files_are_reported(
     person: User, upload: Upload, run: Callable[..., bytes], settings: Any
 ) -> None:
     file = upload(person, b"Notes")
@@ -101,7 +101,7 @@ def test_what_is_missing_is_said(
         store.read(file.stored.path)
 
 
-def test_an_archive_that_is_damaged_or_cannot_be_written_is_noticed(
+def test_a_damaged_or_unwritable_archive_is_reported(
     person: User, upload: Upload, run: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = upload(person, b"The original notes")

@@ -77,7 +77,7 @@ def got(reader: FileReader, *attachments: Attachment) -> list[tuple[str, bytes]]
     return [(file.media_type, file.data) for file in reader.files(parts)]
 
 
-def test_an_image_is_scaled_and_freed_of_what_the_camera_wrote(
+def test_an_image_is_scaled_and_loses_the_metadata_of_the_camera(
     person: User, upload: Upload, model: ChatModel
 ) -> None:
     exif = Image.Exif()
@@ -88,7 +88,7 @@ def test_an_image_is_scaled_and_freed_of_what_the_camera_wrote(
     assert Image.open(io.BytesIO(data)).size == (392, 1568)
 
 
-def test_a_model_without_eyes_gets_the_name(person: User, upload: Upload, model: ChatModel) -> None:
+def test_a_model_without_vision_gets_the_name(person: User, upload: Upload, model: ChatModel) -> None:
     model.takes_images = False
     reader = FileReader(model, "openai", 1000)
     assert got(reader, upload(person, picture(), "photo.png")) == [
@@ -97,7 +97,7 @@ def test_a_model_without_eyes_gets_the_name(person: User, upload: Upload, model:
     assert reader.left_out == ["photo.png"]
 
 
-def test_a_pdf_is_sent_as_it_is_where_the_model_reads_it(
+def test_a_pdf_is_sent_unchanged_if_the_model_reads_it(
     person: User, upload: Upload, model: ChatModel
 ) -> None:
     file = upload(person, pdf(2), "scan.pdf")
@@ -183,7 +183,7 @@ def test_hostile_files_are_kept_and_never_read(
         (picture("GIF") + archive(a="b"), True),
     ],
 )
-def test_no_file_is_a_page_whatever_its_name(
+def test_no_file_is_served_as_a_page_whatever_its_name(
     person: User, upload: Upload, model: ChatModel, client: Client, data: bytes, is_picture: bool
 ) -> None:
     file = upload(person, data, "holiday.png")
@@ -242,7 +242,7 @@ def test_no_page_of_a_pdf_is_read_after_the_limit_of_time(
         ("anthropic", True, False, False),
     ],
 )
-def test_audio_is_sent_where_the_model_takes_it(
+def test_audio_is_sent_if_the_model_accepts_it(
     person: User,
     upload: Upload,
     model: ChatModel,
@@ -271,14 +271,14 @@ def test_audio_is_sent_where_the_model_takes_it(
         (b"ID3", 64),
     ],
 )
-def test_the_tokens_of_audio_follow_its_length(
+def test_the_tokens_of_audio_depend_on_its_length(
     person: User, upload: Upload, head: bytes, tokens: int
 ) -> None:
     file = upload(person, head.ljust(32_000, b"\x00"), "two seconds")
     assert file.stored is not None and file.stored.tokens == tokens
 
 
-def test_an_alias_takes_the_audio_of_its_model(model: ChatModel) -> None:
+def test_an_alias_accepts_the_audio_of_its_model(model: ChatModel) -> None:
     model.endpoint, model.takes_audio = Endpoint(slug="own", kind="openai_compatible"), True
     alias = ChatModel(endpoint=Endpoint(slug="other", kind="anthropic"), name="fast", alias_of=model)
     assert alias.audio_types == ("audio/wav", "audio/mpeg")
@@ -303,7 +303,7 @@ def test_names_are_safe_to_show(person: User, upload: Upload, name: str, shown: 
     assert upload(person, name.encode() + b"!", name).name == shown
 
 
-def test_a_long_text_is_cut_to_the_model_and_people_are_told(person: User, upload: Upload) -> None:
+def test_a_long_text_is_cut_to_the_model_with_a_notice(person: User, upload: Upload) -> None:
     endpoint = Endpoint.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(endpoint=endpoint, name="demo", context_window=4_000)
     long, short = upload(person, b"words " * 20_000, "long.txt"), upload(person, b"short", "short.txt")

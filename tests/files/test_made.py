@@ -96,7 +96,7 @@ async def test_a_reply_of_a_picture_alone_is_complete(
     ("limits", "words"),
     [({"file_mb": 0}, "larger than this server allows"), ({"person_files_mb": 0}, "reached their limit")],
 )
-async def test_what_is_not_kept_is_said(
+async def test_a_picture_that_is_not_kept_is_reported(
     person: User, model: ChatModel, runner: Runner, limits: dict[str, int], words: str, storage: Path
 ) -> None:
     await run_unit(ServerSettings(**limits).save)
@@ -138,7 +138,7 @@ def test_a_picture_outlives_the_process_that_received_it(
 @pytest.mark.parametrize(
     "data", [b"<svg onload='alert(1)'/>", b"\x89PNG\r\n\x1a\n<html><script>", b"\x00\x01"]
 )
-def test_a_hostile_picture_is_no_picture(person: User, model: ChatModel, client: Client, data: bytes) -> None:
+def test_a_hostile_picture_is_refused(person: User, model: ChatModel, client: Client, data: bytes) -> None:
     generation = asked(person, model, "/demo image")
     contents.keep_made(person.pk, generation.message_id, data)
     [part] = contents.made_in(generation.message_id)
@@ -199,7 +199,7 @@ async def test_names_of_hosts_are_looked_up_while_files_wait(
         await reply
 
 
-def test_what_a_killed_process_left_of_a_picture_is_deleted(person: User, model: ChatModel) -> None:
+def test_the_remains_of_a_picture_of_a_killed_process_are_deleted(person: User, model: ChatModel) -> None:
     generation = asked(person, model, "/demo image")
     left = Attachment.objects.create(owner=person, message_id=generation.message_id, name="image.png", size=9)
     clear_files()

@@ -106,7 +106,7 @@ def test_a_file_is_removed_while_it_is_read(person: User, reading: Reading, stor
     assert names(settings.CHAT_UPLOADS_DIR) == []
 
 
-def test_what_a_process_that_ended_left_is_no_obstacle_and_goes(person: User, storage: Path) -> None:
+def test_the_remains_of_an_ended_process_are_deleted_and_block_nothing(person: User, storage: Path) -> None:
     at, file_id = uuid.uuid4(), uuid.uuid4()
     piece(person, at, b"No")
     with store.locked(at) as upload:  # its last piece is here, and its file is in the storage already
@@ -156,7 +156,7 @@ def test_a_piece_that_cannot_be_read_soon_is_kept_and_sent_again(
     assert piece(person, at).stored
 
 
-def test_a_person_has_one_reader_and_few_waiting_requests() -> None:
+def test_a_user_has_one_reader_and_few_waiting_requests() -> None:
     readers = Readers(at_once=2)
     with readers.place(1, seconds=0):
         with pytest.raises(TooManyError), readers.place(1, seconds=0):
@@ -169,7 +169,7 @@ def test_a_person_has_one_reader_and_few_waiting_requests() -> None:
         pass
 
 
-def test_a_large_file_is_taken_and_given_out_in_little_memory(person: User) -> None:
+def test_a_large_file_is_received_and_sent_with_little_memory(person: User) -> None:
     at, part, number = uuid.uuid4(), bytes(store.PIECE_BYTES), 24
     size = number * len(part)
     piece(person, at, part, 0, size)

@@ -108,7 +108,7 @@ async def test_a_reply_that_was_deleted_leaves_no_two_prompts_in_a_row(start: Ca
     assert chat.sent == [("user", "One\n\nTwo")]
 
 
-async def test_a_continuation_has_the_prompt_and_the_answer_so_far_and_older_turns_go(
+async def test_a_continuation_has_the_prompt_and_the_text_so_far_and_leaves_out_older_turns(
     start: Callable[..., Chat],
 ) -> None:
     chat = start("Fine.")
@@ -119,7 +119,7 @@ async def test_a_continuation_has_the_prompt_and_the_answer_so_far_and_older_tur
     assert chat.sent == [("user", prompt.strip()), ("assistant", partial), ("user", CONTINUE_PROMPT)]
 
 
-async def test_a_continuation_that_cannot_fit_is_told_before_anything_is_paid(
+async def test_a_continuation_that_cannot_fit_is_refused_before_any_call(
     start: Callable[..., Chat],
 ) -> None:
     chat = start("Fine.")
@@ -132,13 +132,13 @@ async def test_a_continuation_that_cannot_fit_is_told_before_anything_is_paid(
     assert len(chat.provider.requests) == asked
 
 
-async def test_a_message_that_cannot_fit_is_told_and_not_sent(start: Callable[..., Chat]) -> None:
+async def test_a_message_that_cannot_fit_is_refused_and_not_sent(start: Callable[..., Chat]) -> None:
     chat = start("Fine.")
     reply = await chat.say("Much. " * 2_000)
     assert (reply.status, reply.error_code, chat.provider.requests) == (Status.FAILED, "context_length", [])
 
 
-async def test_a_window_that_nobody_knows_refuses_nothing(start: Callable[..., Chat]) -> None:
+async def test_an_unknown_window_refuses_nothing(start: Callable[..., Chat]) -> None:
     chat = start("Fine.")
     await ChatModel.objects.aupdate(context_window=None)
     assert (await chat.say("Much. " * 30_000)).status == Status.COMPLETE
@@ -210,7 +210,7 @@ async def test_the_message_from_which_on_the_model_is_sent_the_chat_is_marked_an
     assert len(set(cuts)) <= 5, "the cut moves in big steps"
 
 
-async def test_a_larger_model_is_sent_all_again_and_the_mark_goes(start: Callable[..., Chat]) -> None:
+async def test_a_larger_model_is_sent_everything_and_the_mark_is_removed(start: Callable[..., Chat]) -> None:
     chat = start("Fine.")
     for number in range(10):
         reply = await chat.say(f"{number} " + "of words " * 40)
@@ -223,7 +223,7 @@ async def test_a_larger_model_is_sent_all_again_and_the_mark_goes(start: Callabl
     assert len(chat.sent) == 21
 
 
-async def test_what_was_deleted_with_the_mark_takes_it_away(start: Callable[..., Chat]) -> None:
+async def test_deleting_the_marked_message_removes_the_mark(start: Callable[..., Chat]) -> None:
     chat = start("Fine.")
     replies = [await chat.say(f"{number} " + "of words " * 40) for number in range(10)]
     assert replies[-1].conversation.sent_from
@@ -296,9 +296,7 @@ def test_a_long_chat_is_read_in_few_queries_and_no_further_than_needed(
         assert len(reading) == queries_of_messages
 
 
-def test_metadata_of_a_provider_goes_back_to_the_model_that_it_came_from_alone(
-    person: User, model: ChatModel
-) -> None:
+def test_metadata_of_a_provider_is_sent_back_only_to_its_model(person: User, model: ChatModel) -> None:
     other = ChatModel.objects.create(endpoint=model.endpoint, name="other")
     chat = uuid4()
 

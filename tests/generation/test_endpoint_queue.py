@@ -69,7 +69,7 @@ def end(generation_id: UUID) -> None:
     Generation.objects.filter(pk=generation_id).update(status=Status.COMPLETE, finished_at=timezone.now())
 
 
-def test_the_order_is_fair_and_nobody_starves() -> None:
+def test_the_order_is_fair_and_no_user_starves() -> None:
     ids = [uuid4() for _ in range(9)]
     waiting = [QueueEntry(pk, owner) for pk, owner in zip(ids, [1, 1, 1, 1, 2, 2, 3, 3, 3], strict=True)]
     order = ordered(waiting, {}, {})
@@ -132,7 +132,7 @@ def test_a_hundred_prompts_of_three_people_over_two_processes_one_of_which_is_ki
     assert Generation.objects.filter(status=Status.QUEUED).count() == 0
 
 
-def test_who_waits_sees_the_place_and_may_leave(
+def test_a_queued_prompt_shows_its_place_and_can_be_withdrawn(
     people: list[User], endpoint: Endpoint, client: Client
 ) -> None:
     Endpoint.objects.update(at_once=1)
@@ -161,7 +161,7 @@ def test_who_waits_sees_the_place_and_may_leave(
     assert client.get(url).status_code == 404
 
 
-def test_a_pause_that_a_provider_asks_for_stops_all_and_ends(
+def test_a_pause_requested_by_a_provider_applies_to_all_and_ends(
     people: list[User], endpoint: Endpoint, settings: Settings
 ) -> None:
     Endpoint.objects.update(at_once=None)
@@ -181,7 +181,7 @@ def test_a_pause_that_a_provider_asks_for_stops_all_and_ends(
     assert lease.claim(waiting.pk, nothing) is not None
 
 
-def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpoint: Endpoint) -> None:
+def test_a_long_wait_in_a_moving_queue_ends_nothing(people: list[User], endpoint: Endpoint) -> None:
     ended = a_reply(people[1])
     waiting = queued(people[0])
     long_ago = timezone.now() - timedelta(hours=1)
@@ -193,7 +193,7 @@ def test_a_long_wait_in_a_line_that_moves_ends_nothing(people: list[User], endpo
     assert end_forgotten(nothing) == [waiting.pk]
 
 
-def test_a_call_that_began_in_a_look_that_failed_is_found_by_the_next(
+def test_a_call_that_began_during_a_failed_poll_is_found_by_the_next(
     people: list[User], endpoint: Endpoint
 ) -> None:
     call = uuid4()
@@ -207,7 +207,7 @@ def test_a_call_that_began_in_a_look_that_failed_is_found_by_the_next(
     ("begun", "ended", "seen", "works"),
     [(3_600, None, 1, True), (3_600, 1, 1, True), (3_600, None, 3_600, False), (None, None, 1, False)],
 )
-def test_a_line_that_calls_of_programs_move_moves(
+def test_a_queue_that_calls_of_programs_move_is_a_moving_queue(
     people: list[User],
     endpoint: Endpoint,
     begun: int | None,

@@ -121,13 +121,13 @@ async def test_cached_tokens_cost_their_own_price(person: User, wire: Wire) -> N
     assert (await replied(person, "tokens=1")).cost == Decimal("0.0074")
 
 
-async def test_a_web_page_instead_of_an_answer_is_told_as_such(person: User, wire: Wire) -> None:
+async def test_a_web_page_instead_of_an_answer_is_reported_as_such(person: User, wire: Wire) -> None:
     done = await replied(person, "page=1")
     assert done.error_code == "configuration"
     assert "web page" in done.error_detail and "/v1" in done.error_detail
 
 
-async def test_the_catalogs_most_output_tokens_are_asked_for_and_kept(
+async def test_the_output_limit_of_the_catalog_is_requested_and_kept(
     person: User, wire: Wire, settings: Settings
 ) -> None:
     await replied(person, "tokens=1", max_output_tokens=50)
@@ -141,6 +141,6 @@ async def test_the_catalogs_most_output_tokens_are_asked_for_and_kept(
     assert 0 < len(ignored.message.text.split()) < 200
 
 
-async def test_what_is_asked_for_and_what_is_sent_fit_the_window_together(person: User, wire: Wire) -> None:
+async def test_the_request_and_its_output_limit_fit_the_window_together(person: User, wire: Wire) -> None:
     await replied(person, "tokens=1 " + "word " * 400, max_output_tokens=900, context_window=1000)
     assert 60 <= wire.log[-1].body["max_tokens"] <= 600

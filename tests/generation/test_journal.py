@@ -140,7 +140,7 @@ def queries_of(generation_id: UUID) -> list[str]:
     return [query["sql"] for query in captured]
 
 
-async def test_a_tick_that_was_long_on_its_way_takes_no_text_back(person: User) -> None:
+async def test_a_late_tick_removes_no_text(person: User) -> None:
     if not is_postgresql():
         pytest.skip("SQLite is a file: there is no way to it.")
     it = await watched(person)
@@ -187,7 +187,7 @@ async def test_a_row_that_another_transaction_holds_keeps_no_other_reply_waiting
     assert it.told == []
 
 
-def test_the_short_patience_of_the_journal_is_not_passed_on_with_its_connection() -> None:
+def test_the_short_timeouts_of_the_journal_are_not_kept_by_its_connection() -> None:
     """Other units wait longer for a lock. A connection that had an error is returned to the common pool."""
     if not is_postgresql():
         pytest.skip("SQLite has no pool.")

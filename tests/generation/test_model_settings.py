@@ -149,7 +149,7 @@ def test_writing_to_a_cache_costs_its_price(models: dict[str, ChatModel]) -> Non
     assert alias.cost(0, 0, searches=5) == best.cost(0, 0, searches=5) == Decimal("0.05")
 
 
-async def test_an_alias_asks_its_model_at_its_price_and_keeps_its_name(
+async def test_an_alias_calls_its_model_at_its_price_and_keeps_its_name(
     models: dict[str, ChatModel],
     say: Callable,  # type: ignore[type-arg]
 ) -> None:
@@ -234,7 +234,7 @@ async def test_a_running_reply_ends_with_what_it_began_with(
 
 
 @pytest.mark.parametrize("value", [[], "x", {"model": "other"}, {"stream": False}, {"a": "x" * 5_000}])
-def test_an_extra_field_replaces_nothing_of_steadys_own(value: object) -> None:
+def test_an_extra_field_replaces_no_field_of_steady(value: object) -> None:
     with pytest.raises(ValidationError):
         check_extra_body(value)
 

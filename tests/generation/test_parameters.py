@@ -36,17 +36,17 @@ def test_what_pages_and_programs_send_is_read_and_stored(values: object, paramet
         *({"reasoning_effort": it} for it in ("enormous", 3, [], {})),  # type: ignore[var-annotated]
     ],
 )
-def test_what_is_no_parameter_is_refused_and_never_used(values: object) -> None:
+def test_an_invalid_parameter_is_refused_and_never_used(values: object) -> None:
     with pytest.raises(InvalidParameterError):
         Parameters.checked(values)
     assert Parameters.of(values) == Parameters()
 
 
-def test_one_unusable_stored_value_takes_no_other_along() -> None:
+def test_one_invalid_stored_value_affects_no_other() -> None:
     assert Parameters.of({"temperature": "hot", "max_output_tokens": 7, "later": 1}) == Parameters(None, 7)
 
 
-def test_a_model_gets_the_nearest_that_it_allows() -> None:
+def test_a_model_gets_the_nearest_allowed_value() -> None:
     wanted = Parameters(1.5, 9_000, "none")
     allowed = Allowed((0.0, 1.0), (1, 4_000), ("medium", "high"))
     assert wanted.within(allowed) == Parameters(1.0, 4_000, "medium")
@@ -69,7 +69,7 @@ def test_a_model_gets_the_nearest_that_it_allows() -> None:
         ("gemini", {"lowest_temperature": 1, "highest_temperature": 1}, False, 0),
     ],
 )
-def test_a_model_allows_what_its_provider_takes_and_its_administrator_lets(
+def test_a_model_allows_what_its_provider_accepts_and_its_administrator_permits(
     kind: str, model: dict[str, object], has_temperature: bool, efforts: int
 ) -> None:
     row = ChatModel(endpoint=Endpoint(slug="e", kind=kind), name="m", max_output_tokens=50, **model)

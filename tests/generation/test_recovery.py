@@ -64,7 +64,7 @@ def sweeper(
     )
 
 
-def test_the_reply_of_a_dead_process_keeps_what_the_journal_has(person: User) -> None:
+def test_the_reply_of_an_ended_process_keeps_what_the_journal_has(person: User) -> None:
     reply = a_reply(person, by="dead", seconds_ago=16)
     JournalEntry.objects.create(generation=reply, start=0, segments=[["reasoning", "Hm. "], ["text", "Be"]])
     JournalEntry.objects.create(generation=reply, start=6, segments=[["text", "cause"]])
@@ -87,7 +87,7 @@ def test_what_runs_here_knows_its_own_end(person: User) -> None:
     assert swept(reply.pk)["status"] == Status.RUNNING
 
 
-def test_a_prompt_that_waited_too_long_is_not_sent_unasked(person: User) -> None:
+def test_a_prompt_that_waited_too_long_is_not_sent_automatically(person: User) -> None:
     a_reply(person, status=Status.QUEUED, by="", seconds_ago=301)
     assert swept()["status"] == Status.INTERRUPTED
 
@@ -244,7 +244,7 @@ def test_what_is_journalled_while_the_end_waits_for_a_lock_is_kept(
     assert Message.objects.get(pk=reply.message_id).text == "Because"
 
 
-def test_an_end_that_had_to_wait_its_turn_ends_nothing(person: User) -> None:
+def test_an_end_that_waited_for_a_lock_ends_nothing(person: User) -> None:
     """Its process waited too, and may renew its lease now."""
     reply = a_reply(person, by="alive", seconds_ago=60)
     (orphan,) = orphans()
@@ -252,7 +252,7 @@ def test_an_end_that_had_to_wait_its_turn_ends_nothing(person: User) -> None:
     assert status(reply.pk) == Status.RUNNING
 
 
-async def test_a_sweep_that_could_not_write_suspects_nobody(
+async def test_a_sweep_that_could_not_write_suspects_no_process(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = await run_unit(a_reply, person, by="alive", seconds_ago=60)
@@ -269,7 +269,7 @@ async def test_a_sweep_that_could_not_write_suspects_nobody(
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-async def test_an_interrupted_reply_is_continued_by_itself_where_the_settings_want_it(
+async def test_an_interrupted_reply_is_continued_automatically_if_the_settings_say_so(
     person: User, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
@@ -336,7 +336,7 @@ def test_a_continuation_never_has_less_than_what_it_continues(person: User, how:
     assert Message.objects.get(pk=reply.message_id).text == "Half of the answer"
 
 
-def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
+def test_one_of_many_simultaneous_claims_of_a_reply_succeeds(person: User) -> None:
     for _ in range(5):
         reply = a_reply(person, status=Status.QUEUED, by="")
         together = Barrier(4)
@@ -355,7 +355,7 @@ def test_of_many_that_claim_a_reply_at_once_one_gets_it(person: User) -> None:
         assert sorted(taken) == [False, False, False, True]
 
 
-async def test_what_was_taken_while_the_server_stops_is_queued_again(person: User, runtime: Runtime) -> None:
+async def test_a_reply_claimed_while_the_server_stops_is_queued_again(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
     runtime.runner.remember_claims([reply.pk])
     runtime.runner.begin(reply.pk, reply)
@@ -365,7 +365,7 @@ async def test_what_was_taken_while_the_server_stops_is_queued_again(person: Use
     assert await run_unit(ready_to_start, after=0.0) == [reply.pk]
 
 
-async def test_what_is_committed_after_the_drain_began_is_queued_again(
+async def test_a_reply_committed_after_the_drain_began_is_queued_again(
     person: User, runtime: Runtime
 ) -> None:
     generation_id = uuid4()
@@ -393,9 +393,7 @@ async def test_a_reply_whose_commit_was_never_confirmed_starts(person: User, run
     assert (again.status, again.owner, again.error_code) == (Status.QUEUED, "", "")
 
 
-async def test_a_run_that_is_not_to_be_had_leaves_the_watched_copy_of_it_alone(
-    person: User, runtime: Runtime
-) -> None:
+async def test_a_failed_claim_keeps_the_remote_log_of_the_reply(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person, by="another")
     copy = ReplyLog([Segment("text", "Theirs")])
     runtime.hub.logs[reply.pk] = copy

@@ -66,7 +66,7 @@ async def again(generation: Generation) -> Generation:
     return await Generation.objects.select_related("message").aget(pk=generation.pk)
 
 
-async def test_models_that_answer_side_by_side_end_each_for_itself(
+async def test_replies_side_by_side_end_independently(
     person: User, runner: Runner, unreachable: str, settings: Settings
 ) -> None:
     settings.CHAT_ATTEMPTS = 1
@@ -111,7 +111,7 @@ async def test_each_further_attempt_is_shown_to_viewers(
     assert [waiting.attempt for waiting in told if waiting] == [2]
 
 
-async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User, runner: Runner) -> None:
+async def test_usage_and_cost_are_recorded_at_the_current_prices(person: User, runner: Runner) -> None:
     priced = await run_unit(model, "demo", input_price=Decimal(1000), output_price=Decimal(2000))
     (generation,) = await run_unit(queued, person, "/demo instant", priced)
     await runner.run_of(generation.pk)()
@@ -122,7 +122,7 @@ async def test_usage_and_cost_are_recorded_at_the_prices_of_the_day(person: User
     assert done.cost == (done.input_tokens * Decimal(1000) + done.output_tokens * Decimal(2000)) / 1_000_000
 
 
-async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
+async def test_a_huge_piece_is_cut_at_the_limit_before_it_is_processed(
     person: User, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, fifteen megabytes in one piece were stored whole, and rendered for twenty seconds."""
@@ -150,7 +150,9 @@ async def test_a_huge_piece_is_cut_at_the_limit_before_anybody_takes_it(
     assert longest <= 1_000
 
 
-async def test_a_stop_ends_it_with_what_had_come_and_an_estimate(person: User, runner: Runner) -> None:
+async def test_a_stopped_reply_keeps_the_text_so_far_and_an_estimated_usage(
+    person: User, runner: Runner
+) -> None:
     (generation,) = await run_unit(queued, person, "Tell me", await run_unit(model, "demo"))
     run = runner.run_of(generation.pk)
     task = asyncio.create_task(run())
@@ -188,7 +190,7 @@ async def test_a_reply_whose_process_ended_has_its_usage_estimated(person: User,
     assert done.cost
 
 
-async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, runner: Runner) -> None:
+async def test_a_reply_that_is_stopped_before_its_claim_never_starts(person: User, runner: Runner) -> None:
     (generation,) = await run_unit(queued, person, "Never", await run_unit(model, "demo"))
     await Generation.objects.filter(pk=generation.pk).aupdate(stop_requested=True)
     await runner.run_of(generation.pk)()
@@ -206,7 +208,7 @@ async def test_who_was_stopped_before_it_was_claimed_never_starts(person: User, 
     ],
     ids=str,
 )
-async def test_odd_words_and_numbers_of_a_provider_do_not_cost_the_reply_its_end(
+async def test_odd_words_and_numbers_of_a_provider_do_not_prevent_the_end_of_the_reply(
     person: User, runner: Runner, odd: dict[str, Any]
 ) -> None:
     class Odd:

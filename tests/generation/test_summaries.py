@@ -104,7 +104,7 @@ async def start(person: User, runtime: Runtime, settings: Settings) -> AsyncIter
     await close_all()
 
 
-async def test_a_summary_stands_in_for_what_was_cut_and_is_used_again(
+async def test_a_summary_replaces_what_was_cut_and_is_used_again(
     start: Callable[..., Chat], person: User
 ) -> None:
     chat = start("They spoke of words.", "They spoke of more words.")
@@ -202,7 +202,7 @@ async def with_a_long_past(chat: Chat) -> None:
     await ChatModel.objects.filter(name="recorded").aupdate(context_window=WINDOW)
 
 
-async def test_a_long_past_is_summarised_in_parts(start: Callable[..., Chat]) -> None:
+async def test_a_long_history_is_summarised_in_parts(start: Callable[..., Chat]) -> None:
     chat = start("One.", "Two.", "Three.", "Four.")
     await with_a_long_past(chat)
     reply = await chat.say("And now?")
@@ -248,7 +248,7 @@ async def test_the_parts_share_one_wait_and_one_limit_and_none_is_cut_while_it_i
 
 
 @given(st.text(max_size=400), st.integers(0, 300))
-def test_a_summary_is_cut_to_its_room(text: str, room: int) -> None:
+def test_a_summary_is_cut_to_its_limit(text: str, room: int) -> None:
     turns = summary_turns(text, room)
     assert sum(map(turn_tokens, turns)) <= room
     assert all(turn.text.count("</summary>") == 1 for turn in turns)

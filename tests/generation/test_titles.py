@@ -142,7 +142,7 @@ async def test_a_chat_that_begins_with_a_file_alone_gets_a_title(start: Callable
     assert (await chat.titled()).title == "Blue skies"
 
 
-async def test_a_title_that_a_person_writes_while_the_model_is_asked_stands(
+async def test_a_title_that_a_user_writes_during_the_call_is_kept(
     start: Callable[..., Chat],
 ) -> None:
     chat = start(titles := Held("Blue skies"))
@@ -153,7 +153,7 @@ async def test_a_title_that_a_person_writes_while_the_model_is_asked_stands(
     assert (await chat.titled()).title == "My own"
 
 
-async def test_a_title_that_a_person_wrote_before_the_end_is_not_asked_for(
+async def test_a_chat_that_a_user_titled_before_the_end_gets_no_title(
     start: Callable[..., Chat],
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
@@ -179,7 +179,7 @@ async def test_a_failure_leaves_the_first_words(start: Callable[..., Chat], answ
     assert await UsageEntry.objects.acount() == 1
 
 
-async def test_after_a_restart_a_chat_that_was_not_asked_for_is_and_no_other(
+async def test_after_a_restart_only_a_chat_without_a_title_call_gets_one(
     start: Callable[..., Chat],
 ) -> None:
     chat = start(titles := Held("Blue skies"))
@@ -260,7 +260,7 @@ async def test_a_title_that_got_no_place_in_the_queue_is_tried_again_once(
     assert (await chat.titled()).title == "Blue skies"
 
 
-async def test_a_server_that_stops_asks_for_no_title_that_waits_in_the_queue(
+async def test_a_stopping_server_requests_no_queued_title(
     start: Callable[..., Chat], busy: QueuedCall
 ) -> None:
     chat = start(RecordedProvider("Blue skies"))
@@ -278,7 +278,7 @@ async def test_a_server_that_stops_asks_for_no_title_that_waits_in_the_queue(
     assert (await chat.titled()).title == "Blue skies", "the next start makes it"
 
 
-async def test_a_deleted_chat_is_not_written(start: Callable[..., Chat]) -> None:
+async def test_a_deleted_chat_gets_no_title(start: Callable[..., Chat]) -> None:
     chat = start(titles := Held("Blue skies"))
     await chat.say("Why?")
     await titles.asked.wait()
@@ -287,7 +287,7 @@ async def test_a_deleted_chat_is_not_written(start: Callable[..., Chat]) -> None
     assert (await chat.titled()).title == "Why?"
 
 
-async def test_without_a_chosen_model_nothing_is_asked(start: Callable[..., Chat]) -> None:
+async def test_without_a_chosen_model_no_title_is_requested(start: Callable[..., Chat]) -> None:
     chat = start(RecordedProvider("Blue skies"))
     await run_unit(ServerSettings().save)
     await chat.say("Why?")
@@ -312,5 +312,5 @@ async def test_the_demo_model_gives_the_first_words_without_commands() -> None:
         ("---\n", ""),
     ],
 )
-def test_what_small_models_put_around_a_title_is_left_out(answer: str, title: str) -> None:
+def test_what_small_models_add_around_a_title_is_removed(answer: str, title: str) -> None:
     assert title_in(answer) == title

@@ -129,7 +129,7 @@ async def test_parallel_calls_run_once_and_their_results_are_sent(
     assert done.input_tokens == 22  # of both steps, as the provider counted
 
 
-async def test_a_call_waits_for_its_approval_and_a_refusal_is_told(
+async def test_a_call_waits_for_its_approval_and_the_model_is_told_of_a_refusal(
     person: User, wire: Wire, runner: Runner, offer: Offer
 ) -> None:
     times: list[str] = []
@@ -148,7 +148,7 @@ async def test_a_call_waits_for_its_approval_and_a_refusal_is_told(
     assert "declined this tool call" in sent and "Rain in b." in sent
 
 
-async def test_a_tool_that_hangs_is_given_up_or_stopped_and_never_repeated(
+async def test_a_tool_that_hangs_is_abandoned_or_stopped_and_never_repeated(
     person: User, wire: Wire, runner: Runner, offer: Offer
 ) -> None:
     began = asyncio.Event()

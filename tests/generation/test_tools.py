@@ -122,7 +122,7 @@ async def waiting(
     return generation
 
 
-async def test_an_approval_is_waited_for_without_a_process_and_then_used_once(
+async def test_a_call_waits_for_an_approval_without_a_process_and_uses_it_once(
     person: User, runner: Runner, runtime: Runtime, offer: Callable[..., None]
 ) -> None:
     await run_unit(offer, double, asks=True)
@@ -218,7 +218,7 @@ async def test_stop_ends_a_tool_that_hangs(person: User, runner: Runner, offer: 
     assert [state for state, _text in await results_after(generation)] == ["unknown"]
 
 
-async def test_a_tool_that_takes_too_long_fails_and_the_reply_goes_on(
+async def test_a_tool_that_takes_too_long_fails_and_the_reply_continues(
     person: User, runner: Runner, offer: Callable[..., None]
 ) -> None:
     released = threading.Event()
@@ -342,7 +342,7 @@ async def test_stop_between_two_steps_ends_the_reply_as_stopped(
     assert (await again(continued)).status == Status.COMPLETE
 
 
-async def test_a_model_searches_the_other_chats_of_its_person_alone(
+async def test_a_model_searches_only_other_chats_of_its_user(
     person: User, make_user: Callable[..., User], runner: Runner
 ) -> None:
     def chats() -> tuple[Generation, Conversation]:

@@ -30,7 +30,7 @@ def placed(turns: list[Turn]) -> list[MessageTurns]:
 
 
 @given(st.lists(turns, max_size=12))
-def test_turns_alternate_begin_with_the_person_and_say_something(given: list[Turn]) -> None:
+def test_turns_alternate_begin_with_the_user_and_have_text(given: list[Turn]) -> None:
     merged = alternating(given)
     assert all(one.role != other.role for one, other in pairwise(merged))
     assert not merged or merged[0].role == "user"
@@ -38,7 +38,7 @@ def test_turns_alternate_begin_with_the_person_and_say_something(given: list[Tur
 
 
 @given(st.lists(turns, max_size=12))
-def test_merging_loses_no_word_but_those_before_the_first_prompt(given: list[Turn]) -> None:
+def test_merging_loses_only_words_before_the_first_prompt(given: list[Turn]) -> None:
     said = [turn for turn in given if turn.text.strip()]
     while said and said[0].role != "user":
         said.pop(0)
@@ -107,7 +107,7 @@ def test_a_cut_stays_where_it_is_while_all_since_fits() -> None:
     assert cuts == sorted(cuts)
 
 
-def test_what_was_left_out_comes_back_when_there_is_room_for_it() -> None:
+def test_omitted_turns_are_sent_again_when_there_is_room() -> None:
     past = placed(
         [Turn("user", "One"), Turn("assistant", "Two"), Turn("user", "Three"), Turn("assistant", "Four")]
     )

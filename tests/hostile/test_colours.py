@@ -50,7 +50,7 @@ def text_of(html: str) -> str:
     return unescape("".join(piece.rpartition(">")[2] for piece in html.split("<")))
 
 
-def test_code_that_takes_exponential_time_stays_plain_and_the_process_goes_on(colours: Colours) -> None:
+def test_code_that_takes_exponential_time_stays_plain_and_the_process_continues(colours: Colours) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     turns = 0
     with rendering_for(None, waits=False):
@@ -73,7 +73,7 @@ EXPONENTIAL_LEXERS = (
 
 
 @pytest.mark.parametrize("part", range(8) if LONG else [0])
-def test_every_lexer_answers_or_is_ended_and_changes_no_letter(colours: Colours, part: int) -> None:
+def test_every_lexer_returns_or_is_ended_and_changes_no_letter(colours: Colours, part: int) -> None:
     """A short run tries every sixteenth, and three that take exponential time."""
     languages = sorted({aliases[0] for _, aliases, *_ in get_all_lexers(plugins=False) if aliases})
     short = [*EXPONENTIAL_LEXERS.split()[::7], "c", *languages[::16]]
@@ -183,7 +183,7 @@ async def test_a_reply_streams_plain_and_its_colours_follow(colours: Colours) ->
     assert renderer.snapshot().count(NUMBER) == 2
 
 
-async def test_colours_that_come_after_the_end_are_brought_too(colours: Colours) -> None:
+async def test_colours_that_arrive_after_the_end_are_sent_too(colours: Colours) -> None:
     text = "# A\n\n```py\nx = 1\n```\n\nend"
     renderer, page = IncrementalRenderer(), Page()
     renderer.feed(text)

@@ -121,7 +121,7 @@ def test_the_expressions_are_found() -> None:
     assert len(collected()) > 40
 
 
-def test_no_expression_is_made_of_foreign_text_elsewhere() -> None:
+def test_no_expression_is_built_from_foreign_text_elsewhere() -> None:
     made = set()
     for path in ROOT.rglob("*.py"):
         tree = ast.parse(path.read_text())

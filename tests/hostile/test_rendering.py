@@ -65,7 +65,7 @@ def _without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_what_was_found_once_is_linear(name: str) -> None:
+def test_each_known_attack_is_linear(name: str) -> None:
     work, size, _ = WORK[name]
     for before, unit in FOUND.values():
         assert_linear(work, unit, size // SHORTER, before)

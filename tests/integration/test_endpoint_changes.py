@@ -34,7 +34,7 @@ def database() -> Iterator[str]:
         yield url
 
 
-async def test_a_change_under_running_replies_is_taken_by_all_processes(
+async def test_a_change_during_running_replies_is_applied_by_all_processes(
     database: str, tmp_path: Path
 ) -> None:
     env = {"DATABASE_URL": database, "REDIS_URL": REDIS_URL, "SECRET_KEY": FORMER}

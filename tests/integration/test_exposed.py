@@ -39,7 +39,7 @@ def flood(connection: socket.socket, chunk: bytes) -> int:
     return taken
 
 
-def test_a_body_that_says_how_huge_it_is_is_refused_before_it_comes(connection: socket.socket) -> None:
+def test_a_body_that_announces_its_size_is_refused_before_it_is_sent(connection: socket.socket) -> None:
     connection.sendall(START + b"Content-Length: 314572800\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     assert flood(connection, b"x" * 65_536) < 50 * 1024 * 1024
@@ -57,7 +57,7 @@ def test_a_body_within_the_limit_is_read_whole(connection: socket.socket) -> Non
     assert connection.recv(100).startswith(b"HTTP/1.1 403 ")  # no CSRF token
 
 
-def test_headers_that_drip_end_in_time_and_a_quick_request_on_the_same_line_does_not(
+def test_slow_headers_are_cut_off_and_a_fast_request_on_the_same_connection_is_not(
     server: ServerProcess, connection: socket.socket
 ) -> None:
     begun = time.monotonic()

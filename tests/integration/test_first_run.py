@@ -128,7 +128,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_newcomer_gets_to_a_finished_reply_and_finds_it_again(clone: Path) -> None:
+def test_a_new_user_gets_a_finished_reply_and_finds_it_again(clone: Path) -> None:
     with started(clone) as server:
         server.wait_until_ready()
         ada = Visitor(server.find(r"Steady is ready: (\S+)"))

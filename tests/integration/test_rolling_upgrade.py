@@ -200,7 +200,7 @@ def serving(code: Path, env: dict[str, str], log: Path) -> Iterator[str]:
         server.wait()
 
 
-def test_a_process_of_the_release_before_goes_on_after_the_migration(
+def test_a_process_of_the_previous_release_continues_after_the_migration(
     previous: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
     manage(previous, env, "migrate", "--verbosity=0")

@@ -37,7 +37,7 @@ def server(tmp_path: Path) -> ServerProcess:
     return ServerProcess(tmp_path / "data")
 
 
-def test_a_second_start_has_nothing_left_to_do(tmp_path: Path) -> None:
+def test_a_second_start_has_nothing_to_prepare(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data", is_new=True).start()
     assert f"A new database was made at {server.data_dir / 'steady.sqlite3'}." in server.log()
     assert server.stop() == 0
@@ -76,7 +76,7 @@ def test_a_killed_server_leaves_no_lock_behind(server: ServerProcess) -> None:
     assert server.stop() == 0
 
 
-def test_a_taken_port_is_told(server: ServerProcess) -> None:
+def test_a_port_in_use_is_reported(server: ServerProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, words = _fails(server, str(port))
@@ -84,7 +84,7 @@ def test_a_taken_port_is_told(server: ServerProcess) -> None:
     assert f"Port {port} on 127.0.0.1 cannot be used: address already in use." in words
 
 
-def test_an_address_that_is_none_is_told(server: ServerProcess) -> None:
+def test_an_invalid_address_is_reported(server: ServerProcess) -> None:
     code, words = _fails(server, "::1:80")
     assert code == 2
     assert "'::1:80' is not an address to serve on." in words
@@ -97,7 +97,7 @@ def test_an_address_that_is_none_is_told(server: ServerProcess) -> None:
         assert told.value.code == 2
 
 
-def test_an_address_that_this_machine_does_not_have_is_told(server: ServerProcess) -> None:
+def test_an_address_of_another_machine_is_reported(server: ServerProcess) -> None:
     code, words = _fails(server, "192.0.2.1:8769")
     assert code == 2
     assert "This machine has no address 192.0.2.1." in words
@@ -147,7 +147,7 @@ def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_what_people_wrote_is_closed_to_others_on_the_machine(server: ServerProcess) -> None:
+def test_stored_text_is_unreadable_for_other_accounts_of_the_machine(server: ServerProcess) -> None:
     server.start()
     made = {path.name: _mode(path) for path in server.data_dir.iterdir()}
     server.kill()
@@ -219,7 +219,7 @@ def test_a_backup_that_is_killed_leaves_nothing_behind(server: ServerProcess) ->
     assert server.stop() == 0
 
 
-def test_what_a_killed_backup_of_an_earlier_version_left_goes(server: ServerProcess) -> None:
+def test_the_remains_of_a_killed_backup_of_an_earlier_version_are_deleted(server: ServerProcess) -> None:
     left, fresh = server.data_dir / ".backup-old", server.data_dir / ".backup-new"
     for folder in (left, fresh):
         folder.mkdir(parents=True)
@@ -231,7 +231,7 @@ def test_what_a_killed_backup_of_an_earlier_version_left_goes(server: ServerProc
     assert server.stop() == 0
 
 
-def test_a_process_that_has_hardly_a_file_left_is_not_ready(server: ServerProcess) -> None:
+def test_a_process_with_few_free_file_descriptors_is_not_ready(server: ServerProcess) -> None:
     server.start()
     assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[0] >= 4096, "raised as far as may be"
     urllib.request.urlopen(f"{server.url}/readyz").close()
@@ -247,7 +247,7 @@ def test_a_process_that_has_hardly_a_file_left_is_not_ready(server: ServerProces
     assert server.stop() == 0
 
 
-def test_a_locked_database_is_told(server: ServerProcess) -> None:
+def test_a_locked_database_is_reported(server: ServerProcess) -> None:
     server.start()
     server.stop()
     other = sqlite3.connect(server.data_dir / "steady.sqlite3", isolation_level=None)
@@ -258,7 +258,7 @@ def test_a_locked_database_is_told(server: ServerProcess) -> None:
     assert "locked by another program" in words
 
 
-def test_a_database_newer_than_the_code_is_told(server: ServerProcess) -> None:
+def test_a_database_newer_than_the_code_is_reported(server: ServerProcess) -> None:
     server.start()
     server.stop()
     database = sqlite3.connect(server.data_dir / "steady.sqlite3")
@@ -270,7 +270,7 @@ def test_a_database_newer_than_the_code_is_told(server: ServerProcess) -> None:
     assert "newer than this version of Steady: its schema has the number 9999" in words
 
 
-def test_a_file_that_is_no_database_is_told(server: ServerProcess) -> None:
+def test_a_file_that_is_no_database_is_reported(server: ServerProcess) -> None:
     server.data_dir.mkdir()
     (server.data_dir / "steady.sqlite3").write_text("something else entirely")
     code, words = _fails(server)
@@ -278,7 +278,7 @@ def test_a_file_that_is_no_database_is_told(server: ServerProcess) -> None:
     assert "file is not a database" in words
 
 
-def test_an_unreachable_database_is_told_without_its_password(server: ServerProcess) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(server: ServerProcess) -> None:
     server.env["DATABASE_URL"] = "postgres://steady:hidden@127.0.0.1:1/steady"
     code, words = _fails(server)
     assert code == 1
@@ -287,7 +287,7 @@ def test_an_unreachable_database_is_told_without_its_password(server: ServerProc
 
 
 @pytest.mark.parametrize("has_key", [True, False])
-def test_a_data_directory_that_cannot_be_written_is_told(server: ServerProcess, has_key: bool) -> None:
+def test_a_read_only_data_directory_is_reported(server: ServerProcess, has_key: bool) -> None:
     server.data_dir.write_text("a file, not a directory")
     server.env["STEADY_DATA_DIR"] = str(server.data_dir / "below")
     if has_key:
@@ -297,7 +297,7 @@ def test_a_data_directory_that_cannot_be_written_is_told(server: ServerProcess, 
     assert "STEADY_DATA_DIR" in words
 
 
-def test_a_wrong_setting_is_told(server: ServerProcess) -> None:
+def test_a_wrong_setting_is_reported(server: ServerProcess) -> None:
     server.env["STEADY_DEMO"] = "perhaps"
     code, words = _fails(server)
     assert code == 2

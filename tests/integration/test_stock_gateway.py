@@ -112,7 +112,7 @@ async def test_a_first_token_later_than_the_limit_for_connecting_is_one_call(
     assert len(upstream.log) == before + 1
 
 
-async def test_its_list_tells_windows_and_leaves_out_what_does_not_chat(address: str) -> None:
+async def test_its_list_has_windows_and_no_models_that_do_not_chat(address: str) -> None:
     for kind in ("openai", "openai_compatible"):
         (model,) = await provider_for(endpoint(address, kind)).list_models()
         assert (model.name, model.context_window, model.max_output_tokens) == ("late", 8192, 1024)

@@ -65,7 +65,7 @@ async def test_a_wrong_key_is_refused(address: str) -> None:
     await close_all()
 
 
-async def test_a_conversation_that_is_too_long_is_told_so(provider: Provider) -> None:
+async def test_a_conversation_that_is_too_long_is_reported(provider: Provider) -> None:
     with pytest.raises(errors.ContextLengthError):
         async for _ in provider.stream(ask("word " * 400)):
             pass

@@ -54,7 +54,7 @@ def stock() -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_a_server_of_others_is_added_and_used(stock: str, browser: Browser, tmp_path: Path) -> None:
+def test_a_foreign_server_is_added_and_used(stock: str, browser: Browser, tmp_path: Path) -> None:
     steady = ServerProcess(tmp_path / "data").start()
     context = browser.new_context()
     try:

@@ -98,7 +98,7 @@ async def test_a_reply_is_continued_right_where_it_ended(chat: Chat) -> None:
     assert whole.input_tokens is not None and whole.input_tokens < 150, "no instruction was sent"
 
 
-async def test_a_conversation_longer_than_its_window_goes_on_and_on(chat: Chat) -> None:
+async def test_a_conversation_longer_than_its_window_can_continue(chat: Chat) -> None:
     started = []
     for number in range(12):
         reply = await chat.say(f"Prompt {number} of a long talk")
@@ -109,7 +109,7 @@ async def test_a_conversation_longer_than_its_window_goes_on_and_on(chat: Chat) 
     assert len(set(started)) <= 5, "in big steps"
 
 
-async def test_answers_at_once_wait_for_their_turn(chat: Chat) -> None:
+async def test_simultaneous_answers_wait_in_the_queue(chat: Chat) -> None:
     """The server has one slot, and sends no headers before it is free."""
     other = Chat(chat.person, chat.model, chat.runtime)
     replies = await asyncio.gather(chat.say("One"), other.say("Two"))

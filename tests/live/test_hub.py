@@ -48,7 +48,7 @@ async def test_a_wait_ends_without_a_wake_when_its_time_has_passed() -> None:
     assert not await listener.wait(-1.0)
 
 
-async def test_wakes_during_a_rest_are_one_at_its_end() -> None:
+async def test_wakes_during_a_pause_are_one_at_its_end() -> None:
     listener = Listener()
     waiting = asyncio.create_task(listener.wait(60))
     await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_wakes_during_a_rest_are_one_at_its_end() -> None:
     assert not await listener.wait(0.01)
 
 
-async def test_a_wake_before_the_wait_rests_too() -> None:
+async def test_a_wake_before_the_wait_is_delayed_too() -> None:
     listener = Listener()
     listener.wake()
     rests_until = listener.rests_until = time.monotonic() + 0.05

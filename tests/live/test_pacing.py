@@ -37,7 +37,7 @@ def test_every_style_that_a_person_may_choose_is_known() -> None:
         ("calm", ["I", "", "", "", ""]),
     ],
 )
-def test_the_first_words_go_at_once_and_then_whole_pieces(style: str, expected: list[str]) -> None:
+def test_the_first_words_are_sent_at_once_and_then_whole_pieces(style: str, expected: list[str]) -> None:
     assert shown(style, "I", " th", "ink. ", "So", " I") == expected
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_lost_changed_or_held_for_long(style: str, output: list[tuple
     assert joined(released) == joined(Segment(kind, text) for kind, text, _ in output)
 
 
-def test_nobody_is_400_ms_behind_the_provider() -> None:
+def test_no_viewer_is_400_ms_behind_the_provider() -> None:
     assert LONGEST_HOLD + MOST_FRAME_SECONDS <= 0.4
 
 

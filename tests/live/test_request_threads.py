@@ -16,7 +16,7 @@ from chat.backends.request_threads import MOST_IDLE, RequestThreads
 me = sync_to_async(threading.get_ident)
 
 
-async def test_a_later_request_has_the_thread_of_an_earlier_one() -> None:
+async def test_a_later_request_uses_the_thread_of_an_earlier_one() -> None:
     threads, used = RequestThreads(), set()
     for _ in range(3):
         async with threads.one():
@@ -25,7 +25,7 @@ async def test_a_later_request_has_the_thread_of_an_earlier_one() -> None:
     threads.close()
 
 
-async def test_requests_at_the_same_time_have_threads_of_their_own() -> None:
+async def test_simultaneous_requests_have_separate_threads() -> None:
     threads, count = RequestThreads(), MOST_IDLE + 4
     together = asyncio.Barrier(count)
 
@@ -47,7 +47,7 @@ async def test_requests_at_the_same_time_have_threads_of_their_own() -> None:
     threads.close()
 
 
-async def test_the_thread_of_a_cancelled_request_works_on_alone() -> None:
+async def test_the_thread_of_a_cancelled_request_finishes_its_work() -> None:
     threads, begun, end = RequestThreads(), Event(), Event()
 
     def work() -> int:

@@ -71,7 +71,7 @@ async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_opening_a_long_thread_does_not_stop_the_world(
+async def test_opening_a_long_chat_does_not_block_the_event_loop(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation_id = await run_unit(long_thread, person)
@@ -89,7 +89,7 @@ async def test_opening_a_long_thread_does_not_stop_the_world(
     assert rendered == []
 
 
-def test_what_is_kept_of_finished_replies_is_bounded() -> None:
+def test_the_cache_of_finished_replies_is_bounded() -> None:
     render_cache = RenderCache(100_000)
     for number in range(100):
         assert "word" in render_cache.html(f"{number} " + "word " * 1_000, "")
@@ -98,7 +98,7 @@ def test_what_is_kept_of_finished_replies_is_bounded() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_long_thread_comes_in_steps_that_fit_into_a_frame(person: User) -> None:
+async def test_a_long_chat_is_sent_in_steps_that_fit_into_a_frame(person: User) -> None:
     conversation_id = await run_unit(long_thread, person)
     async with aclosing(
         frames(Viewer(SessionClaim(person.pk, "key", "hash")), conversation_id, 0, "en")

@@ -18,7 +18,7 @@ from chat.runtime import Runtime
 from chat.transports import sse
 
 
-def test_a_session_opens_so_many_pages_and_then_has_to_wait() -> None:
+def test_a_session_over_its_limit_of_pages_has_to_wait() -> None:
     limits = PageLimits()
     allowed = [limits.allows_session("key") for _ in range(3 * steady.CHAT_PAGES_PER_PERSON)]
     assert 2 * steady.CHAT_PAGES_PER_PERSON <= sum(allowed) < len(allowed)
@@ -51,7 +51,7 @@ async def test_a_session_that_opens_too_often_costs_no_query(
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
 
 
-async def test_the_pages_of_one_session_wait_for_each_other_and_nobody_else_for_them() -> None:
+async def test_pages_of_one_session_wait_for_each_other_and_for_no_other() -> None:
     lookups, working, most = Lookups(), 0, 0
     free = asyncio.Event()
 

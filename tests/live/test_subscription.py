@@ -33,7 +33,7 @@ from tests.generation.rows import a_reply
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
+async def test_a_reply_that_is_committed_but_has_not_begun_is_found_later(
     person: User, runtime: Runtime
 ) -> None:
     reply = await run_unit(a_reply, person)
@@ -52,7 +52,7 @@ async def test_a_reply_that_is_committed_and_not_begun_yet_is_looked_for_again(
         assert await anext(changes) == [ReplyGrew(reply.message_id, [Segment("text", "cause")])]
 
 
-async def test_a_reply_that_nobody_makes_is_shown_all_the_same(person: User, runtime: Runtime) -> None:
+async def test_a_reply_without_a_process_is_shown(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
     async with aclosing(
         runtime.subscriptions.subscribe(
@@ -123,7 +123,7 @@ async def test_what_changes_during_a_slow_read_is_shown_right_after_it(
     assert (first.conversation.title, second.conversation.title) == ("first", "second")
 
 
-async def test_a_reply_leaves_nothing_behind_in_who_watched_it(person: User, runtime: Runtime) -> None:
+async def test_a_reply_leaves_nothing_in_its_viewers(person: User, runtime: Runtime) -> None:
     reply = await run_unit(a_reply, person)
     runtime.hub.logs[reply.pk] = ReplyLog()
     async with aclosing(
@@ -276,7 +276,7 @@ def test_a_reconnect_reads_only_what_its_page_lacks(
     assert unused.is_known and unused.known is None
 
 
-async def test_a_change_that_does_not_continue_what_the_page_has_is_looked_for(
+async def test_a_change_that_does_not_continue_what_the_page_has_is_read(
     person: User, runtime: Runtime
 ) -> None:
     """The page missed the change before it, whose message was lost."""

@@ -84,7 +84,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> Daphne:
     return Daphne()
 
 
-async def test_a_session_that_comes_again_and_again_is_refused_before_the_application(server: Daphne) -> None:
+async def test_a_session_that_connects_too_often_is_refused_before_the_application(server: Daphne) -> None:
     most = 2 * steady.CHAT_PAGES_PER_PERSON
     answers = [server.handshake("key").value() for _ in range(300)]
     assert most <= len(server.asked) <= most + 20
@@ -95,7 +95,7 @@ async def test_a_session_that_comes_again_and_again_is_refused_before_the_applic
     assert not server.handshake("another").value()
 
 
-async def test_refusals_are_held_so_that_clients_come_less_often(
+async def test_refusals_are_delayed_so_that_clients_connect_less_often(
     server: Daphne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_HELD", 3)
@@ -193,7 +193,7 @@ async def test_a_refused_plain_handshake_gets_the_answer_of_a_refusal(server: Da
     assert transport.disconnecting
 
 
-async def test_an_upgrade_that_fails_ends_the_connection_and_takes_no_place(
+async def test_an_upgrade_that_fails_ends_the_connection_and_uses_no_place(
     server: Daphne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
@@ -218,7 +218,7 @@ async def test_many_sessions_of_one_network_share_a_limit(
     assert len(server.asked) == 4
 
 
-def test_a_refused_session_takes_nothing_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_session_uses_nothing_of_the_limit_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 2 * steady.CHAT_PAGES_PER_PERSON
     monkeypatch.setattr(module, "NETWORK_BURST", most + 1)
     monkeypatch.setattr(module, "NETWORK_PER_SECOND", 0)
@@ -228,7 +228,7 @@ def test_a_refused_session_takes_nothing_of_its_network(monkeypatch: pytest.Monk
     assert sum(handshakes.allows("network", f"quiet-{n}") for n in range(3)) >= 1
 
 
-async def test_a_client_that_leaves_before_its_turn_does_not_reach_the_application() -> None:
+async def test_a_client_that_disconnects_in_the_queue_does_not_reach_the_application() -> None:
     server = Daphne()
     gone, here = server.handshake(), server.handshake()
     assert not server.asked
@@ -243,7 +243,7 @@ async def test_a_client_that_leaves_before_its_turn_does_not_reach_the_applicati
     assert not server.http_factory.handshakes._under_way
 
 
-async def test_a_crowd_of_handshakes_takes_one_turn_of_the_loop_each() -> None:
+async def test_each_of_many_handshakes_takes_one_iteration_of_the_event_loop() -> None:
     handshakes, started, between = Handshakes(), [], []
     loop = asyncio.get_running_loop()
 

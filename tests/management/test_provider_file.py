@@ -21,7 +21,7 @@ GPU = '[{}]\nkind = "ollama"\naddress = "http://10.0.0.7:11434"\n'
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_signal_and_another_process_let_the_file_be_read_again(
+async def test_the_file_is_read_again_after_a_signal_and_by_every_process(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert provider_file.POLL_SECONDS <= 5  # all processes take a change within that time

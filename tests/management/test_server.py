@@ -1,4 +1,4 @@
-"""How the server sets the interpreter up, so that no work of one person stops the others."""
+"""How the server sets the interpreter up, so that no work of one user blocks the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chat.management.watchdog import Watchdog
 from tests.management.test_handshakes import Daphne, Transport
 
 
-def test_threads_take_short_turns_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_switch_often_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     before, during = sys.getswitchinterval(), []
     server = Server.__new__(Server)
     monkeypatch.setattr("daphne.server.Server.run", lambda _: during.append(sys.getswitchinterval()))

@@ -48,7 +48,7 @@ def test_a_piece_is_sent_without_the_event_loop(ends: Any) -> None:
     assert not transport.reactor.writers
 
 
-def test_what_the_kernel_does_not_take_waits_and_keeps_its_order(ends: Any) -> None:
+def test_what_the_kernel_does_not_accept_waits_in_order(ends: Any) -> None:
     transport, client = ends
     parts = [bytes([number]) * 300_000 for number in range(10)]
     for part in parts:

@@ -64,7 +64,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_strangers_take_no_place_of_uploads() -> None:
+async def test_anonymous_requests_use_no_place_of_uploads() -> None:
     server = Checking()
     strangers = [server.request("sty_wrong") for _ in range(UPLOADS_AT_ONCE)] + [server.request()]
     program = server.request("sty_valid")
@@ -82,7 +82,7 @@ async def test_strangers_take_no_place_of_uploads() -> None:
     assert not server.http_factory.uploads
 
 
-async def test_an_upload_too_many_is_told_to_come_again() -> None:
+async def test_an_upload_over_the_limit_is_asked_to_retry() -> None:
     server = Checking()
     server.checked.set()
     taken = [server.request("sty_valid") for _ in range(UPLOADS_AT_ONCE)]

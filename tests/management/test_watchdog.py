@@ -47,9 +47,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize(("what", "where"), [("regex", "hold_the_interpreter"), ("block", "in main")])
-def test_a_process_that_stands_still_is_told_of_and_ended(
-    start: Start, tmp_path: Path, what: str, where: str
-) -> None:
+def test_a_blocked_process_is_logged_and_ended(start: Start, tmp_path: Path, what: str, where: str) -> None:
     assert start(what).wait(120) == -signal.SIGKILL
     log = (tmp_path / "log").read_text()
     told, _, stack = log.partition("not responded for 2 s")
@@ -58,7 +56,7 @@ def test_a_process_that_stands_still_is_told_of_and_ended(
     assert "not responded for 4 s. It is killed" in stack
 
 
-def test_a_process_that_was_stopped_for_longer_lives_on(start: Start) -> None:
+def test_a_process_that_was_suspended_for_longer_is_not_ended(start: Start) -> None:
     process = start("live")
     assert process.stdout is not None
     process.stdout.readline()
@@ -69,7 +67,7 @@ def test_a_process_that_was_stopped_for_longer_lives_on(start: Start) -> None:
         assert process.stdout.readline() == "alive\n"
 
 
-async def test_a_watchdog_that_is_stopped_itself_keeps_no_server_from_its_end() -> None:
+async def test_a_suspended_watchdog_does_not_prevent_the_end_of_the_server() -> None:
     watchdog = Watchdog()
     watchdog.start()
     child = watchdog._child

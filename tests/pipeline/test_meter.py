@@ -72,7 +72,7 @@ async def test_an_abandoned_attempt_is_not_counted() -> None:
 
 
 @in_virtual_time
-async def test_our_own_limit_cuts_an_endless_answer_and_closes_the_connection() -> None:
+async def test_the_limit_of_steady_cuts_an_endless_answer_and_closes_the_connection() -> None:
     provider = ScriptedProvider([Usage(5, 1), *words("word ") * 10_000])
     events, meter = compose(provider, REQUEST, StreamPolicy(max_output_tokens=50))
     seen = [event async for event in events]

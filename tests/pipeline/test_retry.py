@@ -28,7 +28,7 @@ async def run(provider: ScriptedProvider, policy: StreamPolicy = DEFAULT) -> lis
 
 
 @in_virtual_time
-async def test_a_retryable_failure_before_output_is_tried_again_and_told() -> None:
+async def test_a_retryable_failure_before_output_is_retried_and_announced() -> None:
     provider = ScriptedProvider([BUSY], [*words("Once"), DONE])
     notice, text, end = await run(provider)
     assert isinstance(notice, Notice) and notice.kind == "retrying" and notice.attempt == 2
@@ -55,7 +55,7 @@ async def test_the_last_attempts_error_is_raised() -> None:
         errors.UnavailableError,
     ],
 )
-def test_a_final_failure_is_not_tried_again(kind: type[errors.ProviderError]) -> None:
+def test_a_final_failure_is_not_retried(kind: type[errors.ProviderError]) -> None:
     provider = ScriptedProvider([kind()], [DONE])
     with pytest.raises(kind):
         asyncio.run(run(provider))
@@ -65,7 +65,7 @@ def test_a_final_failure_is_not_tried_again(kind: type[errors.ProviderError]) ->
 @pytest.mark.parametrize(
     "visible", [TextDelta("a"), ReasoningDelta("a"), ReasoningDelta("", redacted=True), ToolCallDelta(0, "{")]
 )
-def test_nothing_is_tried_again_after_visible_output(visible: TextDelta) -> None:
+def test_nothing_is_retried_after_visible_output(visible: TextDelta) -> None:
     provider = ScriptedProvider([visible, BUSY], [DONE])
     with pytest.raises(errors.OverloadedError):
         asyncio.run(run(provider))
@@ -73,21 +73,21 @@ def test_nothing_is_tried_again_after_visible_output(visible: TextDelta) -> None
 
 
 @in_virtual_time
-async def test_what_a_failed_attempt_said_is_declared_void() -> None:
+async def test_output_of_a_failed_attempt_is_declared_void() -> None:
     provider = ScriptedProvider([Usage(7, 0), BUSY], [Usage(8, 1), *words("x"), DONE])
     kinds = [type(event) for event in await run(provider)]
     assert kinds == [Usage, Reset, Notice, Usage, TextDelta, Finished]
 
 
 @in_virtual_time
-async def test_the_wait_is_at_least_what_the_provider_asked() -> None:
+async def test_the_wait_is_at_least_as_long_as_the_provider_requests() -> None:
     provider = ScriptedProvider([errors.RateLimitError(retry_after=42)], [*words("x"), DONE])
     await run(provider)
     assert 42 <= provider.started[1] <= 42 + StreamPolicy().base_delay
 
 
 @in_virtual_time
-async def test_a_provider_that_asks_for_too_long_a_wait_is_not_waited_for() -> None:
+async def test_a_provider_that_requests_too_long_a_wait_is_not_retried() -> None:
     provider = ScriptedProvider([errors.RateLimitError(retry_after=3_600)], [DONE])
     with pytest.raises(errors.RateLimitError) as raised:
         await run(provider)
@@ -106,7 +106,7 @@ async def test_waits_grow_exponentially_up_to_a_bound(monkeypatch: pytest.Monkey
 
 
 @in_virtual_time
-async def test_a_stream_that_ends_having_said_nothing_is_a_failure_that_may_be_paid() -> None:
+async def test_a_stream_that_ends_without_output_is_a_failure_that_may_be_paid() -> None:
     provider = ScriptedProvider([Notice("waiting"), Usage(1, 1)], [*words("x"), DONE])
     with pytest.raises(errors.ConnectionFailedError):
         await run(provider)
@@ -122,7 +122,7 @@ async def test_an_empty_answer_with_an_end_marker_is_an_answer() -> None:
 @pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimeoutExceededError])
 @pytest.mark.parametrize("never_sent", [False, True])
 @in_virtual_time
-async def test_only_a_connection_that_never_stood_is_tried_again(
+async def test_only_a_connection_that_was_never_established_is_retried(
     kind: type[errors.ProviderError], never_sent: bool
 ) -> None:
     provider = ScriptedProvider([kind(retryable=never_sent)], [*words("x"), DONE])

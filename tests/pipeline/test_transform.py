@@ -98,15 +98,15 @@ async def test_transformers_apply_in_order() -> None:
     assert text_of(await run(*words("a secr", "et b"), DONE, by=(upper(), REDACT))) == "A SECRET B"
 
 
-async def test_held_back_text_comes_before_the_end() -> None:
+async def test_held_back_text_arrives_before_the_end() -> None:
     assert await run(*words("short"), DONE) == [TextDelta("short"), DONE]
 
 
-async def test_held_back_text_comes_when_the_stream_is_cut() -> None:
+async def test_held_back_text_arrives_when_the_stream_is_cut() -> None:
     assert await run(*words("short")) == [TextDelta("short")]
 
 
-async def test_held_back_text_comes_before_an_error() -> None:
+async def test_held_back_text_arrives_before_an_error() -> None:
     seen = []
     with pytest.raises(errors.ConnectionFailedError):
         async for event in transform(

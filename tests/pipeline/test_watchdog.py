@@ -32,7 +32,7 @@ async def test_events_pass_unchanged_and_in_order() -> None:
 
 
 @in_virtual_time
-async def test_a_provider_that_never_speaks_ends_in_the_phase_first_token() -> None:
+async def test_a_provider_without_output_ends_in_the_phase_first_token() -> None:
     script = [Notice("waiting"), 10_000.0]
     policy = StreamPolicy(first_token_seconds=100)
     assert await time_out(ScriptedProvider(script), policy) == ("first_token", 100)
@@ -105,7 +105,7 @@ async def test_a_timeout_of_the_reader_is_its_own() -> None:
 
 
 @in_virtual_time
-async def test_a_reader_that_is_busy_past_the_end_is_told_when_it_asks() -> None:
+async def test_a_reader_that_is_busy_past_the_limit_gets_the_error_with_its_next_read() -> None:
     policy = StreamPolicy(total_seconds=20)
     provider = ScriptedProvider([TextDelta("a"), 1e6])
     with pytest.raises(errors.TimeoutExceededError) as raised:
@@ -116,7 +116,7 @@ async def test_a_reader_that_is_busy_past_the_end_is_told_when_it_asks() -> None
 
 
 @in_virtual_time
-async def test_an_error_comes_after_what_was_said_before_it() -> None:
+async def test_an_error_follows_the_output_before_it() -> None:
     seen = []
     with pytest.raises(errors.ConnectionFailedError):
         async for event in watchdog(play(*words("a", "b"), errors.ConnectionFailedError()), StreamPolicy()):

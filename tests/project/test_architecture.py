@@ -27,7 +27,7 @@ def test_the_page_and_its_diagram_name_every_package(package: str) -> None:
 TO_BE_MADE: set[str] = set()
 
 
-def test_each_file_that_the_page_names_is_there_or_to_be_made() -> None:
+def test_each_file_that_the_page_names_exists_or_is_to_be_created() -> None:
     named = re.findall(
         r"`((?:chat|chatproject|docs|templates|static|tests|locale|deploy)/[\w./]*)`",
         PAGE.read_text(encoding="utf-8"),

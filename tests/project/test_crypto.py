@@ -13,7 +13,7 @@ from chat.models import User
 from chatproject.crypto import UnreadableSecretError, decrypt, encrypt
 
 
-def test_a_secret_is_read_again_and_never_stored_alike() -> None:
+def test_a_secret_can_be_decrypted_and_is_never_stored_twice_alike() -> None:
     assert decrypt(encrypt("seed")) == "seed"
     assert encrypt("seed") != encrypt("seed")
     assert "seed" not in encrypt("seed")

@@ -93,7 +93,7 @@ def test_an_address_of_a_redis_is_taken(monkeypatch: pytest.MonkeyPatch, value: 
     assert env.redis("X") == value
 
 
-def test_a_fraction_is_no_whole_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fraction_is_not_an_integer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "1.5")
     with pytest.raises(ImproperlyConfigured, match="whole"):
         env.integer("X", 1)
@@ -106,7 +106,7 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert env.secret("X") == "hidden"
 
 
-def test_a_secret_given_twice_is_refused_without_being_told(
+def test_a_secret_given_twice_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("X", "hidden")

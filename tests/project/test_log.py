@@ -40,14 +40,14 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
         logger.removeHandler(handler)
 
 
-def test_a_user_who_may_not_administer_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
+def test_a_refused_administration_request_is_one_line(client: Client, person: User, log: io.StringIO) -> None:
     client.force_login(person)
     log.truncate(log.seek(0))  # the line of the log-in
     assert client.get("/admin/login/").status_code == 403
     assert log.getvalue() == "WARNING Forbidden (Permission denied): /admin/login/\n"
 
 
-def test_what_went_wrong_in_steady_is_told_in_full(log: io.StringIO) -> None:
+def test_an_error_of_steady_is_logged_in_full(log: io.StringIO) -> None:
     try:
         raise RuntimeError("broken")
     except RuntimeError:
@@ -107,7 +107,7 @@ def test_what_a_database_quotes_of_a_row_is_left_out(log: io.StringIO) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("log", ["text", "json"], indirect=True)
-def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO) -> None:
+def test_links_that_log_in_are_not_logged(client: Client, log: io.StringIO) -> None:
     for path in (
         "/welcome/canary-1/",
         "/log-in/1/canary-2/",
@@ -123,7 +123,7 @@ def test_links_that_log_in_are_not_written_down(client: Client, log: io.StringIO
 
 
 @pytest.mark.django_db
-def test_log_ins_and_wrong_passwords_are_told_without_what_was_typed(
+def test_log_ins_and_wrong_passwords_are_logged_without_what_was_typed(
     client: Client, log: io.StringIO
 ) -> None:
     person = User.objects.create_user("ada@example.org", "correct horse")
@@ -154,7 +154,7 @@ def test_a_probe_of_a_server_that_stops_is_no_error(client: Client, log: io.Stri
     assert log.getvalue() == "ERROR Service Unavailable: /\n"
 
 
-def test_an_outage_is_told_once_a_minute_by_each_line_that_tells_it(log: io.StringIO) -> None:
+def test_an_outage_is_logged_once_a_minute_by_each_line(log: io.StringIO) -> None:
     def meet() -> None:
         for _ in range(50):
             logging.getLogger("chat.x").warning("Cannot look: %s", OperationalError("it is away\nHINT: ..."))
@@ -173,7 +173,7 @@ def test_an_outage_is_told_once_a_minute_by_each_line_that_tells_it(log: io.Stri
     assert log.getvalue().splitlines()[2].startswith(f"{told[0]} (49 more lines")
 
 
-def test_an_outage_told_in_ever_new_words_takes_no_memory() -> None:
+def test_an_outage_with_ever_new_messages_uses_no_memory() -> None:
     once = OncePerCause()
     for number in range(5_000):
         words = f"Task exception was never retrieved\nfuture: <Task finished name='Task-{number}'>"
@@ -184,7 +184,7 @@ def test_an_outage_told_in_ever_new_words_takes_no_memory() -> None:
     assert len(once._told) <= 1_000
 
 
-def test_what_is_wrong_with_steady_is_told_each_time(log: io.StringIO) -> None:
+def test_an_error_of_steady_is_logged_each_time(log: io.StringIO) -> None:
     for _ in range(3):
         logging.getLogger("chat.x").error("Broken: %s", ValueError("this"))
     assert log.getvalue() == "ERROR Broken: this\n" * 3

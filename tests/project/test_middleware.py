@@ -28,7 +28,9 @@ def with_mail(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("with_mail")
-def test_a_reset_link_is_made_of_the_own_address_whatever_host_is_named(person: User, client: Client) -> None:
+def test_a_reset_link_uses_the_address_of_the_server_whatever_host_is_requested(
+    person: User, client: Client
+) -> None:
     client.post(reverse("account_reset_password"), {"email": person.email}, headers={"host": "evil.example"})
     (message,) = mail.outbox
     text = f"{message.subject} {message.body}"

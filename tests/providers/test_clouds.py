@@ -88,7 +88,7 @@ def streams(body: bytes, status: int = 200) -> Any:
 
 
 @pytest.mark.parametrize("key", [ACCESS, BEARER])
-async def test_an_answer_of_bedrock_comes_by_its_event_stream(key: str) -> None:
+async def test_an_answer_of_bedrock_is_read_from_its_event_stream(key: str) -> None:
     async with served(streams(event_stream(messages()))) as (address, asked):
         events = await collect(bedrock(address, key), ask("Hi", model="eu.anthropic.claude-x:0"))
     assert text_of(events) == "word0 word1 word2 "
@@ -125,7 +125,7 @@ async def test_an_end_without_a_marker_an_exception_and_a_broken_frame_are_told_
             await collect(bedrock(address), ask("Hi"))
 
 
-async def test_a_refused_key_of_bedrock_is_said_without_the_key() -> None:
+async def test_a_refused_key_of_bedrock_is_reported_without_the_key() -> None:
     refused = json.dumps({"message": f"The security token {SECRET} is invalid."}).encode()
     async with served(streams(refused, 403)) as (address, _asked):
         with pytest.raises(errors.PermissionDeniedError) as raised:
@@ -150,7 +150,7 @@ def account(token_address: str) -> str:
     )
 
 
-async def test_an_answer_of_vertex_comes_with_the_token_of_a_service_account() -> None:
+async def test_vertex_is_called_with_the_token_of_a_service_account() -> None:
     sse = b"".join(MessagesFormat(Script(), "claude").encode(("x", event)) for event in messages())
 
     def answer(request: web.Request) -> web.Response:
@@ -249,7 +249,7 @@ async def test_missing_libraries_are_named_with_their_extra(
         ("vertex", {"region": "x.evil.example/", "project": "p", "api_key": "canary"}),
     ],
 )
-async def test_what_is_missing_is_said_before_a_request(kind: str, fields: dict[str, str]) -> None:
+async def test_missing_settings_are_reported_before_a_request(kind: str, fields: dict[str, str]) -> None:
     with pytest.raises(errors.ConfigurationError) as raised:
         provider_for(EndpointConfig("c", kind, "C", **fields))  # type: ignore[arg-type]
     assert "canary" not in raised.value.detail

@@ -46,7 +46,7 @@ async def test_a_missing_done_is_fine(connect: Connect) -> None:
     assert isinstance(events[-1], Finished)
 
 
-async def test_a_server_that_keeps_the_line_open_after_the_end_is_not_waited_for(
+async def test_a_server_that_keeps_the_connection_open_after_the_end_is_not_awaited(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chat.providers.sse.LINGER_SECONDS", 0.05)

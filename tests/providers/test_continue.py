@@ -27,16 +27,14 @@ def last(body: dict[str, Any]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_a_provider_that_is_not_known_to_go_on_is_asked_to(
-    connect: Connect, wire: Wire, name: str
-) -> None:
+async def test_a_provider_not_known_to_continue_is_asked_to(connect: Connect, wire: Wire, name: str) -> None:
     await collect(connect(name), cut_off("Tell"))
     sent = str(wire.log[-1].body)
     assert sent.index("Tell") < sent.index(BEGINNING) < sent.index(CONTINUE_PROMPT)
 
 
 @pytest.mark.parametrize(("server", "options"), [("vllm", GO_ON), ("llamacpp", {})])
-async def test_a_server_that_goes_on_by_itself_is_sent_the_beginning_last(
+async def test_a_server_that_continues_text_is_sent_the_beginning_last(
     connect: Connect, wire: Wire, server: str, options: dict[str, bool]
 ) -> None:
     provider = connect("openai_compatible")
@@ -73,7 +71,7 @@ async def test_a_server_that_refuses_that_is_asked_to_and_the_model_is_remembere
         ("some-other-model", False),
     ],
 )
-async def test_models_of_anthropic_go_on_up_to_4_5(
+async def test_models_of_anthropic_continue_text_up_to_4_5(
     connect: Connect, wire: Wire, model: str, goes_on: bool
 ) -> None:
     await collect(connect("anthropic"), cut_off("Tell", model=model))

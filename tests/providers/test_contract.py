@@ -71,7 +71,7 @@ async def test_an_answer_is_text_usage_and_an_end(connect: Connect, name: str) -
     assert last_usage(events) == Usage(11, 5, 4, 3)
 
 
-async def test_text_comes_while_the_provider_still_writes(connect: Connect, wire: Wire, name: str) -> None:
+async def test_text_arrives_while_the_provider_still_writes(connect: Connect, wire: Wire, name: str) -> None:
     async with aclosing(connect(name).stream(ask("/wire tokens=5 hang=3"))) as events:
         text = ""
         async for event in events:
@@ -81,14 +81,14 @@ async def test_text_comes_while_the_provider_still_writes(connect: Connect, wire
     assert wire.log[-1].words == 3
 
 
-async def test_reasoning_comes_apart_from_the_text(connect: Connect, name: str) -> None:
+async def test_reasoning_is_separate_from_the_text(connect: Connect, name: str) -> None:
     events = await collect(connect(name), ask("/wire reasoning=2 tokens=2"))
     reasoning = [event.text for event in events if isinstance(event, ReasoningDelta)]
     assert "".join(reasoning) == "thought0 thought1 "
     assert text_of(events) == "word0 word1 "
 
 
-async def test_tool_calls_come_in_pieces_that_join_to_json(connect: Connect, name: str) -> None:
+async def test_tool_calls_arrive_in_pieces_that_join_to_json(connect: Connect, name: str) -> None:
     tools = [Tool("tool0", "The first", {"type": "object"}), Tool("tool1", "The second", {"type": "object"})]
     events = await collect(connect(name), ask("/wire tokens=1 tools=2", tools=tools))
     calls = [event for event in events if isinstance(event, ToolCallDelta)]
@@ -117,7 +117,7 @@ async def test_no_end_marker_is_invented(connect: Connect, name: str) -> None:
     assert not any(isinstance(event, Finished) for event in events)
 
 
-async def test_a_reset_connection_is_an_error_after_what_came_before(connect: Connect, name: str) -> None:
+async def test_a_reset_connection_is_an_error_after_the_text_so_far(connect: Connect, name: str) -> None:
     seen = []
     with pytest.raises(errors.ConnectionFailedError):
         async for event in connect(name).stream(ask("/wire drop=2")):
@@ -125,7 +125,7 @@ async def test_a_reset_connection_is_an_error_after_what_came_before(connect: Co
     assert text_of(seen) == "word0 word1 "
 
 
-async def test_an_error_in_the_middle_is_an_error_after_what_came_before(connect: Connect, name: str) -> None:
+async def test_an_error_in_the_middle_follows_the_text_so_far(connect: Connect, name: str) -> None:
     seen = []
     with pytest.raises(errors.OverloadedError):
         async for event in connect(name).stream(ask("/wire error=2")):
@@ -160,7 +160,9 @@ async def test_each_status_has_its_error(
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5)])
-async def test_retry_after_is_told(connect: Connect, name: str, header: str, seconds: float) -> None:
+async def test_retry_after_is_part_of_the_error(
+    connect: Connect, name: str, header: str, seconds: float
+) -> None:
     error = await failure_of(connect, name, f"/wire fail=429 retry_after={header}")
     assert error.retry_after == seconds
 
@@ -186,7 +188,7 @@ async def test_a_redirect_does_not_take_the_key_along(connect: Connect, wire: Wi
     assert len(asked) == 1 and taken == []
 
 
-async def test_a_proxys_page_in_any_encoding_is_told_by_its_status(
+async def test_the_page_of_a_proxy_in_any_encoding_is_reported_by_its_status(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     page = b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>\xfcber\xff\x00"
@@ -286,7 +288,7 @@ async def test_the_key_is_in_no_error(connect: Connect, name: str) -> None:
             assert KEY[3:] not in said
 
 
-async def test_people_are_told_nothing_internal(connect: Connect, wire: Wire, name: str) -> None:
+async def test_messages_for_users_have_nothing_internal(connect: Connect, wire: Wire, name: str) -> None:
     for script in ("fail=401", "fail=404", "fail=500", "error=1", "drop=1", "malformed=1"):
         words = str(await failure_of(connect, name, f"/wire {script}"))
         assert "went wrong" not in words and "127.0.0.1" not in words and "HTTP" not in words
@@ -347,7 +349,7 @@ async def test_a_turn_that_says_nothing_does_not_break_the_request(connect: Conn
     assert text_of(await collect(connect(name), ChatRequest("wire", turns))) == "word0 "
 
 
-async def test_metadata_comes_only_where_the_provider_sends_it(connect: Connect, name: str) -> None:
+async def test_metadata_is_yielded_only_if_the_provider_sends_it(connect: Connect, name: str) -> None:
     events = await collect(connect(name), ask("/wire tokens=1 reasoning=1"))
     assert not any(isinstance(event, Opaque) for event in events)
 

@@ -235,7 +235,7 @@ async def test_a_damaged_stream_gives_a_prefix_of_the_text_or_a_provider_error(
     assert "".join(formatted.script.words).startswith(text)
 
 
-def test_events_of_a_response_that_come_twice_are_read_once() -> None:
+def test_repeated_events_of_a_response_are_read_once() -> None:
     formatted = ResponsesFormat(Script(tokens=3, twice=1), "m")
     decoder = ResponsesDecoder()
     data = b"".join(formatted.encode(item) for _, items in formatted.steps() for item in items)
@@ -256,7 +256,7 @@ END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n'
         [END + b"\n", aiohttp.ClientPayloadError("reset")],
     ],
 )
-async def test_what_goes_wrong_after_the_end_marker_costs_no_answer(rest: list[bytes | Exception]) -> None:
+async def test_an_error_after_the_end_marker_costs_no_answer(rest: list[bytes | Exception]) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for chunk in [TEXT, *rest]:
             if isinstance(chunk, Exception):

@@ -109,7 +109,7 @@ async def test_a_flaky_demo_works_at_the_second_attempt() -> None:
 
 @pytest.mark.parametrize("command", ["hang", "stall"])
 @in_virtual_time
-async def test_a_silent_demo_is_silent_for_ever(command: str) -> None:
+async def test_a_silent_demo_never_answers(command: str) -> None:
     reader = asyncio.create_task(collect(demo(), ask(f"/demo instant /demo {command}", model="demo")))
     await asyncio.sleep(3_600)
     assert not reader.done()
@@ -145,19 +145,19 @@ async def test_an_unknown_model_is_not_found() -> None:
     assert [model.name for model in await demo().list_models()] == [model.name for model in MODELS]
 
 
-async def test_an_account_has_one_adapter() -> None:
+async def test_an_endpoint_has_one_adapter() -> None:
     assert demo() is demo()
     assert demo() is not provider_for(EndpointConfig("demo-2", "demo", "Demo"))
     assert demo() is not provider_for(EndpointConfig("demo", "demo", "Demo", api_key="new"))
 
 
-async def test_closed_adapters_are_made_anew() -> None:
+async def test_closed_adapters_are_replaced() -> None:
     first = demo()
     await close_all()
     assert demo() is not first
 
 
-def test_each_event_loop_has_its_own_adapters_and_takes_them_with_it() -> None:
+def test_each_event_loop_has_its_own_adapters_until_it_ends() -> None:
     async def get() -> Provider:
         return demo()
 
@@ -172,16 +172,16 @@ async def test_an_unknown_kind_is_a_configuration_error() -> None:
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini"])
-async def test_an_account_without_its_key_is_a_configuration_error(kind: str) -> None:
+async def test_an_endpoint_without_its_key_is_a_configuration_error(kind: str) -> None:
     with pytest.raises(errors.ConfigurationError):
         provider_for(EndpointConfig("x", kind, "X"))
 
 
-def test_an_account_does_not_show_its_key() -> None:
+def test_an_endpoint_does_not_show_its_key() -> None:
     assert "secret" not in repr(EndpointConfig("x", "openai", "X", api_key="secret"))
 
 
-async def test_a_continuation_goes_on_where_the_answer_stopped() -> None:
+async def test_a_continuation_begins_where_the_answer_stopped() -> None:
     asked = "/demo instant Tell me"
     whole = "".join(
         [e.text async for e in demo().stream(ask(asked, model="demo")) if isinstance(e, TextDelta)]

@@ -186,7 +186,7 @@ def test_keys_are_taken_out_of_details(text: str) -> None:
         ("", "HTTP 400: no reason is given."),
     ],
 )
-def test_administrators_are_told_the_providers_sentence_and_nothing_that_was_asked(
+def test_administrators_see_the_message_of_the_provider_and_nothing_of_the_prompt(
     body: object, detail: str
 ) -> None:
     assert failures.from_status(400, body, secret="").detail == detail
@@ -197,7 +197,7 @@ def test_a_placeholder_for_a_key_is_not_taken_out_of_every_word() -> None:
     assert failures.redact("the key is abcdefgh", "abcdefgh") == "the key is [key]"
 
 
-def test_words_and_codes_are_there_for_every_error() -> None:
+def test_every_error_has_words_and_a_code() -> None:
     def tree(kind: type[errors.ProviderError]) -> list[type[errors.ProviderError]]:
         return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
 

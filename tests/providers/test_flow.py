@@ -12,7 +12,7 @@ from tests.pipeline.virtual_time import in_virtual_time
 
 @pytest.mark.parametrize("running", [1, 4, 8, 200])
 @in_virtual_time
-async def test_a_flood_of_letters_is_slowed_to_its_share(running: int) -> None:
+async def test_a_flood_of_letters_is_slowed_to_its_rate(running: int) -> None:
     flow, loop = Flow(lambda: running), asyncio.get_running_loop()
     for _ in range(20_000):
         await flow.piece()

@@ -37,7 +37,7 @@ async def listed(connect: Connect, wire: Wire, name: str, found: list[Any]) -> d
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("value", ODD, ids=str)
-async def test_one_odd_entry_costs_no_other_and_is_told(
+async def test_one_odd_entry_costs_no_other_and_is_reported(
     connect: Connect, wire: Wire, name: str, value: object
 ) -> None:
     field = "inputTokenLimit" if name == "gemini" else "max_input_tokens"
@@ -73,7 +73,7 @@ async def test_a_gateways_list_is_not_filtered_by_names_but_by_what_it_says_of_t
         assert (models["team-chat"].context_window, models["team-chat"].max_output_tokens) == (8192, 1024)
 
 
-async def test_a_list_may_say_what_a_model_takes(connect: Connect, wire: Wire) -> None:
+async def test_a_list_may_say_what_a_model_accepts(connect: Connect, wire: Wire) -> None:
     found = [{"id": "a", "architecture": {"input_modalities": ["text", "image", "audio"]}}]
     model = (await listed(connect, wire, "openai_compatible", found))["a"]
     assert (model.takes_images, model.takes_audio) == (True, True)
@@ -89,7 +89,9 @@ async def test_a_list_may_name_the_price_of_cached_input(connect: Connect, wire:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_a_web_page_instead_of_a_list_is_told_as_such(connect: Connect, wire: Wire, name: str) -> None:
+async def test_a_web_page_instead_of_a_list_is_reported_as_such(
+    connect: Connect, wire: Wire, name: str
+) -> None:
     wire.models_page = True
     with pytest.raises(errors.ConfigurationError, match="address") as raised:
         await connect(name).list_models()
@@ -97,7 +99,7 @@ async def test_a_web_page_instead_of_a_list_is_told_as_such(connect: Connect, wi
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_an_address_with_a_name_and_a_password_is_used_or_told(
+async def test_an_address_with_a_name_and_a_password_is_used_or_reported(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     address = wire.base_url(name).replace("//", "//ada:p%40ss@")
@@ -120,7 +122,7 @@ async def test_an_address_with_a_name_and_a_password_is_used_or_told(
 @pytest.mark.parametrize(
     "name", [name for name in FORMATS if name != "anthropic"]
 )  # which writes it as UTF-8
-async def test_a_key_that_no_header_takes_is_told(connect: Connect, name: str) -> None:
+async def test_a_key_that_no_header_can_hold_is_reported(connect: Connect, name: str) -> None:
     with pytest.raises(errors.ConfigurationError) as raised:
         await connect(name, api_key="sk-canary-“quoted”-0123456789").list_models()
     assert "canary" not in raised.value.detail

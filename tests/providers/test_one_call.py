@@ -48,7 +48,7 @@ async def silent() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
             writer.transport.abort()
 
 
-async def test_headers_that_come_with_the_first_token_are_waited_for_in_one_call(
+async def test_headers_that_arrive_with_the_first_token_are_awaited_in_one_call(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     provider = connect(name, connect_seconds=1)
@@ -56,7 +56,7 @@ async def test_headers_that_come_with_the_first_token_are_waited_for_in_one_call
     assert len(wire.log) == 1
 
 
-async def test_headers_that_never_come_end_at_the_first_tokens_limit_in_one_call(
+async def test_headers_that_never_arrive_end_at_the_limit_of_the_first_token_in_one_call(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=1)
@@ -69,7 +69,7 @@ async def test_headers_that_never_come_end_at_the_first_tokens_limit_in_one_call
 @pytest.mark.parametrize(
     "script", ["fail=408", "fail=409", "fail=500", "fail=502", "fail=504", "cut=0", "drop=0", "hang=0"]
 )
-async def test_what_the_provider_may_have_taken_is_not_sent_again(
+async def test_a_request_that_the_provider_may_have_accepted_is_not_sent_again(
     connect: Connect, wire: Wire, name: str, script: str
 ) -> None:
     policy = StreamPolicy(max_attempts=3, base_delay=0.01, first_token_seconds=1)
@@ -79,16 +79,14 @@ async def test_what_the_provider_may_have_taken_is_not_sent_again(
 
 
 @pytest.mark.parametrize("status", [425, 429, 503, 529])
-async def test_what_the_provider_said_that_it_did_not_take_is_sent_again(
+async def test_a_request_that_the_provider_did_not_accept_is_sent_again(
     connect: Connect, wire: Wire, name: str, status: int
 ) -> None:
     assert text_of(await answer(connect(name), f"/wire fail={status} fails=2 tokens=1")) == "word0 "
     assert len(wire.log) == 3
 
 
-async def test_a_server_that_refuses_connections_is_tried_again(
-    connect: Connect, wire: Wire, name: str
-) -> None:
+async def test_a_server_that_refuses_connections_is_retried(connect: Connect, wire: Wire, name: str) -> None:
     wire.origin = "http://127.0.0.1:9"
     events, _ = compose(connect(name), ask("hello"), POLICY)
     seen = []
@@ -102,7 +100,7 @@ async def test_a_server_that_refuses_connections_is_tried_again(
     assert "Connect call failed" in raised.value.detail and "timed out" not in raised.value.detail
 
 
-async def test_a_handshake_that_hangs_is_given_up_at_the_limit_for_connecting_and_tried_again(
+async def test_a_handshake_that_hangs_ends_at_the_limit_for_connecting_and_is_retried(
     connect: Connect, wire: Wire, name: str
 ) -> None:
     async with silent() as (address, connections):

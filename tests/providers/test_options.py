@@ -96,9 +96,7 @@ async def test_an_option_that_the_provider_does_not_have_is_refused(
 
 
 @pytest.mark.parametrize(("name", "option"), [("openai", "temperature"), ("anthropic", "temperature")])
-async def test_an_exact_request_gives_no_option_up(
-    connect: Connect, wire: Wire, name: str, option: str
-) -> None:
+async def test_an_exact_request_omits_no_option(connect: Connect, wire: Wire, name: str, option: str) -> None:
     script = f"/wire refuses={option} tokens=1"
     provider = connect(name)
     for _ in range(2):

@@ -51,7 +51,7 @@ async def read_on(reader: PacedReader) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_the_first_text_comes_at_once_and_the_rest_of_an_interval_as_one_piece(
+async def test_the_first_text_is_read_at_once_and_the_rest_of_an_interval_as_one_piece(
     connect: Connect, wire: Wire, stopped: list[PacedReader], name: str
 ) -> None:
     request = ask("/wire tokens=30 pace=100")
@@ -186,7 +186,7 @@ async def test_a_connection_is_not_left_paused_for_the_next_request(monkeypatch:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_another_version_of_aiohttp_is_read_by_its_own_way(
+async def test_another_version_of_aiohttp_is_read_without_pauses(
     connect: Connect, wire: Wire, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(paced_reading, "_IS_KNOWN", False)

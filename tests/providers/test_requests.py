@@ -35,7 +35,7 @@ async def sent(connect: Connect, wire: Wire, name: str, request: ChatRequest) ->
 
 
 @all_formats
-async def test_pictures_and_documents_go_byte_exact(connect: Connect, wire: Wire, name: str) -> None:
+async def test_pictures_and_documents_are_sent_byte_by_byte(connect: Connect, wire: Wire, name: str) -> None:
     request = ChatRequest("wire", [Turn("user", "What is this?", files=[PICTURE, REPORT])])
     body = await sent(connect, wire, name, request)
     text = str(body)
@@ -47,7 +47,7 @@ async def test_pictures_and_documents_go_byte_exact(connect: Connect, wire: Wire
 
 @pytest.mark.parametrize(("media_type", "sound"), [("audio/wav", "wav"), ("audio/mpeg", "mp3")])
 @all_formats
-async def test_audio_goes_byte_exact_where_the_api_has_it(
+async def test_audio_is_sent_byte_by_byte_if_the_api_has_it(
     connect: Connect, wire: Wire, name: str, media_type: str, sound: str
 ) -> None:
     data = bytes(range(256))
@@ -113,7 +113,7 @@ async def test_a_system_prompt_limit_and_tools_are_sent(connect: Connect, wire: 
 
 
 @all_formats
-async def test_tool_calls_and_results_go_back(connect: Connect, wire: Wire, name: str) -> None:
+async def test_tool_calls_and_results_are_sent_back(connect: Connect, wire: Wire, name: str) -> None:
     turns = [
         Turn("user", "How is it in Zürich?"),
         Turn("assistant", "I look.", tool_calls=[ToolCall("call_9", "weather", '{"city": "Zürich"}')]),
@@ -158,7 +158,7 @@ async def test_broken_arguments_of_an_earlier_call_are_an_invalid_request(
         ("gemini", "gemini-3.1-flash", "none", {"includeThoughts": False, "thinkingLevel": "minimal"}),
     ],
 )
-async def test_effort_is_said_in_the_providers_words(
+async def test_effort_is_sent_in_the_providers_words(
     connect: Connect, wire: Wire, name: str, model: str, effort: Any, part: dict[str, Any]
 ) -> None:
     body = await sent(connect, wire, name, ask("Hi", model=model, reasoning_effort=effort))
@@ -189,7 +189,7 @@ async def test_nothing_is_stored_at_openai(connect: Connect, wire: Wire) -> None
         ("gemini", "thinking", {"reasoning_effort": "low", "model": "gemini-2.5-pro"}),
     ],
 )
-async def test_an_option_that_is_refused_is_given_up_and_remembered(
+async def test_a_refused_option_is_omitted_and_remembered(
     connect: Connect, wire: Wire, name: str, option: str, more: dict[str, Any]
 ) -> None:
     request = ask(f"/wire refuses={option} tokens=1", **more)
@@ -234,7 +234,9 @@ async def conversation_with_metadata(connect: Connect, name: str, model: str) ->
 
 
 @pytest.mark.parametrize("name", KEEPING)
-async def test_metadata_goes_back_byte_exact_in_its_place(connect: Connect, wire: Wire, name: str) -> None:
+async def test_metadata_is_sent_back_byte_by_byte_in_its_place(
+    connect: Connect, wire: Wire, name: str
+) -> None:
     turns = await conversation_with_metadata(connect, name, "wire")
     body = await sent(connect, wire, name, ChatRequest("wire", turns))
     assert str(body).count(SIGNATURE) == 1
@@ -258,7 +260,7 @@ async def test_metadata_goes_back_byte_exact_in_its_place(connect: Connect, wire
 
 
 @pytest.mark.parametrize("name", KEEPING)
-async def test_metadata_goes_to_no_other_model(connect: Connect, wire: Wire, name: str) -> None:
+async def test_metadata_is_sent_to_no_other_model(connect: Connect, wire: Wire, name: str) -> None:
     turns = await conversation_with_metadata(connect, name, "wire")
     body = await sent(connect, wire, name, ChatRequest("another", turns))
     assert SIGNATURE not in str(body)
@@ -268,7 +270,7 @@ async def test_metadata_goes_to_no_other_model(connect: Connect, wire: Wire, nam
 @pytest.mark.parametrize(
     ("name", "other"), [pair for pair in product(KEEPING, FORMATS) if len(set(pair)) == 2]
 )
-async def test_metadata_goes_to_no_other_provider(
+async def test_metadata_is_sent_to_no_other_provider(
     connect: Connect, wire: Wire, name: str, other: str
 ) -> None:
     if other == name:
@@ -292,7 +294,7 @@ async def test_a_gemini_signature_without_a_call_has_its_own_part(connect: Conne
     ]
 
 
-async def test_gemini_call_ids_of_our_own_making_stay_here(connect: Connect, wire: Wire) -> None:
+async def test_generated_gemini_call_ids_are_not_sent(connect: Connect, wire: Wire) -> None:
     turns = await conversation_with_metadata(connect, "gemini", "wire")
     body = await sent(connect, wire, "gemini", ChatRequest("wire", turns))
     assert "steady-" not in str(body)

@@ -34,7 +34,9 @@ async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
-async def test_a_tls_connection_that_is_cut_in_the_middle_keeps_what_had_come(wire: Wire, kind: str) -> None:
+async def test_a_tls_connection_that_is_cut_in_the_middle_keeps_the_text_so_far(
+    wire: Wire, kind: str
+) -> None:
     provider = provider_for(EndpointConfig(kind, kind, kind, base_url=wire.base_url(kind), api_key=KEY))
     text = ""
     with pytest.raises(ConnectionFailedError):
@@ -44,7 +46,7 @@ async def test_a_tls_connection_that_is_cut_in_the_middle_keeps_what_had_come(wi
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
+async def test_an_untrusted_certificate_is_refused(
     wire: Wire, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")

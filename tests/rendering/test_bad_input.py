@@ -62,7 +62,7 @@ def test_hostile_text_streamed_by_characters_is_harmless_at_every_step(text: str
 
 
 @pytest.mark.parametrize("name", DEAR)
-def test_dear_text_is_rendered_and_streamed(name: str) -> None:
+def test_expensive_text_is_rendered_and_streamed(name: str) -> None:
     whole = render_markdown(DEAR[name])
     renderer = IncrementalRenderer()
     for at in range(0, len(DEAR[name]), 997):

@@ -250,12 +250,12 @@ def test_a_mark_between_two_texts_belongs_to_the_first() -> None:
 
 
 @pytest.mark.parametrize("text", ["So.\n" + "---\n" * 5_000, "So." + " " * 300_000])
-def test_a_mark_after_much_that_is_no_text_is_left_out(text: str) -> None:
+def test_a_mark_after_much_markup_is_left_out(text: str) -> None:
     assert marked(text, [(len(text), 1)], lambda number: f"[{number}]") == text
 
 
 @pytest.mark.parametrize("at,stored_at", [(2**64, MOST_PLACE), (-(2**64), 0), (None, None)])
-def test_a_place_out_of_all_reason_is_not_stored(at: int | None, stored_at: int | None) -> None:
+def test_an_absurd_place_is_not_stored(at: int | None, stored_at: int | None) -> None:
     assert json.loads(citation_line(Citation(URL, "A", at), 10))["at"] == stored_at
 
 

@@ -53,7 +53,7 @@ def test_any_other_shape_of_a_code_block_is_cleaned(inside: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_the_cleaner_is_spared_the_code_in_every_language_of_the_page(
+def test_code_is_not_cleaned_in_any_language_of_the_page(
     language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with override(language):

@@ -116,7 +116,7 @@ def test_htmx_makes_the_fresh_page_of_each_text(talk: Talk) -> None:
         assert replies.alarms == []
 
 
-def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
+def test_the_title_of_the_reasoning_changes_with_the_answer(talk: Talk) -> None:
     message = talk.reply()
     (opened,) = talk.opens(message)
     (thinking,) = talk.grows(message, [Segment("reasoning", "hm")])
@@ -128,7 +128,7 @@ def test_the_words_over_the_reasoning_follow_the_answer(talk: Talk) -> None:
     assert "Though" not in more
 
 
-def test_thoughts_after_the_first_words_are_told_as_thoughts(talk: Talk) -> None:
+def test_reasoning_after_the_first_words_is_shown_as_reasoning(talk: Talk) -> None:
     """As on a page that is opened at that time."""
     message = talk.reply()
     talk.opens(message)
@@ -235,7 +235,7 @@ def note_ids(html: str) -> set[str]:
     return set(found)
 
 
-def test_much_text_takes_long_and_code_does_not(talk: Talk) -> None:
+def test_long_text_is_slow_and_long_code_is_not(talk: Talk) -> None:
     message, other = talk.reply(), talk.reply()
     talk.opens(message, other)
     assert not talk.view.takes_long([ReplyGrew(message.pk, [Segment("text", "```py\nx = 1\n```\n")])])
@@ -249,7 +249,7 @@ def test_much_text_takes_long_and_code_does_not(talk: Talk) -> None:
     assert talk.view.takes_long([ConversationChanged(talk.conversation, [message], {}, 1, whole=False)])
 
 
-def test_where_what_the_model_is_sent_begins_is_said_live_and_on_a_fresh_page(talk: Talk) -> None:
+def test_the_first_message_that_the_model_is_sent_is_marked_live_and_on_a_fresh_page(talk: Talk) -> None:
     for _ in range(3):
         talk.reply()
     Generation.objects.update(status="complete")

@@ -49,7 +49,7 @@ def test_specification_examples_streamed_equal_the_whole(targets: Literal["first
                 assert_equals_whole(chunks, targets)
 
 
-def test_colours_of_code_that_is_shown_no_more_are_forgotten() -> None:
+def test_colours_of_code_that_is_no_longer_shown_are_removed() -> None:
     renderer = IncrementalRenderer()
     answer: Future[str | None] = Future()
     answer.set_result("<b></b>")
@@ -206,7 +206,7 @@ def test_a_table_grows_by_whole_rows() -> None:
         ("| a | b |\n|--", ""),
     ],
 )
-def test_a_partial_line_is_shown_as_it_will_go_on(text: str, shown: str) -> None:
+def test_a_partial_line_is_shown_as_it_will_continue(text: str, shown: str) -> None:
     for chunks in ([text], list(text)):
         renderer = IncrementalRenderer()
         for chunk in chunks:

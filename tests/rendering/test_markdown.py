@@ -91,7 +91,7 @@ def test_footnotes_are_numbered_by_mention_and_have_ids_only_with_a_prefix() -> 
     assert '<li id="fn-m7-1"><p>zed</p></li>' in linked
 
 
-def test_nesting_has_an_end() -> None:
+def test_nesting_is_limited() -> None:
     html = render_markdown(">" * 10_000 + " deep")
     assert "deep" in html
     assert html.count("<blockquote>") < 50

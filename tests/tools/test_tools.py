@@ -107,7 +107,7 @@ def test_it_calculates(expression: str, result: str) -> None:
         "*".join(["9" * 90] * 5) + "**999",
     ],
 )
-def test_it_refuses_what_is_no_bounded_arithmetic(expression: str) -> None:
+def test_it_refuses_all_but_bounded_arithmetic(expression: str) -> None:
     began = time.thread_time()
     with pytest.raises(ToolError):
         calculator(expression)
@@ -150,7 +150,7 @@ def test_an_installed_package_adds_tools_and_cannot_replace_or_break_ours(
     assert found["calculator"].description != "Not ours." and "untyped" not in found
 
 
-def test_nothing_that_reaches_others_is_on_by_itself() -> None:
+def test_no_tool_with_network_access_is_enabled_by_default() -> None:
     tool = own_tools()["read_web_page"]
     assert (tool.enabled, tool.asks) == (False, True)
 
@@ -206,7 +206,7 @@ def test_what_is_no_public_web_address_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + ".org", ".org", "a." * 40_000 + "org", "a..org"])
-async def test_a_name_that_no_resolver_takes_is_said_in_words(host: str) -> None:
+async def test_a_name_that_no_resolver_accepts_is_reported(host: str) -> None:
     with pytest.raises(ToolError, match="could not be opened"):
         await read_web_page(f"http://{host}/")
 
@@ -293,11 +293,11 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
     assert private == []
 
 
-def test_hidden_and_broken_html_gives_no_code() -> None:
+def test_hidden_and_broken_html_yields_no_code() -> None:
     assert text_of("<style>a{}</style><p>One<br>two<svg><svg></svg>x</svg></p>three") == "One\ntwo\nthree"
 
 
-async def test_a_thread_that_hangs_is_given_up() -> None:
+async def test_a_thread_that_hangs_is_abandoned() -> None:
     def sleeper() -> str:
         """Sleeps."""
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Folders, presets and saved prompts go into an export of all chats, and come back once."""
+"""Folders, presets and saved prompts are part of an export of all chats, and are imported once."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def counts(user: User) -> tuple[int, ...]:
     return tuple(model.objects.filter(owner=user).count() for model in models)
 
 
-def test_a_person_takes_everything_along(owner: User, other: User, tmp_path: Path) -> None:
+def test_a_user_exports_and_imports_everything(owner: User, other: User, tmp_path: Path) -> None:
     chat = fill(owner)
     data = exported(owner)
     assert list(json.loads(data))[:3] == ["format", "version", "minor"]
@@ -155,9 +155,7 @@ def test_a_person_takes_everything_along(owner: User, other: User, tmp_path: Pat
     assert counts(other) == (1, 1, 1, 1)
 
 
-def test_one_chat_keeps_the_name_of_a_preset_that_is_not_here(
-    owner: User, other: User, tmp_path: Path
-) -> None:
+def test_one_chat_keeps_the_name_of_a_missing_preset(owner: User, other: User, tmp_path: Path) -> None:
     chat = fill(owner)
     data = exported(owner, [chat.pk])
     assert "extras" not in json.loads(data), "only all chats take everything along"
@@ -191,7 +189,7 @@ def test_a_chat_is_linked_to_a_visible_preset_of_the_same_name(
     assert use.version and use.version.preset == own, "one's own first"
 
 
-def test_what_is_here_already_is_not_changed(owner: User, tmp_path: Path) -> None:
+def test_existing_objects_are_not_changed(owner: User, tmp_path: Path) -> None:
     make_folder(owner, "Work")
     make_saved_prompt(owner, "sum", "Mine.")
     version = {"number": 1, "name": "P", "instructions": "x", "model": "openai/none", "parameters": {}}
@@ -216,7 +214,7 @@ def test_what_is_here_already_is_not_changed(owner: User, tmp_path: Path) -> Non
     assert Preset.objects.get().newest.model is None
 
 
-def test_too_many_are_said(owner: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_objects_are_reported(owner: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chat.actions.folder.MOST", 1)
     node = {"id": "a", "parent": None, "role": "user", "parts": [{"type": "text", "text": "x"}]}
     chats = [{"id": str(uuid4()), "folder": name, "messages": [node]} for name in ("A", "B", "\x00 ")]
@@ -233,7 +231,7 @@ def test_a_file_of_the_first_minor_version_still_imports(owner: User, tmp_path: 
     assert (job.taken, chat.folder, chat.preset_name, chat.uses_instructions) == (1, None, "", True)
 
 
-def test_only_ones_own_is_exported(owner: User, other: User) -> None:
+def test_only_own_objects_are_exported(owner: User, other: User) -> None:
     fill(owner)
     Preset.objects.update(visibility="all")
     SavedPrompt.objects.update(visibility="all")

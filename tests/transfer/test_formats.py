@@ -124,7 +124,7 @@ def test_a_comb_of_branches_ends_at_the_limit() -> None:
     "value",
     ["", "soon", "9999-12-31T00:00:00Z", "1970-01-01", 1e300, -1, True, None, float("nan"), float("inf")],
 )
-def test_times_that_are_none(value: Any) -> None:
+def test_invalid_times_are_ignored(value: Any) -> None:
     assert time_of(value) is None
 
 

@@ -99,7 +99,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "PAUSE_SECONDS", 0)
 
 
-async def test_nothing_is_taken_before_the_owner_agrees(owner: User, storage: Path) -> None:
+async def test_nothing_is_imported_before_the_owner_agrees(owner: User, storage: Path) -> None:
     job = await run_unit(start, owner, [*CLAUDE, 5])
     await work(in_state(job, "ready"))
     job = await run_unit(ChatImport.objects.get, pk=job.pk)
@@ -193,7 +193,7 @@ async def test_a_chat_that_has_grown_is_named_in_the_report(owner: User) -> None
     assert (job.left_out.get(GROWN), job.left_out[CONTINUED]) == (None, 1)
 
 
-async def test_files_of_chatgpt_come_out_of_its_zip(owner: User, tmp_path: Path) -> None:
+async def test_files_of_chatgpt_are_read_from_its_zip(owner: User, tmp_path: Path) -> None:
     """The names are as public readers of such files find them; the module of the format has the forms."""
     chat = copy.deepcopy(CHATGPT[0])
     message = chat["mapping"]["u"]["message"]
@@ -403,7 +403,7 @@ def test_the_page(owner: User, client: Client, make_user: Callable[..., User]) -
     assert client.post(reverse("transfer")).status_code == 400
 
 
-def test_exports_contain_only_ones_own(owner: User, client: Client, make_user: Callable[..., User]) -> None:
+def test_exports_contain_only_own_chats(owner: User, client: Client, make_user: Callable[..., User]) -> None:
     other = make_user("other@example.org")
     chats = {}
     for user in (owner, other):
@@ -436,7 +436,7 @@ def read_all(answer: Any) -> bytes:
     return asyncio.run(pieces())
 
 
-def test_a_large_file_comes_in_pieces(
+def test_a_large_file_is_uploaded_in_pieces(
     owner: User, client: Client, settings: Any, tmp_path: Path, storage: Path
 ) -> None:
     settings.CHAT_UPLOADS_DIR = tmp_path / "uploads"
@@ -462,7 +462,7 @@ def test_a_large_file_comes_in_pieces(
     assert client.post(reverse("transfer"), {"uploaded": "x"}).status_code == 409, "nothing was uploaded"
 
 
-async def test_files_come_along(
+async def test_files_are_exported_and_imported(
     owner: User, client: Client, make_user: Callable[..., User], settings: Any, tmp_path: Path
 ) -> None:
     settings.CHAT_UPLOADS_DIR = tmp_path / "uploads"

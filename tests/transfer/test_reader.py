@@ -110,7 +110,7 @@ def test_what_cannot_be_imported_ends_with_a_sentence(tmp_path: Path, name: str)
         assert last["error"].endswith(".")
 
 
-def test_an_entry_that_lies_about_its_size(tmp_path: Path) -> None:
+def test_an_entry_with_a_false_size_is_refused(tmp_path: Path) -> None:
     path = as_zip(tmp_path / "zip", conversations__json=b"[" + b" " * 5_000_000 + b"]")
     data = path.read_bytes().replace((5_000_002).to_bytes(4, "little"), (100).to_bytes(4, "little"))
     path.write_bytes(data)

@@ -37,7 +37,7 @@ class Scripted(Subscriptions):
         yield list(self.changes)
 
 
-async def test_a_version_is_given_out_with_its_change_and_not_with_the_output_after_it(
+async def test_a_revision_is_sent_with_its_change_and_not_with_the_output_after_it(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a client that is disconnected between the two receives the new messages a second time."""
@@ -88,7 +88,7 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
     assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
 
 
-async def test_who_used_more_than_a_share_keeps_nobody_else_waiting(
+async def test_a_viewer_over_its_share_delays_no_other(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page of the user over the limit is rendered while the other one is rendered and finished."""
@@ -147,7 +147,7 @@ for _ in sys.stdin:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_colours_that_come_late_are_shown_though_nothing_else_happens(
+async def test_late_colours_are_shown_without_another_change(
     person: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Otherwise the page differs from a fresh one until the next message."""

@@ -61,7 +61,7 @@ async def test_a_socket_that_never_said_hello_is_closed(server: ServerProcess, e
         await is_revoked(connection)
 
 
-async def test_a_deactivated_person_sends_nothing_before_the_next_look_either(
+async def test_a_deactivated_user_sends_nothing_before_the_next_check(
     server: ServerProcess, email: str
 ) -> None:
     conversation = uuid.uuid4()

@@ -159,7 +159,9 @@ BAD_FRAMES = [
 
 
 @pytest.mark.parametrize("frame", BAD_FRAMES, ids=range(len(BAD_FRAMES)))
-async def test_a_bad_frame_gets_words_and_the_socket_lives_on(server: ServerProcess, frame: str) -> None:
+async def test_a_bad_frame_gets_a_message_and_the_socket_stays_open(
+    server: ServerProcess, frame: str
+) -> None:
     cookies, conversation = await log_in(server), uuid.uuid4()
     async with socket(server, conversation, cookies) as connection:
         await connection.send(frame)
@@ -186,7 +188,7 @@ BAD_PROMPTS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("changes", BAD_PROMPTS, ids=range(len(BAD_PROMPTS)))
-async def test_a_bad_prompt_gets_words_and_writes_nothing(
+async def test_a_bad_prompt_gets_a_message_and_writes_nothing(
     server: ServerProcess, changes: dict[str, object]
 ) -> None:
     cookies, conversation = await log_in(server), uuid.uuid4()
@@ -196,7 +198,7 @@ async def test_a_bad_prompt_gets_words_and_writes_nothing(
     assert rows(server, "SELECT id FROM chat_conversation WHERE id = ?", conversation.hex) == []
 
 
-async def test_binary_frames_get_words(server: ServerProcess) -> None:
+async def test_binary_frames_get_a_message(server: ServerProcess) -> None:
     async with socket(server, uuid.uuid4(), await log_in(server)) as connection:
         await connection.send(b"\x00\xff")
         await until(connection, 'id="notice"')
@@ -218,7 +220,7 @@ async def test_too_many_frames_close_the_socket(server: ServerProcess) -> None:
         assert await close_code(connection) == 4430
 
 
-async def test_nobody_is_let_in_without_a_log_in(server: ServerProcess) -> None:
+async def test_a_socket_without_a_log_in_is_refused(server: ServerProcess) -> None:
     async with socket(server, uuid.uuid4()) as connection:
         assert await close_code(connection) == 4401
 

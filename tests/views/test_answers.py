@@ -28,7 +28,7 @@ def away(client: Client, person: User, monkeypatch: pytest.MonkeyPatch) -> Clien
 ADDRESS = f"/conversations/{uuid.uuid4()}/messages/"
 
 
-def test_a_database_that_is_away_is_told_to_the_page(away: Client) -> None:
+def test_an_unreachable_database_is_reported_to_the_page(away: Client) -> None:
     client_id = str(uuid.uuid4())
     answer = away.post(ADDRESS, {"text": "x", "client_id": client_id}, headers={"HX-Request": "true"})
     assert answer.status_code == 503
@@ -36,7 +36,7 @@ def test_a_database_that_is_away_is_told_to_the_page(away: Client) -> None:
     assert "database does not answer" in answer.text
 
 
-def test_a_database_that_is_away_is_told_without_scripts_and_to_programs(away: Client) -> None:
+def test_an_unreachable_database_is_reported_without_scripts_and_to_programs(away: Client) -> None:
     page = away.post(ADDRESS, {"text": "x"}, headers={"Accept": "text/html"})
     assert (page.status_code, "database does not answer" in page.text) == (503, True)
     answer = away.post(ADDRESS, {"text": "x"}, headers={"Accept": "application/json"})

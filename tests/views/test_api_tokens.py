@@ -109,7 +109,7 @@ def deactivated(token: ApiToken) -> None:
 
 
 @pytest.mark.parametrize("end", [revoked, expired, deactivated], ids=lambda end: end.__name__)
-def test_what_has_ended_opens_nothing(end: object, person: User) -> None:
+def test_an_ended_token_opens_nothing(end: object, person: User) -> None:
     token, secret = make_token(person, name="x", scopes=["chat"])
     claim = use_token(secret).claim
     assert isinstance(claim, TokenClaim)
@@ -164,7 +164,7 @@ def test_the_last_use_is_written_once_a_minute(person: User, django_assert_num_q
     assert token.last_used_at > used
 
 
-def test_nobody_has_tokens_without_end(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_tokens_is_limited(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chat.actions.api_token.MOST", 1)
     make_token(person, name="x", scopes=["read"])
     with pytest.raises(ActionError, match="Revoke one"):

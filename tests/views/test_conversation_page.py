@@ -83,7 +83,7 @@ def test_the_greeting_of_an_empty_chat_can_be_scrolled_with_the_keyboard(
     assert 'id="scroller" tabindex="-1"' in page
 
 
-def test_a_bad_verdict_asks_why_on_every_page_until_it_is_answered(person: User, client: Client) -> None:
+def test_a_bad_rating_asks_why_on_every_page_until_it_is_answered(person: User, client: Client) -> None:
     provider = Endpoint.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(endpoint=provider, name="demo")
     sent = send_message(person, uuid.uuid4(), client_id=uuid.uuid4(), text="Words", model_ids=[model.pk])

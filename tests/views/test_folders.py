@@ -95,7 +95,7 @@ def test_a_chat_names_its_folder_and_begins_without_a_preset_that_is_not_shared_
     assert "Home" in answer.partition('hx-target="#conversation-folder"')[2].partition("</hx-partial>")[0]
 
 
-def test_a_moved_chat_is_listed_in_its_folder_only_and_the_list_is_told(
+def test_a_moved_chat_is_listed_only_in_its_folder_and_the_list_is_refreshed(
     browser: Client, person: User, model: ChatModel
 ) -> None:
     folder = make_folder(person, "Work")
@@ -122,7 +122,7 @@ def test_a_moved_chat_is_listed_in_its_folder_only_and_the_list_is_told(
     assert Conversation.objects.get(pk=chats[2].pk).folder == Folder.objects.get(name="New one")
 
 
-def test_a_deleted_folder_leaves_its_chats_or_takes_them_along(
+def test_a_deleted_folder_keeps_its_chats_or_deletes_them_too(
     browser: Client, person: User, model: ChatModel
 ) -> None:
     for chats, is_kept in (("keep", True), ("delete", False)):
@@ -147,7 +147,7 @@ def test_names_are_checked_and_belong_to_one_folder(browser: Client, person: Use
     assert sorted(Folder.objects.values_list("name", flat=True)) == ["Home", "Work"]
 
 
-def test_folders_chats_and_presets_of_others_are_out_of_reach(
+def test_folders_chats_and_presets_of_others_are_not_found(
     person: User, make_user: Callable[..., User], model: ChatModel
 ) -> None:
     teammate = make_user("teammate@example.org")

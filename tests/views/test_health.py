@@ -24,7 +24,7 @@ def accepting(runtime: Runtime) -> None:
 
 
 @pytest.mark.django_db
-def test_a_living_process_says_so_without_the_database(
+def test_liveness_is_answered_without_the_database(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(0):
@@ -73,7 +73,7 @@ def test_a_stopping_process_is_not_ready(client: Client, runtime: Runtime) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_missing_migration_is_told(client: Client) -> None:
+def test_a_missing_migration_is_reported(client: Client) -> None:
     rows = MigrationRecorder.Migration.objects.filter(app="chat")
     last = rows.latest("id")
     rows.filter(pk=last.pk).delete()
@@ -86,7 +86,7 @@ def test_a_missing_migration_is_told(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_unreachable_database_is_told_without_its_address(
+def test_an_unreachable_database_is_reported_without_its_address(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -101,7 +101,7 @@ def test_an_unreachable_database_is_told_without_its_address(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["journal", "sessions", "recovery"])
-def test_a_loop_that_stands_still_is_told_and_logged_once(
+def test_a_blocked_loop_is_reported_and_logged_once(
     client: Client,
     runtime: Runtime,
     name: str,

@@ -22,7 +22,9 @@ def test_before_the_first_administrator_each_page_says_what_to_do(client: Client
     assert 'name="password"' not in page, "there is nobody who could log in"
 
 
-def test_after_the_first_user_exists_one_logs_in(client: Client, make_user: Callable[..., User]) -> None:
+def test_after_the_first_user_exists_the_page_is_a_log_in(
+    client: Client, make_user: Callable[..., User]
+) -> None:
     ensure_first_admin()
     make_user("ada@example.org")
     page = client.get("/", follow=True).content.decode()

@@ -103,7 +103,7 @@ def test_a_new_chat_begins_with_the_default_until_the_person_used_or_set_one(
     assert chosen(new_chat(client, person)) == "gpt-10"
 
 
-def test_who_tried_the_demo_before_there_was_a_real_model_does_not_stay_with_it(
+def test_a_user_of_the_demo_gets_the_first_real_model(
     person: User, client: Client, models: dict[str, ChatModel]
 ) -> None:
     ask(person, models["demo"])

@@ -191,7 +191,7 @@ def chosen_model(shown: str) -> int:
     return int(option.rpartition("<option")[2].split('value="')[1].partition('"')[0])
 
 
-def test_a_chat_and_its_branch_go_on_when_the_preset_is_deleted(
+def test_a_chat_and_its_branch_continue_when_the_preset_is_deleted(
     browser: Client, person: User, model: ChatModel
 ) -> None:
     preset = make_preset(person, PresetContent("Poet", "Write verses."))
@@ -266,7 +266,7 @@ def test_only_those_whom_the_server_settings_name_share_with_everybody(
         ServerSettings().save()
 
 
-def test_a_refused_form_for_variables_comes_back_with_what_was_typed(browser: Client, person: User) -> None:
+def test_a_refused_form_for_variables_is_shown_with_what_was_typed(browser: Client, person: User) -> None:
     preset = make_preset(person, PresetContent("P", "{{tone}} {{place}}"))
     chat, typed = uuid4(), "a very long word " * 10
     to = reverse("preset_choice", args=[chat])
@@ -302,7 +302,7 @@ def test_a_chat_of_another_user_takes_no_preset(person: User, teammate: User, mo
     assert not PresetUse.objects.exists()
 
 
-def test_the_oldest_unused_versions_go_when_there_are_too_many(
+def test_the_oldest_unused_versions_are_deleted_when_there_are_too_many(
     person: User, model: ChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chat.actions.preset.MOST_VERSIONS", 3)

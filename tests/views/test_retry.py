@@ -47,7 +47,7 @@ def newest() -> Message:
 
 
 @pytest.mark.parametrize("again", [retry_reply, continue_reply])
-def test_the_model_that_the_composer_shows_answers_where_the_last_one_is_gone(
+def test_the_model_of_the_composer_answers_if_the_last_one_is_gone(
     again: object, person: User, reply: Message, models: list[ChatModel]
 ) -> None:
     done = again(person, reply.pk, otherwise=models[1].pk)  # type: ignore[operator]
@@ -102,7 +102,7 @@ def test_with_scripts_the_composers_model_is_taken(
 
 
 @pytest.mark.parametrize("fields", [{}, {"continue": "1"}], ids=["retry", "continue"])
-def test_without_scripts_the_list_is_offered(
+def test_without_scripts_the_list_of_models_is_offered(
     person: User, client: Client, reply: Message, models: list[ChatModel], fields: dict[str, str]
 ) -> None:
     client.force_login(person)
@@ -117,7 +117,7 @@ def test_without_scripts_the_list_is_offered(
     assert (newest().generation.continues == reply) == bool(fields)
 
 
-def test_where_no_model_is_left_it_is_said(person: User, client: Client, reply: Message) -> None:
+def test_a_chat_without_any_model_says_so(person: User, client: Client, reply: Message) -> None:
     ChatModel.objects.update(enabled=False)
     client.force_login(person)
     page = posted(client, reply, keep="1").content.decode()
@@ -126,7 +126,7 @@ def test_where_no_model_is_left_it_is_said(person: User, client: Client, reply: 
     assert notice.status_code == 404 and "cannot be used" in notice.content.decode()
 
 
-def test_a_retry_of_an_earlier_reply_says_what_became_of_the_rest_and_can_be_taken_back(
+def test_a_retry_of_an_earlier_reply_says_what_happened_to_the_rest_and_can_be_undone(
     person: User, client: Client, reply: Message, models: list[ChatModel]
 ) -> None:
     chat = reply.conversation

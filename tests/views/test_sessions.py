@@ -59,7 +59,7 @@ def test_all_others_are_ended_at_once(person: User) -> None:
     assert not any(map(is_logged_in, others))
 
 
-def test_nobody_ends_the_log_in_of_another_person(person: User, administrator: User) -> None:
+def test_no_user_ends_the_log_in_of_another(person: User, administrator: User) -> None:
     here = logged_in(person)
     theirs = UserSession.objects.get(user=person)
     other = Client()
@@ -200,7 +200,7 @@ def test_an_address_that_was_not_confirmed_resets_no_password(person: User, clie
 
 
 @pytest.mark.usefixtures("with_mail")
-def test_each_change_of_credentials_is_told_to_the_address_from_before(person: User) -> None:
+def test_each_change_of_credentials_is_mailed_to_the_previous_address(person: User) -> None:
     old = EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
     client = logged_in(person)
     words = {"password1": "another good one", "password2": "another good one"}
@@ -238,7 +238,7 @@ def test_a_new_password_by_mail_logs_nobody_in_and_replaces_no_second_factor(per
 
 @pytest.mark.usefixtures("with_mail")
 @pytest.mark.django_db(transaction=True)
-def test_what_a_link_and_the_administration_change_is_told_too(
+def test_changes_by_a_link_and_by_the_administration_are_mailed_too(
     administrator: User, settings: Settings
 ) -> None:
     person = User.objects.create_user("bert@example.org", "correct horse")
@@ -277,7 +277,7 @@ def test_without_mail_a_new_address_is_refused_in_words(person: User, settings: 
     assert "This server sends no mail" in answer.content.decode()
 
 
-def test_a_log_in_gets_a_key_that_nobody_knew_before(person: User) -> None:
+def test_a_log_in_gets_a_new_session_key(person: User) -> None:
     """Otherwise an attacker who set a cookie before the log-in would have the session after it."""
     client = Client()
     client.get(reverse("account_login"))

@@ -221,7 +221,7 @@ def test_the_page_has_nothing_that_leaks_or_runs(owner: User, chat: Conversation
     assert answer["X-Frame-Options"] == "DENY"
 
 
-def test_what_was_not_chosen_is_not_in_the_page(owner: User, teammate: User, chat: Conversation) -> None:
+def test_unselected_content_is_not_in_the_page(owner: User, teammate: User, chat: Conversation) -> None:
     viewer = as_user(teammate)
     plain = viewer.get(address(made(owner, chat))).content.decode()
     for secret in ("Ada", "owner@", "holiday.png", "Private", "clock"):
@@ -312,7 +312,7 @@ def test_a_hidden_variant_below_a_deleted_message_leaves_the_link(
     assert "Second prompt" in viewer.get(address(share)).content.decode()
 
 
-def test_a_deleted_chat_takes_its_links_along(owner: User, teammate: User, chat: Conversation) -> None:
+def test_the_links_of_a_deleted_chat_are_deleted(owner: User, teammate: User, chat: Conversation) -> None:
     share, viewer = made(owner, chat), as_user(teammate)
     delete_conversation(owner, chat.pk)
     assert viewer.get(address(share)).status_code == 404

@@ -300,7 +300,7 @@ async def test_a_call_that_a_stop_cuts_off_is_not_repeated_by_the_sdks(
     await gateway.wire.settled()
 
 
-async def test_a_setting_keeps_calls_and_a_header_says_otherwise(
+async def test_a_setting_stores_calls_and_a_header_overrides_it(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:
     await sync_to_async(set_preferences)(gateway.person, {"keeps_calls": True})
@@ -342,7 +342,7 @@ async def test_plain_http_is_refused_where_the_address_is_https(
 
 
 @pytest.mark.parametrize("error", [DataError, ValueError])
-async def test_a_call_that_cannot_be_kept_is_booked(
+async def test_a_call_that_cannot_be_stored_has_a_usage_entry(
     gateway: Gateway,
     http: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,

@@ -84,7 +84,7 @@ async def test_a_stream_equals_the_answer(client: openai.AsyncOpenAI, name: str)
 
 
 @all_formats
-async def test_tool_calls_stream_and_their_results_go_back(
+async def test_tool_calls_stream_and_their_results_are_sent_back(
     client: openai.AsyncOpenAI, gateway: Gateway, name: str
 ) -> None:
     async with client.chat.completions.stream(
@@ -186,7 +186,7 @@ async def test_an_error_in_the_middle_ends_the_stream(client: openai.AsyncOpenAI
 
 
 @all_formats
-async def test_a_program_that_leaves_closes_the_provider_and_pays_for_what_it_read(
+async def test_a_program_that_disconnects_closes_the_provider_and_has_a_usage_entry(
     client: openai.AsyncOpenAI, gateway: Gateway, settled: Callable[[], Any], name: str
 ) -> None:
     stream = await client.chat.completions.create(
@@ -205,7 +205,7 @@ async def test_a_program_that_leaves_closes_the_provider_and_pays_for_what_it_re
     assert entry.status == Status.STOPPED and entry.output_tokens and entry.estimated
 
 
-async def test_the_usage_is_booked_once_the_answer_is_there(
+async def test_the_usage_entry_exists_when_the_answer_is_complete(
     client: openai.AsyncOpenAI, gateway: Gateway
 ) -> None:
     await client.chat.completions.create(model="wire-openai_chat", messages=ask("/wire tokens=5"))

@@ -58,7 +58,7 @@ async def test_an_answer_and_its_stream_equal_a_direct_call(
 
 
 @all_formats
-async def test_tools_are_called_and_their_results_go_back(
+async def test_tools_are_called_and_their_results_are_sent_back(
     client: anthropic.AsyncAnthropic, gateway: Gateway, name: str
 ) -> None:
     asked = asking(name, "tokens=1 tools=2", tools=[TOOL], tool_choice={"type": "any"})
@@ -100,7 +100,7 @@ async def test_images_reach_the_model(client: anthropic.AsyncAnthropic, gateway:
     assert data in json.dumps(gateway.wire.log[-1].body)
 
 
-async def test_thoughts_are_signed_and_go_back(client: anthropic.AsyncAnthropic, gateway: Gateway) -> None:
+async def test_reasoning_is_signed_and_sent_back(client: anthropic.AsyncAnthropic, gateway: Gateway) -> None:
     asked = asking("anthropic", "tokens=1 reasoning=2 signature=1")
     asked |= {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}
     async with client.messages.stream(**asked) as stream:
@@ -159,7 +159,7 @@ async def test_an_error_in_the_middle_ends_the_stream(client: anthropic.AsyncAnt
     assert isinstance(raised.value.body, dict) and raised.value.body["error"]["type"] == "api_error"
 
 
-async def test_a_program_that_leaves_closes_the_provider(
+async def test_a_program_that_disconnects_closes_the_provider(
     client: anthropic.AsyncAnthropic, gateway: Gateway, settled: Callable[[], Any]
 ) -> None:
     async with client.messages.stream(**asking("gemini", "hang=3")) as stream:

@@ -69,7 +69,7 @@ async def rows(count: int, **how: Any) -> None:
     await until(holds)
 
 
-async def test_calls_wait_for_their_turn_and_one_that_is_given_up_leaves_the_line(
+async def test_calls_wait_in_the_queue_and_a_cancelled_one_leaves_it(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession
 ) -> None:
     async with call(http, gateway, "tokens=2 hold=1", stream=True) as first:
@@ -96,7 +96,7 @@ async def test_calls_wait_for_their_turn_and_one_that_is_given_up_leaves_the_lin
     ]
 
 
-async def test_pages_and_programs_share_one_fair_line(
+async def test_pages_and_programs_share_one_fair_queue(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession, make_user: Callable[..., User]
 ) -> None:
     """A program of one person has one call running and three waiting. The reply of another person is next,
@@ -176,7 +176,7 @@ async def test_a_refusal_of_a_provider_pauses_its_endpoint_for_calls_too(
     assert len(gateway.wire.log) == asked + 1
 
 
-async def test_a_server_that_stops_begins_no_call_of_the_line(
+async def test_a_stopping_server_begins_no_queued_call(
     gateway: Gateway, endpoint: Endpoint, http: aiohttp.ClientSession
 ) -> None:
     """The running call goes on to its end, and its place is for another process."""
@@ -234,7 +234,7 @@ def test_two_processes_that_delete_ended_calls_never_wait_for_each_other(person:
     assert set(QueuedCall.objects.values_list("pk", flat=True)) == {own, late}
 
 
-async def test_calls_of_a_killed_process_soon_count_no_more(gateway: Gateway, endpoint: Endpoint) -> None:
+async def test_calls_of_a_killed_process_soon_stop_counting(gateway: Gateway, endpoint: Endpoint) -> None:
     """What waited is not waited for, and what ran counts as long as its provider may work on it."""
     long_ago = {"process": "killed", "seen_at": timezone.now() - timedelta(seconds=20)}
     mine, theirs = uuid4(), uuid4()

@@ -51,7 +51,7 @@ async def test_an_answer_and_its_stream_equal_a_direct_call(
 
 
 @all_formats
-async def test_tools_are_called_and_their_results_go_back(
+async def test_tools_are_called_and_their_results_are_sent_back(
     client: openai.AsyncOpenAI, gateway: Gateway, name: str
 ) -> None:
     asked: Any = {"model": f"wire-{name}", "tools": [TOOL], "tool_choice": "required"}
@@ -88,7 +88,7 @@ async def test_images_reach_the_model(client: openai.AsyncOpenAI, gateway: Gatew
     assert data in json.dumps(gateway.wire.log[-1].body)
 
 
-async def test_reasoning_is_summarized_and_goes_back_encrypted(
+async def test_reasoning_is_summarized_and_sent_back_encrypted(
     client: openai.AsyncOpenAI, gateway: Gateway
 ) -> None:
     asked: Any = {"model": "wire-openai", "include": ["reasoning.encrypted_content"]}
@@ -136,7 +136,7 @@ async def test_an_answer_at_its_limit_is_incomplete(client: openai.AsyncOpenAI) 
     assert answer.incomplete_details.reason == "max_output_tokens"
 
 
-async def test_a_program_that_leaves_closes_the_provider(
+async def test_a_program_that_disconnects_closes_the_provider(
     client: openai.AsyncOpenAI, gateway: Gateway, settled: Callable[[], Any]
 ) -> None:
     stream = await client.responses.create(model="wire-anthropic", input="/wire hang=3", stream=True)

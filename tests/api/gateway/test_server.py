@@ -1,4 +1,4 @@
-"""The gateway of a real server: a program that leaves, one that reads nothing, and the end of the server."""
+"""The gateway of a real server: programs that disconnect or read nothing, and the stop of the server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ async def is_listed(http: aiohttp.ClientSession, server: ServerProcess) -> None:
             await asyncio.sleep(0.2)
 
 
-async def test_slow_and_gone_programs_and_the_end_of_the_server(wire: Wire, server: ServerProcess) -> None:
+async def test_programs_that_disconnect_or_read_nothing_and_the_stop_of_the_server(
+    wire: Wire, server: ServerProcess
+) -> None:
     url = f"{server.url}/v1/chat/completions"
     async with aiohttp.ClientSession() as http:
         await is_listed(http, server)

@@ -1,4 +1,4 @@
-"""Programs that read nothing, leave at the wrong moment, or meet a defect: on bare ASGI."""
+"""Programs that read nothing, disconnect at any moment, or meet a defect: on bare ASGI."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_the_call_of_a_program_that_reads_nothing_ends_with_its_token(gate
     assert (entry.status, entry.error_code) == (Status.INTERRUPTED, "revoked")
 
 
-async def test_a_program_that_leaves_during_the_booking_pays(
+async def test_a_program_that_disconnects_during_the_usage_entry_pays(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[str] = []
