@@ -79,7 +79,9 @@ window.playReply = async (id, frames, interval) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   playing = false;
   ends.forEach((end) => end());
-  const finished = shifts.flatMap(({ startTime, sources }) => sources.filter(({ node }) => {
+  // Chromium also lists text that stayed where it is, at the end of a line that runs from right to left.
+  const moved = ({ previousRect, currentRect }) => JSON.stringify(previousRect) !== JSON.stringify(currentRect);
+  const finished = shifts.flatMap(({ startTime, sources }) => sources.filter(moved).filter(({ node }) => {
     while (node && node.parentNode !== reply) node = node.parentNode;
     return node && finishedAt.get(node) < startTime;
   }));
