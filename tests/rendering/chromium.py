@@ -80,7 +80,8 @@ window.playReply = async (id, frames, interval) => {
   playing = false;
   ends.forEach((end) => end());
   // Chromium also lists text that stayed where it is, at the end of a line that runs from right to left.
-  const moved = ({ previousRect, currentRect }) => JSON.stringify(previousRect) !== JSON.stringify(currentRect);
+  const place = (rect) => JSON.stringify(rect);
+  const moved = ({ previousRect, currentRect }) => place(previousRect) !== place(currentRect);
   const finished = shifts.flatMap(({ startTime, sources }) => sources.filter(moved).filter(({ node }) => {
     while (node && node.parentNode !== reply) node = node.parentNode;
     return node && finishedAt.get(node) < startTime;
