@@ -7,7 +7,7 @@ import lzma
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ from django.utils import timezone
 from chat.access import NotFoundError
 from chat.actions.attachment import StorageError, receive_file
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError, LimitReachedError, TooLongError
-from chat.actions.extras import TOO_MANY, chosen_again, folder_named, take_extra
+from chat.actions.extras import TOO_MANY, chosen_again, folder_named, is_here, take_extra
 from chat.actions.folder import clean_name
 from chat.actions.tag import add_tags, readable_tags
 from chat.actor import in_chunks
@@ -63,7 +63,18 @@ from chat.parts import (
 )
 from chat.search.index import index_message, index_title
 from chat.sources import MOST_MARKS, MOST_TITLE, web_address
-from chat.transfer.chats import CONTINUED, EXTRAS, FILES, GROWN, PRESETS, Chat, Node, is_image
+from chat.transfer.chats import (
+    CONTINUED,
+    DOCUMENTS,
+    EXTRAS,
+    FILES,
+    GROWN,
+    PRESETS,
+    Chat,
+    Node,
+    is_image,
+)
+from chat.transfer.extras import DOCUMENT
 from chat.transfer.reader import Packed, PackedFiles
 from chat.translatable import translatable as _
 
@@ -353,13 +364,43 @@ def skip_line(job: ChatImport, line: int, problem: dict[str, str]) -> None:
         found.save(update_fields=["next_line", "unreadable", "problems"])
 
 
-def add_extra(job: ChatImport, line: int, item: dict[str, Any]) -> None:
-    """Takes a folder, preset or saved prompt, unless it is here already. Raises `LostError`."""
+def receive_documents(job: ChatImport, folder: dict[str, Any]) -> tuple[list[UUID], Counter[str]]:
+    """Stores the documents of a folder, unless a folder of its name is here. Returns their attachments, which
+    `add_extra` gives to the folder, and how many were refused."""
+    received: list[UUID] = []
+    refused: Counter[str] = Counter()
+    if is_here(job.owner, folder):
+        return received, refused
+    for document in folder["documents"]:
+        data = document["text"].encode("utf-8", "replace")
+        pieces = (data[at : at + store.PIECE_BYTES] for at in range(0, len(data), store.PIECE_BYTES))
+        try:
+            attachment = receive_file(
+                job.owner, pieces, name=document["name"], size=len(data), is_import=True
+            )
+        except ActionError as error:
+            logger.info("A document of an import was not taken: %s", error)
+            refused[DOCUMENTS] += 1
+        else:
+            received.append(attachment.pk)
+    return received, refused
+
+
+def add_extra(
+    job: ChatImport,
+    line: int,
+    item: dict[str, Any],
+    left_out: Mapping[str, int] | None = None,
+    files: Sequence[UUID] = (),
+) -> None:
+    """Takes a folder with these files, a preset or a saved prompt, unless it is here already. Raises
+    `LostError`."""
     with transaction.atomic():
         found = _locked(job)
-        taken = take_extra(job.owner, item)
-        found.extras = dict(Counter(found.extras or {}) + Counter({item["type"]: taken.is_new}))
-        found.left_out = dict(Counter(found.left_out) + Counter(taken.left_out))
+        taken = take_extra(job.owner, item, files)
+        new = Counter({item["type"]: int(taken.is_new), DOCUMENT: taken.files})
+        found.extras = dict(Counter(found.extras or {}) + new)
+        found.left_out = dict(Counter(found.left_out) + Counter(left_out) + Counter(taken.left_out))
         found.next_line = line + 1
         found.save(update_fields=["next_line", "extras", "left_out"])
 

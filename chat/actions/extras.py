@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid5
 
+from django.db import transaction
 from django.db.models import QuerySet
 
-from chat.access import NoSuchModelError, model_named, newest_versions
+from chat.access import NoSuchModelError, NotFoundError, model_named, newest_versions
 from chat.actions.errors import ActionError, LimitReachedError
 from chat.actions.folder import change_folder, clean_name, make_folder
+from chat.actions.knowledge import add_unread
 from chat.actions.preset import MOST_VERSIONS, PresetContent, store_preset
 from chat.actions.saved_prompt import make_saved_prompt
-from chat.models import Conversation, Folder, Preset, PresetUse, PresetVersion, SavedPrompt, User
+from chat.models import Conversation, Folder, Knowledge, Preset, PresetUse, PresetVersion, SavedPrompt, User
 from chat.models.preset import NAME_LENGTH
 from chat.models.variables import filled
 from chat.parts import storable
-from chat.transfer.chats import EXTRAS, UsedPreset
+from chat.transfer.chats import DOCUMENTS, EXTRAS, UsedPreset
 from chat.transfer.extras import FOLDER, PRESET, PROMPT
 from chat.translatable import translatable as _
 
@@ -28,6 +31,7 @@ _MOST_VALUES = 20
 _LIKELY = 50  # versions of the same name and number that are compared
 
 FOLDERS = _("settings of folders whose name you have already")
+KNOWN_DOCUMENTS = _("documents of projects whose folder you have already")
 PROMPTS = _("saved prompts whose name you have already")
 MODELS = _("models of presets that you cannot use here")
 TOO_MANY = _("folders, presets or saved prompts above the limit")
@@ -75,16 +79,18 @@ def used_preset(conversation: Conversation) -> UsedPreset | None:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Whether an extra is new here, and what was left out of it."""
+    """Whether an extra is new here, how many files came with it, and what was left out of it."""
 
     is_new: bool = False
     left_out: Collection[str] = ()
+    files: int = 0
 
 
-def take_extra(user: User, item: Mapping[str, Any]) -> Taken:
-    """Stores an entry of `extras` unless it is here already. What is here is never changed."""
+def take_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()) -> Taken:
+    """Stores an entry of `extras` unless it is here already. What is here is never changed. `files` are the
+    attachments for a new folder."""
     takers: dict[str, Callable[[User, Mapping[str, Any]], Taken]] = {
-        FOLDER: _take_folder,
+        FOLDER: lambda user, item: _take_folder(user, item, files),
         PRESET: _take_preset,
         PROMPT: _take_prompt,
     }
@@ -123,15 +129,35 @@ def chosen_again(user: User, conversation: Conversation, used: UsedPreset) -> Pr
     return PresetUse(conversation=conversation, version=version, values=values, instructions=instructions)
 
 
-def _take_folder(user: User, item: Mapping[str, Any]) -> Taken:
+def is_here(user: User, folder: Mapping[str, Any]) -> bool:
+    """Returns whether the user has a folder with the name of this one."""
+    return Folder.objects.filter(owner=user, name=clean_name(folder["name"])).exists()
+
+
+def _take_folder(user: User, item: Mapping[str, Any], files: Sequence[UUID]) -> Taken:
     name, instructions = clean_name(item["name"]), item["instructions"].strip()
     preset_id = _preset_named(user, clean_name(item["preset"]))
     if found := Folder.objects.filter(owner=user, name=name).first():
         is_same = (found.instructions, found.preset_id) == (instructions, preset_id)
-        return Taken(left_out=() if is_same else [FOLDERS])
+        return Taken(left_out=[*([] if is_same else [FOLDERS]), *_documents_elsewhere(found, item)])
     folder = make_folder(user, name)
     change_folder(user, folder.pk, name=name, instructions=instructions, preset_id=preset_id)
-    return Taken(is_new=True)
+    left_out = []
+    for attachment_id in files:
+        try:
+            with transaction.atomic():
+                add_unread(user, folder.pk, attachment_id)
+        except (ActionError, NotFoundError):
+            left_out.append(DOCUMENTS)
+    return Taken(is_new=True, left_out=left_out, files=len(files) - len(left_out))
+
+
+def _documents_elsewhere(folder: Folder, item: Mapping[str, Any]) -> list[str]:
+    """Returns a word for each document of the project that is not a file of this folder."""
+    texts = [document["text"].encode("utf-8", "replace") for document in item.get("documents", ())]
+    theirs = Knowledge.objects.filter(folder=folder).values_list("attachment__stored__sha256", flat=True)
+    known = set(theirs)
+    return [KNOWN_DOCUMENTS for text in texts if sha256(text).hexdigest() not in known]
 
 
 def _preset_named(user: User, name: str) -> UUID | None:

@@ -33,9 +33,14 @@ def add_to_folder(user: User, folder_id: UUID, attachment_id: UUID) -> Knowledge
     """Adds an uploaded file of the user's to the folder. Adding it again changes nothing. Raises
     `NotFoundError`, `ConflictError` for a content that is there already, `LimitReachedError`."""
     with transaction.atomic():
-        lock_user(user)
-        added = _added(user, attachment_id, folder=folder_for(user, folder_id, write=True))
+        added = add_unread(user, folder_id, attachment_id)
     return _read_now(added)
+
+
+def add_unread(user: User, folder_id: UUID, attachment_id: UUID) -> Knowledge:
+    """As `add_to_folder`, in the transaction of the caller. The loop of the index reads the file."""
+    lock_user(user)
+    return _added(user, attachment_id, folder=folder_for(user, folder_id, write=True))
 
 
 def add_to_preset(user: User, preset_id: UUID, attachment_id: UUID) -> Knowledge:

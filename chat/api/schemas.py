@@ -686,8 +686,9 @@ class Import(Schema):
     problems: list[dict[str, str]] = Field(examples=[[{"title": "Trip", "reason": "It has no messages."}]])
     left_out: dict[str, int] = Field(description="How much of each kind is not taken.")
     extras: dict[str, int] = Field(
-        description="How many folders, presets and saved prompts are in it; later, how many are new.",
-        examples=[{"folder": 3, "preset": 2, "prompt": 5}],
+        description="How many folders, files of folders (`document`), presets and saved prompts are in it; "
+        "later, how many are new.",
+        examples=[{"folder": 3, "document": 4, "preset": 2, "prompt": 5}],
     )
     titles: list[str] = Field(description="The first titles in the file.")
     created_at: datetime

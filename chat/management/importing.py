@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -29,7 +30,7 @@ from chat.models import ChatImport
 from chat.models.chat_import import MOST_PROBLEMS
 from chat.transfer import steady
 from chat.transfer.chats import PRESETS
-from chat.transfer.extras import PRESET
+from chat.transfer.extras import DOCUMENT, PRESET
 from chat.transfer.reader import MOST_LINE_BYTES, PackedFiles
 from chat.translatable import translatable as _
 
@@ -115,9 +116,11 @@ async def _summary(job: ChatImport, path: Path) -> Found:
                     found.presets[preset] += 1
             elif extra := item.get("extra"):
                 found.extras[extra["type"]] += 1
+                found.extras[DOCUMENT] += extra.get("documents", 0)
                 if extra["type"] == PRESET:
                     found.own_presets.add(extra["name"])
             found.left_out.update(item.get("left_out", {}))
+    found.extras += Counter()  # drops what is zero
     return found
 
 
@@ -147,7 +150,12 @@ async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[st
             await asyncio.sleep(PAUSE_SECONDS)
         await run_write(chat_import.show_chat, job, number, taking, head)
     elif extra := item.get("extra"):
-        await run_write(chat_import.add_extra, job, number, extra)
+        files: list[UUID] = []
+        counts = Counter(item.get("left_out", {}))
+        if extra.get("documents"):
+            files, refused = await _claimed(job, run_unit(chat_import.receive_documents, job, extra))
+            counts += refused
+        await run_write(chat_import.add_extra, job, number, extra, counts, files)
     elif left_out := item.get("left_out"):
         await run_write(chat_import.leave_out, job, number, left_out)
     await asyncio.sleep(PAUSE_SECONDS)

@@ -33,6 +33,10 @@ CONTINUED = _(
     "delete them here"
 )
 EXTRAS = _("damaged folders, presets or saved prompts")
+DESCRIPTIONS = _("descriptions of projects")
+LONG_INSTRUCTIONS = _("instructions of projects that are too long for a folder: they are a file of it")
+DOCUMENTS = _("documents of projects that are damaged, too large, there twice or above the limits")
+UNLINKED = _("projects whose chats the file does not name: these chats are in no folder")
 
 
 class UnreadableError(Exception):

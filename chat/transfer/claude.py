@@ -1,18 +1,26 @@
-"""Claude's export: `conversations.json` of its zip file.
+"""Claude's export: `conversations.json` of its zip file, and its projects.
 
 Anthropic documents no schema. This reads the form that public parsers describe (2024 to 2026): the list
-`chat_messages`, newer ones with `parent_message_uuid`.
+`chat_messages`, newer ones with `parent_message_uuid`. Projects are in `projects.json`, since 2026 in a file
+for each, `projects/<id>.json`. Nothing in the files of Anthropic links a chat to its project. Files of other
+programs, which ask Claude's server for the chats, name the project.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
+import orjson
+
 from chat.parts import NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer.chats import (
+    DESCRIPTIONS,
+    DOCUMENTS,
     FILES,
+    LONG_INSTRUCTIONS,
     UNKNOWN,
     Chat,
     Raw,
@@ -25,9 +33,16 @@ from chat.transfer.chats import (
     text_of,
     time_of,
 )
+from chat.transfer.extras import FOLDER
 from chat.translatable import translatable as _
 
+MOST_NAME = 100  # characters of the name of a folder
+MOST_INSTRUCTIONS = 8_000  # characters of its instructions
+MOST_DOCUMENTS = 50  # files of a folder
+MOST_PROJECT_BYTES = 16 * 1024 * 1024  # of the documents of a project, as JSON
 _NO_PARENT = "00000000-0000-4000-8000-000000000000"
+_NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\ud800-\udfff]")
+_NOT_TEXT = re.compile(r"\.(?:pdf|epub|rtf|doc|docx|odt|ppt|pptx|odp|xls|xlsx|ods)\Z", re.IGNORECASE)
 
 
 def is_chat(item: dict[str, Any]) -> bool:
@@ -67,6 +82,64 @@ def load(item: dict[str, Any]) -> Chat:
     )
     show_path(chat)
     return chat
+
+
+def is_project(item: dict[str, Any]) -> bool:
+    return "prompt_template" in item and "docs" in item
+
+
+def project_id(item: dict[str, Any]) -> str:
+    return text_of(item.get("uuid"))
+
+
+def project_of(chat: dict[str, Any]) -> tuple[str, str]:
+    """Returns the id and the name of the project that this chat names; empty where it does not."""
+    project = dict_of(chat.get("project"))
+    named = text_of(chat.get("project_uuid")) or text_of(project.get("uuid"))
+    return named, project_name(project) if project.get("name") else ""
+
+
+def project_name(project: dict[str, Any]) -> str:
+    return " ".join(_clean(project.get("name")).split())[:MOST_NAME].strip() or "Project"
+
+
+def load_project(item: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+    """Returns the project as a folder with `documents`, and what is left out of it. Its documents are text:
+    for a PDF or an office file, the text that Claude read in it."""
+    left_out: Counter[str] = Counter()
+    documents: list[dict[str, str]] = []
+    instructions = _clean(item.get("prompt_template")).strip()
+    docs = [dict_of(doc) for doc in list_of(item.get("docs"))]
+    if len(instructions) > MOST_INSTRUCTIONS:
+        left_out[LONG_INSTRUCTIONS] += 1
+        docs.insert(0, {"filename": "instructions.md", "content": instructions})
+        instructions = ""
+    if text_of(item.get("description")).strip():
+        left_out[DESCRIPTIONS] += 1
+    texts: set[str] = set()
+    room = MOST_PROJECT_BYTES
+    for doc in docs:
+        document = {"name": _document_name(text_of(doc.get("filename"))), "text": _clean(doc.get("content"))}
+        size = len(orjson.dumps(document))
+        is_new = bool(document["text"].strip()) and document["text"] not in texts
+        if not is_new or len(documents) >= MOST_DOCUMENTS or size > room:
+            left_out[DOCUMENTS] += 1
+            continue
+        room -= size
+        texts.add(document["text"])
+        documents.append(document)
+    folder = {"type": FOLDER, "name": project_name(item), "instructions": instructions, "preset": ""}
+    return {**folder, "documents": documents}, left_out
+
+
+def _clean(value: Any) -> str:
+    """Returns the text without the characters that a text file does not have."""
+    return _NOT_IN_TEXT.sub("\ufffd", text_of(value).replace("\r\n", "\n"))
+
+
+def _document_name(name: str) -> str:
+    name = _clean(name)[-200:]
+    return f"{name}.txt" if _NOT_TEXT.search(name) else name
 
 
 def _parts(message: dict[str, Any], left_out: Counter[str]) -> list[Part]:

@@ -1,7 +1,8 @@
 """What a person has besides chats, in Steady's own format: folders, presets and saved prompts.
 
 Each is an entry of `extras`, which `docs/export.md` describes. Here they are dictionaries of plain values
-with exactly these fields.
+with exactly these fields. A folder that was a project of Claude also has its `documents`, each with `name`
+and `text`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from chat.transfer.chats import UnreadableError, dict_of
 from chat.translatable import translatable as _
 
 FOLDER, PRESET, PROMPT = "folder", "preset", "prompt"
+DOCUMENT = "document"  # a file of a folder, in the counts of an import
 MOST_NUMBER = 2**31 - 1
 _FIELDS: dict[str, dict[str, type]] = {
     FOLDER: {"name": str, "instructions": str, "preset": str},

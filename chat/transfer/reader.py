@@ -6,9 +6,10 @@ name in it ever becomes a path. It imports no Django and reads no environment.
 
 Output: one line of JSON for each chat, in the order of the file, `{"chat": <steady.dump>, "left_out": {...}}`
 or `{"problem": {"title", "reason"}}`, `{"extra": <extras.load>}` for what else a file of Steady has, and a
-last line `{"end": {"format"}}` or `{"error": <sentence>}`. With `--summary` a chat is `{"id", "title", "at",
-"messages", "replies"}` and perhaps the name of its `preset`, an extra its `type` and `name`. The same file
-always gives the same lines, so an interrupted import goes on at a line.
+last line `{"end": {"format"}}` or `{"error": <sentence>}`. A project of Claude is an extra, too. With
+`--summary` a chat is `{"id", "title", "at", "messages", "replies"}` and perhaps the name of its `preset`, an
+extra its `type`, `name` and number of `documents`. The same file always gives the same lines, so an
+interrupted import goes on at a line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import resource
 import signal
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -29,7 +31,18 @@ import ijson  # type: ignore[import-untyped]  # the package has no types
 import orjson
 
 from chat.transfer import chatgpt, claude, extras, librechat, open_webui, steady
-from chat.transfer.chats import EXTRAS, FILES, IMAGES, Chat, UnreadableError, dict_of, is_image, text_of
+from chat.transfer.chats import (
+    EXTRAS,
+    FILES,
+    IMAGES,
+    UNLINKED,
+    UNNAMED_FOLDERS,
+    Chat,
+    UnreadableError,
+    dict_of,
+    is_image,
+    text_of,
+)
 from chat.translatable import translatable as _
 
 MEMORY_BYTES = 1024 * 1024 * 1024
@@ -39,7 +52,9 @@ MOST_LINE_BYTES = 24 * 1024 * 1024  # is read at once by the server, in 50 ms
 MOST_FILE_BYTES = 64 * 1024 * 1024  # of a file with one chat, which is read at once
 MOST_ENTRIES = 50_000  # of a zip file
 MOST_CHATS = 50_000
+MOST_PROJECT_BYTES = 256 * 1024 * 1024  # of the JSON of all projects, unpacked
 _CHATS = re.compile(r"(?:^|/)(?:chats|conversations(?:[-_]\d{1,6})?)\.json\Z")  # ours, ChatGPT's, Claude's
+_PROJECTS = re.compile(r"(?:^|/)projects(?:\.json|/[^/]+\.json)\Z")  # Claude's
 _FILE = re.compile(r"files/[0-9a-f]{64}")
 _FILE_OF_CHATGPT = re.compile(r"file[-_][A-Za-z0-9]{1,64}(?=[-._]|\Z)")
 _TOO_LARGE = _("The file is too large when it is unpacked.")
@@ -56,9 +71,10 @@ class Format(NamedTuple):
     load: Callable[[dict[str, Any]], Chat]
 
 
+CLAUDE = Format("claude", claude.is_chat, claude.load)
 FORMATS = (
     Format("chatgpt", chatgpt.is_chat, chatgpt.load),
-    Format("claude", claude.is_chat, claude.load),
+    CLAUDE,
     Format("open_webui", open_webui.is_chat, open_webui.load),
     Format("librechat", librechat.is_chat, librechat.load),
 )
@@ -67,6 +83,12 @@ STEADY = Format("steady", lambda item: True, steady.load)
 
 class _Extra(NamedTuple):
     """An entry of `extras` of Steady's own format."""
+
+    item: Any
+
+
+class _Project(NamedTuple):
+    """An entry of a file of Claude's projects. None if it cannot be read."""
 
     item: Any
 
@@ -88,7 +110,7 @@ class _Limited:
 def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
     """Yields the objects of the output, without the end; before the first chat `{"format"}`."""
     found: Format | None = None
-    number, packed = 0, packed_files(path)
+    number, packed, projects = 0, packed_files(path), Projects()
     for form, item in _items(path):
         number += 1
         if number > MOST_CHATS:
@@ -98,6 +120,16 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
                 found = STEADY
                 yield {"format": found.name}
             yield _extra(item.item, summary=summary)
+            continue
+        if isinstance(item, _Project) or claude.is_project(dict_of(item)):
+            item = dict_of(item.item if isinstance(item, _Project) else item)
+            if not claude.is_project(item):
+                yield {"left_out": {EXTRAS: 1}}
+                continue
+            if found is None:
+                found = CLAUDE
+                yield {"format": found.name}
+            yield projects.line(item, summary=summary)
             continue
         form = form or next((one for one in FORMATS if one.is_chat(dict_of(item))), None)
         if form is None:
@@ -115,6 +147,8 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
         except (AttributeError, KeyError, LookupError, RecursionError, TypeError, ValueError):
             yield _problem(item, _("It is damaged."))
         else:
+            if form is CLAUDE:
+                projects.put(chat, dict_of(item))
             missing = [file for file in chat.files() if file.sha256 not in packed]
             if form is STEADY:
                 chat.left_out[FILES] = len(missing)
@@ -125,6 +159,32 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
             yield {"chat": shown, "left_out": dict(chat.left_out)}
     if found is None:
         raise UnreadableError(_("The file contains no chats."))
+    if projects.names and not projects.has_chats:
+        yield {"left_out": {UNLINKED: len(projects.names)}}
+
+
+class Projects:
+    """The projects of a file of Claude, which are before its chats. `names` has their names by their ids;
+    `has_chats` says whether a chat named its project."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.has_chats = False
+
+    def line(self, item: dict[str, Any], *, summary: bool) -> dict[str, Any]:
+        """Returns the line of this project."""
+        extra, left_out = claude.load_project(item)
+        self.names[claude.project_id(item) or f"{len(self.names)}"] = extra["name"]
+        if summary:
+            extra = {"type": extra["type"], "name": extra["name"], "documents": len(extra["documents"])}
+        return {"extra": extra, "left_out": dict(left_out)}
+
+    def put(self, chat: Chat, item: dict[str, Any]) -> None:
+        """Puts the chat into the folder of its project, if it names one."""
+        project, name = claude.project_of(item)
+        chat.folder = name or self.names.get(project, "")
+        self.has_chats |= bool(chat.folder)
+        chat.left_out[UNNAMED_FOLDERS] += bool(project and not chat.folder)
 
 
 def _extra(item: Any, *, summary: bool) -> dict[str, Any]:
@@ -213,9 +273,12 @@ def _items(path: Path) -> Iterator[tuple[Format | None, Any]]:
         entries = archive.infolist()
         if len(entries) > MOST_ENTRIES:
             raise UnreadableError(_("The zip file has too many files."))
+        entries = [it for it in entries if it.filename.endswith(".json") and "__MACOSX" not in it.filename]
         chosen = sorted((it for it in entries if _CHATS.search(it.filename)), key=lambda it: it.filename)
-        if not chosen:  # LibreChat and Open WebUI: files that a person packed
-            chosen = [it for it in entries if it.filename.endswith(".json") and "__MACOSX" not in it.filename]
+        if chosen:
+            yield from _projects(archive, [it for it in entries if _PROJECTS.search(it.filename)])
+        else:  # LibreChat and Open WebUI: files that a person packed
+            chosen = entries
         if not chosen:
             raise UnreadableError(_UNKNOWN)
         if any(entry.flag_bits & 1 for entry in chosen):
@@ -227,6 +290,26 @@ def _items(path: Path) -> Iterator[tuple[Format | None, Any]]:
                 raise UnreadableError(_TOO_LARGE)
             with archive.open(entry) as file:
                 yield from _of_json(file, entry.file_size, entry.file_size)
+
+
+def _projects(
+    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]
+) -> Iterator[tuple[Format | None, Any]]:
+    """Yields the projects of Claude. One that cannot be read does not stop the import of the chats."""
+    left = MOST_PROJECT_BYTES
+    for entry in sorted(entries, key=lambda it: it.filename):
+        left -= entry.file_size
+        if left < 0 or entry.flag_bits & 1:
+            yield None, _Project(None)
+            continue
+        try:
+            with archive.open(entry) as file:
+                for _form, item in _of_json(file, entry.file_size, entry.file_size):
+                    yield None, _Project(item)
+        except (UnreadableError, ValueError, ijson.JSONError, zipfile.BadZipFile, zlib.error):
+            yield None, _Project(None)
+        except (NotImplementedError, EOFError, OSError):
+            yield None, _Project(None)
 
 
 def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | None, Any]]:

@@ -35,6 +35,7 @@ _LISTED = 20
 _TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json", "zip": "application/zip"}
 EXTRAS = {
     "folder": gettext_lazy("Folders"),
+    "document": gettext_lazy("Files of folders"),
     "preset": gettext_lazy("Presets"),
     "prompt": gettext_lazy("Saved prompts"),
 }

@@ -155,6 +155,28 @@ CLAUDE: list[dict[str, Any]] = [
     {"uuid": "c1aude00-0000-4000-8000-000000000002", "name": "", "chat_messages": []},
 ]
 
+CLAUDE_PROJECTS: list[dict[str, Any]] = [
+    {
+        "uuid": "9ro1ec70-0000-4000-8000-000000000001",
+        "name": "Garden\u0000 work",
+        "description": "All about roses",
+        "is_private": True,
+        "is_starter_project": False,
+        "prompt_template": "Answer as a gardener.\r\n",
+        "created_at": "2024-05-01T10:00:00.000000Z",
+        "updated_at": "2024-05-01T10:00:00.000000Z",
+        "creator": {"uuid": "someone", "full_name": "Some One"},
+        "docs": [
+            {"uuid": "d1", "filename": "../roses.md", "content": "# Roses\n\u0007Red."},
+            {"uuid": "d2", "filename": "soil.pdf", "content": "Loam holds water."},
+            {"uuid": "d3", "filename": "copy.md", "content": "# Roses\n\u0007Red."},
+            {"uuid": "d4", "filename": "empty.txt", "content": ""},
+            7,
+        ],
+    },
+    {"uuid": "9ro1ec70-0000-4000-8000-000000000002", "name": None, "prompt_template": None, "docs": None},
+]
+
 OPEN_WEBUI: list[dict[str, Any]] = [
     {
         "id": "0pen0000-0000-4000-8000-000000000001",

@@ -37,6 +37,7 @@ from chat.models import (
 )
 from chat.transfer import reader
 from chat.transfer.chats import EXTRAS, PRESETS
+from chat.transfer.extras import DOCUMENT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -262,4 +263,4 @@ def test_the_dry_run_counts_chats_whose_preset_is_missing(owner: User) -> None:
 def test_names_of_extras_have_words() -> None:
     from chat.views.transfer import EXTRAS as WORDS
 
-    assert set(WORDS) == {extras.FOLDER, extras.PRESET, extras.PROMPT}
+    assert set(WORDS) == {extras.FOLDER, extras.PRESET, extras.PROMPT, DOCUMENT}

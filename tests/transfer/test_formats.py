@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from chat.actions import knowledge
+from chat.models import folder as folder_model
 from chat.parts import FilePart, NoticePart, Part, ReasoningPart, TextPart
 from chat.transfer import chatgpt, claude, librechat, open_webui, steady
 from chat.transfer.chats import (
     CODE,
+    DESCRIPTIONS,
+    DOCUMENTS,
+    LONG_INSTRUCTIONS,
     SOURCES,
     UNNAMED_FOLDERS,
     Chat,
@@ -20,7 +25,7 @@ from chat.transfer.chats import (
     time_of,
 )
 from chat.transfer.markdown import Words, write
-from tests.transfer.samples import CHATGPT, CLAUDE, LIBRECHAT, OPEN_WEBUI
+from tests.transfer.samples import CHATGPT, CLAUDE, CLAUDE_PROJECTS, LIBRECHAT, OPEN_WEBUI
 
 
 def visible(parts: list[Part]) -> str:
@@ -65,6 +70,45 @@ def test_claude() -> None:
     assert chat.left_out == {"files": 1, UNKNOWN: 1}
     with pytest.raises(UnreadableError):
         claude.load(CLAUDE[1])
+
+
+def test_a_project_of_claude_is_a_folder_with_documents() -> None:
+    folder, left_out = claude.load_project(CLAUDE_PROJECTS[0])
+    assert folder == {
+        "type": "folder",
+        "name": "Garden\ufffd work",
+        "instructions": "Answer as a gardener.",
+        "preset": "",
+        "documents": [
+            {"name": "../roses.md", "text": "# Roses\n\ufffdRed."},
+            {"name": "soil.pdf.txt", "text": "Loam holds water."},
+        ],
+    }
+    assert left_out == {DESCRIPTIONS: 1, DOCUMENTS: 3}, "one that is there twice, an empty one and a number"
+    folder, left_out = claude.load_project(CLAUDE_PROJECTS[1])
+    assert (folder["name"], folder["instructions"], folder["documents"], left_out) == ("Project", "", [], {})
+
+
+def test_instructions_of_a_project_that_are_too_long_become_a_document() -> None:
+    assert claude.MOST_NAME == folder_model.NAME_LENGTH
+    assert claude.MOST_INSTRUCTIONS == folder_model.INSTRUCTIONS_LENGTH
+    assert claude.MOST_DOCUMENTS == knowledge.MOST
+    text = "x" * (claude.MOST_INSTRUCTIONS + 1)
+    item = {"name": "n" * 300, "prompt_template": text, "docs": [{"content": "More"}]}
+    folder, left_out = claude.load_project(item)
+    assert folder["instructions"] == "" and len(folder["name"]) == claude.MOST_NAME
+    assert [document["text"] for document in folder["documents"]] == [text, "More"]
+    assert left_out == {LONG_INSTRUCTIONS: 1}
+
+
+def test_a_project_has_so_many_documents_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = [{"filename": f"{number}.txt", "content": f"Text {number}"} for number in range(60)]
+    folder, left_out = claude.load_project({"name": "Large", "prompt_template": "", "docs": docs})
+    assert (len(folder["documents"]), left_out) == (claude.MOST_DOCUMENTS, {DOCUMENTS: 10})
+    monkeypatch.setattr(claude, "MOST_PROJECT_BYTES", 100)
+    docs.insert(0, {"filename": "large.txt", "content": "x" * 101})
+    folder, left_out = claude.load_project({"name": "Large", "prompt_template": "", "docs": docs})
+    assert (len(folder["documents"]), left_out) == (3, {DOCUMENTS: 58})
 
 
 def test_open_webui() -> None:

@@ -25,6 +25,8 @@ from chat.actions.attachment import StorageError, receive_file
 from chat.actions.branch import branch_conversation
 from chat.actions.chat_export import export_one
 from chat.actions.errors import ConflictError
+from chat.actions.extras import FOLDERS, KNOWN_DOCUMENTS
+from chat.actions.knowledge import read_next
 from chat.actions.send import send_message
 from chat.admin.day import _ended_since
 from chat.admin.votes import pairs_of_models
@@ -38,6 +40,7 @@ from chat.models import (
     Conversation,
     Endpoint,
     Feedback,
+    Folder,
     Generation,
     Message,
     ServerSettings,
@@ -47,9 +50,18 @@ from chat.models import (
 from chat.parts import Citation, NoticePart, TextPart, WebSearch, loaded
 from chat.search import search
 from chat.transfer import steady
-from chat.transfer.chats import CONTINUED, GROWN, Chat, Node, Reply
+from chat.transfer.chats import (
+    CONTINUED,
+    DESCRIPTIONS,
+    DOCUMENTS,
+    GROWN,
+    UNLINKED,
+    Chat,
+    Node,
+    Reply,
+)
 from chat.views.usage import months_of
-from tests.transfer.samples import CHATGPT, CLAUDE, OPEN_WEBUI
+from tests.transfer.samples import CHATGPT, CLAUDE, CLAUDE_PROJECTS, OPEN_WEBUI, as_zip
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,6 +131,60 @@ async def test_nothing_is_imported_before_the_owner_agrees(owner: User, storage:
     for words in ("poem", "roses"):
         found = await run_unit(search, owner, words)
         assert [one.conversation.pk for one in found.chats] == [chat.pk], f"found by {words}"
+
+
+async def test_projects_of_claude_become_folders_with_instructions_and_files(
+    owner: User, tmp_path: Path
+) -> None:
+    projects = [
+        CLAUDE_PROJECTS[0],
+        {
+            **CLAUDE_PROJECTS[0],
+            "uuid": "other",
+            "prompt_template": "Another one",
+            "docs": [{"content": "New"}],
+        },
+    ]
+    zipped = as_zip(
+        tmp_path / "zip", conversations__json=json.dumps(CLAUDE), projects__json=json.dumps(projects)
+    ).read_bytes()
+    job = await run_unit(start, owner, zipped)
+    await work(in_state(job, "ready"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.chats, job.extras) == (1, {"folder": 2, "document": 3})
+    assert job.left_out.items() >= {DESCRIPTIONS: 2, DOCUMENTS: 3, UNLINKED: 2}.items()
+    assert not await run_unit(Folder.objects.exists)
+    await run_unit(chat_import.agree_to_import, owner, job.pk)
+    await work(in_state(job, "done"))
+    job = await run_unit(ChatImport.objects.get, pk=job.pk)
+    assert (job.taken, job.extras) == (1, {"folder": 1, "document": 2})
+    assert job.left_out.items() >= {FOLDERS: 1, KNOWN_DOCUMENTS: 1, UNLINKED: 2}.items()
+
+    def check() -> None:
+        folder = Folder.objects.get()
+        assert (folder.owner, folder.name) == (owner, "Garden\ufffd work")
+        assert folder.instructions == "Answer as a gardener."
+        while read_next(set()):
+            pass
+        files = {it.attachment.name: it for it in folder.knowledge.all()}
+        assert set(files) == {"roses.md", "soil.pdf.txt"}, "no name becomes a path"
+        assert all(it.state == "ready" for it in files.values())
+        stored = files["roses.md"].attachment.stored
+        assert stored and store.read(stored.path).decode() == "# Roses\n\ufffdRed."
+        assert Conversation.objects.get().folder is None
+
+    await run_unit(check)
+    again = await read_and_take(owner, zipped)
+    assert (again.taken, again.extras) == (0, {})
+    assert again.left_out.items() >= {FOLDERS: 1, KNOWN_DOCUMENTS: 1}.items(), "only of the second project"
+    assert await run_unit(Attachment.objects.count) == 2
+
+
+async def test_documents_above_the_space_of_their_owner_are_counted(owner: User, tmp_path: Path) -> None:
+    await run_unit(ServerSettings(file_mb=1, person_files_mb=1).save)
+    docs = [{"filename": "large.txt", "content": "x" * 2_000_000}, {"filename": "a.txt", "content": "Text"}]
+    done = await read_and_take(owner, [{**CLAUDE_PROJECTS[0], "docs": docs}])
+    assert (done.extras, done.left_out[DOCUMENTS]) == ({"folder": 1, "document": 1}, 1)
 
 
 async def test_an_imported_chat_says_so_and_is_in_no_sum(owner: User, administrator: User) -> None:

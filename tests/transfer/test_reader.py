@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from chat.transfer import reader
-from tests.transfer.samples import CHATGPT, CLAUDE, LIBRECHAT, OPEN_WEBUI, as_json, as_zip
+from chat.transfer.chats import EXTRAS, UNLINKED, UNNAMED_FOLDERS
+from tests.transfer.samples import (
+    CHATGPT,
+    CLAUDE,
+    CLAUDE_PROJECTS,
+    LIBRECHAT,
+    OPEN_WEBUI,
+    as_json,
+    as_zip,
+)
 
 
 def read(path: Path, *, summary: bool = False) -> list[dict[str, Any]]:
@@ -38,6 +47,66 @@ def test_each_format_is_recognised(tmp_path: Path, name: str, value: Any, titles
     assert [line["chat"]["title"] for line in lines if "chat" in line] == titles
     zipped = as_zip(tmp_path / "zip", **{"folder/conversations__json": json.dumps(value), "user__json": "{}"})
     assert read(zipped) == lines
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_projects_of_claude_are_read_before_the_chats(tmp_path: Path, is_split: bool) -> None:
+    projects = {"projects__json": json.dumps([*CLAUDE_PROJECTS, {"name": "Damaged"}])}
+    if is_split:
+        names = [*CLAUDE_PROJECTS, {"name": "Damaged"}]
+        projects = {f"projects/{number}__json": json.dumps(item) for number, item in enumerate(names)}
+    zipped = as_zip(
+        tmp_path / "zip",
+        conversations__json=json.dumps(CLAUDE),
+        users__json="[]",
+        memories__json="[]",
+        **projects,
+    )
+    with zipfile.ZipFile(zipped, "a") as archive:
+        archive.writestr("__MACOSX/projects/._0.json", b"\x00")
+    lines = read(zipped)
+    assert lines[0] == {"format": "claude"} and lines[-1] == {"end": {"format": "claude"}}
+    kinds = [next(iter(line)) for line in lines[1:-1]]
+    assert kinds == ["extra", "extra", "left_out", "chat", "problem", "left_out"]
+    assert lines[3] == {"left_out": {EXTRAS: 1}} and lines[-2] == {"left_out": {UNLINKED: 2}}
+    assert [len(line["extra"]["documents"]) for line in lines if "extra" in line] == [2, 0]
+    summary = [line["extra"] for line in read(zipped, summary=True) if "extra" in line]
+    assert summary[0] == {"type": "folder", "name": "Garden\ufffd work", "documents": 2}
+
+
+def test_a_file_of_projects_alone_is_an_export(tmp_path: Path) -> None:
+    for path in (
+        as_json(tmp_path / "list", CLAUDE_PROJECTS),
+        as_zip(tmp_path / "zip", **{"projects/a__json": json.dumps(CLAUDE_PROJECTS[0])}),
+    ):
+        lines = read(path)
+        assert lines[0] == {"format": "claude"}
+        assert lines[1]["extra"]["instructions"] == "Answer as a gardener."
+
+
+@pytest.mark.parametrize("damaged", ["[{", "\x00", '{"a": ' * 5_000, '[{"name": "\\ud800"}]', '{"docs": 1}'])
+def test_damaged_projects_do_not_stop_the_chats(tmp_path: Path, damaged: str) -> None:
+    zipped = as_zip(tmp_path / "zip", conversations__json=json.dumps(CLAUDE), projects__json=damaged)
+    lines = read(zipped)
+    assert sum("chat" in line for line in lines) == 1 and "end" in lines[-1]
+    assert {"left_out": {EXTRAS: 1}} in lines
+
+
+def test_a_chat_goes_into_the_project_that_it_names(tmp_path: Path) -> None:
+    project = CLAUDE_PROJECTS[0]["uuid"]
+    chats = [
+        {**CLAUDE[0], "uuid": "1", "project_uuid": project},
+        {**CLAUDE[0], "uuid": "2", "project": {"uuid": "x", "name": " Other  project"}},
+        {**CLAUDE[0], "uuid": "3", "project_uuid": "unknown"},
+        {**CLAUDE[0], "uuid": "4", "project": None},
+    ]
+    zipped = as_zip(
+        tmp_path / "zip", conversations__json=json.dumps(chats), projects__json=json.dumps(CLAUDE_PROJECTS)
+    )
+    lines = [line for line in read(zipped) if "chat" in line]
+    assert [line["chat"]["folder"] for line in lines] == ["Garden\ufffd work", "Other project", "", ""]
+    assert [line["left_out"].get(UNNAMED_FOLDERS, 0) for line in lines] == [0, 0, 1, 0]
+    assert not any(UNLINKED in line.get("left_out", {}) for line in read(zipped))
 
 
 def test_the_parts_of_a_large_export_are_read_in_order(tmp_path: Path) -> None:
