@@ -9,29 +9,33 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin import (
+    api_tokens,
     audit,
     catalog,
     endpoint,
-    people,
+    groups,
+    second_factors,
     server_settings,
     shares,
-    tokens,
     tool_servers,
     tools,
     transcripts,
+    users,
 )
 
 __all__ = [
+    "api_tokens",
     "audit",
     "catalog",
     "endpoint",
-    "people",
+    "groups",
+    "second_factors",
     "server_settings",
     "shares",
-    "tokens",
     "tool_servers",
     "tools",
     "transcripts",
+    "users",
 ]
 
 admin.site.site_header = admin.site.site_title = "Steady"

@@ -1,5 +1,5 @@
-"""The audit record: who read, searched or erased conversations, made log-in links, changed rights. It cannot
-be changed here."""
+"""The audit record: who read, searched or erased conversations, created log-in links or changed rights. It
+cannot be changed here."""
 
 from __future__ import annotations
 

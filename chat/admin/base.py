@@ -1,6 +1,6 @@
-"""Limits of all lists: they accept the filters that they declare, and a short search. Django's own rule
-allows any lookup of a model's own fields: `?title__regex=` runs a foreign expression in the database or in
-this process, and reads texts without an audit entry."""
+"""Limits of all lists: they accept the filters that they declare, and short searches. Django itself allows
+any lookup of a model's own fields: `?title__regex=` would run a foreign expression in the database or in this
+process, and read texts without an audit entry."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SteadyAdmin(admin.ModelAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Django searches the object first, and so reveals to users without access whether it exists."""
+        """Checks the permission first: Django reads the object before, which reveals whether it exists."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
@@ -72,7 +72,8 @@ class SteadyAdmin(admin.ModelAdmin):
 
 
 def is_too_long(search_term: str) -> bool:
-    """Each word of a search is one more condition, or one more pass over the table."""
+    """Returns whether the search has too many words: each is one more condition, or one more pass over the
+    table."""
     return len(search_term) > SEARCH_CHARS or len(search_term.split()) > SEARCH_WORDS
 
 

@@ -1,5 +1,5 @@
-"""The last 24 hours of all processes, for the start page: from the rows of replies and API calls, without any
-text, so reading them needs no entry in the audit record."""
+"""The last 24 hours of all processes, for the start page. They are read from the rows of replies and API
+calls, without any text, so no entry in the audit record is needed."""
 
 from __future__ import annotations
 

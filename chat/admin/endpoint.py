@@ -53,10 +53,10 @@ class EndpointAdmin(SteadyAdmin):
         "model_count",
         "problem",
         "synced_at",
-        "reached_at",
+        "shown_address",
     ]
     list_editable = ["enabled", "position"]
-    readonly_fields = ["slug", "reached_at", *_STATE]
+    readonly_fields = ["slug", "shown_address", *_STATE]
     actions = ["sync"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
@@ -68,11 +68,14 @@ class EndpointAdmin(SteadyAdmin):
         state = (gettext("State"), {"fields": _STATE})
         if obj is not None and obj.source != "administration":
             return [
-                (None, {"fields": ["slug", "name", "enabled", "position", "at_once", "reached_at"]}),
+                (None, {"fields": ["slug", "name", "enabled", "position", "at_once", "shown_address"]}),
                 state,
             ]
         if not self.has_change_permission(request, obj) and not self.has_add_permission(request):
-            return [(None, {"fields": ["slug", "name", "kind", "enabled", "position", "reached_at"]}), state]
+            return [
+                (None, {"fields": ["slug", "name", "kind", "enabled", "position", "shown_address"]}),
+                state,
+            ]
         secret = EndpointForm(instance=obj).fields
         first = [
             "name",
@@ -185,7 +188,7 @@ class EndpointAdmin(SteadyAdmin):
         return str(_SOURCES[endpoint.source])
 
     @admin.display(description=_("address"), empty_value="-")
-    def reached_at(self, endpoint: Endpoint) -> str | None:
+    def shown_address(self, endpoint: Endpoint) -> str | None:
         """Without the name and password before the host."""
         config = endpoint.config()
         if config is None or config.kind == "demo":

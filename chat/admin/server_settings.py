@@ -25,7 +25,7 @@ class _ModelField(forms.ModelChoiceField):
 
 @admin.register(ServerSettings)
 class ServerSettingsAdmin(SteadyAdmin):
-    """The row is there from the first visit on. It can be neither added nor deleted."""
+    """The first visit creates the row. It can be neither added nor deleted by hand."""
 
     fieldsets = [
         (_("Titles and summaries"), {"fields": ["title_model", "summary_model"]}),
@@ -41,7 +41,7 @@ class ServerSettingsAdmin(SteadyAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """There is one row, so the list is its page. The list checks the permission first."""
+        """Redirects to the page of the only row. The list checks the permission first."""
         response = super().changelist_view(request, extra_context)
         if response.status_code != 200:
             return response

@@ -109,7 +109,7 @@ class ToolServerAdmin(SteadyAdmin):
         return response
 
     def response_add(self, request: HttpRequest, obj: ToolServer, post_url_continue: Any = None) -> Any:
-        """Goes on to the server's tools, which are all off."""
+        """Redirects to the server's tools, which are all off."""
         response = super().response_add(request, obj, post_url_continue)
         is_next = "_addanother" in request.POST
         return response if is_next else redirect("admin:chat_toolserver_change", obj.pk)

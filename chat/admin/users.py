@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
-from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -24,15 +21,16 @@ from chat.accounts import notify
 from chat.actions.attachment import clear_unused
 from chat.actions.login_link import make_login_link
 from chat.admin import guard
+from chat.admin.authority import acting_user, has_rights, is_out_of_reach, is_superuser, mail_source
 from chat.admin.base import SteadyAdmin
 from chat.models import Conversation, Message, TranscriptRead, User
 from chat.models.audit import add_to_record
 
-_POWERS = ("administrator", "reviewer", "groups")
+_RIGHTS = ("administrator", "reviewer", "groups")
 _REVIEW = Q(content_type__app_label="chat", codename="view_conversation")
 
 
-class _PersonForm(forms.ModelForm):
+class _UserForm(forms.ModelForm):
     administrator = forms.BooleanField(
         label=_("Administrator"),
         required=False,
@@ -75,8 +73,8 @@ class _RoleFilter(admin.SimpleListFilter):
 
 
 @admin.register(User)
-class PersonAdmin(SteadyAdmin):
-    form = _PersonForm
+class UserAdmin(SteadyAdmin):
+    form = _UserForm
     list_display = [
         *("email", "full_name", "is_active", "administrator", "reviewer", "last_login"),
     ]
@@ -85,12 +83,12 @@ class PersonAdmin(SteadyAdmin):
     search_fields = ["email", "first_name", "last_name"]
     fieldsets = [
         (None, {"fields": ["email", "first_name", "last_name", "is_active"]}),
-        (_("Rights"), {"fields": [*_POWERS]}),
+        (_("Rights"), {"fields": [*_RIGHTS]}),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [
         (None, {"fields": ["email", "first_name", "last_name"]}),
-        (_("Rights"), {"fields": [*_POWERS]}),
+        (_("Rights"), {"fields": [*_RIGHTS]}),
     ]
     readonly_fields = ["last_login", "date_joined"]
 
@@ -117,18 +115,18 @@ class PersonAdmin(SteadyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is not None:
             return self.fieldsets
-        return self.add_fieldsets if _rules(request) else self.add_fieldsets[:1]
+        return self.add_fieldsets if is_superuser(request) else self.add_fieldsets[:1]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         readonly = list(super().get_readonly_fields(request, obj))
-        return readonly if _rules(request) else [*readonly, *_POWERS]
+        return readonly if is_superuser(request) else [*readonly, *_RIGHTS]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """A manager must not gain rights through another user's log-in link or address."""
-        return super().has_change_permission(request, obj) and not _out_of_reach(request, obj)
+        return super().has_change_permission(request, obj) and not is_out_of_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and not _out_of_reach(request, obj)
+        return super().has_delete_permission(request, obj) and not is_out_of_reach(request, obj)
 
     # --- Saving ------------------------------------------------------------------------------------------
 
@@ -136,7 +134,7 @@ class PersonAdmin(SteadyAdmin):
         if not change:
             obj.set_unusable_password()
         form.before = _facts(User.objects.get(pk=obj.pk)) if change else {}
-        if _rules(request):
+        if is_superuser(request):
             obj.is_superuser = form.cleaned_data["administrator"]
         super().save_model(request, obj, form, change)
         # The former address must not log in any more.
@@ -148,13 +146,13 @@ class PersonAdmin(SteadyAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         person: User = form.instance
-        if _rules(request):
+        if is_superuser(request):
             self._save_rights(person, form)
-        add_to_record(*_entries(person, _actor(request), form.before))
+        add_to_record(*_entries(person, acting_user(request), form.before))
         before = form.before.get("email", person.email)
         if before != person.email:
             changed = {"from_email": before, "to_email": person.email}
-            notify("account/email/email_changed", person, before, **changed, **_source())
+            notify("account/email/email_changed", person, before, **changed, **mail_source())
 
     def _save_rights(self, person: User, form: Any) -> None:
         review = Permission.objects.get(_REVIEW)
@@ -164,7 +162,7 @@ class PersonAdmin(SteadyAdmin):
         give(review)
         # Django's flag for access to the administration: users with any right there.
         person.is_staff = False
-        person.is_staff = _has_rights(person)
+        person.is_staff = has_rights(person)
         person.save(update_fields=["is_staff"])
 
     # --- Deleting ----------------------------------------------------------------------------------------
@@ -175,7 +173,7 @@ class PersonAdmin(SteadyAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
             how = TranscriptRead.How.DELETED
-            entries = [TranscriptRead.of_person(each, _actor(request), how) for each in queryset]
+            entries = [TranscriptRead.of_person(each, acting_user(request), how) for each in queryset]
             guard.record(*entries)
             queryset.delete()
             transaction.on_commit(clear_unused)
@@ -231,7 +229,7 @@ class PersonAdmin(SteadyAdmin):
     def _login_link_page(self, request: HttpRequest, person: User, *, made: bool) -> TemplateResponse:
         link = ""
         if made:
-            token = make_login_link(person, by=_actor(request))
+            token = make_login_link(person, by=acting_user(request))
             link = request.build_absolute_uri(reverse("login_link", args=[person.pk, token]))
             self.log_change(request, person, gettext("Created a log-in link."))
         context = {
@@ -242,86 +240,6 @@ class PersonAdmin(SteadyAdmin):
             "link": link,
         }
         return TemplateResponse(request, "admin/chat/user/login_link.html", context)
-
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class SteadyGroupAdmin(SteadyAdmin, GroupAdmin):
-    """A group's permissions are rights of its members, so only superusers create and change groups."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return _rules(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return _rules(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return _rules(request)
-
-    def save_model(self, request: HttpRequest, obj: Group, form: Any, change: bool) -> None:
-        form.before = _facts_of_group(Group.objects.get(pk=obj.pk)) if change else {}
-        super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        _record_group(request, form.before, _facts_of_group(form.instance))
-
-    def delete_model(self, request: HttpRequest, obj: Group) -> None:
-        self.delete_queryset(request, Group.objects.filter(pk=obj.pk))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
-        with transaction.atomic():
-            gone = [_facts_of_group(group) for group in queryset]
-            queryset.delete()
-            for facts in gone:
-                _record_group(request, facts, {})
-
-
-# A manager who adds an address to a superuser could have a new password sent there. Addresses change with the
-# user.
-admin.site.unregister(EmailAddress)
-admin.site.unregister(Authenticator)
-# It shows the keys of sessions, which allow acting as their users.
-admin.site.unregister(UserSession)
-
-
-@admin.register(Authenticator)
-class AuthenticatorAdmin(SteadyAdmin):
-    """Removes a lost second factor. The secret in its data is never shown."""
-
-    list_display = ["user", "type", "created_at", "last_used_at"]
-    list_filter = ["type", "created_at", "last_used_at"]
-    list_select_related = ["user"]
-    search_fields = ["user__email"]
-    fields = ["user", "type", "created_at", "last_used_at"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
-        out_of_reach = obj is not None and _out_of_reach(request, obj.user)
-        return super().has_delete_permission(request, obj) and not out_of_reach
-
-    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
-        self.delete_queryset(request, Authenticator.objects.filter(pk=obj.pk))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
-        with transaction.atomic():
-            how = TranscriptRead.How.FACTOR
-            entries = [
-                TranscriptRead.of_person(each.user, _actor(request), how, [("factor", str(each.type), "")])
-                for each in queryset.select_related("user")
-            ]
-            apps = queryset.filter(type=Authenticator.Type.TOTP).select_related("user")
-            for person in [each.user for each in apps]:
-                notify("mfa/email/totp_deactivated", person, person.email, **_source())
-            queryset.delete()
-            add_to_record(*entries)
 
 
 def _facts(person: User) -> dict[str, Any]:
@@ -355,46 +273,3 @@ def _entries(person: User, by: User, before: dict[str, Any]) -> list[TranscriptR
             how = _HOW.get(name, TranscriptRead.How.CHANGED)
             entries.setdefault(how, []).append((name, before.get(name, False), value))
     return [TranscriptRead.of_person(person, by, how, changes) for how, changes in entries.items()]
-
-
-def _facts_of_group(group: Group) -> dict[str, str]:
-    granted = group.permissions.order_by("content_type__app_label", "codename")
-    names = granted.values_list("content_type__app_label", "codename")
-    members = group.user_set.order_by("email").values_list("email", flat=True)
-    return {
-        "group": group.name,
-        "permissions": ", ".join(f"{app}.{codename}" for app, codename in names),
-        "members": ", ".join(members),
-    }
-
-
-def _record_group(request: HttpRequest, before: dict[str, str], after: dict[str, str]) -> None:
-    """Adds an entry with the group's name, changed or not; its members are named when it is deleted."""
-    names = [name for name in ("group", "permissions", "members") if name != "members" or not after]
-    changes = [(name, before.get(name, ""), after.get(name, "")) for name in names]
-    if before != after:
-        add_to_record(TranscriptRead.by(_actor(request), TranscriptRead.How.GROUP, changes))
-
-
-def _source() -> dict[str, str]:
-    """Returns the source of a change for a mail, without the location of the administrator."""
-    return {"ip": "-", "user_agent": gettext("Administration")}
-
-
-def _actor(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def _out_of_reach(request: HttpRequest, person: User | None) -> bool:
-    """Users with any right are changed by superusers only: acting as that user would grant the rights."""
-    return person is not None and not _rules(request) and _has_rights(person)
-
-
-def _has_rights(person: User) -> bool:
-    theirs = Permission.objects.filter(Q(user=person) | Q(group__user=person))
-    return person.is_superuser or person.is_staff or theirs.exists()
-
-
-def _rules(request: HttpRequest) -> bool:
-    return isinstance(request.user, User) and request.user.is_superuser
