@@ -34,7 +34,7 @@ COLUMNS = (
     "whole by render_markdown, CPU ms", "patches, kB", "whole, kB", "raw text, kB",
 )  # fmt: skip
 PLAIN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-colours.patience = 60.0
+colours.wait_seconds = 60.0
 COLOURED = MarkdownIt("commonmark", {"highlight": lambda code, info, _: highlight(code, info)})
 COLOURED.enable(["table", "strikethrough"])
 

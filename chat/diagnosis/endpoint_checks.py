@@ -102,16 +102,16 @@ async def _reach(found: list[Finding], endpoint: EndpointConfig) -> None:
 
 async def _step(found: list[Finding], name: str, run: Callable[[], Awaitable[str]]) -> None:
     """Adds the finding of one step. Raises `_FailedError` if it failed."""
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         words = await run()
     except _FailedError as error:
-        found.append(Finding(name, False, error.words, error.fix, seconds=time.monotonic() - begun))
+        found.append(Finding(name, False, error.words, error.fix, seconds=time.monotonic() - started))
         raise
-    found.append(Finding(name, True, words, seconds=time.monotonic() - begun))
+    found.append(Finding(name, True, words, seconds=time.monotonic() - started))
 
 
-def _way(endpoint: EndpointConfig) -> tuple[str, int, bool]:
+def _target(endpoint: EndpointConfig) -> tuple[str, int, bool]:
     """Returns the host and the port that are connected to, and whether with TLS: the proxy's, if there is
     one."""
     region = endpoint.region
@@ -126,7 +126,7 @@ def _way(endpoint: EndpointConfig) -> tuple[str, int, bool]:
 
 
 async def _resolve(endpoint: EndpointConfig) -> str:
-    host, port, _tls = _way(endpoint)
+    host, port, _tls = _target(endpoint)
     try:
         async with asyncio.timeout(endpoint.connect_seconds):
             rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -142,7 +142,7 @@ async def _resolve(endpoint: EndpointConfig) -> str:
 async def _connect(endpoint: EndpointConfig) -> str:
     from chat.providers.connection import trusted  # imports the HTTP client
 
-    host, port, has_tls = _way(endpoint)
+    host, port, has_tls = _target(endpoint)
     at = f"{host}:{port}"
     try:
         async with asyncio.timeout(endpoint.connect_seconds):
@@ -231,14 +231,14 @@ def _model(wanted: Sequence[str], infos: Sequence[ModelInfo]) -> str:
 
 
 async def _ask(provider: Provider, model: str) -> str:
-    begun = time.monotonic()
+    started = time.monotonic()
     first, text, thought, ended = 0.0, "", "", False
     request = ChatRequest(model, [Turn("user", QUESTION)], max_output_tokens=_TOKENS)
     try:
         async with asyncio.timeout(ANSWER_SECONDS), aclosing(provider.stream(request)) as events:
             async for event in events:
                 if not first and isinstance(event, VISIBLE):
-                    first = time.monotonic() - begun
+                    first = time.monotonic() - started
                 text += event.text if isinstance(event, TextDelta) else ""
                 thought += event.text if isinstance(event, ReasoningDelta) else ""
                 ended = isinstance(event, Finished)
@@ -251,7 +251,7 @@ async def _ask(provider: Provider, model: str) -> str:
             _("{model} ended its reply early.").format(model=model),
             _("Check the log of the server. A proxy in front of it may cut off long replies."),
         )
-    total = time.monotonic() - begun
+    total = time.monotonic() - started
     if len(text + thought) >= _ENOUGH and first >= _SLOW and total - first < _AT_ONCE * total:
         raise _FailedError(
             _("{model} answers, but the whole reply arrived at once after {seconds} s.").format(

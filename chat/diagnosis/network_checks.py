@@ -50,29 +50,29 @@ async def _socket(http: aiohttp.ClientSession, url: str, silence: float) -> list
             words = "A WebSocket opens, but no message passes through it."
             return [proxy_fault("WebSocket", words, "websocket")]
         opens = Finding("WebSocket", True, "Opens, and passes messages both ways.")
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             async with asyncio.timeout(silence):
                 while (await socket.receive()).type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
                     pass
         except TimeoutError:
             return [opens, Finding("Idle time", True, f"A silent connection stays open for {silence:g} s.")]
-    words = f"A silent connection is closed after {time.monotonic() - begun:.0f} s."
+    words = f"A silent connection is closed after {time.monotonic() - started:.0f} s."
     return [opens, proxy_fault("Idle time", words, "idle")]
 
 
 async def _events(http: aiohttp.ClientSession, url: str) -> Finding:
     """Checks that events arrive one by one, not all at the end."""
-    came: list[float] = []
+    arrived: list[float] = []
     try:
         async with http.get(f"{url}/connection-check/events/?token={new_token()}") as answer:
             async for line in answer.content:
                 if line.startswith(b"data:"):
-                    came.append(time.monotonic())
+                    arrived.append(time.monotonic())
     except _LOST as error:
         words = f"A stream of events ends early ({type(error).__name__})."
         return proxy_fault("Fallback (SSE)", words, "buffering")
-    if len(came) < TICKS or came[-1] - came[0] < (TICKS - 1) * TICK_SECONDS / 2:
+    if len(arrived) < TICKS or arrived[-1] - arrived[0] < (TICKS - 1) * TICK_SECONDS / 2:
         words = "Events are held back and arrive all at once: replies would not stream."
         return proxy_fault("Fallback (SSE)", words, "buffering")
     return Finding("Fallback (SSE)", True, "Events arrive one by one.")

@@ -36,12 +36,12 @@ def _database() -> list[Finding]:
     seconds = 0.0
     try:
         for _attempt in range(3):  # the first one loads the driver and connects
-            begun = time.monotonic()
+            started = time.monotonic()
             with transaction.atomic():
                 # A write that changes nothing, and is rolled back.
                 Endpoint.objects.filter(pk="").update(name="")
                 transaction.set_rollback(True)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - started
             if seconds <= SLOW_DATABASE_SECONDS:
                 break
         there = _clock()
@@ -83,7 +83,7 @@ async def _redis() -> Finding:
             "REDIS_URL is not set. One process works; several exchange updates with a delay.",
             "Set REDIS_URL for all server processes.",
         )
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         async with asyncio.timeout(REDIS_SECONDS):
             channel = await layer.new_channel()
@@ -93,7 +93,7 @@ async def _redis() -> Finding:
         fix = "Check REDIS_URL, and that Redis runs and is reachable from here."
         return Finding("Redis", False, f"Redis does not answer ({type(error).__name__}).", fix)
     return Finding(
-        "Redis", True, f"A message there and back took {(time.monotonic() - begun) * 1000:.0f} ms."
+        "Redis", True, f"A message there and back took {(time.monotonic() - started) * 1000:.0f} ms."
     )
 
 

@@ -22,14 +22,14 @@ async def check_tool_server(server: Server) -> list[Finding]:
     found = await check_connection(endpoint)
     if not found[-1].ok:
         return found
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         listed = await list_tools(server)
     except ServerError as error:
         words = f"{translated(WORDS[error.code])} {error.detail}".strip()
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         return [*found, Finding(_("Tools"), False, words, _fix(error.code), seconds=seconds)]
-    return [*found, Finding(_("Tools"), True, _tools(listed), seconds=time.monotonic() - begun)]
+    return [*found, Finding(_("Tools"), True, _tools(listed), seconds=time.monotonic() - started)]
 
 
 def _tools(listed: list[Listed]) -> str:

@@ -1,8 +1,8 @@
 """Puts the marks of cited pages into the HTML of a text.
 
-A mark travels through the Markdown parser as one character of a private area. In the result it becomes a
-link to the source; one inside of a link or of code in a line comes after it. One that changes anything else,
-such as one in a block of code, is left out. The list under the reply has its source.
+The Markdown parser gets each mark as one character of a private use area. In the result it becomes a link to
+the source, after the surrounding link or inline code if there is one. A mark that would change anything else,
+such as one in a code block, is left out: the list under the reply still has its source.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.15  # seconds that one page, rendered on a thread of its own, waits in all
+WAIT_SECONDS = 0.15  # seconds that one page, rendered on a thread of its own, waits in all
 WALL_SECONDS = 10.0  # for one job, for any reason: the worker is stopped, or the machine is busy
 MOST_WAITING = 500  # jobs; further ones stay plain for now
 BURST_SECONDS, SECONDS_PER_SECOND = 2.0, 0.05  # of the worker's time for one user
@@ -38,11 +38,11 @@ KILL_COST = 0.5
 _PROGRAM = Path(__file__).with_name("highlighter.py")
 
 type Key = tuple[str, bytes]
-type Answer = Future[str | None]
+type PendingColours = Future[str | None]  # the HTML; None: the code stays plain
 
 _person: ContextVar[Hashable] = ContextVar("person", default=None)
 _waits: ContextVar[bool] = ContextVar("waits", default=True)
-_missed: ContextVar[list[Answer] | None] = ContextVar("missed", default=None)
+_missed: ContextVar[list[PendingColours] | None] = ContextVar("missed", default=None)
 
 
 class rendering_for:  # noqa: N801 - a context manager, in a fifth of the time of a generator for each frame
@@ -63,9 +63,9 @@ class rendering_for:  # noqa: N801 - a context manager, in a fifth of the time o
 
 
 @contextmanager
-def missing() -> Iterator[list[Answer]]:
-    """Collects the answers that were not available in time for the block."""
-    missed: list[Answer] = []
+def missing_colours() -> Iterator[list[PendingColours]]:
+    """Collects the colours that were not available in time for the block."""
+    missed: list[PendingColours] = []
     token = _missed.set(missed)
     try:
         yield missed
@@ -73,24 +73,24 @@ def missing() -> Iterator[list[Answer]]:
         _missed.reset(token)
 
 
-def pass_on(answers: list[Answer]) -> None:
-    """Adds the answers to those collected by the surrounding `missing` block."""
+def report_missing(pending: list[PendingColours]) -> None:
+    """Adds the colours to those that the surrounding `missing_colours` block collects."""
     if (missed := _missed.get()) is not None:
-        missed += answers
+        missed += pending
 
 
-async def settled(answers: Collection[Answer], seconds: float) -> bool:
-    """Waits at most `seconds` until all answers are available. Returns whether any of them is."""
-    if seconds and not all(answer.done() for answer in answers):
-        await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=seconds)
-    return any(answer.done() for answer in answers)
+async def wait_for_colours(pending: Collection[PendingColours], seconds: float) -> bool:
+    """Waits at most `seconds` until all colours are available. Returns whether any of them are."""
+    if seconds and not all(each.done() for each in pending):
+        await asyncio.wait([asyncio.wrap_future(each) for each in pending], timeout=seconds)
+    return any(each.done() for each in pending)
 
 
 class _Job(NamedTuple):
     key: Key
     code: str
     person: Hashable
-    answer: Answer
+    pending: PendingColours
 
 
 class Colours:
@@ -99,22 +99,22 @@ class Colours:
     def __init__(self, size: int) -> None:
         self._size = size
         self.program: tuple[str, ...] = (sys.executable, "-I", str(_PROGRAM))
-        self.patience = PATIENCE
+        self.wait_seconds = WAIT_SECONDS
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
         atexit.register(self.close)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[Key, str | None] = OrderedDict()  # None: stays plain
+        self._known: OrderedDict[Key, str | None] = OrderedDict()  # None: the code stays plain
         self._used = 0
-        self._asked: dict[Key, Answer] = {}
+        self._pending: dict[Key, PendingColours] = {}
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         # By user: seconds left, and the time of that value.
         self._budgets: dict[Hashable, tuple[float, float]] = {}
         self._thread: threading.Thread | None = None
         self._waited = threading.local()
-        self._ending = False
+        self._is_closed = False
         self.process: subprocess.Popen[bytes] | None = None
 
     def html(self, language: str, code: str) -> str | None:
@@ -124,22 +124,22 @@ class Colours:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-            answer = self._asked.get(key) or self._ask(key, code)
-        if answer is None:
-            pass_on([_REFUSED])
+            pending = self._pending.get(key) or self._queue_job(key, code)
+        if pending is None:
+            report_missing([_REFUSED])
             return None
         if (seconds := self._may_wait()) > 0:
-            began = time.monotonic()
-            wait([answer], seconds)
-            self._waited.left -= time.monotonic() - began
-        if answer.done():
-            return answer.result()
-        pass_on([answer])
+            started = time.monotonic()
+            wait([pending], seconds)
+            self._waited.left -= time.monotonic() - started
+        if pending.done():
+            return pending.result()
+        report_missing([pending])
         return None
 
     def close(self) -> None:
         """Ends the worker permanently."""
-        self._ending = True
+        self._is_closed = True
         if (process := self.process) is not None:
             process.kill()
             process.wait()
@@ -149,21 +149,21 @@ class Colours:
             return 0
         now = time.monotonic()
         if now - getattr(self._waited, "since", 0.0) > 1:  # another page
-            self._waited.since, self._waited.left = now, self.patience
+            self._waited.since, self._waited.left = now, self.wait_seconds
         left: float = self._waited.left
         return left
 
-    def _ask(self, key: Key, code: str) -> Answer | None:
+    def _queue_job(self, key: Key, code: str) -> PendingColours | None:
         person = _person.get()
-        if len(self._asked) >= MOST_WAITING or (person is not None and self._budget(person) <= 0):
+        if len(self._pending) >= MOST_WAITING or (person is not None and self._budget(person) <= 0):
             return None
-        answer: Answer = Future()
-        self._asked[key] = answer
-        self._jobs.put(_Job(key, code, person, answer))
+        pending: PendingColours = Future()
+        self._pending[key] = pending
+        self._jobs.put(_Job(key, code, person, pending))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="colours", daemon=True)
             self._thread.start()
-        return answer
+        return pending
 
     def _budget(self, person: Hashable) -> float:
         now = time.monotonic()
@@ -179,28 +179,28 @@ class Colours:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            began = time.monotonic()
+            started = time.monotonic()
             html, is_known = None, False
             try:
                 html, is_known = self._coloured(job), True
             except Exception:  # of the machine: no process, no memory
-                if self._ending:
+                if self._is_closed:
                     return
                 logger.exception("A code block could not be highlighted.")
                 self._discard()
             with self._lock:
-                self._spend(job.person, time.monotonic() - began + (0 if html is not None else KILL_COST))
+                self._spend(job.person, time.monotonic() - started + (0 if html is not None else KILL_COST))
                 if is_known:
                     self._keep(job.key, html)
-                del self._asked[job.key]
-            job.answer.set_result(html)
+                del self._pending[job.key]
+            job.pending.set_result(html)
 
     def _coloured(self, job: _Job) -> str | None:
         line = json.dumps({"language": job.key[0], "code": job.code}).encode() + b"\n"
         for _ in range(2):  # a second time if the worker ended for another reason
-            if self._ending:
+            if self._is_closed:
                 return None
-            process = self.process = self.process or self._started()
+            process = self.process = self.process or self._start_worker()
             assert process.stdin and process.stdout
             timer = threading.Timer(WALL_SECONDS, process.kill)
             timer.daemon = True
@@ -208,16 +208,16 @@ class Colours:
             try:
                 process.stdin.write(line)
                 process.stdin.flush()
-                said = process.stdout.readline()
+                line_out = process.stdout.readline()
             except BrokenPipeError:
-                said = b""
+                line_out = b""
             finally:
                 timer.cancel()
-            if said.endswith(b"\n"):
-                html: str | None = json.loads(said)
+            if line_out.endswith(b"\n"):
+                html: str | None = json.loads(line_out)
                 return html
             self._discard()
-            if self._ending:
+            if self._is_closed:
                 return None
             if process.returncode == -SIGPROF:
                 logger.warning(
@@ -232,7 +232,7 @@ class Colours:
             process.kill()
             process.communicate()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start_worker(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own program, without a shell
             self.program,
             stdin=subprocess.PIPE,
@@ -250,7 +250,7 @@ class Colours:
             self._used -= len(dropped or "") + 200
 
 
-_REFUSED: Answer = Future()
+_REFUSED: PendingColours = Future()
 _REFUSED.set_result(None)
 
 colours = Colours(16 * 1024 * 1024)

@@ -2,7 +2,7 @@
 
 A message that grew in this page is finished in place (its remaining patches, then the article's frame without
 its body). Every other changed message is sent whole. Running replies are rendered once for all viewers
-(`growing`).
+(`growing_reply`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from chat.live.reply_log import Segment
 from chat.models import Message
 from chat.models.message import side_by_side
 from chat.rendering import dom, fragments
-from chat.rendering.colours import Answer, missing
-from chat.rendering.growing import STEP, growing
+from chat.rendering.colours import PendingColours, missing_colours
+from chat.rendering.growing_reply import LONGEST_TEXT, growing_reply
 
 LIGHT = 8 * 1024  # characters that are rendered in a few ms
 _PART = 200  # characters that take as long as a part: a card or a text has HTML of its own
@@ -27,9 +27,10 @@ class ConversationView:
 
     def __init__(self, style: str = "none") -> None:
         self._style = style
-        self._growing: dict[UUID, _Seen] = {}
-        self._ended: list[_Seen] = []  # while their code lacks colours
-        self._plain: list[tuple[Message, list[Answer]]] = []  # stored messages, with their missing colours
+        self._growing: dict[UUID, _ShownReply] = {}
+        self._ended: list[_ShownReply] = []  # while their code lacks colours
+        # Stored messages that are shown without all of their colours.
+        self._plain: list[tuple[Message, list[PendingColours]]] = []
 
     def takes_long(self, changes: Iterable[Change]) -> bool:
         """Returns whether `render` must run off the event loop, because of much text."""
@@ -53,48 +54,48 @@ class ConversationView:
         return weight > LIGHT
 
     def render(self, changes: Iterable[Change]) -> list[str]:
-        """Returns the steps that update the page from the state of the last call: none if nothing visible
+        """Returns the updates of the page from the state of the last call: none if nothing visible
         changed, usually one, and more for very long changes.
 
         htmx finds the targets of all partials of a text before it swaps the first. So no partial of a call
         may lie inside of another one's new content.
         """
-        steps = _Steps()
+        updates = _Updates()
         for change in changes:
             match change:
                 case ConversationChanged():
-                    self._conversation_changed(change, steps)
+                    self._conversation_changed(change, updates)
                 case ReplyGrew(message_id, segments):
-                    seen = self._growing[message_id]
-                    seen.take(segments)
-                    seen.show(steps)
+                    shown = self._growing[message_id]
+                    shown.add(segments)
+                    shown.show(updates)
                 case ReplyWaits(message_id, waiting):
-                    steps.add(fragments.reply_waits(message_id, waiting))
-        return steps.texts
+                    updates.add(fragments.reply_waits(message_id, waiting))
+        return updates.texts
 
     @property
-    def uncoloured(self) -> list[Answer]:
+    def uncoloured(self) -> list[PendingColours]:
         """Returns the missing colours of finished messages; `recolour` shows them when they are available."""
-        return [answer for seen in self._ended for answer in seen.growing.uncoloured] + [
-            answer for _, answers in self._plain for answer in answers
+        return [each for shown in self._ended for each in shown.growing.uncoloured] + [
+            each for _, pending in self._plain for each in pending
         ]
 
     def recolour(self) -> list[str]:
-        """Returns the steps that colour code which was shown plain."""
-        steps = _Steps()
+        """Returns the updates that colour code which was shown plain."""
+        updates = _Updates()
         plain, self._plain = self._plain, []
-        for message, answers in plain:
-            if any(answer.done() and answer.result() for answer in answers):
-                steps.add(self._stored(message, fragments.body_in_place))
-            elif not all(answer.done() for answer in answers):
-                self._plain.append((message, answers))
-        for seen in self._ended:
-            seen.growing.recolour()
-            seen.show(steps)
-        self._ended = [seen for seen in self._ended if seen.growing.uncoloured]
-        return steps.texts
+        for message, pending in plain:
+            if any(each.done() and each.result() for each in pending):
+                updates.add(self._stored(message, fragments.body_in_place))
+            elif not all(each.done() for each in pending):
+                self._plain.append((message, pending))
+        for shown in self._ended:
+            shown.growing.recolour()
+            shown.show(updates)
+        self._ended = [shown for shown in self._ended if shown.growing.uncoloured]
+        return updates.texts
 
-    def _conversation_changed(self, change: ConversationChanged, steps: _Steps) -> None:
+    def _conversation_changed(self, change: ConversationChanged, updates: _Updates) -> None:
         if change.whole:
             self._growing.clear()
             self._ended.clear()
@@ -102,86 +103,86 @@ class ConversationView:
             swap = "innerHTML"
             groups = side_by_side(change.messages)
             for articles in _joined(self._group(group, change) for group in groups):
-                steps.add(fragments.partial(f"#{dom.MESSAGES}", swap, articles))
+                updates.add(fragments.partial(f"#{dom.MESSAGES}", swap, articles))
                 swap = "append"
-            steps.add(fragments.earlier(change.conversation, change.messages))
+            updates.add(fragments.earlier(change.conversation, change.messages))
         else:
             for group in side_by_side(change.messages):
-                self._changed(group, change, steps)
-        running = min((seen.growing.message for seen in self._growing.values()), key=_place, default=None)
+                self._changed(group, change, updates)
+        running = min((shown.growing.message for shown in self._growing.values()), key=_place, default=None)
         marked = change.conversation.sent_from
         drops = not change.whole and any(message.position == marked for message in change.messages)
         asks = any(message.reply and message.reply.status == "waiting" for message in change.messages)
-        steps.add(fragments.conversation_state(change.conversation, running, drops=drops, asks=asks))
+        updates.add(fragments.conversation_state(change.conversation, running, drops=drops, asks=asks))
 
-    def _changed(self, group: list[Message], change: ConversationChanged, steps: _Steps) -> None:
+    def _changed(self, group: list[Message], change: ConversationChanged, updates: _Updates) -> None:
         """Replies side by side are added together; each is changed alone."""
         if len(group) > 1 and all(message.added_revision > change.since for message in group):
-            steps.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._group(group, change)))
+            updates.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._group(group, change)))
         else:
             for message in group:
-                self._message(message, change, steps)
+                self._message(message, change, updates)
 
     def _group(self, group: list[Message], change: ConversationChanged) -> str:
         articles = "".join(self._article(message, change) for message in group)
         return fragments.comparison(group, articles) if len(group) > 1 else articles
 
-    def _message(self, message: Message, change: ConversationChanged, steps: _Steps) -> None:
-        seen = None if message.is_growing else self._growing.pop(message.pk, None)
-        if seen and seen.growing.finish(message) and seen.growing.ended:
-            seen.show(steps)
-            article = seen.growing.ended.article
-            steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
-            if seen.growing.uncoloured:
-                self._ended.append(seen)
+    def _message(self, message: Message, change: ConversationChanged, updates: _Updates) -> None:
+        shown = None if message.is_growing else self._growing.pop(message.pk, None)
+        if shown and shown.growing.finish(message) and shown.growing.ended:
+            shown.show(updates)
+            article = shown.growing.ended.article
+            updates.add(fragments.partial(f"#{dom.message(message.pk)}", "outerMorph", article))
+            if shown.growing.uncoloured:
+                self._ended.append(shown)
             return
         if message.added_revision > change.since:
-            steps.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._article(message, change)))
+            updates.add(fragments.partial(f"#{dom.MESSAGES}", "append", self._article(message, change)))
         elif message.is_growing:
             article = self._article(message, change)
-            steps.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
+            updates.add(fragments.partial(f"#{dom.message(message.pk)}", "outerHTML", article))
         else:
-            steps.add(self._stored(message, fragments.message_in_place))
+            updates.add(self._stored(message, fragments.message_in_place))
 
     def _article(self, message: Message, change: ConversationChanged) -> str:
         if not message.is_growing:
             return self._stored(message, fragments.message)
-        seen = _Seen(message, change.outputs.get(message.pk, []), self._style)
-        self._growing[message.pk] = seen
-        growing = seen.growing
+        shown = _ShownReply(message, change.outputs.get(message.pk, []), self._style)
+        self._growing[message.pk] = shown
+        growing = shown.growing
         return fragments.message(message, body=growing.body.snapshot(), reasoning=growing.reasoning)
 
     def _stored(self, message: Message, as_html: Callable[[Message], str]) -> str:
-        with missing() as answers:
+        with missing_colours() as pending:
             html = as_html(message)
-        if answers:
-            self._plain.append((message, answers))
+        if pending:
+            self._plain.append((message, pending))
         return html
 
 
-class _Seen:
+class _ShownReply:
     """The part of a growing reply that this viewer has."""
 
     def __init__(self, message: Message, output: list[Segment], style: str) -> None:
-        self.growing = growing(message, style)
-        self.taken = 0  # characters of output that were sent to this viewer
-        self.take(output)
+        self.growing = growing_reply(message, style)
+        self.added = 0  # characters of output that were sent to this viewer
+        self.add(output)
         self.count = self.growing.count
 
-    def take(self, segments: list[Segment]) -> None:
-        self.growing.take(self.taken, segments)
-        self.taken += sum(len(segment.text) for segment in segments)
+    def add(self, segments: list[Segment]) -> None:
+        self.growing.add(self.added, segments)
+        self.added += sum(len(segment.text) for segment in segments)
 
-    def show(self, steps: _Steps) -> None:
-        """Adds the texts that the viewer does not have yet. Each text is a step of its own, because it
+    def show(self, updates: _Updates) -> None:
+        """Adds the texts that the viewer does not have yet. Each text is an update of its own, because it
         addresses the page as the one before it left it."""
         first, *others = self.growing.since(self.count) or [""]
-        steps.add(first)
-        steps.texts += others
+        updates.add(first)
+        updates.texts += others
         self.count = self.growing.count
 
 
-class _Steps:
+class _Updates:
     """Texts to be swapped one after the other, as few as possible."""
 
     def __init__(self) -> None:
@@ -190,7 +191,7 @@ class _Steps:
     def add(self, html: str) -> None:
         if not html:
             return
-        if self.texts and len(self.texts[-1]) + len(html) <= STEP:
+        if self.texts and len(self.texts[-1]) + len(html) <= LONGEST_TEXT:
             self.texts[-1] += html
         else:
             self.texts.append(html)
@@ -200,7 +201,7 @@ def _joined(articles: Iterable[str]) -> list[str]:
     """Joins the articles into as few texts as possible; one empty text for an empty conversation."""
     texts = [""]
     for article in articles:
-        if texts[-1] and len(texts[-1]) + len(article) > STEP:
+        if texts[-1] and len(texts[-1]) + len(article) > LONGEST_TEXT:
             texts.append("")
         texts[-1] += article
     return texts

@@ -1,4 +1,5 @@
-"""All DOM ids. Used by templates (with the `chat` tags), fragments and tests."""
+"""The DOM ids that fragments and tests address, and those with the id of an object. Templates use them by
+`{% dom_id %}`."""
 
 from __future__ import annotations
 
@@ -6,13 +7,11 @@ from uuid import UUID
 
 MESSAGES = "messages"
 REVISION = "revision"
-LIVE_STATUS = "live-status"
-COMPOSER_ACTION = "composer-action"
-TITLE = "conversation-title"
 NOTICE = "notice"
 RECEIPT = "receipt"
 EARLIER = "earlier"
 CONVERSATIONS = "conversations"
+CONVERSATION_FOLDER = "conversation-folder"
 TOASTS = "toasts"
 TAG_NAMES = "tag-names"
 
@@ -27,17 +26,17 @@ def body(message_id: UUID) -> str:
 
 
 def section(message_id: UUID, number: int) -> str:
-    """A text of a message after a call of a tool, or its reasoning there."""
+    """A text of a message after a tool call, or its reasoning there."""
     return f"b-{message_id}-{number}"
 
 
 def tool_call(message_id: UUID, number: int) -> str:
-    """The card of a call of a tool."""
+    """The card of a tool call."""
     return f"tc-{message_id}-{number}"
 
 
 def web_search(message_id: UUID, number: int) -> str:
-    """The card of a search of the web."""
+    """The card of a web search."""
     return f"ws-{message_id}-{number}"
 
 

@@ -161,7 +161,7 @@ def conversation_menu(conversation: Conversation) -> str:
 def conversation_folder(conversation: Conversation) -> str:
     """Returns the name of the conversation's folder in the head of the page."""
     html = render_to_string("chat/_head_folder.html", {"conversation": conversation})
-    return partial("#conversation-folder", "innerHTML", html)
+    return partial(f"#{dom.CONVERSATION_FOLDER}", "innerHTML", html)
 
 
 def conversation_list(context: dict[str, Any]) -> str:

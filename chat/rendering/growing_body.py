@@ -1,4 +1,5 @@
-"""The body of a growing reply: its text, and after the first call or search also cards and further texts."""
+"""The body of a growing reply: its text, then the cards of tool calls and searches, and the texts between
+them."""
 
 from __future__ import annotations
 
@@ -12,15 +13,15 @@ import orjson
 from chat.live.reply_log import TOOL_CALL, WEB_SEARCH, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
-from chat.rendering.colours import Answer
+from chat.rendering.colours import PendingColours
 from chat.rendering.incremental import IncrementalRenderer, Patch
 from chat.rendering.tool_cards import (
     Card,
     SearchCard,
     card_html,
+    reasoning_html,
     search_html,
     section_html,
-    thoughts_html,
 )
 
 
@@ -33,7 +34,7 @@ class GrowingBody:
         self._items: list[_Item] = [_Text(message.pk, 0)]
         self._cards: dict[int, Card] = {}
         self._searches: dict[str, SearchCard] = {}
-        self._lines = {TOOL_CALL: "", WEB_SEARCH: ""}  # begun: a piece of output may end inside of one
+        self._lines = {TOOL_CALL: "", WEB_SEARCH: ""}  # unfinished: output may end inside of a line
 
     @property
     def has_cards(self) -> bool:
@@ -49,15 +50,15 @@ class GrowingBody:
         return last.renderer if isinstance(last, _Text) else self._last_text().renderer
 
     @property
-    def uncoloured(self) -> list[Answer]:
-        return [answer for text in self._texts() for answer in text.renderer.uncoloured]
+    def uncoloured(self) -> list[PendingColours]:
+        return [each for text in self._texts() for each in text.renderer.uncoloured]
 
     def snapshot(self) -> str:
         """Returns the whole body as it is shown."""
         return "".join(map(self._html, self._items))
 
     def feed_text(self, text: str) -> list[str]:
-        """Takes text of a reply without cards, and returns the partials that show it."""
+        """Adds text to a reply without cards. Returns the partials that show it."""
         self.text.feed(text)
         return self._patched(self._last_text(), self.text.patches())
 
@@ -69,14 +70,14 @@ class GrowingBody:
         return [piece for text in self._texts() for piece in self._patched(text, text.renderer.patches())]
 
     def feed(self, segments: Iterable[Segment]) -> list[str]:
-        """Takes output with cards, and returns the partials that show it. What is new is in one of them,
+        """Adds output with cards. Returns the partials that show it. One of them has all new elements,
         because no partial may have its target inside of another one."""
         old = len(self._items)
         out: list[str] = []
         changed: list[Card | SearchCard] = []
         for kind, text in segments:
             if kind in self._lines:
-                changed += self._take_lines(kind, text)
+                changed += self._add_lines(kind, text)
                 continue
             last = self._items[-1]
             if kind == "text":
@@ -84,13 +85,13 @@ class GrowingBody:
                     self._items.append(last := _Text(self._message.pk, len(self._items)))
                 last.renderer.feed(text)
             elif kind == "reasoning":
-                if isinstance(last, _Thoughts):
+                if isinstance(last, _Reasoning):
                     last.text += text
                     if last.number < old:
                         target = f"#{dom.section(self._message.pk, last.number)}"
                         out.append(fragments.partial(target, "append", escape(text)))
                 else:
-                    self._items.append(_Thoughts(len(self._items), text))
+                    self._items.append(_Reasoning(len(self._items), text))
         for item in self._texts():
             # One set of patches for each text: the targets of a second one may be in the first.
             patches = item.patches(is_last=item is self._items[-1])
@@ -105,13 +106,13 @@ class GrowingBody:
             out.append(fragments.partial(f"#{dom.body(self._message.pk)}", "append", new))
         return out
 
-    def _take_lines(self, kind: str, text: str) -> list[Card | SearchCard]:
-        """Takes lines of calls or of searches. Returns the cards that they change."""
+    def _add_lines(self, kind: str, text: str) -> list[Card | SearchCard]:
+        """Adds lines of tool calls or of searches. Returns the changed cards."""
         *lines, self._lines[kind] = (self._lines[kind] + text).split("\n")
-        take = self._take_call if kind == TOOL_CALL else self._take_search
-        return [take(line) for line in map(orjson.loads, lines)]
+        add = self._add_call if kind == TOOL_CALL else self._add_search
+        return [add(line) for line in map(orjson.loads, lines)]
 
-    def _take_call(self, line: dict[str, Any]) -> Card:
+    def _add_call(self, line: dict[str, Any]) -> Card:
         card = self._cards.get(line["index"])
         if card is None:
             card = self._cards[line["index"]] = Card(line["index"], "")
@@ -119,7 +120,7 @@ class GrowingBody:
         card.update(line)
         return card
 
-    def _take_search(self, line: dict[str, Any]) -> SearchCard:
+    def _add_search(self, line: dict[str, Any]) -> SearchCard:
         card = self._searches.get(line["id"])
         if card is None:
             card = self._searches[line["id"]] = SearchCard(len(self._searches), "", "")
@@ -133,8 +134,8 @@ class GrowingBody:
                 return card_html(self._message, item)
             case SearchCard():
                 return search_html(self._message, item)
-            case _Thoughts(number=number, text=text):
-                return thoughts_html(self._message, number, text)
+            case _Reasoning(number=number, text=text):
+                return reasoning_html(self._message, number, text)
             case _Text(number=0):
                 return item.renderer.snapshot()
         return section_html(self._message, item.number, item.renderer.snapshot())
@@ -170,9 +171,9 @@ class _Text:
         return self.renderer.patches() if is_last else self.renderer.finish()
 
 
-class _Thoughts:
+class _Reasoning:
     def __init__(self, number: int, text: str) -> None:
         self.number, self.text = number, text
 
 
-type _Item = _Text | _Thoughts | Card | SearchCard
+type _Item = _Text | _Reasoning | Card | SearchCard

@@ -3,8 +3,8 @@
 The source is cut at the last line that starts an open block. Everything before the cut is finished and is
 never parsed again. The rest, the *window*, is mostly one paragraph, one item or one line of code. If the open
 block lies inside other blocks (an item in a list in a quotation), the window alone does not parse as in its
-place. So a *frame* of a few lines is put before it, which opens the same containers again. The HTML of the
-frame is cut off.
+place. So it gets an *opening*: a few lines that open the same containers again, whose HTML is cut off. The
+cut and the opening are those of `window`.
 
 Finished blocks do not change until `finish`. It corrects what only the whole source shows: reference links
 and footnotes that were defined later.
@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from html import escape
 
 from pyromark import reference_definitions
 
 from chat.rendering.code import CODE_CLOSE, code_open, highlight
-from chat.rendering.colours import Answer, missing
+from chat.rendering.colours import PendingColours, missing_colours
 from chat.rendering.markdown import render_blocks
 from chat.rendering.math import unclosed_formula
 from chat.rendering.patches import (
@@ -31,11 +30,21 @@ from chat.rendering.patches import (
     spine_starts,
     split_closers,
     split_elements,
-    without_closers,
 )
 from chat.rendering.repair import visible
 from chat.rendering.sanitise import sanitise
 from chat.rendering.source import clean_source, split_unfinished
+from chat.rendering.window import (
+    Container,
+    Cut,
+    Opening,
+    context_of,
+    cut_of,
+    item_lead,
+    lead_of,
+    line_start,
+    opening_of,
+)
 from chat.rendering.writer import Block, Notes, Written, write
 
 __all__ = ["IncrementalRenderer", "Patch"]
@@ -50,37 +59,11 @@ _MUCH_TEXT = 24_000  # takes about 10 ms
 # for more text, or for the end. Ordinary replies need a tenth.
 _FREE_WORK, _WORK_PER_CHARACTER = 1_000_000, 64
 
-_MOST_CONTAINERS = 24
 # Letters that no following code point joins, except an accent, and marks without meaning inside a line.
 _PLAIN = re.compile(
     "[A-Za-z0-9\u00c0-\u02ff\u0370-\u0481\u048a-\u052f\u3001-\ud7a3\uff01-\uffef ,;'\"()?%–—’“”.-]*\\Z"
 )
 _MAY_BE_ADDRESS = re.compile(r"https?|www|//")
-_ITEM_MARK = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?=[^ \n])| |(?=\n))")
-_QUOTE_MARK = re.compile(r"> ?")
-_ENDED_LEAVES = ("Rule", "Heading")
-_ENDED_BY_BLANK = ("Paragraph", "Table")
-
-
-@dataclass(slots=True)
-class _Container:
-    """An open block around the window: its start in source and HTML, and the line that opens it again."""
-
-    kind: str
-    levels: int
-    line: int  # start of its first line, in characters after the start of the top-level block
-    html: int  # start of its HTML, in characters after the start of the top-level block's HTML
-    lead: str  # the markers of it and its parents on that line; for a table or a fence the whole lines
-    loose: bool = False
-
-
-@dataclass(slots=True)
-class _Frame:
-    """The lines that open the containers again, and the HTML of these lines alone, still open."""
-
-    source: str = ""
-    html: str = ""
-    loose: tuple[bool, ...] = ()
 
 
 class IncrementalRenderer:
@@ -99,19 +82,18 @@ class IncrementalRenderer:
         self._notes = Notes(id_prefix)
         self._definitions: dict[str, tuple[str, str]] = {}
         self._colours: dict[tuple[str, str], str] = {}
-        self._late: dict[tuple[str, str, int], Answer] = {}  # by the first block that may contain the code
+        # By the first block that may contain the code.
+        self._late: dict[tuple[str, str, int], PendingColours] = {}
         self._finished: list[str] = []  # HTML of top-level blocks
-        self._past = _Pieces()  # source of the open block before the window
-        self._done = _Pieces()  # HTML of the open block before the window
-        self._containers: list[_Container] = []
-        self._frame = _Frame()
+        self._source_before = _Pieces()  # source of the open block before the window
+        self._html_before = _Pieces()  # HTML of the open block before the window
+        self._containers: list[Container] = []
+        self._opening = Opening()
         self._window = ""
         self._complete = 0  # characters of the window that are parsed for structure
         self._rendered = 0  # characters of the window when it was last rendered
         self._least_growth = 0  # required before the window is rendered again
-        self._tail = (
-            ""  # HTML of the window, with the end tags of the containers unless they are in `_closers`
-        )
+        self._tail = ""  # HTML of the window, with the end tags of the containers that `_closers` has not
         self._closers = ""  # while plain letters follow: the end tags after them
         self._end = ""  # and the path to their element
         self._context = ""  # kind of the block at the end
@@ -149,10 +131,10 @@ class IncrementalRenderer:
         new = "".join(self._pending)
         self._pending.clear()
         self._window += new
-        if self._plain and self._goes_on_plainly(new):
+        if self._plain and self._continues_plainly(new):
             return self._append_plain(new)
         self._end_plain()
-        if len(self._window) - self._rendered < self._least_growth or self._is_overdrawn():
+        if len(self._window) - self._rendered < self._least_growth or self._is_over_limit():
             return []
         return self._render()
 
@@ -163,36 +145,38 @@ class IncrementalRenderer:
 
     def snapshot(self) -> str:
         """Returns the HTML inside the body after the last call of `patches` or `finish`."""
-        return "".join([*self._finished, str(self._done), self._tail, self._closers])
+        return "".join([*self._finished, str(self._html_before), self._tail, self._closers])
 
     def finish(self) -> list[Patch]:
         """Renders the whole source once and returns the patches from the shown state to it. Finished blocks
         change only where their HTML differs."""
         self._end_plain()
-        shown = [*self._finished, *split_elements(str(self._done) + self._tail)]
+        shown = [*self._finished, *split_elements(str(self._html_before) + self._tail)]
         self._late.clear()
         whole = render_blocks(self.source, id_prefix=self._id_prefix, colour=self._colour)
         self._pending.clear()
         self._late = {(info, code, 0): answer for (info, code, _), answer in self._late.items()}
-        self._finished, self._done, self._past, self._tail = whole, _Pieces(), _Pieces(), ""
-        self._containers, self._frame, self._window = [], _Frame(), ""
+        self._finished, self._html_before, self._source_before, self._tail = whole, _Pieces(), _Pieces(), ""
+        self._containers, self._opening, self._window = [], Opening(), ""
         self._complete = self._rendered = self._least_growth = 0
         finished = max(0, len(shown) - 1)
         if shown[:finished] == whole[:finished]:
             return grow("".join(shown[finished:]), "".join(whole[finished:])) or []
         return replace_blocks(shown, whole)
 
-    def _is_overdrawn(self) -> bool:
+    def _is_over_limit(self) -> bool:
         return self._work > _FREE_WORK + _WORK_PER_CHARACTER * self._length
 
     def _spend(self, characters: int) -> None:
         if characters > _LIGHT:
             self._work += characters
 
-    def _goes_on_plainly(self, new: str) -> bool:
+    def _continues_plainly(self, new: str) -> bool:
         if self._context == "Fence":
-            begun = self._window[-len(new) - 1 : -len(new)] not in ("", "\n")
-            may_end = "`" in new or "~" in new or ((not begun or "\n" in new) and not self._is_plain_code())
+            has_begun = self._window[-len(new) - 1 : -len(new)] not in ("", "\n")
+            may_end = (
+                "`" in new or "~" in new or ((not has_begun or "\n" in new) and not self._is_plain_code())
+            )
             return new.isascii() and not may_end
         recent = self._window[-len(new) - 8 :]
         return _PLAIN.match(new) is not None and _MAY_BE_ADDRESS.search(recent) is None
@@ -233,8 +217,8 @@ class IncrementalRenderer:
         begin = self._window.rfind("\n", 0, self._complete - 1) + 1
         if lines := self._window.count("\n", 0, begin):
             *passed, self._tail = self._tail.split("\n", lines)
-            self._done.add("\n".join([*passed, ""]))
-            self._past.add(self._window[:begin])
+            self._html_before.add("\n".join([*passed, ""]))
+            self._source_before.add(self._window[:begin])
             self._window = self._window[begin:]
             self._complete -= begin
             self._rendered = self._least_growth = 0
@@ -243,27 +227,29 @@ class IncrementalRenderer:
         decided = len(self._window) if self._context == "Fence" else unclosed_formula(self._window)
         end = self._window.rfind("\n", 0, decided) + 1
         length = len(self._window)
-        step = self._advance(end) if end > self._complete else None
+        move = self._advance(end) if end > self._complete else None
         decided += len(self._window) - length
-        if step is None:
-            step = _Step(self._frame.html, self._done, self._done.length, self._tail, "", self._tail)
+        if move is None:
+            move = _Move(
+                self._opening.html, self._html_before, self._html_before.length, self._tail, "", self._tail
+            )
         shown = visible(self._window[:decided], self._context)
         html = self._html(shown.text)
-        if html.startswith(self._frame.html):
-            self._tail = html[len(self._frame.html) :]
-            goes_on = shown.plain and decided == len(self._window)
+        if html.startswith(self._opening.html):
+            self._tail = html[len(self._opening.html) :]
+            continues = shown.plain and decided == len(self._window)
             self._blanks = self._window[len(self._window.rstrip(" ")) :]
             if self._context == "Fence":
                 self._blanks = "\n" if self._window.endswith("\n") else ""
-        else:  # the partial line changes the frame: wait for its end
-            self._tail, goes_on = step.rest, False
+        else:  # the partial line changes the opening: wait for its end
+            self._tail, continues = move.rest, False
         self._rendered, self._least_growth = len(self._window), _least_growth(self._window)
-        new = step.moved + self._tail
-        patches = grow(step.frame + step.tail, step.frame + new, len(step.frame))
+        new = move.moved + self._tail
+        patches = grow(move.opening + move.tail, move.opening + new, len(move.opening))
         if patches is None:
-            self._spend(step.length)
-            patches = grow(step.done + step.tail, step.done + new) or []
-        if goes_on:
+            self._spend(move.length)
+            patches = grow(move.done + move.tail, move.done + new) or []
+        if continues:
             self._begin_plain()
         return patches
 
@@ -271,13 +257,13 @@ class IncrementalRenderer:
         return "".join(self._blocks(self._write(source)))
 
     def _write(self, source: str) -> Written:
-        self._spend(len(self._frame.source) + len(source))
+        self._spend(len(self._opening.source) + len(source))
         return write(
-            self._frame.source + source,
+            self._opening.source + source,
             self._notes,
             colour=self._colour,
             growing=True,
-            loose=self._frame.loose,
+            loose=self._opening.loose,
             definitions=self._definitions,
         )
 
@@ -285,17 +271,17 @@ class IncrementalRenderer:
         return [sanitise(block) if block else "" for block in written.blocks]
 
     @property
-    def uncoloured(self) -> list[Answer]:
+    def uncoloured(self) -> list[PendingColours]:
         """Returns the missing colours of its code; `patches` adds them when they are available."""
         return list(self._late.values())
 
     def _colour(self, code: str, info: str) -> str:
         if html := self._colours.get((info, code)):
             return html
-        with missing() as answers:
+        with missing_colours() as pending:
             html = highlight(code, info)
-        if answers:
-            self._late[info, code, len(self._finished)] = answers[0]
+        if pending:
+            self._late[info, code, len(self._finished)] = pending[0]
         else:
             self._colours[info, code] = html
         return html
@@ -316,14 +302,15 @@ class IncrementalRenderer:
             for index in found:
                 self._finished[index] = self._finished[index].replace(plain, coloured)
             changed.update(found)
-            if not found and plain in str(self._done) + self._tail:  # not in code that has changed since
+            # Code that has changed since is not coloured.
+            if not found and plain in str(self._html_before) + self._tail:
                 self._late[info, code, len(self._finished)] = answer
         return [
             Patch("outerHTML", f"> :nth-child({index + 1})", self._finished[index])
             for index in sorted(changed)
         ]
 
-    def _advance(self, end: int) -> _Step | None:
+    def _advance(self, end: int) -> _Move | None:
         """Parses the complete lines of the window and moves the finished part out of it."""
         while True:
             written = self._write(self._window[:end])
@@ -337,12 +324,12 @@ class IncrementalRenderer:
         self._complete = end
         if not written.spine:
             return None
-        text = self._frame.source + self._window[:end]
+        text = self._opening.source + self._window[:end]
         leaf = written.spine[-1]
-        self._context = _context(text, leaf)
-        if leaf.start < len(self._frame.source) and leaf.kind != "Fence":
-            return None  # only blank lines yet: they may end the frame's innermost container
-        cut = _cut(text, "".join(blocks), written.spine)
+        self._context = context_of(text, leaf)
+        if leaf.start < len(self._opening.source) and leaf.kind != "Fence":
+            return None  # only blank lines yet: they may end the innermost container
+        cut = cut_of(text, "".join(blocks), written.spine)
         return self._move(cut, text, blocks, written.spine) if cut else None
 
     def _rewind_to(self, written: Written, blocks: list[str]) -> int | None:
@@ -350,7 +337,7 @@ class IncrementalRenderer:
         containers = self._containers
         if not containers:
             return None
-        if not "".join(blocks).startswith(self._frame.html):
+        if not "".join(blocks).startswith(self._opening.html):
             return 0
         lists = [i for i, container in enumerate(containers) if container.kind == "List"]
         for i, block in zip(lists, written.lists, strict=False):
@@ -359,7 +346,7 @@ class IncrementalRenderer:
         last = len(containers) - 1
         leaf = written.spine[-1]
         still_open = len(written.spine) == last + 1 and leaf.kind == "Fence" and not leaf.closed
-        if containers[last].kind == "Fence" and not (still_open and leaf.start < len(self._frame.source)):
+        if containers[last].kind == "Fence" and not (still_open and leaf.start < len(self._opening.source)):
             return last
         return None
 
@@ -368,64 +355,64 @@ class IncrementalRenderer:
         line = self._containers[index].line
         index = next(i for i, container in enumerate(self._containers) if container.line == line)
         first = self._containers[index]
-        frame = _frame(self._containers[:index], first.lead if first.kind == "Item" else "")
-        if frame is None:
-            index, first, frame = 0, self._containers[0], _Frame()
-        self._spend(self._past.length + self._done.length)
-        past, done = str(self._past), str(self._done)
-        self._past, self._done = _Pieces(past[: first.line]), _Pieces(done[: first.html])
+        opening = opening_of(self._containers[:index], first.lead if first.kind == "Item" else "")
+        if opening is None:
+            index, first, opening = 0, self._containers[0], Opening()
+        self._spend(self._source_before.length + self._html_before.length)
+        past, done = str(self._source_before), str(self._html_before)
+        self._source_before, self._html_before = _Pieces(past[: first.line]), _Pieces(done[: first.html])
         self._window = past[first.line :] + self._window
         self._tail = done[first.html :] + self._tail
         self._containers = self._containers[:index]
-        self._frame = frame
+        self._opening = opening
 
-    def _move(self, cut: _Cut, text: str, blocks: list[str], spine: list[Block]) -> _Step | None:
-        """Moves everything before `cut` out of the window, and builds the frame for the rest."""
-        begin, fixed = len(self._frame.source), len(self._frame.html)
+    def _move(self, cut: Cut, text: str, blocks: list[str], spine: list[Block]) -> _Move | None:
+        """Moves everything before `cut` out of the window, and builds the opening for the rest."""
+        begin, fixed = len(self._opening.source), len(self._opening.html)
         html = "".join(blocks)
         if cut.source <= begin or cut.html < fixed:
             return None
-        step = _Step(
-            self._frame.html,
-            self._done,
-            self._done.length,
+        move = _Move(
+            self._opening.html,
+            self._html_before,
+            self._html_before.length,
             self._tail,
             html[fixed : cut.html],
             html[cut.html :],
         )
         is_new = len(blocks) > 1
         if is_new:
-            block_line, block_html = _line_start(text, spine[0].start), len(html) - len(blocks[-1])
+            block_line, block_html = line_start(text, spine[0].start), len(html) - len(blocks[-1])
         else:
-            block_line, block_html = begin - self._past.length, fixed - self._done.length
+            block_line, block_html = begin - self._source_before.length, fixed - self._html_before.length
         containers = self._open_around(cut, text, html, spine, block_line, block_html)
-        lead = _item_lead(text, spine[cut.outer]) if cut.outer < len(spine) else ""
-        frame = _frame(containers, lead) if containers is not None else None
-        if containers is None or frame is None:
+        lead = item_lead(text, spine[cut.outer]) if cut.outer < len(spine) else ""
+        opening = opening_of(containers, lead) if containers is not None else None
+        if containers is None or opening is None:
             return None
         self._store_definitions(text[begin : cut.source])
         if is_new:
-            done = [step.done + blocks[0][fixed:], *blocks[1:-1]]
+            done = [move.done + blocks[0][fixed:], *blocks[1:-1]]
             self._finished += filter(None, done)
-            self._past = _Pieces(text[block_line : cut.source])
-            self._done = _Pieces(html[block_html : cut.html])
+            self._source_before = _Pieces(text[block_line : cut.source])
+            self._html_before = _Pieces(html[block_html : cut.html])
         else:
-            self._past.add(text[begin : cut.source])
-            self._done.add(step.moved)
+            self._source_before.add(text[begin : cut.source])
+            self._html_before.add(move.moved)
         if cut.html == len(html):
-            self._finished += filter(None, [str(self._done)])
-            self._past, self._done = _Pieces(), _Pieces()
-        self._containers, self._frame = containers, frame
+            self._finished += filter(None, [str(self._html_before)])
+            self._source_before, self._html_before = _Pieces(), _Pieces()
+        self._containers, self._opening = containers, opening
         self._window = self._window[cut.source - begin :]
         self._complete -= cut.source - begin
-        return step
+        return move
 
     def _open_around(
-        self, cut: _Cut, text: str, html: str, spine: list[Block], block_line: int, block_html: int
-    ) -> list[_Container] | None:
+        self, cut: Cut, text: str, html: str, spine: list[Block], block_line: int, block_html: int
+    ) -> list[Container] | None:
         """Returns the containers of the new window: the open ones of the old window, and new ones."""
-        containers: list[_Container] = []
-        begin = len(self._frame.source)
+        containers: list[Container] = []
+        begin = len(self._opening.source)
         starts: list[int] = []
         level = 0
         for i, block in enumerate(spine[: cut.outer]):
@@ -434,18 +421,18 @@ class IncrementalRenderer:
                 containers.append(self._containers[i])
             else:
                 starts = starts or spine_starts(html)
-                lead = _lead(text, block)
+                lead = lead_of(text, block)
                 if lead is None or level >= len(starts) or block.start < begin:
                     return None
-                line = _line_start(text, block.start) - block_line
+                line = line_start(text, block.start) - block_line
                 start = starts[level] - block_html
-                containers.append(_Container(block.kind, block.levels, line, start, lead, block.loose))
+                containers.append(Container(block.kind, block.levels, line, start, lead, block.loose))
             level += block.levels
         return containers
 
     def _store_definitions(self, source: str) -> None:
         """Stores the reference definitions in finished source."""
-        if "]:" in source and not self._frame.source:
+        if "]:" in source and not self._opening.source:
             for label, found in reference_definitions(source).items():
                 self._definitions.setdefault(label.casefold(), (found["dest"], found["title"] or ""))
 
@@ -466,11 +453,11 @@ class _Pieces:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """The result of a move: the frame and HTML before it, the HTML that left the window, and the HTML that
+class _Move:
+    """The result of a move: the opening and HTML before it, the HTML that left the window, and the HTML that
     stayed."""
 
-    frame: str
+    opening: str
     pieces: _Pieces
     length: int  # of them, before the move
     tail: str
@@ -482,112 +469,9 @@ class _Step:
         return str(self.pieces)[: self.length]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """The start of the new window in source and HTML, and the number of spine blocks around it."""
-
-    source: int
-    html: int
-    outer: int
-
-
 def _least_growth(window: str) -> int:
     """Returns the number of new characters after which `window` is rendered again."""
     if len(window) * 9 <= _LIGHT:
         return 0
     weight = len(window) + 8 * sum(map(window.count, _MARKS))
     return max(0, weight - _LIGHT) // (4 if weight > _HEAVY else 16)
-
-
-def _context(text: str, leaf: Block) -> str:
-    """Returns the kind of block that the next line continues, as far as `visible` needs it."""
-    if leaf.kind == "Fence":
-        return "" if leaf.closed else "Fence"
-    if not text[_line_start(text, len(text) - 1) :].strip(" \t>\n"):
-        return ""
-    return "Table" if leaf.kind.startswith("Table") else leaf.kind
-
-
-def _cut(text: str, html: str, spine: list[Block]) -> _Cut | None:
-    """Returns the finished part of complete lines: all before the line that starts the deepest last block, or
-    more."""
-    leaf = spine[-1]
-    last_line = _line_start(text, len(text) - 1)
-    if spine[0].kind in _ENDED_BY_BLANK and not text[last_line:].strip():
-        return _Cut(len(text), len(html), 0)
-    if spine[0].kind == "FootnoteDefinition":
-        return _Cut(_line_start(text, spine[0].start), len(html), 0)
-    if leaf.kind == "Fence" and not leaf.closed and "\n" in text[leaf.start : last_line]:
-        shown = split_closers(html)[0]
-        line_html = max(shown.rfind("<code>") + len("<code>"), shown.rfind("\n") + 1)
-        return _Cut(last_line, line_html, len(spine))
-    if leaf.kind in ("TableRow", "Fence", *_ENDED_LEAVES) and (leaf.kind != "Fence" or leaf.closed):
-        outer = spine[:-1]
-        end = text.find("\n", len(text.rstrip(" \t>\n"))) + 1 if outer else len(text)
-        return _Cut(end, len(without_closers(html, sum(block.levels for block in outer))), len(outer))
-    if leaf.kind == "TableHead":
-        leaf = spine[-2]
-    line = _line_start(text, leaf.start)
-    count = next(i for i, block in enumerate(spine) if block.start >= line)
-    level = sum(block.levels for block in spine[:count])
-    starts = spine_starts(html)
-    if level >= len(starts) or not spine[count].levels or count > _MOST_CONTAINERS:
-        return None
-    return _Cut(line, starts[level], count)
-
-
-def _line_start(text: str, index: int) -> int:
-    return text.rfind("\n", 0, max(index, 0)) + 1
-
-
-def _lead(text: str, block: Block) -> str | None:
-    """Returns the source that opens a container again: its markers, or the first lines of a table or a
-    fence."""
-    line = _line_start(text, block.start)
-    if block.kind == "Fence":
-        return text[line : text.find("\n", line) + 1]
-    if block.kind == "Table":
-        header = text.find("\n", line) + 1
-        delimiters = text[header : text.find("\n", header) + 1]
-        return text[line:header] + delimiters * 2
-    if block.kind == "List":
-        return ""
-    return _item_lead(text, block) if block.kind in ("Item", "BlockQuote") else None
-
-
-def _item_lead(text: str, block: Block) -> str | None:
-    mark = (_QUOTE_MARK if block.kind == "BlockQuote" else _ITEM_MARK).match(text, block.start)
-    if mark is None:
-        return None
-    lead = text[_line_start(text, block.start) : mark.end()]
-    lead = lead if lead[-1] == " " else lead + " "
-    return None if "\t" in lead else lead
-
-
-def _frame(containers: list[_Container], item_lead: str | None) -> _Frame | None:
-    """Returns the lines that open `containers` again. An open list whose item is in the window needs that
-    item's lead.
-
-    Each container gets a heading, which leaves tight lists tight. A table gets its delimiter row.
-    """
-    if not containers:
-        return _Frame()
-    lines: dict[int, str] = {}
-    for container in containers:
-        if container.lead:
-            whole = container.kind in ("Table", "Fence")
-            lines[container.line] = container.lead if whole else container.lead + "# x\n"
-    if containers[-1].kind == "List":
-        if not item_lead:
-            return None
-        lines[-1] = item_lead + "# x\n"
-    source = "".join(lines.values())
-    loose = tuple(container.loose for container in containers if container.kind == "List")
-    html = _frame_html(source, sum(container.levels for container in containers))
-    return _Frame(source, html, loose) if html else None
-
-
-@lru_cache(maxsize=256)
-def _frame_html(source: str, levels: int) -> str:
-    blocks = write(source, Notes(), growing=True).blocks
-    return without_closers(sanitise(blocks[0]), levels) if len(blocks) == 1 else ""

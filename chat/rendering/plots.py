@@ -48,7 +48,7 @@ def dollars(value: float) -> str:
 
 
 def short_number(value: float, digits: int) -> str:
-    """Without zeros at the end."""
+    """Formats a number without zeros at its end."""
     rounded = round(value, digits)
     return number_format(rounded, 0 if rounded == int(rounded) else digits, force_grouping=True)
 
@@ -100,7 +100,7 @@ class Plot:
 
     @property
     def columns(self) -> list[tuple[str, float, list[Bar]]]:
-        """The words, the place and the bars, from the bottom up, of each place that has a value."""
+        """Returns for each place with a value its words, its position and its bars, from the bottom up."""
         return [
             (self._about(number), self._x(number), [] if self.is_lines else self._stack(number))
             for number in range(len(self.starts))
@@ -113,19 +113,20 @@ class Plot:
 
     @property
     def grid(self) -> list[tuple[float, str]]:
-        """The height of each line of the grid, with its number at the ends."""
+        """Returns the position of each line of the grid, and its number, which the middle one does not
+        have."""
         top = self._top
         return [(self._y(0), self.words(0)), (self._y(top / 2), ""), (self._y(top), self.words(top))]
 
     @property
     def times(self) -> list[tuple[float, str]]:
-        """The place of each time below the plot, with its words."""
+        """Returns the position of each time below the plot, with its words."""
         shown = range(0, len(self.starts), self.every)
         return [(self._x(number), self.stamp(self.starts[number])) for number in shown]
 
     @property
     def rows(self) -> list[tuple[str, list[str]]]:
-        """The same as a table: a time, and the words of each series."""
+        """Returns the plot as a table: a time, and the words of each series."""
         return [
             (
                 self.stamp(start),
@@ -178,7 +179,7 @@ class Plot:
         return bars
 
     def _line(self, series: Series) -> Line:
-        """Interrupted where a place has no value."""
+        """Returns the line, interrupted where a place has no value."""
         half = (WIDTH - LEFT - RIGHT) / len(self.starts) / 2
         path, dots, joins = "", [], False
         for number, value in enumerate(series.values):

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 from chat.rendering.citations import render_cited
-from chat.rendering.colours import missing, pass_on
+from chat.rendering.colours import missing_colours, report_missing
 from chat.sources import Mark
 
 type _Key = tuple[str | None, str, str, tuple[Mark, ...]]
@@ -33,10 +33,10 @@ class RenderCache:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        with missing() as answers:
+        with missing_colours() as pending:
             html = mark_safe(render_cited(text, marks, id_prefix=id_prefix))  # noqa: S308 - sanitised, or ours
-        if answers:
-            pass_on(answers)
+        if pending:
+            report_missing(pending)
             return html
         with self._lock:
             if key not in self._kept:

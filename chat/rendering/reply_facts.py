@@ -1,4 +1,4 @@
-"""The line below a reply: its size, how long it took, how fast it came and what it cost."""
+"""The line below a reply: its tokens, its duration, its speed and its cost."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from chat.rendering.words import parameters_in_words, seconds
 
 
 def reply_facts(generation: Generation, *, is_beside: bool = False) -> SafeString:
-    """Returns the line as HTML, in the active language. `is_beside`: another reply is shown beside it, to
-    compare with."""
+    """Returns the line as HTML, in the active language. `is_beside`: another reply is shown beside it."""
     first, tokens = generation.fell_back_from, generation.output_tokens
     words = ""
     if first:

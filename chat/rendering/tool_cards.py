@@ -1,5 +1,4 @@
-"""The calls of tools and the provider's searches in a reply, as cards between its texts, in the order in
-which they came.
+"""Tool calls and the provider's searches in a reply, as cards between its texts, in their order.
 
 The first text stands in the body itself. Each text after a call has an element of its own, so that patches of
 one text never count the elements of another.
@@ -65,7 +64,7 @@ class Card:
         return str(ToolCallState(self.state).label) if known else ""
 
     def update(self, line: Mapping[str, Any]) -> None:
-        """Takes a line of the log (`chat.live.tool_call_lines`)."""
+        """Applies a line of the log (`chat.live.tool_call_lines`)."""
         self.name += line["name"] or ""
         self.arguments += line["arguments"]
         self.state = line.get("state", self.state)
@@ -75,8 +74,8 @@ class Card:
 
 @dataclass(slots=True)
 class SearchCard:
-    """What a card shows of a search of the web. `state` is that of a `WebSearch`, or `unknown` if the reply
-    ended first. `engine` is that of a `WebSearch`."""
+    """What a card shows of a web search. `state` and `engine` are those of a `WebSearch`; a search that the
+    end of the reply cut off is `unknown`."""
 
     number: int
     query: str
@@ -85,7 +84,7 @@ class SearchCard:
 
     @property
     def url(self) -> str:
-        """Returns the address of the same search; nothing if the provider does not require it."""
+        """Returns the address of the same search if the provider requires a link to it, else ""."""
         known = self.engine == "google" and self.query
         return f"https://www.google.com/search?{urlencode({'q': self.query})}" if known else ""
 
@@ -99,11 +98,11 @@ def card_html(message: Message, card: Card) -> str:
 
 
 def section_html(message: Message, number: int, html: str) -> str:
-    """Returns a text after a call, already safe."""
+    """Returns the element of a text after a call. `html` is safe."""
     return f'<div class="section" id="{dom.section(message.pk, number)}">{html}</div>'
 
 
-def thoughts_html(message: Message, number: int, text: str) -> str:
+def reasoning_html(message: Message, number: int, text: str) -> str:
     """Returns folded reasoning after a call."""
     title, key = escape(gettext("Reasoning")), dom.section(message.pk, number)
     return (
@@ -130,7 +129,7 @@ def reply_body(message: Message, *, decides: bool = True) -> SafeString:
                 section = render_cache.html(text, prefix, marks)
                 html.append(section_html(message, number, section) if number else section)
             case ReasoningPart(text):
-                html.append(thoughts_html(message, number, text))
+                html.append(reasoning_html(message, number, text))
             case WebSearch(query=query, state=state, engine=engine):
                 state = "unknown" if state == "started" else state
                 html.append(search_html(message, SearchCard(searches, query, state, engine)))

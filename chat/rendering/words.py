@@ -14,12 +14,12 @@ from chat.models.parameters import Parameters
 
 
 def translated(words: str) -> str:
-    """In the active language, if the catalog has these words."""
+    """Returns the words in the active language, if its catalogue has them."""
     return gettext(words) if words else ""
 
 
 def in_words(error: Exception) -> str:
-    """What an error that is meant for people says, in the active language."""
+    """Returns the message of an error for people, in the active language."""
     values = getattr(error, "values", None)
     if not values:
         return translated(str(error))
@@ -28,7 +28,7 @@ def in_words(error: Exception) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration as people say it: 0.8 s (in German 0,8 s), 12 s, 3 min 5 s."""
+    """Returns a duration in words: 0.8 s (in German 0,8 s), 12 s, 3 min 5 s."""
     if value is None:
         return ""
     if value < 10:
@@ -38,7 +38,7 @@ def seconds(value: float | None) -> str:
 
 
 def parameters_in_words(stored: object) -> list[str]:
-    """What was set for a reply: "temperature 0.7", "at most 500 tokens", "effort high"."""
+    """Returns the parameters that were set: "temperature 0.7", "at most 500 tokens", "effort high"."""
     parameters = Parameters.of(stored)
     words = []
     if parameters.temperature is not None:
@@ -54,7 +54,7 @@ def parameters_in_words(stored: object) -> list[str]:
 
 
 class _Number(int):
-    """Written with the separators of the active language."""
+    """Formats itself with the separators of the active language."""
 
     def __format__(self, specification: str) -> str:
         return number_format(int(self), force_grouping=True)

@@ -14,7 +14,7 @@ from chat.rendering.plots import Plot
 from chat.rendering.words import translated
 
 register = template.Library()
-register.filter("said", translated)
+register.filter("translated", translated)
 register.simple_tag(pairs_of_models)
 
 

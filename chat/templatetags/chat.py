@@ -52,6 +52,7 @@ register.filter("seconds", seconds)
 register.filter("parameters", parameters_in_words)
 register.filter("side_by_side", side_by_side)
 register.filter("is_long", is_long)
+register.filter("translated", translated)
 register.simple_tag(title_of_reasoning)
 register.simple_tag(reply_facts)
 register.filter("price", price)
@@ -76,7 +77,7 @@ def markdown(source: str, message: Message) -> SafeString:
 
 @register.filter
 def text_body(message: Message) -> SafeString:
-    """Renders the text of a stored reply as HTML, without the calls of tools and the searches."""
+    """Renders the text of a stored reply as HTML, without its tool calls and searches."""
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
         return render_cache.html(message.text, dom.footnotes(message.pk), marks_of(message.citations))
@@ -84,7 +85,7 @@ def text_body(message: Message) -> SafeString:
 
 @register.filter
 def body(message: Message) -> SafeString:
-    """Renders a stored reply as HTML: its text, and the calls of tools between."""
+    """Renders a stored reply as HTML: its texts, and the cards of tool calls between them."""
     is_loaded = Message.conversation.is_cached(message)
     with rendering_for(message.conversation.owner_id if is_loaded else message.conversation_id):
         return reply_body(message)
@@ -92,7 +93,7 @@ def body(message: Message) -> SafeString:
 
 @register.filter
 def transcript_body(message: Message) -> SafeString:
-    """Renders a stored reply for a reviewer, who decides on no call."""
+    """Renders a stored reply for a reviewer: without the buttons that decide on a tool call."""
     with rendering_for(message.conversation_id):
         return reply_body(message, decides=False)
 
@@ -151,28 +152,22 @@ def icon_sprite() -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def include_once(context: Context, template: str) -> SafeString:
-    """Includes a template that differs between messages by their ids, their sender and the state of a reply
-    only. It is rendered once for each of these states and each language. The ids are put in afterwards."""
+def include_cached(context: Context, template: str) -> SafeString:
+    """Includes a template that differs between messages only by their ids, their role and the state of a
+    reply. Each state is rendered once for each language, and the ids are put in afterwards."""
     message, generation = context["message"], context.get("generation")
     status, token = generation.status if generation else "", context.get("csrf_token", "")
-    html = _for_all(template, str(status), bool(token), get_language(), get_script_prefix())
+    html = _rendered_once(template, str(status), bool(token), get_language(), get_script_prefix())
     html = html.replace(str(_MESSAGE), str(message.pk)).replace(str(_CHAT), str(message.conversation_id))
     return mark_safe(html.replace(_TOKEN, str(token)))  # noqa: S308  (from a template, with ids)
 
 
 @lru_cache(500)  # Daphne takes the prefix of paths from a header
-def _for_all(template: str, status: str, has_token: bool, language: str, prefix: str) -> str:
+def _rendered_once(template: str, status: str, has_token: bool, language: str, prefix: str) -> str:
     generation = SimpleNamespace(status=status, is_live=status in LIVE) if status else None
     message = SimpleNamespace(pk=_MESSAGE, conversation_id=_CHAT)
     context = {"message": message, "generation": generation}
     return render_to_string(template, {**context, "csrf_token": _TOKEN} if has_token else context)
-
-
-@register.filter
-def in_language(words: str) -> str:
-    """Translates text that was stored in English, such as the reason of a failed reply."""
-    return translated(words)
 
 
 @register.filter

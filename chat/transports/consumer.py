@@ -48,7 +48,7 @@ from chat.rendering.words import in_words
 from chat.runtime import current
 from chat.translatable import translatable as _
 from chat.transports.feed import frames, known_language
-from chat.transports.people import viewer_of
+from chat.transports.viewers import viewer_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 return
             self.viewer.on_close = self.window.end
             self.delivery = asyncio.create_task(
-                self._drive(), context=fresh_context(), name=f"socket-{self.conversation_id}"
+                self._deliver(), context=fresh_context(), name=f"socket-{self.conversation_id}"
             )
             self.delivery.add_done_callback(lambda _: limits.open.leave(user_id))
 
@@ -127,7 +127,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         frame: dict[str, Any] = {}
         try:
-            frame = _parsed(text_data)
+            frame = _parse(text_data)
             await self._handle(frame)
         except LoggedOutError:
             self.viewer.close("revoked")
@@ -139,7 +139,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _send_notice(self, error: Exception, frame: dict[str, Any]) -> None:
         try:
-            client_id = _uuid(frame, "client_id")
+            client_id = _uuid_of(frame, "client_id")
         except InvalidInputError:
             client_id = None
         with override(self.language):
@@ -149,43 +149,43 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _handle(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "hello":
-                self._greeted(_number(frame, "revision"))
+                self._handle_hello(_number_of(frame, "revision"))
             case "ack":
-                self.window.acked(_number(frame, "frame"))
+                self.window.acked(_number_of(frame, "frame"))
             case "send":
-                await self._take_prompt(frame)
+                await self._send_prompt(frame)
             case "stop":
-                await self._act(stop_reply, _uuid(frame, "message"))
+                await self._run_action(stop_reply, _uuid_of(frame, "message"))
             case _:
                 raise InvalidInputError(_("The page sent something unknown. Reload it."))
 
-    async def _take_prompt(self, frame: dict[str, Any]) -> None:
+    async def _send_prompt(self, frame: dict[str, Any]) -> None:
         text, models = frame.get("text"), frame.get("model")
         if not isinstance(text, str):
             raise InvalidInputError(_("The message is not text."))
-        client_id = _uuid(frame, "client_id")
-        edits = _uuid(frame, "edits") if frame.get("edits") else None
+        client_id = _uuid_of(frame, "client_id")
+        edits = _uuid_of(frame, "edits") if frame.get("edits") else None
         tools = frame.get("tools")  # names with spaces between; missing changes nothing
         chosen: list[int | str] = [
             model
             for model in (models if isinstance(models, list) else [models])
             if isinstance(model, str | int)
         ]
-        sent = await self._act(
+        sent = await self._run_action(
             send_message,
             self.conversation_id,
             client_id=client_id,
             text=text,
             model_ids=chosen,
             edits=edits,
-            attachments=_uuids(frame, "attachment"),
-            removed_attachments=_uuids(frame, "removed_attachment"),
+            attachments=_uuids_of(frame, "attachment"),
+            removed_attachments=_uuids_of(frame, "removed_attachment"),
             tools=tools.split() if isinstance(tools, str) else None,
             parameters=frame.get("parameters"),
         )
         await self._send_html(fragments.receipt(sent.message))
 
-    async def _act[**P, T](
+    async def _run_action[**P, T](
         self, action: Callable[Concatenate[User, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Runs the action as the current user. Raises `LoggedOutError`."""
@@ -197,13 +197,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
         return await run_write(act)
 
-    def _greeted(self, revision: int) -> None:
+    def _handle_hello(self, revision: int) -> None:
         if self.revision is not None:
             raise InvalidInputError(_("The page is out of date. Reload it."))
         self.revision = revision
         self.viewer.listener.wake()
 
-    async def _drive(self) -> None:
+    async def _deliver(self) -> None:
         """Monitors the socket from its opening, sends frames after the hello, and closes the socket with the
         reason."""
         activate(self.language)  # in this task: frames need no change of the language
@@ -231,12 +231,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_frames(self, revision: int) -> int:
         async with aclosing(frames(self.viewer, self.conversation_id, revision, self.language)) as stream:
             async for frame in stream:
-                for step in frame.steps or ([] if frame.closed else [""]):
+                for update in frame.updates or ([] if frame.closed else [""]):
                     if not (self.window.has_room or await self.window.room(ACK_SECONDS)):
                         return 4408
                     if self.viewer.closed:
                         return CLOSE_CODES[self.viewer.closed]
-                    await self._send_html(step)
+                    await self._send_html(update)
                 if frame.closed:
                     return CLOSE_CODES[frame.closed]
         return 1011
@@ -254,7 +254,7 @@ def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
 
 
-def _parsed(text: str | None) -> dict[str, Any]:
+def _parse(text: str | None) -> dict[str, Any]:
     try:
         frame = orjson.loads(text or "")
     except orjson.JSONDecodeError:
@@ -264,7 +264,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     return frame
 
 
-def _number(frame: dict[str, Any], name: str) -> int:
+def _number_of(frame: dict[str, Any], name: str) -> int:
     """Returns a whole number that is not negative; htmx sends inputs as text."""
     value = frame.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
@@ -274,14 +274,14 @@ def _number(frame: dict[str, Any], name: str) -> int:
     return value
 
 
-def _uuid(frame: dict[str, Any], name: str) -> UUID:
+def _uuid_of(frame: dict[str, Any], name: str) -> UUID:
     try:
         return UUID(frame[name])
     except (KeyError, ValueError, TypeError, AttributeError):
         raise InvalidInputError(_("The page sent no valid {name}. Reload it."), name=name) from None
 
 
-def _uuids(frame: dict[str, Any], name: str) -> list[UUID]:
+def _uuids_of(frame: dict[str, Any], name: str) -> list[UUID]:
     """Returns the ids of a field with none, one or several."""
     values = frame.get(name) or []
-    return [_uuid({name: value}, name) for value in (values if isinstance(values, list) else [values])]
+    return [_uuid_of({name: value}, name) for value in (values if isinstance(values, list) else [values])]

@@ -15,7 +15,7 @@ from django.utils.translation import get_language, get_supported_language_varian
 from chat.live.changes import Change, Closed, ConversationChanged, Heartbeat, ReplyGrew
 from chat.live.pacing import STYLES
 from chat.live.session_monitor import Viewer
-from chat.rendering.colours import Answer, rendering_for, settled
+from chat.rendering.colours import PendingColours, rendering_for, wait_for_colours
 from chat.rendering.conversation import ConversationView
 from chat.runtime import current
 
@@ -31,10 +31,10 @@ SLOW_FRAME_SECONDS = 0.5  # of a user whose pages took more than their time for 
 
 
 class Frame(NamedTuple):
-    """`steps` are HTML texts to be swapped one after the other; an empty list is a heartbeat. `revision` is
+    """`updates` are HTML texts to be swapped one after the other; an empty list is a heartbeat. `revision` is
     the page's revision after the last of them. `closed` is the reason why no further frame follows."""
 
-    steps: list[str]
+    updates: list[str]
     revision: int
     closed: str = ""
 
@@ -54,7 +54,7 @@ async def frames(
     client pulls: changes that happen while it is slow become one larger frame."""
     view = ConversationView(STYLES.get(viewer.style, "none"))
     lock = current().rendering_threads.lock(conversation_id)
-    late: set[Answer] = set()
+    late: set[PendingColours] = set()
     changes_of = current().subscriptions.subscribe
     async with aclosing(changes_of(viewer, conversation_id, revision)) as stream:
         async for changes in stream:
@@ -65,22 +65,22 @@ async def frames(
                 if isinstance(part[0], ConversationChanged):
                     revision = part[0].conversation.revision
                 if lock.locked() or view.takes_long(part):
-                    steps = await _rendered(view, part, language, viewer.user_id, lock)
+                    updates = await _rendered(view, part, language, viewer.user_id, lock)
                 else:
-                    steps = _render(view, part, language, viewer.user_id, time.perf_counter)
+                    updates = _render(view, part, language, viewer.user_id, time.perf_counter)
                 last = part[-1]
                 if isinstance(last, Closed):
-                    yield Frame(steps, revision, last.reason)
-                elif steps or isinstance(last, Heartbeat):
-                    yield Frame(steps, revision)
+                    yield Frame(updates, revision, last.reason)
+                elif updates or isinstance(last, Heartbeat):
+                    yield Frame(updates, revision)
             if uncoloured := view.uncoloured:
                 seconds = COLOUR_SECONDS if isinstance(changes[0], ConversationChanged) else 0
-                if await settled(uncoloured, seconds):
+                if await wait_for_colours(uncoloured, seconds):
                     async with lock:
-                        steps = _recoloured(view, language, viewer.user_id)
-                    if steps:
-                        yield Frame(steps, revision)
-                late = _ask_for_when_there(late, view.uncoloured, viewer)
+                        updates = _recoloured(view, language, viewer.user_id)
+                    if updates:
+                        yield Frame(updates, revision)
+                late = _wake_when_coloured(late, view.uncoloured, viewer)
             # Only growth is paced: the first word after the frames of a new reply is sent at once.
             if isinstance(changes[-1], ReplyGrew):
                 current().metrics.frame_sent(viewer.listener.woken_at)
@@ -89,18 +89,20 @@ async def frames(
                 viewer.listener.rests_until = time.monotonic() + period
 
 
-def _ask_for_when_there(known: set[Answer], answers: list[Answer], viewer: Viewer) -> set[Answer]:
-    """Wakes the viewer's stream when each of the answers that are not `known` is available. Returns all of
-    them."""
+def _wake_when_coloured(
+    known: set[PendingColours], pending: list[PendingColours], viewer: Viewer
+) -> set[PendingColours]:
+    """Wakes the viewer's stream when each of the `pending` colours that are not `known` is available. Returns
+    all of them."""
     loop = asyncio.get_running_loop()
 
     def ask(_: object) -> None:  # on the thread of the colours
         if not loop.is_closed():
             loop.call_soon_threadsafe(viewer.listener.ask)
 
-    late = set(answers)
-    for answer in late - known:
-        answer.add_done_callback(ask)
+    late = set(pending)
+    for each in late - known:
+        each.add_done_callback(ask)
     return late
 
 
@@ -136,14 +138,14 @@ def _parts(changes: list[Change]) -> list[list[Change]]:
 
 
 async def _rendered(
-    view: ConversationView, changes: list[Change], language: str, person_id: int, lock: asyncio.Lock
+    view: ConversationView, changes: list[Change], language: str, user_id: int, lock: asyncio.Lock
 ) -> list[str]:
     """Renders light changes on the event loop and heavy ones on a thread, when the lock is free."""
     async with lock:
         if not view.takes_long(changes):
-            return _render(view, changes, language, person_id, time.perf_counter)
+            return _render(view, changes, language, user_id, time.perf_counter)
         return await current().rendering_threads.run(
-            person_id, _render, view, changes, language, person_id, time.thread_time
+            user_id, _render, view, changes, language, user_id, time.thread_time
         )
 
 
@@ -151,22 +153,22 @@ def _render(
     view: ConversationView,
     changes: list[Change],
     language: str,
-    person_id: int,
+    user_id: int,
     clock: Callable[[], float],
 ) -> list[str]:
     """Renders the changes and charges the time to the user. `clock` is that of the thread's CPU where threads
     take turns. Light changes do not use it: reading it is a system call."""
-    began = clock()
+    started = clock()
     try:
-        with rendering_for(person_id, waits=False):
+        with rendering_for(user_id, waits=False):
             if get_language() == language:  # as in the task of a page; `override` costs a fifth of a frame
                 return view.render(changes)
             with override(language):
                 return view.render(changes)
     finally:
-        current().rendering_threads.time_of(person_id).spend(clock() - began)
+        current().rendering_threads.time_of(user_id).spend(clock() - started)
 
 
-def _recoloured(view: ConversationView, language: str, person_id: int) -> list[str]:
-    with override(language), rendering_for(person_id, waits=False):
+def _recoloured(view: ConversationView, language: str, user_id: int) -> list[str]:
+    with override(language), rendering_for(user_id, waits=False):
         return view.recolour()

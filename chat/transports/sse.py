@@ -17,7 +17,7 @@ from chat.database import run_unit
 from chat.live.session_monitor import Viewer
 from chat.runtime import current
 from chat.transports.feed import Frame, frames
-from chat.transports.people import viewer_of
+from chat.transports.viewers import viewer_of
 
 # Prevents proxies from storing, buffering or compressing a stream.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": "identity"}
@@ -83,10 +83,10 @@ async def _stream(
 
 
 def _events(frame: Frame) -> Iterator[bytes]:
-    for step in frame.steps[:-1]:
-        yield encoded(step)
-    if frame.steps:
-        yield encoded(frame.steps[-1], event_id=frame.revision)
+    for update in frame.updates[:-1]:
+        yield encoded(update)
+    if frame.updates:
+        yield encoded(frame.updates[-1], event_id=frame.revision)
     elif not frame.closed:
         yield b": heartbeat\n\n"
     if frame.closed:

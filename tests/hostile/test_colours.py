@@ -20,7 +20,7 @@ from pygments.lexers import get_all_lexers
 from chat.rendering import code as code_module
 from chat.rendering import colours as colours_module
 from chat.rendering.code import highlight
-from chat.rendering.colours import BURST_SECONDS, Colours, rendering_for, settled
+from chat.rendering.colours import BURST_SECONDS, Colours, rendering_for, wait_for_colours
 from chat.rendering.highlighter import COLOURING_SECONDS
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.markdown import render_markdown
@@ -40,7 +40,7 @@ NEVER = (sys.executable, "-c", "import time; time.sleep(600)")
 @pytest.fixture
 def colours(monkeypatch: pytest.MonkeyPatch) -> Iterator[Colours]:
     made = Colours(1_000_000)
-    made.patience = 120.0
+    made.wait_seconds = 120.0
     monkeypatch.setattr(code_module, "colours", made)
     yield made
     made.close()
@@ -107,7 +107,7 @@ def test_the_worker_ends_with_its_server_however_that_ends() -> None:
     program = (
         "import os, signal\n"
         "from chat.rendering.colours import colours\n"
-        "colours.patience = 120\n"
+        "colours.wait_seconds = 120\n"
         "assert colours.html('python', 'x = 1')\n"
         "print(colours.process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -149,7 +149,7 @@ def test_a_page_waits_once_for_all_its_code(colours: Colours, monkeypatch: pytes
 
     monkeypatch.setattr(colours_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(colours_module, "wait", wait)
-    colours.program, colours.patience = NEVER, 0.2
+    colours.program, colours.wait_seconds = NEVER, 0.2
     html = render_markdown("".join(f"```py\nx = {n}\n```\n\n" for n in range(100)))
     assert clock[0] == pytest.approx(1_000.2)
     assert html.count("x = ") == 100
@@ -173,7 +173,7 @@ async def test_a_reply_streams_plain_and_its_colours_follow(colours: Colours) ->
         renderer.feed(letter)
         page.apply(renderer.patches())
     assert NUMBER not in renderer.snapshot()
-    assert await settled(renderer.uncoloured, 120)
+    assert await wait_for_colours(renderer.uncoloured, 120)
     renderer.feed("\nmore")
     page.apply(renderer.patches())
     assert NUMBER in renderer.snapshot()
@@ -189,7 +189,7 @@ async def test_colours_that_arrive_after_the_end_are_sent_too(colours: Colours) 
     renderer.feed(text)
     page.apply(renderer.finish())
     assert NUMBER not in renderer.snapshot()
-    assert await settled(renderer.uncoloured, 120)
+    assert await wait_for_colours(renderer.uncoloured, 120)
     page.apply(renderer.patches())
     assert NUMBER in renderer.snapshot()
     assert page.shape() == shape_of(renderer.snapshot()) == shape_of(render_markdown(text))

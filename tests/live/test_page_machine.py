@@ -113,9 +113,9 @@ class Tab:
         )
         stream = feed.frames(viewer, world.conversation_id, revision, "en")
         async for frame in stream:
-            for step in frame.steps:
-                is_last = step is frame.steps[-1]
-                self.arriving.append((step, frame.revision if is_last else None))
+            for update in frame.updates:
+                is_last = update is frame.updates[-1]
+                self.arriving.append((update, frame.revision if is_last else None))
             world.moved.set()
 
     def receive(self, count: int) -> None:

@@ -30,7 +30,7 @@ def long_thread(owner: User) -> UUID:
     parent = None
     for position in range(1, 51):
         role = "user" if position % 2 else "assistant"
-        text = "Question" if position % 2 else f"Answer {position}\n\n{CODE}\n\n{CODE}"
+        text = "Question" if position % 2 else f"PendingColours {position}\n\n{CODE}\n\n{CODE}"
         parent = Message.objects.create(
             conversation=conversation,
             position=position,
@@ -67,7 +67,7 @@ async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
         frame = await asyncio.wait_for(anext(stream), 60)
     done.set()
     await watching
-    return worst, sum(map(len, frame.steps))
+    return worst, sum(map(len, frame.updates))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -104,6 +104,6 @@ async def test_a_long_chat_is_sent_in_steps_that_fit_into_a_frame(person: User) 
         frames(Viewer(SessionClaim(person.pk, "key", "hash")), conversation_id, 0, "en")
     ) as stream:
         frame = await asyncio.wait_for(anext(stream), 60)
-    assert max(len(step.encode()) for step in frame.steps) < 512 * 1024
-    assert sum(step.count("<article") for step in frame.steps) == 50
-    assert "".join(frame.steps).count('hx-target="#messages" hx-swap="innerHTML"') == 1
+    assert max(len(update.encode()) for update in frame.updates) < 512 * 1024
+    assert sum(update.count("<article") for update in frame.updates) == 50
+    assert "".join(frame.updates).count('hx-target="#messages" hx-swap="innerHTML"') == 1

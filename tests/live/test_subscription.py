@@ -27,7 +27,7 @@ from chat.live.reply_log import ReplyLog, Segment
 from chat.live.session_monitor import Viewer
 from chat.models import Conversation, Generation, Message, Status, User
 from chat.runtime import Runtime
-from chat.transports.people import viewer_of
+from chat.transports.viewers import viewer_of
 from tests.generation.rows import a_reply
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,6 +9,6 @@ from chat.rendering.colours import colours
 
 @pytest.fixture(autouse=True)
 def _patient_with_colours() -> Iterator[None]:
-    before, colours.patience = colours.patience, 60.0
+    before, colours.wait_seconds = colours.wait_seconds, 60.0
     yield
-    colours.patience = before
+    colours.wait_seconds = before

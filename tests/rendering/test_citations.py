@@ -18,8 +18,8 @@ from chat.live.tool_call_lines import parts_of, piece_line, segments_of, state_l
 from chat.models import Message
 from chat.parts import Citation, Opaque, TextPart, WebSearch, loaded, storable_part, stored
 from chat.rendering.citations import render_cited
-from chat.rendering.growing import Growing
 from chat.rendering.growing_body import GrowingBody
+from chat.rendering.growing_reply import GrowingReply
 from chat.rendering.markdown import render_markdown
 from chat.rendering.tool_cards import reply_body
 from chat.sources import (
@@ -96,8 +96,8 @@ def test_a_reply_that_grew_equals_the_stored_one_but_for_the_marks(cut: int) -> 
     assert re.findall(r"\[\d\]", html) == ["[1]", "[1]", "[2]"]
     assert "What &lt;is&gt; new?" in html and "Searched the web" in html
     assert html.index("I search.") < html.index("Searched the web") < html.index("<strong>so</strong>")
-    growing = Growing(message)
-    growing.take(0, OUTPUT)
+    growing = GrowingReply(message)
+    growing.add(0, OUTPUT)
     assert not growing.finish(message)  # the message is sent whole, with its marks
 
 

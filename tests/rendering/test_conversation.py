@@ -32,7 +32,10 @@ FLUSHES = [
 WHOLE = "".join(segment.text for flush in FLUSHES for segment in flush if segment.kind == "text")
 PLACES = "".join(
     f'<div id="{name}"></div>'
-    for name in (dom.REVISION, dom.LIVE_STATUS, dom.COMPOSER_ACTION, dom.TITLE, dom.EARLIER, "preset-used")
+    for name in (
+        *(dom.REVISION, dom.EARLIER, "live-status", "composer-action"),
+        *("conversation-title", "preset-used"),
+    )
 )
 
 

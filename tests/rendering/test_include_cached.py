@@ -23,7 +23,7 @@ def _message(status: str) -> Message:
 @pytest.mark.parametrize("status", ["", *Status.values])
 def test_it_is_what_the_template_renders(name: str, status: str) -> None:
     engine = engines["django"]
-    once = engine.from_string('{% load chat %}{% include_once "chat/' + name + '.html" %}')
+    once = engine.from_string('{% load chat %}{% include_cached "chat/' + name + '.html" %}')
     whole = engine.from_string('{% include "chat/' + name + '.html" %}')
     for language in ("en", "de"):
         for token in ({}, {"csrf_token": "first"}, {"csrf_token": "second"}):

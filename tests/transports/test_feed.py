@@ -60,7 +60,7 @@ async def test_a_revision_is_sent_with_its_change_and_not_with_the_output_after_
 
     monkeypatch.setattr(feed, "ConversationView", View)
     stream = feed.frames(Viewer(SessionClaim(1, "", "")), conversation.pk, 6, "en")
-    assert [(frame.steps, frame.revision) async for frame in stream] == [
+    assert [(frame.updates, frame.revision) async for frame in stream] == [
         (["ConversationChanged"], 7),
         (["ReplyGrew", "ReplyGrew"], 7),
     ]
@@ -85,7 +85,7 @@ async def test_what_takes_long_is_rendered_beside_the_event_loop(
 
     monkeypatch.setattr(feed, "ConversationView", View)
     (frame,) = [frame async for frame in feed.frames(Viewer(SessionClaim(1, "", "")), uuid4(), 6, "en")]
-    assert frame.steps == ["rendering_0" if heavy else threading.current_thread().name]
+    assert frame.updates == ["rendering_0" if heavy else threading.current_thread().name]
 
 
 async def test_a_viewer_over_its_share_delays_no_other(
@@ -113,7 +113,7 @@ async def test_a_viewer_over_its_share_delays_no_other(
 
     async def first(person_id: int) -> str:
         async with aclosing(feed.frames(Viewer(SessionClaim(person_id, "", "")), uuid4(), 6, "en")) as stream:
-            return (await anext(stream)).steps[0]
+            return (await anext(stream)).updates[0]
 
     monkeypatch.setattr(feed, "ConversationView", View)
     runtime.rendering_threads.time_of(1).spend(1_000)
@@ -174,11 +174,11 @@ async def test_late_colours_are_shown_without_another_change(
                 feed.frames(Viewer(SessionClaim(person.pk, "", "")), conversation.pk, 0, "en")
             ) as stream,
         ):
-            plain = "".join((await anext(stream)).steps)
+            plain = "".join((await anext(stream)).updates)
             following = asyncio.ensure_future(anext(stream))
             await asyncio.sleep(0.05)
             (tmp_path / "now").touch()
-            while COLOURED not in "".join((await following).steps):
+            while COLOURED not in "".join((await following).updates):
                 following = asyncio.ensure_future(anext(stream))
     finally:
         colours.close()

@@ -20,7 +20,7 @@ from chat.access import NotFoundError
 from chat.actor import LoggedOutError
 from chat.live.hub import Listener
 from chat.models import Conversation, User
-from chat.transports.people import viewer_of
+from chat.transports.viewers import viewer_of
 from tests.servers import ServerProcess
 from tests.transports.test_socket import _log_in, close_code, prompt, rows, socket, until
 

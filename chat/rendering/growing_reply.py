@@ -17,21 +17,21 @@ from django.utils.translation import get_language
 from chat.live.reply_log import CARDS, Segment
 from chat.models import Message
 from chat.rendering import dom, fragments
-from chat.rendering.colours import Answer
+from chat.rendering.colours import PendingColours
 from chat.rendering.growing_body import GrowingBody
 
-STEP = 256 * 1024  # characters of a text with several patches; a frame of a socket may have a mebibyte
+LONGEST_TEXT = 256 * 1024  # characters of a text with several patches; a WebSocket frame may have 1 MiB
 MOST_TEXTS = 16  # kept for slow viewers, one frame each; slower viewers get the whole reply in one
 
 type Key = tuple[UUID, UUID, str | None, str]
 
 
-def growing(message: Message, style: str) -> Growing:
+def growing_reply(message: Message, style: str) -> GrowingReply:
     """Returns the shared renderer of this running reply in the active language."""
     assert message.reply is not None
     key: Key = message.pk, message.reply.pk, get_language(), style
     if (found := _SHARED.get(key)) is None or found.broken or found.ended:
-        found = _SHARED[key] = Growing(message)
+        found = _SHARED[key] = GrowingReply(message)
     return found
 
 
@@ -40,7 +40,7 @@ class _Ended(NamedTuple):
     article: str  # without the body
 
 
-class Growing:
+class GrowingReply:
     """`count` is the number of texts made so far. A viewer remembers it and asks for the texts `since`
     then."""
 
@@ -51,21 +51,21 @@ class Growing:
         self.count = 0
         self.broken = False
         self.ended: _Ended | None = None
-        self._taken = 0  # characters of output
+        self._added = 0  # characters of output
         self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
 
-    def take(self, position: int, segments: list[Segment]) -> None:
+    def add(self, position: int, segments: list[Segment]) -> None:
         """Adds output from `position` on, in characters. Known characters are skipped."""
         if self.ended:
             return
         pieces: list[Segment] = []
         for kind, text in segments:
-            if new := text[max(0, self._taken - position) :]:
+            if new := text[max(0, self._added - position) :]:
                 pieces.append(Segment(kind, new))
             position += len(text)
         if pieces:
-            self._taken = position
-            self._keep(self._grow(pieces))
+            self._added = position
+            self._store(self._grow(pieces))
 
     def finish(self, message: Message) -> bool:
         """Adds the last texts. Returns false if the stored text does not begin with the shown text (some
@@ -77,9 +77,9 @@ class Growing:
             shown = self.body.text.source
             if not message.text.startswith(shown) or not message.reasoning.startswith(self.reasoning):
                 return False
-            with _Breaking(self):
+            with _BrokenOnError(self):
                 self.body.text.feed(message.text[len(shown) :])
-                self._keep(self.body.finish())
+                self._store(self.body.finish())
         if self.ended is None or self.ended.revision != message.revision:
             article = fragments.message(message, body="", reasoning=message.reasoning)
             self.ended = _Ended(message.revision, article)
@@ -87,10 +87,10 @@ class Growing:
 
     def recolour(self) -> None:
         """Adds colours that became available after the end."""
-        self._keep(self.body.patches())
+        self._store(self.body.patches())
 
     @property
-    def uncoloured(self) -> list[Answer]:
+    def uncoloured(self) -> list[PendingColours]:
         return self.body.uncoloured
 
     def since(self, count: int) -> list[str]:
@@ -100,14 +100,14 @@ class Growing:
             return list(self._texts)[len(self._texts) - missing :] if missing else []
         body = fragments.partial(f"#{dom.body(self.message.pk)}", "innerMorph", self.body.snapshot())
         if self.reasoning:
-            answers = not self.body.is_empty
-            body = fragments.reasoning_started(self.message, self.reasoning, ended=answers) + body
+            has_text = not self.body.is_empty
+            body = fragments.reasoning_started(self.message, self.reasoning, ended=has_text) + body
         return [body]
 
-    def _keep(self, pieces: list[str]) -> None:
+    def _store(self, pieces: list[str]) -> None:
         texts: list[str] = []
         for piece in filter(None, pieces):
-            if texts and len(texts[-1]) + len(piece) <= STEP:
+            if texts and len(texts[-1]) + len(piece) <= LONGEST_TEXT:
                 texts[-1] += piece
             else:
                 texts.append(piece)
@@ -115,30 +115,30 @@ class Growing:
         self.count += len(texts)
 
     def _grow(self, segments: list[Segment]) -> list[str]:
-        if len(segments) == 1 and segments[0].kind == "text" and self._goes_on_as_text:
-            with _Breaking(self):
+        if len(segments) == 1 and segments[0].kind == "text" and self._is_text_only:
+            with _BrokenOnError(self):
                 return self.body.feed_text(segments[0].text)
         out: list[str] = []
         if self.body.has_cards or any(kind in CARDS for kind, _text in segments):
             return self._grow_with_cards(segments)
         reasoning, text = fragments.text_of(segments, "reasoning"), fragments.text_of(segments, "text")
-        answers = text != "" and self.body.is_empty
+        has_text = text != "" and self.body.is_empty
         if reasoning and not self.reasoning:
-            ended = answers or not self.body.is_empty  # some models reason after their first words
+            ended = has_text or not self.body.is_empty  # some models reason after their first words
             out.append(fragments.reasoning_started(self.message, reasoning, ended=ended))
         else:
             if reasoning:
                 out.append(fragments.reasoning_grew(self.message.pk, reasoning))
-            if answers and self.reasoning:
+            if has_text and self.reasoning:
                 out.append(fragments.reasoning_ended(self.message))
         self.reasoning += reasoning
         if text:
-            with _Breaking(self):
+            with _BrokenOnError(self):
                 out += self.body.feed_text(text)
         return out
 
     @property
-    def _goes_on_as_text(self) -> bool:
+    def _is_text_only(self) -> bool:
         return not (self.body.has_cards or (self.reasoning and self.body.is_empty))
 
     def _grow_with_cards(self, segments: list[Segment]) -> list[str]:
@@ -148,15 +148,15 @@ class Growing:
         out = self._grow(before) if before else []
         if self.reasoning and self.body.is_empty:
             out.append(fragments.reasoning_ended(self.message))
-        with _Breaking(self):
+        with _BrokenOnError(self):
             out += self.body.feed(segments[len(before) :])
         return out
 
 
-class _Breaking:
-    """After an error in the block this renderer is not given to any new viewer."""
+class _BrokenOnError:
+    """After an error in the block, no new viewer gets this renderer."""
 
-    def __init__(self, growing: Growing) -> None:
+    def __init__(self, growing: GrowingReply) -> None:
         self.growing = growing
 
     def __enter__(self) -> None:
@@ -166,4 +166,4 @@ class _Breaking:
         self.growing.broken = kind is not None
 
 
-_SHARED: WeakValueDictionary[Key, Growing] = WeakValueDictionary()
+_SHARED: WeakValueDictionary[Key, GrowingReply] = WeakValueDictionary()

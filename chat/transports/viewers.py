@@ -1,4 +1,4 @@
-"""The user of a connection, from the session cookie."""
+"""The viewer of a connection: the user of its session cookie, who may see its conversation."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def viewer_of(session_key: str | None, conversation_id: UUID, listener: Listener
     This does not use Django's `get_user`. It moves a session of a former secret key to a new id, which the
     response here could not send to the browser, so the user would be logged out.
     """
-    return _by_one_query(session_key or "", conversation_id, listener) or _by_queries(
+    return _read_at_once(session_key or "", conversation_id, listener) or _read_by_parts(
         session_key or "", conversation_id, listener
     )
 
 
-def _by_one_query(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer | None:
-    """Returns the viewer if all is as usual: the user's own chat. A page that reconnects costs its database
-    thread a wait for the interpreter for each query."""
+def _read_at_once(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer | None:
+    """Returns the viewer by one query, or None if this is not the user's own chat. Each query of a page that
+    reconnects makes its database thread wait for the interpreter."""
     opened = opened_conversation(session_key, timezone.now(), conversation_id)
     if opened is None:
         return None
-    claim = _claim_in(SessionStore().decode(opened.session_data), session_key)
+    claim = _claim_of(SessionStore().decode(opened.session_data), session_key)
     owner = User(pk=opened.conversation.owner_id, password=opened.password, is_active=opened.is_active)
     if claim is None or not is_session_of(owner, claim):
         return None
@@ -51,8 +51,8 @@ def _by_one_query(session_key: str, conversation_id: UUID, listener: Listener | 
     return Viewer(claim, style, listener, is_known=not opened.is_live, known=opened.conversation)
 
 
-def _by_queries(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer:
-    claim = _claim_in(SessionStore(session_key).load(), session_key)
+def _read_by_parts(session_key: str, conversation_id: UUID, listener: Listener | None) -> Viewer:
+    claim = _claim_of(SessionStore(session_key).load(), session_key)
     if claim is None:
         raise LoggedOutError
     user_of_session(claim)
@@ -65,7 +65,7 @@ def _by_queries(session_key: str, conversation_id: UUID, listener: Listener | No
     return Viewer(claim, style, listener, is_known=is_known, known=conversation)
 
 
-def _claim_in(session: dict[str, Any], session_key: str) -> SessionClaim | None:
+def _claim_of(session: dict[str, Any], session_key: str) -> SessionClaim | None:
     try:
         return SessionClaim(int(session[SESSION_KEY]), session_key, session[HASH_SESSION_KEY])
     except (KeyError, ValueError):
