@@ -1,13 +1,13 @@
 // The message box: what Enter does, and a draft for each chat until log-out.
-import { $, composing, fill, here, on, onChat, onClick, root, touch, words } from "./page.js";
+import { $, chatId, composing, fill, on, onChat, onClick, root, touch, words } from "./page.js";
 import { edited, stopEditing } from "./edit.js";
-import { hasFiles, take } from "./files.js";
+import { hasFiles, takeFiles } from "./files.js";
 import { send, withdraw } from "./outbox.js";
 
 const LONGEST_WORD = 20; // characters, on average
 const drafts = `draft:${document.body.dataset.user}:`;
 
-forget((name) => !name.startsWith(drafts)); // another user's
+removeDrafts((name) => !name.startsWith(drafts)); // another user's
 
 onChat(() => {
   $("prompt").value ||= localStorage.getItem(draft()) ?? ofNewChat();
@@ -35,12 +35,12 @@ onClick("[data-fill]", ({ dataset }) => {
 });
 
 on("submit", (event) => {
-  if (event.target.id === "log-out") forget(() => true);
+  if (event.target.id === "log-out") removeDrafts(() => true);
   if (event.target.id !== "composer") return;
   event.preventDefault();
   const text = $("prompt").value;
   if (!text.trim() && !hasFiles()) return;
-  const taken = take();
+  const taken = takeFiles();
   if (!taken) return;
   send(text, taken);
   if (!edited()) localStorage.removeItem(draft(true));
@@ -99,10 +99,10 @@ function tokensOf(text) {
 }
 
 function draft(isNew = $("revision").value === "0" && !$("messages").children.length) {
-  return drafts + (edited() ? `edit:${edited()}` : (isNew ? "new:" : "") + here());
+  return drafts + (edited() ? `edit:${edited()}` : (isNew ? "new:" : "") + chatId());
 }
 
-// So does the draft of a new chat that was left.
+// A new chat takes over the draft of one that was left without a message.
 function ofNewChat() {
   const begun = draft().includes(":new:") && Object.keys(localStorage).find((name) => name.startsWith(`${drafts}new:`));
   const text = begun ? localStorage.getItem(begun) : "";
@@ -110,7 +110,7 @@ function ofNewChat() {
   return text;
 }
 
-function forget(which) {
+function removeDrafts(which) {
   for (const name of Object.keys(localStorage)) {
     if (name.startsWith("draft:") && which(name)) localStorage.removeItem(name);
   }

@@ -1,5 +1,5 @@
 // The files of a prompt: chosen, pasted or dropped, uploaded in pieces before it is sent, and kept with the draft.
-import { $, announce, fill, here, on, onChat, onClick, touch, words } from "./page.js";
+import { $, announce, chatId, fill, on, onChat, onClick, touch, words } from "./page.js";
 import { edited } from "./edit.js";
 
 const PIECE = 1048576; // bytes; the server takes no more at once
@@ -13,10 +13,10 @@ let removed = []; // ids of its other files
 const keys = new Set(); // of the drafts that this page has written
 let sendsWhenDone = false;
 
-const chosen = () => list.filter(({ chat }) => chat === here());
+const chosen = () => list.filter(({ chat }) => chat === chatId());
 const shown = () => [...editedFiles, ...chosen()];
 const isNew = () => $("revision").value === "0" && !$("messages").children.length;
-const key = () => drafts + (isNew() ? "new:" : "") + here();
+const key = () => drafts + (isNew() ? "new:" : "") + chatId();
 const address = (id) => $("attach").dataset.url.replace(/[0-9a-f-]{36}/, id);
 const changed = () => document.dispatchEvent(new Event("files:changed"));
 
@@ -31,12 +31,12 @@ export const hasFiles = () => shown().length > 0;
 
 // Returns the new files for a prompt, and the ids of the removed ones of the edited prompt, and forgets them. Null while
 // they cannot be sent yet.
-export function take() {
+export function takeFiles() {
   const files = chosen();
-  if (files.some(({ error }) => error)) return say("filesFailed");
+  if (files.some(({ error }) => error)) return showState("filesFailed");
   if (files.some(({ done }) => !done)) {
     sendsWhenDone = true;
-    return say("filesWait");
+    return showState("filesWait");
   }
   list = list.filter((one) => !files.includes(one));
   save();
@@ -44,9 +44,9 @@ export function take() {
 }
 
 // Puts the files of a refused prompt back, and removes those of the edited one again.
-export function giveBack(files, ids = []) {
-  list.push(...(files ?? []).map((one) => ({ ...one, chat: here(), key: key(), done: true })));
-  for (const one of editedFiles.filter(({ id }) => ids.includes(id))) drop(one);
+export function restoreFiles(files, ids = []) {
+  list.push(...(files ?? []).map((one) => ({ ...one, chat: chatId(), key: key(), done: true })));
+  for (const one of editedFiles.filter(({ id }) => ids.includes(id))) removeFile(one);
   save();
 }
 
@@ -67,7 +67,7 @@ on("chat:draft", () => {
   changed();
 });
 
-function say(name) {
+function showState(name) {
   $("files-state").textContent = words(name);
   return null;
 }
@@ -78,11 +78,11 @@ onChat(() => {
   readEdited();
   if (!chosen().length) {
     let name = key();
-    // So do the files of a new chat that was left, with its text.
+    // A new chat takes over the files of one that was left without a message, as it does its text.
     if (isNew()) name = Object.keys(localStorage).find((one) => one.startsWith(`${drafts}new:`)) ?? name;
     const kept = JSON.parse(localStorage.getItem(name) ?? "[]");
     localStorage.removeItem(name);
-    for (const one of kept) list.push({ ...one, chat: here(), key: key(), error: one.done ? "" : words("fileLost") });
+    for (const one of kept) list.push({ ...one, chat: chatId(), key: key(), error: one.done ? "" : words("fileLost") });
   }
   save();
 });
@@ -123,15 +123,15 @@ on("drop", (event) => {
 function add(files, text) {
   const room = Math.max(0, MOST - shown().length); // an imported prompt may have more
   for (const file of files.slice(0, room)) {
-    list.push({ id: newId(), chat: here(), key: key(), name: file.name, size: file.size, file, sent: 0, text });
+    list.push({ id: newId(), chat: chatId(), key: key(), name: file.name, size: file.size, file, sent: 0, text });
   }
   save();
-  if (files.length > room) say("filesMany");
-  work();
+  if (files.length > room) showState("filesMany");
+  uploadNext();
   $("prompt").focus();
 }
 
-function work() {
+function uploadNext() {
   const waiting = list.filter(({ file, done, error }) => file && !done && !error);
   const running = waiting.filter(({ stop }) => stop);
   for (const one of waiting.filter(({ stop }) => !stop).slice(0, AT_ONCE - running.length)) {
@@ -139,10 +139,10 @@ function work() {
     upload(one).catch((error) => { one.error = String(error.message ?? error); }).finally(() => {
       one.stop = null;
       save();
-      work();
+      uploadNext();
       if (one.error) announce(`${one.name}: ${one.error}`);
       else if (one.done) announce(words("fileDone", one.name));
-      if (sendsWhenDone && one.chat === here() && chosen().every(({ done }) => done)) {
+      if (sendsWhenDone && one.chat === chatId() && chosen().every(({ done }) => done)) {
         sendsWhenDone = false;
         $("composer").requestSubmit();
       }
@@ -150,7 +150,7 @@ function work() {
   }
 }
 
-// Goes on where the server is, after a lost connection too, until the file is there or removed.
+// Continues where the server is, also after a lost connection, until the file is stored or removed.
 async function upload(one) {
   try {
     await one.file.slice(0, 1).arrayBuffer();
@@ -186,8 +186,8 @@ async function piece(one) {
   });
   if (response.ok && !response.redirected) return response.json();
   if (response.status === 409 || /^50[234]/.test(response.status)) return null; // it is being read, or restarts
-  const said = await response.json().catch(() => ({}));
-  return { error: said.error?.message ?? words("fileFailed") };
+  const refusal = await response.json().catch(() => ({}));
+  return { error: refusal.error?.message ?? words("fileFailed") };
 }
 
 onClick("#files button", (button) => {
@@ -196,9 +196,9 @@ onClick("#files button", (button) => {
   if (button.value === "again") {
     Object.assign(one, { error: "", sent: 0, id: newId() });
     save();
-    return work();
+    return uploadNext();
   }
-  drop(one);
+  removeFile(one);
   if (button.value === "text") {
     const { value, selectionEnd: at } = $("prompt");
     fill($("prompt"), value.slice(0, at) + one.text + value.slice(at));
@@ -206,7 +206,7 @@ onClick("#files button", (button) => {
   $("prompt").focus();
 });
 
-function drop(one) {
+function removeFile(one) {
   one.stop?.abort();
   sendsWhenDone = false;
   if (editedFiles.includes(one)) {
@@ -271,7 +271,7 @@ function update(item, one) {
   return item;
 }
 
-export function sizeOf(bytes) {
+function sizeOf(bytes) {
   const [number, unit] = bytes < 1e6 ? [Math.ceil(bytes / 1024), "kilobyte"] : [bytes / 1048576, "megabyte"];
   return number.toLocaleString(document.documentElement.lang, { style: "unit", unit, maximumFractionDigits: number < 10 ? 1 : 0 });
 }

@@ -47,7 +47,7 @@ function add(files) {
     row.querySelector("button").addEventListener("click", () => cancel(one));
     queue.push(one);
   }
-  work();
+  uploadNext();
 }
 
 function cancel(one) {
@@ -57,20 +57,20 @@ function cancel(one) {
   ask(one.id, { method: "DELETE" }).catch(() => {}); // the server deletes it after a day
 }
 
-async function work() {
+async function uploadNext() {
   while (running < AT_ONCE && queue.length) {
     const one = queue.shift();
     if (one.stop.signal.aborted) continue;
     running += 1;
-    send(one).then(() => said(box.dataset.done.replace("{}", one.file.name)), (error) => {
+    send(one).then(() => announce(box.dataset.done.replace("{}", one.file.name)), (error) => {
       if (one.stop.signal.aborted) return;
       one.row.dataset.state = "failed";
       one.row.querySelector("progress").remove();
       one.row.querySelector(".file-facts").textContent = error.words ?? box.dataset.failed;
-      said(`${one.file.name}: ${error.words ?? box.dataset.failed}`);
+      announce(`${one.file.name}: ${error.words ?? box.dataset.failed}`);
     }).finally(() => {
       running -= 1;
-      work();
+      uploadNext();
     });
   }
 }
@@ -118,7 +118,7 @@ const ask = (id, { headers, ...rest }) => fetch(id ? box.dataset.attachment.repl
   headers: { Accept: "application/json", "X-CSRFToken": csrf.value, ...headers },
 });
 
-function said(words) {
+function announce(words) {
   document.getElementById("files-said").textContent = words;
 }
 

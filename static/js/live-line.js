@@ -6,16 +6,16 @@ let reply = null;
 let read = 0;
 
 setInterval(() => {
-  document.querySelectorAll(".live-line").forEach(tell);
-  listen();
+  document.querySelectorAll(".live-line").forEach(showProgress);
+  announceProgress();
 }, 500);
 
-function tell(line) {
+function showProgress(line) {
   const now = performance.now();
   line.seen ??= now;
   if ($("connection").textContent) {
     line.from = null;
-    line.textContent = words("goesOn");
+    line.textContent = words("textKept");
     return;
   }
   const chars = line.closest(".message").querySelector(".message-body").textContent.length;
@@ -28,20 +28,20 @@ function tell(line) {
   line.textContent = `${elapsed} s${speedText}`;
 }
 
-function listen() {
+function announceProgress() {
   const running = document.querySelector('.message[data-status="running"]');
   if (running && running !== reply) [reply, read] = [running, textOf(running).length];
   if (!reply?.isConnected) return;
   const over = reply !== running;
   const how = root.dataset.announce;
-  if (how === "sentences") announce(fresh(textOf(reply), over));
+  if (how === "sentences") announce(newSentences(textOf(reply), over));
   if (!over) return;
   if (how === "end") announce(textOf(reply));
   else if (how === "state") announce(reply.querySelector(".state")?.innerText || words("finished"));
   reply = null;
 }
 
-function fresh(text, over) {
+function newSentences(text, over) {
   const news = text.slice(read);
   const end = over ? news.length : news.search(/[.!?…:]\s[^.!?…:]*$/) + 1;
   read += end;

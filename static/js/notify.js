@@ -16,11 +16,11 @@ setInterval(() => {
   for (const [id, since] of begun) {
     if (running.has(id)) continue;
     begun.delete(id);
-    if (document.hidden && now - since > LONG) tell($(id));
+    if (document.hidden && now - since > LONG) ended($(id));
   }
 }, 1000);
 
-function tell(reply) {
+function ended(reply) {
   if (!reply) return;
   if (localStorage.getItem("notify") === "on") notify(reply);
   else if (!localStorage.getItem("notify") && !touch.matches) {

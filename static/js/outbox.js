@@ -1,20 +1,20 @@
 // Unsent prompts: each is shown at once, kept over reloads, and sent with one id until it is stored or
 // refused, over the socket, or repeatedly by POST.
-import { $, announce, fill, here, htmx, on, onChat, onClick, words } from "./page.js";
+import { $, announce, chatId, fill, htmx, on, onChat, onClick, words } from "./page.js";
 import { edit, edited } from "./edit.js";
-import { giveBack, newId } from "./files.js";
-import { open, tell } from "./transport.js";
+import { newId, restoreFiles } from "./files.js";
+import { open, sendFrame } from "./transport.js";
 
 const LATE = 8000; // ms without a receipt
 const name = `draft:${document.body.dataset.user}:unsent`;
 const kept = () => JSON.parse(localStorage.getItem(name) ?? "[]");
 let list = kept(); // { id, chat, url, text, model, edits, files, removed }, then `error`, or `stored`: its revision
-const known = new Set(list.map(({ id }) => id)); // Others belong to other tabs.
-let flight = null; // { id, timer, late } of the one being sent
+const known = new Set(list.map(({ id }) => id)); // others belong to other tabs
+let sending = null; // { id, timer, late } of the prompt that is being sent
 
-const mine = () => list.filter(({ chat }) => chat === here());
-const flying = () => list.find(({ id }) => id === flight?.id);
-const isThere = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
+const mine = () => list.filter(({ chat }) => chat === chatId());
+const sendingEntry = () => list.find(({ id }) => id === sending?.id);
+const isShown = ({ id }) => $("messages").querySelector(`[data-client-id="${id}"]`);
 const frame = ({ id, text, model, edits = "", files = [], removed = [], tools, parameters }) => (
   {
     type: "send", client_id: id, text, model, edits, attachment: files.map((file) => file.id),
@@ -30,8 +30,8 @@ const parameters = () => {
   return fields.length ? JSON.stringify(Object.fromEntries([...fields].map(({ name, value }) => [name, value]))) : undefined;
 };
 const watch = new MutationObserver(check);
-const givenUp = new BroadcastChannel(name); // ids, for other tabs
-givenUp.onmessage = ({ data }) => drop(data);
+const withdrawn = new BroadcastChannel(name); // ids, for other tabs
+withdrawn.onmessage = ({ data }) => drop(data);
 
 onChat(() => {
   watch.disconnect();
@@ -45,7 +45,7 @@ export function send(text, { files, removed }) {
   known.add(id);
   const model = new FormData($("composer")).getAll("model");
   list.push({
-    id, chat: here(), url: $("composer").action, text, model, edits: edited(), files, removed, tools: tools(),
+    id, chat: chatId(), url: $("composer").action, text, model, edits: edited(), files, removed, tools: tools(),
     parameters: parameters(),
   });
   save();
@@ -75,7 +75,7 @@ function check() {
     }
   }
   list = list.filter((entry) => (
-    entry.chat === here() ? !isThere(entry) && !(entry.stored <= $("revision").value) : !entry.stored
+    entry.chat === chatId() ? !isShown(entry) && !(entry.stored <= $("revision").value) : !entry.stored
   ));
   save();
 }
@@ -83,28 +83,28 @@ function check() {
 function refuse(entry, why) {
   entry.error = `${words("unsent")} ${why}`;
   announce(entry.error);
-  if (entry.chat !== here()) $("notice").textContent = `${entry.error} "${entry.text.slice(0, 60)}"`;
+  if (entry.chat !== chatId()) $("notice").textContent = `${entry.error} "${entry.text.slice(0, 60)}"`;
 }
 
 function next() {
   const entry = list.find(({ error, stored }) => !error && !stored);
-  if (flight?.id === entry?.id) return;
-  clearInterval(flight?.timer);
-  flight = entry && { id: entry.id, timer: setInterval(again, LATE) };
+  if (sending?.id === entry?.id) return;
+  clearInterval(sending?.timer);
+  sending = entry && { id: entry.id, timer: setInterval(again, LATE) };
   if (!entry) return;
-  if (open && entry.chat === here()) tell(frame(entry));
+  if (open && entry.chat === chatId()) sendFrame(frame(entry));
   else post();
 }
 
 function again() {
-  if (!flight.late) announce(words("late"));
-  flight.late = true;
+  if (!sending.late) announce(words("late"));
+  sending.late = true;
   show();
   post();
 }
 
 function post() {
-  const entry = flying();
+  const entry = sendingEntry();
   if (!entry) return;
   const values = frame(entry);
   htmx.ajax("POST", entry.url, { source: $("outbox"), values, swap: "none" });
@@ -112,9 +112,9 @@ function post() {
 
 for (const way of ["ws", "sse"]) on(`htmx:${way}:after:connection`, post);
 
-// A proxy's refusal or a server's fault has no notice. A server that is away says 502 and above.
+// A proxy's refusal or a server's error has no notice. While the server is down, the status is 502 or above.
 on("htmx:finally:request", ({ detail: { ctx } }) => {
-  const entry = flying();
+  const entry = sendingEntry();
   if (ctx.sourceElement.id !== "outbox" || !/^4|500/.test(ctx.response?.status)) return;
   if (!entry || ctx.request.body.get("client_id") !== entry.id) return;
   refuse(entry, words("failed"));
@@ -127,14 +127,14 @@ function drop(ids) {
 }
 
 // Returns the texts.
-function giveUp(entries) {
+function withdrawEntries(entries) {
   const ids = entries.map(({ id }) => id);
-  givenUp.postMessage(ids);
+  withdrawn.postMessage(ids);
   drop(ids);
   return entries.map(({ text }) => text);
 }
 
-export const withdraw = () => giveUp(mine());
+export const withdraw = () => withdrawEntries(mine());
 
 function show() {
   const thread = $("messages");
@@ -164,7 +164,7 @@ function made({ id, text, files = [] }) {
 
 function update(element, { id, error, stored }) {
   const part = (selector) => element.querySelector(selector);
-  const late = flight?.id === id && flight.late;
+  const late = sending?.id === id && sending.late;
   element.dataset.status = error ? "unsent" : stored ? "complete" : "sending";
   part(".reply-state").hidden = stored;
   part(".reply-actions").hidden = !error && !late;
@@ -178,15 +178,15 @@ onClick("[data-unsent] button", (button) => {
   const entry = list.find(({ id }) => id === unsent);
   if (button.value === "again") {
     delete entry.error;
-    if (flight?.id === unsent) {
-      flight.late = false;
+    if (sending?.id === unsent) {
+      sending.late = false;
       post();
     }
-  } else giveUp([entry]);
+  } else withdrawEntries([entry]);
   if (button.value === "edit") {
     const message = $(`m-${entry.edits}`);
     if (message) edit(message, entry.text);
-    giveBack(entry.files, message ? entry.removed : []);
+    restoreFiles(entry.files, message ? entry.removed : []);
     if (!message) fill($("prompt"), [entry.text, $("prompt").value].filter(Boolean).join("\n\n"));
   }
   $("prompt").focus();

@@ -1,10 +1,10 @@
-// What all modules build on. Switching chats replaces <main id="chat"> alone: modules listen on the document,
-// and do with `onChat` what each chat needs.
+// What all modules share. Switching chats replaces <main id="chat"> alone: modules listen on the document, and set
+// up each chat with `onChat`.
 export const htmx = window.htmx;
 export const root = document.documentElement;
 export const on = document.addEventListener.bind(document);
 export const $ = (id) => document.getElementById(id);
-export const here = () => $("chat").dataset.conversation;
+export const chatId = () => $("chat").dataset.conversation;
 export const touch = matchMedia("(pointer: coarse)");
 export const words = (name, number) => $("words").dataset[name].replace("{}", number?.toLocaleString(root.lang));
 
@@ -17,15 +17,15 @@ export function onChat(start) {
   queueMicrotask(() => start(shown));
 }
 
-function look() {
+function detectChat() {
   const main = $("chat");
   if (!main || main === shown) return;
   shown = main;
   for (const start of subscribers) start(main);
 }
 
-look();
-new MutationObserver(look).observe(document.body, { childList: true });
+detectChat();
+new MutationObserver(detectChat).observe(document.body, { childList: true });
 
 // A key of an input method. Safari's Enter comes after the composition.
 export const composing = (event) => event.isComposing || event.keyCode === 229;
@@ -43,7 +43,7 @@ export function fill(field, text) {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-// To a screen reader.
+// Tells screen readers.
 export function announce(text) {
   if (text.trim()) $("reader").textContent = text;
 }
@@ -56,7 +56,7 @@ export function toast(text) {
   return box;
 }
 
-// Toasts go by themselves, not from under a pointer or the focus.
+// Toasts disappear by themselves, but not under the pointer or with the focus.
 setInterval(() => {
   for (const box of $("toasts").children) {
     box.seconds = (box.seconds ?? 0) + 1;
@@ -65,7 +65,7 @@ setInterval(() => {
 }, 1000);
 onClick("[data-dismiss]", (button) => button.closest(".toast").remove());
 
-// The same words again replace the first, unless those offer something.
+// A toast replaces an earlier one with the same words, unless that has a form.
 new MutationObserver(() => {
   const [last, ...before] = [...$("toasts").children].reverse();
   before.find((one) => one.innerText === last.innerText && !one.querySelector("form"))?.remove();
@@ -73,8 +73,8 @@ new MutationObserver(() => {
 
 on("submit", ({ target }) => target.closest("[popover]")?.hidePopover());
 
-// A form that its own effect takes off the page before the answer: htmx would drop it. `data-post` names the fields
-// outside that go with it.
+// A form that its own effect removes from the page before the response: htmx would cancel it. `data-post` selects
+// fields outside of it that are sent too.
 const sending = new WeakSet();
 on("submit", (event) => {
   const form = event.target;

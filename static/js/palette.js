@@ -12,7 +12,7 @@ const options = () => [...list.querySelectorAll("[role=option]")];
 const active = () => $(field.getAttribute("aria-activedescendant"));
 const buttonOf = ({ dataset }) => [...document.querySelectorAll(dataset.press)].at(-1);
 let shown = null; // the query that the list is of
-let isAwaited = false; // Enter was pressed before the list of what is typed came
+let isAwaited = false; // Enter was pressed before the list for the typed text arrived
 const used = () => localStorage.getItem(memory)?.split(" ") ?? [];
 
 export function togglePalette() {
@@ -23,7 +23,7 @@ export function togglePalette() {
   list.replaceChildren();
   shown = null;
   isAwaited = false;
-  tell();
+  setStatus();
   dialog.showModal();
   htmx.trigger("#palette-form", "palette");
 }
@@ -35,17 +35,17 @@ on("htmx:after:swap", ({ detail }) => {
     if (option.dataset.press && (!button || button.disabled)) option.remove();
   }
   for (const group of [...list.children]) if (!group.querySelector("[role=option]")) group.remove();
-  tell(words("entries", options().length));
+  setStatus(words("entries", options().length));
   activate(options()[0]);
   shown = detail.ctx.request.action.searchParams?.get("q") ?? field.value;
   if (isAwaited && shown === field.value) active()?.click();
 });
 on("input", ({ target }) => { if (target === field) isAwaited = false; });
 on("htmx:error", ({ detail }) => {
-  if (detail.ctx?.sourceElement?.id === "palette-form") tell(words("failed"));
+  if (detail.ctx?.sourceElement?.id === "palette-form") setStatus(words("failed"));
 });
 
-function tell(text = "") {
+function setStatus(text = "") {
   $("palette-status").textContent = text;
   field.removeAttribute("aria-activedescendant");
 }

@@ -1,5 +1,5 @@
 // Prints the whole chat: a long one opens with its last messages only.
-import { here, toast, words } from "./page.js";
+import { chatId, toast, words } from "./page.js";
 import { loadAll } from "./scroll.js";
 
 let busy = false;
@@ -7,7 +7,7 @@ let busy = false;
 export async function printAll() {
   if (busy) return;
   busy = true;
-  const chat = here();
+  const chat = chatId();
   let box;
   const progress = (count) => {
     box ??= toast("");
@@ -15,8 +15,8 @@ export async function printAll() {
     box.firstChild.textContent = words("printing", count);
   };
   try {
-    const whole = await loadAll(progress, () => here() === chat);
-    if (here() === chat) whole ? print() : toast(words("notPrinted"));
+    const whole = await loadAll(progress, () => chatId() === chat);
+    if (chatId() === chat) whole ? print() : toast(words("notPrinted"));
   } finally {
     box?.remove();
     busy = false;

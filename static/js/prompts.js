@@ -13,10 +13,10 @@ on("input", ({ target }) => {
   if (target.id !== "prompt") return;
   const [, name] = /^\/([\p{L}\p{N}_-]{0,40})$/u.exec(target.value) ?? [];
   if (name === undefined) close();
-  else if (name !== asked) look(name);
+  else if (name !== asked) query(name);
 });
 
-async function look(name) {
+async function query(name) {
   asked = name;
   const response = await fetch(`${list().dataset.url}?q=${encodeURIComponent(name)}`).catch(() => null);
   if (asked !== name || !response?.ok || response.redirected) return;

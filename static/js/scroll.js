@@ -1,5 +1,5 @@
 // Follows a growing reply while the reader is at the end; restores a chat's position.
-import { $, here, htmx, on, onChat, onClick } from "./page.js";
+import { $, chatId, htmx, on, onChat, onClick } from "./page.js";
 
 const NEAR = 48; // px from the end that count as the end
 const AHEAD = 800; // px before the top: time for earlier messages
@@ -11,7 +11,7 @@ let restoring = false;
 let lastTop = 0;
 let loading, held, firstLink;
 
-const name = () => `place:${here()}`;
+const name = () => `place:${chatId()}`;
 const grown = new ResizeObserver(follow);
 
 onChat(async () => {
@@ -36,7 +36,7 @@ function moved() {
   if (!restoring && isNear()) toEnd();
   else if (!restoring && scrollTop < lastTop) following = false;
   lastTop = scrollTop;
-  tell();
+  showButtons();
   if (scrollTop < AHEAD && !following) loadEarlier();
 }
 
@@ -56,11 +56,11 @@ addEventListener("submit", ({ target }) => { if (target.id === "composer") toEnd
 function follow() {
   const scroller = $("scroller");
   if (following && !restoring) scroller.scrollTop = scroller.scrollHeight;
-  tell();
+  showButtons();
 }
 
-// The ways that lead somewhere: to the end, and to the last prompt if it begins above.
-function tell() {
+// Shows the buttons that have an effect: to the end, and to the last prompt if it begins above.
+function showButtons() {
   $("jump").hidden = isNear();
   let prompt = $("messages").lastElementChild;
   while (prompt && prompt.dataset.role !== "user") prompt = prompt.previousElementSibling;
@@ -81,10 +81,10 @@ function loadEarlier(id) {
   return loading.finally(() => { loading = null; });
 }
 
-// Loads all earlier messages of a chat, while `goesOn()`. `progress(count)` gets how many messages are here.
-// Returns whether all are.
-export async function loadAll(progress, goesOn) {
-  const next = () => goesOn() && $("more").querySelector("a")?.href;
+// Loads all earlier messages of a chat while `continues()`. Calls `progress(count)` with the number of loaded
+// messages. Returns whether all are loaded.
+export async function loadAll(progress, continues) {
+  const next = () => continues() && $("more").querySelector("a")?.href;
   restoring = true; // at the end, earlier messages would be dropped
   try {
     for (let href = next(); href; ) {
@@ -104,10 +104,10 @@ on("htmx:before:swap", (event) => {
   const { ctx, tasks } = event.detail;
   const isHere = tasks.some(({ target }) => ["more", "earlier"].includes(target?.id));
   if (isHere && ctx?.response?.status >= 400) event.preventDefault(); // the link stays
-  else held = isHere && place();
+  else held = isHere && placeNow();
 });
 on("htmx:after:swap", () => {
-  if (held && $(held[0])) bring(held);
+  if (held && $(held[0])) scrollToPlace(held);
   held = null;
 });
 
@@ -115,7 +115,7 @@ addEventListener("pagehide", remember);
 on("htmx:before:request", remember);
 
 function remember() {
-  const there = !following && place();
+  const there = !following && placeNow();
   if (there) sessionStorage.setItem(name(), JSON.stringify(there));
   else sessionStorage.removeItem(name());
 }
@@ -128,7 +128,7 @@ async function restore(there) {
   }
   // Twice: at first, what was not laid out yet has an estimated height.
   for (let pass = 0; $(id) && pass < 2; pass += 1) {
-    bring(there);
+    scrollToPlace(there);
     await new Promise(requestAnimationFrame);
   }
   following = !$(id);
@@ -136,13 +136,13 @@ async function restore(there) {
 }
 
 // The first message in view, and how far below the top it begins.
-function place() {
+function placeNow() {
   const first = (all) => [...all].find((one) => offset(one) + one.offsetHeight > 0);
   const message = first(first($("scroller").querySelectorAll(".messages"))?.children ?? []);
   return message?.id && [message.id, offset(message)];
 }
 
-function bring([id, where]) {
+function scrollToPlace([id, where]) {
   $("scroller").scrollTop += offset($(id)) - where;
 }
 

@@ -43,17 +43,17 @@ export function markFound(message) {
 }
 
 on("input", ({ target }) => {
-  if (target === field) tell();
+  if (target === field) showResults();
 });
 
 on("htmx:after:swap", ({ detail }) => {
   if (detail.ctx?.sourceElement?.id !== "search-form") return;
   shown = detail.ctx.request.action.searchParams?.get("q") ?? field.value;
-  tell(); // the field may be empty by now
+  showResults(); // the field may be empty by now
   if (results.contains($("search-count"))) announce($("search-count").textContent);
 });
 
-function tell() {
+function showResults() {
   const searches = Boolean(field.value.trim());
   $("sidebar").toggleAttribute("data-searching", searches);
   if (!searches) results.replaceChildren();

@@ -111,15 +111,15 @@ export function toggleSidebar() {
   root.dataset.sidebar = open ? "" : "hidden";
   // By a cookie the server renders the page as it was left.
   document.cookie = `sidebar=${root.dataset.sidebar};path=/;max-age=31536000;samesite=lax${secure}`;
-  return tell();
+  return showToggle();
 }
 
 function drawer(open) {
   sidebar.classList.toggle("open", open);
-  tell();
+  showToggle();
   if (open) sidebar.querySelector(".new-chat").focus();
 }
 
-function tell() {
+function showToggle() {
   toggle().setAttribute("aria-expanded", isOpen());
 }

@@ -1,22 +1,22 @@
-// Keeps the page live. The socket is htmx's own; while it is not open, the same fragments come by SSE.
+// Keeps the page live. The socket is htmx's own. While it is not open, the same fragments arrive by SSE.
 // Both start from the revision that the page shows.
 import { $, htmx, on, onChat, toast, words } from "./page.js";
 
 const FALLBACK_AFTER = 2500; // ms without an open socket
-const SAID_AFTER = 4000; // ms without either
+const SHOWN_AFTER = 4000; // ms without either
 const CROWDED = 60000; // ms until the next attempt, when the person has too many pages open
-const ACK_AFTER = 250; // ms; the server sends on only while it gets acks
+const ACK_AFTER = 250; // ms; without acks the server stops sending
 const ACK_FRAMES = 12;
 
 export let open = false;
 let received = 0;
 let streams = false; // the fallback is open
-let socket, source, ackTimer, timer, doubt;
+let socket, source, ackTimer, retryTimer, doubtTimer;
 
 onChat(() => {
   open = false;
-  stop();
-  timer = setTimeout(fallBack, FALLBACK_AFTER);
+  stopFallback();
+  retryTimer = setTimeout(fallBack, FALLBACK_AFTER);
 });
 
 on("htmx:ws:after:connection", (event) => {
@@ -24,22 +24,22 @@ on("htmx:ws:after:connection", (event) => {
   open = true;
   socket = event.detail.connection.socket;
   received = 0;
-  tell({ type: "hello", revision: $("revision").value });
-  stop();
+  sendFrame({ type: "hello", revision: $("revision").value });
+  stopFallback();
 });
 
 on("htmx:ws:close", (event) => {
   if (event.target !== $("chat") || event.detail.reason === "removed") return;
   open = false;
-  ended(event.detail.code - 4000);
+  disconnected(event.detail.code - 4000);
 });
 
-addEventListener("offline", () => say("offline"));
+addEventListener("offline", () => showConnection("offline"));
 // The socket tries again only within 5 s.
 addEventListener("online", () => {
-  if (open) return say();
-  stop();
-  say("reconnecting");
+  if (open) return showConnection();
+  stopFallback();
+  showConnection("reconnecting");
   fallBack();
 });
 
@@ -50,9 +50,9 @@ on("htmx:ws:after:message:incoming", (event) => {
   else ack();
 });
 
-// A form may wait for a connection, and a frame may be lost: Stop is both.
+// A form may wait for a connection, and a frame may be lost: Stop sends both.
 on("submit", ({ submitter }) => {
-  if (submitter?.matches(".stop")) tell({ type: "stop", message: submitter.value });
+  if (submitter?.matches(".stop")) sendFrame({ type: "stop", message: submitter.value });
 }, true);
 
 // The page's own requests fail without a toast.
@@ -66,12 +66,12 @@ const reload = () => location.reload();
 const broken = () => { streams = false; lost(); };
 
 // With the status of the response, or the socket's code without its 4000.
-function ended(status) {
+function disconnected(status) {
   ({ 401: reload, 404: gone, 429: crowded }[status] ?? lost)();
 }
 
 function fallBack() {
-  timer = null;
+  retryTimer = null;
   if (open || source) return;
   const chat = $("chat");
   source = document.createElement("div");
@@ -79,13 +79,13 @@ function fallBack() {
   source.setAttribute("hx-sse:connect", `${chat.dataset.events}?revision=${$("revision").value}`);
   const own = source;
   const react = {
-    "htmx:sse:after:connection": () => { streams = true; found(); },
+    "htmx:sse:after:connection": () => { streams = true; restored(); },
     "htmx:sse:error": broken,
     // The extension repeats only a request that was once answered.
     "htmx:finally:request": ({ detail }) => {
       if (own._htmx.sse || own !== source) return;
       endFallback();
-      ended(detail.ctx.response?.status);
+      disconnected(detail.ctx.response?.status);
     },
     revoked: reload,
     gone,
@@ -98,36 +98,36 @@ function fallBack() {
 
 // Then only the fallback tries again.
 function crowded() {
-  found();
-  say("crowded");
-  clearTimeout(timer);
-  timer = setTimeout(fallBack, CROWDED);
+  restored();
+  showConnection("crowded");
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(fallBack, CROWDED);
 }
 
-// Said only while neither way is open, and not at once.
+// Shown only while neither connection is open, and not at once.
 function lost() {
   if (open || streams || "gone" in $("chat").dataset) return;
-  timer ??= setTimeout(fallBack, FALLBACK_AFTER);
-  doubt ??= setTimeout(say, SAID_AFTER, "reconnecting");
-  if (!navigator.onLine) say("offline");
+  retryTimer ??= setTimeout(fallBack, FALLBACK_AFTER);
+  doubtTimer ??= setTimeout(showConnection, SHOWN_AFTER, "reconnecting");
+  if (!navigator.onLine) showConnection("offline");
 }
 
-function found() {
-  clearTimeout(doubt);
-  doubt = null;
-  say();
+function restored() {
+  clearTimeout(doubtTimer);
+  doubtTimer = null;
+  showConnection();
 }
 
-function stop() {
-  clearTimeout(timer);
-  timer = null;
+function stopFallback() {
+  clearTimeout(retryTimer);
+  retryTimer = null;
   endFallback();
-  found();
+  restored();
 }
 
 function gone() {
   const chat = $("chat");
-  stop();
+  stopFallback();
   chat.dataset.gone = "";
   $("live-status").textContent = "";
   for (const one of chat.querySelectorAll("[aria-busy=true]")) one.ariaBusy = false;
@@ -144,16 +144,16 @@ function endFallback() {
   connection?.abortController.abort();
 }
 
-function say(name) {
+function showConnection(name) {
   $("connection").textContent = name ? words(name) : "";
 }
 
 function ack() {
   clearTimeout(ackTimer);
   ackTimer = null;
-  tell({ type: "ack", frame: received });
+  sendFrame({ type: "ack", frame: received });
 }
 
-export function tell(frame) {
+export function sendFrame(frame) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
 }
