@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from chat.actions.api_token import revoke_tokens
+from chat.admin.authority import acting_user
 from chat.admin.base import SteadyAdmin
-from chat.models import ApiToken, User
+from chat.models import ApiToken
 
 
 @admin.register(ApiToken)
@@ -30,8 +31,7 @@ class ApiTokenAdmin(SteadyAdmin):
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        assert isinstance(request.user, User)
-        revoked = revoke_tokens(queryset, by=request.user)
+        revoked = revoke_tokens(queryset, by=acting_user(request))
         words = ngettext("%(count)d token was revoked.", "%(count)d tokens were revoked.", revoked)
         messages.success(request, words % {"count": revoked})
 

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from chat.admin.authority import acting_user
 from chat.admin.base import SteadyAdmin
-from chat.models import ChatModel, ServerSettings, TranscriptRead, User
+from chat.models import ChatModel, ServerSettings, TranscriptRead
 from chat.models.audit import add_to_record
 
 _LENGTH = 500  # characters of a value in the audit record
@@ -66,14 +67,13 @@ class ServerSettingsAdmin(SteadyAdmin):
     def save_model(self, request: HttpRequest, obj: ServerSettings, form: Any, change: bool) -> None:
         before = ServerSettings.objects.get(pk=obj.pk)
         super().save_model(request, obj, form, change)
-        assert isinstance(request.user, User)
         changes = [
             (name, _words(before, name), _words(obj, name))
             for name in form.changed_data
             if _words(before, name) != _words(obj, name)
         ]
         if changes:
-            add_to_record(TranscriptRead.by(request.user, TranscriptRead.How.SETTINGS, changes))
+            add_to_record(TranscriptRead.by(acting_user(request), TranscriptRead.How.SETTINGS, changes))
 
 
 def _words(row: ServerSettings, name: str) -> str | bool:

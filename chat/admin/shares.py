@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from chat.actions.share import revoke_shares
+from chat.admin.authority import acting_user
 from chat.admin.base import SteadyAdmin
-from chat.models import Share, User
+from chat.models import Share
 
 
 @admin.register(Share)
@@ -49,8 +50,7 @@ class ShareAdmin(SteadyAdmin):
 
     @admin.action(description=_("Revoke the selected links"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
-        assert isinstance(request.user, User)
-        revoked = revoke_shares(Share.objects.filter(pk__in=queryset.values("pk")), by=request.user)
+        revoked = revoke_shares(Share.objects.filter(pk__in=queryset.values("pk")), by=acting_user(request))
         words = ngettext("%(count)d link was revoked.", "%(count)d links were revoked.", revoked)
         messages.success(request, words % {"count": revoked})
 

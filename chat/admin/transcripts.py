@@ -31,10 +31,11 @@ from django.utils.translation import gettext_lazy as _
 from chat.access import NotFoundError, attachment_in
 from chat.actions.erasure import erase_conversations
 from chat.admin import guard
+from chat.admin.authority import acting_user
 from chat.admin.base import SteadyAdmin, is_too_long, too_long_words
 from chat.admin.export import conversations_as_json_lines
 from chat.downloads import file_response
-from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead, User
+from chat.models import ChatModel, Conversation, Generation, Message, Status, TranscriptRead
 from chat.models.audit import Change, add_to_record, recorded, was_read
 from chat.search.catch_up import is_complete
 from chat.search.find import conversations_with
@@ -129,7 +130,7 @@ class TranscriptAdmin(SteadyAdmin):
             is_all = len(ids) <= _LIST_LIMIT
             request._searched = conversations.filter(pk__in=ids) if is_all else found  # type: ignore[attr-defined]
             count = len(ids) if is_all else found.count()
-            add_to_record(TranscriptRead.of_search(" ".join(words), count, _reader(request)))
+            add_to_record(TranscriptRead.of_search(" ".join(words), count, acting_user(request)))
         return request._searched  # type: ignore[attr-defined, no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -141,7 +142,7 @@ class TranscriptAdmin(SteadyAdmin):
             return refusal
         term = request.GET.get(SEARCH_VAR, "")
         if is_too_long(term) or not term.replace("\x00", "").split():
-            guard.record(TranscriptRead.by(_reader(request), TranscriptRead.How.TITLES))
+            guard.record(TranscriptRead.by(acting_user(request), TranscriptRead.How.TITLES))
         return super().changelist_view(request, extra_context)
 
     @admin.display(description=_("title"))
@@ -201,7 +202,7 @@ class TranscriptAdmin(SteadyAdmin):
         whose reading was recorded."""
         is_small = "thumbnail" in request.GET
         if is_small:
-            if not self.has_view_permission(request) or not was_read(object_id, _reader(request)):
+            if not self.has_view_permission(request) or not was_read(object_id, acting_user(request)):
                 raise PermissionDenied
             recorded()
         elif refusal := self._refused_or_recorded(
@@ -234,7 +235,7 @@ class TranscriptAdmin(SteadyAdmin):
             found = Conversation.objects.select_related("owner").only("owner__email").filter(pk=pk).first()
         if found is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
-        guard.record(TranscriptRead.of(found, _reader(request), how, changes))
+        guard.record(TranscriptRead.of(found, acting_user(request), how, changes))
         return None
 
     @admin.action(description=_("Export as JSON Lines"), permissions=["view"])
@@ -245,7 +246,7 @@ class TranscriptAdmin(SteadyAdmin):
             self.message_user(request, words.format(limit=_EXPORT_LIMIT), messages.ERROR)
             return None
         how = TranscriptRead.How.EXPORTED
-        guard.record(*(TranscriptRead.of(each, _reader(request), how) for each in conversations))
+        guard.record(*(TranscriptRead.of(each, acting_user(request), how) for each in conversations))
         return StreamingHttpResponse(
             conversations_as_json_lines([conversation.pk for conversation in conversations]),
             content_type="application/jsonl",
@@ -258,10 +259,10 @@ class TranscriptAdmin(SteadyAdmin):
     # --- Erasing -----------------------------------------------------------------------------------------
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
-        erase_conversations([obj.pk], by=_reader(request))
+        erase_conversations([obj.pk], by=acting_user(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        erase_conversations(queryset.values_list("pk", flat=True), by=_reader(request))
+        erase_conversations(queryset.values_list("pk", flat=True), by=acting_user(request))
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> list[LogEntry]:
         """Adds nothing to Django's log, which would keep the title: the audit record has the entry."""
@@ -293,8 +294,3 @@ def _pieces(search_term: str) -> list[str]:
 
 def _with_reply(queryset: QuerySet[Conversation], **what: Any) -> QuerySet[Conversation]:
     return queryset.filter(Exists(Generation.objects.filter(conversation=OuterRef("pk"), **what)))
-
-
-def _reader(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user

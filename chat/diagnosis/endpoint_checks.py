@@ -30,9 +30,11 @@ LIST_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 QUESTION = "Write the numbers from one to forty as words, separated by commas. Write nothing else."
 _TOKENS = 400  # enough for some reasoning before the answer
-_ENOUGH = 60  # characters from which an answer shows whether it was streamed
-_AT_ONCE = 0.1  # the part of the time in which an answer arrives that was collected before
-_SLOW = 0.3  # seconds until the first word, from which the part can be measured
+_ENOUGH = 60  # characters; a shorter answer does not show whether it was streamed
+_AT_ONCE = 0.1  # of the whole time: an answer that arrives within this part was not streamed
+_SLOW = 0.3  # seconds until the first word; below, the part cannot be measured
+# Errors whose fix is on the endpoint, not in the question or the model.
+_ENDPOINT_CODES = {"configuration", "authentication", "permission", "billing", "connection", "timeout"}
 _HOSTS = {
     "openai": "https://api.openai.com",
     "anthropic": "https://api.anthropic.com",
@@ -270,9 +272,6 @@ async def _ask(provider: Provider, model: str) -> str:
 def _failed(error: ProviderError, model: str = "") -> _FailedError:
     """`model` is the one that was asked; "" for the list of models."""
     fix = translated(words_for_operators(error))
-    if model and error.code not in _OF_THE_PROVIDER:
+    if model and error.code not in _ENDPOINT_CODES:
         fix = translated(str(error))
     return _FailedError(model + (error.detail or translated(str(error))), fix)
-
-
-_OF_THE_PROVIDER = {"configuration", "authentication", "permission", "billing", "connection", "timeout"}

@@ -16,7 +16,7 @@ from chat.rendering.code import CODE_CLOSE, code_open, highlight, language_of
 from chat.rendering.links import is_web_address, link_open, text_html
 from chat.rendering.math import mask_math, math_html, unmask
 
-# More deeply nested elements are shown without their frame.
+# The content of more deeply nested elements is shown without them.
 DEEPEST = 32
 
 type Highlight = Callable[[str, str], str]
@@ -61,11 +61,11 @@ class Notes:
 
 @dataclass(slots=True)
 class Written:
-    """The result of a text: the HTML of each top-level block, and the chain of last blocks at its end."""
+    """A rendered text: the HTML of each top-level block, and the open blocks at its end, outermost first."""
 
     blocks: list[str]
     spine: list[Block]
-    lists: list[Block]  # all of them, by start
+    lists: list[Block]  # all lists, by start
 
 
 def write(
@@ -127,7 +127,7 @@ class _Writer:
         self.links = 0
         self.code: list[str] | None = None
         self.alts: list[tuple[list[str], dict[str, str]]] = []
-        self.asides: list[tuple[list[str], str]] = []
+        self.footnotes: list[tuple[list[str], str]] = []
 
     def run(self, loose: tuple[bool, ...]) -> Written:
         events: Iterator[tuple[Any, Any]] = (
@@ -139,7 +139,7 @@ class _Writer:
             events = _loosened(events, loose)
         for event, place in events:
             if event.__class__ is str:
-                self.bare(event, place)
+                self.write_break(event, place)
                 continue
             ((name, value),) = event.items()
             if name == "Text":
@@ -160,13 +160,13 @@ class _Writer:
     def resolve(self, link: Any) -> tuple[str, str] | None:
         return self.definitions.get(link["reference"].casefold())
 
-    def bare(self, event: str, place: Any) -> None:
+    def write_break(self, event: str, place: Any) -> None:
         if event == "SoftBreak":
             self.out.append(" " if self.alts else "\n")
         elif event == "HardBreak":
             self.out.append(" " if self.alts else "<br>")
         else:
-            self.push(Block("Rule", place["start"], 1), "<hr>", "")
+            self.push_block(Block("Rule", place["start"], 1), "<hr>", "")
             self.pop_block()
 
     def write_text(self, text: str) -> None:
@@ -210,26 +210,26 @@ class _Writer:
         if name == "Paragraph":
             if self.open and self.open[-1].kind == "Item":
                 self.open[-2].loose = True
-            self.push(Block(name, begin, 1), "<p>", "</p>")
+            self.push_block(Block(name, begin, 1), "<p>", "</p>")
         elif name in _SIMPLE:
-            self.frame(f"<{_SIMPLE[name]}>", f"</{_SIMPLE[name]}>")
+            self.push_inline(f"<{_SIMPLE[name]}>", f"</{_SIMPLE[name]}>")
         elif name == "Link":
             self.start_link(data)
         elif name == "Image":
             self.alts.append((self.out, data))
             self.out = []
         elif name == "Item":
-            framed = len(self.closers) <= DEEPEST
-            self.push(Block(name, begin, int(framed)), "<li>" * framed, "</li>" * framed)
+            shown = len(self.closers) <= DEEPEST
+            self.push_block(Block(name, begin, int(shown)), "<li>" * shown, "</li>" * shown)
         elif name == "List":
             self.start_list(data, begin)
         elif name == "Heading":
             level = data["level"].lower()
-            self.push(Block(name, begin, 1), f"<{level}>", f"</{level}>")
+            self.push_block(Block(name, begin, 1), f"<{level}>", f"</{level}>")
         elif name == "CodeBlock":
             self.code = []
             info = data["Fenced"] if data.__class__ is dict else ""
-            self.push(
+            self.push_block(
                 Block("Fence" if data.__class__ is dict else "Indented", begin, 3, info=unmask(info)), "", ""
             )
         elif name == "BlockQuote":
@@ -237,10 +237,10 @@ class _Writer:
         elif name.startswith("Table"):
             self.start_table(name, data, begin)
         elif name == "HtmlBlock":
-            self.push(Block(name, begin, 1), '<p class="raw-html">', "</p>")
+            self.push_block(Block(name, begin, 1), '<p class="raw-html">', "</p>")
         else:  # FootnoteDefinition
-            self.push(Block(name, begin, 0), "", "")
-            self.asides.append((self.out, data))
+            self.push_block(Block(name, begin, 0), "", "")
+            self.footnotes.append((self.out, data))
             self.out = []
 
     def start_link(self, data: dict[str, str]) -> None:
@@ -251,44 +251,50 @@ class _Writer:
         if self.alts:
             self.closers.append("")
         elif is_web_address(url := unmask(url)):
-            self.frame(link_open(url, unmask(data["title"])), "</a>")
+            self.push_inline(link_open(url, unmask(data["title"])), "</a>")
         else:
-            self.frame("<span>", "</span>")
+            self.push_inline("<span>", "</span>")
 
     def start_list(self, first: int | None, begin: int) -> None:
-        framed = len(self.closers) < DEEPEST
+        shown = len(self.closers) < DEEPEST
         number = f' start="{first}"' if first is not None and first != 1 else ""
         tag = "ul" if first is None else "ol"
-        self.push(Block("List", begin, int(framed)), f"<{tag}{number}>" * framed, f"</{tag}>" * framed)
+        self.push_block(
+            Block("List", begin, int(shown)),
+            f"<{tag}{number}>" * shown,
+            f"</{tag}>" * shown,
+        )
 
     def start_quote(self, alert: str | None, begin: int) -> None:
-        framed = len(self.closers) < DEEPEST
+        shown = len(self.closers) < DEEPEST
         if alert is None:
-            self.push(
-                Block("BlockQuote", begin, int(framed)), "<blockquote>" * framed, "</blockquote>" * framed
+            self.push_block(
+                Block("BlockQuote", begin, int(shown)),
+                "<blockquote>" * shown,
+                "</blockquote>" * shown,
             )
             return
         opening = f'<blockquote class="markdown-alert markdown-alert-{alert.lower()}">'
         opening += f'<p class="markdown-alert-title">{alert}</p>'
-        self.push(Block("BlockQuote", begin, int(framed)), opening * framed, "</blockquote>" * framed)
+        self.push_block(Block("BlockQuote", begin, int(shown)), opening * shown, "</blockquote>" * shown)
 
     def start_table(self, name: str, data: Any, begin: int) -> None:
         if name == "Table":
             self.aligns.append(data)
             self.in_body = False
             opening = '<div class="table-scroll" tabindex="0"><table>'
-            self.push(Block(name, begin, 3), opening, "</table></div>")
+            self.push_block(Block(name, begin, 3), opening, "</table></div>")
         elif name == "TableCell":
             align = _CELL_CLASSES[self.aligns[-1][self.cell]] if self.cell < len(self.aligns[-1]) else ""
             self.cell += 1
             tag = "th" if self.in_head else "td"
-            self.frame(f"<{tag}{align}>", f"</{tag}>", always=True)
+            self.push_inline(f"<{tag}{align}>", f"</{tag}>", always=True)
         else:
             self.cell = 0
             self.in_head = name == "TableHead"
             opening = "<thead><tr>" if self.in_head else "<tr>" if self.in_body else "<tbody><tr>"
             self.in_body = not self.in_head
-            self.push(Block(name, begin, 1), opening, "</tr></thead>" if self.in_head else "</tr>")
+            self.push_block(Block(name, begin, 1), opening, "</tr></thead>" if self.in_head else "</tr>")
 
     def end(self, name: str, place: Any) -> None:
         if name == "Image":
@@ -301,7 +307,7 @@ class _Writer:
         elif name == "CodeBlock":
             self.end_code(place)
         elif name == "FootnoteDefinition":
-            outer, label = self.asides.pop()
+            outer, label = self.footnotes.pop()
             self.notes.texts.setdefault(label.casefold(), "".join(self.out))
             self.out = outer
             self.pop_block()
@@ -348,13 +354,13 @@ class _Writer:
         mark = last[1]
         return first.startswith(mark[:1]) and len(mark) >= len(first) - len(first.lstrip(mark[:1]))
 
-    def frame(self, opening: str, closing: str, *, always: bool = False) -> None:
+    def push_inline(self, opening: str, closing: str, *, always: bool = False) -> None:
         if (len(self.closers) >= DEEPEST + 2 and not always) or self.alts:
             opening = closing = ""
         self.out.append(opening)
         self.closers.append(closing)
 
-    def push(self, block: Block, opening: str, closing: str) -> None:
+    def push_block(self, block: Block, opening: str, closing: str) -> None:
         depth = len(self.open)
         if block.kind == "List":
             self.lists.append(block)
@@ -373,7 +379,7 @@ class _Writer:
 
 
 def _loosened(events: Iterator[tuple[Any, Any]], loose: tuple[bool, ...]) -> Iterator[tuple[Any, Any]]:
-    """Puts the text of items in paragraphs, in those of the first lists that are known to be loose."""
+    """Adds the paragraphs that the items of a loose list have. `loose` says it of the first lists."""
     inline = {
         "Text",
         "Code",
