@@ -119,7 +119,7 @@ def test_a_session_from_before_a_change_of_the_password_opens_nothing(client: Cl
 def test_a_chat_is_opened_only_by_its_owners_valid_session(
     client: Client, person: User, make_user: Callable[..., User], settings: Settings
 ) -> None:
-    """The usual case is one query (`transports.people`); each of these differs from it in one thing."""
+    """The usual case is one query (`transports.viewers`); each of these differs from it in one thing."""
     chat = Conversation.objects.create(id=uuid.uuid4(), owner=person)
     client.force_login(person)
     key = client.session.session_key or ""
