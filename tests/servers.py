@@ -175,8 +175,9 @@ def prepared_file(name: str) -> Path:
 
 
 def store_prepared(file: Path, made: Path) -> None:
-    """Moves a file to its place at once, and deletes those of other migrations."""
+    """Moves a file to its place at once, and deletes those of other migrations. Another run of the tests may
+    still use one of today."""
     file.replace(made)
     for older in made.parent.glob(f"{made.name.partition('-')[0]}-*.sqlite3"):
-        if older != made:
+        if older != made and older.stat().st_mtime < time.time() - 86_400:
             older.unlink(missing_ok=True)

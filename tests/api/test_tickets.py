@@ -114,7 +114,7 @@ async def test_streams_by_ticket_count_among_the_requests_of_the_token(
     provider.ends(Outcome.COMPLETE)
     limit = limit_as(rate_key((await ApiToken.objects.aget()).digest))
     assert limit is not None
-    limit._per_second = 0.001
+    limit.per_second = 0.001
     while limit.remaining > 1:
         assert limit.allows()
     await all_of(await without_token().get(address))
