@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +25,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from chat import database
+from chat import database, rate_limit
 from chat.models import User
 from chat.runtime import Runtime, install
 from tests.cpu import Cpu
@@ -303,6 +305,13 @@ def runtime() -> Runtime:
     runtime = Runtime()
     install(runtime)
     return runtime
+
+
+@pytest.fixture
+def limits_without_refill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of a rate allows more with time: a test of one does not depend on how fast the machine is."""
+    now = time.monotonic()
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 @pytest.fixture(autouse=True)

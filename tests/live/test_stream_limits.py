@@ -17,6 +17,8 @@ from chat.rate_limit import RateLimits
 from chat.runtime import Runtime
 from chat.transports import sse
 
+pytestmark = pytest.mark.usefixtures("limits_without_refill")
+
 
 def test_a_session_over_its_limit_of_pages_has_to_wait() -> None:
     limits = PageLimits()
