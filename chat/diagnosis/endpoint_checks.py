@@ -23,7 +23,7 @@ from chat.models import ChatModel
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Provider, Turn
 from chat.providers.errors import ConfigurationError, ProviderError, TimeoutExceededError
 from chat.providers.events import VISIBLE, Finished, ReasoningDelta, TextDelta
-from chat.providers.registry import LISTLESS, adapter
+from chat.providers.registry import WITHOUT_MODEL_LIST, adapter_class
 from chat.rendering.words import translated
 
 LIST_SECONDS = 15.0
@@ -62,7 +62,7 @@ async def check_endpoint(
         provider = await _provider(endpoint, found)
         try:
             infos: list[ModelInfo] = []
-            if endpoint.kind not in LISTLESS:
+            if endpoint.kind not in WITHOUT_MODEL_LIST:
                 await _step(found, _("Models"), lambda: _list(provider, infos))
             elif not models:
                 words = _("This kind of provider has no list. Save it, and add its models by hand.")
@@ -142,13 +142,13 @@ async def _resolve(endpoint: EndpointConfig) -> str:
 
 
 async def _connect(endpoint: EndpointConfig) -> str:
-    from chat.providers.connection import trusted  # imports the HTTP client
+    from chat.providers.connection import ssl_context  # imports the HTTP client
 
     host, port, has_tls = _target(endpoint)
     at = f"{host}:{port}"
     try:
         async with asyncio.timeout(endpoint.connect_seconds):
-            context = await asyncio.to_thread(trusted, endpoint) if has_tls else None
+            context = await asyncio.to_thread(ssl_context, endpoint) if has_tls else None
             _reader, writer = await asyncio.open_connection(host, port, ssl=context)
     except ConfigurationError as error:
         raise _FailedError(error.detail, _("Give the certificates in the PEM format.")) from None
@@ -182,7 +182,7 @@ async def _connect(endpoint: EndpointConfig) -> str:
 async def _provider(endpoint: EndpointConfig, found: list[Finding]) -> Provider:
     """Returns an adapter for this check alone."""
     try:
-        return (await asyncio.to_thread(adapter, endpoint.kind))(endpoint)
+        return (await asyncio.to_thread(adapter_class, endpoint.kind))(endpoint)
     except ProviderError as error:
         found.append(Finding(_("Settings"), False, error.detail, translated(words_for_operators(error))))
         raise _FailedError(error.detail, "") from None
@@ -215,7 +215,7 @@ async def _better_address(endpoint: EndpointConfig, error: ProviderError) -> str
         return ""
     address = endpoint.base_url.rstrip("/")
     other = address.removesuffix("/v1") if address.endswith("/v1") else f"{address}/v1"
-    provider = adapter(endpoint.kind)(replace(endpoint, base_url=other))
+    provider = adapter_class(endpoint.kind)(replace(endpoint, base_url=other))
     try:
         async with asyncio.timeout(LIST_SECONDS):
             return other if await provider.list_models() else ""

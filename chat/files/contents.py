@@ -53,7 +53,7 @@ def keep(attachment: Attachment, upload: store.Upload, *, seconds: float) -> Non
     upload.remove()
 
 
-def keep_made(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
+def keep_generated_file(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
     """Keeps a file that a model made, as an attachment of its reply. Returns a sentence for people if it
     cannot be kept. `data` is empty if it could not be read. It may wait for a worker, so it runs on no
     database thread."""
@@ -79,7 +79,7 @@ def keep_made(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None
     return None
 
 
-def made_in(message_id: UUID) -> list[FilePart]:
+def generated_files(message_id: UUID) -> list[FilePart]:
     """Returns the parts of the files that were made in a reply, in their order."""
     rows = Attachment.objects.filter(message=message_id, stored__isnull=False).select_related("stored")
     return [part_of(attachment) for attachment in rows.order_by("created_at")]

@@ -31,8 +31,8 @@ from chat.pipeline.policy import Events
 from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.errors import ConnectionFailedError, ProviderError, UnsupportedOptionError
 from chat.providers.events import VISIBLE, Finished, Notice, Outcome, TextDelta, Usage
-from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
+from chat.providers.throttle import Throttle
 
 _STATUS = {Outcome.LENGTH: Status.LENGTH, Outcome.REFUSED: Status.REFUSED, Outcome.PAUSED: Status.INTERRUPTED}
 
@@ -124,7 +124,7 @@ class Call:
                 began = time.monotonic()
                 provider = await ready_provider(self.endpoint)
                 stream, self._meter = compose(provider, self.request, policy_for(self.model, self.endpoint))
-                flow = Flow(lambda: self.calls.running)
+                throttle = Throttle(lambda: self.calls.running)
                 async with aclosing(stream) as events:
                     async for event in events:
                         if self.seconds_to_first_token is None and isinstance(event, VISIBLE):
@@ -136,7 +136,7 @@ class Call:
                             yield event
                             return
                         yield event
-                        await flow.piece(len(event.text) if isinstance(event, TextDelta) else 0)
+                        await throttle.consume(len(event.text) if isinstance(event, TextDelta) else 0)
                 raise ConnectionFailedError(detail="The stream ended without its end marker.")
         except QueueTimeoutError:
             self.ended = "queue"

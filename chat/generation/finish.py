@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import F
 
-from chat.files.contents import made_in
+from chat.files.contents import generated_files
 from chat.generation.endpoint_queue import startable_after
 from chat.generation.lease import database_time, locked_conversation, touch, waiting_after
 from chat.generation.tool_runs import close_tool_calls, keep_request
@@ -97,7 +97,7 @@ def _end(
         if sent_request is not None:
             keep_request(sent_request)
         own = parts_of(close_tool_calls(generation_id, segments), opaque)
-        made = made_in(message.pk) if has_files else []
+        made = generated_files(message.pk) if has_files else []
         parts = _with_what_is_continued(message, [*own, *made, *notices])
         message.parts = stored(parts)
         message.text = "".join(part.text for part in parts if isinstance(part, TextPart))

@@ -16,7 +16,7 @@ from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 from django.utils import timezone
 
 from chat.database import release_connections, run_unit, run_write
-from chat.files.contents import TOO_MANY_FILES, keep_made
+from chat.files.contents import TOO_MANY_FILES, keep_generated_file
 from chat.generation.context import NotSentError, Prepared, StepInput
 from chat.generation.endpoint_queue import BusyError, pause_if_asked
 from chat.generation.fallback import fall_back
@@ -65,8 +65,8 @@ from chat.providers.errors import (
     TimeoutExceededError,
 )
 from chat.providers.events import (
-    FileMade,
     Finished,
+    GeneratedFile,
     Notice,
     Outcome,
     ReasoningDelta,
@@ -75,8 +75,8 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.flow import Flow
 from chat.providers.registry import ready_provider
+from chat.providers.throttle import Throttle
 from chat.sources import MOST_MARKS
 from chat.tools.web_search import MOST_SEARCHES
 
@@ -370,7 +370,7 @@ class Run:
         stream, meter = compose(
             provider, prepared.request, policy_for(prepared.model, prepared.endpoint, result.spent)
         )
-        flow = Flow(lambda: len(self._hub.logs))
+        throttle = Throttle(lambda: len(self._hub.logs))
         try:
             async with aclosing(stream) as events:
                 async for event in events:
@@ -392,7 +392,7 @@ class Run:
                             cited += bool(line)
                             self._append(CITATION, line)
                             self._share_later()
-                        case FileMade(data):
+                        case GeneratedFile(data):
                             await self._keep(data, generation, result)
                         case Opaque():
                             result.opaque.append((self._message_step, storable_part(event)))
@@ -416,7 +416,7 @@ class Run:
                         result.set(Status.LENGTH, "", "")
                         return
                     await self._journal.room(record)
-                    await flow.piece(self._log.length - before)
+                    await throttle.consume(self._log.length - before)
         finally:
             result.usage = meter.usage
 
@@ -544,8 +544,8 @@ class Run:
 
 
 def kept(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
-    """As `keep_made`, on a thread of its own."""
+    """As `keep_generated_file`, on a thread of its own."""
     try:
-        return keep_made(owner_id, message_id, data)
+        return keep_generated_file(owner_id, message_id, data)
     finally:
         release_connections()

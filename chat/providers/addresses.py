@@ -1,4 +1,4 @@
-"""Reads a provider's address, which may hold a name and a password before the host."""
+"""Reads a provider's address. It may contain a user name and a password before the host."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from chat.providers.base import EndpointConfig
 from chat.providers.errors import ConfigurationError
 
 
-def reach(endpoint: EndpointConfig, default: str) -> tuple[str, dict[str, str]]:
-    """Returns the address without name and password, and the header that carries them. Raises
+def split_credentials(endpoint: EndpointConfig, default: str) -> tuple[str, dict[str, str]]:
+    """Returns the address without user name and password, and the header with them. Raises
     `ConfigurationError` for an invalid address."""
     try:
         parts = urlsplit(endpoint.base_url or default)
@@ -18,16 +18,16 @@ def reach(endpoint: EndpointConfig, default: str) -> tuple[str, dict[str, str]]:
         raise ConfigurationError(detail=f"The address cannot be read: {error}.") from None
     if "@" not in parts.netloc:
         return endpoint.base_url or default, {}
-    known, _, host = parts.netloc.rpartition("@")
-    name, _, password = known.partition(":")
-    word = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
-    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {word}"}
+    userinfo, _, host = parts.netloc.rpartition("@")
+    name, _, password = userinfo.partition(":")
+    credentials = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {credentials}"}
 
 
 def check_own_host(endpoint: EndpointConfig, address: str, hosts: tuple[str, ...]) -> None:
-    """Raises `ConfigurationError` unless the address is https, its host is one of the cloud's own, and its
-    certificate one that the machine trusts: the credentials of the machine are sent nowhere else. Who may
-    change an endpoint must not receive them."""
+    """Checks an address before the credentials of the machine are sent to it. Raises `ConfigurationError`
+    unless the scheme is https, the host is one of the cloud's own, and the endpoint adds no certificate
+    authority. Otherwise an administrator could change the address and receive the credentials."""
     parts = urlsplit(address)
     host = f".{parts.hostname or ''}"
     is_own = parts.scheme == "https" and host.endswith(tuple(f".{each}" for each in hosts))

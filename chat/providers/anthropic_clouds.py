@@ -1,7 +1,7 @@
 """Models of Anthropic at Amazon Bedrock and Google Vertex AI, through the clients of the official SDK.
 
 The clients sign the requests and know the addresses. Their libraries are optional extras, which are imported
-on use. Neither service lists its models for these clients: they are added by hand.
+on use. Neither service lists its models for these clients, so an administrator adds them by hand.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from chat.providers.paced_reading import PacedReader, chunks_of
 from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-# Those that credentials of the machine are sent to. Anyone can have an API under amazonaws.com.
+# The hosts that receive the credentials of the machine. Anyone can have an API under amazonaws.com.
 AWS_HOSTS = (
     *("bedrock-runtime.{}.amazonaws.com", "bedrock-runtime-fips.{}.amazonaws.com"),
     *("bedrock-runtime.{}.vpce.amazonaws.com", "bedrock-runtime.{}.api.aws"),
 )
 GOOGLE_HOSTS = ("googleapis.com",)
-_REGION = re.compile("[a-z0-9-]+")  # nothing in it leads to another host
-_UNUSED = "-"  # in place of what the SDK would otherwise read from its own variables
+_REGION = re.compile("[a-z0-9-]+")  # these characters cannot change the host
+_UNUSED = "-"  # without a value, the SDK reads environment variables
 
 
 class BedrockProvider(AnthropicProvider):
@@ -74,7 +74,7 @@ class BedrockProvider(AnthropicProvider):
 
         try:
             return await super()._request(method, path, body)
-        except (BotoCoreError, RuntimeError) as error:  # no credentials were found, or they are unusable
+        except (BotoCoreError, RuntimeError) as error:  # no credentials were found, or they are invalid
             raise _no_credentials(error, self.endpoint) from None
 
 
@@ -120,7 +120,7 @@ class VertexProvider(AnthropicProvider):
 
 
 def _vertex_address(region: str) -> str:
-    """As the SDK would choose it, without a look at its variables."""
+    """Returns the address that the SDK uses if its environment variables are not set."""
     host = {
         "global": "aiplatform.googleapis.com",
         "us": "aiplatform.us.rep.googleapis.com",
@@ -137,8 +137,10 @@ def _service_account(text: str) -> Any:
             json.loads(text), scopes=[_SCOPE]
         )
     except (ValueError, TypeError, LookupError):
-        # The reason may repeat the private key.
-        raise ConfigurationError(detail="The key is no JSON of a service account. Type it again.") from None
+        # The message of the error may contain the private key.
+        raise ConfigurationError(
+            detail="The key is not the JSON of a service account. Enter it again."
+        ) from None
 
 
 async def _unframed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -158,7 +160,7 @@ def _require(module: str, extra: str) -> None:
     """Raises `ConfigurationError` if the libraries of this extra are not installed."""
     try:
         found = find_spec(module)
-    except ModuleNotFoundError:  # not even the package around it
+    except ModuleNotFoundError:  # the parent package is missing
         found = None
     if found is None:
         raise ConfigurationError(

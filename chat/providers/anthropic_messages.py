@@ -14,7 +14,7 @@ import orjson
 
 from chat.parts import Citation, Opaque, ToolCall, WebSearch
 from chat.providers import failures
-from chat.providers.attachments import base64_of, is_image, only_data, pieces, unreadable
+from chat.providers.attachments import base64_of, is_image, pieces, require_data, unreadable_error
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, File, Tool, Turn
 from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
 from chat.providers.events import (
@@ -26,17 +26,16 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.failures import Secrets
-from chat.providers.opaque import opaque_of, place
+from chat.providers.opaque import opaque_of, position_of
 from chat.providers.options import refuse, refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "anthropic"
 SEARCH = "anthropic_search"  # the kind of the metadata of a search
 SEARCH_TOOL = {"type": "web_search_20250305", "name": "web_search"}
-# Bytes of the results of one search, and of all searches of a reply. What is larger is not sent back.
-MOST_KEPT = 400_000
-MOST_KEPT_IN_ALL = 1_000_000
+# Bytes of the results of one search, and of all searches of a reply. Larger results are not sent back.
+MOST_SEARCH_BYTES = 400_000
+MOST_SEARCH_BYTES_IN_ALL = 1_000_000
 MOST_ARGUMENTS = 20_000  # characters of the arguments of a search
 
 
@@ -44,7 +43,7 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
     """Returns the JSON body."""
     refuse(request, "seed", "presence_penalty", "frequency_penalty")
     refuse_system_turns(request)
-    turns = request.turns[:-1] if _goes_on(request) else request.turns
+    turns = request.turns[:-1] if _continues_without_prompt(request) else request.turns
     messages = [message for turn in turns if (message := _message(turn, request))]
     body: dict[str, Any] = {
         "model": request.model,
@@ -82,8 +81,8 @@ def messages_body(request: ChatRequest) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    it = {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
-    return {**it, "strict": True} if tool.strict else it
+    body = {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+    return {**body, "strict": True} if tool.strict else body
 
 
 def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
@@ -98,13 +97,13 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
     return choice
 
 
-def _goes_on(request: ChatRequest) -> bool:
-    """Returns whether the model can continue the beginning of an answer without a prompt. Models since 4.6
-    cannot; no model can while it thinks, or if the beginning ends with a space.
+def _continues_without_prompt(request: ChatRequest) -> bool:
+    """Returns whether the model continues the beginning of an answer without a prompt. Models since 4.6 do
+    not, and no model does while it thinks, or if the beginning ends with white space.
     https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-6"""
     return (
         request.continues
-        and _GOES_ON.match(request.model) is not None
+        and _CONTINUES.match(request.model) is not None
         and request.reasoning_effort in {None, "none"}
         and request.turns[-2].text == request.turns[-2].text.rstrip()
     )
@@ -113,17 +112,17 @@ def _goes_on(request: ChatRequest) -> bool:
 class MessagesDecoder(Decoder):
     """Reads the events of one message. `message_stop` is its end marker."""
 
-    def __init__(self, model: str = "", secret: Secrets = "", *, kept: int = 0) -> None:
-        super().__init__(secret)
+    def __init__(self, model: str = "", secrets: tuple[str, ...] = (), *, search_bytes: int = 0) -> None:
+        super().__init__(secrets)
         self._model = model
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # block index -> call index
         self._thinking: dict[int, dict[str, str]] = {}  # block index -> the block so far
-        self._searches: dict[int, _Search] = {}  # block index -> a search whose query arrives
+        self._searches: dict[int, _Search] = {}  # block index -> a search with an incomplete query
         self._searching: dict[str, _Search] = {}  # id -> a search without a result
         self._cited: dict[int, list[tuple[str, str]]] = {}  # block index -> the pages that support its text
         self._characters = 0  # of the visible text so far
-        self._kept = kept  # bytes of the results of searches
+        self._search_bytes = search_bytes  # of the results in this reply
         self._stop_reason = ""
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -145,7 +144,7 @@ class MessagesDecoder(Decoder):
                 )
                 self.done = True
             case "error":
-                raise failures.from_stream(payload, secret=self.secret)
+                raise failures.from_stream(payload, secrets=self.secrets)
         return ()  # ping and unknown events
 
     def _start_block(self, index: int, block: Any) -> Sequence[ProviderEvent]:
@@ -198,7 +197,7 @@ class MessagesDecoder(Decoder):
             self._cited.setdefault(index, []).append(source)
 
     def _citations(self, index: int) -> list[Citation]:
-        """A citation stands before or after the text that it supports, which is its whole block."""
+        """Returns the citations of a block at its end: they support the whole text of the block."""
         sources = self._cited.pop(index, [])
         return [Citation(url, title, self._characters) for url, title in sources]
 
@@ -209,11 +208,15 @@ class MessagesDecoder(Decoder):
         state = "done" if isinstance(block.get("content"), list) else "failed"
         ended = WebSearch(search.id, search.query, state)
         blocks = [{**search.block, "input": {"query": search.query}}, dict(block)]
-        size = len(json.dumps(blocks))  # it takes half a character, unlike orjson
-        if state == "failed" or size > MOST_KEPT or self._kept + size > MOST_KEPT_IN_ALL:
+        size = len(json.dumps(blocks))  # accepts lone surrogates, unlike orjson
+        is_too_large = size > MOST_SEARCH_BYTES or self._search_bytes + size > MOST_SEARCH_BYTES_IN_ALL
+        if state == "failed" or is_too_large:
             return (ended,)
-        self._kept += size
-        position = {**place(has_text=self._characters > 0, calls=len(self._calls)), "at": self._characters}
+        self._search_bytes += size
+        position = {
+            **position_of(has_text=self._characters > 0, calls=len(self._calls)),
+            "at": self._characters,
+        }
         return ended, Opaque(SEARCH, {"kind": SEARCH, "model": self._model, **position, "blocks": blocks})
 
     def rest(self) -> Sequence[ProviderEvent]:
@@ -228,11 +231,11 @@ class MessagesDecoder(Decoder):
         return (self._keep(block),) if block and block["signature"] else ()
 
     def _keep(self, block: Mapping[str, str]) -> Opaque:
-        position = place(has_text=self._characters > 0, calls=len(self._calls))
+        position = position_of(has_text=self._characters > 0, calls=len(self._calls))
         return Opaque(KIND, {"kind": KIND, "model": self._model, **position, "block": dict(block)})
 
     def _count(self, usage: Mapping[str, Any] | None) -> Sequence[Usage]:
-        """Each report replaces the numbers it contains."""
+        """Returns the usage so far. Each report replaces the numbers that it contains."""
         if not usage:
             return ()
         self._usage |= {name: value for name, value in usage.items() if value is not None}
@@ -251,7 +254,7 @@ class MessagesDecoder(Decoder):
 
 
 class _Search:
-    """A search of the web. `block` is its `server_tool_use`."""
+    """A web search in progress. `block` is its `server_tool_use`."""
 
     def __init__(self, block: dict[str, Any]) -> None:
         self.block = block
@@ -267,19 +270,19 @@ class _Search:
             return ""
 
 
-def kept_before(request: ChatRequest) -> int:
-    """Returns the bytes of the results of searches in the steps of this reply before the request."""
-    kept = 0
+def search_bytes_before(request: ChatRequest) -> int:
+    """Returns the bytes of the search results in the earlier steps of this reply."""
+    size = 0
     for turn in reversed(request.turns):
         if turn.role == "user" and not turn.tool_results and turn.text != CONTINUE_PROMPT:
-            break  # the prompt
+            break  # the prompt of this reply
         found = opaque_of(turn, SEARCH, request.model).all if turn.role == "assistant" else ()
-        kept += sum(len(json.dumps(data["blocks"])) for data in found)
-    return kept
+        size += sum(len(json.dumps(data["blocks"])) for data in found)
+    return size
 
 
 def _message(turn: Turn, request: ChatRequest) -> dict[str, Any] | None:
-    """Returns None for an empty turn: the API refuses empty content."""
+    """Returns the message of a turn, None for an empty turn: the API refuses empty content."""
     content = _user_content(turn) if turn.role == "user" else _assistant_content(turn, request)
     return {"role": turn.role, "content": content} if content else None
 
@@ -307,9 +310,9 @@ def _file(file: File) -> dict[str, Any]:
     if is_image(file):
         return {"type": "image", "source": {"type": "url", "url": file.url} if file.url else source}
     if file.media_type == "application/pdf":
-        only_data(file)
+        require_data(file)
         return {"type": "document", "source": source, "title": file.name or "document.pdf"}
-    raise unreadable(file)
+    raise unreadable_error(file)
 
 
 def _assistant_content(turn: Turn, request: ChatRequest) -> list[dict[str, Any]]:
@@ -323,8 +326,8 @@ def _assistant_content(turn: Turn, request: ChatRequest) -> list[dict[str, Any]]
 
 
 def _text_and_searches(turn: Turn, request: ChatRequest) -> Iterator[dict[str, Any]]:
-    """Yields the text, with each search and its results where it was made. A request that offers no search
-    has none: the API checks the calls of a request against its tools."""
+    """Yields the text, with each search and its results in their places. Leaves the searches out if the
+    request offers no search, because the API compares the calls in a request with its tools."""
     begin = 0
     for data in opaque_of(turn, SEARCH, request.model).all if request.web_searches else ():
         if (text := turn.text[begin : data["at"]]).strip():
@@ -345,13 +348,14 @@ def _arguments(call: ToolCall) -> Any:
 
 
 def _default_limit(model: str) -> int:
-    """Anthropic requires a limit. Each model of the family accepts this one, and few answers reach it."""
+    """Returns a limit, which Anthropic requires. All models of the family accept it, and few answers reach
+    it."""
     if re.match(r"claude-3-(haiku|opus|sonnet)", model):
         return 4_096
     return 8_192 if model.startswith("claude-3-5") else 32_000
 
 
-_GOES_ON = re.compile(r"claude-(3-|(opus|sonnet|haiku)-4-([015]\b|20\d{6}))")
+_CONTINUES = re.compile(r"claude-(3-|(opus|sonnet|haiku)-4-([015]\b|20\d{6}))")
 
 _OUTCOMES = {
     "end_turn": Outcome.COMPLETE,

@@ -1,4 +1,4 @@
-"""Encodes files for a request: as base64, as a data URL, or as text."""
+"""Encodes files for a request (as base64, as a data URL, or as text), and decodes those of an answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chat.providers.base import File, Turn
 from chat.providers.errors import InvalidRequestError, UnsupportedOptionError
-from chat.providers.events import FileMade
+from chat.providers.events import GeneratedFile
 from chat.translatable import translatable as _
 
 _TEXT_TYPES = {"application/json", "application/xml", "application/yaml", "application/x-ndjson"}
@@ -21,16 +21,16 @@ def data_url(file: File) -> str:
     return f"data:{file.media_type};base64,{base64_of(file)}"
 
 
-def made(data: str) -> FileMade:
-    """Returns a file of an answer, from base64 or a data URL. It is not loaded from elsewhere: the address
-    could be one of the server's own network."""
+def generated_file(data: str) -> GeneratedFile:
+    """Returns a file of an answer, from base64 or a data URL. No other address is loaded: it could be one of
+    the server's own network."""
     head, comma, rest = data.partition(",")
     if comma and not (head.startswith("data:") and head.endswith(";base64")):
-        return FileMade(b"")
+        return GeneratedFile(b"")
     try:
-        return FileMade(b64decode(rest if comma else data, validate=True))
+        return GeneratedFile(b64decode(rest if comma else data, validate=True))
     except ValueError:
-        return FileMade(b"")
+        return GeneratedFile(b"")
 
 
 def is_image(file: File) -> bool:
@@ -62,14 +62,14 @@ def pieces(turn: Turn) -> Iterator[str | File]:
         yield text
 
 
-def only_data(file: File) -> File:
-    """Returns the file. Raises `UnsupportedOptionError` if its provider would have to load it from a URL."""
+def require_data(file: File) -> File:
+    """Returns the file. Raises `UnsupportedOptionError` if it has a URL instead of data."""
     if file.url:
         raise UnsupportedOptionError("image URL")
     return file
 
 
-def unreadable(file: File) -> InvalidRequestError:
+def unreadable_error(file: File) -> InvalidRequestError:
     """Returns the error for a type of file that cannot be sent to the provider."""
     return InvalidRequestError(
         _("This model cannot read this kind of file. Remove it, or choose another model."),

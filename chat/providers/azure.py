@@ -20,8 +20,7 @@ from chat.providers.parameter_fallback import Body
 
 _SCOPE = "https://cognitiveservices.azure.com/.default"
 
-
-# Those that a token of the machine is sent to. Anyone can have a name under azure.com.
+# The hosts that receive a token of the machine. Anyone can have a name under azure.com.
 HOSTS = (
     *("openai.azure.com", "cognitiveservices.azure.com", "services.ai.azure.com"),
     *("openai.azure.us", "openai.azure.cn"),
@@ -29,9 +28,9 @@ HOSTS = (
 
 
 class AzureProvider(OpenAIProvider):
-    """Without a key, the SDK asks for a token before each request: that of the machine's managed identity, of
-    the variables of a service principal, or of a person who is logged in with Azure's command line. So does
-    the example in "API version lifecycle" of Azure's documentation."""
+    """The adapter for Azure OpenAI. Without a key, the SDK requests a token before each request: of the
+    machine's managed identity, of a service principal in environment variables, or of a user who is logged in
+    with Azure's command line, as in the example in "API version lifecycle" of Azure's documentation."""
 
     needs_key = False
     libraries = ("azure.identity.aio",)
@@ -75,6 +74,6 @@ class AzureProvider(OpenAIProvider):
 
 
 def _with_version(address: str) -> str:
-    """An address without a path gets the one of the v1 API."""
+    """Returns the address, with the path of the v1 API if it has none."""
     address = address.rstrip("/")
     return address if urlsplit(address).path.strip("/") else f"{address}/openai/v1"

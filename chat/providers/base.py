@@ -17,7 +17,7 @@ CONTINUE_PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """A provider's address and key. Never stored and never logged: `repr` hides the key."""
+    """A provider's address, key and limits. Never stored and never logged: `repr` hides the secrets."""
 
     slug: str  # "openai", "ollama", ...: the endpoint's name in the catalog
     kind: str  # an adapter's name in `registry`
@@ -29,7 +29,7 @@ class EndpointConfig:
     silence_seconds: float | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # sent with each request
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # added to each address
-    authority: str = field(default="", repr=False)  # certificates (PEM) trusted beside the usual ones
+    authority: str = field(default="", repr=False)  # certificates (PEM) trusted beside the default ones
     proxy: str = field(default="", repr=False)  # an HTTP proxy; it may hold a name and a password
     at_once: int | None = None  # requests that may run at the same time in the whole installation
     region: str = ""  # of Amazon Bedrock and Google Vertex AI
@@ -38,7 +38,7 @@ class EndpointConfig:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Returns the values that no error, log line or page may contain."""
-        # A key of a cloud consists of several: `ID:SECRET:TOKEN`, or the JSON of a service account.
+        # The key of a cloud has several parts: `ID:SECRET:TOKEN`, or the JSON of a service account.
         pieces = self.api_key.replace('"', ":").split(":") if self.kind in {"bedrock", "vertex"} else ()
         values = (self.api_key, *pieces, *(value for _name, value in (*self.headers, *self.query)))
         return tuple(value for value in values if value)
@@ -46,12 +46,12 @@ class EndpointConfig:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file sent to a model: a media type such as `image/png`, and the bytes, or instead of them the `url`
-    from which the provider loads the file. `after` is its place in the turn, in characters of the text before
-    it. `detail` is how exactly a model of OpenAI looks at an image: `low`, `high` or `auto`. `tokens`
-    estimates its tokens; 0 is an image of medium size."""
+    """A file sent to a model. It has its bytes in `data`, or the provider loads it from `url`. `after` is its
+    place in the turn: the number of characters of text before it. `detail` is the resolution at which a model
+    of OpenAI reads an image: `low`, `high` or `auto`. `tokens` is an estimate; 0 means that of an image of
+    medium size."""
 
-    media_type: str
+    media_type: str  # such as `image/png`
     data: bytes = field(default=b"", repr=False)
     name: str = ""
     url: str = ""
@@ -62,8 +62,8 @@ class File:
 
 @dataclass(slots=True)
 class Turn:
-    """One message of the conversation, as it is sent to a model. Nothing changes a turn. It is not frozen,
-    because a request may have thousands, and a frozen one takes three times as long to make."""
+    """One message of a request. A turn is never changed. The class is not frozen, because a request may have
+    thousands of turns, and a frozen one takes three times as long to create."""
 
     role: Literal["user", "assistant", "system"]  # system: an instruction in the middle of a conversation
     text: str = ""
@@ -76,8 +76,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool the model may call. `parameters` is a JSON Schema object. With `strict`, the arguments of a call
-    follow it exactly."""
+    """A tool that the model may call. `parameters` is a JSON Schema object. With `strict`, the arguments of a
+    call follow it exactly."""
 
     name: str
     description: str
@@ -131,15 +131,14 @@ class ChatRequest:
     caches: bool = False
     web_searches: int = 0  # the most searches of the web that the provider may make for this request
     exact: bool = False
-    extra: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # fields of the body, as an administrator wrote them
+    # Further fields of the body, set by an administrator.
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """One entry of a provider's model list. Prices are in US dollars per million tokens. `remark` says in
-    English which part of the entry is unusable; an entry without a name is unusable as a whole."""
+    English which part of the entry is invalid. An entry without a name is invalid as a whole."""
 
     name: str
     display_name: str = ""
@@ -155,7 +154,7 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """An adapter for one endpoint, constructed with an `EndpointConfig`. There is one instance for each
+    """An adapter for one endpoint. Its class takes an `EndpointConfig`. There is one instance for each
     endpoint and event loop. Streams may run concurrently."""
 
     endpoint: EndpointConfig
@@ -171,7 +170,7 @@ class Provider(Protocol):
         ...
 
     async def list_models(self) -> list[ModelInfo]:
-        """Returns the models that can chat, and unreadable entries as remarks. Raises `ProviderError`."""
+        """Returns the models that can chat, and the remarks on invalid entries. Raises `ProviderError`."""
         ...
 
     async def aclose(self) -> None:

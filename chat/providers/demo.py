@@ -1,4 +1,4 @@
-"""A model without a key and network, for a first look, for tests and for simulated failures.
+"""A model without a key and without network, for a first try, for tests and for simulated failures.
 
 Models: `demo` answers at a readable pace, `demo-fast` answers ten times as long and seven times as fast.
 A prompt can contain commands:
@@ -9,9 +9,8 @@ A prompt can contain commands:
     /demo slow         two tokens a second
     /demo instant      no pauses at all
     /demo tool [NAME] [TEXT]   calls the tool of that name, else the first one, with TEXT as its first
-                       argument; answers with the result. It needs a tool that is on.
-    /demo search [TEXT]   searches the web for TEXT, in this demo without any network, and cites two pages. It
-                       needs the web search that is on
+                       argument, and answers with the result. A tool must be on.
+    /demo search [TEXT]   pretends to search the web for TEXT, and cites two pages. The web search must be on.
     /demo image        makes a picture after its text
     /demo length       ends at its output limit
     /demo refuse       declines to answer
@@ -40,8 +39,8 @@ from chat.parts import Citation, ToolResult, WebSearch
 from chat.providers import errors
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo, Tool
 from chat.providers.events import (
-    FileMade,
     Finished,
+    GeneratedFile,
     Notice,
     Outcome,
     ProviderEvent,
@@ -92,29 +91,23 @@ class DemoProvider:
         pace = _Pace(_tokens_per_second(request.model, commands))
 
         if "tool" in commands and request.tools and not results:
-            tool, arguments = _call(request, prompt)
-            yield ToolCallDelta(0, id="call_demo", name=tool.name)
-            for piece in re.findall(r"(?s).{1,8}", arguments):
+            for piece in _tool_call(request, prompt):
+                yield piece
                 await pace.wait()
-                yield ToolCallDelta(0, arguments=piece)
             yield Usage(_count(request), 2)
             yield Finished(Outcome.TOOL_CALLS, "tool_calls")
             return
 
         searches = "search" in commands and request.web_searches > 0 and not rest
-        if searches:
-            query = re.split(r"/demo search\b", prompt, maxsplit=1)[1].partition("/demo")[0].strip()
-            yield WebSearch("demo")
+        for search in _searches(prompt) if searches else ():
+            yield search
             await pace.wait()
-            yield WebSearch("demo", query)
-            await pace.wait()
-            yield WebSearch("demo", query, "done")
 
         reasoning = [] if rest or results else _tokens(_REASONING * (8 if "think" in commands else 1))
         for token in reasoning:
             await pace.wait()
             yield ReasoningDelta(token)
-        tokens = _tokens(_told(results) or rest or _answer(request.model, commands, prompt))
+        tokens = _tokens(_answer_to_results(results) or rest or _answer(request.model, commands, prompt))
         limit = min(len(tokens), request.max_output_tokens or len(tokens))
         if "length" in commands:
             limit = min(limit, len(tokens) // 2)
@@ -126,11 +119,11 @@ class DemoProvider:
             await pace.wait()
             yield TextDelta(token)
         if searches:
-            said = "".join(tokens[:limit])
-            yield Citation("https://example.org/first?page=1", "The first page", said.find("\n"))
-            yield Citation("https://example.com/second", "The second page", len(said))
+            answer = "".join(tokens[:limit])
+            yield Citation("https://example.org/first?page=1", "The first page", answer.find("\n"))
+            yield Citation("https://example.com/second", "The second page", len(answer))
         if "image" in commands:
-            yield FileMade(_picture())
+            yield GeneratedFile(_picture())
         yield Usage(_count(request), len(reasoning) + limit, reasoning_tokens=len(reasoning))
         if "refuse" in commands:
             yield Finished(Outcome.REFUSED, "refusal")
@@ -170,8 +163,24 @@ def _picture() -> bytes:
     )
 
 
-def _call(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
-    """Returns the tool that the prompt asks for, and its arguments as JSON."""
+def _tool_call(request: ChatRequest, prompt: str) -> Iterator[ToolCallDelta]:
+    """Yields the call of the tool that the prompt names."""
+    tool, arguments = _tool_and_arguments(request, prompt)
+    yield ToolCallDelta(0, id="call_demo", name=tool.name)
+    for piece in re.findall(r"(?s).{1,8}", arguments):
+        yield ToolCallDelta(0, arguments=piece)
+
+
+def _searches(prompt: str) -> Iterator[WebSearch]:
+    """Yields the states of the search that the prompt asks for."""
+    query = re.split(r"/demo search\b", prompt, maxsplit=1)[1].partition("/demo")[0].strip()
+    yield WebSearch("demo")
+    yield WebSearch("demo", query)
+    yield WebSearch("demo", query, "done")
+
+
+def _tool_and_arguments(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
+    """Returns the tool that the prompt names, and its arguments as JSON."""
     words = re.split(r"/demo tool\b", prompt, maxsplit=1)[1].strip()
     name, _space, text = words.partition(" ")
     tool = next((tool for tool in request.tools if tool.name == name), None)
@@ -181,9 +190,10 @@ def _call(request: ChatRequest, prompt: str) -> tuple[Tool, str]:
     return tool, orjson.dumps({parameters[0]: text} if parameters and text else {}).decode()
 
 
-def _told(results: Sequence[ToolResult]) -> str:
-    """Returns the answer to the results of tools; nothing if there are none."""
-    texts = [re.sub(r"\A\[[^\n]*\]\n", "", result.text) for result in results]  # without the mark as data
+def _answer_to_results(results: Sequence[ToolResult]) -> str:
+    """Returns the answer to the results of tools, "" if there are none."""
+    # Without the line that marks a result as data.
+    texts = [re.sub(r"\A\[[^\n]*\]\n", "", result.text) for result in results]
     return "\n\n".join(f"The tool says:\n\n{text}" for text in texts)
 
 
@@ -192,12 +202,12 @@ def _commands(prompt: str) -> set[str]:
 
 
 def _rest(request: ChatRequest) -> str:
-    """Returns the rest of the previous answer if the last turn asks to continue it; else nothing."""
+    """Returns the rest of the previous answer if the last turn asks to continue it, "" otherwise."""
     if len(request.turns) < 3 or not _CONTINUE.search(request.turns[-1].text):
         return ""
-    asked, said = request.turns[-3].text, request.turns[-2].text
-    whole = _answer(request.model, _commands(asked), asked)
-    return whole.removeprefix(said) if whole.startswith(said) else ""
+    prompt, beginning = request.turns[-3].text, request.turns[-2].text
+    whole = _answer(request.model, _commands(prompt), prompt)
+    return whole.removeprefix(beginning) if whole.startswith(beginning) else ""
 
 
 def _title(prompt: str) -> str:
@@ -214,7 +224,7 @@ def _summary(prompt: str) -> str:
 
 
 class _Pace:
-    """Spreads tokens over time by a schedule, so that the time the consumer takes is not added."""
+    """Spreads tokens over time by a schedule, which includes the time that the consumer takes."""
 
     def __init__(self, tokens_per_second: float | None) -> None:
         self._interval = 1 / tokens_per_second if tokens_per_second else 0.0

@@ -85,8 +85,8 @@ class ContextLengthError(InvalidRequestError):
 
 
 class UnsupportedOptionError(InvalidRequestError):
-    """`option` is the option's name in `ChatRequest`, or what it is; `remark` says which use of it is not
-    supported. Nothing was sent."""
+    """Raised before anything is sent. `option` is the option's name in `ChatRequest`, or a description.
+    `remark` says which use of it is not supported."""
 
     code = "unsupported_option"
     words = _("This model does not support an option of the request. Leave it out, or choose another model.")

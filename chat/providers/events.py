@@ -41,8 +41,8 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of the tool call number `index`: the first piece has `id` and `name`, `arguments`
-    is the next fragment of a JSON text, complete only at the end."""
+    """A piece of tool call number `index`. The first piece has `id` and `name`. `arguments` is the next
+    fragment of a JSON text, which is complete only at the end."""
 
     index: int
     arguments: str = ""
@@ -51,8 +51,8 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class FileMade:
-    """A file that the model made, such as an image. `data` is empty if it cannot be read."""
+class GeneratedFile:
+    """A file that the model generated, such as an image. `data` is empty if the file cannot be decoded."""
 
     data: bytes = field(repr=False)
 
@@ -90,14 +90,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The events so far are void: a new attempt starts from the beginning."""
+    """Discards the events so far: a new attempt starts from the beginning."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The provider's own end marker. `raw_reason` is the reason in the provider's words."""
+    """The provider's own end marker. `raw_reason` is the provider's own value."""
 
     outcome: Outcome
     raw_reason: str = ""
@@ -107,7 +107,7 @@ type ProviderEvent = (
     TextDelta
     | ReasoningDelta
     | ToolCallDelta
-    | FileMade
+    | GeneratedFile
     | WebSearch
     | Citation
     | Opaque
@@ -118,4 +118,4 @@ type ProviderEvent = (
 )
 
 # The events that extend the answer.
-VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta, FileMade, WebSearch)
+VISIBLE = (TextDelta, ReasoningDelta, ToolCallDelta, GeneratedFile, WebSearch)

@@ -6,7 +6,7 @@ One table covers all providers: their codes do not conflict, and compatible serv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,34 +18,33 @@ from chat.providers import errors
 from chat.providers.errors import ProviderError
 from chat.translatable import translatable as _
 
-type Secrets = str | Sequence[str]
-
 _DETAIL_LIMIT = 1_000
 _SECRET_LENGTH = 8
 
 
 def from_status(
-    status: int, body: object, *, secret: Secrets, headers: Mapping[str, str] | None = None
+    status: int, body: object, *, secrets: tuple[str, ...], headers: Mapping[str, str] | None = None
 ) -> ProviderError:
-    """Returns the error for an HTTP response with `status`. `body` is its JSON or text."""
-    return _error(status, body, f"HTTP {status}", secret, retry_after(headers or {}))
+    """Returns the error for an HTTP response with `status`. `body` is its JSON or text. `secrets` are kept
+    out of the error's `detail`."""
+    return _error(status, body, f"HTTP {status}", secrets, retry_after(headers or {}))
 
 
-def from_stream(body: object, *, secret: Secrets) -> ProviderError:
+def from_stream(body: object, *, secrets: tuple[str, ...]) -> ProviderError:
     """Returns the error for an error object in the middle of a stream. The object may contain a status."""
-    numbers = [int(mark) for mark in _marks(body) if re.fullmatch(r"[45]\d\d", mark)]
-    return _error(numbers[0] if numbers else 500, body, "In its answer", secret, None)
+    numbers = [int(code) for code in _codes_in(body) if re.fullmatch(r"[45]\d\d", code)]
+    return _error(numbers[0] if numbers else 500, body, "In its answer", secrets, None)
 
 
-def from_transport(error: BaseException, *, secret: Secrets) -> ProviderError:
+def from_transport(error: BaseException, *, secrets: tuple[str, ...]) -> ProviderError:
     """Returns the error for an exception of an SDK or a transport: a connection failed or was lost. A
     ValueError means that the address or the key cannot be part of a request."""
     # Prefer aiohttp's own exception: OpenAI's transport turns a refused connection into a ConnectTimeout,
     # which the SDK reports as "Request timed out".
     causes = list(_causes(error))
-    link = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
-    detail = redact(f"{type(link).__name__}: {link}", secret)
-    match link:
+    cause = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), causes[-1])
+    detail = redact(f"{type(cause).__name__}: {cause}", secrets)
+    match cause:
         case aiohttp.ConnectionTimeoutError():
             return errors.TimeoutExceededError(detail=detail, phase="connect", retryable=True)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
@@ -58,19 +57,19 @@ def from_transport(error: BaseException, *, secret: Secrets) -> ProviderError:
     return errors.ConnectionFailedError(detail=detail)
 
 
-def web_page() -> ProviderError:
+def web_page_error() -> ProviderError:
     """Returns the error for an HTML page with status 200 instead of an API response."""
     detail = "HTTP 200: a web page, not an API response. Is a path such as /v1 missing in the address?"
     return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
 
 
-def redact(text: str, secret: Secrets) -> str:
-    """Returns `text` for administrators and the log, shortened, without the key and anything that looks like
-    a secret. A short key is not replaced: it is a placeholder for a server without keys, and occurs in other
-    words."""
-    for known in (secret,) if isinstance(secret, str) else secret:
-        if len(known) >= _SECRET_LENGTH:
-            text = text.replace(known, "[key]")
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Returns `text` for administrators and the log: shortened, without the secrets and without anything that
+    looks like a key. A short secret stays: it is a placeholder for a server without keys, and is part of
+    other words."""
+    for secret in secrets:
+        if len(secret) >= _SECRET_LENGTH:
+            text = text.replace(secret, "[key]")
     return _KEY_LIKE.sub("[key]", text)[:_DETAIL_LIMIT]
 
 
@@ -90,17 +89,19 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _error(status: int, body: object, where: str, secret: Secrets, wait: float | None) -> ProviderError:
+def _error(
+    status: int, body: object, where: str, secrets: tuple[str, ...], wait: float | None
+) -> ProviderError:
     message = _message(body)
-    detail = redact(f"{where}: {_sentence(body)}", secret)
+    detail = redact(f"{where}: {_message_with_codes(body)}", secrets)
     wait = wait if wait is not None else _retry_info(body)
     for pattern, kind, words in _MESSAGES:
         # Messages about rate limits mention tokens and maxima too.
         if pattern.search(message) and (status != 429 or kind is errors.BillingError):
             return kind(words, detail=detail)
-    for mark in _marks(body):
-        if coded := _CODES.get(mark):
-            return coded(detail=detail, retry_after=wait)
+    for code in _codes_in(body):
+        if kind_of_code := _CODES.get(code):
+            return kind_of_code(detail=detail, retry_after=wait)
     if status < 400 or (status == 404 and "model" not in message.lower()):
         return errors.ConfigurationError(_ADDRESS_WORDS, detail=detail)
     return _kind_of_status(status)(detail=detail, retry_after=wait)
@@ -132,21 +133,21 @@ def _message(body: object) -> str:
     return str(error or "")
 
 
-def _sentence(body: object) -> str:
+def _message_with_codes(body: object) -> str:
     """Returns the provider's own message with its codes and the rejected option. The rest of the body is left
     out: it may repeat the prompt."""
     message = _message(body)
     if "<" in message:  # an HTML page of a proxy
         message = " ".join(_TAG.sub(" ", message).split())
     error = _error_object(body)
-    named = [mark for mark in dict.fromkeys(_marks(body)) if mark]
+    named = [code for code in dict.fromkeys(_codes_in(body)) if code]
     if isinstance(error, Mapping) and error.get("param"):
         named.append(f"'{error['param']}'")
     codes = f" ({', '.join(named)})" if named else ""
-    return f"{message or _NO_WORDS}{codes}"
+    return f"{message or _NO_REASON}{codes}"
 
 
-def _marks(body: object) -> Iterator[str]:
+def _codes_in(body: object) -> Iterator[str]:
     """Yields the machine-readable codes of an error, the most specific first."""
     error = _error_object(body)
     if isinstance(error, Mapping):
@@ -181,10 +182,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 _ADDRESS_WORDS = _("The provider's address does not answer as expected. Ask an administrator to check it.")
 _FILTER_WORDS = _("The provider's content filter refused this prompt. Try to word it differently.")
-
 _AUDIO_WORDS = _("This model answers only prompts with audio. Attach an audio file, or choose another model.")
 
-_NO_WORDS = "no reason is given."
+_NO_REASON = "no reason is given."
 
 _TAG = re.compile(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)|<[^<>]*>")
 
@@ -194,7 +194,7 @@ _KEY_LIKE = re.compile(
     r"|(?<=//)[^/\s?#\"'<>]+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password)=[^&\s\"']+"
 )
 
-# Cases for which some providers have no code, only a message.
+# For errors that some providers report by a message alone, without a code.
 _MESSAGES: list[tuple[re.Pattern[str], type[ProviderError], str | None]] = [
     (
         re.compile(

@@ -14,7 +14,7 @@ import orjson
 
 from chat.parts import Citation, Opaque, ToolCall, WebSearch
 from chat.providers import failures
-from chat.providers.attachments import base64_of, made, only_data, pieces, unreadable
+from chat.providers.attachments import base64_of, generated_file, pieces, require_data, unreadable_error
 from chat.providers.base import ChatRequest, File, Turn
 from chat.providers.errors import InvalidRequestError, MalformedStreamError, UnsupportedOptionError
 from chat.providers.events import (
@@ -26,17 +26,16 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.failures import Secrets
-from chat.providers.opaque import opaque_of, place
+from chat.providers.opaque import opaque_of, position_of
 from chat.providers.options import refuse_system_turns
 from chat.providers.sse import Decoder, string
 
 KIND = "gemini"
-_MOST_QUERIES = 50  # of one chunk, which may repeat those before
+_MOST_QUERIES = 50  # of one chunk, which may repeat earlier ones
 _MOST_PAGES = 200  # of one chunk, and as many texts that they support
 _MOST_SUPPORTS = 2_000  # of one answer
 _MOST_COMPARED = 200  # characters of a supported text
-_OUR_ID = "steady-"  # Gemini may leave out a call's id; generated ids are not sent back
+_OUR_ID = "steady-"  # begins the id of a tool call to which Gemini gave none; it is not sent back
 
 
 def content_body(request: ChatRequest) -> dict[str, Any]:
@@ -95,10 +94,11 @@ _OPTIONS = {
 
 
 class ContentDecoder(Decoder):
-    """Reads `GenerateContentResponse` values. Only the first candidate is read: only one is requested."""
+    """Reads `GenerateContentResponse` values. Reads only the first candidate, because only one is
+    requested."""
 
-    def __init__(self, model: str = "", secret: Secrets = "") -> None:
-        super().__init__(secret)
+    def __init__(self, model: str = "", secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(secrets)
         self._model = model
         self._calls = 0
         self._texts: list[str] = []
@@ -109,7 +109,7 @@ class ContentDecoder(Decoder):
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
         if payload.get("error"):
-            raise failures.from_stream(payload, secret=self.secret)
+            raise failures.from_stream(payload, secrets=self.secrets)
         events: list[ProviderEvent] = []
         for candidate in payload.get("candidates") or ():
             if not candidate.get("index"):
@@ -129,7 +129,7 @@ class ContentDecoder(Decoder):
     def _read_part(self, part: Any, events: list[ProviderEvent]) -> None:
         call = part.get("functionCall")
         if signature := part.get("thoughtSignature"):
-            position = place(has_text=bool(self._texts), calls=self._calls)
+            position = position_of(has_text=bool(self._texts), calls=self._calls)
             kept = {"signature": string(signature), "on": "text" if call is None else "call"}
             events.append(Opaque(KIND, {"kind": KIND, "model": self._model, **position, **kept}))
         if call is not None:
@@ -138,7 +138,7 @@ class ContentDecoder(Decoder):
             events.append(ToolCallDelta(self._calls, arguments, id=call_id, name=string(call["name"])))
             self._calls += 1
         elif (file := part.get("inlineData")) and not part.get("thought"):
-            events.append(made(string(file["data"])))
+            events.append(generated_file(string(file["data"])))
         elif text := part.get("text"):
             if part.get("thought"):
                 events.append(ReasoningDelta(string(text)))
@@ -147,12 +147,13 @@ class ContentDecoder(Decoder):
                 events.append(TextDelta(text))
 
     def _grounded(self, grounding: Any) -> Iterator[ProviderEvent]:
-        """Searches and citations arrive with or after the text. Later chunks may repeat them."""
+        """Yields new searches and citations. They arrive with or after the text, and later chunks may repeat
+        them."""
         for query in (grounding.get("webSearchQueries") or [])[:_MOST_QUERIES]:
             if query not in self._searched:
                 self._searched.add(string(query))
-                # Google's terms ask for its search suggestions to be shown. They are HTML of Google; a page
-                # shows links made of the queries instead.
+                # Google's terms require its search suggestions to be shown. They are HTML of Google. The page
+                # shows links with the queries instead.
                 yield WebSearch(uuid4().hex, query, "done", "google")
         pages = [chunk.get("web") or {} for chunk in (grounding.get("groundingChunks") or [])[:_MOST_PAGES]]
         supports = (grounding.get("groundingSupports") or [])[: min(_MOST_PAGES, self._supports_left)]
@@ -182,8 +183,8 @@ class ContentDecoder(Decoder):
 
 
 def _end_of(segment: Any, answer: str, encoded: bytes) -> int | None:
-    """Returns the end of a segment in characters. Its indexes count bytes of UTF-8, and are not reliable in
-    a stream, so its text decides."""
+    """Returns the end of a segment in characters. Its indexes count bytes of UTF-8. They are not reliable in
+    a stream, so the text of the segment is compared."""
     text, end = string(segment.get("text") or ""), segment.get("endIndex")
     if isinstance(end, int):
         at = len(encoded[: max(0, end)].decode(errors="ignore"))
@@ -195,7 +196,7 @@ def _end_of(segment: Any, answer: str, encoded: bytes) -> int | None:
 
 
 def _content(turn: Turn, model: str, names: Mapping[str, str]) -> dict[str, Any] | None:
-    """Returns None for an empty turn: the API refuses empty parts."""
+    """Returns the content of a turn, None for an empty turn: the API refuses empty parts."""
     parts = _model_parts(turn, model) if turn.role == "assistant" else _user_parts(turn, names)
     return {"role": "model" if turn.role == "assistant" else "user", "parts": parts} if parts else None
 
@@ -213,15 +214,15 @@ def _user_parts(turn: Turn, names: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _file(file: File) -> dict[str, Any]:
     if file.media_type.startswith(("image/", "audio/", "video/")) or file.media_type == "application/pdf":
-        return {"inlineData": {"mimeType": file.media_type, "data": base64_of(only_data(file))}}
-    raise unreadable(file)
+        return {"inlineData": {"mimeType": file.media_type, "data": base64_of(require_data(file))}}
+    raise unreadable_error(file)
 
 
 def _model_parts(turn: Turn, model: str) -> list[dict[str, Any]]:
     kept = opaque_of(turn, KIND, model)
     signed = {data["after_calls"]: data["signature"] for data in kept.all if data["on"] == "call"}
     parts: list[dict[str, Any]] = [{"text": turn.text}] if turn.text else []
-    # The signature of a text may be sent in an empty part; streams contain it in that form, too.
+    # The signature of a text may be sent in an empty part, as it arrives in streams.
     texts = [data for data in kept.all if data["on"] == "text"]
     parts.extend({"text": "", "thoughtSignature": data["signature"]} for data in texts)
     for number, call in enumerate(turn.tool_calls):
@@ -247,7 +248,8 @@ def _arguments(call: ToolCall) -> Any:
 
 
 def _thinking(request: ChatRequest) -> dict[str, Any]:
-    """Gemini 2.5 takes a budget in tokens, later models a level, earlier models and Gemma neither."""
+    """Returns `thinkingConfig`. Gemini 2.5 takes a budget in tokens, later models take a level, earlier
+    models and Gemma neither."""
     version = re.match(r"(?:models/)?gemini-(\d+(?:\.\d+)?)", request.model)
     if not version or float(version[1]) < 2.5:
         return {}

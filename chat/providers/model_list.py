@@ -1,6 +1,6 @@
 """Reads a provider's list of models entry by entry: an invalid entry does not affect the others.
 
-Unusable values are left out, with a remark in English for the administration.
+Invalid values are left out, with a remark in English for administrators.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ NAME_LENGTH = 200
 
 
 class Entry:
-    """One entry of a list. Raises `TypeError` if it is not a JSON object."""
+    """One entry of a list, with remarks on its invalid values. Raises `TypeError` if it is not a JSON
+    object."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, Mapping):
-            raise TypeError("it is no object")
+            raise TypeError("it is not an object")
         self.value: Mapping[str, Any] = value
         self.remarks: list[str] = []
 
     def name(self, key: str) -> str:
-        """Returns the model's id. Raises `ValueError` if it is missing or unusable."""
+        """Returns the model's id. Raises `ValueError` if it is missing or invalid."""
         value = self.value.get(key)
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"it has no {key}")
@@ -55,16 +56,16 @@ class Entry:
             number = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value) else value
             if type(number) is int and 0 < number <= MOST_TOKENS:
                 return number
-            self.remarks.append(f"{key} {str(value)[:30]!r} is no number of tokens.")
+            self.remarks.append(f"{key} {str(value)[:30]!r} is not a number of tokens.")
         return None
 
 
 def read_models(entries: object, read: Callable[[Entry], ModelInfo | None]) -> list[ModelInfo]:
-    """Returns the result of `read` for each entry; `read` returns None for a model that cannot chat. An
-    unreadable entry becomes a `ModelInfo` without a name, with a remark. Raises `TypeError` if `entries` is
-    not a list."""
+    """Returns the result of `read` for each entry. `read` returns None for a model that cannot chat. An
+    invalid entry becomes a `ModelInfo` without a name, with a remark. Raises `TypeError` if `entries` is not
+    a list."""
     if not isinstance(entries, list):
-        raise TypeError("the models are no list")
+        raise TypeError("the models are not a list")
     models = []
     for number, value in enumerate(entries, 1):
         try:

@@ -1,8 +1,8 @@
 """Provider metadata that must be sent back unchanged: signatures, encrypted reasoning.
 
-A turn has its text in one piece and its tool calls in a list, so each piece of metadata has a position:
-whether text came before it, and how many calls. It is sent back only to the same kind of provider and the
-same model; another one would reject it or, worse, accept it.
+A turn has its text in one piece and its tool calls in a list. So each piece of metadata has a position:
+whether text precedes it, and how many tool calls. It is sent back only to the same kind of provider and the
+same model: another one would reject it or, worse, accept it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from chat.providers.base import Turn
 
 
-def place(*, has_text: bool, calls: int) -> dict[str, Any]:
-    """Returns the position of a piece of metadata in its turn, to be stored in its `data`."""
+def position_of(*, has_text: bool, calls: int) -> dict[str, Any]:
+    """Returns the position of a piece of metadata in its turn, as fields of its `data`."""
     return {"after_text": has_text, "after_calls": calls}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OpaqueData:
     """A turn's metadata for one provider and model, in the order of the stream."""
 
     all: Sequence[Mapping[str, Any]]
@@ -38,7 +38,7 @@ class Kept:
         ]
 
 
-def opaque_of(turn: Turn, kind: str, model: str) -> Kept:
+def opaque_of(turn: Turn, kind: str, model: str) -> OpaqueData:
     """Returns the metadata of `turn` for this kind of provider and this model."""
     parts = [part for part in turn.opaque if part.kind == kind]
-    return Kept([part.data for part in parts if part.data.get("model") == model])
+    return OpaqueData([part.data for part in parts if part.data.get("model") == model])

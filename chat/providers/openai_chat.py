@@ -11,7 +11,15 @@ from typing import Any
 
 from chat.parts import Citation
 from chat.providers import failures
-from chat.providers.attachments import base64_of, data_url, is_image, made, only_data, pieces, unreadable
+from chat.providers.attachments import (
+    base64_of,
+    data_url,
+    generated_file,
+    is_image,
+    pieces,
+    require_data,
+    unreadable_error,
+)
 from chat.providers.base import ChatRequest, File, OutputFormat, Tool, Turn
 from chat.providers.errors import UnavailableError
 from chat.providers.events import (
@@ -23,7 +31,6 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.failures import Secrets
 from chat.providers.sse import Decoder, string
 
 AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}  # by media type
@@ -58,7 +65,7 @@ def chat_body(request: ChatRequest, *, limit_name: str) -> dict[str, Any]:
     elif request.tool_choice is not None:
         body["tool_choice"] = request.tool_choice
     if request.web_searches:
-        body["web_search_options"] = {}  # without a limit: one request is one search
+        body["web_search_options"] = {}  # the API has no limit: one request is one search
     return body
 
 
@@ -96,16 +103,16 @@ def _response_format(output: OutputFormat) -> dict[str, Any]:
 
 
 class ChatDecoder(Decoder):
-    """Reads `chat.completion.chunk` values. Only the first choice is read: only one is requested."""
+    """Reads `chat.completion.chunk` values. Reads only the first choice, because only one is requested."""
 
-    def __init__(self, secret: Secrets = "") -> None:
-        super().__init__(secret)
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(secrets)
         self._call_ids: dict[int, str] = {}
         self._refused = False
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
         if payload.get("error") or payload.get("object") == "error":
-            raise failures.from_stream(payload, secret=self.secret)
+            raise failures.from_stream(payload, secrets=self.secrets)
         events: list[ProviderEvent] = []
         for choice in payload.get("choices") or ():
             if not choice.get("index"):
@@ -128,7 +135,7 @@ class ChatDecoder(Decoder):
             self._refused = True
             events.append(TextDelta(string(refusal)))
         for image in delta.get("images") or ():  # of OpenRouter and LiteLLM
-            events.append(made(string(image["image_url"]["url"])))
+            events.append(generated_file(string(image["image_url"]["url"])))
         for annotation in delta.get("annotations") or ():
             if annotation.get("type") == "url_citation":
                 events.append(_citation(annotation["url_citation"]))
@@ -138,7 +145,7 @@ class ChatDecoder(Decoder):
             self._finish(string(reason))
 
     def _tool_call(self, call: Any) -> ToolCallDelta:
-        """`id` and `name` are sent once; some servers repeat them, or leave out the index."""
+        """Returns a piece of a tool call. Some servers repeat `id` and `name`, or leave out the index."""
         call_id, function = call.get("id") or "", call.get("function") or {}
         index = call.get("index")
         if index is None:
@@ -213,12 +220,12 @@ def _file(file: File) -> dict[str, Any]:
             "image_url": image if file.detail == "auto" else {**image, "detail": file.detail},
         }
     if file.media_type == "application/pdf":
-        document = {"filename": file.name or "document.pdf", "file_data": data_url(only_data(file))}
+        document = {"filename": file.name or "document.pdf", "file_data": data_url(require_data(file))}
         return {"type": "file", "file": document}
     if sound := AUDIO_FORMATS.get(file.media_type):
-        audio = {"data": base64_of(only_data(file)), "format": sound}
+        audio = {"data": base64_of(require_data(file)), "format": sound}
         return {"type": "input_audio", "input_audio": audio}
-    raise unreadable(file)
+    raise unreadable_error(file)
 
 
 def _usage(usage: Any) -> Usage:

@@ -1,23 +1,22 @@
 """Servers with their own variants of Chat Completions: Ollama, vLLM, llama.cpp, LM Studio, OpenRouter ...
 
-Differences that are handled: no key; `max_tokens`; reasoning in `reasoning_content`
-or `reasoning`, or between `<think>` tags in the text; content in typed parts; no usage (the pipeline
-estimates it); other finish reasons; no `[DONE]`; a whole message instead of the requested stream;
-model lists with the context window under various names, and with prices of one token.
+The supported differences are: no key; `max_tokens`; reasoning in `reasoning_content` or `reasoning`, or
+between `<think>` tags in the text; content in typed parts; no usage (the pipeline estimates it); other finish
+reasons; no `[DONE]`; a whole message instead of the requested stream; model lists with the context window
+under various names, and with prices of one token.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from chat.providers.attachments import only_data
+from chat.providers.attachments import require_data
 from chat.providers.base import ChatRequest, EndpointConfig, ModelInfo
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
-from chat.providers.failures import Secrets
 from chat.providers.model_list import Entry
 from chat.providers.openai import OpenAIProvider
 from chat.providers.openai_chat import ChatDecoder, chat_body
-from chat.providers.parameter_fallback import GO_ON, Body
+from chat.providers.parameter_fallback import CONTINUE_OPTIONS, Body
 from chat.providers.sse import Decoder, string
 
 
@@ -35,26 +34,26 @@ class OpenAICompatibleProvider(OpenAIProvider):
         return super().model_info(entry)
 
     def wire(self, request: ChatRequest) -> tuple[str, Body, Decoder]:
-        # A server of the own network must not load addresses that a person names.
+        # A server in the local network must not load addresses that a user chooses.
         for turn in request.turns:
             for file in turn.files:
-                only_data(file)
+                require_data(file)
         body = chat_body(request, limit_name="max_tokens")
-        how = _GOING_ON.get(self._servers.get(request.model, ""))
-        if request.continues and how is not None:
-            body = {**body, "messages": body["messages"][:-1], **how}
+        options = _OPTIONS_TO_CONTINUE.get(self._servers.get(request.model, ""))
+        if request.continues and options is not None:
+            body = {**body, "messages": body["messages"][:-1], **options}
         return "/chat/completions", body, CompatibleDecoder(self.endpoint.secrets)
 
 
-# How to ask these servers to continue the beginning of an answer. Other servers may start a new one.
-_GOING_ON: dict[str, dict[str, bool]] = {"vllm": GO_ON, "llamacpp": {}}
+# The options with which these servers continue the beginning of an answer. Other servers may start a new one.
+_OPTIONS_TO_CONTINUE: dict[str, dict[str, bool]] = {"vllm": CONTINUE_OPTIONS, "llamacpp": {}}
 
 
 class CompatibleDecoder(ChatDecoder):
-    """Reads Chat Completions with the differences named above."""
+    """Reads Chat Completions with the differences in the docstring of the module."""
 
-    def __init__(self, secret: Secrets = "") -> None:
-        super().__init__(secret)
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(secrets)
         self._think = ThinkSplitter()
 
     def read_text(self, content: Any, events: list[ProviderEvent]) -> None:
@@ -75,15 +74,15 @@ class CompatibleDecoder(ChatDecoder):
 class ThinkSplitter:
     """Separates the reasoning from a text that begins with `<think> ... </think>`.
 
-    Only at the very beginning: later, a model may write about the tag. A possible start of a tag is held
-    back until more text decides, at most eight characters. White space around the tags is dropped, and so is
+    Later tags are text, because a model may write about them. A possible start of a tag, at most eight
+    characters, is held back until more text arrives. White space around the tags is dropped, and so is
     reasoning that is only white space.
     """
 
     def __init__(self) -> None:
-        self._state = "start"  # then "thinking", "gap" and "text", or "text" at once
+        self._state = "start"  # then "thinking", "gap" and "text", or only "text"
         self._held = ""
-        self._thought = False
+        self._has_reasoning = False
 
     def feed(self, text: str) -> list[ProviderEvent]:
         if self._state == "text":
@@ -116,9 +115,9 @@ class ThinkSplitter:
             keep = next((n for n in range(len(_CLOSE) - 1, 0, -1) if reasoning.endswith(_CLOSE[:n])), 0)
             reasoning, rest = reasoning[: len(reasoning) - keep], reasoning[len(reasoning) - keep :]
         self._held = rest
-        if not self._thought:
+        if not self._has_reasoning:
             reasoning = reasoning.lstrip()
-        self._thought = self._thought or bool(reasoning)
+        self._has_reasoning = self._has_reasoning or bool(reasoning)
         return [ReasoningDelta(reasoning)] if reasoning else []
 
     def _release(self) -> list[TextDelta]:

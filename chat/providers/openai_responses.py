@@ -12,7 +12,7 @@ from typing import Any
 
 from chat.parts import Citation, Opaque, WebSearch
 from chat.providers import failures
-from chat.providers.attachments import data_url, is_image, only_data, pieces, unreadable
+from chat.providers.attachments import data_url, is_image, pieces, require_data, unreadable_error
 from chat.providers.base import ChatRequest, File, OutputFormat, Turn
 from chat.providers.events import (
     Finished,
@@ -23,8 +23,7 @@ from chat.providers.events import (
     ToolCallDelta,
     Usage,
 )
-from chat.providers.failures import Secrets
-from chat.providers.opaque import opaque_of, place
+from chat.providers.opaque import opaque_of, position_of
 from chat.providers.options import refuse
 from chat.providers.sse import Decoder, string
 
@@ -86,21 +85,21 @@ def _format(output: OutputFormat) -> dict[str, Any]:
 
 
 def reasons(model: str) -> bool:
-    """Returns whether this is the name of a reasoning model: the o series, and GPT from 5 on without its chat
-    models."""
+    """Returns whether this is the name of a reasoning model: of the o series, or of GPT 5 and later, except
+    its chat models."""
     return bool(re.match(r"o\d|gpt-([5-9]|\d\d)", model)) and "-chat" not in model
 
 
 class ResponsesDecoder(Decoder):
-    """Reads the events of a response. Numbered events that arrive twice are read once."""
+    """Reads the events of a response. Skips events whose sequence number was read before."""
 
-    def __init__(self, model: str = "", secret: Secrets = "") -> None:
-        super().__init__(secret)
+    def __init__(self, model: str = "", secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(secrets)
         self._model = model
         self._last_number = -1
         self._call_indexes: dict[int, int] = {}  # output_index -> call index
         self._characters = 0  # of the visible text so far
-        self._part_starts = 0  # the length of the text before the part that arrives
+        self._part_starts = 0  # the length of the text before the current part
         self._refused = False
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
@@ -134,16 +133,16 @@ class ResponsesDecoder(Decoder):
             case "response.completed" | "response.incomplete":
                 return self._finish(payload["response"])
             case "response.failed":
-                raise failures.from_stream(payload["response"].get("error"), secret=self.secret)
+                raise failures.from_stream(payload["response"].get("error"), secrets=self.secrets)
             case "error":
-                # `type` is the event's own here; the error's fields are beside it or inside it.
+                # `type` is the type of the event. The fields of the error are beside it or in `error`.
                 error = payload.get("error") or {
                     "code": payload.get("code"),
                     "message": payload.get("message"),
                 }
-                raise failures.from_stream(error, secret=self.secret)
+                raise failures.from_stream(error, secrets=self.secrets)
             case None if payload.get("error"):
-                raise failures.from_stream(payload, secret=self.secret)
+                raise failures.from_stream(payload, secrets=self.secrets)
         return ()
 
     def _text(self, delta: Any) -> TextDelta:
@@ -152,7 +151,7 @@ class ResponsesDecoder(Decoder):
         return TextDelta(text)
 
     def _cite(self, annotation: Any) -> Sequence[ProviderEvent]:
-        """The indexes of an annotation count the characters of its part."""
+        """Returns the citation of an annotation, whose indexes count the characters of its part."""
         if annotation.get("type") != "url_citation":
             return ()
         end = annotation.get("end_index")
@@ -173,11 +172,11 @@ class ResponsesDecoder(Decoder):
             kept = {"item": item}
         elif item.get("type") == "message" and item.get("phase"):
             kept = {"phase": item["phase"]}
-        elif item.get("type") == "web_search_call":  # what comes after reasoning is sent back with it
+        elif item.get("type") == "web_search_call":  # must follow its reasoning when that is sent back
             kept = {"item": item}
         if kept is None:
             return ()
-        position = place(has_text=self._characters > 0, calls=len(self._call_indexes))
+        position = position_of(has_text=self._characters > 0, calls=len(self._call_indexes))
         ended: list[ProviderEvent] = []
         if item.get("type") == "web_search_call":
             state = "done" if item.get("status") in ("completed", None) else "failed"
@@ -204,7 +203,7 @@ class ResponsesDecoder(Decoder):
 
 
 def query_of(item: Any) -> str:
-    """Returns what a `web_search_call` looks for: words, or the address of a page that the model opens."""
+    """Returns the query of a `web_search_call`, or the address of the page that the model opens."""
     action = item.get("action") or {}
     queries = action.get("queries") or ()
     found = action.get("query") or ", ".join(map(string, queries)) or action.get("url") or ""
@@ -245,8 +244,8 @@ def _file(file: File) -> dict[str, Any]:
         return {"type": "input_image", "image_url": file.url or data_url(file), "detail": file.detail}
     if file.media_type == "application/pdf":
         name = file.name or "document.pdf"
-        return {"type": "input_file", "filename": name, "file_data": data_url(only_data(file))}
-    raise unreadable(file)
+        return {"type": "input_file", "filename": name, "file_data": data_url(require_data(file))}
+    raise unreadable_error(file)
 
 
 def _usage(usage: Any) -> Usage:

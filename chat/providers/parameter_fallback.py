@@ -1,8 +1,8 @@
 """Removes options that a model or server does not support, one at a time.
 
 Models of one provider differ in what they accept (a temperature, an effort, a reasoning summary), and no
-model list says so reliably. A request that is refused *because of such an option* costs
-nothing: it is sent again without the option, and later requests to the model leave it out.
+model list says so reliably. A request that is refused *because of such an option* costs nothing. It is sent
+again without the option, and later requests to the model leave the option out.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ type Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """`complaint` is searched for in the provider's message. `reduce` takes a body and returns one without
-    the option, or the same body if the option is not in it. `is_asked` marks options of the request, which
-    an exact request does not give up."""
+    """One option that may be removed. `pattern` is searched for in the provider's message. `reduce` takes a
+    body and returns one without the option, or the same body if the option is not in it. `is_requested` marks
+    an option of the request, which `ChatRequest.exact` keeps."""
 
-    complaint: re.Pattern[str]
+    pattern: re.Pattern[str]
     reduce: Callable[[Body], Body]
-    is_asked: bool = False
+    is_requested: bool = False
 
 
 def without(*path: str) -> Callable[[Body], Body]:
@@ -45,17 +45,18 @@ def without(*path: str) -> Callable[[Body], Body]:
 
 
 def ask_to_continue(body: Body) -> Body:
-    """Asks for the rest of the answer with a prompt, if the provider cannot continue its beginning without
-    one."""
+    """Adds a prompt that asks for the rest of the answer. It is a `reduce` for providers that cannot continue
+    the beginning of an answer without one."""
     messages = body.get("messages", [])
     if not messages or messages[-1]["role"] != "assistant":
         return body
-    body = {key: value for key, value in body.items() if key not in GO_ON}
+    body = {key: value for key, value in body.items() if key not in CONTINUE_OPTIONS}
     return {**body, "messages": [*messages, {"role": "user", "content": CONTINUE_PROMPT}]}
 
 
-GO_ON = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM's options for it
-CANNOT_GO_ON = Fallback(
+# With these options, vLLM continues the last message.
+CONTINUE_OPTIONS = {"continue_final_message": True, "add_generation_prompt": False}
+CANNOT_CONTINUE = Fallback(
     re.compile(r"(?i)prefill|continue_final_message|add_generation_prompt|end with a user"), ask_to_continue
 )
 
@@ -63,17 +64,17 @@ CANNOT_GO_ON = Fallback(
 class ParameterFallback:
     """Remembers which fallbacks the models of one endpoint need."""
 
-    def __init__(self, offered: Sequence[Fallback]) -> None:
-        self._offered = offered
-        self._made: defaultdict[str, list[Fallback]] = defaultdict(list)
+    def __init__(self, fallbacks: Sequence[Fallback]) -> None:
+        self._fallbacks = fallbacks
+        self._needed: defaultdict[str, list[Fallback]] = defaultdict(list)  # by model
 
     async def send[T](
         self, model: str, body: Body, post: Callable[[Body], Awaitable[T]], *, exact: bool = False
     ) -> T:
-        """Returns `post(body)`, repeated with fewer options while the provider rejects one; with `exact`,
-        without those that the request does not ask for."""
-        for fallback in self._made[model]:
-            if not (exact and fallback.is_asked):
+        """Returns the result of `post(body)`. While the provider rejects an option, calls `post` again
+        without it. With `exact`, only options are removed that the request does not contain."""
+        for fallback in self._needed[model]:
+            if not (exact and fallback.is_requested):
                 body = fallback.reduce(body)
         while True:
             try:
@@ -86,13 +87,14 @@ class ParameterFallback:
                     raise
                 body = smaller
 
-    def _reduced(self, model: str, body: Body, complaint: str, exact: bool) -> Body | None:
-        for fallback in self._offered:
-            if exact and fallback.is_asked:
+    def _reduced(self, model: str, body: Body, message: str, exact: bool) -> Body | None:
+        """Returns the body without the option that `message` rejects, None if there is none."""
+        for fallback in self._fallbacks:
+            if exact and fallback.is_requested:
                 continue
-            if fallback not in self._made[model] and fallback.complaint.search(complaint):
+            if fallback not in self._needed[model] and fallback.pattern.search(message):
                 smaller = fallback.reduce(body)
                 if smaller != body:
-                    self._made[model].append(fallback)
+                    self._needed[model].append(fallback)
                     return smaller
         return None

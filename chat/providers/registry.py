@@ -25,12 +25,15 @@ KINDS: dict[str, str] = {
     "demo": "chat.providers.demo.DemoProvider",
 }
 
-LISTLESS = frozenset({"bedrock", "vertex"})  # kinds whose models are added by hand
+WITHOUT_MODEL_LIST = frozenset({"bedrock", "vertex"})  # kinds whose models are added by hand
 
-# A connection pool belongs to the event loop in which it was created.
+# The adapter of a changed endpoint is closed later, because running replies still use it.
+CLOSE_AFTER_SECONDS = 24 * 3600.0
+
+# State of the process, so that all callers share one connection pool for each endpoint. A pool belongs to the
+# event loop in which it was created.
 _instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EndpointConfig, Provider]] = WeakKeyDictionary()
-# The adapter of a changed endpoint is closed later: running replies end with what they began with.
-RETIRED_SECONDS = 24 * 3600.0
+_closing: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references to tasks
 
 
 def provider_for(endpoint: EndpointConfig) -> Provider:
@@ -39,14 +42,14 @@ def provider_for(endpoint: EndpointConfig) -> Provider:
     loop = asyncio.get_running_loop()
     providers = _instances.setdefault(loop, {})
     if endpoint not in providers:
-        providers[endpoint] = adapter(endpoint.kind)(endpoint)
+        providers[endpoint] = adapter_class(endpoint.kind)(endpoint)
         for other in providers:
             if other.slug == endpoint.slug and other != endpoint:
-                loop.call_later(RETIRED_SECONDS, _close_later, other)
+                loop.call_later(CLOSE_AFTER_SECONDS, _close, other)
     return providers[endpoint]
 
 
-def _close_later(endpoint: EndpointConfig) -> None:
+def _close(endpoint: EndpointConfig) -> None:
     """Closes the adapter of a former configuration, if it is still open."""
     loop = asyncio.get_running_loop()
     provider = _instances.get(loop, {}).pop(endpoint, None)
@@ -56,14 +59,11 @@ def _close_later(endpoint: EndpointConfig) -> None:
         task.add_done_callback(_closing.discard)
 
 
-_closing: set[asyncio.Task[None]] = set()
-
-
 async def ready_provider(endpoint: EndpointConfig) -> Provider:
-    """Returns `provider_for(endpoint)` after importing the adapter's module on a thread: the import of an
-    SDK takes up to some seconds and would block all other replies."""
+    """Returns `provider_for(endpoint)`. Imports the adapter's module on a thread before, because the import
+    of an SDK takes up to some seconds and would block all other replies."""
     if endpoint not in _instances.get(asyncio.get_running_loop(), {}):
-        await asyncio.to_thread(adapter, endpoint.kind)
+        await asyncio.to_thread(adapter_class, endpoint.kind)
     return provider_for(endpoint)
 
 
@@ -74,10 +74,10 @@ async def close_all() -> None:
         await provider.aclose()
 
 
-def adapter(kind: str) -> Callable[[EndpointConfig], Provider]:
+def adapter_class(kind: str) -> Callable[[EndpointConfig], Provider]:
     """Returns the adapter of a kind. The first call imports its SDK and its optional `libraries`, so call it
-    outside the event loop. A missing library is reported by the adapter. Raises
-    `ConfigurationError` for an unknown kind."""
+    on a thread. The adapter itself reports a missing library. Raises `ConfigurationError` for an unknown
+    kind."""
     try:
         module, _, name = KINDS[kind].rpartition(".")
     except KeyError:

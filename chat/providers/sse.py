@@ -1,7 +1,7 @@
-"""Reads provider events from a response's bytes: server-sent events, JSON, and a decoder for each wire
-format.
+"""Reads provider events from the bytes of a response: server-sent events or JSON.
 
-A decoder does no I/O: it takes bytes and returns events. `read_stream` calls it.
+`Decoder` is the base of the decoders of all wire formats. A decoder does no I/O: it takes bytes and returns
+events. `read_stream` calls it.
 """
 
 from __future__ import annotations
@@ -10,46 +10,35 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
-import httpx2
 import orjson
 
 from chat.providers import failures
+from chat.providers.connection import MAX_ERROR_BYTES, TRANSPORT_ERRORS
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import VISIBLE, Finished, ProviderEvent, ReasoningDelta, TextDelta
-from chat.providers.failures import Secrets
-from chat.providers.flow import Flow
-from chat.providers.halves import HalvesJoiner
 from chat.providers.paced_reading import PacedReader, streams
+from chat.providers.surrogates import SurrogateJoiner
+from chat.providers.throttle import Throttle
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
-# A picture of 9 MB fits in one event. Nothing else runs while one is read.
+# An event may contain a picture of 9 MB. Parsing an event blocks the event loop.
 MAX_EVENT_BYTES = 12 * 1024 * 1024
-# The longest reply fits in one event of text. More than that is read only if it is a picture, whose base64
-# has none of these marks: a JSON of as many small values takes longer, and many times its size in memory.
+# The longest reply fits in one event of this size. A larger event is parsed only if it is a picture, whose
+# base64 contains none of these characters. JSON of this size with many small values would take longer, and
+# many times its size in memory.
 MAX_TEXT_BYTES = 4 * 1024 * 1024
-MOST_MARKS = 200_000
-_MARKS = (b" ", b",", b"\\")
-MAX_ERROR_BYTES = 64 * 1024  # of the body of a failed request; the rest is not read
-MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later step is slow
-JOINED = 1_000  # characters of one text event of joined pieces, about what costs as much as a piece
+_NOT_IN_BASE64 = (b" ", b",", b"\\")
+MAX_NOT_IN_BASE64 = 200_000
+MAX_PIECE = 32 * 1024  # characters of one text event; a longer text is split, so that no later stage is slow
+MAX_JOINED = 1_000  # characters of one text event of joined pieces; they cost as much as a piece
 SLICE = 100  # events that are parsed without a break, in about 3 ms
-LINGER_SECONDS = 3.0
-
-# An idle connection is closed before its server closes it (uvicorn and Node: after 5 s). A request sent at
-# that moment would fail, and could not be repeated, because the server may have read it.
-LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=4.0)
-
-# The exceptions of a lost connection, in any layer.
-TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
-# And those of a request with an invalid address or key.
-REQUEST_ERRORS = (*TRANSPORT_ERRORS, httpx2.InvalidURL, ValueError)
+LINGER_SECONDS = 3.0  # that a stream is read after its end marker
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
 _TOO_LARGE = _(
@@ -62,20 +51,21 @@ class SSEDecoder:
     """Splits a byte stream, cut at any byte, into the `data` of its server-sent events.
 
     Follows the HTML standard (section 9.2.6): lines end with LF, CRLF or CR; several data lines are one
-    event; comments and unknown fields are skipped. Event names are not kept: each wire format repeats
-    them inside its JSON. Raises `MalformedStreamError` for an event larger than `MAX_EVENT_BYTES`.
+    event; comments and unknown fields are skipped. Event names are skipped too, because each wire format
+    repeats them in its JSON. Raises `MalformedStreamError` for an event larger than `MAX_EVENT_BYTES`.
     """
 
     def __init__(self) -> None:
-        self._tail: list[bytes] = []  # an unfinished line, in pieces: a long line takes linear time
+        self._tail: list[bytes] = []  # an unfinished line, in pieces, so that a long line takes linear time
         self._data: list[bytes] = []
         self._size = 0
         self._first = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
+        """Returns the data of the events that end in this chunk."""
         self._size += len(chunk)
         if self._size > MAX_EVENT_BYTES:
-            raise too_large()
+            raise too_large_error()
         if b"\n" not in chunk and b"\r" not in chunk and not (self._tail and self._tail[-1].endswith(b"\r")):
             self._tail.append(chunk)
             return []
@@ -106,7 +96,7 @@ class SSEDecoder:
 
 
 def string(value: object) -> str:
-    """Returns `value` if it is a text, as the wire format requires. Raises `TypeError` if not."""
+    """Returns `value` if it is a str, as the wire format requires. Raises `TypeError` otherwise."""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} instead of a text")
     return value
@@ -114,33 +104,32 @@ def string(value: object) -> str:
 
 class Decoder:
     """The base of the decoders of all wire formats. A subclass implements `events`, and `rest` if it holds
-    text back."""
+    events back."""
 
-    def __init__(self, secret: Secrets = "") -> None:
-        self.secret = secret  # kept out of errors
-        self.finished: Finished | None = None  # the end marker arrived; usage may follow
-        self.done = False  # nothing more will follow
-        self._joiner: HalvesJoiner | None = None  # created at the first half of a character
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        self.secrets = secrets  # that no error may contain
+        self.finished: Finished | None = None  # set by the end marker; usage may follow
+        self.done = False  # nothing follows
+        self._joiner: SurrogateJoiner | None = None  # created at the first lone surrogate
 
     def events(self, payload: Any) -> Sequence[ProviderEvent]:
-        """Returns the events of one JSON value. Raises `ProviderError` for an error object. May raise
-        TypeError, LookupError, AttributeError or ValueError for JSON of an unexpected shape: the stream is
-        malformed."""
+        """Returns the events of one JSON value. Raises `ProviderError` for an error object, and TypeError,
+        LookupError, AttributeError or ValueError for JSON of an unexpected shape."""
         raise NotImplementedError
 
     def decode(self, data: bytes) -> Sequence[ProviderEvent]:
-        """Returns the events of one server-sent event's data. Raises only `ProviderError`."""
+        """Returns the events in the data of one server-sent event. Raises only `ProviderError`."""
         if data == b"[DONE]":
             self.done = True
             return _NOTHING
-        if len(data) > MAX_TEXT_BYTES and sum(map(data.count, _MARKS)) > MOST_MARKS:
-            raise too_large(MAX_TEXT_BYTES)
+        if len(data) > MAX_TEXT_BYTES and sum(map(data.count, _NOT_IN_BASE64)) > MAX_NOT_IN_BASE64:
+            raise too_large_error(MAX_TEXT_BYTES)
         try:
             events = self.events(self._read(data))
             return events if self._joiner is None else tuple(self._joiner.join(events))
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             detail = f"{type(error).__name__}: {error}, in an event of {len(data)} bytes."
-            raise MalformedStreamError(detail=failures.redact(detail, self.secret)) from None
+            raise MalformedStreamError(detail=failures.redact(detail, self.secrets)) from None
 
     def rest(self) -> Sequence[ProviderEvent]:
         """Returns the events held back until the end of the stream."""
@@ -160,25 +149,26 @@ class Decoder:
         except orjson.JSONDecodeError:
             if rb"\u" not in data:
                 raise
-            value = json.loads(data)  # accepts half a character, unlike orjson
-            self._joiner = self._joiner or HalvesJoiner()
+            value = json.loads(data)  # accepts lone surrogates, unlike orjson
+            self._joiner = self._joiner or SurrogateJoiner()
             return value
 
 
 def read_json(body: bytes) -> Any:
-    """Returns the JSON value of a body. Raises `ConfigurationError` for a web page, else ValueError."""
+    """Returns the JSON value of a body. Raises `ConfigurationError` for a web page, and ValueError for
+    anything else that is not JSON."""
     if body.lstrip()[:1] == b"<":
-        raise failures.web_page()
+        raise failures.web_page_error()
     return orjson.loads(body)
 
 
-def too_large(most: int = MAX_EVENT_BYTES) -> MalformedStreamError:
-    """Returns the error for an event or a body of more than so many bytes."""
-    return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {most} bytes.")
+def too_large_error(limit: int = MAX_EVENT_BYTES) -> MalformedStreamError:
+    """Returns the error for an event or a body larger than `limit` bytes."""
+    return MalformedStreamError(_TOO_LARGE, detail=f"An event is larger than {limit} bytes.")
 
 
-def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
-    """Returns the events, with long texts split into pieces of `MAX_PIECE` characters."""
+def split_texts(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
+    """Yields the events, with long texts split into pieces of `MAX_PIECE` characters."""
     for event in events:
         if isinstance(event, TextDelta | ReasoningDelta) and len(event.text) > MAX_PIECE:
             for begin in range(0, len(event.text), MAX_PIECE):
@@ -187,21 +177,21 @@ def in_pieces(events: Iterable[ProviderEvent]) -> Iterator[ProviderEvent]:
             yield event
 
 
-def joined(events: Sequence[ProviderEvent]) -> Sequence[ProviderEvent]:
-    """Returns the events, with neighbouring pieces of text joined up to `JOINED` characters."""
+def join_texts(events: Sequence[ProviderEvent]) -> Sequence[ProviderEvent]:
+    """Returns the events, with neighbouring pieces of text joined up to `MAX_JOINED` characters."""
     if len(events) < 2:
         return events
     if all(event.__class__ is TextDelta for event in events):  # as in most reads
         text = "".join([event.text for event in events if isinstance(event, TextDelta)])
-        if len(text) <= JOINED:
+        if len(text) <= MAX_JOINED:
             return [TextDelta(text)]
     found: list[ProviderEvent] = []
     for event in events:
         match found[-1:], event:
-            case [TextDelta(before)], TextDelta(text) if len(before) + len(text) <= JOINED:
+            case [TextDelta(before)], TextDelta(text) if len(before) + len(text) <= MAX_JOINED:
                 found[-1] = TextDelta(before + text)
             case [ReasoningDelta(before, False)], ReasoningDelta(text, False) if (
-                len(before) + len(text) <= JOINED
+                len(before) + len(text) <= MAX_JOINED
             ):
                 found[-1] = ReasoningDelta(before + text)
             case _:
@@ -230,34 +220,10 @@ async def read_error(chunks: AsyncIterable[bytes]) -> str:
     return body[:MAX_ERROR_BYTES].decode(errors="replace")
 
 
-async def limit_error(response: httpx2.Response) -> None:
-    """A hook for the SDKs, which read the body of a failed request whole: ends it at `MAX_ERROR_BYTES`."""
-    if response.status_code != httpx2.codes.OK:
-        response.stream = _Beginning(response.stream)
-
-
-class _Beginning(httpx2.AsyncByteStream):
-    """The first bytes of a stream."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            yield chunk
-            size += len(chunk)
-            if size >= MAX_ERROR_BYTES:
-                return
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
 async def read_whole(chunks: AsyncIterator[bytes], decoder: Decoder) -> AsyncGenerator[ProviderEvent]:
     """Yields the events of a body with one JSON value, from servers that do not stream."""
-    body = await read_body(chunks, too_large())
-    for event in in_pieces((*decoder.decode(body), *decoder.close())):
+    body = await read_body(chunks, too_large_error())
+    for event in split_texts((*decoder.decode(body), *decoder.close())):
         yield event
 
 
@@ -268,10 +234,10 @@ async def read_stream(
     of text in one chunk are joined. After the first output, chunks are read at intervals (`paced_reading`).
 
     Some servers keep the connection open after the end marker, others reset it. Only usage can follow the
-    marker, so the stream is read for `LINGER_SECONDS` more at most, and a lost connection is no error then.
+    marker, so the stream is read for at most `LINGER_SECONDS` more, and a lost connection is not an error.
     Raises the exceptions of `chunks`, and `ProviderError`.
     """
-    sse, flow = SSEDecoder(), Flow(streams)
+    sse, throttle = SSEDecoder(), Throttle(streams)
     is_first, has_output, is_over = True, False, False
     with reader or nullcontext():
         chunk = b""
@@ -280,33 +246,29 @@ async def read_stream(
                 if decoder.finished is None:
                     reader.pause(len(chunk))
                 else:
-                    reader.read_on()
+                    reader.resume()
             try:
-                if decoder.finished is None:
-                    chunk = await anext(chunks)
-                else:
-                    async with asyncio.timeout(LINGER_SECONDS):
-                        chunk = await anext(chunks)
+                chunk = await _next_chunk(chunks, decoder)
             except StopAsyncIteration:
                 break
             except TRANSPORT_ERRORS:
                 if decoder.finished is None:
-                    # The end marker may be there without the empty line after it.
-                    events, _error = _decoded(decoder, sse.flush())
-                    for event in in_pieces(joined(events)):
+                    # The end marker may have arrived without the empty line after it.
+                    events, _error = _decode_all(decoder, sse.flush())
+                    for event in split_texts(join_texts(events)):
                         yield event
                 if decoder.finished is None:
                     raise
                 break
-            if is_first and chunk.lstrip()[:1] == b"<":  # no line of an event stream begins with it
-                raise failures.web_page()
+            if is_first and chunk.lstrip()[:1] == b"<":  # no event stream begins with it
+                raise failures.web_page_error()
             is_first = is_first and not chunk.strip()
-            datas = sse.feed(chunk)
-            for start in range(0, len(datas), SLICE):
-                part = datas[start : start + SLICE]
-                events, error = _decoded(decoder, part)
+            payloads = sse.feed(chunk)
+            for start in range(0, len(payloads), SLICE):
+                part = payloads[start : start + SLICE]
+                events, error = _decode_all(decoder, part)
                 has_output = has_output or any(isinstance(event, VISIBLE) for event in events)
-                for event in in_pieces(joined(events)):
+                for event in split_texts(join_texts(events)):
                     yield event
                 if error is not None:
                     if decoder.finished is None:
@@ -315,24 +277,35 @@ async def read_stream(
                     is_over = True
                 if is_over or decoder.done:
                     break
-                await flow.piece(count=len(part))
-    if not decoder.done:
-        for data in sse.flush():
-            try:
-                last = decoder.decode(data)
-            except MalformedStreamError:
-                continue  # half an event: the stream ended here
-            for event in in_pieces(last):
-                yield event
-    for event in in_pieces(decoder.close()):
+                await throttle.consume(count=len(part))
+    for event in split_texts(_last_events(sse, decoder)):
         yield event
 
 
-def _decoded(decoder: Decoder, datas: Iterable[bytes]) -> tuple[list[ProviderEvent], ProviderError | None]:
-    """Returns the events, and the error that ended them."""
+async def _next_chunk(chunks: AsyncIterator[bytes], decoder: Decoder) -> bytes:
+    """Returns the next chunk. Raises TimeoutError if none arrives in time after the end marker."""
+    if decoder.finished is None:
+        return await anext(chunks)
+    async with asyncio.timeout(LINGER_SECONDS):
+        return await anext(chunks)
+
+
+def _last_events(sse: SSEDecoder, decoder: Decoder) -> Iterator[ProviderEvent]:
+    """Yields the events of an unfinished server-sent event, and those that the decoder held back."""
+    if not decoder.done:
+        for data in sse.flush():
+            with suppress(MalformedStreamError):  # the stream ended within an event
+                yield from decoder.decode(data)
+    yield from decoder.close()
+
+
+def _decode_all(
+    decoder: Decoder, payloads: Iterable[bytes]
+) -> tuple[list[ProviderEvent], ProviderError | None]:
+    """Returns the events before the first error, and this error."""
     events: list[ProviderEvent] = []
     try:
-        for data in datas:
+        for data in payloads:
             events += decoder.decode(data)
     except ProviderError as error:
         return events, error

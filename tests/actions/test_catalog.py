@@ -216,7 +216,7 @@ def test_an_odd_entry_of_a_list_is_reported_and_affects_no_other_model() -> None
     infos = [
         ModelInfo("", remark="Entry 1 is left out: it has no id."),
         ModelInfo("good", context_window=8_000),
-        ModelInfo("odd", remark="odd: max_input_tokens '200k' is no number of tokens."),
+        ModelInfo("odd", remark="odd: max_input_tokens '200k' is not a number of tokens."),
     ]
     result = store_models(OWN, infos)
     assert (result.listed, result.added, result.error) == (2, 2, "")

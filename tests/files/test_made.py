@@ -29,7 +29,7 @@ from chat.generation.orphans import end_from_journal
 from chat.generation.runner import Runner
 from chat.models import Attachment, ChatModel, Generation, ServerSettings, Status, StoredFile, User
 from chat.providers.demo import _picture
-from chat.providers.events import FileMade
+from chat.providers.events import GeneratedFile
 from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_chat import ChatDecoder
 from chat.providers.registry import close_all
@@ -128,7 +128,7 @@ def test_a_picture_outlives_the_process_that_received_it(
 ) -> None:
     generation = asked(person, model, "/demo image")
     assert claim(generation.pk, lambda _: None)
-    assert contents.keep_made(person.pk, generation.message_id, _picture()) is None
+    assert contents.keep_generated_file(person.pk, generation.message_id, _picture()) is None
     assert end_from_journal(Generation.objects.get(pk=generation.pk), lambda _: None)
     reply = Generation.objects.select_related("message").get(pk=generation.pk).message
     assert [part.media_type for part in reply.files] == ["image/png"]
@@ -140,8 +140,8 @@ def test_a_picture_outlives_the_process_that_received_it(
 )
 def test_a_hostile_picture_is_refused(person: User, model: ChatModel, client: Client, data: bytes) -> None:
     generation = asked(person, model, "/demo image")
-    contents.keep_made(person.pk, generation.message_id, data)
-    [part] = contents.made_in(generation.message_id)
+    contents.keep_generated_file(person.pk, generation.message_id, data)
+    [part] = contents.generated_files(generation.message_id)
     assert part.width == 0
     client.force_login(person)
     response = client.get(f"/files/{part.id}/?thumbnail")
@@ -162,7 +162,7 @@ def test_a_hostile_picture_is_refused(person: User, model: ChatModel, client: Cl
 def test_pictures_of_compatible_servers_are_read_and_never_loaded(url: str, data: bytes) -> None:
     delta: dict[str, Any] = {"images": [{"type": "image_url", "image_url": {"url": url}}]}
     events = ChatDecoder().decode(orjson.dumps({"choices": [{"index": 0, "delta": delta}]}))
-    assert list(events) == [FileMade(data)]
+    assert list(events) == [GeneratedFile(data)]
 
 
 def test_pictures_of_gemini_are_read_without_its_drafts() -> None:
@@ -171,7 +171,7 @@ def test_pictures_of_gemini_are_read_without_its_drafts() -> None:
         {"inlineData": {"mimeType": "image/png", "data": PICTURE}},
     ]
     events = ContentDecoder("gemini").decode(orjson.dumps({"candidates": [{"content": {"parts": parts}}]}))
-    assert list(events) == [FileMade(b"\x89PNG")]
+    assert list(events) == [GeneratedFile(b"\x89PNG")]
 
 
 async def test_names_of_hosts_are_looked_up_while_files_wait(

@@ -44,9 +44,9 @@ async def test_a_further_request_fails_as_the_first(
     connect: Connect, wire: Wire, name: str, script: str
 ) -> None:
     failed = []
-    for has_posted in (False, True):
-        provider = connect(name, connect_seconds=5.0 + has_posted)
-        if has_posted:
+    for has_template in (False, True):
+        provider = connect(name, connect_seconds=5.0 + has_template)
+        if has_template:
             await collect(provider, ask("hello"))
         if script == "hang=-1":  # the connection is lost before any header
             task = asyncio.create_task(collect(provider, ask("/wire hang=-1")))

@@ -8,7 +8,7 @@ import pytest
 
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Turn
 from chat.providers.model_list import Entry
-from chat.providers.parameter_fallback import GO_ON
+from chat.providers.parameter_fallback import CONTINUE_OPTIONS
 from tests.providers.conftest import Connect, collect
 from tests.providers.wire import FORMATS, Wire
 
@@ -33,7 +33,7 @@ async def test_a_provider_not_known_to_continue_is_asked_to(connect: Connect, wi
     assert sent.index("Tell") < sent.index(BEGINNING) < sent.index(CONTINUE_PROMPT)
 
 
-@pytest.mark.parametrize(("server", "options"), [("vllm", GO_ON), ("llamacpp", {})])
+@pytest.mark.parametrize(("server", "options"), [("vllm", CONTINUE_OPTIONS), ("llamacpp", {})])
 async def test_a_server_that_continues_text_is_sent_the_beginning_last(
     connect: Connect, wire: Wire, server: str, options: dict[str, bool]
 ) -> None:
@@ -42,7 +42,7 @@ async def test_a_server_that_continues_text_is_sent_the_beginning_last(
     await collect(provider, cut_off("Tell"))
     body = wire.log[-1].body
     assert last(body) == ("assistant", BEGINNING)
-    assert {name: body[name] for name in GO_ON if name in body} == options
+    assert {name: body[name] for name in CONTINUE_OPTIONS if name in body} == options
 
 
 async def test_a_server_that_refuses_that_is_asked_to_and_the_model_is_remembered(
@@ -53,7 +53,7 @@ async def test_a_server_that_refuses_that_is_asked_to_and_the_model_is_remembere
     for refused in (2, 3):
         await collect(provider, cut_off("/wire tokens=1 refuses=continue_final_message"))
         assert last(wire.log[-1].body) == ("user", CONTINUE_PROMPT)
-        assert not GO_ON.keys() & wire.log[-1].body.keys()
+        assert not CONTINUE_OPTIONS.keys() & wire.log[-1].body.keys()
         assert len(wire.log) == refused
 
 

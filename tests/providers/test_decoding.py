@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chat.generation.run import MAX_REPLY_CHARS
 from chat.providers.anthropic_messages import MessagesDecoder
 from chat.providers.errors import MalformedStreamError, ProviderError
-from chat.providers.events import FileMade, Finished, TextDelta
+from chat.providers.events import Finished, GeneratedFile, TextDelta
 from chat.providers.gemini_content import ContentDecoder
 from chat.providers.openai_chat import ChatDecoder
 from chat.providers.openai_compatible import CompatibleDecoder
@@ -23,8 +23,8 @@ from chat.providers.sse import (
     MAX_TEXT_BYTES,
     Decoder,
     SSEDecoder,
-    in_pieces,
     read_stream,
+    split_texts,
 )
 from tests.pipeline.test_transform import cut
 from tests.providers.wire import (
@@ -99,7 +99,7 @@ def test_a_whole_reply_of_the_greatest_length_is_read_in_short_pieces() -> None:
     text = "".join(chr(97 + n % 26) for n in range(MAX_REPLY_CHARS))
     chunk = {"choices": [{"delta": {"content": text}}]}
     [data] = SSEDecoder().feed(b"data: " + orjson.dumps(chunk) + b"\n\n")
-    pieces = [event.text for event in in_pieces(ChatDecoder().decode(data)) if isinstance(event, TextDelta)]
+    pieces = [event.text for event in split_texts(ChatDecoder().decode(data)) if isinstance(event, TextDelta)]
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= MAX_PIECE
 
@@ -108,7 +108,7 @@ def test_only_a_picture_may_be_larger_than_the_longest_text() -> None:
     url = "data:image/png;base64," + "A" * (MAX_TEXT_BYTES + 1_000_000 // 4 * 4)
     delta = {"images": [{"type": "image_url", "image_url": {"url": url}}]}
     [event] = ChatDecoder().decode(orjson.dumps({"choices": [{"index": 0, "delta": delta}]}))
-    assert isinstance(event, FileMade) and len(event.data) > MAX_TEXT_BYTES // 2
+    assert isinstance(event, GeneratedFile) and len(event.data) > MAX_TEXT_BYTES // 2
     for content in (
         "word " * (MAX_TEXT_BYTES // 5),
         [1] * (MAX_TEXT_BYTES // 2),

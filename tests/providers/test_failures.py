@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.providers import errors, failures
-from chat.providers.sse import TRANSPORT_ERRORS
+from chat.providers.connection import TRANSPORT_ERRORS
 from tests.providers.conftest import Connect, ask, collect
 from tests.providers.wire import FORMATS, Wire
 
@@ -57,24 +57,24 @@ def test_a_report_becomes_the_right_error(status: int, mark: str, message: str, 
     for name in ("code", "type", "status"):
         error = {"message": message, name: mark}
         for body in ({"error": error}, error, [{"error": error}]):
-            assert failures.from_status(status, body, secret="").code == code
+            assert failures.from_status(status, body, secrets=()).code == code
     if not mark:
-        assert failures.from_status(status, message, secret="").code == code
+        assert failures.from_status(status, message, secrets=()).code == code
 
 
 def test_a_bad_gemini_key_is_known_by_its_reason() -> None:
     body = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": [GEMINI_KEY]}}
-    assert failures.from_status(400, body, secret="").code == "authentication"
+    assert failures.from_status(400, body, secrets=()).code == "authentication"
 
 
 def test_a_model_for_audio_says_so_to_people() -> None:
     words = "This model requires that either input content or output modality contain audio."
-    error = failures.from_status(400, {"error": {"message": words, "code": "invalid_value"}}, secret="")
+    error = failures.from_status(400, {"error": {"message": words, "code": "invalid_value"}}, secrets=())
     assert error.code == "invalid_request" and "only prompts with audio" in str(error)
 
 
 def test_a_content_filter_says_so_to_people() -> None:
-    error = failures.from_status(400, {"error": {"message": "blocked by content_filter"}}, secret="")
+    error = failures.from_status(400, {"error": {"message": "blocked by content_filter"}}, secrets=())
     assert "filter" in str(error)
 
 
@@ -82,7 +82,7 @@ def test_gemini_names_the_wait_in_the_body() -> None:
     body = {
         "error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow", "details": [GEMINI_RETRY]}
     }
-    assert failures.from_status(429, body, secret="").retry_after == 37
+    assert failures.from_status(429, body, secrets=()).retry_after == 37
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_retry_after_may_be_a_date() -> None:
 def test_a_broken_transport_becomes_the_right_error(
     error: Exception, kind: type[errors.ProviderError]
 ) -> None:
-    assert type(failures.from_transport(error, secret="")) is kind
+    assert type(failures.from_transport(error, secrets=())) is kind
     wrapped = RuntimeError("the SDK's own")
     wrapped.__cause__ = error
-    assert type(failures.from_transport(wrapped, secret="")) is kind
+    assert type(failures.from_transport(wrapped, secrets=())) is kind
 
 
 def test_a_refused_connection_that_an_sdk_calls_a_timeout_is_no_timeout() -> None:
     wrapped = httpx2.ConnectTimeout("x")
     wrapped.__cause__ = aiohttp.ClientConnectionError("refused")
-    assert type(failures.from_transport(wrapped, secret="")) is errors.ConnectionFailedError
+    assert type(failures.from_transport(wrapped, secrets=())) is errors.ConnectionFailedError
 
 
 @given(
@@ -149,9 +149,9 @@ def test_a_refused_connection_that_an_sdk_calls_a_timeout_is_no_timeout() -> Non
     ),
 )
 def test_any_report_becomes_some_error(status: int, body: Any) -> None:
-    error = failures.from_status(status, body, secret="k")
+    error = failures.from_status(status, body, secrets=("k",))
     assert error.code and str(error)
-    assert failures.from_stream(body, secret="k").code
+    assert failures.from_stream(body, secrets=("k",)).code
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_any_report_becomes_some_error(status: int, body: Any) -> None:
     ],
 )
 def test_keys_are_taken_out_of_details(text: str) -> None:
-    clean = failures.redact(text, "sk-canary-secret").lower()
+    clean = failures.redact(text, ("sk-canary-secret",)).lower()
     assert "cana" not in clean and "cret" not in clean
 
 
@@ -189,12 +189,12 @@ def test_keys_are_taken_out_of_details(text: str) -> None:
 def test_administrators_see_the_message_of_the_provider_and_nothing_of_the_prompt(
     body: object, detail: str
 ) -> None:
-    assert failures.from_status(400, body, secret="").detail == detail
+    assert failures.from_status(400, body, secrets=()).detail == detail
 
 
 def test_a_placeholder_for_a_key_is_not_taken_out_of_every_word() -> None:
-    assert failures.redact("HTTP 404: no model x at example", "x") == "HTTP 404: no model x at example"
-    assert failures.redact("the key is abcdefgh", "abcdefgh") == "the key is [key]"
+    assert failures.redact("HTTP 404: no model x at example", ("x",)) == "HTTP 404: no model x at example"
+    assert failures.redact("the key is abcdefgh", ("abcdefgh",)) == "the key is [key]"
 
 
 def test_every_error_has_words_and_a_code() -> None:

@@ -16,7 +16,7 @@ from chat.generation import journal
 from chat.providers import paced_reading
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta
 from chat.providers.paced_reading import PacedReader
-from chat.providers.sse import JOINED, joined
+from chat.providers.sse import MAX_JOINED, join_texts
 from tests.providers.conftest import Connect, ask
 from tests.providers.wire import FORMATS, Wire
 
@@ -189,7 +189,7 @@ async def test_a_connection_is_not_left_paused_for_the_next_request(monkeypatch:
 async def test_another_version_of_aiohttp_is_read_without_pauses(
     connect: Connect, wire: Wire, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(paced_reading, "_IS_KNOWN", False)
+    monkeypatch.setattr(paced_reading, "_HAS_PRIVATE_NAMES", False)
     async with aclosing(connect(name).stream(ask("/wire tokens=30 pace=100"))) as stream:
         texts = [event.text async for event in stream if isinstance(event, TextDelta)]
     assert "".join(texts).split()[-1] == "word29"
@@ -230,14 +230,14 @@ def test_neighbours_of_one_kind_are_joined_and_no_piece_is_long() -> None:
         ReasoningDelta("d"),
         ReasoningDelta("", redacted=True),
         ReasoningDelta("e"),
-        TextDelta("f" * JOINED),
+        TextDelta("f" * MAX_JOINED),
         TextDelta("g"),
     ]
-    assert joined(events) == [
+    assert join_texts(events) == [
         TextDelta("ab"),
         ReasoningDelta("cd"),
         ReasoningDelta("", redacted=True),
         ReasoningDelta("e"),
-        TextDelta("f" * JOINED),
+        TextDelta("f" * MAX_JOINED),
         TextDelta("g"),
     ]

@@ -10,7 +10,12 @@ import pytest
 from chat.parts import Citation, Opaque, ToolResult, WebSearch
 from chat.pipeline.compose import compose
 from chat.pipeline.policy import StreamPolicy
-from chat.providers.anthropic_messages import MOST_KEPT, MessagesDecoder, kept_before, messages_body
+from chat.providers.anthropic_messages import (
+    MOST_SEARCH_BYTES,
+    MessagesDecoder,
+    messages_body,
+    search_bytes_before,
+)
 from chat.providers.base import CONTINUE_PROMPT, ChatRequest, Turn
 from chat.providers.events import Finished, TextDelta, Usage
 from chat.providers.gemini_content import ContentDecoder
@@ -116,7 +121,7 @@ def test_results_up_to_a_limit_are_sent_back_whatever_their_titles() -> None:
     kept = []
     for number in range(4):
         decoder.events(block(2 * number, type="server_tool_use", id=str(number), name="web_search", input={}))
-        pages = [{"title": "half \ud83d", "encrypted_content": "x" * (MOST_KEPT - 1_000)}]
+        pages = [{"title": "half \ud83d", "encrypted_content": "x" * (MOST_SEARCH_BYTES - 1_000)}]
         result = block(2 * number + 1, type="web_search_tool_result", tool_use_id=str(number), content=pages)
         kept.append([type(event) for event in decoder.events(result)])
     assert kept == [[WebSearch, Opaque], [WebSearch, Opaque], [WebSearch], [WebSearch]]
@@ -129,7 +134,7 @@ def test_the_results_of_all_steps_of_a_reply_share_one_limit() -> None:
         for step in steps:
             turns += [Turn("assistant", "", opaque=[step]), Turn("user", tool_results=[ToolResult("1", "")])]
         turns.append(Turn("user", CONTINUE_PROMPT))
-        decoder = MessagesDecoder("m", kept=kept_before(ChatRequest("m", turns)))
+        decoder = MessagesDecoder("m", search_bytes=search_bytes_before(ChatRequest("m", turns)))
         search = {"type": "server_tool_use", "id": f"s{number}", "name": "web_search", "input": {}}
         pages = [{"type": "web_search_result", "encrypted_content": "x" * 300_000}]
         result = {"type": "web_search_tool_result", "tool_use_id": f"s{number}", "content": pages}

@@ -1,4 +1,4 @@
-"""Joins characters whose halves (UTF-16 surrogates, as JSON escapes them) are in two events of a stream."""
+"""Joins UTF-16 surrogates of one character that arrive in two events of a stream, as JSON escapes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from chat.parts import Opaque
 from chat.providers.events import ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta
 
 
-class HalvesJoiner:
-    """Holds a first half back until the next event of the same kind. A half without its other half becomes
-    U+FFFD, because UTF-8 and databases cannot hold it."""
+class SurrogateJoiner:
+    """Holds a high surrogate back until the next event of the same kind. A lone surrogate becomes U+FFFD,
+    because UTF-8 and databases cannot hold it."""
 
     def __init__(self) -> None:
         self._held: dict[str | int, str] = {}
@@ -36,7 +36,7 @@ class HalvesJoiner:
                     yield event
 
     def rest(self) -> Iterator[ProviderEvent]:
-        """Returns the halves held back until the end of the stream."""
+        """Yields U+FFFD for each surrogate still held back at the end of the stream."""
         for kind in self._held:
             if kind == "text":
                 yield TextDelta("\ufffd")
