@@ -1,5 +1,5 @@
-"""Files as responses, for the people who may have them: to their owner by `chat.views`, to reviewers by
-`chat.admin`."""
+"""Files as responses. The callers check who may read them: `chat.views` for owners and share links,
+`chat.admin` for reviewers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from chat.files.detect import IMAGES, UNKNOWN
 from chat.models import Attachment
 
 _WHOLE = 2 * 1024 * 1024  # a file up to this size is one piece of the response
-# Nothing in a file runs, loads or shows anything, also where a browser opens it as a page.
+# Nothing in a file runs or loads anything, even if a browser opens it as a page.
 _SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
 
 
 def file_response(
     request: HttpRequest, attachment: Attachment, *, thumbnail: bool = False
 ) -> HttpResponseBase:
-    """Returns the file as what it is by its content. Only pictures are shown by a browser; everything else is
-    a download. The browser may keep it, but asks each time whether it may still show it."""
+    """Returns the file with the media type of its content. A browser shows pictures and downloads everything
+    else. It may cache the file, but must validate it before each use."""
     file = attachment.stored
     assert file is not None
     is_small = thumbnail and bool(file.thumbnail)
@@ -41,7 +41,7 @@ def file_response(
         "Content-Security-Policy": _SANDBOX,
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
-        "Content-Encoding": "identity",  # it is compressed already
+        "Content-Encoding": "identity",  # most files are already compressed
     }
     for header, value in headers.items():
         response.headers[header] = value
@@ -55,7 +55,7 @@ def _content(name: str, size: int) -> HttpResponseBase:
 
 
 def _whole(name: str) -> HttpResponse:
-    """The type is that of a thumbnail: JPEG, or PNG where the picture has transparent places."""
+    """Returns a response with the whole content, and the media type of a thumbnail: PNG or JPEG."""
     content = store.read(name)
     is_png = content.startswith(b"\x89PNG")
     return HttpResponse(content, content_type="image/png" if is_png else "image/jpeg")

@@ -1,6 +1,6 @@
 """The parts of a message: typed values in the order of its content, and their stored form.
 
-Providers, generation, models and rendering use the same types, so this imports no Django.
+Providers, generation, models and rendering use these types, so this module imports no Django.
 """
 
 from __future__ import annotations
@@ -63,15 +63,16 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class NoticePart:
-    """A sentence of Steady for people about the content, such as what was left out. Models do not get it."""
+    """A sentence of Steady for users about the content, such as what was left out. It is not sent to
+    models."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePart:
-    """What the model of a reply got of a file of the folder or preset: a passage, or with `is_whole` all of
-    its text, which is not repeated here. `page` is 0 if the passage has none. Models do not get it again."""
+    """A passage of a file of the folder or preset that was sent to the model of a reply. With `is_whole`, the
+    whole text was sent, and `text` is empty. `page` is 0 if the passage has none. It is not sent again."""
 
     name: str
     text: str = ""
@@ -81,9 +82,9 @@ class SourcePart:
 
 @dataclass(frozen=True, slots=True)
 class WebSearch:
-    """A search of the web that the provider makes itself. `state` is `started`, `done` or `failed`. All
-    events of a search have the same `id`. Its query may be unknown at the start. `engine` is `google` where
-    the provider requires that its searches can be opened there."""
+    """A web search of the provider itself. `state` is `started`, `done` or `failed`. All events of a search
+    have the same `id`. Its query may be unknown at the start. `engine` is `google` if the provider requires
+    links to its searches."""
 
     id: str = ""
     query: str = ""
@@ -93,9 +94,9 @@ class WebSearch:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A page that supports the text. `at` is the end of what it supports: a number of characters of the
-    visible text, in an event that of the answer so far, in a part that of the message. It is None if the
-    provider gives no position. Address and title are a provider's or a file's words (`chat.sources`)."""
+    """A page that supports the text. `at` is the end of the supported text, in characters of the visible
+    text: of the answer so far in an event, of the message in a part. It is None if the provider gives no
+    position. Address and title are not trusted (`chat.sources`)."""
 
     url: str = ""
     title: str = ""
@@ -149,12 +150,14 @@ def stored(parts: Iterable[Part]) -> list[dict[str, Any]]:
 
 
 def loaded(items: Iterable[Mapping[str, Any]]) -> list[Part]:
-    """Returns the parts of a stored message. Types of a later release are left out."""
+    """Returns the parts of a stored message. Leaves out the types of a later release."""
     return [part for item in items for part in _loaded(item)]
 
 
 def _loaded(item: Mapping[str, Any]) -> Iterator[Part]:
-    if item["type"] == "tool":  # the pieces of calls as the provider sent them: how calls were stored before
+    if (
+        item["type"] == "tool"
+    ):  # the pieces of tool calls as the provider sent them: the form of an older release
         yield from tool_calls(item["text"])
     elif cls := _CLASSES.get(item["type"]):
         yield cls(**{name: item[name] for name in _FIELDS[cls] if name in item})
@@ -170,8 +173,8 @@ def with_joined_texts(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def tool_calls(lines: str) -> list[ToolCall]:
-    """Returns the calls whose pieces these are: one JSON object per line, with `index`, `id`, `name` and the
-    next fragment of `arguments`. A line that was cut by the length limit of a reply is left out."""
+    """Returns the tool calls in pieces: one JSON object in each line, with `index`, `id`, `name` and the next
+    fragment of `arguments`. Leaves out a line that the length limit of a reply cut."""
     calls: dict[int, tuple[list[str], list[str], list[str]]] = {}
     for line in lines.split("\n"):
         try:

@@ -1,6 +1,7 @@
 """The pages that a reply cites: numbered, with addresses that can be linked, and the places of their marks.
 
-All of it is the word of a provider, of a web page or of an imported file. This imports no Django.
+All values come from a provider, a web page or an imported file, and are not trusted. This module imports no
+Django.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ MOST_URL = 2_000  # characters
 MOST_MARKS = 200  # of one reply
 MOST_PLACE = 2_000_000  # characters of a message before a mark
 MOST_TITLE = 300
-_NEAR = 300  # characters of a line before a mark that are looked at
-_MOST_LINES = 20  # that are looked at to place a mark
+_NEAR = 300  # characters of a line before a mark that are read
+_MOST_LINES = 20  # that are read to place a mark
 
 type Mark = tuple[int, int]  # a place in a text, in characters, and the number of a source
 
@@ -37,7 +38,7 @@ class Source:
 
 
 def sources_of(citations: Iterable[Citation]) -> list[Source]:
-    """Returns the cited pages, each once, numbered from 1 in the order in which they were cited first."""
+    """Returns the cited pages, each once, numbered from 1 in the order of their first citations."""
     found: dict[str, Source] = {}
     for citation in islice(citations, MOST_MARKS):
         if citation.url not in found and (host := web_address(citation.url)):
@@ -47,7 +48,7 @@ def sources_of(citations: Iterable[Citation]) -> list[Source]:
 
 
 def marks_of(citations: Sequence[Citation]) -> tuple[Mark, ...]:
-    """Returns the marks of a message in order, with places in all of its text."""
+    """Returns the marks of a message in order, with places in its whole text."""
     numbers = {source.url: source.number for source in sources_of(citations)}
     marks: set[Mark] = set()
     for citation in citations[:MOST_MARKS]:
@@ -58,15 +59,15 @@ def marks_of(citations: Sequence[Citation]) -> tuple[Mark, ...]:
 
 
 def marks_within(marks: Sequence[Mark], begin: int, end: int) -> tuple[Mark, ...]:
-    """Returns the marks of the text from `begin` to `end` of a message, with places in this text. A mark
-    between two texts belongs to the first one."""
+    """Returns the marks from `begin` to `end` of the text of a message, with places in this section. A mark
+    between two sections belongs to the first one."""
     first, last = bisect_right(marks, (begin, inf)), bisect_right(marks, (end, inf))
     return tuple((at - begin, number) for at, number in marks[first:last])
 
 
 def web_address(url: str) -> str:
-    """Returns the host of an address that can be linked; nothing for any other, such as one that a browser
-    reads in another way than Python."""
+    """Returns the host of an address that can be linked, "" for any other, such as one that browsers parse in
+    another way than Python."""
     if len(url) > MOST_URL or not _ADDRESS.fullmatch(url):
         return ""
     try:
@@ -77,15 +78,15 @@ def web_address(url: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns the text in one line, without controls and marks of direction."""
+    """Returns the text in one line, without control characters and marks of direction."""
     spaced = "".join(" " if it.isspace() else it for it in text)
     shown = "".join(it for it in spaced if unicodedata.category(it) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     return " ".join(shown.split())
 
 
 def marked(text: str, marks: Sequence[Mark], write: Callable[[int], str]) -> str:
-    """Returns Markdown with a mark at each of the places, moved to where it changes nothing else. `write`
-    returns the mark of a source."""
+    """Returns Markdown with the marks. Each is moved to a place near its own where it does not break the
+    Markdown. `write` returns the mark of a source."""
     pieces: list[str] = []
     done = 0
     places = ((place, number) for at, number in marks if (place := _place(text, at)) is not None)
@@ -107,7 +108,7 @@ def _place(text: str, at: int) -> int | None:
             return None
         if not _STRUCTURE.fullmatch(line):
             break
-        at = begin  # a rule, a fence or the mark of an item: the line before ends what is cited
+        at = begin  # a rule, a fence or the mark of an item: the cited text ends in the line before
     else:
         return None
     if _DEFINITION.match(line):
@@ -122,7 +123,7 @@ def _place(text: str, at: int) -> int | None:
 
 
 def _space_before(text: str, place: int) -> str:
-    """A bare address ends at a space."""
+    """Returns a space after a bare address, which would otherwise contain the mark."""
     return " " if "://" in _word_before(text, place) else ""
 
 
@@ -132,7 +133,7 @@ def _word_before(text: str, place: int) -> str:
 
 
 _ADDRESS = re.compile(r"https?://[^\s\\/?#\x00-\x1f\x7f][^\s\\\x00-\x1f\x7f]*", re.IGNORECASE)
-# Its quantifiers give nothing back: a line that is no structure is refused in linear time.
+# Its quantifiers are possessive, so that a line without structure fails in linear time.
 _STRUCTURE = re.compile(r"\s*+(?:>\s*+)*+(?:(?:```|~~~).*|(?:[\W_]|\d++[.)](?!\w))*+)", re.DOTALL)
 _DEFINITION = re.compile(r"\s*\[[^\]]*\]:")
 _TARGET = re.compile(r"\([^()\s]{0,2000}(?:\([^()\s]{0,2000}\)[^()\s]{0,2000})?\)|\[[^\]\n]{0,300}\]")

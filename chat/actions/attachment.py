@@ -25,10 +25,10 @@ from chat.actions.errors import (
 )
 from chat.actions.queue import lock_user
 from chat.files import store
-from chat.files.contents import FILE_SECONDS, keep, part_of, used_by
+from chat.files.contents import FILE_SECONDS, part_of, store_upload, used_by
 from chat.files.detect import safe_name
 from chat.files.limits import MB, MOST_IN_A_PROMPT, Limits
-from chat.files.readers import TooManyError
+from chat.files.worker_slots import TooManyError
 from chat.models import Attachment, Message, StoredFile, User
 from chat.models.attachment import NAME_LENGTH
 from chat.parts import FilePart
@@ -283,7 +283,7 @@ def _too_many_bytes(limit: int) -> LimitReachedError:
 
 def _complete(attachment: Attachment, upload: store.Upload, seconds: float) -> None:
     try:
-        keep(attachment, upload, seconds=seconds)
+        store_upload(attachment, upload, seconds=seconds)
     except TooManyError:
         raise _still_read() from None
 

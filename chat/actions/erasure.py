@@ -13,7 +13,7 @@ from chat.actions.attachment import clear_unused
 from chat.models import Conversation, Generation, Message, PresetUse, Share, Tag, TranscriptRead, User
 from chat.models.audit import add_to_record
 from chat.runtime import current
-from chat.search.index import forget_conversations
+from chat.search.index import remove_conversations
 
 
 def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
@@ -40,7 +40,7 @@ def erase_conversations(conversation_ids: Iterable[UUID], *, by: User) -> None:
         Tag.objects.filter(conversation__in=ids).delete()
         PresetUse.objects.filter(conversation__in=ids).delete()
         Share.objects.filter(conversation__in=ids).delete()
-        forget_conversations(ids)
+        remove_conversations(ids)
         erased = Conversation.objects.filter(pk__in=ids).select_related("owner").only("owner__email")
         add_to_record(*(TranscriptRead.of(each, by, TranscriptRead.How.ERASED) for each in erased))
         transaction.on_commit(lambda: _tell(ids, live))

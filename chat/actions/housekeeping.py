@@ -33,7 +33,7 @@ from chat.models import (
     Tag,
     ToolRun,
 )
-from chat.search.index import forget_conversations, forget_messages
+from chat.search.index import remove_conversations, remove_messages
 
 EVERY = timedelta(hours=1)
 CHAT_START_KEPT = timedelta(days=30)  # a page with a new chat may stay open
@@ -83,7 +83,7 @@ def _empty_deleted_conversation() -> int:
         Share.objects.filter(conversation=conversation).delete()
         _empty(ids)
         if len(ids) < BATCH:
-            forget_conversations([conversation.pk])
+            remove_conversations([conversation.pk])
             Tag.objects.filter(conversation=conversation).delete()
             conversation.title = conversation.indexed_title = ""
             conversation.head, conversation.last_position = None, 0
@@ -126,6 +126,6 @@ def _empty(ids: list[UUID]) -> None:
     waiting.update(status=Status.STOPPED)  # so the next batch deletes its journal
     ToolRun.objects.filter(generation__message__in=ids).update(arguments="", result="")
     Message.objects.filter(pk__in=ids).update(text="", parts=[])
-    forget_messages(ids)
+    remove_messages(ids)
     SentRequest.objects.filter(generation__message__in=ids).delete()
     Generation.objects.filter(message__in=ids).update(error_detail="")  # it may quote the prompt

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from chat.database import run_unit, run_write
 from chat.models import Tool, ToolServer
-from chat.tools.remote import WORDS, Listed, ServerError, fingerprint_of, list_tools
+from chat.tools.remote import WORDS, ListedTool, ServerError, fingerprint_of, list_tools
 from chat.translatable import translatable as _
 from chatproject.crypto import UnreadableSecretError
 
@@ -51,7 +51,7 @@ def _servers(ids: Collection[int] | None) -> list[ToolServer]:
 
 async def _sync(row: ToolServer) -> ServerResult:
     error = ""
-    listed: list[Listed] = []
+    listed: list[ListedTool] = []
     try:
         listed = await list_tools(row.server())
     except UnreadableSecretError:
@@ -75,7 +75,7 @@ async def _sync(row: ToolServer) -> ServerResult:
     return result
 
 
-def store_tools(server_id: int, url: str, listed: Sequence[Listed]) -> ServerResult:
+def store_tools(server_id: int, url: str, listed: Sequence[ListedTool]) -> ServerResult:
     """Stores the tools that a server listed at this address."""
     with transaction.atomic():
         server = ToolServer.objects.select_for_update().filter(pk=server_id, url=url).first()
@@ -102,7 +102,7 @@ def store_tools(server_id: int, url: str, listed: Sequence[Listed]) -> ServerRes
     return ServerResult(server.slug, len(listed), added, tuple(changed))
 
 
-def _update(row: Tool, tool: Listed) -> bool:
+def _update(row: Tool, tool: ListedTool) -> bool:
     """Updates the row. Returns whether the definition changed; a changed tool is switched off."""
     fingerprint = fingerprint_of(tool)
     is_other = row.fingerprint != fingerprint or row.title != tool.title  # people approve the title

@@ -11,7 +11,7 @@ from chat.diagnosis.endpoint_checks import check_connection
 from chat.diagnosis.findings import Finding
 from chat.providers.base import EndpointConfig
 from chat.rendering.words import translated
-from chat.tools.remote import WORDS, Listed, Server, ServerError, list_tools
+from chat.tools.remote import WORDS, ListedTool, Server, ServerError, list_tools
 
 _SHOWN = 12  # names of tools
 
@@ -32,7 +32,7 @@ async def check_tool_server(server: Server) -> list[Finding]:
     return [*found, Finding(_("Tools"), True, _tools(listed), seconds=time.monotonic() - started)]
 
 
-def _tools(listed: list[Listed]) -> str:
+def _tools(listed: list[ListedTool]) -> str:
     count = ngettext("{count} tool", "{count} tools", len(listed)).format(count=len(listed))
     names = ", ".join(tool.own_name for tool in listed[:_SHOWN])
     more = ", …" if len(listed) > _SHOWN else ""

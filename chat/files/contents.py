@@ -1,4 +1,4 @@
-"""Keeps complete files: reads them, stores each content once, and gives it to its attachment."""
+"""Stores complete files: reads them, stores each content once, and links it to its attachments."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from django.db.models import Q, Sum
 
 from chat.access import NotFoundError
 from chat.database import release_connections
-from chat.files import prepare, store
+from chat.files import store
 from chat.files.detect import HEAD_BYTES, media_type_of, safe_name
 from chat.files.limits import Limits
-from chat.files.readers import Readers, TooManyError
+from chat.files.prepare import prepare_file
+from chat.files.worker_slots import TooManyError, WorkerSlots
 from chat.models import Attachment, StoredFile
 from chat.models.attachment import NAME_LENGTH
 from chat.parts import FilePart, NoticePart
 from chat.translatable import translatable as _
 
-FILE_SECONDS = 300.0  # that a whole file waits until it is read
-_READERS = Readers()
+FILE_SECONDS = 300.0  # the longest wait for a worker
+_slots = WorkerSlots()  # state of the process, whose workers it limits
 _TOO_LARGE = _("The model made a file that is larger than this server allows. It was not kept.")
 _FULL = _("The model made a file, but your files have reached their limit. It was not kept.")
 TOO_MANY_FILES = _("The model made more files than are kept of one reply.")
@@ -30,21 +31,20 @@ _NOT_STORED = _("The model made a file that could not be stored.")
 logger = logging.getLogger(__name__)
 
 
-def keep(attachment: Attachment, upload: store.Upload, *, seconds: float) -> None:
-    """Stores the file of a complete upload, unless its content is stored already. Waits for `seconds` until
-    the file can be read. It takes no connection of the database from others meanwhile. Raises
-    `TooManyError`, after which the upload is as before, `NotFoundError` if the attachment was removed, and
-    OSError."""
+def store_upload(attachment: Attachment, upload: store.Upload, *, seconds: float) -> None:
+    """Stores the file of a complete upload, unless its content is already stored. Waits at most `seconds` for
+    a worker, and holds no connection to the database meanwhile. Raises `TooManyError`, which does not change
+    the upload, `NotFoundError` if the attachment was removed, and OSError."""
     sha256 = store.hash_of(upload.path)
-    if not _found(attachment, sha256):
+    if not _link(attachment, sha256):
         release_connections()
         file_id = uuid4()
         with upload.in_folder(file_id) as path:
-            with _READERS.place(attachment.owner_id, seconds=seconds):
-                prepared = prepare.prepared(path, attachment.name)
-            new = store.stored(file_id, path, sha256, prepared)
+            with _slots.slot(attachment.owner_id, seconds=seconds):
+                prepared = prepare_file(path, attachment.name)
+            new = store.save_file(file_id, path, sha256, prepared)
         try:
-            if not _found(attachment, sha256, new):
+            if not _link(attachment, sha256, new):
                 store.delete(new.paths)  # the same content was stored meanwhile
         except NotFoundError:  # the attachment was removed meanwhile
             store.delete(new.paths)
@@ -54,9 +54,9 @@ def keep(attachment: Attachment, upload: store.Upload, *, seconds: float) -> Non
 
 
 def keep_generated_file(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
-    """Keeps a file that a model made, as an attachment of its reply. Returns a sentence for people if it
-    cannot be kept. `data` is empty if it could not be read. It may wait for a worker, so it runs on no
-    database thread."""
+    """Stores a file that a model generated, as an attachment of its reply. Returns a notice for the user if
+    it cannot be stored. `data` is empty if it could not be decoded. Call it on a thread of its own, not on a
+    database thread, because it may wait for a worker."""
     limits = Limits.current()
     if not data:
         return NoticePart(_NOT_STORED)
@@ -71,32 +71,33 @@ def keep_generated_file(owner_id: int, message_id: UUID, data: bytes) -> NoticeP
         attachment.save(force_insert=True)
         with store.locked(attachment.pk) as upload:
             upload.append(0, data)
-            keep(attachment, upload, seconds=FILE_SECONDS)
+            store_upload(attachment, upload, seconds=FILE_SECONDS)
     except (DatabaseError, NotFoundError, OSError, SuspiciousOperation, TooManyError) as error:
-        logger.warning("A file that a model made could not be kept: %s", type(error).__name__)
+        logger.warning("A file that a model generated could not be stored: %s", type(error).__name__)
         Attachment.objects.filter(pk=attachment.pk, stored=None).delete()
         return NoticePart(_NOT_STORED)
     return None
 
 
 def generated_files(message_id: UUID) -> list[FilePart]:
-    """Returns the parts of the files that were made in a reply, in their order."""
+    """Returns the parts of the files that were generated in a reply, in their order."""
     rows = Attachment.objects.filter(message=message_id, stored__isnull=False).select_related("stored")
     return [part_of(attachment) for attachment in rows.order_by("created_at")]
 
 
 def used_by(owner_id: int) -> int:
-    """Returns the bytes of the files of a person: each content once, and what uploads have announced. Files
-    that were removed from a folder or preset do not count: their deletion may take a while."""
-    begun = Attachment.objects.filter(owner=owner_id, stored=None).aggregate(used=Sum("size"))["used"] or 0
+    """Returns the bytes of the files of a person: each content once, and the announced sizes of uploads.
+    Files that were removed from a folder or preset do not count, because their deletion may take a while."""
+    uploads = Attachment.objects.filter(owner=owner_id, stored=None)
+    announced = uploads.aggregate(used=Sum("size"))["used"] or 0
     removed = Q(knowledge__isnull=False, knowledge__folder=None, knowledge__preset=None)
     kept = Attachment.objects.filter(owner=owner_id, stored__isnull=False).exclude(removed)
     contents = StoredFile.objects.filter(pk__in=kept.values("stored"))
-    return begun + (contents.aggregate(used=Sum("size"))["used"] or 0)
+    return announced + (contents.aggregate(used=Sum("size"))["used"] or 0)
 
 
 def part_of(attachment: Attachment) -> FilePart:
-    """Returns the part of a message that has this complete attachment."""
+    """Returns the part of a message for a complete attachment."""
     file = attachment.stored
     assert file is not None
     return FilePart(
@@ -110,9 +111,10 @@ def part_of(attachment: Attachment) -> FilePart:
     )
 
 
-def _found(attachment: Attachment, sha256: str, new: StoredFile | None = None) -> bool:
-    """Gives the attachment the file of this content. Adds the `new` one if there is none, and returns whether
-    it did or, without `new`, whether there is one. Raises `NotFoundError`."""
+def _link(attachment: Attachment, sha256: str, new: StoredFile | None = None) -> bool:
+    """Links the attachment to the stored file with this content, or to the row `new` if there is none.
+    Returns whether it saved `new` or, without `new`, whether the content was stored. Raises
+    `NotFoundError`."""
     with transaction.atomic():
         file = StoredFile.objects.select_for_update().filter(sha256=sha256).first()
         if file is None and new is None:

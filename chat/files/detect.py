@@ -1,5 +1,5 @@
-"""The type of a file by its first bytes, and names that are safe to show. Imports nothing of Steady: the
-worker process uses it too."""
+"""The type of a file by its first bytes, and names that are safe to show. It imports nothing of Steady,
+because the worker process uses it too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAGIC = (
 )
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _FTYP = {b"M4A ": "audio/mp4", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic"}
-# Labels for text, which is never served as anything but plain text.
+# The types of text files, which are only ever served as plain text.
 _TEXT_NAMES = {".csv": "text/csv", ".tsv": "text/csv", ".json": "application/json", ".md": "text/markdown"}
 _NOT_IN_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -53,9 +53,9 @@ def is_text(media_type: str) -> bool:
     return media_type.startswith("text/") or media_type == "application/json"
 
 
-def decoded(data: bytes, *, is_cut: bool = False) -> str | None:
-    """Returns the text of these bytes, None if they are not text. `is_cut`: the last character may be a part
-    of one."""
+def decode_text(data: bytes, *, is_cut: bool = False) -> str | None:
+    """Returns the text of these bytes, None if they are not text. With `is_cut`, they may end within a
+    character."""
     if data.startswith(_UTF_16):
         text = data.decode("utf-16", "replace")
     elif _NOT_IN_TEXT.search(data):
@@ -65,7 +65,7 @@ def decoded(data: bytes, *, is_cut: bool = False) -> str | None:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             at_end = is_cut and error.start > len(data) - 4
-            # Otherwise it is an old encoding of Western Europe.
+            # Otherwise the text is probably in an old encoding of Western Europe.
             text = data[: error.start].decode("utf-8-sig") if at_end else data.decode("cp1252", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
 

@@ -1,5 +1,5 @@
-"""What a model gets of the files in a conversation: the file itself where the model reads its kind, else its
-text, else a sentence in its place."""
+"""The form in which a model gets the files of a conversation: the file itself if the model reads its kind,
+else its text, else a sentence in its place."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from chat.providers.base import File
 MOST_IMAGES = 20  # in one request, the newest ones
 MOST_BYTES = 16 * 1024 * 1024  # of all files in one request that are not text; base64 adds a third
 MOST_PDF_PAGES = 100
-PDF_KINDS = frozenset(
-    {"openai", "anthropic", "bedrock", "vertex", "gemini"}
-)  # of endpoints, whose models read PDFs
+# The kinds of endpoints whose models read PDFs.
+PDF_KINDS = frozenset({"openai", "anthropic", "bedrock", "vertex", "gemini"})
 
 logger = logging.getLogger(__name__)
 
 
 class FileReader:
-    """Reads the files of one request, the newest message first. `tokens` is what the text of all files of one
-    message may have. `left_out` are the names of files that the model gets only in part or not at all, of the
-    newest message."""
+    """Reads the files of one request, the newest message first. `tokens` limits the text of all files of one
+    message. `left_out` has the names of the files of the newest message that the model gets only in part or
+    not at all."""
 
     def __init__(self, model: ChatModel, kind: str, tokens: float) -> None:
-        self._sees = model.takes_images is not False
+        self._takes_images = model.takes_images is not False
         self._kind, self._tokens = kind, int(tokens)
         self._audio = audio_types(kind, model.takes_audio)
         self._images, self._bytes = MOST_IMAGES, MOST_BYTES
         self.left_out: list[str] | None = None
 
     def files(self, parts: Iterable[object]) -> list[File]:
-        """Returns the files of a message. Reads the storage."""
+        """Returns the files of a message, from the storage."""
         wanted = [part for part in parts if isinstance(part, FilePart)]
         if not wanted:
             return []
@@ -59,7 +58,7 @@ class FileReader:
     def _file(self, part: FilePart, stored: StoredFile | None, share: float) -> tuple[File, bool]:
         """Returns what is sent, and whether it is the whole file."""
         if stored is None:
-            return _instead(part, "It was deleted."), False
+            return _placeholder(part, "It was deleted."), False
         try:
             if self._is_sent(stored):
                 return self._whole(part, stored)
@@ -67,18 +66,18 @@ class FileReader:
                 return _text(part, stored, share)
         except OSError as error:
             logger.error("A file could not be read from the storage: %s", error)
-            return _instead(part, "It could not be read."), False
+            return _placeholder(part, "It could not be read."), False
         if stored.media_type in IMAGES and stored.readable:
-            return _instead(part, "You cannot see images."), False
+            return _placeholder(part, "You cannot see images."), False
         if _is_audio(stored):
-            return _instead(part, "You cannot listen to this audio file."), False
-        return _instead(part, "Its content cannot be read."), False
+            return _placeholder(part, "You cannot listen to this audio file."), False
+        return _placeholder(part, "Its content cannot be read."), False
 
     def _whole(self, part: FilePart, stored: StoredFile) -> tuple[File, bool]:
         is_image = stored.media_type in IMAGES
         data = store.read(stored.readable if is_image else stored.path)
         if len(data) > self._bytes or (is_image and not self._images):
-            return _instead(part, "It was left out, because there are too many files."), False
+            return _placeholder(part, "It was left out, because there are too many files."), False
         self._bytes -= len(data)
         self._images -= is_image
         media_type = stored.readable_type if is_image else stored.media_type
@@ -87,10 +86,10 @@ class FileReader:
     def _is_sent(self, stored: StoredFile) -> bool:
         """Returns whether the model reads this kind of file itself."""
         if stored.media_type in IMAGES:
-            return self._sees and bool(stored.readable)
+            return self._takes_images and bool(stored.readable)
         if stored.media_type == PDF and stored.problem in ("", "empty"):
             is_short = 0 < stored.pages <= MOST_PDF_PAGES and stored.size <= MOST_BYTES // 2
-            return self._sees and is_short and self._kind in PDF_KINDS
+            return self._takes_images and is_short and self._kind in PDF_KINDS
         return stored.media_type in self._audio and stored.size <= MOST_BYTES
 
 
@@ -109,5 +108,5 @@ def _text(part: FilePart, stored: StoredFile, share: float) -> tuple[File, bool]
     return File("text/plain", data, part.name, tokens=tokens + 20), share >= 1 and not stored.is_cut
 
 
-def _instead(part: FilePart, reason: str) -> File:
+def _placeholder(part: FilePart, reason: str) -> File:
     return File("text/plain", f"[{reason}]".encode(), part.name, tokens=30)

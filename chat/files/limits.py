@@ -1,4 +1,4 @@
-"""How much people may upload."""
+"""The limits of uploads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_IN_A_PROMPT = 10
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In bytes: of one file, and of all files of a person."""
+    """The bytes of one file, and of all files of a person."""
 
     file: int
     person: int

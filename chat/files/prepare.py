@@ -1,4 +1,5 @@
-"""Reads a new file in a process of its own: its type, its picture for the page, and what models get."""
+"""Reads a new file in a process of its own: its type, a thumbnail for the page, and the form that models
+get."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from chat.files.detect import HEAD_BYTES, IMAGES, PDF, UNKNOWN, media_type_of
 from chat.models.attachment import Problem
 from chat.pipeline.tokens import estimate_tokens
 
-WALL_SECONDS = 40.0  # for any reason: the machine is busy
+WALL_SECONDS = 40.0  # more than the worker's CPU seconds, because the machine may be busy
 PAGE_TOKENS = 2_000  # a page of a PDF, which a provider reads as text and picture
 AUDIO_TOKENS = 32  # a second, as Gemini counts; OpenAI counts fewer
 COMPRESSED_BYTES = 16_000  # a second of an MP3 file of 128 kbit/s
@@ -24,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Prepared:
-    """As the fields of `StoredFile`. The thumbnail and what models read are beside the file, with the endings
-    `.thumb` and `.read`."""
+class PreparedFile:
+    """The fields of `StoredFile` that the worker found. The thumbnail and the form for models are beside the
+    file, with the endings `.thumb` and `.read`."""
 
     media_type: str
     problem: str = ""
@@ -39,12 +40,12 @@ class Prepared:
     tokens: int = 0
 
 
-def prepared(path: Path, name: str) -> Prepared:
-    """Reads the file at `path`. Blocks for as long as the worker needs. A file that the worker cannot read in
-    time has a `problem`; it is kept all the same."""
+def prepare_file(path: Path, name: str) -> PreparedFile:
+    """Reads the file at `path`. Blocks while the worker runs. A file that the worker cannot read in time has
+    a `problem`, and is kept."""
     with path.open("rb") as file:
         media_type = media_type_of(file.read(HEAD_BYTES), name)
-    found = _worked(path, name, media_type)
+    found = _run_worker(path, name, media_type)
     if found.readable_type.startswith("text/"):
         found.tokens = estimate_tokens(path.with_suffix(".read").read_text(encoding="utf-8"))
     elif found.media_type in IMAGES:
@@ -57,15 +58,15 @@ def prepared(path: Path, name: str) -> Prepared:
 
 
 def _audio_tokens(path: Path, media_type: str) -> int:
-    """Returns about how many tokens a recording has, by its length in seconds."""
+    """Returns the estimated tokens of a recording, by its length in seconds."""
     with path.open("rb") as file:
         head = file.read(32)
-    # A WAV file says how many bytes a second has (in its first chunk). Nobody checks that it is true.
-    said = int.from_bytes(head[28:32], "little") if media_type == "audio/wav" else 0
-    return path.stat().st_size * AUDIO_TOKENS // max(said or COMPRESSED_BYTES, LEAST_BYTES)
+    # The first chunk of a WAV file has the number of bytes of a second, which may be wrong.
+    declared = int.from_bytes(head[28:32], "little") if media_type == "audio/wav" else 0
+    return path.stat().st_size * AUDIO_TOKENS // max(declared or COMPRESSED_BYTES, LEAST_BYTES)
 
 
-def _worked(path: Path, name: str, media_type: str) -> Prepared:
+def _run_worker(path: Path, name: str, media_type: str) -> PreparedFile:
     job = json.dumps({"path": str(path), "name": name, "media_type": media_type}) + "\n"
     try:
         done = subprocess.run(  # noqa: S603 - our own program, without a shell
@@ -79,9 +80,9 @@ def _worked(path: Path, name: str, media_type: str) -> Prepared:
             start_new_session=True,
             check=True,
         )
-        known = {field.name for field in fields(Prepared)}
-        said = {key: value for key, value in json.loads(done.stdout).items() if key in known}
-        return Prepared(**said)
+        known = {field.name for field in fields(PreparedFile)}
+        values = {key: value for key, value in json.loads(done.stdout).items() if key in known}
+        return PreparedFile(**values)
     except (subprocess.SubprocessError, OSError, ValueError) as error:
-        logger.warning("A file of type %s could not be read: %s", media_type, type(error).__name__)
-        return Prepared(media_type, Problem.UNKNOWN if media_type == UNKNOWN else Problem.TOO_LARGE)
+        logger.warning("The worker could not read a file of type %s: %s", media_type, type(error).__name__)
+        return PreparedFile(media_type, Problem.UNKNOWN if media_type == UNKNOWN else Problem.TOO_LARGE)

@@ -1,6 +1,6 @@
-"""Where files are: an upload grows in a folder of this machine, and is moved to Django's default storage when
-it is complete. A name in the storage is used once: a name of the browser could be used again, for another
-content, while other people have the first one."""
+"""The places of files: an upload grows in a folder of this machine, and is moved to Django's default storage
+when it is complete. A name in the storage is used once. A name from a browser could be used again for another
+content, while the first file is still in use."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files import File
 from django.core.files.storage import default_storage
 
-from chat.files.prepare import Prepared
+from chat.files.prepare import PreparedFile
 from chat.models import StoredFile
 
-PIECE_BYTES = 1024 * 1024  # of an upload in one request; a proxy takes 4 MB, and a slow line has 60 s for it
+PIECE_BYTES = 1024 * 1024  # of an upload in one request; a proxy accepts 4 MB, and 60 s for it
 _CHUNK = 256 * 1024
 _ENDINGS = {"path": "", "thumbnail": ".thumb", "readable": ".read"}
 
@@ -39,8 +39,8 @@ class Upload:
         self.path, self._handle = path, handle
 
     def append(self, offset: int, data: bytes) -> int:
-        """Writes a piece, and returns the bytes that are here then. A piece that is sent twice is written
-        twice to the same place. Does nothing if the pieces before it are missing. Raises OSError."""
+        """Writes a piece, and returns the size of the file afterwards. A piece that is sent twice is written
+        twice to the same place. Does nothing if an earlier piece is missing. Raises OSError."""
         size = os.fstat(self._handle).st_size
         if offset > size:
             return size
@@ -54,8 +54,8 @@ class Upload:
 
     @contextmanager
     def in_folder(self, file_id: UUID) -> Iterator[Path]:
-        """Returns a name of the file in a folder of its own, which is deleted with all that is written there.
-        The folder has the id of the file to be stored in its name: `discard_older_than` looks for it."""
+        """Yields a path of the file in a folder of its own, and deletes the folder with everything in it at
+        the end. The name of the folder contains the id of the file to be stored, for `discard_older_than`."""
         folder = self.path.with_suffix(f".{file_id.hex}")
         folder.mkdir(mode=0o700)
         try:
@@ -67,12 +67,12 @@ class Upload:
 
 @contextmanager
 def locked(upload: UUID) -> Iterator[Upload]:
-    """Locks an upload, whose file is created if it is missing: a piece may arrive a second time while the
-    first one is written, or while the complete file is read. The kernel releases the lock of a process that
-    ends. Raises `BusyError`, OSError."""
+    """Locks an upload, because a piece may arrive a second time while the first one is written, or while the
+    complete file is read. Creates its file if there is none. The kernel releases the lock of a process that
+    ends. Raises `BusyError` and OSError."""
     path = _path(upload)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = _locked(path)
+    handle = _lock_file(path)
     try:
         yield Upload(path, handle)
     finally:
@@ -81,7 +81,7 @@ def locked(upload: UUID) -> Iterator[Upload]:
         os.close(handle)
 
 
-def _locked(path: Path) -> int:
+def _lock_file(path: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -110,8 +110,8 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stored(file_id: UUID, path: Path, sha256: str, found: Prepared) -> StoredFile:
-    """Writes the file with its derived files into the storage. Returns the unsaved row. Raises OSError."""
+def save_file(file_id: UUID, path: Path, sha256: str, found: PreparedFile) -> StoredFile:
+    """Writes the file and its derived files into the storage. Returns the row, unsaved. Raises OSError."""
     names = dict.fromkeys(_ENDINGS, "")
     try:
         for field in _ENDINGS:
@@ -156,8 +156,8 @@ def exists(name: str) -> bool:
         return default_storage.exists(name)
 
 
-def put_back(name: str, content: IO[bytes]) -> None:
-    """Writes a file of a backup under the name that its row has. Raises OSError."""
+def restore(name: str, content: IO[bytes]) -> None:
+    """Writes a file of a backup under the name in its row. Raises OSError."""
     with _os_errors():
         default_storage.delete(name)
         saved = default_storage.save(name, File(content, name))
@@ -167,7 +167,7 @@ def put_back(name: str, content: IO[bytes]) -> None:
 
 
 def delete(names: Iterable[str]) -> None:
-    """Deletes these names from the storage; those that are gone already are no error. Raises OSError."""
+    """Deletes these names from the storage. A missing name is not an error. Raises OSError."""
     for name in names:
         with _os_errors():
             default_storage.delete(name)
@@ -175,7 +175,7 @@ def delete(names: Iterable[str]) -> None:
 
 @contextmanager
 def _os_errors() -> Iterator[None]:
-    """Raises the errors of a storage as OSError: those of a bucket are of other classes."""
+    """Raises all errors of a storage as OSError. Storages for buckets raise exceptions of their own."""
     try:
         yield
     except (OSError, SuspiciousOperation):
@@ -185,14 +185,14 @@ def _os_errors() -> Iterator[None]:
 
 
 def discard(upload: UUID) -> None:
-    """Deletes what an upload that did not complete left. A request that still reads it deletes it itself.
-    Raises OSError."""
+    """Deletes the file of an incomplete upload. If a request still uses it, that request deletes it. Raises
+    OSError."""
     with suppress(BusyError), locked(upload) as file:
         file.remove()
 
 
 def discard_older_than(seconds: float) -> None:
-    """Deletes what uploads left on this machine, whichever process received them, and in the storage."""
+    """Deletes the old files of incomplete uploads of all processes, on this machine and in the storage."""
     with suppress(FileNotFoundError):
         for path in Path(settings.CHAT_UPLOADS_DIR).iterdir():
             with suppress(OSError):
@@ -204,7 +204,7 @@ def discard_older_than(seconds: float) -> None:
 
 
 def _discard_folder(folder: Path) -> None:
-    """Deletes what a process that ended left of a file that it was storing."""
+    """Deletes the folder of a process that ended while it stored a file, and that file."""
     with suppress(ValueError):
         file_id = UUID(folder.suffix[1:])
         if not StoredFile.objects.filter(pk=file_id).exists():

@@ -1,10 +1,9 @@
-"""The program that reads one file of a person. It runs in its own process and may end at any moment
-(`prepare` starts it).
+"""The program that reads one file of a person. `prepare` starts it in a process of its own, which may be
+killed at any moment.
 
-Files can be made so that a parser takes minutes or gigabytes. So the kernel limits this process, and it has
-no environment and no database. Input is one line of JSON, `{"path", "name", "media_type"}`. Output is one
-line of JSON with the fields of `prepare.Prepared`; derived files are written beside `path`.
-"""
+A malicious file can make a parser take minutes or gigabytes. So the kernel limits this process, and it has no
+environment variables and no database. Input is one line of JSON, `{"path", "name", "media_type"}`. Output is
+one line of JSON with the fields of `prepare.PreparedFile`; derived files are written beside `path`."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).parent))
-from detect import IMAGES, PDF, UNKNOWN, ZIP, decoded, is_text  # type: ignore[import-not-found]
+from detect import IMAGES, PDF, UNKNOWN, ZIP, decode_text, is_text  # type: ignore[import-not-found]
 
 CPU_SECONDS = 20  # then the kernel ends the process
 TEXT_SECONDS = 8.0  # of CPU; then a document is cut
@@ -45,6 +44,7 @@ _ODF = "application/vnd.oasis.opendocument."
 
 
 def read(path: Path, name: str, media_type: str) -> dict[str, Any]:
+    """Returns the fields of `prepare.PreparedFile`, and writes the derived files."""
     if media_type in IMAGES:
         return {"media_type": media_type, **image(path)}
     if media_type == PDF:
@@ -59,7 +59,7 @@ def read(path: Path, name: str, media_type: str) -> dict[str, Any]:
 def image(path: Path) -> dict[str, Any]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # checked here, before a pixel is decoded
+    Image.MAX_IMAGE_PIXELS = None  # checked here, before a pixel is decode_text
     try:
         with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP"]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
@@ -114,14 +114,14 @@ def pdf(path: Path) -> dict[str, Any]:
                 try:
                     found = reader.pages[number].extract_text().strip()
                 except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-                    found = ""  # one page that cannot be read does not lose the others
-                # Without text too: the time is checked after each piece.
+                    found = ""  # the other pages can be read
+                # Yields a piece without text too, because the time is checked after each piece.
                 yield f"[page {number + 1}]\n{found}\n\n" if found else ""
 
         return {"pages": pages, **_written(path, texts())}
     except MemoryError:
         return {"pages": pages, "problem": "too_large"}
-    except Exception as error:  # noqa: BLE001 - a broken file raises anything
+    except Exception as error:  # noqa: BLE001 - a broken file may raise any exception
         needs_key = "crypt" in f"{type(error).__name__} {error}".lower()
         return {"pages": pages, "problem": "encrypted" if needs_key else "broken"}
 
@@ -129,7 +129,7 @@ def pdf(path: Path) -> dict[str, Any]:
 def text(path: Path, media_type: str) -> dict[str, Any]:
     with path.open("rb") as file:
         data = file.read(4 * MAX_CHARS + 1)
-    found = decoded(data, is_cut=len(data) > 4 * MAX_CHARS)
+    found = decode_text(data, is_cut=len(data) > 4 * MAX_CHARS)
     if found is None:
         return {"media_type": UNKNOWN, "problem": "unknown"}
     return {"media_type": media_type, **_written(path, [found])}
@@ -151,7 +151,7 @@ def office(path: Path) -> dict[str, Any]:
             return {"media_type": media_type, **_written(path, _office_texts(archive, path, media_type))}
     except MemoryError:
         return {"media_type": media_type, "problem": "too_large"}
-    except Exception:  # noqa: BLE001 - a broken file raises anything
+    except Exception:  # noqa: BLE001 - a broken file may raise any exception
         return {"media_type": media_type, "problem": "broken"}
 
 
@@ -225,7 +225,7 @@ def _written(path: Path, pieces: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    os.nice(10)  # replies come first
+    os.nice(10)  # replies have priority
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (WRITTEN_BYTES, WRITTEN_BYTES))

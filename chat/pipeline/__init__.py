@@ -5,11 +5,11 @@
 The order matters, from the inside out:
 
 - `retry` is innermost, because an attempt that fails before its first visible output must not affect any
-  other stage: no text held back, nothing counted. The adapters limit the time to connect
-  (`EndpointConfig.connect_seconds`): only they know when the request is sent.
+  other stage: no text is held back, and nothing is counted. The adapters limit the time to connect
+  (`EndpointConfig.connect_seconds`), because only they know when the request is sent.
 - `watchdog` is around `retry`, so that the limit on the whole answer covers all attempts.
-- `transform` changes text. It comes after `watchdog`, because text that a transformer holds back is not
-  silence of the provider.
+- `transform` changes text. It is around `watchdog`, because the provider is not silent while a transformer
+  holds text back.
 - `validate` checks the transformed text, as the reader sees it.
 - `meter` is outermost: it counts the delivered output, and stops at limits on tokens and cost.
 

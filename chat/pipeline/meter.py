@@ -22,11 +22,12 @@ from chat.providers.events import (
     Usage,
 )
 
-_LONGEST_COUNTED = 1_000_000  # characters of one piece, because nothing else runs during the count
+_LONGEST_COUNTED = 1_000_000  # characters of one piece, because counting blocks the event loop
 
 
 class Meter:
-    """The usage of one stream, correct at any moment: also after a stop, an error or a lost connection."""
+    """The usage of one stream. It is correct at any moment, also after a stop, an error or a lost
+    connection."""
 
     def __init__(self, request: ChatRequest) -> None:
         self.finished: Finished | None = None
@@ -40,14 +41,14 @@ class Meter:
 
     @property
     def output_tokens(self) -> int:
-        """The estimated tokens of the output so far."""
+        """Returns the estimated tokens of the output so far."""
         return self._counter.tokens
 
     @property
     def usage(self) -> Usage:
-        """The usage that the provider reported, completed by estimates.
+        """Returns the usage that the provider reported, completed by estimates.
 
-        For an answer that did not end, the report is incomplete: the larger of report and estimate counts. An
+        The report on an unfinished answer is incomplete, so the larger of report and estimate is used. An
         answer that failed before its first output has the reported usage, or none.
         """
         reported = self._reported or Usage()
@@ -55,8 +56,8 @@ class Meter:
             reported = replace(reported, searches=len(self._searches))
         if self._failed and not self._has_output:
             return reported
-        told = reported.input_tokens is not None and reported.output_tokens is not None
-        if told and self.finished and self.finished.raw_reason not in STOPPED_BY_US:
+        is_reported = reported.input_tokens is not None and reported.output_tokens is not None
+        if is_reported and self.finished and self.finished.raw_reason not in STOPPED_BY_US:
             return reported
         return replace(
             reported,

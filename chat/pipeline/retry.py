@@ -23,11 +23,11 @@ async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:
     """
     attempt = 1
     while True:
-        visible = spoke = ended = False
+        visible = has_events = ended = False
         try:
             async with aclosing(connect()) as events:
                 async for event in events:
-                    spoke = spoke or not isinstance(event, Notice)
+                    has_events = has_events or not isinstance(event, Notice)
                     visible = visible or isinstance(event, VISIBLE)
                     ended = isinstance(event, Finished)
                     yield event
@@ -42,7 +42,7 @@ async def retry(connect: Callable[[], Events], policy: StreamPolicy) -> Events:
             delay, reason = _delay(policy, attempt, error.retry_after), str(error)
             code = error.code
         attempt += 1
-        if spoke:
+        if has_events:
             yield Reset(reason)
         yield Notice("retrying", reason, attempt, delay, code)
         await asyncio.sleep(delay)

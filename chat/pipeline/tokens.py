@@ -2,11 +2,10 @@
 
 Each character has a weight in thousandths of a token, by its script, so counting in pieces gives the same
 result as counting at once. The weights are fitted to the geometric mean of three tokenizers (cl100k, o200k
-and Llama 3) on a page of each script: `tests/pipeline/data/token_counts.json`. For one of them the estimate
-of English or code is off by a tenth, of Chinese by a third, and of Hindi or Thai by a factor of two: these
-tokenizers differ by that much among themselves. Where it matters, the caller corrects it by earlier counts
-of the provider (`generation.window`).
-"""
+and Llama 3) on a page of each script: `tests/pipeline/data/token_counts.json`. For a single tokenizer the
+estimate is wrong by a tenth for English and code, by a third for Chinese, and by a factor of two for Hindi
+and Thai, because the tokenizers differ that much. Where it matters, the caller corrects the estimate by
+earlier counts of the provider (`generation.window`)."""
 
 from __future__ import annotations
 
@@ -17,27 +16,27 @@ from chat.providers.base import ChatRequest, Tool, Turn
 
 FILE_TOKENS = 1_000  # an image of medium size
 TURN_TOKENS = 4  # the overhead of each message
-_MOST_KNOWN = 20_000  # estimates that a process keeps, by the hash of their text; about 2 MB
-_KNOWN: dict[int, int] = {}
+_MOST_ESTIMATES = 20_000  # about 2 MB
+_estimates: dict[int, int] = {}  # by the hash of the text; a cache of the process
 
 
 def estimate_tokens(text: str) -> int:
-    """Returns about how many tokens `text` has; at least one if it is not empty."""
+    """Returns the estimated tokens of `text`; at least one if it is not empty."""
     if len(text) < _SHORT:
         return -(-_thousandths(text) // 1000)
-    # The texts of a chat are estimated again for each of its requests.
+    # Each request of a chat contains the earlier texts again.
     key = hash(text)
-    tokens = _KNOWN.get(key)
+    tokens = _estimates.get(key)
     if tokens is None:
         tokens = -(-_thousandths(text) // 1000)
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        _KNOWN[key] = tokens
+        if len(_estimates) >= _MOST_ESTIMATES:
+            _estimates.clear()
+        _estimates[key] = tokens
     return tokens
 
 
 def turn_tokens(turn: Turn) -> int:
-    """Returns about how many tokens this turn has, with its overhead."""
+    """Returns the estimated tokens of a turn, with its overhead."""
     if not (turn.files or turn.tool_calls or turn.tool_results):
         return estimate_tokens(turn.text) + TURN_TOKENS
     texts = [turn.text, *(result.text for result in turn.tool_results)]
@@ -47,19 +46,19 @@ def turn_tokens(turn: Turn) -> int:
 
 
 def tool_tokens(tool: Tool) -> int:
-    """Returns about how many tokens the description of this tool has."""
+    """Returns the estimated tokens of a tool's definition."""
     schema = json.dumps(dict(tool.parameters), ensure_ascii=False, separators=(",", ":"))
     return sum(map(estimate_tokens, (tool.name, tool.description, schema))) + TURN_TOKENS
 
 
 def request_tokens(request: ChatRequest) -> int:
-    """Returns about how many input tokens the request has."""
+    """Returns the estimated input tokens of a request."""
     texts = estimate_tokens(request.system) + sum(map(turn_tokens, request.turns))
     return texts + sum(map(tool_tokens, request.tools))
 
 
 class TokenCounter:
-    """`estimate_tokens` of all text fed so far."""
+    """Estimates the tokens of a growing text."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -112,7 +111,7 @@ def _ascii_weight(character: str) -> int:
 
 
 class _Weights(dict[str, int]):
-    """Looked up per character, computed once for each."""
+    """The weight of each character, computed at its first use."""
 
     def __missing__(self, character: str) -> int:
         weight = self[character] = (
@@ -126,7 +125,7 @@ class _Weights(dict[str, int]):
 _WEIGHTS = _Weights()
 _ASCII = bytes(range(128)).decode()
 # The ASCII characters of each weight, the most frequent ones first.
-_ALIKE = {
+_ASCII_BY_WEIGHT = {
     weight: "".join(it for it in _ASCII if _ascii_weight(it) == weight).encode()
     for weight in dict.fromkeys(map(_ascii_weight, "a A\n" + _ASCII))
 }
@@ -140,8 +139,8 @@ def _thousandths(text: str) -> int:
         return sum(map(_WEIGHTS.__getitem__, text))
     # Several times as fast, and most long text is ASCII.
     total, left = 0, text.encode()
-    for weight, alike in _ALIKE.items():
-        rest = left.translate(None, alike)
+    for weight, characters in _ASCII_BY_WEIGHT.items():
+        rest = left.translate(None, characters)
         total += weight * (len(left) - len(rest))
         left = rest
     return total

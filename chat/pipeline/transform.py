@@ -1,4 +1,14 @@
-"""Changes text while it streams, independent of the chunk borders."""
+"""Changes text while it streams, wherever the provider cuts it.
+
+`CHAT_TRANSFORMERS` names transformers by dotted paths. A module such as `filters.py` in the Python path can
+define one with `text_transformer`:
+
+    from chat.pipeline.transform import RegexRedaction, text_transformer
+
+    card_numbers = text_transformer(lambda: RegexRedaction(r"\b(?:\\d[ -]?){13,16}\b", "[card number]"))
+
+The setting is then `CHAT_TRANSFORMERS=filters.card_numbers`.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +23,22 @@ from chat.providers.events import Notice, ProviderEvent, ReasoningDelta, Reset, 
 
 
 def transform(events: Events, policy: StreamPolicy) -> Events:
-    """Returns `events` after each of the policy's transformers, in their order."""
+    """Returns `events` through the policy's transformers, in their order."""
     for transformer in policy.transformers:
         events = transformer(events)
     return events
 
 
 class TextFilter(Protocol):
-    """An incremental function from text to text. It may hold back a bounded tail."""
+    """Changes text piece by piece. It may hold back a bounded part of the text."""
 
-    def feed(self, text: str) -> str: ...
+    def feed(self, text: str) -> str:
+        """Returns the changed text that is final after this piece."""
+        ...
 
-    def flush(self) -> str: ...
+    def flush(self) -> str:
+        """Returns the changed text that was held back."""
+        ...
 
 
 def text_transformer(make_filter: Callable[[], TextFilter]) -> Transformer:
@@ -35,17 +49,17 @@ def text_transformer(make_filter: Callable[[], TextFilter]) -> Transformer:
     """
 
     async def transformed(events: Events) -> Events:
-        lane = _Lane(make_filter)
+        filtered = _FilteredEvents(make_filter)
         async with aclosing(events):
             try:
                 async for event in events:
-                    for changed in lane.feed(event):
+                    for changed in filtered.feed(event):
                         yield changed
             except ProviderError:
-                for changed in lane.flush():
+                for changed in filtered.flush():
                     yield changed
                 raise
-            for changed in lane.flush():
+            for changed in filtered.flush():
                 yield changed
 
     return transformed
@@ -54,9 +68,9 @@ def text_transformer(make_filter: Callable[[], TextFilter]) -> Transformer:
 class RegexRedaction:
     """Replaces what matches `pattern`, as `pattern.sub(replacement, whole_text)` would.
 
-    A match is decided when `longest` characters after its start are known, so that many are held back. A
-    pattern that needs more than `longest` characters is not found if a chunk ends inside the match. A
-    match that may become longer (`sk-\\w+`) is held back until it ends, up to four times `longest`.
+    Holds `longest` characters back, because a match may begin in them. A match of more than `longest`
+    characters is not found if a piece ends inside it. A match that may become longer (`sk-\\w+`) is held back
+    until it ends, up to four times `longest`.
     """
 
     def __init__(self, pattern: str | re.Pattern[str], replacement: str = "█", *, longest: int = 64) -> None:
@@ -64,19 +78,19 @@ class RegexRedaction:
         self._replacement = replacement
         self._longest = longest
         self._buffer = ""
-        self._start = 0  # text before it is decided, and stays for look-behind and word borders
+        self._start = 0  # the text before it is returned, and stays for look-behind and word borders
 
     def feed(self, text: str) -> str:
         self._buffer += text
-        return self._decide(len(self._buffer) - self._longest, final=False)
+        return self._replace(len(self._buffer) - self._longest, final=False)
 
     def flush(self) -> str:
-        out = self._decide(len(self._buffer), final=True)
+        out = self._replace(len(self._buffer), final=True)
         self._buffer, self._start = "", 0
         return out
 
-    def _decide(self, limit: int, *, final: bool) -> str:
-        """Decides all matches that start before `limit`."""
+    def _replace(self, limit: int, *, final: bool) -> str:
+        """Returns the text up to `limit`, with all matches that start before it replaced."""
         if limit <= self._start:
             return ""
         out = []
@@ -99,7 +113,7 @@ class RegexRedaction:
         return "".join(out)
 
 
-class _Lane:
+class _FilteredEvents:
     """Keeps the order of events while text is held back."""
 
     def __init__(self, make_filter: Callable[[], TextFilter]) -> None:
@@ -109,7 +123,7 @@ class _Lane:
 
     def feed(self, event: ProviderEvent) -> list[ProviderEvent]:
         if isinstance(event, Notice):
-            return [event]  # may overtake text, because it describes the present
+            return [event]  # need not wait for text that is held back
         if isinstance(event, Reset):
             self._filter = self._make_filter()
             return [event]

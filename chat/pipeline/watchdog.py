@@ -19,8 +19,8 @@ async def watchdog(events: Events, policy: StreamPolicy) -> Events:
     Raises `TimeoutExceededError` with the phase: `first_token`, `silence` or `total`. Only the time spent
     waiting for the provider counts, not the time a slow reader takes.
 
-    The events are read in the reader's own task, and one timer serves the whole stream. A task in between, or
-    an `asyncio.timeout` around each event, costs as much per token as all other stages together (measured).
+    The events are read in the reader's own task, and the whole stream has one timer. A task in between, or an
+    `asyncio.timeout` around each event, costs as much per token as all other stages together (measured).
     """
     clock = _Clock(policy)
     try:
@@ -76,7 +76,7 @@ class _Clock:
                 self._first_due = _after(self._loop.time() + event.delay, self._policy.first_token_seconds)
 
     def expired_phase(self) -> str:
-        """The phase whose limit passed; empty when the task was cancelled from outside."""
+        """Returns the phase whose limit passed, "" if the task was cancelled from outside."""
         if self._expired and self._task and self._task.uncancel() <= self._cancelling:
             return self._expired
         return ""
@@ -103,7 +103,7 @@ class _Clock:
         return ("silence" if self._visible else "first_token"), due
 
     def _period(self) -> float:
-        """Seconds from now in which no limit can pass, other than one of the present wait."""
+        """Returns the seconds from now in which no limit can pass, except a limit of the current wait."""
         running = self._total_due if self._visible else min(self._total_due, self._first_due)
         left = max(0.0, running - self._loop.time())
         silence = self._policy.silence_seconds

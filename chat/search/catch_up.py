@@ -1,8 +1,7 @@
-"""Indexes what is not in the index: all rows of an older release, and what a process of it wrote meanwhile.
+"""Indexes rows without an entry: all rows of an older release, and those that its processes still write.
 
-It goes on where it was interrupted, because each row says whether it is indexed. Any number of processes may
-run it at the same time.
-"""
+It continues where it was interrupted, because each row says whether it is indexed. Any number of processes
+may run it at the same time."""
 
 from __future__ import annotations
 
@@ -11,29 +10,29 @@ from django.db.models import F, Q, QuerySet
 
 from chat.models import LIVE, Conversation, Message, User
 from chat.models.prepared import Prepared
-from chat.search.index import forget_conversations, index_message, index_title
+from chat.search.index import index_message, index_title, remove_conversations
 
 BATCH = 50  # messages or titles in one transaction
-BATCH_CHARACTERS = 200_000  # of messages, after which a transaction takes no further one
+BATCH_CHARACTERS = 200_000  # of messages; a transaction ends after the message that exceeds it
 
 _OTHER_TITLE = Q(indexed_title__isnull=True) | ~Q(indexed_title=F("title"))
 
 
 def is_complete() -> bool:
-    """Returns whether everything can be found."""
+    """Returns whether all titles and messages are indexed."""
     return not _messages().exists() and not Conversation.objects.filter(_OTHER_TITLE).exists()
 
 
 def is_complete_for(user: User) -> bool:
-    """Returns whether all titles and messages of this user can be found. First asks for a message of anybody,
-    which an index answers at once: usually there is none."""
+    """Returns whether all titles and messages of this user are indexed. First queries the messages of all
+    users, because a partial index answers that at once, and usually there is none."""
     if _some_message.all() and _some_own_message.all(user.pk):
         return False
     return not _some_title.all(user.pk)
 
 
 def catch_up() -> int:
-    """Indexes the newest rows that are not indexed. Returns their number, 0 if none is left."""
+    """Indexes the newest rows without an entry. Returns their number, 0 if there is none."""
     with transaction.atomic():
         return _index_messages() or _index_titles()
 
@@ -54,7 +53,7 @@ _some_title = Prepared(
 def _index_messages() -> int:
     newest = _messages().order_by("-created_at").values_list("pk", "conversation_id")[:BATCH]
     found = dict(newest)
-    # First the conversations: all other writers lock them before their messages.
+    # Locks the conversations first, because all other writers lock them before their messages.
     locked = _locked(Conversation.objects.filter(pk__in=set(found.values())))
     ids = [pk for pk, conversation_id in found.items() if conversation_id in locked]
     done, characters = [], 0
@@ -77,14 +76,14 @@ def _index_titles() -> int:
     conversations = _locked(Conversation.objects.filter(pk__in=[each.pk for each in newest]))
     for conversation in conversations.values():
         if conversation.deleted_at and not conversation.last_position:  # emptied by an older release
-            forget_conversations([conversation.pk])
+            remove_conversations([conversation.pk])
         index_title(conversation)
         conversation.save(update_fields=["indexed_title"])
     return len(conversations)
 
 
 def _locked(conversations: QuerySet[Conversation]) -> dict[object, Conversation]:
-    """Returns those that no other transaction has locked, by id."""
+    """Locks the conversations that no other transaction has locked. Returns them by id."""
     if connection.features.has_select_for_update_skip_locked:
         conversations = conversations.select_for_update(skip_locked=True, no_key=True)
     return {each.pk: each for each in conversations.order_by("pk")}

@@ -22,9 +22,9 @@ from chat.search.newest import newest_ids
 from chat.search.query import Query, Term, parse
 
 MOST_HITS = 200  # that are read for one page of results
-_FIRST_HITS = 30  # of them, that are enough if they are in different chats
+_FIRST_HITS = 30  # that are read first; they are enough if they are in different chats
 HITS_OF_A_CHAT = 3  # that are shown
-_MOST_NAMED = 50  # chats that a query of the index names
+_MOST_NAMED = 50  # chats in a query of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class FoundChat:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`notes` are sentences for the user. `older` is the argument `until` of the next page, 0 if there
-    is none. Unless `is_complete`, older chats are still being indexed."""
+    """One page of results. `notes` are sentences for the user. `older` is the argument `until` of the next
+    page, 0 if there is none. Unless `is_complete`, older chats are still being indexed."""
 
     chats: list[FoundChat] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -66,8 +66,9 @@ class _Row(NamedTuple):
 
 
 def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: ZoneInfo | None = None) -> Found:
-    """Returns at most `limit` of the user's chats with hits: first those whose titles have them, then by the
-    newest hit. Every text is a query (see `chat.search.query`). Dates in it are days in `zone`."""
+    """Returns at most `limit` of the user's chats with hits: first those with hits in the title, then the
+    others by their newest hit. Every text is a query (see `chat.search.query`). Dates in it are days in
+    `zone`."""
     query = parse(text, zone)
     if not query or not user.is_active:
         return Found(notes=query.notes)
@@ -75,7 +76,7 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
     grouped: dict[UUID, list[_Row]] = {} if until else {pk: [] for pk in titles}
     while True:
         older = _group(grouped, _hits(user, query, until, set(grouped), limit), limit)
-        if until:  # Chats of earlier pages have older hits too, and are not repeated.
+        if until:  # Chats of earlier pages are not repeated, although they may have older hits.
             for pk in _newer(user, query, until, list(grouped)).union(titles):
                 grouped.pop(pk, None)
         if grouped or not older:
@@ -86,7 +87,7 @@ def search(user: User, text: str, limit: int = 20, *, until: int = 0, zone: Zone
 
 
 def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) -> list[_Row]:
-    """Returns the newest entries for one page: in more than `limit` chats, or `MOST_HITS`, or all."""
+    """Returns the newest entries for one page: those in more than `limit` chats, `MOST_HITS`, or all."""
     rows = _rows(user, query, _FIRST_HITS, until=until)
     if len(rows) < _FIRST_HITS or len(chats.union(row.conversation_id for row in rows)) > limit:
         return rows
@@ -95,7 +96,9 @@ def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) ->
 
 def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int:
     """Adds the rows to at most `limit` chats. Returns where the next page begins, 0 if there is none."""
-    before = rows[0].entry_id + 1 if rows else 0  # no row has a place if chats of titles take all
+    before = (
+        rows[0].entry_id + 1 if rows else 0
+    )  # no row is added if chats with hits in the title fill the page
     for row in rows:
         if row.conversation_id not in grouped and len(grouped) >= limit:
             return before
@@ -115,8 +118,8 @@ def titled(user: User, text: str, limit: int) -> list[Conversation]:
 
 
 def conversations_with(term: Term) -> QuerySet[Any]:
-    """For the administration: the ids of all chats, of all users, with a text or title that has the term."""
-    # Imported here: only this needs a query of Django's around ours.
+    """Returns the ids of the chats of all users with the term in a text or title, for the administration."""
+    # Imported on use, because only the administration needs it.
     from django.db.models.expressions import RawSQL
 
     backend = _backend()
@@ -138,8 +141,8 @@ def _rows(user: User, query: Query, limit: int, *, until: int = 0, titles: bool 
 
 
 def _newest_rows(user: User, query: Query, facts: list[list[Term]], limit: int, until: int) -> list[_Row]:
-    """As `_rows`, on PostgreSQL: first what the index finds, then the conditions that are not in it. Chats in
-    the trash have entries too."""
+    """Like `_rows`, for PostgreSQL: queries the index first, then checks the conditions that are not in it,
+    because chats in the trash have entries too."""
     match = postgresql.expression(query.terms, facts)
     least = first_id(query.after) if query.after else 0
     ends = [until or postgresql.LAST_ID, first_id(query.before) if query.before else postgresql.LAST_ID]
@@ -165,7 +168,7 @@ def _read(sql: str, values: list[Any], number: str, limit: int) -> list[_Row]:
 
 
 def _newer(user: User, query: Query, since: int, chats: Sequence[UUID]) -> set[UUID]:
-    """Returns those of the chats that have a hit on an earlier page."""
+    """Returns the chats that have a hit on an earlier page."""
     facts = _facts(user, query) if chats else None
     if facts is None:
         return set()
@@ -186,16 +189,16 @@ def _matching(
     titles: bool = False,
     match: str = "",
 ) -> tuple[str, list[Any]]:
-    """Returns the end of a query of the entries that match, from its FROM, and its values."""
+    """Returns the SQL of a query of the matching entries from its FROM clause on, and its values."""
     backend = _backend()
     conditions = [match or backend.MATCHES, "c.owner_id = %s", "c.deleted_at IS NULL", "m.deleted_at IS NULL"]
     values: list[Any] = [backend.expression(query.terms, facts), user.pk]
     conditions += [backend.TITLES] if titles else []
     conditions += [f"c.{state}_at IS NOT NULL" for state in sorted(query.states)]
     for tag in query.tags:
-        same = "substr(t.key, 1, %s) = %s" if tag.is_start else "t.key = %s"
+        same = "substr(t.key, 1, %s) = %s" if tag.is_prefix else "t.key = %s"
         conditions.append(f"EXISTS (SELECT 1 FROM chat_tag t WHERE t.conversation_id = c.id AND {same})")  # noqa: S608
-        values += [len(tag.key), tag.key] if tag.is_start else [tag.key]
+        values += [len(tag.key), tag.key] if tag.is_prefix else [tag.key]
     bounds = [
         (below, "<"),
         (query.before and max(1, first_id(query.before)), "<"),  # 0 would be no bound
@@ -214,7 +217,7 @@ def _matching(
 
 
 def _facts(user: User, query: Query, *, titles: bool = False) -> list[list[Term]] | None:
-    """Returns groups of facts, of each of which an entry has one; None if nothing can have them."""
+    """Returns groups of facts. A matching entry has one fact of each group. Returns None if no entry can."""
     owner, _chat = facts_of(user.pk, UUID(int=0))
     groups = [[_fact(owner)]]
     if titles:
@@ -222,11 +225,11 @@ def _facts(user: User, query: Query, *, titles: bool = False) -> list[list[Term]
     if query.role:
         groups.append([_fact(query.role)])
     for model in query.models:
-        groups.append([_fact(fact, is_start=True) for fact in model_facts(model.words[0])])
+        groups.append([_fact(fact, is_prefix=True) for fact in model_facts(model.words[0])])
     if query.states or query.tags:
         chats = conversations_of(user).filter(**{f"{state}_at__isnull": False for state in query.states})
         for tag in query.tags:
-            chats = chats.filter(**{"tags__key__startswith" if tag.is_start else "tags__key": tag.key})
+            chats = chats.filter(**{"tags__key__startswith" if tag.is_prefix else "tags__key": tag.key})
         chats = chats.distinct()
         ids = list(chats.order_by().values_list("pk", flat=True)[: _MOST_NAMED + 1])
         if not ids:
@@ -236,8 +239,8 @@ def _facts(user: User, query: Query, *, titles: bool = False) -> list[list[Term]
     return groups
 
 
-def _fact(fact: str, *, is_start: bool = False) -> Term:
-    return Term((fact,), is_start)
+def _fact(fact: str, *, is_prefix: bool = False) -> Term:
+    return Term((fact,), is_prefix)
 
 
 def _chats(

@@ -1,4 +1,4 @@
-"""The place of a hit in its text, as pieces of plain text that are hits or not."""
+"""Splits text into pieces that are hits and pieces that are not."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from chat.search.words import MOST_CHARACTERS, Word, readable, words
 
 LENGTH = 200  # characters
 _BEFORE = 50  # of them, before the first hit
-_MOST_WORDS = 4_000  # looked at, if the beginning of the hit is not found otherwise
+_MOST_WORDS = 4_000  # that are compared in text that is not ASCII
 
 Pieces = list[tuple[str, bool]]
 
 
 def highlighted(text: str, terms: Sequence[Term]) -> Pieces:
-    """Returns the whole text, such as a title."""
+    """Returns the pieces of a whole text, such as a title."""
     text = readable(text)
     return _pieces(text, _hits(text, terms, 0, len(text)))
 
 
 def excerpt(text: str, terms: Sequence[Term]) -> Pieces:
-    """Returns about `LENGTH` characters around the first hit, with white space as single spaces. Returns the
-    beginning of the text if no hit is found soon."""
+    """Returns the pieces of about `LENGTH` characters around the first hit, with single spaces as white
+    space. They are the beginning of the text if no hit is found."""
     text = readable(text[:MOST_CHARACTERS])
     first = next(_hits(text, terms, _first_place(text, terms), len(text)), (0, 0))[0]
     start = max(0, min(first - _BEFORE, len(text) - LENGTH))
@@ -48,7 +48,7 @@ def _beginnings(terms: Sequence[Term]) -> re.Pattern[str]:
 
 
 def _hits(text: str, terms: Sequence[Term], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields the places of the hits, in order. They may overlap."""
+    """Yields the start and end of each hit, in order. Hits may overlap."""
     if not terms:
         return
     longest = max(len(term.words) for term in terms)
@@ -56,13 +56,13 @@ def _hits(text: str, terms: Sequence[Term], start: int, end: int) -> Iterator[tu
         if window[0].start >= end:
             return
         for term in terms:
-            if stretch := _matches(window, term):
-                yield stretch
+            if place := _match(window, term):
+                yield place
 
 
 def _windows(text: str, terms: Sequence[Term], start: int, longest: int) -> Iterator[list[Word]]:
-    """Yields `longest` words from each word on. In ASCII only from those that begin a hit: a regular
-    expression finds them faster, but no accents."""
+    """Yields `longest` words from each word on. In ASCII text, yields only those from the beginning of a hit:
+    a regular expression finds it faster, but does not fold accents."""
     if text.isascii():
         for found in _beginnings(terms).finditer(text, start):
             yield list(islice(words(text, found.start()), longest))
@@ -74,13 +74,13 @@ def _windows(text: str, terms: Sequence[Term], start: int, longest: int) -> Iter
         window = [*window[1:], *islice(source, 1)]
 
 
-def _matches(window: Sequence[Word], term: Term) -> tuple[int, int] | None:
+def _match(window: Sequence[Word], term: Term) -> tuple[int, int] | None:
     found = window[: len(term.words)]
     *first, last = term.words
     if len(found) < len(term.words) or any(word.text != it for word, it in zip(found, first, strict=False)):
         return None
     end = found[-1]
-    if not (end.text.startswith(last) if term.is_start else end.text == last):
+    if not (end.text.startswith(last) if term.is_prefix else end.text == last):
         return None
     return found[0].start, end.start + len(last) if end.is_pair else end.end
 

@@ -1,8 +1,7 @@
-"""Writes the index. Call these in the transaction that writes the text.
+"""Writes the index. Call its functions in the transaction that writes the text.
 
-An entry has words and facts. Facts are words about it: the owner, the chat, the sender and the model. So the
-index itself answers which of a common word's many messages are this user's.
-"""
+An entry has words and facts. Facts are words for the owner, the chat, the sender and the model of its
+message. So one query of the index finds the messages of a user with a common word."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ _ATTEMPTS = 4
 
 def index_message(message: Message, owner_id: int, model_label: str = "") -> None:
     """Adds a message with its final text, and sets `is_indexed`, which the caller saves with the text. The
-    message itself may be saved afterwards."""
+    caller may save the message afterwards."""
     message.is_indexed = True
     found = index_words(message.text)
     if found:
@@ -33,8 +32,8 @@ def index_message(message: Message, owner_id: int, model_label: str = "") -> Non
 
 
 def index_title(conversation: Conversation, *, is_new: bool = False) -> None:
-    """Adds the title, in place of the one before unless the conversation `is_new`, and sets `indexed_title`,
-    which the caller saves with the title."""
+    """Adds the title, and sets `indexed_title`, which the caller saves with the title. Removes the former
+    title first, unless the conversation `is_new`."""
     if not is_new:
         SearchEntry.objects.filter(conversation=conversation, message=None).delete()
     conversation.indexed_title = conversation.title
@@ -44,12 +43,12 @@ def index_title(conversation: Conversation, *, is_new: bool = False) -> None:
         _add(conversation.pk, None, conversation.created_at, facts, found)
 
 
-def forget_messages(message_ids: Iterable[UUID]) -> None:
-    """Removes messages whose text is emptied. Deleted rows need no call."""
+def remove_messages(message_ids: Iterable[UUID]) -> None:
+    """Removes messages whose text is erased. Deleted rows need no call."""
     SearchEntry.objects.filter(message__in=list(message_ids)).delete()
 
 
-def forget_conversations(conversation_ids: Iterable[UUID]) -> None:
+def remove_conversations(conversation_ids: Iterable[UUID]) -> None:
     """Removes titles and messages of conversations whose content is erased."""
     SearchEntry.objects.filter(conversation__in=list(conversation_ids)).delete()
 
@@ -70,8 +69,8 @@ def first_id(at: datetime) -> int:
 def _add(
     conversation_id: UUID, message_id: UUID | None, at: datetime, facts: Sequence[str], found: Sequence[str]
 ) -> None:
-    """Adds an entry. Does nothing if the message has one. Fails only with the database: another entry may
-    have the same id, and a failed statement would end the caller's transaction on PostgreSQL."""
+    """Adds an entry. Does nothing if the message has one. If another entry has the same random id, tries
+    another id: the statement does not fail, because on PostgreSQL that would end the caller's transaction."""
     backend = postgresql if connection.vendor == "postgresql" else sqlite
     statement, values = backend.insertion(conversation_id, message_id, facts, found)
     with connection.cursor() as cursor:

@@ -1,8 +1,9 @@
-"""The passages of the files of folders and presets: a table of their own, with the same indexes behind it.
+"""The passages of the files of folders and presets. They have a table of their own with the same kinds of
+index.
 
-A file is cut into passages at the ends of paragraphs, sentences or words. A search finds those with the
-words of a prompt. Rare words count most, as in BM25. The weights are computed here, because PostgreSQL's rank
-knows only how often a word is in the passage, and common words would decide.
+A file is cut into passages at the ends of paragraphs, sentences or words. A search finds passages with the
+words of a prompt. Rare words have the largest weights, as in BM25. The weights are computed here, because
+PostgreSQL's rank uses only the frequency of a word in the passage, so that common words would decide.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from chat.search.words import index_words, readable, words
 
 PASSAGE_CHARACTERS = 1_200
 OVERLAP = 150  # characters that a passage repeats of the one before
-MOST_WORDS = 32  # of a prompt that are looked for
-MOST_WITH_A_WORD = 1_000  # passages; a more frequent word says little
-FEW = 10  # passages; among so few a frequent word counts too
+MOST_WORDS = 32  # of a prompt that are searched for
+MOST_WITH_A_WORD = 1_000  # passages; a more frequent word is ignored
+FEW = 10  # passages; among so few, frequent words count too
 
 _PAGE = re.compile(r"^\[(?:page|slide) (\d{1,6})\]\n", re.MULTILINE)
 _ENDS = ("\n\n", "\n", ". ", "。", " ")
@@ -34,7 +35,7 @@ _ENDS = ("\n\n", "\n", ". ", "。", " ")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A passage before it is stored. As the fields of `Passage`."""
+    """A passage before it is stored, with the fields of `Passage`."""
 
     text: str
     page: int = 0
@@ -42,8 +43,8 @@ class Piece:
 
 
 def passages_of(text: str, *, has_pages: bool) -> Iterator[Piece]:
-    """Cuts a text into passages. With `has_pages` the lines that begin a page or slide are numbers, and no
-    passage crosses one. Without overlaps and these lines they are the whole text."""
+    """Cuts a text into passages. With `has_pages`, the lines that begin a page or slide become page numbers,
+    and no passage crosses a page. Without these lines and the overlaps, the passages are the whole text."""
     if not has_pages:
         yield from _pieces(text, 0)
         return
@@ -66,7 +67,7 @@ def _pieces(text: str, page: int) -> Iterator[Piece]:
 
 
 def _end(text: str, start: int) -> int:
-    """Returns where a passage that begins here ends: after its first half, where the text allows it."""
+    """Returns the end of the passage that begins at `start`: after its first half, at the best place."""
     end = start + PASSAGE_CHARACTERS - OVERLAP
     if end >= len(text):
         return len(text)
@@ -77,8 +78,8 @@ def _end(text: str, start: int) -> int:
 
 
 def passage_rows(knowledge_id: UUID, scope: str, first: int, pieces: Sequence[Piece]) -> list[list[Any]]:
-    """Returns the rows of passages of one file for `add_passages`, the first of them with this number.
-    `scope` is the word for the folder or preset. Needs no transaction: finding the words takes most time."""
+    """Returns the rows of the passages of one file for `add_passages`, numbered from `first`. `scope` is the
+    fact of the folder or preset. Call it outside the transaction, because splitting into words takes long."""
     is_postgresql = connection.vendor == "postgresql"
     owner = knowledge_id if is_postgresql else knowledge_id.hex
     rows: list[list[Any]] = []
@@ -92,7 +93,7 @@ def passage_rows(knowledge_id: UUID, scope: str, first: int, pieces: Sequence[Pi
 
 
 def add_passages(rows: Sequence[list[Any]]) -> None:
-    """Adds passages; leaves those that are there."""
+    """Adds passages. Does not change those that exist."""
     columns, places = (
         ("words", "%s::tsvector") if connection.vendor == "postgresql" else ("facts, words", "%s, %s")
     )
@@ -106,8 +107,8 @@ def add_passages(rows: Sequence[list[Any]]) -> None:
 
 def best_passages(scopes: Sequence[str], text: str, count: int) -> list[int]:
     """Returns the ids of the passages of these folders and presets that have words of the text, the best
-    first. `count` is the number of their passages."""
-    # Of a long prompt the long words: they are the rare ones.
+    first. `count` is the number of all their passages."""
+    # The long words of a long prompt, because they are rare.
     terms = sorted(islice(_terms(text), 10 * MOST_WORDS), key=lambda term: -len(term.words[0]))[:MOST_WORDS]
     if not terms or not scopes:
         return []
@@ -121,7 +122,7 @@ def best_passages(scopes: Sequence[str], text: str, count: int) -> list[int]:
     one = (
         f"SELECT * FROM (SELECT {{}}, e.id FROM {source} WHERE {matches} LIMIT {MOST_WITH_A_WORD + 1}) t{{}}"  # noqa: S608
     )
-    facts = [[Term((scope,), is_start=False) for scope in scopes]]
+    facts = [[Term((scope,), is_prefix=False) for scope in scopes]]
     found: dict[int, list[int]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -134,7 +135,8 @@ def best_passages(scopes: Sequence[str], text: str, count: int) -> list[int]:
 
 
 def _ranked(found: Iterable[Sequence[int]], count: int) -> list[int]:
-    """`found` has the passages with each word, `count` is the number of all."""
+    """Returns the ids, the best first. `found` has the ids of the passages with each word, `count` is the
+    number of all passages."""
     scores: dict[int, float] = defaultdict(float)
     for ids in found:
         if len(ids) > MOST_WITH_A_WORD or (count > FEW and len(ids) > count / 2):
@@ -146,12 +148,12 @@ def _ranked(found: Iterable[Sequence[int]], count: int) -> list[int]:
 
 
 def _terms(text: str) -> Iterator[Term]:
-    """Yields the words to look for, each once. The end of a longer word may differ: it is often an inflection
-    in the languages that have spaces."""
+    """Yields the words to search for, each once. The end of a longer word may differ, because it is often an
+    inflection in languages with spaces."""
     seen = set()
     for word in words(readable(text[: 100 * PASSAGE_CHARACTERS])):
         if word.is_pair:
-            term = Term((word.text,), is_start=False)
+            term = Term((word.text,), is_prefix=False)
         else:
             term = Term((word.text[: len(word.text) - _ending(word.text)],), len(word.text) > 3)
         if len(word.text) > 1 and term not in seen:

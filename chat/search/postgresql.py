@@ -1,8 +1,7 @@
 """The index in PostgreSQL: a tsvector and a GIN index.
 
-The vectors are written here, not by `to_tsvector`: its parser splits addresses, paths and numbers otherwise
-than SQLite does, and folding accents would need an extension.
-"""
+The vectors are written here, not by `to_tsvector`, whose parser splits addresses, paths and numbers in
+another way than SQLite. It would also need an extension to fold accents."""
 
 from __future__ import annotations
 
@@ -15,12 +14,13 @@ from chat.search.query import Term
 FROM = "chat_searchentry e"
 ENTRY_ID = "e.id"
 MATCHES = "e.words @@ %s::tsquery"
-# Titles have an index of their own. Without a computed order the planner reads all entries from the newest
-# on: it takes the facts of an entry for independent, and so expects many titles among the messages.
+# Titles have an index of their own. Without a computed order, the planner reads all entries from the newest
+# on, because it treats the facts of an entry as independent, and so expects many titles among the messages.
 TITLES = "e.message_id IS NULL"
 ORDER_OF_TITLES = "e.id + 0"
 LAST_ID = 2**63 - 1
-# The function of the operator `@@`, and a computed order, keep the planner to one index each.
+# With the function of the operator `@@` the planner cannot use the GIN index, with a computed order not that
+# of the id.
 MATCHES_WITHOUT_INDEX = "ts_match_vq(e.words, %s::tsquery)"
 _FOUND = "SELECT e.id FROM chat_searchentry e WHERE {0} AND {1} >= %s AND {1} < %s ORDER BY {1} DESC LIMIT %s"
 FOUND = _FOUND.format(MATCHES, "e.id")  # with the index or without: the planner chooses
@@ -38,7 +38,8 @@ _LAST_PLACE = 16_383  # further words have this one
 def insertion(
     conversation_id: UUID, message_id: UUID | None, facts: Sequence[str], words: Sequence[str]
 ) -> tuple[str, list[Any]]:
-    """As in `sqlite`."""
+    """Returns the statement that adds an entry, and its values after the id. The statement does nothing if
+    the id or the message has one."""
     statement = (
         "INSERT INTO chat_searchentry (id, conversation_id, message_id, words)"
         " VALUES (%s, %s, %s, %s::tsvector) ON CONFLICT DO NOTHING"
@@ -64,11 +65,11 @@ def vector(facts: Sequence[str], words: Sequence[str]) -> str:
 
 
 def expression(terms: Sequence[Term], facts: Sequence[Sequence[Term]]) -> str:
-    """Returns the tsquery: all terms, and of each group of facts one."""
+    """Returns the tsquery that requires all terms, and one fact of each group."""
     groups = ["(" + " | ".join(_term(fact, mark="@") for fact in group) + ")" for group in facts]
     return " & ".join([*groups, *(f"({_term(term)})" for term in terms)])
 
 
 def _term(term: Term, mark: str = "") -> str:
     *first, last = (f"'{mark}{word}'" for word in term.words)
-    return " <-> ".join([*first, f"{last}:*" if term.is_start else last])
+    return " <-> ".join([*first, f"{last}:*" if term.is_prefix else last])

@@ -25,23 +25,23 @@ UNKNOWN_IS = _("Write “is:pinned” or “is:archived”.")
 
 
 class Term(NamedTuple):
-    """Words that stand one after the other. With `is_start` the last one may go on."""
+    """Neighbouring words. With `is_prefix`, the last one is the beginning of a word."""
 
     words: tuple[str, ...]
-    is_start: bool
+    is_prefix: bool
 
 
-class Tagged(NamedTuple):
-    """A tag by its key. With `is_start` the key may go on."""
+class TagFilter(NamedTuple):
+    """A tag by its key. With `is_prefix`, `key` is the beginning of a key."""
 
     key: str
-    is_start: bool
+    is_prefix: bool
 
 
 @dataclass(slots=True)
 class Query:
-    """All terms must occur, and all tags. `models` are words of a model's name. `after` is included, `before`
-    is not. `notes` are sentences for the user about what was not understood."""
+    """What a message must have: all terms and all tags. `models` are words of a model's name. `after` is
+    inclusive, `before` is exclusive. `notes` are sentences for the user about invalid parts of the query."""
 
     terms: list[Term] = field(default_factory=list)
     models: list[Term] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Query:
     states: set[str] = field(default_factory=set)  # of "pinned" and "archived"
     before: datetime | None = None
     after: datetime | None = None
-    tags: list[Tagged] = field(default_factory=list)
+    tags: list[TagFilter] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -75,7 +75,7 @@ def parse(text: str, zone: ZoneInfo | None = None) -> Query:
 
 
 def term_of(text: str, *, is_phrase: bool = False) -> Term | None:
-    """Returns the words of a piece of a query. None if it has none."""
+    """Returns the term of a piece of a query, None if it has no words."""
     found = list(words(readable(text)))
     if not found:
         return None
@@ -86,9 +86,9 @@ def term_of(text: str, *, is_phrase: bool = False) -> Term | None:
             found.pop()  # the pair before it has the character already
             is_alone = False
         return Term(tuple(word.text for word in found), is_alone)
-    # A single letter alone begins too many words.
-    is_start = not is_phrase and len(found) + len(last.text) > 2
-    return Term(tuple(word.text for word in found), is_start)
+    # Too many words begin with the same letter.
+    is_prefix = not is_phrase and len(found) + len(last.text) > 2
+    return Term(tuple(word.text for word in found), is_prefix)
 
 
 def tag_key(name: str) -> str:
@@ -98,12 +98,12 @@ def tag_key(name: str) -> str:
 
 
 def _add_filter(query: Query, key: str, value: str, zone: ZoneInfo | None, *, is_whole: bool) -> None:
-    if not value:  # still being typed
+    if not value:  # the user is still typing
         return
     if key == "tag":
-        query.tags.append(Tagged(tag_key(value), not is_whole))
+        query.tags.append(TagFilter(tag_key(value), not is_whole))
     elif key == "model":
-        query.models += [Term((word,), is_start=True) for word in index_words(value)]
+        query.models += [Term((word,), is_prefix=True) for word in index_words(value)]
     elif key == "from":
         query.role = value.lower() if value.lower() in ("me", "model") else ""
         query.notes += [] if query.role else [UNKNOWN_FROM]

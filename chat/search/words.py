@@ -1,10 +1,9 @@
-"""Splits text into the words of the index. Text and queries are split alike, and alike on both databases.
+"""Splits text into the words of the index: texts and queries in the same way, on both databases.
 
 A word is a run of letters and digits in lower case without accents. Chinese, Japanese, Thai, Lao, Burmese and
-Khmer are written without spaces: each pair of neighbouring characters is a word, and the last character of
-a run alone. So a sequence of two or more characters is found wherever it stands, and a single character as
-the beginning of a pair.
-"""
+Khmer are written without spaces. There, each pair of neighbouring characters is a word, and so is the last
+character of a run. So a sequence of two or more characters is found at any place, and a single character as
+the beginning of a pair."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unicodedata import is_normalized, normalize
 
-MOST_CHARACTERS = 200_000  # of a text; what follows is not found
-WORD_LENGTH = 64  # characters of a word that count
+MOST_CHARACTERS = 200_000  # of a text; the rest is not indexed
+WORD_LENGTH = 64  # characters; the rest of a word is ignored
 
 _PAIRED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u309a\u309d-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-# Python's \w has no combining marks. Without those of Indic scripts, of Arabic and of decomposed letters a
-# word would be cut in pieces.
+# Python's \w has no combining marks. Without those of Indic scripts, of Arabic and of decomposed letters,
+# words would be cut at them.
 _MARKS = (
     "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f"
     "\u0670\u06d6-\u06dc\u06df-\u06e4\u0900-\u0963\u0966-\u0dff\u0f18-\u0fbc\u1ab0-\u1aff\u1dc0-\u1dff"
@@ -29,7 +28,7 @@ _MARKS = (
 )
 _WORD = re.compile(f"([{_PAIRED}]+)|((?:(?![{_PAIRED}_])[\\w{_MARKS}])+)")
 _ASCII_WORD = re.compile("[a-z0-9]+")
-# Of Latin, Greek, Cyrillic, Hebrew and Arabic. In other scripts marks are letters of their own.
+# Marks of Latin, Greek, Cyrillic, Hebrew and Arabic. In other scripts, marks are letters of their own.
 _ACCENT = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]"
 )
@@ -37,7 +36,7 @@ _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "ı": "i",
 
 
 class Word(NamedTuple):
-    """A word and its place in the text. `is_pair` is true in scripts without spaces."""
+    """A word and its place in the text. In scripts without spaces it is a pair of characters (`is_pair`)."""
 
     text: str
     start: int
@@ -46,12 +45,12 @@ class Word(NamedTuple):
 
 
 def readable(text: str) -> str:
-    """Returns the text in the form that `words` splits: one code for each way to write a letter."""
+    """Returns the text in the form that `words` splits: normalised, so that a letter has one code."""
     return text if text.isascii() or is_normalized("NFKC", text) else normalize("NFKC", text)
 
 
 def words(text: str, start: int = 0) -> Iterator[Word]:
-    """Yields the words of a `readable` text from a character on."""
+    """Yields the words of a `readable` text from position `start` on."""
     for match in _WORD.finditer(text, start):
         begin, end = match.span()
         if match[2]:

@@ -18,21 +18,22 @@ type Search = Callable[[str], Awaitable[str]]
 
 
 class ToolError(Exception):
-    """The tool could not do what it was asked for. The text is for the model and the person."""
+    """A tool call failed. The text is for the model and the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """For whom a tool runs: a parameter of this type is not a part of the schema. `search` returns what is
-    found in this person's chats, as text."""
+    """The user for whom a tool runs. A parameter of this type is not part of the tool's schema. `search`
+    searches the user's chats, and returns text."""
 
     search: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`run` is called with the arguments and the caller. `parameters` is a JSON Schema object. `asks` is the
-    default of whether each call needs an approval, `enabled` that of whether people may switch it on."""
+    """A tool that models may call. `run` is called with the arguments and the caller. `parameters` is a JSON
+    Schema object. `asks` and `enabled` are defaults: whether each call needs an approval, and whether users
+    may switch the tool on."""
 
     name: str
     title: str
@@ -48,15 +49,15 @@ class Tool:
     @property
     def fingerprint(self) -> str:
         """Returns a hash of the tool's definition and title. An approval is valid for one fingerprint."""
-        return _hash({**self._told, "title": self.title})
+        return _hash({**self._definition, "title": self.title})
 
     @property
     def former_fingerprint(self) -> str:
-        """Returns the fingerprint as version 0.1 stored it. An approval of that version still holds."""
-        return _hash(self._told)
+        """Returns the fingerprint in the form of version 0.1. Approvals of that version are still valid."""
+        return _hash(self._definition)
 
     @property
-    def _told(self) -> dict[str, Any]:
+    def _definition(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "description": self.description,
@@ -64,8 +65,8 @@ class Tool:
         }
 
 
-def _hash(told: Mapping[str, Any]) -> str:
-    return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _hash(definition: Mapping[str, Any]) -> str:
+    return sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def tool_of(
@@ -78,8 +79,9 @@ def tool_of(
     **more: Any,
 ) -> Tool:
     """Returns the tool of a function with a typed signature. Its name is the function's, and its description
-    the docstring. The parameters may be str, int, float, bool, Literal, lists of these, and `| None`; one of
-    the type `Caller` is filled in. A function that is not asynchronous runs on a thread.
+    is the docstring. The types of parameters are str, int, float, bool, Literal, lists of these, and `|
+    None`. A parameter of the type `Caller` gets the caller. A function that is not asynchronous runs on a
+    thread.
 
     Raises `TypeError` for a parameter without one of these types."""
     signature = inspect.signature(function, eval_str=True)
@@ -133,7 +135,7 @@ _PYTHON = {
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
-    """Returns the JSON Schema of a type. Raises `TypeError`."""
+    """Returns the JSON Schema of a type. Raises `TypeError` for a type that `tool_of` does not support."""
     if annotation in _TYPES:
         return {"type": _TYPES[annotation]}
     if get_origin(annotation) is Literal:
@@ -150,7 +152,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
 def _checked(
     arguments: Mapping[str, Any], properties: Mapping[str, Any], required: list[str]
 ) -> dict[str, Any]:
-    """Returns the arguments. Raises `ToolError` if they do not follow the schema."""
+    """Returns a copy of the arguments. Raises `ToolError` if they do not follow the schema."""
     if unknown := [name for name in arguments if name not in properties]:
         raise ToolError(f"The tool has no parameter {unknown[0]!r}. It has: {', '.join(properties)}.")
     if missing := [name for name in required if name not in arguments]:

@@ -1,4 +1,4 @@
-"""Arithmetic without `eval`: a bounded expression, walked as a syntax tree."""
+"""Arithmetic without `eval`: walks the syntax tree of an expression, with limits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from chat.tools.base import ToolError
 
 _MOST_CHARS = 500
-_MOST_BITS = 4_000  # of a number, so that no power takes long
+_MOST_BITS = 4_000  # of a number, so that a power takes little time
 _MOST_DIGITS = 400
 
 
 def _round(value: Any, digits: Any = 0) -> Any:
-    """As `round`, which takes hours for -1,000,000,000 digits."""
+    """Like `round`, which takes hours for -1,000,000,000 digits."""
     if not isinstance(digits, int) or abs(digits) > _MOST_DIGITS:
         raise ToolError(f"A number is rounded to at most {_MOST_DIGITS} digits.")
     return round(value, digits) if digits else round(value)

@@ -1,4 +1,4 @@
-"""The present time."""
+"""The current time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one call of a tool within its limits."""
+"""Runs one tool call within its limits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ ARGUMENT_CHARS = 100_000
 
 
 class Ended(NamedTuple):
-    """How a call ended: `done` or `failed`, and its result or its reason for the model."""
+    """The end of a tool call. `state` is `done` or `failed`. `text` is the result or the reason, for the
+    model."""
 
     state: str
     text: str
 
 
 async def execute(tool: Tool | None, name: str, arguments: str, caller: Caller) -> Ended:
-    """Runs the tool, which is None if there is none of this name. Never raises, except `CancelledError`."""
+    """Runs the tool. `tool` is None if there is none of this name. Raises nothing but `CancelledError`."""
     if tool is None:
         return Ended("failed", f"There is no tool {name[:100]!r} here.")
     try:
@@ -31,11 +32,11 @@ async def execute(tool: Tool | None, name: str, arguments: str, caller: Caller) 
         async with asyncio.timeout(tool.seconds):
             text = await tool.run(values, caller)
     except TimeoutError:
-        return Ended("failed", f"The tool did not answer within {tool.seconds:g} seconds. It was given up.")
+        return Ended("failed", f"The tool did not answer within {tool.seconds:g} seconds and was cancelled.")
     except ToolError as error:
         return Ended("failed", _shortened(str(error), tool.most_chars))
-    except Exception as error:  # a tool's own fault ends the call, not the reply
-        logger.exception("The tool %s failed.", tool.name)
+    except Exception as error:  # an error in a tool ends the call, not the reply
+        logger.exception("The tool %s raised an exception.", tool.name)
         return Ended("failed", f"The tool failed ({type(error).__name__}).")
     return Ended("done", _shortened(text, tool.most_chars))
 

@@ -1,8 +1,7 @@
-"""One connection to an MCP server, by the client of the package `mcp`. Imported on use by `remote.py`.
+"""One connection to an MCP server, by the client of the package `mcp`. `remote.py` imports it on use.
 
-Each call has a connection of its own. The client follows redirects on the server's own origin only, so no
-header reaches another host, and no address of this network is opened for a server.
-"""
+Each tool call has a connection of its own. The client follows redirects to the server's own origin only, so
+it sends no header to another host, and a server cannot make it open an address of this network."""
 
 from __future__ import annotations
 
@@ -21,27 +20,28 @@ from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult, Im
 from pydantic import ValidationError
 
 from chat.tools.base import ToolError
-from chat.tools.remote import ClientCredentials, Server, ServerError, shown
+from chat.tools.remote import ClientCredentials, Server, ServerError, printable
 
 MOST_BYTES = 1_000_000  # of all responses of one connection
-# Objects and lists of all responses: the client validates each, and holds the event loop meanwhile.
+# Objects and lists of all responses. The client validates each, which blocks the event loop.
 _MOST_VALUES, _MOST_VALUES_OF_A_LIST = 5_000, 30_000
 _MOST_PAGES = 20
-_MOST_REQUESTS = 50  # the client resumes a stream that ends, as often and as fast as its server asks
+_MOST_REQUESTS = 50  # of one connection: a server can make the client resume a stream again and again
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
-_LEAST_LIFE = 60.0  # seconds that a token must still be valid for
-_MOST_LIFE = 86_400.0  # seconds after which a new one is fetched, whatever its server says
+_LEAST_TOKEN_SECONDS = 60.0  # a token that expires sooner is replaced
+_MOST_TOKEN_SECONDS = 86_400.0  # an older token is replaced, whatever its server says
 _REFUSED = (401, 403)
-_LEAST_SECRET = 8  # characters: a shorter word of a header is none, such as Bearer
+_LEAST_SECRET = 8  # characters; a shorter word of a header, such as Bearer, is not a secret
 
 for _name in ("mcp", "client"):  # they log what a server sends
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
-_CONTEXT = httpx2.create_ssl_context()  # takes 30 ms, so it is made here, on the thread of the import
+_CONTEXT = httpx2.create_ssl_context()  # takes 30 ms, on the thread that imports this module
 
 type Described = tuple[str, str, str, Any]  # name, title, description, schema
 
+# Access tokens and when they expire. State of the process, because a token is valid for many connections.
 _tokens: dict[ClientCredentials, tuple[str, float]] = {}
 
 
@@ -67,7 +67,7 @@ async def call_tool(server: Server, name: str, arguments: dict[str, Any]) -> str
     `ServerError`."""
     request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
     async with _connected(server, _MOST_VALUES) as client:
-        # Not `call_tool`: it applies the server's schema, and so its regular expressions, to the result.
+        # Not `call_tool`, which applies the server's schema, with its regular expressions, to the result.
         result = await client.session.send_request(request, CallToolResult)
     text = _masked(server, _text(result))
     if result.is_error:
@@ -77,7 +77,8 @@ async def call_tool(server: Server, name: str, arguments: dict[str, Any]) -> str
 
 @asynccontextmanager
 async def _connected(server: Server, most_values: int) -> AsyncIterator[Client]:
-    """Connects. Raises `ServerError` for all faults of the server, also those of the body."""
+    """Yields a connected client. Raises `ServerError` for all errors of the server, also those in the body of
+    the context."""
     guard = _Guard(httpx2.AsyncHTTPTransport(verify=_CONTEXT, retries=0), most_values)
     try:
         headers = [*server.headers, ("Accept-Encoding", "identity"), *await _authorization(server)]
@@ -103,7 +104,7 @@ async def _connected(server: Server, most_values: int) -> AsyncIterator[Client]:
 
 
 def _reason(error: BaseException, status: int) -> ServerError:
-    """Returns what an exception of the client means."""
+    """Returns the error for an exception of the client. `status` is the last HTTP status."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ServerError):
@@ -127,7 +128,8 @@ def _reason(error: BaseException, status: int) -> ServerError:
 
 
 class _Guard(httpx2.AsyncBaseTransport):
-    """Limits what a server can send. `reason` is the limit that it exceeded, `status` its last one."""
+    """A transport that limits the responses of a server. `reason` is the error of the exceeded limit,
+    `status` the last HTTP status."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, most_values: int) -> None:
         self._inner, self._values, self._bytes = inner, most_values, MOST_BYTES
@@ -138,7 +140,7 @@ class _Guard(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET" and "last-event-id" not in request.headers:
-            raise httpx2.ConnectError("Requests of the server are not listened to.")
+            raise httpx2.ConnectError("Messages that the server sends by itself are not received.")
         if request.method == "DELETE":
             return await self._close(request)
         self._requests -= 1
@@ -149,7 +151,7 @@ class _Guard(httpx2.AsyncBaseTransport):
         self.status = response.status_code
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            self.reason = ServerError("protocol", "It compresses, although it was asked not to.")
+            self.reason = ServerError("protocol", "Its response is compressed, which was not accepted.")
             raise self.reason
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         return httpx2.Response(
@@ -160,7 +162,7 @@ class _Guard(httpx2.AsyncBaseTransport):
         )
 
     def take(self, chunk: bytes) -> None:
-        """Counts what was received. Raises `ServerError` at the limit."""
+        """Counts the bytes and values of a chunk. Raises `ServerError` at the limit."""
         self._bytes -= len(chunk)
         self._values -= chunk.count(b"{") + chunk.count(b"[")
         if self._bytes < 0 or self._values < 0:
@@ -168,9 +170,10 @@ class _Guard(httpx2.AsyncBaseTransport):
             raise self.reason
 
     async def _close(self, request: httpx2.Request) -> httpx2.Response:
-        """Ends the session after a success. A server that hangs is left at once."""
+        """Ends the session after a success. After a failure it closes nothing, because the server may
+        hang."""
         if not self.is_done:
-            raise httpx2.ConnectError("The connection is given up.")
+            raise httpx2.ConnectError("The connection is closed without ending the session.")
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 response = await self._inner.handle_async_request(request)
@@ -199,7 +202,7 @@ class _Counted(httpx2.AsyncByteStream):
 
 
 def _masked(server: Server, text: str) -> str:
-    """Returns the text without the secrets of the server, which may repeat what it was sent."""
+    """Returns the text without the secrets that were sent to the server, which may repeat them."""
     values = [value for _name, value in server.headers] + [server.credentials.secret]
     values += [_tokens.get(server.credentials, ("", 0.0))[0]]
     for word in (word for value in values for word in value.split()):
@@ -209,7 +212,7 @@ def _masked(server: Server, text: str) -> str:
 
 
 def _text(result: CallToolResult) -> str:
-    """Returns the text of a result. What is not text is named."""
+    """Returns the text of a result. Other content is replaced by its type."""
     pieces = []
     for block in result.content:
         match block.type:
@@ -221,7 +224,7 @@ def _text(result: CallToolResult) -> str:
                 text = getattr(block.resource, "text", None)
                 pieces.append(f"[{block.resource.uri}: not text]" if text is None else text)
             case "image" | "audio":
-                pieces.append(f"[{block.type}, {shown(block.mime_type, 60)}: not shown]")
+                pieces.append(f"[{block.type}, {printable(block.mime_type, 60)}: not shown]")
     if not pieces and result.structured_content is not None:
         return orjson.dumps(result.structured_content).decode()
     return "\n\n".join(pieces)
@@ -234,11 +237,12 @@ async def _authorization(server: Server) -> list[tuple[str, str]]:
     token, until = _tokens.get(server.credentials, ("", 0.0))
     if until < time.monotonic():
         token, seconds = await _new_token(server.credentials)
-        _tokens[server.credentials] = token, time.monotonic() + seconds - _LEAST_LIFE
+        _tokens[server.credentials] = token, time.monotonic() + seconds - _LEAST_TOKEN_SECONDS
     return [("Authorization", f"Bearer {token}")]
 
 
 async def _new_token(credentials: ClientCredentials) -> tuple[str, float]:
+    """Requests an access token. Returns it and its lifetime in seconds. Raises `ServerError`."""
     form = {"grant_type": "client_credentials"} | ({"scope": credentials.scope} if credentials.scope else {})
     timeout = httpx2.Timeout(_CONNECT_SECONDS)
     guard = _Guard(httpx2.AsyncHTTPTransport(verify=_CONTEXT, retries=0), _MOST_VALUES)
@@ -247,12 +251,12 @@ async def _new_token(credentials: ClientCredentials) -> tuple[str, float]:
         async with httpx2.AsyncClient(
             transport=guard, timeout=timeout, headers=headers, trust_env=False
         ) as http:
-            answer = await http.post(
+            response = await http.post(
                 credentials.token_url,
                 data=form,
                 auth=httpx2.BasicAuth(credentials.client_id, credentials.secret),
             )
-            values = orjson.loads(answer.content) if answer.status_code == 200 else {}
+            values = orjson.loads(response.content) if response.status_code == 200 else {}
             token, seconds = values["access_token"], float(values.get("expires_in", 300))
             if not (isinstance(token, str) and token.isascii() and token.isprintable() and seconds >= 0):
                 raise ValueError
@@ -261,4 +265,4 @@ async def _new_token(credentials: ClientCredentials) -> tuple[str, float]:
     except (httpx2.HTTPError, ValueError, TypeError, KeyError, OverflowError) as error:
         status = f"HTTP {guard.status}" if guard.status else type(error).__name__
         raise ServerError("token", status) from None
-    return token, min(seconds, _MOST_LIFE)
+    return token, min(seconds, _MOST_TOKEN_SECONDS)

@@ -1,4 +1,4 @@
-"""Searches the chats of the person for whom a tool runs."""
+"""Searches the chats of the user for whom a tool runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The program that reads HTML, in a process of its own: the kernel limits its CPU time and memory. It imports
-nothing of Steady. Input is HTML, output its visible text, both in UTF-8."""
+"""A program that reads HTML from standard input and writes its visible text, both in UTF-8. It runs in a
+process of its own, whose CPU time and memory the kernel limits. It imports nothing of Steady."""
 
 from __future__ import annotations
 

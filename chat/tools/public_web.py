@@ -1,8 +1,7 @@
-"""Requests to the public web alone: no address of this machine, its network or its cloud provider.
+"""Requests to the public web only: to no address of this machine, its network or its cloud provider.
 
-A name is resolved once, its addresses are checked, and the connection goes to a checked address: a name that
-resolves to another address a moment later (DNS rebinding) reaches nothing else. Redirects are followed here,
-each checked in the same way.
+A name is resolved once, its addresses are checked, and the connection uses a checked address. So a name that
+later resolves to another address (DNS rebinding) has no effect. Each redirect is checked in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from chat.tools.base import ToolError
 
 MOST_REDIRECTS = 5
 PORTS = (None, 80, 443, 8080, 8443)
-# Of Azure's platform, which answers machines in its cloud. By its number it is a public one.
+# Azure's platform answers machines in its cloud at this address, which is in a public range.
 _PLATFORM = ipaddress.ip_address("168.63.129.16")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -37,8 +36,8 @@ class PrivateAddressError(ToolError):
 
 
 def is_public(address: str) -> bool:
-    """Returns whether this IP address is on the public internet, also if it is an IPv4 address inside of an
-    IPv6 one."""
+    """Returns whether an IP address is public. An IPv6 address that contains an IPv4 address is public if
+    that is."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -52,7 +51,7 @@ def is_public(address: str) -> bool:
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves a name to its public addresses. One private address among them refuses the name."""
+    """Resolves a name to its addresses. Raises `PrivateAddressError` if one of them is not public."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -75,13 +74,13 @@ class PublicResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing, because nothing is open."""
 
 
-def checked(url: str | URL) -> URL:
-    """Returns the address if it may be opened, as the HTTP client reads it: another reading could see another
-    host. A host that is an IP address is not resolved, so it is checked here, in the form that is connected
-    to: `127。0.0.1` has become 127.0.0.1. Raises `ToolError`."""
+def check_url(url: str | URL) -> URL:
+    """Returns the address as the HTTP client parses it, because another parser could find another host. A
+    host that is an IP address is not resolved, so it is checked here, in the form that is used to connect:
+    `127。0.0.1` is 127.0.0.1. Raises `ToolError` for an address that may not be opened."""
     try:
         parts = URL(url)
         host, port = parts.raw_host, parts.explicit_port
@@ -106,8 +105,8 @@ def checked(url: str | URL) -> URL:
 
 
 @asynccontextmanager
-async def opened(url: str | URL, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
-    """Gives the response to a GET request, after redirects. Raises `ToolError`."""
+async def open_url(url: str | URL, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
+    """Yields the response to a GET request, after redirects. Raises `ToolError`."""
     connector = aiohttp.TCPConnector(resolver=resolver or PublicResolver(), use_dns_cache=False)
     headers = {"User-Agent": _AGENT, "Accept": "text/html,text/plain,application/json;q=0.9"}
     cookies = aiohttp.DummyCookieJar()
@@ -116,16 +115,13 @@ async def opened(url: str | URL, resolver: AbstractResolver | None = None) -> As
     ) as session:
         for _attempt in range(MOST_REDIRECTS + 1):
             try:
-                url = checked(url)
+                url = check_url(url)
                 response = await session.get(url, allow_redirects=False)
             except aiohttp.ClientError as error:
                 if isinstance(error.__cause__, PrivateAddressError):
                     raise error.__cause__ from None
                 raise ToolError(f"The page could not be opened ({type(error).__name__}).") from None
-            except (
-                OSError,
-                UnicodeError,
-            ):  # a name that cannot be resolved, such as one with a label too long
+            except (OSError, UnicodeError):  # UnicodeError: a label of the name is too long
                 raise ToolError("The page could not be opened: no such host, or no connection.") from None
             if response.status not in _REDIRECTS or "Location" not in response.headers:
                 try:
@@ -138,5 +134,5 @@ async def opened(url: str | URL, resolver: AbstractResolver | None = None) -> As
             try:
                 url = url.join(URL(location))
             except ValueError:
-                raise ToolError("The page redirects to what is not a web address.") from None
+                raise ToolError("The page redirects to an invalid web address.") from None
     raise ToolError("The page redirects too often.")

@@ -26,12 +26,12 @@ from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the names that all providers take
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # the names that all providers accept
 
 
 @cache
 def own_tools() -> Mapping[str, Tool]:
-    """Returns the tools of this server by name. A package that cannot be loaded is logged and left out."""
+    """Returns the tools of this server by name. A tool that cannot be loaded is logged and left out."""
     tools = [
         tool_of(
             current_time,
@@ -69,11 +69,11 @@ def own_tools() -> Mapping[str, Tool]:
         try:
             value = entry.load()
             tool = value if isinstance(value, Tool) else tool_of(value)
-        except Exception:  # of a package that is not ours
+        except Exception:  # of any kind, because the package is not ours
             logger.exception("The tool %s of an installed package could not be loaded.", entry.name)
             continue
         if tool.name in found or not NAME.fullmatch(tool.name):
-            logger.error("The tool %r of an installed package has the name of another one.", tool.name)
+            logger.error("The tool %r of an installed package has an invalid or used name.", tool.name)
             continue
         found[tool.name] = tool
     return found

@@ -1,8 +1,8 @@
-"""MCP servers over streamable HTTP: their tools, and calls of these.
+"""MCP servers over streamable HTTP: their tools, and the calls of these.
 
-A server is chosen by an administrator, but what it sends is not trusted. The number of bytes, the time and
-the size of each definition are limited. Nothing of a server is run here: its schemas are not applied, since a
-regular expression in one would hold the interpreter, and its instructions are ignored.
+An administrator chooses a server, but its responses are not trusted. The number of bytes, the time and the
+size of each definition are limited. Its instructions are ignored. Its schemas are not applied to values,
+because a regular expression in a schema could block the interpreter.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ WORDS = {
 
 
 class ServerError(ToolError):
-    """A server could not be used. `code` is a key of `WORDS`; `detail` is the server's own sentence."""
+    """An MCP server failed. `code` is a key of `WORDS`; `detail` is the server's own message."""
 
     def __init__(self, code: str, detail: str = "") -> None:
-        self.code, self.detail = code, shown(detail, 300)
+        self.code, self.detail = code, printable(detail, 300)
         super().__init__(f"{WORDS[code]} {self.detail}".strip())
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """An OAuth client, which fetches access tokens for itself at `token_url` (RFC 6749, section 4.4)."""
+    """An OAuth client, which requests access tokens for itself at `token_url` (RFC 6749, section 4.4)."""
 
     token_url: str = ""
     client_id: str = ""
@@ -64,7 +64,8 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How a server is reached. `slug` begins the names of its tools. `seconds` is the limit of one call."""
+    """The address and credentials of an MCP server. The names of its tools begin with `slug`. `seconds`
+    limits one call."""
 
     slug: str
     url: str
@@ -74,9 +75,9 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A tool as its server describes it. `name` is what models call, `own_name` what the server calls it.
-    `fault` says why it cannot be used."""
+class ListedTool:
+    """A tool as its server describes it. Models use `name`, the server uses `own_name`. `fault` says why it
+    cannot be used."""
 
     name: str
     own_name: str
@@ -86,7 +87,7 @@ class Listed:
     fault: str = ""
 
 
-async def list_tools(server: Server) -> list[Listed]:
+async def list_tools(server: Server) -> list[ListedTool]:
     """Returns the tools of a server, at most `MOST_TOOLS`. Raises `ServerError`."""
     session = await _session()
     try:
@@ -94,11 +95,11 @@ async def list_tools(server: Server) -> list[Listed]:
             found = await session.list_tools(server, MOST_TOOLS)
     except TimeoutError:
         raise ServerError("slow") from None
-    return await asyncio.to_thread(_all_listed, server.slug, found)
+    return await asyncio.to_thread(_listed_tools, server.slug, found)
 
 
 def remote_tool(server: Server, name: str, definition: Mapping[str, Any], title: str) -> Tool:
-    """Returns the tool of a definition that an administrator allowed."""
+    """Returns the tool of a definition that an administrator approved."""
 
     async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
         session = await _session()
@@ -115,32 +116,33 @@ def remote_tool(server: Server, name: str, definition: Mapping[str, Any], title:
     )
 
 
-def fingerprint_of(listed: Listed) -> str:
-    """Returns a hash of the tool's definition, as the model and the server get it."""
-    told = [listed.name, listed.own_name, listed.description, listed.parameters]
-    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def fingerprint_of(listed: ListedTool) -> str:
+    """Returns a hash of the tool's definition, as it is sent to the model and the server."""
+    definition = [listed.name, listed.own_name, listed.description, listed.parameters]
+    return sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
-def shown(text: str, most: int) -> str:
-    """Returns foreign text for a page: without marks that hide or reverse it, and cut."""
+def printable(text: str, most: int) -> str:
+    """Returns at most `most` characters of a server's text, without characters that hide or reverse text."""
     kept = "".join(char for char in text[: most * 4] if char.isprintable() or char in "\n\t")
     return kept.strip() if len(kept) <= most else f"{kept[: most - 1].strip()}…"
 
 
 async def _session() -> Any:
-    """Imports the client on a thread: it takes more than a second of CPU time, once."""
+    """Returns the module `mcp_session`. Its first import takes more than a second of CPU time, on a
+    thread."""
     return await asyncio.to_thread(importlib.import_module, "chat.tools.mcp_session")
 
 
-def _all_listed(slug: str, found: list[tuple[str, str, str, Any]]) -> list[Listed]:
-    listed: dict[str, Listed] = {}
+def _listed_tools(slug: str, found: list[tuple[str, str, str, Any]]) -> list[ListedTool]:
+    listed: dict[str, ListedTool] = {}
     for name, title, description, schema in found:
-        tool = _listed(slug, name, title, description, schema)
+        tool = _listed_tool(slug, name, title, description, schema)
         listed.setdefault(tool.name, tool)
     return list(listed.values())
 
 
-def _listed(slug: str, own_name: str, title: str, description: str, schema: Any) -> Listed:
+def _listed_tool(slug: str, own_name: str, title: str, description: str, schema: Any) -> ListedTool:
     fault = ""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     if not own_name or len(own_name) > 200 or not own_name.isprintable():
@@ -154,19 +156,19 @@ def _listed(slug: str, own_name: str, title: str, description: str, schema: Any)
     else:
         parameters = {**_storable(schema), "type": "object"}
         parameters.setdefault("properties", {})
-    return Listed(
+    return ListedTool(
         _model_name(slug, own_name),
-        shown(own_name, 200),
-        shown(" ".join(title.split()), TITLE_CHARS),
-        shown(description, DESCRIPTION_CHARS),
+        printable(own_name, 200),
+        printable(" ".join(title.split()), TITLE_CHARS),
+        printable(description, DESCRIPTION_CHARS),
         parameters,
         fault,
     )
 
 
 def _model_name(slug: str, own_name: str) -> str:
-    """Returns a name that all providers take. One that had to be changed ends with a hash, so that no two
-    tools share a name."""
+    """Returns a name that all providers accept. A changed name ends with a hash, so that names stay
+    unique."""
     plain = f"{slug}{_BETWEEN}{re.sub(r'[^a-zA-Z0-9_-]', '_', own_name)}"
     if plain == f"{slug}{_BETWEEN}{own_name}" and len(plain) <= NAME_CHARS:
         return plain
@@ -175,31 +177,31 @@ def _model_name(slug: str, own_name: str) -> str:
 
 
 def _is_schema(schema: dict[str, Any]) -> bool:
-    """Returns whether providers can read the schema. It is compared with the meta schema, and not applied."""
+    """Returns whether the schema is valid by the meta schema. The schema itself is not applied."""
     from jsonschema import Draft202012Validator  # imported on use, with the package `mcp`
 
     try:
-        # Each of these is compared with each other one.
-        if any(isinstance(types, list) and len(types) > _MOST_TYPES for types in _named(schema, "type")):
+        # The check compares each of them with each other one.
+        if any(isinstance(types, list) and len(types) > _MOST_TYPES for types in _values_of(schema, "type")):
             return False
         Draft202012Validator.check_schema(schema)
     except Exception:  # noqa: BLE001  (it compiles patterns, which raises OverflowError and more)
         return False
-    return all(str(ref).startswith("#") for ref in _named(schema, "$ref"))
+    return all(str(ref).startswith("#") for ref in _values_of(schema, "$ref"))
 
 
-def _named(value: Any, name: str) -> list[Any]:
-    """Returns the values of this name, at any depth."""
+def _values_of(value: Any, name: str) -> list[Any]:
+    """Returns the values of this name in objects at any depth."""
     if isinstance(value, dict):
         own = [value[name]] if name in value else []
-        return own + [found for one in value.values() for found in _named(one, name)]
+        return own + [found for one in value.values() for found in _values_of(one, name)]
     if isinstance(value, list):
-        return [found for one in value for found in _named(one, name)]
+        return [found for one in value for found in _values_of(one, name)]
     return []
 
 
 def _storable(value: Any) -> Any:
-    """Returns the value with texts and names that every database stores."""
+    """Returns the value with texts, names and numbers that every database stores."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, float) and not isfinite(value):

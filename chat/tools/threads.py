@@ -1,5 +1,5 @@
-"""Runs the functions of tools that are not asynchronous. A thread cannot be ended: one that exceeds its time
-is left behind, and counts until it ends."""
+"""Runs the functions of tools that are not asynchronous. A thread cannot be cancelled: a function that
+exceeds its time continues, and its thread counts until it ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chat.tools.base import ToolError
 
 MOST_THREADS = 16
 
-_free = Semaphore(MOST_THREADS)
+_free = Semaphore(MOST_THREADS)  # state of the process, as its threads are
 
 
 async def on_a_thread(function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-    """Returns the result of the function. Raises its exceptions, and `ToolError` if too many calls hang."""
+    """Returns the result of the function. Raises its exceptions, and `ToolError` if no thread is free."""
     if not _free.acquire(blocking=False):
         raise ToolError("Too many tools run at once. Try again later.")
     future: Future[Any] = Future()
@@ -33,6 +33,6 @@ async def on_a_thread(function: Callable[..., Any], values: Mapping[str, Any]) -
         finally:
             _free.release()
 
-    # Not a pool's thread: the interpreter would wait for a hanging one at its end.
+    # No thread of a pool, because the interpreter waits for those before it exits.
     Thread(target=work, name="tool", daemon=True).start()
     return await asyncio.wrap_future(future)

@@ -10,7 +10,7 @@ from chat.tools.base import ToolError
 
 MOST_BYTES = 2 * 1024 * 1024
 _TEXT_TYPES = ("text/", "application/json", "application/xhtml+xml", "application/xml")
-# Python has others, some of which take quadratic time.
+# Some of Python's other encodings take quadratic time.
 _CHARSETS = frozenset(
     (
         *("utf-8", "utf8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "koi8-r"),
@@ -22,9 +22,9 @@ _CHARSETS = frozenset(
 
 async def read_web_page(url: str) -> str:
     """Reads a page of the public web and returns its text. `url` begins with https:// or http://."""
-    from chat.tools.public_web import opened  # an HTTP client, which few processes need
+    from chat.tools.public_web import open_url  # imports an HTTP client, which few processes need
 
-    async with opened(url) as response:
+    async with open_url(url) as response:
         if response.status >= 400:
             raise ToolError(f"The server answered with the status {response.status}.")
         kind = response.content_type
@@ -43,8 +43,8 @@ async def read_web_page(url: str) -> str:
 
 
 async def _text_of(source: str) -> str:
-    """Returns the visible text of HTML. A process of its own reads it: Python's parser takes quadratic time
-    for unfinished tags, and holds the interpreter. Raises `ToolError`."""
+    """Returns the visible text of HTML. A process of its own reads it, because Python's parser takes
+    quadratic time for unfinished tags and does not release the interpreter. Raises `ToolError`."""
     program = Path(__file__).with_name("page_text.py")
     reader = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", str(program)),
@@ -61,5 +61,5 @@ async def _text_of(source: str) -> str:
             reader.kill()
             await reader.wait()
     if reader.returncode:
-        raise ToolError("The page could not be read: it is too complicated.")
+        raise ToolError("The page could not be read, because it is too large or too complex.")
     return text.decode()

@@ -1,4 +1,4 @@
-"""The web search of the providers themselves. A person switches it on as a tool; the provider runs it."""
+"""The web search of the providers. A user switches it on like a tool, but the provider runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chat.tools.base import Caller, Tool, ToolError
 from chat.translatable import translatable as _
 
 NAME = "web_search"
-MOST_SEARCHES = 5  # of one reply, where the provider takes a limit; each one costs money
+MOST_SEARCHES = 5  # of one reply, if the provider has a limit; each search costs money
 
 
 async def _run(_arguments: Mapping[str, Any], _caller: Caller) -> str:

@@ -19,7 +19,7 @@ from chat.actions.tool_servers import sync_tool_servers
 from chat.generation.toolbox import toolbox_of
 from chat.models import Conversation, Generation, Message, Role, Tool, ToolServer, User
 from chat.models.tool import ServerSecrets
-from chat.tools.remote import MOST_TOOLS, Listed, Server
+from chat.tools.remote import MOST_TOOLS, ListedTool, Server
 from chat.views.tool_choices import tool_choices
 from chatproject.crypto import UnreadableSecretError
 from tests.tools.mcp_server import PLAIN, McpServer, running, tool
@@ -273,7 +273,7 @@ async def test_data_of_one_server_is_bounded_and_does_not_stop_the_others(
     await ToolServer.objects.acreate(slug="bad", url="http://127.0.0.1:1/mcp")
     asked = tool_servers.list_tools
 
-    async def broken(server: Server) -> list[Listed]:
+    async def broken(server: Server) -> list[ListedTool]:
         if server.slug == "bad":
             raise OverflowError
         return await asked(server)

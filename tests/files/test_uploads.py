@@ -27,9 +27,9 @@ from chat.actions.attachment import (
     remove_attachment,
 )
 from chat.actions.errors import ConflictError
-from chat.files import contents, prepare, store
-from chat.files.prepare import Prepared
-from chat.files.readers import Readers, TooManyError
+from chat.files import contents, store
+from chat.files.prepare import PreparedFile
+from chat.files.worker_slots import TooManyError, WorkerSlots
 from chat.models import Attachment, StoredFile, User
 from tests.files.test_attachments import names
 
@@ -47,18 +47,18 @@ class Reading:
         self.begun, self.goes_on = threading.Event(), threading.Event()
         self.has_connection: bool | None = None
 
-    def prepared(self, path: Path, name: str) -> Prepared:
+    def prepare_file(self, path: Path, name: str) -> PreparedFile:
         self.has_connection = connection.connection is not None
         self.begun.set()
         assert self.goes_on.wait(SOON)
         path.with_suffix(".read").write_bytes(path.read_bytes())
-        return Prepared("text/plain", readable_type="text/plain")
+        return PreparedFile("text/plain", readable_type="text/plain")
 
 
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     reading = Reading()
-    monkeypatch.setattr(prepare, "prepared", reading.prepared)
+    monkeypatch.setattr(contents, "prepare_file", reading.prepare_file)
     return reading
 
 
@@ -148,24 +148,24 @@ def test_a_file_that_is_read_holds_no_connection(person: User, reading: Reading)
 def test_a_piece_that_cannot_be_read_soon_is_kept_and_sent_again(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at, readers = uuid.uuid4(), Readers(at_once=1)
-    monkeypatch.setattr(contents, "_READERS", readers)
+    at, slots = uuid.uuid4(), WorkerSlots(at_once=1)
+    monkeypatch.setattr(contents, "_slots", slots)
     monkeypatch.setattr(actions, "PIECE_SECONDS", 0.0)
-    with readers.place("another", seconds=0), pytest.raises(ConflictError):
+    with slots.slot("another", seconds=0), pytest.raises(ConflictError):
         piece(person, at)
     assert piece(person, at).stored
 
 
 def test_a_user_has_one_reader_and_few_waiting_requests() -> None:
-    readers = Readers(at_once=2)
-    with readers.place(1, seconds=0):
-        with pytest.raises(TooManyError), readers.place(1, seconds=0):
+    slots = WorkerSlots(at_once=2)
+    with slots.slot(1, seconds=0):
+        with pytest.raises(TooManyError), slots.slot(1, seconds=0):
             pass
-        with readers.place(2, seconds=0), pytest.raises(TooManyError), readers.place(3, seconds=0):
+        with slots.slot(2, seconds=0), pytest.raises(TooManyError), slots.slot(3, seconds=0):
             pass
-    with readers.place(1, seconds=0):
+    with slots.slot(1, seconds=0):
         pass
-    with pytest.raises(TooManyError), Readers(most_waiting=0).place(1, seconds=SOON):
+    with pytest.raises(TooManyError), WorkerSlots(most_waiting=0).slot(1, seconds=SOON):
         pass
 
 
@@ -191,7 +191,7 @@ def test_nothing_is_left_of_a_whole_file_that_cannot_be_stored(
     def full(*_args: object, **_options: object) -> None:
         raise OSError("No space")
 
-    monkeypatch.setattr(actions, "keep", full)
+    monkeypatch.setattr(actions, "store_upload", full)
     for _ in range(2):
         with pytest.raises(StorageError):
             receive_file(person, [b"Notes"], name="notes.txt", size=5)

@@ -160,8 +160,8 @@ def test_a_phrase_is_found_however_old_it_is(
     person: User, administrator: User, monkeypatch: pytest.MonkeyPatch, near: int
 ) -> None:
     """PostgreSQL searches for a phrase in parts of the entries, from the newest on."""
-    monkeypatch.setattr(newest, "_NEWEST", 2)
-    monkeypatch.setattr(newest, "_NEAR", near)
+    monkeypatch.setattr(newest, "_FIRST_SCAN", 2)
+    monkeypatch.setattr(newest, "_MOST_SCANNED", near)
     monkeypatch.setattr(find, "_FIRST_HITS", 3)
     texts = [f"{'red' if number % 3 else 'old red'} rose {number}" for number in range(12)]
     chats = [chat_of(person, text) for text in texts]

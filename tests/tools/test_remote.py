@@ -159,7 +159,7 @@ async def _dropped(request: web.Request, asked: dict[str, Any]) -> web.StreamRes
     [
         (_huge, "sent too much"),
         (_many, "sent too much"),
-        (_packed, "compresses"),
+        (_packed, "is compressed"),
         (_nested, "did not answer as an MCP server does"),
         (_page, "did not answer as an MCP server does"),
         (_wrong, "did not answer as an MCP server does"),

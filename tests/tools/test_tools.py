@@ -18,7 +18,7 @@ from chat.tools.calculator import calculator
 from chat.tools.clock import current_time
 from chat.tools.execute import execute
 from chat.tools.page_text import text_of
-from chat.tools.public_web import PrivateAddressError, PublicResolver, checked, is_public
+from chat.tools.public_web import PrivateAddressError, PublicResolver, check_url, is_public
 from chat.tools.registry import own_tools
 from chat.tools.web_page import read_web_page
 
@@ -169,7 +169,7 @@ def test_private_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
     host = f"[{address.partition('%')[0]}]" if ":" in address else address
     with pytest.raises(PrivateAddressError):
-        checked(f"http://{host}/")
+        check_url(f"http://{host}/")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_private_addresses_are_not_public(address: str) -> None:
 )
 def test_what_is_no_public_web_address_is_refused(url: str) -> None:
     with pytest.raises(ToolError):
-        checked(url)
+        check_url(url)
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + ".org", ".org", "a." * 40_000 + "org", "a..org"])
@@ -282,11 +282,11 @@ async def test_a_page_is_read_as_text_and_redirects_to_private_addresses_are_not
         for path, words in [
             ("/away", "not on the public web"),
             ("/wide", "not on the public web"),
-            ("/nowhere", "what is not a web address"),
+            ("/nowhere", "an invalid web address"),
             ("/round", "redirects too often"),
             ("/image", "not text"),
             ("/none", "404"),
-            ("/unfinished", "too complicated"),
+            ("/unfinished", "too complex"),
         ]:
             with pytest.raises(ToolError, match=words):
                 await read_web_page(f"{origin}{path}")

@@ -47,7 +47,7 @@ class Command(BaseCommand):
                                 damaged.append(name)
                                 continue
                             copy.seek(0)
-                            store.put_back(name, copy)
+                            store.restore(name, copy)
                         del wanted[name]
                         number += 1
         except tarfile.TarError as error:

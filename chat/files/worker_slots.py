@@ -1,5 +1,5 @@
-"""Limits the workers that read new files: few at once, and one for each person. So many slow files of one
-person do not delay the files of the others."""
+"""Limits the workers that read new files: few at once, and one for each person. So the slow files of one
+person do not delay the files of others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MOST_WAITING = 4  # requests of one person; each holds a thread of the server
 
 
 class TooManyError(Exception):
-    """Nothing is free in time."""
+    """No slot is free in time, or too many requests of this person wait for one."""
 
 
-class Readers:
-    """The places for workers. Thread-safe."""
+class WorkerSlots:
+    """The slots for workers of this process. Thread-safe."""
 
     def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING) -> None:
         self._at_once, self._most_waiting = at_once, most_waiting
@@ -26,8 +26,8 @@ class Readers:
         self._changed = threading.Condition()
 
     @contextmanager
-    def place(self, person: Hashable, *, seconds: float) -> Iterator[None]:
-        """Holds a place for the worker of this person. Waits for at most `seconds`. Raises `TooManyError`."""
+    def slot(self, person: Hashable, *, seconds: float) -> Iterator[None]:
+        """Holds a slot for a worker of this person. Waits at most `seconds`. Raises `TooManyError`."""
         with self._changed:
             if self._waiting[person] >= self._most_waiting:
                 raise TooManyError
