@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -399,5 +400,8 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "chat": {"level": env.choice("LOG_LEVEL", "INFO", _LEVELS)},
+        # The client for MCP servers logs what they send, so these loggers are off.
+        "mcp": {"level": logging.CRITICAL + 1},
+        "client": {"level": logging.CRITICAL + 1},
     },
 }

@@ -1,11 +1,11 @@
-"""Changes text while it streams, wherever the provider cuts it.
+r"""Changes text while it streams, wherever the provider cuts it.
 
 `CHAT_TRANSFORMERS` names transformers by dotted paths. A module such as `filters.py` in the Python path can
 define one with `text_transformer`:
 
     from chat.pipeline.transform import RegexRedaction, text_transformer
 
-    card_numbers = text_transformer(lambda: RegexRedaction(r"\b(?:\\d[ -]?){13,16}\b", "[card number]"))
+    card_numbers = text_transformer(lambda: RegexRedaction(r"\b(?:\d[ -]?){12,15}\d\b", "[card number]"))
 
 The setting is then `CHAT_TRANSFORMERS=filters.card_numbers`.
 """

@@ -3,6 +3,8 @@ r"""Stops an answer that a validator rejects.
 `CHAT_VALIDATORS` names factories of validators by dotted paths. A module such as `checks.py` in the Python
 path can define one:
 
+    import re
+
     def no_card_numbers():
         tail = ""
 

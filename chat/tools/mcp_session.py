@@ -6,7 +6,6 @@ it sends no header to another host, and a server cannot make it open an address 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,9 +32,6 @@ _LEAST_TOKEN_SECONDS = 60.0  # a token that expires sooner is replaced
 _MOST_TOKEN_SECONDS = 86_400.0  # an older token is replaced, whatever its server says
 _REFUSED = (401, 403)
 _LEAST_SECRET = 8  # characters; a shorter word of a header, such as Bearer, is not a secret
-
-for _name in ("mcp", "client"):  # they log what a server sends
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 _CONTEXT = httpx2.create_ssl_context()  # takes 30 ms, on the thread that imports this module
 

@@ -196,3 +196,8 @@ def test_an_api_token_is_cut_to_its_start(log: io.StringIO) -> None:
     logger.warning("Given: %s", f"Bearer {secret}")
     logger.warning(f"Given: {secret} at last")
     assert log.getvalue() == "WARNING Given: Bearer sty_Ab12Cd34...\nWARNING Given: sty_Ab12Cd34... at last\n"
+
+
+@pytest.mark.parametrize("name", ["mcp.client.streamable_http", "client"])
+def test_the_client_for_mcp_servers_logs_nothing(name: str) -> None:
+    assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
