@@ -108,7 +108,7 @@ def _place(text: str, at: int) -> int | None:
             return None
         if not _STRUCTURE.fullmatch(line):
             break
-        at = begin  # a rule, a fence or the mark of an item: the cited text ends in the line before
+        at = begin  # a rule, a fence or the mark of an item: the cited text ends one line above
     else:
         return None
     if _DEFINITION.match(line):
