@@ -20,7 +20,7 @@ pages = get_asgi_application()  # before importing anything that needs models
 from django.conf import settings
 
 from chat import log_context
-from chat.actions.reply import continue_by_itself
+from chat.actions.reply import continue_interrupted_reply
 from chat.api.gateway.app import PREFIX, gateway
 from chat.api.socket import PATH, api_socket
 from chat.management import bootstrap
@@ -52,7 +52,7 @@ def _start() -> None:
     bootstrap.lock_sqlite()
     with suppress(OSError):  # There is no file yet. Nothing can be in it, and each page says so.
         bootstrap.hold_sqlite_file()
-    runtime = Runtime(on_interrupted=continue_by_itself)
+    runtime = Runtime(on_interrupted=continue_interrupted_reply)
     install(runtime)
     runtime.start()
 

@@ -59,7 +59,7 @@ def receive_piece(
     Raises `NotFoundError` for the id of another user and for a file that was removed meanwhile,
     `TooLongError` and `LimitReachedError` before anything is written, `ConflictError` while the file waits or
     is read (the piece can be sent again later), `StorageError`."""
-    attachment = _begun(user, attachment_id, name, size)
+    attachment = _found_or_begun(user, attachment_id, name, size)
     if attachment.stored_id is not None:
         return attachment, attachment.size
     if offset + len(data) > attachment.size:
@@ -78,7 +78,7 @@ def receive_file(
 ) -> Attachment:
     """As `receive_piece`, for a whole file. One of an import may be one of many that are not sent. Nothing is
     left of one that cannot be stored: no caller has its id, and it would count for the user's limits."""
-    attachment = _begun(user, uuid4(), name, size, is_import=is_import)
+    attachment = _found_or_begun(user, uuid4(), name, size, is_import=is_import)
     offset = 0
     try:
         with _locked(attachment) as upload:
@@ -105,7 +105,7 @@ def _locked(attachment: Attachment) -> Iterator[store.Upload]:
             attachment.stored = found.stored
             yield upload
     except store.BusyError:
-        raise _still_read() from None
+        raise _being_read() from None
     except (OSError, SuspiciousOperation) as error:
         raise _storage_failed(error) from error
 
@@ -126,50 +126,52 @@ def remove_attachment(user: User, attachment_id: UUID) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The attachments of a prompt that is being written. `again` are those that are in a message, a folder or
-    a preset already: they are attached a second time."""
+class PromptFiles:
+    """The attachments of a prompt that is being written. `copies` are those that are in a message, a folder
+    or a preset already: they are attached a second time."""
 
     attachments: list[Attachment]
-    again: list[Attachment]
+    copies: list[Attachment]
 
     @property
     def parts(self) -> list[FilePart]:
         return [part_of(attachment) for attachment in self.attachments]
 
-    def give_to(self, prompt: Message) -> None:
+    def attach_to(self, prompt: Message) -> None:
         """Attaches them to the prompt, whose row exists."""
         for attachment in self.attachments:
             attachment.message = prompt
-        Attachment.objects.bulk_create(self.again)
-        added = {attachment.pk for attachment in self.again}
+        Attachment.objects.bulk_create(self.copies)
+        added = {attachment.pk for attachment in self.copies}
         ids = [attachment.pk for attachment in self.attachments if attachment.pk not in added]
         if ids:
             Attachment.objects.filter(pk__in=ids).update(message=prompt)
 
 
-def chosen(user: User, attachment_ids: Collection[UUID], *, kept: Collection[UUID] = ()) -> Chosen:
+def files_for_prompt(
+    user: User, attachment_ids: Collection[UUID], *, kept: Collection[UUID] = ()
+) -> PromptFiles:
     """Returns the complete attachments of these ids for a prompt, with their rows locked until the
     transaction ends. `kept` are those of the prompt that it replaces, and come first. An imported prompt may
     have more than the limit: it keeps them, and gets no more. Raises `NotFoundError`, `LimitReachedError`."""
     if not (kept or attachment_ids):
-        return Chosen([], [])
+        return PromptFiles([], [])
     if attachment_ids and len(kept) + len(attachment_ids) > MOST_IN_A_PROMPT:
         raise LimitReachedError(
             _("A message can have at most {limit} files. Remove some."), limit=MOST_IN_A_PROMPT
         )
     found = attachments_for(user, [*kept, *attachment_ids])
-    again = []
+    copies = []
     for at, attachment in enumerate(found):
         if attachment.message_id is not None or hasattr(attachment, "knowledge"):
             found[at] = Attachment(
                 owner=user, stored=attachment.stored, name=attachment.name, size=attachment.size
             )
-            again.append(found[at])
-    return Chosen(found, again)
+            copies.append(found[at])
+    return PromptFiles(found, copies)
 
 
-def files_again(message: Message, copy: Message) -> list[Attachment]:
+def copies_of_files(message: Message, copy: Message) -> list[Attachment]:
     """Returns the unsaved attachments of an unsaved copy of this message, and changes the parts of
     the copy to them."""
     if not message.files:
@@ -188,7 +190,7 @@ def files_again(message: Message, copy: Message) -> list[Attachment]:
     return list(new.values())
 
 
-def add_files(user: User, files: Sequence[Attachment]) -> None:
+def store_copies(user: User, files: Sequence[Attachment]) -> None:
     """Stores attachments of files that others have too. The caller has locked the user. Raises
     `LimitReachedError`."""
     if not files:
@@ -241,7 +243,9 @@ def clear_unused() -> int:
     return len(deleted)
 
 
-def _begun(user: User, attachment_id: UUID, name: str, size: int, *, is_import: bool = False) -> Attachment:
+def _found_or_begun(
+    user: User, attachment_id: UUID, name: str, size: int, *, is_import: bool = False
+) -> Attachment:
     """Returns the attachment of this id, a new one for an unused id."""
     found = upload_of(user, attachment_id)
     if found is None:
@@ -285,10 +289,10 @@ def _complete(attachment: Attachment, upload: store.Upload, seconds: float) -> N
     try:
         store_upload(attachment, upload, seconds=seconds)
     except TooManyError:
-        raise _still_read() from None
+        raise _being_read() from None
 
 
-def _still_read() -> ConflictError:
+def _being_read() -> ConflictError:
     return ConflictError(_("The file is still being read. Wait a moment."))
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from chat.access import message_for
-from chat.actions.attachment import files_again
+from chat.actions.attachment import copies_of_files
 from chat.actions.errors import ConflictError
 from chat.models import Attachment, Conversation, Generation, Message, PresetUse, Tag, User
 from chat.parts import NoticePart, stored
@@ -58,7 +58,7 @@ def branch_conversation(user: User, message_id: UUID) -> Conversation:
                 revision=revision,
             )
             index_message(copy, user.pk, message.reply.model_label if message.reply else "")
-            files += files_again(message, copy)
+            files += copies_of_files(message, copy)
             copies.append(copy)
         origin = NoticePart(f"{ORIGIN}\n{last.conversation}")
         copies[-1].parts = [*copies[-1].parts, *stored([origin])]

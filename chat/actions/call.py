@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from chat.access import NoSuchModelError, model_named
 from chat.actions.api_token import digest_of, use_token
-from chat.actions.kept_call import Answer, keep
+from chat.actions.call_chat import Answer, make_chat
 from chat.actions.queue import check_running_limit, lock_user, too_many_running
 from chat.actor import Actor
 from chat.generation.calls import Call, usage_entry
@@ -91,7 +91,7 @@ def counted(permit: Permit, call_id: UUID) -> Iterator[None]:
         yield
 
 
-def book(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:
+def book_call(actor: Actor, call: Call, *, api: str, answer: Answer | None = None) -> UsageEntry:
     """Adds the usage entry of an ended call, once, and makes a chat of the call if `answer` is to be kept.
     Raises DatabaseError."""
     entry = usage_entry(
@@ -109,7 +109,7 @@ def _kept(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generati
     """Returns the answer's generation; None if the texts cannot be stored, which must not undo the entry."""
     try:
         with transaction.atomic():
-            return keep(user, call, entry, answer)
+            return make_chat(user, call, entry, answer)
     except (DataError, IntegrityError, ValueError):
         logger.exception("Call %s was not kept as a chat: the database refuses its texts.", call.id)
         return None

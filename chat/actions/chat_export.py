@@ -25,7 +25,7 @@ from chat.files import store
 from chat.models import Conversation, Generation, JournalEntry, Message, Status, StoredFile, User
 from chat.parts import TextPart, loaded
 from chat.transfer import markdown, steady
-from chat.transfer.chats import Chat, Node, Reply, Verdict
+from chat.transfer.chats import Chat, Node, Rating, Reply
 from chat.translatable import translatable as _
 
 FORMATS = ("json", "markdown")
@@ -80,8 +80,8 @@ def _node(message: Message, parent: str | None) -> Node:
         )
         if generation.is_live:  # its text so far
             node.parts, node.reply.status = [TextPart(generation.written_so_far)], Status.INTERRUPTED
-    if verdict := message.verdict:
-        node.verdict = Verdict(verdict.is_good, verdict.reason, verdict.comment)
+    if feedback := message.verdict:
+        node.rating = Rating(feedback.is_good, feedback.reason, feedback.comment)
     return node
 
 
@@ -171,7 +171,7 @@ def _head() -> bytes:
 
 
 class _Pieces(io.RawIOBase):
-    """A file that can only be written: what was written since the last look."""
+    """A file that can only be written: what was written since the last `take`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from django.utils import timezone
 from chat.access import NotFoundError
 from chat.actions.attachment import StorageError, receive_file
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError, LimitReachedError, TooLongError
-from chat.actions.extras import TOO_MANY, chosen_again, folder_named, is_here, take_extra
+from chat.actions.extras import TOO_MANY, folder_with_name, import_extra, is_here, use_exported_preset
 from chat.actions.folder import clean_name
 from chat.actions.tag import add_tags, readable_tags
 from chat.actor import in_chunks
@@ -75,7 +75,7 @@ from chat.transfer.chats import (
     is_image,
 )
 from chat.transfer.extras import DOCUMENT
-from chat.transfer.reader import Packed, PackedFiles
+from chat.transfer.reader import PackedFiles, ZipEntry
 from chat.translatable import translatable as _
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ def discard_import(user: User, import_id: UUID) -> None:
         found = ChatImport.objects.select_for_update().filter(owner=user, pk=import_id).first()
         if found is None:
             raise NotFoundError(_("There is no such import."))
-        _drop_current(found)
+        _delete_incomplete(found)
         found.delete()
         transaction.on_commit(lambda: _delete_file(found.file))
 
@@ -227,7 +227,7 @@ def _delete_file(name: str) -> None:
 # --- The task, on a database thread -----------------------------------------------------------------
 
 
-class LostError(Exception):
+class ClaimLostError(Exception):
     """The import was discarded, or another process works on it."""
 
 
@@ -244,23 +244,23 @@ def claim_import() -> ChatImport | None:
 
 
 def keep_claim(import_id: UUID) -> None:
-    """Raises `LostError`."""
-    if not _mine(import_id).update(heartbeat_at=Now()):
-        raise LostError
+    """Raises `ClaimLostError`."""
+    if not _claimed_by_us(import_id).update(heartbeat_at=Now()):
+        raise ClaimLostError
 
 
 def release_import(import_id: UUID) -> None:
     """Lets another process go on at once: this one stops."""
-    _mine(import_id).update(worker="", heartbeat_at=None)
+    _claimed_by_us(import_id).update(worker="", heartbeat_at=None)
 
 
-def _mine(import_id: UUID) -> QuerySet[ChatImport]:
+def _claimed_by_us(import_id: UUID) -> QuerySet[ChatImport]:
     busy = (ChatImport.State.READING, ChatImport.State.RUNNING)
     return ChatImport.objects.filter(pk=import_id, worker=process_name(), state__in=busy)
 
 
 @dataclass(slots=True)
-class Found:
+class FileSummary:
     """What the summary of a file says. `known` is how many of the chats are here already, or twice in it;
     `replies` how many each chat has, by its id; `presets` how many chats use one of this name, `own_presets`
     the names of those in the file, `extras` how many of each type it has."""
@@ -282,21 +282,21 @@ class Found:
     newest_at: str | None = None
 
 
-def count_known(job: ChatImport, found: Found) -> int:
+def count_known(job: ChatImport, found: FileSummary) -> int:
     """Counts also those that have more replies in the file, as left out."""
     ids = dict.fromkeys(found.ids)
     kept = Conversation.objects.kept().filter(owner=job.owner)
     known: set[UUID] = set()
     for chunk in in_chunks(ids):
-        places = {_place_of(job.owner, found.format, it, 0): it for it in chunk}
+        places = {_conversation_id(job.owner, found.format, it, 0): it for it in chunk}
         own = [own for it in chunk if found.format == STEADY and (own := _as_uuid(it))]
         here = set(kept.filter(pk__in=[*places, *own]).values_list("pk", flat=True))
-        found.left_out.update(_grown({it: found.replies[places[it]] for it in here & places.keys()}))
+        found.left_out.update(_count_grown({it: found.replies[places[it]] for it in here & places.keys()}))
         known |= here
     return len(known) + found.chats - len(ids)
 
 
-def _grown(replies: Mapping[UUID, int]) -> Counter[str]:
+def _count_grown(replies: Mapping[UUID, int]) -> Counter[str]:
     """Counts the chats that were imported with fewer replies than the file has. `replies` is the number in
     the file, for each chat. Chats with replies made here are counted apart: their owner would lose these."""
     generations = Generation.objects.filter(conversation__in=replies.keys()).order_by()
@@ -307,7 +307,7 @@ def _grown(replies: Mapping[UUID, int]) -> Counter[str]:
     return Counter(CONTINUED if it in continued else GROWN for it in grown)
 
 
-def count_presets(job: ChatImport, found: Found) -> int:
+def count_presets(job: ChatImport, found: FileSummary) -> int:
     """Returns how many chats use presets that will not be here."""
     missing = found.presets.keys() - found.own_presets
     versions = PresetVersion.objects.filter(preset__in=Preset.objects.seen_by(job.owner))
@@ -316,9 +316,9 @@ def count_presets(job: ChatImport, found: Found) -> int:
     return sum(found.presets[name] for name in missing)
 
 
-def file_was_read(job: ChatImport, found: Found) -> None:
-    """Stores what is in the file, for its owner to agree. Raises `LostError`."""
-    if not _mine(job.pk).update(
+def store_summary(job: ChatImport, found: FileSummary) -> None:
+    """Stores what is in the file, for its owner to agree. Raises `ClaimLostError`."""
+    if not _claimed_by_us(job.pk).update(
         state=ChatImport.State.READY,
         worker="",
         format=found.format,
@@ -333,7 +333,7 @@ def file_was_read(job: ChatImport, found: Found) -> None:
         oldest_at=found.oldest_at,
         newest_at=found.newest_at,
     ):
-        raise LostError
+        raise ClaimLostError
 
 
 def _storable(problem: dict[str, str]) -> dict[str, str]:
@@ -341,13 +341,13 @@ def _storable(problem: dict[str, str]) -> dict[str, str]:
 
 
 def end_import(import_id: UUID, *, error: str = "") -> None:
-    """Marks the import as done or failed, and deletes its file. Raises `LostError`."""
+    """Marks the import as done or failed, and deletes its file. Raises `ClaimLostError`."""
     state = ChatImport.State.FAILED if error else ChatImport.State.DONE
     with transaction.atomic():
-        found = _mine(import_id).select_for_update().first()
+        found = _claimed_by_us(import_id).select_for_update().first()
         if found is None:
-            raise LostError
-        _drop_current(found)
+            raise ClaimLostError
+        _delete_incomplete(found)
         name, found.file, found.state, found.error = found.file, "", state, error
         found.worker, found.finished_at = "", timezone.now()
         found.save(update_fields=["file", "state", "error", "worker", "finished_at"])
@@ -355,7 +355,7 @@ def end_import(import_id: UUID, *, error: str = "") -> None:
 
 
 def skip_line(job: ChatImport, line: int, problem: dict[str, str]) -> None:
-    """Goes on after a chat that cannot be read. Raises `LostError`."""
+    """Goes on after a chat that cannot be read. Raises `ClaimLostError`."""
     with transaction.atomic():
         found = _locked(job)
         found.next_line, found.unreadable = line + 1, found.unreadable + 1
@@ -394,10 +394,10 @@ def add_extra(
     files: Sequence[UUID] = (),
 ) -> None:
     """Takes a folder with these files, a preset or a saved prompt, unless it is here already. Raises
-    `LostError`."""
+    `ClaimLostError`."""
     with transaction.atomic():
         found = _locked(job)
-        taken = take_extra(job.owner, item, files)
+        taken = import_extra(job.owner, item, files)
         new = Counter({item["type"]: int(taken.is_new), DOCUMENT: taken.files})
         found.extras = dict(Counter(found.extras or {}) + new)
         found.left_out = dict(Counter(found.left_out) + Counter(left_out) + Counter(taken.left_out))
@@ -406,7 +406,7 @@ def add_extra(
 
 
 def leave_out(job: ChatImport, line: int, left_out: dict[str, int]) -> None:
-    """Goes on after what cannot be read. Raises `LostError`."""
+    """Goes on after what cannot be read. Raises `ClaimLostError`."""
     with transaction.atomic():
         found = _locked(job)
         found.next_line, found.left_out = line + 1, dict(Counter(found.left_out) + Counter(left_out))
@@ -414,16 +414,16 @@ def leave_out(job: ChatImport, line: int, left_out: dict[str, int]) -> None:
 
 
 def _locked(job: ChatImport) -> ChatImport:
-    """Returns the row, locked and with a new heartbeat. Raises `LostError`."""
-    found = _mine(job.pk).select_for_update().first()
+    """Returns the row, locked and with a new heartbeat. Raises `ClaimLostError`."""
+    found = _claimed_by_us(job.pk).select_for_update().first()
     if found is None:
-        raise LostError
-    _mine(job.pk).update(heartbeat_at=Now())
+        raise ClaimLostError
+    _claimed_by_us(job.pk).update(heartbeat_at=Now())
     return found
 
 
 @dataclass(slots=True)
-class Taking:
+class ImportedChat:
     """A chat that is being taken: its rows that are not stored yet."""
 
     conversation: Conversation
@@ -435,7 +435,7 @@ class Taking:
 
 def is_known(job: ChatImport, chat: Chat) -> bool:
     """Returns whether the chat is here already."""
-    return _place(job.owner, job.format, chat.id)[1]
+    return _find_place(job.owner, job.format, chat.id)[1]
 
 
 def receive_files(job: ChatImport, packed: PackedFiles, chat: Chat) -> Counter[str]:
@@ -464,7 +464,7 @@ _NOT_STORED = _(
 )
 
 
-def _received(job: ChatImport, packed: PackedFiles, part: FilePart, entry: Packed) -> FilePart | NoticePart:
+def _received(job: ChatImport, packed: PackedFiles, part: FilePart, entry: ZipEntry) -> FilePart | NoticePart:
     try:
         with packed.open(entry) as file:
             pieces = iter(lambda: file.read(store.PIECE_BYTES), b"")
@@ -478,37 +478,37 @@ def _received(job: ChatImport, packed: PackedFiles, part: FilePart, entry: Packe
     return part_of(attachment)
 
 
-def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int]) -> Taking | None:
+def begin_chat(job: ChatImport, line: int, chat: Chat, left_out: dict[str, int]) -> ImportedChat | None:
     """Creates the hidden conversation of the chat. Returns None if the chat is here already. Raises
-    `LostError`."""
+    `ClaimLostError`."""
     with transaction.atomic():
         found = _locked(job)
-        _drop_current(found)
-        conversation_id, is_known = _place(job.owner, found.format, chat.id)
+        _delete_incomplete(found)
+        conversation_id, is_known = _find_place(job.owner, found.format, chat.id)
         if is_known:
             found.next_line, found.known, found.current = line + 1, found.known + 1, None
             if conversation_id != _as_uuid(chat.id):
                 replies = sum(node.reply is not None for node in chat.nodes)
-                found.left_out = dict(Counter(found.left_out) + _grown({conversation_id: replies}))
+                found.left_out = dict(Counter(found.left_out) + _count_grown({conversation_id: replies}))
             found.save(update_fields=["next_line", "known", "current", "left_out"])
             return None
-        taking = _rows(job.owner, conversation_id, found.format, chat)
-        missing = _choices(taking, job.owner, chat)
+        imported = _rows(job.owner, conversation_id, found.format, chat)
+        missing = _choices(imported, job.owner, chat)
         found.left_out = dict(Counter(found.left_out) + Counter(left_out) + Counter(missing))
         found.current = conversation_id
         found.save(update_fields=["current", "left_out"])
-        taking.conversation.save(force_insert=True)
-        if taking.preset:
-            taking.preset.save(force_insert=True)
+        imported.conversation.save(force_insert=True)
+        if imported.preset:
+            imported.preset.save(force_insert=True)
         add_tags([conversation_id], readable_tags(chat.tags))
-        return taking
+        return imported
 
 
-def add_messages(job: ChatImport, taking: Taking) -> bool:
-    """Stores the next messages. Returns whether there are more. Raises `LostError`."""
-    batch, taking.messages = taking.messages[:BATCH], taking.messages[BATCH:]
+def add_messages(job: ChatImport, imported: ImportedChat) -> bool:
+    """Stores the next messages. Returns whether there are more. Raises `ClaimLostError`."""
+    batch, imported.messages = imported.messages[:BATCH], imported.messages[BATCH:]
     ids = {message.pk for message in batch}
-    generations = [it for it in taking.generations if it.message_id in ids]
+    generations = [it for it in imported.generations if it.message_id in ids]
     labels = {it.message_id: it.model_label for it in generations}
     with transaction.atomic():
         _locked(job)
@@ -516,40 +516,40 @@ def add_messages(job: ChatImport, taking: Taking) -> bool:
             index_message(message, job.owner_id, labels.get(message.pk, ""))
         Message.objects.bulk_create(batch)
         Generation.objects.bulk_create(generations)
-        Feedback.objects.bulk_create(it for it in taking.feedback if it.message_id in ids)
+        Feedback.objects.bulk_create(it for it in imported.feedback if it.message_id in ids)
         for message in batch:
             if files := [part.id for part in message.files]:
                 own = Attachment.objects.filter(pk__in=files, owner=job.owner_id, message=None)
                 own.update(message=message)
-    return bool(taking.messages)
+    return bool(imported.messages)
 
 
-def show_chat(job: ChatImport, line: int, taking: Taking, head: UUID | None) -> None:
-    """Shows the chat to its owner: it is whole. Raises `LostError`."""
+def show_chat(job: ChatImport, line: int, imported: ImportedChat, head: UUID | None) -> None:
+    """Shows the chat to its owner: it is whole. Raises `ClaimLostError`."""
     with transaction.atomic():
         found = _locked(job)
-        hidden = Conversation.objects.filter(pk=taking.conversation.pk, last_position=0)
-        index_title(taking.conversation, is_new=True)
+        hidden = Conversation.objects.filter(pk=imported.conversation.pk, last_position=0)
+        index_title(imported.conversation, is_new=True)
         last = F("revision")  # one for each message
         hidden.update(
             deleted_at=None,
             head=head,
             last_position=last,
             seen_revision=last,
-            indexed_title=taking.conversation.indexed_title,
+            indexed_title=imported.conversation.indexed_title,
         )
         found.next_line, found.taken, found.current = line + 1, found.taken + 1, None
         found.save(update_fields=["next_line", "taken", "current"])
 
 
-def _place(owner: User, form: str, source_id: str) -> tuple[UUID, bool]:
+def _find_place(owner: User, form: str, source_id: str) -> tuple[UUID, bool]:
     """Returns the id for an imported chat, and whether the chat is here already. A chat that was deleted
     since may be imported again."""
     own = _as_uuid(source_id) if form == STEADY else None
     if own and Conversation.objects.kept().filter(owner=owner, pk=own).exists():
         return own, True
     for again in count():
-        place = _place_of(owner, form, source_id, again)
+        place = _conversation_id(owner, form, source_id, again)
         deleted = Conversation.objects.filter(pk=place).values_list("deleted_at", flat=True)
         if not deleted:
             return place, False
@@ -558,7 +558,7 @@ def _place(owner: User, form: str, source_id: str) -> tuple[UUID, bool]:
     raise AssertionError
 
 
-def _place_of(owner: User, form: str, source_id: str, again: int) -> UUID:
+def _conversation_id(owner: User, form: str, source_id: str, again: int) -> UUID:
     return uuid5(_IDS, f"{owner.pk} {form} {source_id} {again}".encode("utf-8", "replace").hex())
 
 
@@ -569,7 +569,7 @@ def _as_uuid(source_id: str) -> UUID | None:
         return None
 
 
-def _drop_current(found: ChatImport) -> None:
+def _delete_incomplete(found: ChatImport) -> None:
     """Deletes a chat that was begun and is not whole."""
     if found.current:
         begun = Conversation.objects.filter(pk=found.current, owner=found.owner_id, last_position=0)
@@ -577,7 +577,7 @@ def _drop_current(found: ChatImport) -> None:
         begun.delete()
 
 
-def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
+def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> ImportedChat:
     """Returns the unsaved rows. `last_position` is stored by `show_chat`: until then it is 0, and the chat
     counts as erased."""
     created = chat.created_at or next((node.at for node in chat.nodes if node.at), None) or timezone.now()
@@ -599,7 +599,7 @@ def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
         parameters=Parameters.of(chat.parameters).as_json(),
         uses_instructions=chat.uses_instructions,
     )
-    taking = Taking(conversation, [], [], [])
+    imported = ImportedChat(conversation, [], [], [])
     by_id: dict[str, Message] = {}
     batches: dict[str, UUID] = {}
     for position, node in enumerate(chat.nodes, start=1):
@@ -607,34 +607,34 @@ def _rows(owner: User, conversation_id: UUID, form: str, chat: Chat) -> Taking:
         message = _message(conversation, node, by_id, position)
         message.created_at = at
         by_id[node.id] = message
-        taking.messages.append(message)
+        imported.messages.append(message)
         if node.reply:
             batch = batches.setdefault(node.reply.batch, uuid4()) if node.reply.batch else None
-            taking.generations.append(_generation(message, node, batch))
-            if node.verdict:
-                taking.feedback.append(_feedback(owner, message, node))
-    return taking
+            imported.generations.append(_generation(message, node, batch))
+            if node.rating:
+                imported.feedback.append(_feedback(owner, message, node))
+    return imported
 
 
-def _choices(taking: Taking, owner: User, chat: Chat) -> list[str]:
+def _choices(imported: ImportedChat, owner: User, chat: Chat) -> list[str]:
     """Sets the folder and the preset of the conversation. Returns what is not here."""
     missing: list[str] = []
     if clean_name(chat.folder):
         try:
-            taking.conversation.folder = folder_named(owner, chat.folder)
+            imported.conversation.folder = folder_with_name(owner, chat.folder)
         except ActionError as error:
             missing.append(TOO_MANY if isinstance(error, LimitReachedError) else EXTRAS)
     if chat.preset:
-        taking.preset = chosen_again(owner, taking.conversation, chat.preset)
-        if taking.preset.version is None:
+        imported.preset = use_exported_preset(owner, imported.conversation, chat.preset)
+        if imported.preset.version is None:
             missing.append(PRESETS)
     return missing
 
 
-def head_of(chat: Chat, taking: Taking) -> UUID | None:
+def head_of(chat: Chat, imported: ImportedChat) -> UUID | None:
     """Returns the id of the chat's head among the rows."""
     numbers = {node.id: number for number, node in enumerate(chat.nodes)}
-    return taking.messages[numbers[chat.head]].pk if chat.head in numbers else None
+    return imported.messages[numbers[chat.head]].pk if chat.head in numbers else None
 
 
 def _message(conversation: Conversation, node: Node, by_id: dict[str, Message], position: int) -> Message:
@@ -705,17 +705,12 @@ def _generation(message: Message, node: Node, batch: UUID | None) -> Generation:
 
 
 def _feedback(owner: User, message: Message, node: Node) -> Feedback:
-    assert node.verdict
-    verdict = node.verdict
+    assert node.rating
+    rating = node.rating
     return Feedback(
         message=message,
         user=owner,
-        is_good=verdict.is_good,
-        reason=verdict.reason if verdict.reason in Feedback.Reason and not verdict.is_good else "",
-        comment=storable(verdict.comment)[:COMMENT_LENGTH],
+        is_good=rating.is_good,
+        reason=rating.reason if rating.reason in Feedback.Reason and not rating.is_good else "",
+        comment=storable(rating.comment)[:COMMENT_LENGTH],
     )
-
-
-def result_of(job: ChatImport) -> dict[str, Any]:
-    """Returns the counts of the import."""
-    return {"taken": job.taken, "known": job.known, "unreadable": job.unreadable}

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from chat.access import message_for, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.message import (
-    Hidden,
+    HiddenMessages,
     hide_what_follows,
     path_changed,
     show_branch,
@@ -20,21 +20,16 @@ from chat.actions.message import (
     with_what_follows,
 )
 from chat.actions.queue import check_running_limit, lock_user
-from chat.actions.reply import Again, queued_in_place
+from chat.actions.reply import QueuedReply, queue_reply
 from chat.models import Feedback, Generation, Message, Role, User
 from chat.translatable import translatable as _
 
 
-def compare_reply(user: User, message_id: UUID, model_id: int | str) -> Message:
+def compare_reply(user: User, message_id: UUID, model_id: int | str) -> QueuedReply:
     """Queues a reply by another model to the same prompt, beside this finished reply and those beside it.
     What follows them is not shown any more, and comes back with the reply that is kept. Raises
     `NotFoundError`, `InvalidInputError`, `LimitReachedError`, and `ConflictError` while the reply or a later
     one is running, or while the model is answering this prompt already."""
-    return reply_beside(user, message_id, model_id).message
-
-
-def reply_beside(user: User, message_id: UUID, model_id: int | str) -> Again:
-    """Does what `compare_reply` does."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
         prompt = message.parent
@@ -55,24 +50,24 @@ def reply_beside(user: User, message_id: UUID, model_id: int | str) -> Again:
             )
         check_running_limit(user, 1)
         hidden = hide_what_follows(message)
-        reply = queued_in_place(prompt, message.conversation, model)
+        reply = queue_reply(prompt, message.conversation, model)
         if hidden.last:
             path_changed(message.conversation)
-        return Again(reply, is_new=True, hidden=hidden)
+        return QueuedReply(reply, is_new=True, hidden=hidden)
 
 
-class Kept(NamedTuple):
-    """The reply. `hidden` has the messages that followed another reply and are not shown any more, and the
-    replies side by side; it is empty if nothing followed them and none of them was running and `stopped`.
-    `is_rated`: this choice rated the reply."""
+class KeptReply(NamedTuple):
+    """The reply that the chat continues from. `hidden` has the messages that followed another reply and are
+    not shown any more, and the replies side by side; it is empty if nothing followed them and none of them
+    was running and `stopped`. `is_rated`: this choice rated the reply."""
 
     message: Message
-    hidden: Hidden = Hidden()
+    hidden: HiddenMessages = HiddenMessages()
     stopped: int = 0
     is_rated: bool = False
 
 
-def keep_reply(user: User, message_id: UUID) -> Kept:
+def keep_reply(user: User, message_id: UUID) -> KeptReply:
     """Shows this reply alone, with what follows it: the chat goes on from it. The replies beside it are kept
     as variants, with what follows them; those that are running are stopped. Counts as a good rating, unless
     the user has rated the reply. Does nothing if no other reply is shown beside it. Raises `NotFoundError`,
@@ -87,11 +82,11 @@ def keep_reply(user: User, message_id: UUID) -> Kept:
             raise ConflictError(_("This message is not in the chat any more. Reload the chat."))
         others = list(_beside(message).values_list("pk", flat=True))
         if not others:
-            return Kept(message)
+            return KeptReply(message)
         conversation = message.conversation
         parents = dict(conversation.messages.order_by("position").values_list("pk", "parent_id"))
         hidden = {found for other in others for found in with_what_follows(other, parents)}
-        following = Hidden.of(conversation.messages.filter(Q(pk__in=hidden) & ~Q(pk__in=others)))
+        following = HiddenMessages.of(conversation.messages.filter(Q(pk__in=hidden) & ~Q(pk__in=others)))
         stopped = stop_and_hide(conversation.messages.filter(pk__in=hidden))
         if not conversation.messages.filter(parent=message, shown=True).exists():
             show_branch(conversation, message.pk)
@@ -101,7 +96,7 @@ def keep_reply(user: User, message_id: UUID) -> Kept:
         path_changed(conversation)
     last = following.last or (others[-1] if stopped else None)
     beside = (*following.beside, *others, message.pk) if last else ()
-    return Kept(message, Hidden(last, beside), stopped, is_rated)
+    return KeptReply(message, HiddenMessages(last, beside), stopped, is_rated)
 
 
 def _beside(message: Message) -> QuerySet[Message]:

@@ -25,7 +25,7 @@ def read_provider_file() -> str:
     return error
 
 
-def asked_to_read() -> datetime | None:
+def read_requested_at() -> datetime | None:
     """Returns when an administrator last asked all processes to read the file again."""
     return PeriodicTask.objects.filter(name=_READ_AGAIN).values_list("due_at", flat=True).first()
 

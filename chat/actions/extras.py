@@ -78,7 +78,7 @@ def used_preset(conversation: Conversation) -> UsedPreset | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ImportedExtra:
     """Whether an extra is new here, how many files came with it, and what was left out of it."""
 
     is_new: bool = False
@@ -86,10 +86,10 @@ class Taken:
     files: int = 0
 
 
-def take_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()) -> Taken:
+def import_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()) -> ImportedExtra:
     """Stores an entry of `extras` unless it is here already. What is here is never changed. `files` are the
     attachments for a new folder."""
-    takers: dict[str, Callable[[User, Mapping[str, Any]], Taken]] = {
+    takers: dict[str, Callable[[User, Mapping[str, Any]], ImportedExtra]] = {
         FOLDER: lambda user, item: _take_folder(user, item, files),
         PRESET: _take_preset,
         PROMPT: _take_prompt,
@@ -97,18 +97,18 @@ def take_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()) 
     try:
         return takers[item["type"]](user, item)
     except LimitReachedError:
-        return Taken(left_out=[TOO_MANY])
+        return ImportedExtra(left_out=[TOO_MANY])
     except ActionError:
-        return Taken(left_out=[EXTRAS])
+        return ImportedExtra(left_out=[EXTRAS])
 
 
-def folder_named(user: User, name: str) -> Folder:
+def folder_with_name(user: User, name: str) -> Folder:
     """Returns the user's folder with this name; makes it if it is missing. Raises as `make_folder`."""
     name = clean_name(name)
     return Folder.objects.filter(owner=user, name=name).first() or make_folder(user, name)
 
 
-def chosen_again(user: User, conversation: Conversation, used: UsedPreset) -> PresetUse:
+def use_exported_preset(user: User, conversation: Conversation, used: UsedPreset) -> PresetUse:
     """Gives the chat, which is not stored yet, the preset of an export. Returns what the caller stores after
     the chat: it has a version if the user may use a preset of this name."""
     name = conversation.preset_name = clean_name(used.name)[:NAME_LENGTH].strip() or "?"
@@ -134,12 +134,12 @@ def is_here(user: User, folder: Mapping[str, Any]) -> bool:
     return Folder.objects.filter(owner=user, name=clean_name(folder["name"])).exists()
 
 
-def _take_folder(user: User, item: Mapping[str, Any], files: Sequence[UUID]) -> Taken:
+def _take_folder(user: User, item: Mapping[str, Any], files: Sequence[UUID]) -> ImportedExtra:
     name, instructions = clean_name(item["name"]), item["instructions"].strip()
     preset_id = _preset_named(user, clean_name(item["preset"]))
     if found := Folder.objects.filter(owner=user, name=name).first():
         is_same = (found.instructions, found.preset_id) == (instructions, preset_id)
-        return Taken(left_out=[*([] if is_same else [FOLDERS]), *_documents_elsewhere(found, item)])
+        return ImportedExtra(left_out=[*([] if is_same else [FOLDERS]), *_documents_elsewhere(found, item)])
     folder = make_folder(user, name)
     change_folder(user, folder.pk, name=name, instructions=instructions, preset_id=preset_id)
     left_out = []
@@ -149,7 +149,7 @@ def _take_folder(user: User, item: Mapping[str, Any], files: Sequence[UUID]) -> 
                 add_unread(user, folder.pk, attachment_id)
         except (ActionError, NotFoundError):
             left_out.append(DOCUMENTS)
-    return Taken(is_new=True, left_out=left_out, files=len(files) - len(left_out))
+    return ImportedExtra(is_new=True, left_out=left_out, files=len(files) - len(left_out))
 
 
 def _documents_elsewhere(folder: Folder, item: Mapping[str, Any]) -> list[str]:
@@ -166,12 +166,12 @@ def _preset_named(user: User, name: str) -> UUID | None:
     return found[0].preset_id if found else None
 
 
-def _take_preset(user: User, item: Mapping[str, Any]) -> Taken:
+def _take_preset(user: User, item: Mapping[str, Any]) -> ImportedExtra:
     newest = item["versions"][-1]
     place = uuid5(_IDS, f"{user.pk} {item['id']}".encode("utf-8", "replace").hex())
     own = Preset.objects.filter(owner=user)
     if own.filter(pk__in=[place, *_as_uuid(item["id"])]).exists():
-        return Taken()
+        return ImportedExtra()
     contents: list[tuple[int, PresetContent]] = []
     left_out: set[str] = set()
     models: dict[str, int | None] = {"": None}
@@ -183,7 +183,7 @@ def _take_preset(user: User, item: Mapping[str, Any]) -> Taken:
         parameters, tools, prompts = version["parameters"], version["tools"], version["prompts"]
         words = version["name"], version["instructions"]
         contents.append((version["number"], PresetContent(*words, models[name], parameters, tools, prompts)))
-    return Taken(store_preset(user, place, contents), left_out)
+    return ImportedExtra(store_preset(user, place, contents), left_out)
 
 
 def _model_named(user: User, name: str) -> int | None:
@@ -193,13 +193,13 @@ def _model_named(user: User, name: str) -> int | None:
         return None
 
 
-def _take_prompt(user: User, item: Mapping[str, Any]) -> Taken:
+def _take_prompt(user: User, item: Mapping[str, Any]) -> ImportedExtra:
     name, text = item["name"].strip().removeprefix("/"), storable(item["text"]).strip()
     named: QuerySet[Any] = SavedPrompt.objects.filter(owner=user, name__iexact=storable(name))
     if found := named.first():
-        return Taken(left_out=() if found.text == text else [PROMPTS])
+        return ImportedExtra(left_out=() if found.text == text else [PROMPTS])
     make_saved_prompt(user, name, text)
-    return Taken(is_new=True)
+    return ImportedExtra(is_new=True)
 
 
 def _as_uuid(text: str) -> list[UUID]:

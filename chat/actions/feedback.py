@@ -15,7 +15,7 @@ from chat.runtime import current
 from chat.translatable import translatable as _
 
 
-def judge_reply(
+def rate_reply(
     user: User, message_id: UUID, *, is_good: bool, reason: str = "", comment: str = ""
 ) -> tuple[Message, Feedback]:
     """Stores the rating in place of an earlier one. Raises `NotFoundError`, `InvalidInputError`,
@@ -38,7 +38,7 @@ def judge_reply(
     return message, feedback
 
 
-def withdraw_verdict(user: User, message_id: UUID) -> Message:
+def remove_rating(user: User, message_id: UUID) -> Message:
     """Raises `NotFoundError`."""
     with transaction.atomic():
         message = message_for(user, message_id, write=True)

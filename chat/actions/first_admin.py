@@ -50,7 +50,7 @@ def ensure_first_admin() -> str | None:
         return _token.make_token(user)
 
 
-def nobody_is_here_yet() -> bool:
+def has_no_users() -> bool:
     """Returns whether this installation has no user yet, so that the printed link is the only way to log
     in."""
     return not User.objects.exclude(email=UNCLAIMED_ADDRESS).exists()

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from chat.actions.chat_import import delete_old_imports
 from chat.actions.share import delete_old_shares
-from chat.actions.throttle import forget_old
+from chat.actions.throttle import delete_old_counts
 from chat.models import (
     LIVE,
     Attachment,
@@ -51,7 +51,7 @@ def clear_some() -> int:
         _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
         or _delete_some(JournalEntry.objects.exclude(generation__status__in=LIVE))
         or _delete_some(ChatStart.objects.filter(created_at__lt=timezone.now() - CHAT_START_KEPT))
-        or forget_old()
+        or delete_old_counts()
         or delete_old_imports()
         or delete_old_shares()
         or _empty_deleted_conversation()

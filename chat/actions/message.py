@@ -86,7 +86,7 @@ def hide_for_edit(conversation: Conversation, message_id: UUID) -> Message:
     return prompt
 
 
-class Hidden(NamedTuple):
+class HiddenMessages(NamedTuple):
     """Messages that an action hid, so that it can be taken back: the last one, and those that are not above
     it, such as the replies beside one of those."""
 
@@ -94,7 +94,7 @@ class Hidden(NamedTuple):
     beside: tuple[UUID, ...] = ()
 
     @classmethod
-    def of(cls, messages: QuerySet[Message]) -> Hidden:
+    def of(cls, messages: QuerySet[Message]) -> HiddenMessages:
         """Returns the shown ones of these messages."""
         parents = dict(messages.filter(shown=True).order_by("position").values_list("pk", "parent_id"))
         last = step = next(reversed(parents), None)
@@ -103,12 +103,12 @@ class Hidden(NamedTuple):
         return cls(last, tuple(parents))
 
 
-def hide_what_follows(reply: Message) -> Hidden:
+def hide_what_follows(reply: Message) -> HiddenMessages:
     """Hides all that is shown below this reply and those beside it, so that another one can be added there.
     The caller has a transaction, holds the conversation's lock, and calls `path_changed`. Raises
     `ConflictError` while a reply that would be hidden is running."""
     following = _below(reply.conversation, reply)
-    hidden = Hidden.of(following)
+    hidden = HiddenMessages.of(following)
     _hide(following)
     return hidden
 
@@ -148,7 +148,7 @@ def show_message(user: User, message_id: UUID) -> Message:
     return message
 
 
-def take_back(
+def undo_replacement(
     user: User,
     reply_id: UUID,
     message_id: UUID,
@@ -157,8 +157,8 @@ def take_back(
     is_rated: bool,
 ) -> Message:
     """Undoes a retry, a comparison or a choice that showed this reply: shows the other message again, with
-    the messages above it and those `beside` (see `Hidden`), and stops the replies that are hidden. What is
-    above and beside the reply stays as it is. `is_rated`: the choice also rated the reply. Raises
+    the messages above it and those `beside` (see `HiddenMessages`), and stops the replies that are hidden.
+    What is above and beside the reply stays as it is. `is_rated`: the choice also rated the reply. Raises
     `NotFoundError`, and `ConflictError` if the message or one above it was deleted, or if the reply is not
     shown or a later message was added."""
     with transaction.atomic():

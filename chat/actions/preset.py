@@ -183,7 +183,7 @@ def start_of(user: User, conversation_id: UUID) -> ChatStart | None:
     return _start.first(user.pk, conversation_id)
 
 
-def begin_chat(conversation: Conversation) -> PresetUse | None:
+def apply_chat_start(conversation: Conversation) -> PresetUse | None:
     """Gives the new chat, which is not stored yet, what its owner chose for it. Returns what the caller
     stores after the chat."""
     start = start_of(conversation.owner, conversation.pk)

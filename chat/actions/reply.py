@@ -11,7 +11,7 @@ from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.message import Hidden, head_of, hide_what_follows, path_changed
+from chat.actions.message import HiddenMessages, head_of, hide_what_follows, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import checked_parameters, mismatch
 from chat.generation.lease import waiting_after
@@ -39,22 +39,22 @@ def stop_reply(user: User, message_id: UUID) -> Message:
     return message
 
 
-class Again(NamedTuple):
-    """The new reply. `is_new` is false if this client id was sent before. `hidden` has the later messages
-    and the replaced reply, which the chat no longer shows; it is empty if nothing followed."""
+class QueuedReply(NamedTuple):
+    """The reply that an action queued. `is_new` is false if this client id was sent before. `hidden` has the
+    later messages and the replaced reply, which the chat no longer shows; it is empty if nothing followed."""
 
     message: Message
     is_new: bool
-    hidden: Hidden = Hidden()
+    hidden: HiddenMessages = HiddenMessages()
 
 
-class Wish(NamedTuple):
-    """The requested model: `model_id`, else the model of the last reply, or `otherwise` if that one cannot be
-    used any more. `parameters` are what the chat's requests have from now on (`Parameters.checked`); None
-    changes nothing."""
+class ReplyOptions(NamedTuple):
+    """How a reply is made: by the model `model_id`, else by that of the last reply, or by `fallback_id` if
+    that one cannot be used any more. `parameters` are what the chat's requests have from now on
+    (`Parameters.checked`); None changes nothing."""
 
     model_id: int | str | None = None
-    otherwise: int | str | None = None
+    fallback_id: int | str | None = None
     parameters: object = None
 
     def model(self, user: User, last_id: int | None) -> ChatModel:
@@ -62,9 +62,9 @@ class Wish(NamedTuple):
         try:
             return model_for(user, self.model_id or last_id or 0)
         except NoSuchModelError:
-            if self.model_id or not self.otherwise:
+            if self.model_id or not self.fallback_id:
                 raise
-            return model_for(user, self.otherwise)
+            return model_for(user, self.fallback_id)
 
 
 def retry_reply(
@@ -72,13 +72,16 @@ def retry_reply(
     message_id: UUID,
     model_id: int | str | None = None,
     *,
-    otherwise: int | str | None = None,
+    fallback_id: int | str | None = None,
     parameters: object = None,
 ) -> Message:
-    """Queues another reply to the same prompt, by the same model or another (see `Wish`). The old reply is
-    kept as a variant, with all that follow it. `message_id` may also be the prompt of a deleted reply. Raises
-    `NotFoundError`, `InvalidInputError`, `ConflictError` while the reply or a later one runs."""
-    return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=False).message
+    """Queues another reply to the same prompt, by the same model or another (see `ReplyOptions`). The old
+    reply is kept as a variant, with all that follow it. `message_id` may also be the prompt of a deleted
+    reply. Raises `NotFoundError`, `InvalidInputError`, `ConflictError` while the reply or a later one
+    runs."""
+    return retry_or_continue(
+        user, message_id, ReplyOptions(model_id, fallback_id, parameters), continues=False
+    ).message
 
 
 def continue_reply(
@@ -86,16 +89,18 @@ def continue_reply(
     message_id: UUID,
     model_id: int | str | None = None,
     *,
-    otherwise: int | str | None = None,
+    fallback_id: int | str | None = None,
     parameters: object = None,
 ) -> Message:
     """Queues a new reply that begins with the text of this one. Raises the same errors as `retry_reply`, and
     `ConflictError` if the reply is complete, or if the chat went on after it: what follows answers the text
     as it is."""
-    return reply_again(user, message_id, Wish(model_id, otherwise, parameters), continues=True).message
+    return retry_or_continue(
+        user, message_id, ReplyOptions(model_id, fallback_id, parameters), continues=True
+    ).message
 
 
-def continue_by_itself(generation_id: UUID) -> None:
+def continue_interrupted_reply(generation_id: UUID) -> None:
     """Continues a reply that was interrupted when its process ended, if the settings say so. This happens
     once, never for a reply that is a continuation already, and only if the reply has text."""
     if not settings.CHAT_CONTINUE_INTERRUPTED:
@@ -107,24 +112,24 @@ def continue_by_itself(generation_id: UUID) -> None:
         continue_reply(generation.message.conversation.owner, generation.message_id)
 
 
-def reply_again(
-    user: User, message_id: UUID, wish: Wish, *, continues: bool, client_id: UUID | None = None
-) -> Again:
+def retry_or_continue(
+    user: User, message_id: UUID, options: ReplyOptions, *, continues: bool, client_id: UUID | None = None
+) -> QueuedReply:
     """Retries or continues a reply. Sending the same `client_id` again returns the same reply and costs
     nothing. Raises as `retry_reply` and `continue_reply`, and `MismatchError` if the id was sent before for
     something else."""
-    wanted = None if wish.parameters is None else checked_parameters(wish.parameters)
+    wanted = None if options.parameters is None else checked_parameters(options.parameters)
     with transaction.atomic():
         message = message_for(user, message_id, write=True)
-        if before := _sent_before(user, message, wish, continues=continues, client_id=client_id):
-            return Again(before, is_new=False)
+        if before := _sent_before(user, message, options, continues=continues, client_id=client_id):
+            return QueuedReply(before, is_new=False)
         if wanted is not None:
             message.conversation.parameters = wanted.as_json()
-        return _again(user, message, wish, continues=continues, client_id=client_id)
+        return _queue_in_place_of(user, message, options, continues=continues, client_id=client_id)
 
 
 def _sent_before(
-    user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None
+    user: User, message: Message, options: ReplyOptions, *, continues: bool, client_id: UUID | None
 ) -> Message | None:
     if client_id is None:
         return None
@@ -137,15 +142,17 @@ def _sent_before(
     is_same = before.role == Role.ASSISTANT and before.parent_id == prompt_id
     if not is_same or before.generation.continues_id != (message.pk if continues else None):
         raise mismatch()
-    if wish.model_id and before.generation.model_id not in {None, wish.model_id}:
+    if options.model_id and before.generation.model_id not in {None, options.model_id}:
         raise mismatch()
     return before
 
 
-def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_id: UUID | None) -> Again:
+def _queue_in_place_of(
+    user: User, message: Message, options: ReplyOptions, *, continues: bool, client_id: UUID | None
+) -> QueuedReply:
     conversation = message.conversation
     if message.role == Role.USER and conversation.head_id == message.pk and not continues:
-        return Again(_replied_anew(user, message, wish, client_id), is_new=True)
+        return QueuedReply(_reply_to_unanswered(user, message, options, client_id), is_new=True)
     generation = _generation(message)
     if generation.is_live:
         raise ConflictError(_("This reply is still running. Stop it first."))
@@ -162,28 +169,30 @@ def _again(user: User, message: Message, wish: Wish, *, continues: bool, client_
     check_running_limit(user, 1)
     if message.parent is None:
         raise InvalidInputError(_("This reply has no prompt to answer."))
-    model = wish.model(user, generation.model_id)
+    model = options.model(user, generation.model_id)
     hidden = hide_what_follows(message)
     message.shown = False
     message.save(update_fields=["shown"])
     before = message if continues else None
-    reply = queued_in_place(message.parent, conversation, model, continues=before, client_id=client_id)
+    reply = queue_reply(message.parent, conversation, model, continues=before, client_id=client_id)
     if hidden.last:
-        hidden = Hidden(hidden.last, (*hidden.beside, message.pk))
+        hidden = HiddenMessages(hidden.last, (*hidden.beside, message.pk))
         path_changed(conversation)
-    return Again(reply, is_new=True, hidden=hidden)
+    return QueuedReply(reply, is_new=True, hidden=hidden)
 
 
-def _replied_anew(user: User, prompt: Message, wish: Wish, client_id: UUID | None) -> Message:
+def _reply_to_unanswered(
+    user: User, prompt: Message, options: ReplyOptions, client_id: UUID | None
+) -> Message:
     """Queues a reply to a prompt without one, by the model that answered it last."""
     lock_user(user)
     check_running_limit(user, 1)
     last = Generation.objects.filter(message__parent=prompt).order_by("-message__position").first()
-    model = wish.model(user, last.model_id if last else None)
-    return queued_in_place(prompt, prompt.conversation, model, client_id=client_id)
+    model = options.model(user, last.model_id if last else None)
+    return queue_reply(prompt, prompt.conversation, model, client_id=client_id)
 
 
-def queued_in_place(
+def queue_reply(
     prompt: Message,
     conversation: Conversation,
     model: ChatModel,

@@ -17,7 +17,7 @@ from chat.parts import storable
 from chat.translatable import translatable as _
 
 MOST = 500  # saved prompts of one user
-TAKEN = {"demo"}  # commands of the demo model
+RESERVED = {"demo"}  # commands of the demo model
 
 
 def make_saved_prompt(user: User, name: str, text: str, sharing: Sharing | None = None) -> SavedPrompt:
@@ -65,7 +65,7 @@ def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Shar
         raise InvalidInputError(
             _("The name may have letters, digits, - and _ only, without spaces.")
         ) from None
-    if prompt.name.lower() in TAKEN:
+    if prompt.name.lower() in RESERVED:
         raise InvalidInputError(_("This name is taken by a command. Choose another one."))
     others = SavedPrompt.objects.filter(owner=user, name__iexact=prompt.name).exclude(pk=prompt.pk)
     if others.exists():

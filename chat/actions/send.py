@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from chat.access import NotFoundError, conversation_to_write, model_for
-from chat.actions.attachment import chosen
+from chat.actions.attachment import files_for_prompt
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
 from chat.actions.message import hide_for_edit, path_changed
-from chat.actions.preset import begin_chat
+from chat.actions.preset import apply_chat_start
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.tools import choose_tools
 from chat.live.changes import CommittedChange
@@ -110,14 +110,14 @@ def _send(
             raise NotFoundError(_("There is no such message."))
         edited = None if conversation is None or edit is None else hide_for_edit(conversation, edit.prompt)
         kept = [] if edited is None or edit is None else _kept_files(edited, edit.removed_attachments)
-        files = chosen(user, attachments, kept=kept)
+        files = files_for_prompt(user, attachments, kept=kept)
         if not (text or files.attachments):
             raise InvalidInputError(EMPTY)
         title = shortened(text or files.attachments[0].name)
         start = None
         if conversation is None:
             conversation = Conversation(id=conversation_id, owner=user, title=title)
-            start = begin_chat(conversation)
+            start = apply_chat_start(conversation)
         if tools is not None:
             choose_tools(user, conversation, tools)
         if parameters is not None:
@@ -129,7 +129,7 @@ def _send(
         if is_new:
             index_title(conversation, is_new=True)
         replies = queue_replies(conversation, prompt, models, new=[prompt])
-        files.give_to(prompt)
+        files.attach_to(prompt)
         if edited is not None:
             _title_again(conversation, edited, title)
             path_changed(conversation)

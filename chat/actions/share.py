@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from chat.access import NotFoundError, conversation_for, conversations_of, share_for
-from chat.actions.attachment import add_files, files_again
+from chat.actions.attachment import copies_of_files, store_copies
 from chat.actions.branch import BATCH, KEPT
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.message import head_of
@@ -237,7 +237,7 @@ def continue_share(user: User, secret: str, chat_id: UUID | None = None) -> Conv
         index_title(chat, is_new=True)
         chat.save(force_insert=True)
         Message.objects.bulk_create(copies.values(), batch_size=BATCH)
-        add_files(user, files)
+        store_copies(user, files)
         Generation.objects.bulk_create(generations, batch_size=BATCH)
         chat.head = head_of(chat)
         chat.save(update_fields=["head"])
@@ -272,7 +272,7 @@ def _copy(
         added_revision=revision,
         revision=revision,
     )
-    files = files_again(old, copy) if owner else []
+    files = copies_of_files(old, copy) if owner else []
     for file in files:
         file.owner = owner  # type: ignore[assignment]
     if owner is None and old.files:

@@ -64,10 +64,10 @@ def attempt(account: str, address: str) -> Iterator[Attempt]:
         yield it
     finally:
         if it.succeeded:
-            _take_back(counted)
+            _forgive(counted)
 
 
-def forget_old() -> int:
+def delete_old_counts() -> int:
     """Deletes expired counts. Returns their number."""
     now = timezone.now()
     old = LogInThrottle.objects.filter(updated_at__lt=now - FORGET, succeeded_at=None)
@@ -128,7 +128,7 @@ def _retry_at(failures: int, limit: _Limit, now: datetime) -> datetime | None:
 
 
 @transaction.atomic
-def _take_back(counted: dict[str, datetime | None]) -> None:
+def _forgive(counted: dict[str, datetime | None]) -> None:
     """Forgives all failures of this account and network together after a success. The other two counts lose
     only this attempt. Otherwise one correct password would hide a hundred wrong ones."""
     now = timezone.now()

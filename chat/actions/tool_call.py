@@ -40,7 +40,7 @@ def decide_tool_call(user: User, call_id: int, decision: Decision) -> Message:
         decided.update(state=state)
         touch(message.conversation, message, current().pubsub.conversation_changed)
         if not waiting.exists():
-            _go_on(message.generation)
+            _continue(message.generation)
     return message
 
 
@@ -51,7 +51,7 @@ def _approve_for_chat(conversation: Conversation, call: ToolRun) -> None:
         conversation.save(update_fields=["approved_tools"])
 
 
-def _go_on(generation: Generation) -> None:
+def _continue(generation: Generation) -> None:
     """Queues the reply again: this process or another one takes it up where it waited."""
     waiting = Generation.objects.filter(pk=generation.pk, status=Status.WAITING, owner="")
     waiting.update(status=Status.QUEUED, queued_at=database_time(), started_at=None)

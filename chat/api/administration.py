@@ -1,5 +1,5 @@
-"""People, the catalog and everyone's chats, for administrators. As in the administration, each look at titles
-or texts is recorded first, with the token."""
+"""People, the catalog and everyone's chats, for administrators. As in the administration, each reading of
+titles or texts is recorded first, with the token."""
 
 from __future__ import annotations
 

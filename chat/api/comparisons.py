@@ -31,7 +31,8 @@ async def compare(
 ) -> Status[dict[str, Any]]:
     """Starts a reply by another model to the same prompt, beside this one. A prompt to several models starts
     such replies at once. A model that is answering the prompt already is refused with `conflict`."""
-    reply = await run_write(compare_reply, request.auth.user, reply_id, body.model)
+    added = await run_write(compare_reply, request.auth.user, reply_id, body.model)
+    reply = added.message
     sent = {
         "conversation": reply.conversation_id,
         "prompt": reply.parent_id,

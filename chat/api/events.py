@@ -83,12 +83,12 @@ def of_piece(piece: Piece, type_: str, reply: UUID) -> Event:
     return Event(type_, piece.end, {"kind": piece.kind, "text": piece.text}, reply)
 
 
-def waits(waiting: Waiting, seq: int, reply: UUID) -> Event:
+def retrying(waiting: Waiting, seq: int, reply: UUID) -> Event:
     data = {"kind": "retry", "attempt": waiting.attempt, "in_seconds": round(waiting.seconds, 3)}
     return Event("metadata", seq, data, reply)
 
 
-def asks(calls: list[dict[str, Any]], seq: int, reply: UUID) -> Event:
+def approval_needed(calls: list[dict[str, Any]], seq: int, reply: UUID) -> Event:
     """Says that the reply waits for decisions on these calls."""
     return Event("metadata", seq, {"kind": "approval", "calls": calls}, reply)
 
@@ -113,7 +113,7 @@ def ended(message: Message, seq: int) -> list[Event]:
     return [*events, Event("done", seq, data, message.pk)]
 
 
-def broken(code: str, message: str, *, recoverable: bool) -> Event:
+def stream_error(code: str, message: str, *, recoverable: bool) -> Event:
     """Returns the event that ends the whole stream before its replies have ended."""
     data = {"code": code, "message": message, "recoverable": recoverable, "partial": None}
     return Event("error", 0, data)

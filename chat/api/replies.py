@@ -9,8 +9,8 @@ from django.http import HttpResponseBase
 from ninja import Path, Router, Status
 
 from chat.access import replies_for
-from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.reply import Wish, reply_again, stop_reply
+from chat.actions.feedback import rate_reply, remove_rating
+from chat.actions.reply import ReplyOptions, retry_or_continue, stop_reply
 from chat.api import schemas
 from chat.api.encodings import SSE
 from chat.api.prompts import client_id_of
@@ -115,10 +115,10 @@ async def rate(request: ApiRequest, reply_id: Path[UUID], body: schemas.Feedback
 
     def judge() -> dict[str, Any]:
         user = request.auth.user
-        _message, verdict = judge_reply(
+        _message, feedback = rate_reply(
             user, reply_id, is_good=body.good, reason=body.reason, comment=body.comment
         )
-        return feedback_json(verdict)
+        return feedback_json(feedback)
 
     return await run_write(judge)
 
@@ -131,11 +131,13 @@ async def rate(request: ApiRequest, reply_id: Path[UUID], body: schemas.Feedback
     summary="Remove a rating",
 )
 async def unrate(request: ApiRequest, reply_id: Path[UUID]) -> Status[None]:
-    await run_write(withdraw_verdict, request.auth.user, reply_id)
+    await run_write(remove_rating, request.auth.user, reply_id)
     return Status(204, None)
 
 
 def _again(user: User, reply_id: UUID, body: schemas.NewReply, key: str) -> tuple[Message, bool]:
     client_id = client_id_of(user, key) if key else None
-    again = reply_again(user, reply_id, Wish(body.model), continues=body.continue_, client_id=client_id)
+    again = retry_or_continue(
+        user, reply_id, ReplyOptions(body.model), continues=body.continue_, client_id=client_id
+    )
     return replies_for(user, [again.message.pk])[0], again.is_new

@@ -101,7 +101,7 @@ class _Reply:
         # Less than was sent if the process was killed: the client drops what lies behind.
         yield from events.ended(message, self._output.length)
 
-    def stands(self, message: Message, asked: list[dict[str, Any]]) -> Iterator[Event]:
+    def update_waiting(self, message: Message, asked: list[dict[str, Any]]) -> Iterator[Event]:
         """Takes the row of a reply that waits for decisions on the calls `asked`: no process has its
         log."""
         if message.generation.status != Status.WAITING or self.has_ended:
@@ -110,16 +110,16 @@ class _Reply:
         yield from self.flush()
         if asked != self._asked:
             self._asked = asked
-            yield events.asks(asked, self._position, self.id)
+            yield events.approval_needed(asked, self._position, self.id)
 
     def take(self, segments: Iterable[Segment], *, whole: bool) -> Iterator[Event]:
         if whole:
             self._output.restart()
         yield from self._sent(self._output.feed(segments))
 
-    def waits(self, change: ReplyWaits) -> Iterator[Event]:
+    def retry(self, change: ReplyWaits) -> Iterator[Event]:
         if change.waiting is not None:
-            yield events.waits(change.waiting, self._position, self.id)
+            yield events.retrying(change.waiting, self._position, self.id)
 
     def flush(self) -> Iterator[Event]:
         self.due = None
@@ -159,7 +159,7 @@ def _events_of(change: Change, pending: dict[UUID, _Reply]) -> Iterator[Event]:
         case ReplyGrew(pk, segments) if pk in pending:
             yield from pending[pk].take(segments, whole=False)
         case ReplyWaits(pk) if pk in pending:
-            yield from pending[pk].waits(change)
+            yield from pending[pk].retry(change)
         case Heartbeat():
             yield HEARTBEAT
         case Closed(reason):
@@ -179,7 +179,7 @@ async def _events_of_rows(user: User, pending: dict[UUID, _Reply]) -> list[Event
     for row in rows:
         asked = [call for call in calls if call.generation_id == row.generation.pk]
         found += pending[row.pk].update(row)
-        found += pending[row.pk].stands(row, asking_json(asked))
+        found += pending[row.pk].update_waiting(row, asking_json(asked))
     return found
 
 
@@ -194,12 +194,12 @@ def _closed(reason: str) -> Event:
     match reason:
         case "revoked":
             words = gettext("The token was revoked or has expired.")
-            return events.broken("unauthenticated", words, recoverable=False)
+            return events.stream_error("unauthenticated", words, recoverable=False)
         case "gone":
-            return events.broken("not_found", gettext("The chat was deleted."), recoverable=False)
+            return events.stream_error("not_found", gettext("The chat was deleted."), recoverable=False)
         case _:
             words = gettext("The server is stopping. Resume after the last event that you have.")
-            return events.broken("restart", words, recoverable=True)
+            return events.stream_error("restart", words, recoverable=True)
 
 
 async def _timed(

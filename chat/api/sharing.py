@@ -14,15 +14,15 @@ from chat.models.sharing import Shared
 from chat.translatable import translatable as _
 
 
-def sharing_of(user: User, wish: schemas.SharedWith | None) -> Sharing | None:
+def sharing_of(user: User, wanted: schemas.SharedWith | None) -> Sharing | None:
     """Returns what the program wishes, or None. Raises `InvalidInputError` for a group that the user is not
     in."""
-    if wish is None:
+    if wanted is None:
         return None
     theirs = dict(Group.objects.filter(user=user).values_list("name", "pk"))
-    if not theirs.keys() >= set(wish.groups):
+    if not theirs.keys() >= set(wanted.groups):
         raise InvalidInputError(_("You can share with your own groups only."))
-    return Sharing(wish.visibility, {theirs[name] for name in wish.groups})
+    return Sharing(wanted.visibility, {theirs[name] for name in wanted.groups})
 
 
 def shared_json(user: User, shared: Shared) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ from chat.api.authentication import (
 )
 from chat.api.problems import KNOWN, ProblemError, problem_of
 from chat.api.prompts import replies_to, send_unit, sent_json
-from chat.api.streams import checked_buffer, guarded, positions_of
+from chat.api.streams import checked_buffer, guarded_events, positions_of
 from chat.database import run_unit, run_write
 from chat.live.ack_window import AckWindow
 from chat.log_context import fresh_context
@@ -215,7 +215,7 @@ class ApiConsumer(AsyncWebsocketConsumer):
     async def _deliver(
         self, actor: Actor, topic: UUID, replies: list[Message], after: list[int], buffer: str
     ) -> None:
-        async with aclosing(guarded(actor, replies, after, buffer)) as events:
+        async with aclosing(guarded_events(actor, replies, after, buffer)) as events:
             async for event in events:
                 if not await self.window.room(ACK_SECONDS):
                     await self.close(4408)

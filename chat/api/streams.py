@@ -98,16 +98,16 @@ def stream_of(
     check_stream(request, media_type, len(replies))
     # Who reads plain text can count nothing else: its positions are characters of the visible text.
     skip, after = (after[0], [0]) if media_type == TEXT else (0, after)
-    patience = Patience()
-    events = guarded(request.auth, replies, after, buffer, patience)
-    body = patience.sending(encoded(events, media_type, skip=skip))
+    send_timeout = SendTimeout()
+    events = guarded_events(request.auth, replies, after, buffer, send_timeout)
+    body = send_timeout.sending(encoded(events, media_type, skip=skip))
     content_type = media_type if media_type == SSE else f"{media_type}; charset=utf-8"
     response = StreamingHttpResponse(body, content_type=content_type, headers=HEADERS)
     with_limits(request, response)
     return response
 
 
-class Patience:
+class SendTimeout:
     """Limits how long the client of a response may read nothing. What is under way is limited by the server,
     which takes no more until the client has read."""
 
@@ -151,12 +151,12 @@ class Patience:
         self._closing = asyncio.create_task(self._chunks.aclose())
 
 
-async def guarded(
+async def guarded_events(
     actor: Actor,
     replies: Sequence[Message],
     after: Sequence[int],
     buffer: str,
-    patience: Patience | None = None,
+    send_timeout: SendTimeout | None = None,
 ) -> AsyncGenerator[Event]:
     """Yields the events, with the positions after them, while the actor's token is valid. What goes wrong
     becomes the last event: the response has begun."""
@@ -166,15 +166,15 @@ async def guarded(
             watched(actor) as viewer,
             aclosing(reply_events(viewer, actor.user, replies, after, buffer)) as stream,
         ):
-            if patience is not None:
-                viewer.on_close = patience.shorten
+            if send_timeout is not None:
+                viewer.on_close = send_timeout.shorten
             async for event in stream:
                 yield positions.placed(event)
     except (ProblemError, NotFoundError, DatabaseError) as error:
         problem = problem_of(error)
-        event = events.broken(problem.code, problem.detail, recoverable=problem.status != 404)
+        event = events.stream_error(problem.code, problem.detail, recoverable=problem.status != 404)
         yield positions.placed(event)
     except Exception:
         logger.exception("A stream broke; the client can resume it.")
         words = gettext("Something went wrong in Steady. Resume after the last event that you have.")
-        yield positions.placed(events.broken("internal", words, recoverable=True))
+        yield positions.placed(events.stream_error("internal", words, recoverable=True))

@@ -24,7 +24,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from chat.actions import chat_import
-from chat.actions.chat_import import MOST_TITLES, Found, LostError
+from chat.actions.chat_import import MOST_TITLES, ClaimLostError, FileSummary
 from chat.database import run_unit, run_write
 from chat.models import ChatImport
 from chat.models.chat_import import MOST_PROBLEMS
@@ -52,7 +52,7 @@ async def import_files() -> None:
             if job := await run_write(chat_import.claim_import):
                 await _work(job)
                 continue
-        except LostError:
+        except ClaimLostError:
             continue
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("An import failed, and is tried again: %s", error)
@@ -67,7 +67,7 @@ async def _work(job: ChatImport) -> None:
                 found = await _summary(job, path)
                 found.known = await run_unit(chat_import.count_known, job, found)
                 found.left_out[PRESETS] += await run_unit(chat_import.count_presets, job, found)
-                await run_write(chat_import.file_was_read, job, found)
+                await run_write(chat_import.store_summary, job, found)
                 return
             await _take_all(job, path)
         await run_write(chat_import.end_import, job.pk)
@@ -91,8 +91,8 @@ def _local(name: str, copy: Path) -> Path:
         return copy
 
 
-async def _summary(job: ChatImport, path: Path) -> Found:
-    found = Found()
+async def _summary(job: ChatImport, path: Path) -> FileSummary:
+    found = FileSummary()
     async with aclosing(_lines(job, path, "--summary")) as lines:
         async for line in lines:
             item = orjson.loads(line)
@@ -142,13 +142,13 @@ async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[st
         if chat.files() and not await run_unit(chat_import.is_known, job, chat):
             refused = await _claimed(job, run_unit(chat_import.receive_files, job, packed, chat))
             item["left_out"] = Counter(item["left_out"]) + refused
-        taking = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
-        if taking is None:
+        imported = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
+        if imported is None:
             return
-        head = chat_import.head_of(chat, taking)
-        while await run_write(chat_import.add_messages, job, taking):
+        head = chat_import.head_of(chat, imported)
+        while await run_write(chat_import.add_messages, job, imported):
             await asyncio.sleep(PAUSE_SECONDS)
-        await run_write(chat_import.show_chat, job, number, taking, head)
+        await run_write(chat_import.show_chat, job, number, imported, head)
     elif extra := item.get("extra"):
         files: list[UUID] = []
         counts = Counter(item.get("left_out", {}))
@@ -162,7 +162,7 @@ async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[st
 
 
 async def _claimed[R](job: ChatImport, work: Coroutine[Any, Any, R]) -> R:
-    """Keeps the claim while the work lasts. Raises `LostError`."""
+    """Keeps the claim while the work lasts. Raises `ClaimLostError`."""
     task = asyncio.ensure_future(work)
     while not (await asyncio.wait([task], timeout=CLAIM_SECONDS))[0]:
         await run_write(chat_import.keep_claim, job.pk)
@@ -171,7 +171,7 @@ async def _claimed[R](job: ChatImport, work: Coroutine[Any, Any, R]) -> R:
 
 async def _lines(job: ChatImport, path: Path, *options: str) -> AsyncGenerator[bytes]:
     """Yields the lines of the reader, without its last one. Raises `FileError` for a file that it cannot
-    read, also if the kernel has ended it, and `LostError`."""
+    read, also if the kernel has ended it, and `ClaimLostError`."""
     command = (sys.executable, "-m", "chat.transfer.reader", str(path), *options)
     reader = await asyncio.create_subprocess_exec(
         *command,

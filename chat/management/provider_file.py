@@ -11,7 +11,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.actions.endpoint import asked_to_read
+from chat.actions.endpoint import read_requested_at
 from chat.database import run_unit
 
 POLL_SECONDS = 3.0
@@ -44,6 +44,6 @@ async def keep_provider_file(changed: asyncio.Event) -> None:
 
 async def _asked_at(before: datetime | None) -> datetime | None:
     try:
-        return await run_unit(asked_to_read)
+        return await run_unit(read_requested_at)
     except DatabaseError:
         return before

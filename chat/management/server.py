@@ -26,7 +26,7 @@ from twisted.internet import reactor
 from twisted.internet.error import ReactorNotRunning
 
 from chat.actions.api_token import use_token
-from chat.actions.reply import continue_by_itself
+from chat.actions.reply import continue_interrupted_reply
 from chat.actor import LoggedOutError
 from chat.database import run_unit
 from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
@@ -135,7 +135,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._draining = False
         self._producers: dict[Any, BackpressureProducer] = {}  # by response that is streamed
         self._someone_left = asyncio.Event()
-        self._runtime = Runtime(on_interrupted=continue_by_itself)
+        self._runtime = Runtime(on_interrupted=continue_interrupted_reply)
         self._failure: BaseException | None = None
         self._watchdog = Watchdog()
 

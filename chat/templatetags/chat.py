@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
-from chat.actions.first_admin import nobody_is_here_yet
+from chat.actions.first_admin import has_no_users
 from chat.models import LIVE, Message
 from chat.models.message import side_by_side
 from chat.rendering import dom
@@ -56,7 +56,7 @@ register.filter("translated", translated)
 register.simple_tag(title_of_reasoning)
 register.simple_tag(reply_facts)
 register.filter("price", price)
-register.simple_tag(nobody_is_here_yet)
+register.simple_tag(has_no_users)
 
 
 @register.simple_tag

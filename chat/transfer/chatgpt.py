@@ -22,7 +22,7 @@ from chat.transfer.chats import (
     INSTRUCTIONS,
     UNKNOWN,
     Chat,
-    Raw,
+    RawMessage,
     UnreadableError,
     dict_of,
     fenced,
@@ -65,7 +65,7 @@ def load(item: dict[str, Any]) -> Chat:
     return chat
 
 
-def _head(at: str, raws: dict[str, Raw], node_of: dict[str, str]) -> str | None:
+def _head(at: str, raws: dict[str, RawMessage], node_of: dict[str, str]) -> str | None:
     seen: set[str] = set()
     while at and at not in node_of and at in raws and at not in seen:
         seen.add(at)
@@ -73,11 +73,11 @@ def _head(at: str, raws: dict[str, Raw], node_of: dict[str, str]) -> str | None:
     return node_of.get(at)
 
 
-def _raw(key: str, node: dict[str, Any], left_out: Counter[str]) -> Raw:
+def _raw(key: str, node: dict[str, Any], left_out: Counter[str]) -> RawMessage:
     message, parent = dict_of(node.get("message")), node.get("parent")
     metadata = dict_of(message.get("metadata"))
     role = text_of(dict_of(message.get("author")).get("role"))
-    raw = Raw(
+    raw = RawMessage(
         id=key,
         parent=parent if isinstance(parent, str) else None,
         is_prompt=role == "user",

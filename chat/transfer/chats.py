@@ -54,7 +54,7 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Rating:
     """The user's rating of a reply."""
 
     is_good: bool
@@ -72,7 +72,7 @@ class Node:
     reply: Reply | None = None
     at: datetime | None = None
     shown: bool = False
-    verdict: Verdict | None = None
+    rating: Rating | None = None
 
     @property
     def text(self) -> str:
@@ -125,7 +125,7 @@ class Chat:
 
 
 @dataclass(slots=True)
-class Raw:
+class RawMessage:
     """A message of a foreign file before it becomes a node. Foreign files have one message for each call and
     result of a tool; here a reply has them as parts."""
 
@@ -136,17 +136,17 @@ class Raw:
     at: datetime | None = None
     model: str = ""
     status: str = "complete"
-    verdict: Verdict | None = None
+    rating: Rating | None = None
     hidden: bool = False  # it only connects its parent to its children
 
 
-def nodes_of(raws: Iterable[Raw]) -> tuple[list[Node], dict[str, str]]:
+def nodes_of(raws: Iterable[RawMessage]) -> tuple[list[Node], dict[str, str]]:
     """Returns the nodes of a tree of raw messages, and the node's id for each raw message.
 
     Consecutive messages that are no prompts become one reply. If they branch, each branch is a reply of its
     own that begins with what they share. Raises `UnreadableError`."""
     known = {raw.id: raw for raw in raws}
-    children: dict[str | None, list[Raw]] = {}
+    children: dict[str | None, list[RawMessage]] = {}
     for raw in known.values():
         parent = raw.parent if raw.parent in known and raw.parent != raw.id else None
         children.setdefault(parent, []).append(raw)
@@ -154,14 +154,16 @@ def nodes_of(raws: Iterable[Raw]) -> tuple[list[Node], dict[str, str]]:
     node_of: dict[str, str] = {}
     characters = 0
     # Each entry: a message, the node above it, and the messages that belong to the same reply so far.
-    stack: list[tuple[Raw, str | None, list[Raw]]] = [(raw, None, []) for raw in children.get(None, [])[::-1]]
+    stack: list[tuple[RawMessage, str | None, list[RawMessage]]] = [
+        (raw, None, []) for raw in children.get(None, [])[::-1]
+    ]
 
-    def add(raw: Raw, parent: str | None, parts: list[Part], reply: Reply | None) -> str:
+    def add(raw: RawMessage, parent: str | None, parts: list[Part], reply: Reply | None) -> str:
         nonlocal characters
         characters += sum(_length(part) for part in parts)
         if len(nodes) >= MOST_MESSAGES or characters > MOST_CHARACTERS:
             raise UnreadableError(_("The chat is too long."))
-        nodes.append(Node(raw.id, parent, parts, reply, raw.at, verdict=raw.verdict))
+        nodes.append(Node(raw.id, parent, parts, reply, raw.at, rating=raw.rating))
         return raw.id
 
     while stack:
@@ -178,7 +180,7 @@ def nodes_of(raws: Iterable[Raw]) -> tuple[list[Node], dict[str, str]]:
         if pending and (prompts or not others):
             if above is None:  # a chat that begins with a reply
                 notice: Part = NoticePart(_("This chat begins with a reply."))
-                first = Raw(f"{raw.id}-prompt", None, True, [notice], raw.at)
+                first = RawMessage(f"{raw.id}-prompt", None, True, [notice], raw.at)
                 above = add(first, None, first.parts, None)
             parts = [part for one in pending for part in one.parts]
             last = pending[-1]

@@ -23,7 +23,7 @@ from chat.transfer.chats import (
     LONG_INSTRUCTIONS,
     UNKNOWN,
     Chat,
-    Raw,
+    RawMessage,
     UnreadableError,
     dict_of,
     fenced,
@@ -52,13 +52,13 @@ def is_chat(item: dict[str, Any]) -> bool:
 def load(item: dict[str, Any]) -> Chat:
     """Raises `UnreadableError`."""
     left_out: Counter[str] = Counter()
-    raws: list[Raw] = []
+    raws: list[RawMessage] = []
     for number, message in enumerate(map(dict_of, item["chat_messages"])):
         parent = message.get("parent_message_uuid")
         if not isinstance(parent, str):  # older files: one after the other
             parent = raws[-1].id if raws else None
         raws.append(
-            Raw(
+            RawMessage(
                 id=text_of(message.get("uuid")) or f"message-{number}",
                 parent=None if parent == _NO_PARENT else parent,
                 is_prompt=message.get("sender") in ("human", "user"),

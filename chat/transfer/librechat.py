@@ -16,7 +16,7 @@ from chat.transfer.chats import (
     INSTRUCTIONS,
     UNKNOWN,
     Chat,
-    Raw,
+    RawMessage,
     UnreadableError,
     dict_of,
     fenced,
@@ -38,7 +38,7 @@ def load(item: dict[str, Any]) -> Chat:
     """Raises `UnreadableError`."""
     left_out: Counter[str] = Counter()
     messages = item.get("messagesTree") or item.get("messages")
-    raws: list[Raw] = []
+    raws: list[RawMessage] = []
     top = messages if isinstance(messages, list) else [messages]
     stack: list[tuple[Any, str | None]] = [(value, None) for value in reversed(top)]
     while stack:
@@ -66,7 +66,7 @@ def load(item: dict[str, Any]) -> Chat:
     return chat
 
 
-def _raw(message: dict[str, Any], parent: str | None, unnamed: str, left_out: Counter[str]) -> Raw:
+def _raw(message: dict[str, Any], parent: str | None, unnamed: str, left_out: Counter[str]) -> RawMessage:
     above = message.get("parentMessageId")
     is_prompt = message.get("isCreatedByUser") is True
     status = "complete"
@@ -74,7 +74,7 @@ def _raw(message: dict[str, Any], parent: str | None, unnamed: str, left_out: Co
         status = "failed"
     elif message.get("unfinished"):
         status = "interrupted"
-    return Raw(
+    return RawMessage(
         id=text_of(message.get("messageId")) or unnamed,
         parent=parent or (above if isinstance(above, str) else None),
         is_prompt=is_prompt,

@@ -19,9 +19,9 @@ from chat.transfer.chats import (
     SOURCES,
     UNNAMED_FOLDERS,
     Chat,
-    Raw,
+    Rating,
+    RawMessage,
     UnreadableError,
-    Verdict,
     dict_of,
     fenced,
     list_of,
@@ -70,7 +70,7 @@ def load(item: dict[str, Any]) -> Chat:
     return chat
 
 
-def _raw(key: str, message: dict[str, Any], left_out: Counter[str]) -> Raw:
+def _raw(key: str, message: dict[str, Any], left_out: Counter[str]) -> RawMessage:
     role, parent = text_of(message.get("role")), message.get("parentId")
     parts = _parts_of(text_of(message.get("content"))) if role != "user" else _text(message)
     for file in map(dict_of, list_of(message.get("files"))):
@@ -83,7 +83,7 @@ def _raw(key: str, message: dict[str, Any], left_out: Counter[str]) -> Raw:
         words = text_of(dict_of(error).get("content")) or text_of(error)
         parts += [TextPart(words)] if words and not parts else []
     rating = dict_of(message.get("annotation")).get("rating")
-    return Raw(
+    return RawMessage(
         id=key,
         parent=parent if isinstance(parent, str) else None,
         is_prompt=role == "user",
@@ -91,7 +91,7 @@ def _raw(key: str, message: dict[str, Any], left_out: Counter[str]) -> Raw:
         at=time_of(message.get("timestamp")),
         model=text_of(message.get("modelName")) or text_of(message.get("model")),
         status="failed" if error else ("interrupted" if message.get("done") is False else "complete"),
-        verdict=Verdict(rating > 0) if isinstance(rating, int) and rating else None,
+        rating=Rating(rating > 0) if isinstance(rating, int) and rating else None,
         hidden=role == "system",
     )
 

@@ -196,14 +196,14 @@ def _extra(item: Any, *, summary: bool) -> dict[str, Any]:
     return {"extra": shown if summary else extra}
 
 
-class Packed(NamedTuple):
+class ZipEntry(NamedTuple):
     """The name of an entry of the zip file, and its size in bytes as the zip file says it."""
 
     name: str
     size: int
 
 
-def packed_files(path: Path) -> dict[str, Packed]:
+def packed_files(path: Path) -> dict[str, ZipEntry]:
     """Returns the files in a zip file: of Steady by their SHA-256, of ChatGPT by their ids."""
     with closing(PackedFiles(path)) as files:
         return files.entries
@@ -220,11 +220,11 @@ class PackedFiles:
         return zipfile.ZipFile(self._path) if zipfile.is_zipfile(self._path) else None
 
     @cached_property
-    def entries(self) -> dict[str, Packed]:
+    def entries(self) -> dict[str, ZipEntry]:
         """As `packed_files`."""
         return _entries(self._archive) if self._archive else {}
 
-    def open(self, entry: Packed) -> IO[bytes]:
+    def open(self, entry: ZipEntry) -> IO[bytes]:
         assert self._archive
         return self._archive.open(entry.name)
 
@@ -233,9 +233,9 @@ class PackedFiles:
             archive.close()
 
 
-def _entries(archive: zipfile.ZipFile) -> dict[str, Packed]:
-    entries = [Packed(it.filename, it.file_size) for it in archive.infolist() if not it.flag_bits & 1]
-    found: dict[str, Packed] = {}
+def _entries(archive: zipfile.ZipFile) -> dict[str, ZipEntry]:
+    entries = [ZipEntry(it.filename, it.file_size) for it in archive.infolist() if not it.flag_bits & 1]
+    found: dict[str, ZipEntry] = {}
     for entry in sorted(entries, key=lambda it: (len(it.name), it.name)):
         if _FILE.fullmatch(entry.name):
             found[entry.name.removeprefix("files/")] = entry
@@ -318,7 +318,7 @@ def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | 
     limited = _Limited(file, limit)
     head = limited.read(65_536).removeprefix(b"\xef\xbb\xbf")
     start = head.lstrip()[:1]
-    rest = _Again(head, limited)
+    rest = _Rejoined(head, limited)
     if start == b"[":
         for item in ijson.items(rest, "item", use_float=True):
             yield None, item
@@ -335,7 +335,7 @@ def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | 
         raise UnreadableError(_UNKNOWN)
 
 
-def _steady_items(file: _Again) -> Iterator[Any]:
+def _steady_items(file: _Rejoined) -> Iterator[Any]:
     """Yields the extras and the chats of Steady's own format. Extras after the first chat are not read: then
     the file is parsed once, not twice."""
     found, beside = ijson.sendable_list(), ijson.sendable_list()
@@ -360,7 +360,7 @@ def _steady_version(head: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
-class _Again:
+class _Rejoined:
     """The file from its start: `head` was read already."""
 
     def __init__(self, head: bytes, file: _Limited) -> None:

@@ -15,10 +15,10 @@ from chat.transfer.chats import (
     UNKNOWN,
     Chat,
     Node,
+    Rating,
     Reply,
     UnreadableError,
     UsedPreset,
-    Verdict,
     dict_of,
     fenced,
     list_of,
@@ -81,12 +81,12 @@ def _dump_node(node: Node) -> dict[str, Any]:
             "batch": reply.batch,
             "error": reply.error_message,
         }
-    if node.verdict:
-        verdict = node.verdict
+    if node.rating:
+        rating = node.rating
         item["feedback"] = {
-            "is_good": verdict.is_good,
-            "reason": verdict.reason,
-            "comment": verdict.comment,
+            "is_good": rating.is_good,
+            "reason": rating.reason,
+            "comment": rating.comment,
         }
     return item
 
@@ -170,7 +170,7 @@ def _load_node(message: dict[str, Any], known: set[str], chat: Chat) -> Node:
         raise UnreadableError(_("A message is from neither a person nor a model."))
     if feedback := dict_of(message.get("feedback")):
         words = text_of(feedback.get("reason")), text_of(feedback.get("comment"))
-        node.verdict = Verdict(feedback.get("is_good") is True, *words)
+        node.rating = Rating(feedback.get("is_good") is True, *words)
     return node
 
 

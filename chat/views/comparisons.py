@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import message_for
-from chat.actions.comparison import keep_reply, reply_beside
+from chat.actions.comparison import compare_reply, keep_reply
 from chat.models import ChatModel
 from chat.views.responses import UserRequest, done_with_undo, for_users
 
@@ -28,7 +28,7 @@ def comparison(request: UserRequest, message_id: UUID) -> HttpResponseBase:
             "compares": True,
         }
         return render(request, "chat/choose_model.html", context)
-    added = reply_beside(request.user, message_id, request.POST.get("model", ""))
+    added = compare_reply(request.user, message_id, request.POST.get("model", ""))
     return done_with_undo(
         request, added.message, _("What followed is kept with the earlier reply."), added.hidden
     )

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from chat.access import NoSuchModelError, message_for
 from chat.actions.attachment import receive_file
-from chat.actions.feedback import judge_reply, withdraw_verdict
-from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
-from chat.actions.reply import Wish, reply_again, stop_reply
+from chat.actions.feedback import rate_reply, remove_rating
+from chat.actions.message import delete_message, restore_message, show_message, show_variant, undo_replacement
+from chat.actions.reply import ReplyOptions, retry_or_continue, stop_reply
 from chat.actions.send import send_message
 from chat.generation.endpoint_queue import place_of
 from chat.models import ChatModel, Generation
@@ -114,7 +114,7 @@ def message_path(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """Shows the path to this message, and opens the chat at it. `undo` names a reply whose retry, comparison
     or choice hid this message, and takes that back."""
     if undo := request.GET.get("undo"):
-        message = take_back(
+        message = undo_replacement(
             request.user,
             uuid_of(undo),
             message_id,
@@ -133,9 +133,9 @@ def feedback(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     """POST rates a reply (`good`, with `reason` and `comment` if not), DELETE removes the rating."""
     verdict = None
     if wanted_method(request) == "DELETE":
-        message = withdraw_verdict(request.user, message_id)
+        message = remove_rating(request.user, message_id)
     else:
-        message, verdict = judge_reply(
+        message, verdict = rate_reply(
             request.user,
             message_id,
             is_good=bool(request.POST.get("good")),
@@ -166,12 +166,14 @@ def generations(request: UserRequest, message_id: UUID) -> HttpResponseBase:
     model."""
     if request.method != "POST":
         return _models_to_choose(request, message_id)
-    model_id, otherwise = request.POST.get("model") or None, None
+    model_id, fallback_id = request.POST.get("model") or None, None
     if request.POST.get("keep"):
-        model_id, otherwise = None, model_id
+        model_id, fallback_id = None, model_id
     try:
-        wish = Wish(model_id, otherwise, _parameters(request.POST))
-        again = reply_again(request.user, message_id, wish, continues=bool(request.POST.get("continue")))
+        options = ReplyOptions(model_id, fallback_id, _parameters(request.POST))
+        again = retry_or_continue(
+            request.user, message_id, options, continues=bool(request.POST.get("continue"))
+        )
     except NoSuchModelError:
         if request.htmx or not request.accepts("text/html"):
             raise

@@ -23,7 +23,7 @@ from django.views import defaults
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
-from chat.actions.message import Hidden
+from chat.actions.message import HiddenMessages
 from chat.models import Message, User
 from chat.rendering import fragments
 from chat.rendering.words import in_words
@@ -121,7 +121,7 @@ def done(request: UserRequest, *, to: str) -> HttpResponseBase:
 
 
 def done_with_undo(
-    request: UserRequest, reply: Message, words: str, hidden: Hidden, *, is_rated: bool = False
+    request: UserRequest, reply: Message, words: str, hidden: HiddenMessages, *, is_rated: bool = False
 ) -> HttpResponseBase:
     """Responds after an action that showed `reply`. If messages are `hidden` by it, `words` say so, and the
     user can take it back. `is_rated`: the action also rated the reply."""

@@ -10,11 +10,11 @@ import pytest
 
 from chat.access import NotFoundError
 from chat.actions.chat_export import chat_of
-from chat.actions.comparison import compare_reply, keep_reply, reply_beside
+from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.feedback import judge_reply
-from chat.actions.message import delete_message, show_variant, take_back
-from chat.actions.reply import Wish, reply_again, retry_reply
+from chat.actions.feedback import rate_reply
+from chat.actions.message import delete_message, show_variant, undo_replacement
+from chat.actions.reply import ReplyOptions, retry_or_continue, retry_reply
 from chat.actions.send import send_message
 from chat.generation.context import prepare
 from chat.generation.orphans import end_forgotten
@@ -80,7 +80,7 @@ def test_keeping_is_a_vote_that_changes_no_rating(person: User, models: list[Cha
     keep_reply(person, first.pk)
     assert Feedback.objects.get().is_good
     _, bad, _ = ask(person, models[:2])
-    judge_reply(person, bad.pk, is_good=False, reason="style")
+    rate_reply(person, bad.pk, is_good=False, reason="style")
     keep_reply(person, bad.pk)
     assert not Feedback.objects.get(message=bad).is_good
 
@@ -141,7 +141,7 @@ def test_keeping_one_stops_the_others(person: User, models: list[ChatModel]) -> 
 
 def test_a_model_is_added_beside_a_finished_reply(person: User, models: list[ChatModel]) -> None:
     prompt, first = ask(person, models[:1])
-    second = compare_reply(person, first.pk, models[1].pk)
+    second = compare_reply(person, first.pk, models[1].pk).message
     with pytest.raises(ConflictError):
         compare_reply(person, first.pk, models[1].pk)  # a second click
     assert shown(prompt) == [prompt, first, second]
@@ -162,20 +162,20 @@ def test_a_model_is_added_beside_an_earlier_reply_which_keeps_its_later_messages
 ) -> None:
     prompt, first = ask(person, models[:1])
     later, answer = ask(person, models[:1], prompt.conversation_id)
-    added = reply_beside(person, first.pk, models[1].pk)
+    added = compare_reply(person, first.pk, models[1].pk)
     assert added.hidden.last == answer.pk
     second = added.message
     assert shown(prompt) == [prompt, first, second]
-    take_back(person, second.pk, answer.pk, is_rated=False)
+    undo_replacement(person, second.pk, answer.pk, is_rated=False)
     assert Generation.objects.get(message=second).stop_requested
     assert shown(prompt) == [prompt, first, later, answer], "and the added one is not put between them"
     ended()
     show_variant(person, first.pk, second.pk)
-    third = compare_reply(person, second.pk, models[2].pk)
+    third = compare_reply(person, second.pk, models[2].pk).message
     ended()
     show_variant(person, keep_reply(person, third.pk).message.pk, first.pk)
     assert shown(prompt) == [prompt, first, later, answer]
-    fourth = compare_reply(person, first.pk, models[3].pk)
+    fourth = compare_reply(person, first.pk, models[3].pk).message
     ended()
     keep_reply(person, first.pk)
     assert shown(prompt) == [prompt, first, later, answer], "it comes with what followed it"
@@ -186,7 +186,7 @@ def test_the_columns_are_restored_with_their_prompt_and_by_an_import(
     person: User, models: list[ChatModel]
 ) -> None:
     prompt, first, gone = ask(person, models[:2])
-    second = compare_reply(person, first.pk, models[2].pk)
+    second = compare_reply(person, first.pk, models[2].pk).message
     ended()
     again = retry_reply(person, gone.pk)
     ended()
@@ -215,16 +215,16 @@ def test_a_choice_that_hides_later_messages_can_be_undone(person: User, models: 
     later, answer = ask(person, models[:1], prompt.conversation_id)
     kept = keep_reply(person, second.pk)
     assert (kept.hidden.last, kept.is_rated) == (answer.pk, True)
-    take_back(person, second.pk, answer.pk, beside=kept.hidden.beside, is_rated=True)
+    undo_replacement(person, second.pk, answer.pk, beside=kept.hidden.beside, is_rated=True)
     assert shown(prompt) == [prompt, first, second, later, answer]
     assert not Feedback.objects.filter(message=second).exists()
 
 
 def again(user: User, reply: Message) -> tuple[Message, Callable[[], Message]]:
     """Returns a retry of this reply, and what takes it back."""
-    new = reply_again(user, reply.pk, Wish(), continues=False)
+    new = retry_or_continue(user, reply.pk, ReplyOptions(), continues=False)
     assert new.hidden.last
-    back = partial(take_back, user, new.message.pk, new.hidden.last, beside=new.hidden.beside)
+    back = partial(undo_replacement, user, new.message.pk, new.hidden.last, beside=new.hidden.beside)
     return new.message, partial(back, is_rated=False)
 
 
@@ -233,7 +233,7 @@ def test_a_retry_beside_another_reply_can_be_undone(
     person: User, models: list[ChatModel], number: int
 ) -> None:
     prompt, *pair = ask(person, models[:2])
-    judge_reply(person, pair[0].pk, is_good=True)
+    rate_reply(person, pair[0].pk, is_good=True)
     later = ask(person, models[:1], prompt.conversation_id)
     new, undo = again(person, pair[number])
     assert set(shown(prompt)) == {prompt, pair[1 - number], new}
@@ -250,7 +250,7 @@ def test_a_retry_of_an_earlier_reply_can_be_undone_with_all_columns_and_choices(
     keep_reply(person, first.pk)
     middle, answer = ask(person, models[:1], prompt.conversation_id)
     later, good, other = ask(person, models[:2], prompt.conversation_id)
-    judge_reply(person, good.pk, is_good=True)
+    rate_reply(person, good.pk, is_good=True)
     _new, undo = again(person, answer)
     undo()
     before = [prompt, first, middle, answer, later, good, other]
@@ -264,13 +264,13 @@ def test_a_retry_of_an_earlier_reply_can_be_undone_with_all_columns_and_choices(
 
 def test_a_choice_that_stops_other_replies_can_be_undone(person: User, models: list[ChatModel]) -> None:
     prompt, first, second = ask(person, models[:2])
-    judge_reply(person, first.pk, is_good=True)
+    rate_reply(person, first.pk, is_good=True)
     Generation.objects.filter(message=second).update(status=Status.WAITING)
     kept = keep_reply(person, first.pk)
     assert kept.hidden.last == second.pk and kept.stopped == 1
     assert end_forgotten(lambda _id: None) == [second.generation.pk], "it has no owner"
     assert Generation.objects.get(message=second).status == Status.STOPPED
-    take_back(person, first.pk, second.pk, beside=kept.hidden.beside, is_rated=False)
+    undo_replacement(person, first.pk, second.pk, beside=kept.hidden.beside, is_rated=False)
     assert shown(prompt) == [prompt, first, second]
 
 
@@ -287,7 +287,7 @@ def test_an_undo_keeps_what_was_added_since(person: User, models: list[ChatModel
     assert shown(prompt) == [prompt, new, *added]
     assert not Generation.objects.get(message=added[1]).stop_requested
     with pytest.raises(ConflictError):
-        take_back(person, second.pk, added[1].pk, is_rated=False)  # it is not shown
+        undo_replacement(person, second.pk, added[1].pk, is_rated=False)  # it is not shown
 
 
 def test_only_comparable_replies_are_compared(

@@ -20,7 +20,7 @@ from chat.actions.conversation import (
 )
 from chat.actions.erasure import erase_conversations
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
-from chat.actions.feedback import judge_reply, withdraw_verdict
+from chat.actions.feedback import rate_reply, remove_rating
 from chat.actions.message import delete_message, restore_message, show_variant
 from chat.actions.preferences import favour_model
 from chat.actions.reply import retry_reply
@@ -208,8 +208,8 @@ def test_a_rating_reaches_other_pages_and_marks_nothing_as_unread(person: User, 
     see_conversation(person, reply.conversation_id, Conversation.objects.get().revision)
     before = Conversation.objects.get()
     for change in (
-        lambda: judge_reply(person, reply.pk, is_good=True),
-        lambda: withdraw_verdict(person, reply.pk),
+        lambda: rate_reply(person, reply.pk, is_good=True),
+        lambda: remove_rating(person, reply.pk),
     ):
         revision = Conversation.objects.get().revision
         change()
@@ -222,17 +222,17 @@ def test_a_rating_reaches_other_pages_and_marks_nothing_as_unread(person: User, 
 
 def test_a_rating_replaces_the_previous_one_and_can_be_withdrawn(person: User, model: ChatModel) -> None:
     prompt, reply = ask(person, model)
-    judge_reply(person, reply.pk, is_good=True)
-    judge_reply(person, reply.pk, is_good=False, reason="style", comment=" Too long. ")
+    rate_reply(person, reply.pk, is_good=True)
+    rate_reply(person, reply.pk, is_good=False, reason="style", comment=" Too long. ")
     verdict = reply.feedback.get()
     assert (verdict.is_good, verdict.reason, verdict.comment) == (False, "style", "Too long.")
     with pytest.raises(InvalidInputError):
-        judge_reply(person, reply.pk, is_good=False, reason="invented")
+        rate_reply(person, reply.pk, is_good=False, reason="invented")
     with pytest.raises(InvalidInputError):
-        judge_reply(person, prompt.pk, is_good=True)
+        rate_reply(person, prompt.pk, is_good=True)
     with pytest.raises(TooLongError):
-        judge_reply(person, reply.pk, is_good=False, comment="x" * 2001)
-    withdraw_verdict(person, reply.pk)
+        rate_reply(person, reply.pk, is_good=False, comment="x" * 2001)
+    remove_rating(person, reply.pk)
     assert not reply.feedback.exists()
 
 

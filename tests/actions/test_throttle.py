@@ -136,7 +136,7 @@ def test_counts_are_forgotten_after_a_day_and_hold_no_address() -> None:
     fail("ada@example.org", HERE)
     assert "ada" not in str(list(LogInThrottle.objects.values_list("key")))
     LogInThrottle.objects.update(updated_at=timezone.now() - throttle.FORGET * 2)
-    assert throttle.forget_old() == 3
+    assert throttle.delete_old_counts() == 3
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from chat.actions.comparison import keep_reply
-from chat.actions.feedback import judge_reply
+from chat.actions.feedback import rate_reply
 from chat.actions.message import show_variant
 from chat.admin.votes import Pair, pairs_of_models
 from chat.models import ChatModel, Endpoint, Feedback, Generation, Status, User
@@ -23,7 +23,7 @@ def test_the_kept_and_the_better_rated_reply_win(person: User, models: list, cli
     _, first, _ = ask(person, models[:2])
     keep_reply(person, first.pk)
     _, bad, _ = ask(person, models[:2])
-    judge_reply(person, bad.pk, is_good=False)
+    rate_reply(person, bad.pk, is_good=False)
     ask(person, models[:2])  # no vote
     assert pairs_of_models() == [Pair("model-1", 3, "model-0", 1), Pair("model-1", 2, "model-2", 0)]
     client.force_login(User.objects.create_superuser("root@example.org", "correct horse"))
@@ -44,7 +44,7 @@ def test_only_complete_replies_and_the_newest_choice_count(person: User, models:
     keep_reply(person, first.pk)
     assert pairs_of_models() == [Pair("model-0", 1, "model-1", 0)]
     show_variant(person, first.pk, second.pk)
-    judge_reply(person, second.pk, is_good=True)
+    rate_reply(person, second.pk, is_good=True)
     assert pairs_of_models() == [Pair("model-1", 1, "model-0", 0)]
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from chat.actions.api_token import make_token, revoke_tokens
 from chat.actions.conversation import delete_conversation
-from chat.actions.feedback import judge_reply
+from chat.actions.feedback import rate_reply
 from chat.actions.folder import make_folder
 from chat.actions.message import delete_message
 from chat.actions.preset import PresetContent, make_preset
@@ -396,7 +396,7 @@ def test_chats_are_listed_in_pages_and_filtered(world: World) -> None:
 
 def test_a_chat_is_read_as_a_tree_and_changed(world: World) -> None:
     client = Client(headers={"authorization": f"Bearer {world.token(world.owner, 'chat')}"})
-    judge_reply(world.owner, world.reply.pk, is_good=True)
+    rate_reply(world.owner, world.reply.pk, is_good=True)
     address = world.address("/conversations/{uuid:conversation_id}")
     prompt, reply = client.get(f"{address}/messages").json()["items"]
     assert (prompt["role"], prompt["reply"], prompt["parent"]) == ("user", None, None)

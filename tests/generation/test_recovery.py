@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from chat.actions.reply import continue_by_itself
+from chat.actions.reply import continue_interrupted_reply
 from chat.database import DatabaseThread, run_unit
 from chat.generation import orphans as orphans_module
 from chat.generation import recovery
@@ -275,7 +275,7 @@ async def test_an_interrupted_reply_is_continued_automatically_if_the_settings_s
     monkeypatch.setattr(settings, "CHAT_CONTINUE_INTERRUPTED", wanted)
     monkeypatch.setattr(settings, "CHAT_ENDPOINTS", {"demo": EndpointConfig("demo", "demo", "Demo")})
     reply = await run_unit(an_orphan_with_text, person)
-    recovery = Runtime(on_interrupted=continue_by_itself).recovery
+    recovery = Runtime(on_interrupted=continue_interrupted_reply).recovery
     await recovery.sweep(is_alone=True)
     continuations = await run_unit(continuations_of, reply)
     assert len(continuations) == wanted

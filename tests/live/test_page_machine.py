@@ -32,7 +32,7 @@ from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
 from chat.actions.folder import change_folder, make_folder, move_conversation
-from chat.actions.message import delete_message, restore_message, show_message, show_variant, take_back
+from chat.actions.message import delete_message, restore_message, show_message, show_variant, undo_replacement
 from chat.actions.preset import PresetContent, change_preset, choose_preset, make_preset
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.saved_prompt import make_saved_prompt
@@ -204,7 +204,7 @@ class World(RuleBasedStateMachine):
         messages = list(found.values_list("pk", flat=True))
         if messages:
             replaced = messages[reply % len(messages)]
-            self.act_on(choice, lambda user, it: take_back(user, replaced, it, is_rated=is_rated))
+            self.act_on(choice, lambda user, it: undo_replacement(user, replaced, it, is_rated=is_rated))
 
     @rule(choice=st.integers(0, 9))
     def stops(self, choice: int) -> None:

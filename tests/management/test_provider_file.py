@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from chat.actions.endpoint import asked_to_read, read_provider_file
+from chat.actions.endpoint import read_provider_file, read_requested_at
 from chat.database import run_unit
 from chat.management import provider_file
 from chat.management.provider_file import keep_provider_file
@@ -49,9 +49,9 @@ async def test_the_file_is_read_again_after_a_signal_and_by_every_process(
     def looked() -> datetime | None:
         nonlocal looks
         looks += 1
-        return asked_to_read()
+        return read_requested_at()
 
-    monkeypatch.setattr(provider_file, "asked_to_read", looked)
+    monkeypatch.setattr(provider_file, "read_requested_at", looked)
     monkeypatch.setattr(provider_file, "POLL_SECONDS", 0.01)
     changed.clear()
     keeping = asyncio.create_task(keep_provider_file(changed))

@@ -102,11 +102,11 @@ def take(user: User, data: bytes, tmp_path: Path) -> ChatImport:
     for number, line in enumerate(json.loads(line) for line in out.getvalue().splitlines()):
         if "chat" in line:
             chat = reader.steady.load(line["chat"])
-            taking = chat_import.begin_chat(job, number, chat, line["left_out"])
-            if taking:
-                head = chat_import.head_of(chat, taking)
-                chat_import.add_messages(job, taking)
-                chat_import.show_chat(job, number, taking, head)
+            imported = chat_import.begin_chat(job, number, chat, line["left_out"])
+            if imported:
+                head = chat_import.head_of(chat, imported)
+                chat_import.add_messages(job, imported)
+                chat_import.show_chat(job, number, imported, head)
         elif "extra" in line:
             chat_import.add_extra(job, number, line["extra"])
         elif "left_out" in line:
@@ -255,7 +255,7 @@ def test_the_page_says_what_else_is_in_the_file(owner: User, client: Client) -> 
 def test_the_dry_run_counts_chats_whose_preset_is_missing(owner: User) -> None:
     make_preset(owner, PresetContent("Here", "x"))
     job = ChatImport.objects.create(owner=owner, format="steady")
-    found = chat_import.Found(presets=Counter({"Here": 2, "In the file": 3, "Missing": 4}))
+    found = chat_import.FileSummary(presets=Counter({"Here": 2, "In the file": 3, "Missing": 4}))
     found.own_presets = {"In the file"}
     assert chat_import.count_presets(job, found) == 4
 

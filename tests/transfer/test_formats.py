@@ -18,7 +18,7 @@ from chat.transfer.chats import (
     SOURCES,
     UNNAMED_FOLDERS,
     Chat,
-    Raw,
+    RawMessage,
     UnreadableError,
     fenced,
     nodes_of,
@@ -115,7 +115,7 @@ def test_open_webui() -> None:
     chat = open_webui.load(OPEN_WEBUI[0])
     prompt, first, second = chat.nodes
     assert prompt.text == "Count to <details>3</details>.", "a person's own text stays as it is"
-    assert first.reply and first.reply.model == "Model One" and first.verdict and first.verdict.is_good
+    assert first.reply and first.reply.model == "Model One" and first.rating and first.rating.is_good
     assert second.reply and second.reply.status == "interrupted" and second.shown and not first.shown
     assert second.parts[0] == ReasoningPart("Easy & quick.")
     assert "**count**" in second.text and '{"to": 3}' in second.text.replace("\\", "")
@@ -143,23 +143,25 @@ def test_librechat_as_a_list() -> None:
 
 
 def test_a_chat_that_begins_with_a_reply_has_a_prompt_above_it() -> None:
-    nodes, _ = nodes_of([Raw("a", None, False, [TextPart("Hello!")])])
+    nodes, _ = nodes_of([RawMessage("a", None, False, [TextPart("Hello!")])])
     assert [node.reply is None for node in nodes] == [True, False]
     assert nodes[1].parent == nodes[0].id and isinstance(nodes[0].parts[0], NoticePart)
 
 
 def test_cycles_and_missing_parents_end() -> None:
-    a, b = Raw("a", "b", True, [TextPart("A")]), Raw("b", "a", False, [TextPart("B")])
+    a, b = RawMessage("a", "b", True, [TextPart("A")]), RawMessage("b", "a", False, [TextPart("B")])
     assert nodes_of([a, b])[0] == [], "a cycle hangs on nothing"
-    nodes, _ = nodes_of([Raw("a", "gone", True, [TextPart("A")]), Raw("b", "b", True, [TextPart("B")])])
+    nodes, _ = nodes_of(
+        [RawMessage("a", "gone", True, [TextPart("A")]), RawMessage("b", "b", True, [TextPart("B")])]
+    )
     assert [node.id for node in nodes] == ["a", "b"]
 
 
 def test_a_comb_of_branches_ends_at_the_limit() -> None:
-    raws = [Raw("0", None, True, [TextPart("?")])]
+    raws = [RawMessage("0", None, True, [TextPart("?")])]
     for number in range(1, 20_000):
-        raws.append(Raw(str(number), str(number - 1), False, [TextPart("x" * 50)]))
-        raws.append(Raw(f"{number}p", str(number), True, [TextPart("?")]))
+        raws.append(RawMessage(str(number), str(number - 1), False, [TextPart("x" * 50)]))
+        raws.append(RawMessage(f"{number}p", str(number), True, [TextPart("?")]))
     with pytest.raises(UnreadableError):
         nodes_of(raws)
 

@@ -378,18 +378,18 @@ def test_a_chat_is_hidden_until_it_is_whole_and_another_process_finishes_it(owne
     assert chat_import.claim_import() == job
     assert chat_import.claim_import() is None, "one process at a time"
     chat = long_chat(chat_import.BATCH + 10)
-    taking = chat_import.begin_chat(job, 0, chat, {})
-    assert taking and chat_import.add_messages(job, taking)
+    imported = chat_import.begin_chat(job, 0, chat, {})
+    assert imported and chat_import.add_messages(job, imported)
     assert not Conversation.objects.kept().exists()
     chat_import.release_import(job.pk)  # the process ends here
     found = chat_import.claim_import()
     assert found is not None and found.next_line == 0
-    taking = chat_import.begin_chat(found, 0, chat, {})
-    assert taking is not None
-    head = chat_import.head_of(chat, taking)
-    while chat_import.add_messages(found, taking):
+    imported = chat_import.begin_chat(found, 0, chat, {})
+    assert imported is not None
+    head = chat_import.head_of(chat, imported)
+    while chat_import.add_messages(found, imported):
         pass
-    chat_import.show_chat(found, 0, taking, head)
+    chat_import.show_chat(found, 0, imported, head)
     assert Message.objects.count() == chat_import.BATCH + 10
     whole = Conversation.objects.kept().get()
     assert whole.head_id == head and whole.last_position == chat_import.BATCH + 10
@@ -401,11 +401,11 @@ def test_a_discarded_import_leaves_no_half_chat(owner: User, storage: Path) -> N
     claimed = chat_import.claim_import()
     assert claimed
     chat = long_chat(chat_import.BATCH + 10)
-    taking = chat_import.begin_chat(claimed, 0, chat, {})
-    assert taking and chat_import.add_messages(claimed, taking)
+    imported = chat_import.begin_chat(claimed, 0, chat, {})
+    assert imported and chat_import.add_messages(claimed, imported)
     chat_import.discard_import(owner, job.pk)
-    with pytest.raises(chat_import.LostError):
-        chat_import.add_messages(claimed, taking)
+    with pytest.raises(chat_import.ClaimLostError):
+        chat_import.add_messages(claimed, imported)
     assert not Conversation.objects.exists() and not Message.objects.exists()
     assert files_in(storage) == []
 
@@ -477,12 +477,12 @@ def test_exports_contain_only_own_chats(owner: User, client: Client, make_user: 
         claimed = chat_import.claim_import()
         assert claimed
         chat = long_chat(2)
-        taking = chat_import.begin_chat(claimed, 0, chat, {})
-        assert taking
-        chat_import.add_messages(claimed, taking)
-        chat_import.show_chat(claimed, 0, taking, None)
+        imported = chat_import.begin_chat(claimed, 0, chat, {})
+        assert imported
+        chat_import.add_messages(claimed, imported)
+        chat_import.show_chat(claimed, 0, imported, None)
         chat_import.end_import(job.pk)
-        chats[user.pk] = str(taking.conversation.pk)
+        chats[user.pk] = str(imported.conversation.pk)
     client.force_login(owner)
     mine, theirs = chats[owner.pk], chats[other.pk]
     answer = client.post(reverse("export_chats"), {"chats": [mine, theirs], "format": "json"})

@@ -21,7 +21,7 @@ from chat.models import ChatImport, Conversation, User
 from chat.parts import Citation, NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch
 from chat.search.query import tag_key
 from chat.transfer import reader, steady
-from chat.transfer.chats import Chat, Node, Reply, UsedPreset, Verdict, show_path
+from chat.transfer.chats import Chat, Node, Rating, Reply, UsedPreset, show_path
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +56,7 @@ def chats(draw: st.DrawFn) -> Chat:
             node.reply = Reply(draw(WORD), status, batch, draw(WORD))
             if draw(st.booleans()):
                 good = draw(st.booleans())
-                node.verdict = Verdict(good, "" if good else "style", draw(WORD))
+                node.rating = Rating(good, "" if good else "style", draw(WORD))
         nodes.append(node)
     head = draw(st.sampled_from(nodes)).id
     chat = Chat("source", draw(WORD), nodes, head, START, START)
@@ -79,14 +79,14 @@ def chats(draw: st.DrawFn) -> Chat:
 def take(user: User, chat: Chat) -> Conversation:
     job = ChatImport.objects.create(owner=user, format="steady", state=ChatImport.State.RUNNING)
     assert chat_import.claim_import() == job
-    taking = chat_import.begin_chat(job, 0, chat, {})
-    assert taking is not None
-    head = chat_import.head_of(chat, taking)
-    while chat_import.add_messages(job, taking):
+    imported = chat_import.begin_chat(job, 0, chat, {})
+    assert imported is not None
+    head = chat_import.head_of(chat, imported)
+    while chat_import.add_messages(job, imported):
         pass
-    chat_import.show_chat(job, 0, taking, head)
+    chat_import.show_chat(job, 0, imported, head)
     chat_import.end_import(job.pk)
-    return Conversation.objects.get(pk=taking.conversation.pk)
+    return Conversation.objects.get(pk=imported.conversation.pk)
 
 
 def through_a_file(chat: Chat) -> Chat:

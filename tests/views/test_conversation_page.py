@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
-from chat.actions.feedback import judge_reply
+from chat.actions.feedback import rate_reply
 from chat.actions.send import send_message
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Role, Status, User
@@ -91,7 +91,7 @@ def test_a_bad_rating_asks_why_on_every_page_until_it_is_answered(person: User, 
     Generation.objects.update(status=Status.COMPLETE)
     client.force_login(person)
     for reason, asks in (("", True), ("style", False)):
-        judge_reply(person, reply.pk, is_good=False, reason=reason)
+        rate_reply(person, reply.pk, is_good=False, reason=reason)
         live = fragments.message(Message.objects.get(pk=reply.pk))
         page = client.get(reverse("conversation", args=[reply.conversation_id])).content.decode()
         for html in (live, page):

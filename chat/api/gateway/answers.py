@@ -22,7 +22,7 @@ from chat.providers.events import (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """One request of a program. `details` is for the API's own module."""
 
     request: ChatRequest
@@ -41,7 +41,7 @@ class Stream(Protocol):
         """Returns what this event becomes, often nothing."""
         ...
 
-    def end(self, answer: Whole) -> bytes:
+    def end(self, answer: CollectedAnswer) -> bytes:
         """Returns the end of a finished answer."""
         ...
 
@@ -51,7 +51,7 @@ class Stream(Protocol):
 
 
 @dataclass
-class Whole:
+class CollectedAnswer:
     """An answer, collected from its events."""
 
     events: list[ProviderEvent] = field(default_factory=list)

@@ -26,7 +26,7 @@ from chat.api.authentication import (
     watched,
 )
 from chat.api.gateway import anthropic_errors, chat_completions, messages, models, openai_errors, responses
-from chat.api.gateway.answers import Asked
+from chat.api.gateway.answers import ParsedRequest
 from chat.api.gateway.connection import Connection
 from chat.api.gateway.exchange import Exchange, limited
 from chat.api.gateway.failures import FailureError, GoneError, failure_of
@@ -76,12 +76,12 @@ def _is_of_anthropic(connection: Connection) -> bool:
     """Returns whether the program speaks Anthropic's API. The lists of models share one path."""
     path = connection.path
     return path.startswith("/v1/messages") or (
-        path.startswith("/v1/models") and "anthropic-version" in connection.asked
+        path.startswith("/v1/models") and "anthropic-version" in connection.request_headers
     )
 
 
 async def _route(connection: Connection) -> None:
-    if is_clear_text(connection.asked.get("x-forwarded-proto", "")):
+    if is_clear_text(connection.request_headers.get("x-forwarded-proto", "")):
         raise FailureError(
             403, "Use the https address: the key must not be sent in clear text.", "https_only"
         )
@@ -120,8 +120,12 @@ def _allow(connection: Connection, method: str) -> None:
 
 def _secret_of(connection: Connection) -> str:
     """Returns the key, from either of the two headers that the SDKs use."""
-    scheme, _space, bearer = connection.asked.get("authorization", "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else connection.asked.get("x-api-key", "").strip()
+    scheme, _space, bearer = connection.request_headers.get("authorization", "").partition(" ")
+    return (
+        bearer.strip()
+        if scheme.lower() == "bearer"
+        else connection.request_headers.get("x-api-key", "").strip()
+    )
 
 
 async def _actor(connection: Connection) -> Actor:
@@ -147,18 +151,18 @@ async def _call(connection: Connection, api: ModuleType) -> None:
         runtime = current()
         if not runtime.runner.accepting:
             raise CallEndedError("restart", was_sent=False)
-        asked: Asked = await _work(len(raw), api.parse, body, permit.model.name)
-        request = limited(asked.request)
+        parsed: ParsedRequest = await _work(len(raw), api.parse, body, permit.model.name)
+        request = limited(parsed.request)
         actor = permit.actor
         call = Call(actor.user.pk, permit.model, permit.endpoint, request, runtime.calls, id=call_id)
         log_context.generation_id.set(str(call.id))
-        wish = connection.asked.get(_KEEP, "").strip().lower()
-        keeps = wish in {"true", "1", "yes"} if wish else permit.keeps
+        keep_header = connection.request_headers.get(_KEEP, "").strip().lower()
+        keeps = keep_header in {"true", "1", "yes"} if keep_header else permit.keeps
         async with watched(actor) as viewer, connection.watched():
             viewer.on_close = lambda: call.end(viewer.closed)
             if viewer.closed:
                 call.end(viewer.closed)
-            await Exchange(connection, api, actor, call, asked, name=name, keeps=keeps).run()
+            await Exchange(connection, api, actor, call, parsed, name=name, keeps=keeps).run()
 
 
 async def _permit(connection: Connection, name: str, call_id: UUID) -> Permit:
@@ -179,8 +183,8 @@ async def _count(connection: Connection) -> None:
     raw = await connection.body()
     body = Fields(await _work(len(raw), _json, raw))
     model = await run_unit(model_named, actor.user, body.text("model"))
-    asked: Asked = await _work(len(raw), parse_count, body, model.name)
-    await connection.respond(200, {"input_tokens": await _work(len(raw), request_tokens, asked.request)})
+    parsed: ParsedRequest = await _work(len(raw), parse_count, body, model.name)
+    await connection.respond(200, {"input_tokens": await _work(len(raw), request_tokens, parsed.request)})
 
 
 async def _work[**P, R](size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

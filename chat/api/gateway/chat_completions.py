@@ -12,13 +12,13 @@ from uuid import UUID
 
 import orjson
 
-from chat.api.gateway.answers import Asked, Whole, sse
+from chat.api.gateway.answers import CollectedAnswer, ParsedRequest, sse
 from chat.api.gateway.chat_request import parse
 from chat.api.gateway.failures import FailureError
 from chat.api.gateway.openai_errors import error_body
 from chat.providers.events import Outcome, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
-__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "response_body", "stream"]
 
 NAME = "chat_completions"
 KEEP_ALIVE = b": waiting\n\n"
@@ -30,16 +30,16 @@ _FINISH_REASONS = {
 }
 
 
-def stream(asked: Asked, call_id: UUID, model: str) -> ChatStream:
+def stream(parsed: ParsedRequest, call_id: UUID, model: str) -> ChatStream:
     """Returns the writer of a stream."""
-    return ChatStream(asked, call_id, model)
+    return ChatStream(parsed, call_id, model)
 
 
 class ChatStream:
     """Writes the chunks. What all of them share is encoded once."""
 
-    def __init__(self, asked: Asked, call_id: UUID, model: str) -> None:
-        self._include_usage = asked.details["include_usage"]
+    def __init__(self, parsed: ParsedRequest, call_id: UUID, model: str) -> None:
+        self._include_usage = parsed.details["include_usage"]
         self._head = {
             "id": f"chatcmpl-{call_id.hex}",
             "object": "chat.completion.chunk",
@@ -64,7 +64,7 @@ class ChatStream:
                 return self._chunk({"tool_calls": [self._call(event)]})
         return b""
 
-    def end(self, answer: Whole) -> bytes:
+    def end(self, answer: CollectedAnswer) -> bytes:
         reason = _FINISH_REASONS.get(answer.finished.outcome, "stop")
         last = self._before + b'{},"logprobs":null,"finish_reason":' + orjson.dumps(reason) + b"}]}\n\n"
         usage = sse({**self._head, "choices": [], "usage": usage_of(answer.usage)})
@@ -85,7 +85,9 @@ class ChatStream:
         return {"index": event.index, "id": event.id, "type": "function", "function": named}
 
 
-def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, Any]:
+def response_body(
+    parsed: ParsedRequest, call_id: UUID, model: str, answer: CollectedAnswer
+) -> dict[str, Any]:
     """Returns the body of an answer that is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
     if answer.reasoning:
@@ -108,11 +110,11 @@ def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, A
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
-    asked, said = usage.input_tokens or 0, usage.output_tokens or 0
+    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
     return {
-        "prompt_tokens": asked,
-        "completion_tokens": said,
-        "total_tokens": asked + said,
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chat.api.gateway.answers import Asked
+from chat.api.gateway.answers import ParsedRequest
 from chat.api.gateway.content import Content, data_of, image_of
 from chat.api.gateway.fields import Fields, wrong
 from chat.parts import ToolCall, ToolResult
@@ -16,7 +16,7 @@ from chat.providers.base import ChatRequest, OutputFormat, Tool, Turn
 EFFORTS = ("none", "low", "medium", "high")
 
 
-def parse(body: Fields, model: str) -> Asked:
+def parse(body: Fields, model: str) -> ParsedRequest:
     """Returns the request to send to `model`, the provider's own name. Raises `FailureError`."""
     body.ignore("model")
     streams = body.boolean("stream") or False
@@ -54,7 +54,7 @@ def parse(body: Fields, model: str) -> Asked:
     body.expect(n=1, logprobs=False, store=False, service_tier=("auto", "default"), modalities=["text"])
     body.expect(logit_bias={}, top_logprobs=0)
     body.done()
-    return Asked(request, streams, {"include_usage": usage})
+    return ParsedRequest(request, streams, {"include_usage": usage})
 
 
 def tool_choice(body: Fields) -> tuple[str | None, str]:

@@ -32,7 +32,7 @@ class Connection:
         self.path: str = unquote(scope["path"]) if "%" in scope["path"] else scope["path"]
         self.address: str = (scope.get("client") or ("", 0))[0]
         self.scheme: str = scope.get("scheme", "http")
-        self.asked: dict[str, str] = {
+        self.request_headers: dict[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         self.headers = {**_HEADERS, "X-Request-Id": log_context.request_id.get() or "-"}

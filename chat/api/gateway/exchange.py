@@ -11,10 +11,10 @@ from types import ModuleType
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.actions.call import book
-from chat.actions.kept_call import Answer
+from chat.actions.call import book_call
+from chat.actions.call_chat import Answer
 from chat.actor import Actor
-from chat.api.gateway.answers import Asked, Stream, Whole
+from chat.api.gateway.answers import CollectedAnswer, ParsedRequest, Stream
 from chat.api.gateway.connection import STREAM_HEADERS, Connection
 from chat.api.gateway.failures import failure_of
 from chat.database import run_write
@@ -42,15 +42,15 @@ class Exchange:
         api: ModuleType,
         actor: Actor,
         call: Call,
-        asked: Asked,
+        parsed: ParsedRequest,
         *,
         name: str,
         keeps: bool,
     ) -> None:
         self._connection, self._api, self._actor, self._call = connection, api, actor, call
-        self._asked, self._name, self._keeps = asked, name, keeps
-        self._stream: Stream = api.stream(asked, call.id, name)
-        self._answer = Whole()
+        self._parsed, self._name, self._keeps = parsed, name, keeps
+        self._stream: Stream = api.stream(parsed, call.id, name)
+        self._answer = CollectedAnswer()
         self._wrote = False
         self._writing = asyncio.Lock()  # nothing precedes the beginning of the stream
 
@@ -58,7 +58,7 @@ class Exchange:
         """Answers the request. The usage is booked before the program receives the end of its answer. Raises
         the error of a call whose response has not started."""
         failure = None
-        keep_alive = asyncio.create_task(self._keep_alive()) if self._asked.stream else None
+        keep_alive = asyncio.create_task(self._keep_alive()) if self._parsed.stream else None
         try:
             await self._read()
         except asyncio.CancelledError:  # the program has gone
@@ -76,11 +76,11 @@ class Exchange:
         if failure is not None:
             if not self._connection.is_writing:
                 await self._connection.finish(self._stream.fail(failure))
-        elif self._asked.stream:
+        elif self._parsed.stream:
             await self._write(self._stream.end(self._answer))
             await self._connection.finish()
         else:
-            whole = self._api.whole(self._asked, self._call.id, self._name, self._answer)
+            whole = self._api.response_body(self._parsed, self._call.id, self._name, self._answer)
             await self._connection.respond(200, whole)
 
     async def _read(self) -> None:
@@ -91,12 +91,12 @@ class Exchange:
         self._answer.usage = self._call.usage
 
     async def _read_events(self) -> None:
-        collects = self._keeps or not self._asked.stream
+        collects = self._keeps or not self._parsed.stream
         async with aclosing(self._call.events()) as events:
             async for event in events:
                 if collects:
                     self._answer.events.append(event)
-                if self._asked.stream and (data := self._stream.feed(event)):
+                if self._parsed.stream and (data := self._stream.feed(event)):
                     await self._write(data)
 
     async def _write(self, data: bytes) -> None:
@@ -130,7 +130,7 @@ class Exchange:
         answer = Answer(self._answer.text, self._answer.calls) if self._keeps else None
         for delay in (*_BOOKING_DELAYS, None):
             try:
-                await run_write(book, self._actor, self._call, api=self._api.NAME, answer=answer)
+                await run_write(book_call, self._actor, self._call, api=self._api.NAME, answer=answer)
             except DatabaseError as error:
                 logger.error(
                     "The usage of call %s of user %s could not be stored: %s. %s",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from chat.api.gateway.answers import Asked, Whole, sse
+from chat.api.gateway.answers import CollectedAnswer, ParsedRequest, sse
 from chat.api.gateway.anthropic_errors import error_body
 from chat.api.gateway.failures import FailureError
 from chat.api.gateway.messages_request import KIND, parse
@@ -27,7 +27,7 @@ from chat.providers.events import (
     Usage,
 )
 
-__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "response_body", "stream"]
 
 NAME = "messages"
 KEEP_ALIVE = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -45,16 +45,16 @@ _STOP_REASONS = {
 }
 
 
-def stream(asked: Asked, call_id: UUID, model: str) -> MessageStream:
+def stream(parsed: ParsedRequest, call_id: UUID, model: str) -> MessageStream:
     """Returns the writer of a stream."""
-    return MessageStream(asked, call_id, model)
+    return MessageStream(parsed, call_id, model)
 
 
 class MessageStream:
     """Writes the events. A message is a list of blocks, each of which starts and stops."""
 
-    def __init__(self, asked: Asked, call_id: UUID, model: str) -> None:
-        self._asked, self._model, self._id = asked, model, _id_of(call_id)
+    def __init__(self, parsed: ParsedRequest, call_id: UUID, model: str) -> None:
+        self._parsed, self._model, self._id = parsed, model, _id_of(call_id)
         self._usage = Usage()
         self._block = ""  # the kind of the open block
         self._index = -1
@@ -79,18 +79,18 @@ class MessageStream:
             case TextDelta(text):
                 opened = self._open("text", {"type": "text", "text": ""}) if self._block != "text" else b""
                 return opened + self._before_text + orjson.dumps(text) + b"}}\n\n"
-            case ReasoningDelta(text) if text and self._asked.details["thinks"]:
+            case ReasoningDelta(text) if text and self._parsed.details["thinks"]:
                 return self._thinking() + self._delta({"type": "thinking_delta", "thinking": text})
             case ToolCallDelta():
                 return self._call(event)
-            case Opaque(kind, data) if kind == KIND and self._asked.details["thinks"]:
+            case Opaque(kind, data) if kind == KIND and self._parsed.details["thinks"]:
                 return self._signed(data["block"])
             case Usage():
                 self._usage = event
         return b""
 
-    def end(self, answer: Whole) -> bytes:
-        delta = _stop(answer.finished, self._asked.details["stop"])
+    def end(self, answer: CollectedAnswer) -> bytes:
+        delta = _stop(answer.finished, self._parsed.details["stop"])
         closing = self._close() + _event("message_delta", delta=delta, usage=usage_of(answer.usage))
         return closing + _event("message_stop")
 
@@ -139,11 +139,13 @@ class MessageStream:
         return opened + self._delta(delta, self._calls[event.index])
 
 
-def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, Any]:
+def response_body(
+    parsed: ParsedRequest, call_id: UUID, model: str, answer: CollectedAnswer
+) -> dict[str, Any]:
     """Returns the body of an answer that is not streamed. Raises `FailureError` for a tool call whose
     arguments are no JSON."""
     content: list[dict[str, Any]] = []
-    if asked.details["thinks"]:
+    if parsed.details["thinks"]:
         content += _thoughts(answer)
     if answer.text:
         content.append({"type": "text", "text": answer.text})
@@ -155,12 +157,12 @@ def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, A
         "role": "assistant",
         "model": model,
         "content": content,
-        **_stop(answer.finished, asked.details["stop"]),
+        **_stop(answer.finished, parsed.details["stop"]),
         "usage": usage_of(answer.usage),
     }
 
 
-def _thoughts(answer: Whole) -> list[dict[str, Any]]:
+def _thoughts(answer: CollectedAnswer) -> list[dict[str, Any]]:
     signed = [part.data["block"] for part in answer.opaque if part.kind == KIND]
     if signed or not answer.reasoning:
         return signed

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from chat.api.gateway.answers import Asked
+from chat.api.gateway.answers import ParsedRequest
 from chat.api.gateway.content import Content, decoded, image, image_of
 from chat.api.gateway.fields import Fields, wrong
 from chat.parts import Opaque, ToolCall, ToolResult
@@ -20,12 +20,12 @@ EFFORTS = ("low", "medium", "high")
 _LOW_BUDGET, _MEDIUM_BUDGET = 2_048, 8_192  # tokens of thought up to which an effort is low or medium
 
 
-def parse_count(body: Fields, model: str) -> Asked:
+def parse_count(body: Fields, model: str) -> ParsedRequest:
     """Returns the request whose tokens are to be counted. Raises `FailureError`."""
     return parse(body, model, needs_limit=False)
 
 
-def parse(body: Fields, model: str, *, needs_limit: bool = True) -> Asked:
+def parse(body: Fields, model: str, *, needs_limit: bool = True) -> ParsedRequest:
     """Returns the request to send to `model`, the provider's own name. Raises `FailureError`."""
     body.ignore("model", "metadata")
     body.expect(service_tier=("auto", "standard_only"), container=(), mcp_servers=[])
@@ -64,7 +64,7 @@ def parse(body: Fields, model: str, *, needs_limit: bool = True) -> Asked:
         exact=True,
     )
     body.done()
-    return Asked(request, streams, {"thinks": thinks, "stop": request.stop})
+    return ParsedRequest(request, streams, {"thinks": thinks, "stop": request.stop})
 
 
 class _Caches:

@@ -12,13 +12,13 @@ from uuid import UUID
 
 import orjson
 
-from chat.api.gateway.answers import Asked, Whole, sse
+from chat.api.gateway.answers import CollectedAnswer, ParsedRequest, sse
 from chat.api.gateway.failures import FailureError
 from chat.api.gateway.responses_request import KIND, parse
 from chat.parts import Opaque
 from chat.providers.events import Outcome, ProviderEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
-__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "stream", "whole"]
+__all__ = ["KEEP_ALIVE", "NAME", "OPTIONS", "parse", "response_body", "stream"]
 
 NAME = "responses"
 KEEP_ALIVE = b": waiting\n\n"
@@ -28,14 +28,16 @@ _INCOMPLETE = {Outcome.LENGTH: "max_output_tokens", Outcome.REFUSED: "content_fi
 type Item = dict[str, Any]
 
 
-def stream(asked: Asked, call_id: UUID, model: str) -> ResponseStream:
+def stream(parsed: ParsedRequest, call_id: UUID, model: str) -> ResponseStream:
     """Returns the writer of a stream."""
-    return ResponseStream(asked, call_id, model)
+    return ResponseStream(parsed, call_id, model)
 
 
-def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, Any]:
+def response_body(
+    parsed: ParsedRequest, call_id: UUID, model: str, answer: CollectedAnswer
+) -> dict[str, Any]:
     """Returns the body of an answer that is not streamed."""
-    writer = ResponseStream(asked, call_id, model)
+    writer = ResponseStream(parsed, call_id, model)
     for event in answer.events:
         writer.feed(event)
     writer.close()
@@ -45,8 +47,8 @@ def whole(asked: Asked, call_id: UUID, model: str, answer: Whole) -> dict[str, A
 class ResponseStream:
     """Writes the events. A response is a list of items, each of which is added, grows and is done."""
 
-    def __init__(self, asked: Asked, call_id: UUID, model: str) -> None:
-        self._asked, self._model, self._id = asked, model, call_id.hex
+    def __init__(self, parsed: ParsedRequest, call_id: UUID, model: str) -> None:
+        self._parsed, self._model, self._id = parsed, model, call_id.hex
         self._created = int(time.time())
         self._number = 1  # of the last event; `begin` has the first two
         self._output: list[Item] = []
@@ -68,7 +70,7 @@ class ResponseStream:
         match event:
             case TextDelta(text):
                 return self._add_text(text)
-            case ReasoningDelta(text) if text and self._asked.details["summarizes"]:
+            case ReasoningDelta(text) if text and self._parsed.details["summarizes"]:
                 return self._add_reasoning(text)
             case ToolCallDelta():
                 return self._add_call(event)
@@ -76,7 +78,7 @@ class ResponseStream:
                 return self._add_opaque(data)
         return b""
 
-    def end(self, answer: Whole) -> bytes:
+    def end(self, answer: CollectedAnswer) -> bytes:
         closed = self.close()
         response = self.response(answer)
         return closed + self._event(f"response.{response['status']}", response=response)
@@ -86,7 +88,7 @@ class ResponseStream:
         error = {"code": code, "message": f"{failure.message} ({failure.code})"}
         return self.close() + self._event("response.failed", response=self._response("failed", error=error))
 
-    def response(self, answer: Whole) -> dict[str, Any]:
+    def response(self, answer: CollectedAnswer) -> dict[str, Any]:
         """Returns the finished response."""
         reason = _INCOMPLETE.get(answer.finished.outcome)
         details = {"incomplete_details": {"reason": reason}} if reason else {}
@@ -166,7 +168,7 @@ class ResponseStream:
     def _add_opaque(self, data: dict[str, Any]) -> bytes:
         if "phase" in data and self._is("message"):
             self._output[-1]["phase"] = data["phase"]
-        if "item" not in data or not self._asked.details["encrypted"]:
+        if "item" not in data or not self._parsed.details["encrypted"]:
             return b""
         opened = b"" if self._is("reasoning") else self._open({"type": "reasoning", "summary": []}, "rs")
         # With the provider's own id, which goes back with it. The program has seen another one.
@@ -196,7 +198,7 @@ class ResponseStream:
         return sse({"type": kind, "sequence_number": self._number, **fields}, kind)
 
     def _response(self, status: str, **more: Any) -> dict[str, Any]:
-        request = self._asked.request
+        request = self._parsed.request
         return {
             "id": f"resp_{self._id}",
             "object": "response",
@@ -219,17 +221,17 @@ class ResponseStream:
             "truncation": "disabled",
             "usage": None,
             "metadata": {},
-            **self._asked.details["echo"],
+            **self._parsed.details["echo"],
             **more,
         }
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
-    asked, said = usage.input_tokens or 0, usage.output_tokens or 0
+    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
     return {
-        "input_tokens": asked,
+        "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": 0},
-        "output_tokens": said,
+        "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": asked + said,
+        "total_tokens": input_tokens + output_tokens,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat.api.gateway.answers import Asked
+from chat.api.gateway.answers import ParsedRequest
 from chat.api.gateway.chat_request import EFFORTS, schema_of, tool_choice, tool_of
 from chat.api.gateway.content import Content, data_of, image_of
 from chat.api.gateway.fields import Fields, wrong
@@ -19,7 +19,7 @@ ENCRYPTED = "reasoning.encrypted_content"
 _ECHOED = ("tools", "tool_choice", "text", "reasoning", "metadata", "instructions", "user")
 
 
-def parse(body: Fields, model: str) -> Asked:
+def parse(body: Fields, model: str) -> ParsedRequest:
     """Returns the request to send to `model`, the provider's own name. Raises `FailureError`."""
     echo = {name: value for name in _ECHOED if (value := body.peek(name)) is not None}
     body.ignore(
@@ -57,7 +57,7 @@ def parse(body: Fields, model: str) -> Asked:
     )
     body.done()
     details = {"echo": echo, "encrypted": ENCRYPTED in included, "summarizes": summarizes}
-    return Asked(request, streams, details)
+    return ParsedRequest(request, streams, details)
 
 
 def _reasoning(reasoning: Fields | None) -> tuple[str | None, bool]:

@@ -84,7 +84,7 @@ async def test_a_program_that_disconnects_during_the_usage_entry_pays(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[str] = []
-    book = exchange.book
+    book = exchange.book_call
 
     def fail_once(*args: Any, **kwargs: Any) -> Any:
         tries.append("try")
@@ -93,7 +93,7 @@ async def test_a_program_that_disconnects_during_the_usage_entry_pays(
             raise OperationalError
         return book(*args, **kwargs)
 
-    monkeypatch.setattr(exchange, "book", fail_once)
+    monkeypatch.setattr(exchange, "book_call", fail_once)
     loop = asyncio.get_running_loop()
     program = Program(gateway, "tokens=5")
     await program.ended()

@@ -24,7 +24,7 @@ class Answer:
     tool_calls: list[ToolCall]
 
 
-def keep(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generation | None:
+def make_chat(user: User, call: Call, entry: UsageEntry, answer: Answer) -> Generation | None:
     """Makes a chat of a call: its turns as messages, and the answer with the call's usage. Returns the
     answer's generation; None if the call was booked before. The caller has a transaction."""
     if UsageEntry.objects.filter(pk=call.id).exists():
