@@ -126,7 +126,7 @@ def _token_of(user: User, token_id: int) -> ApiToken:
 def _checked_name(name: str) -> str:
     name = " ".join(name.replace("\x00", "").split())
     if not name:
-        raise InvalidInputError(_("Give the token a name."))
+        raise InvalidInputError(_("Enter a name for the token."))
     if len(name) > NAME_LENGTH:
         raise InvalidInputError(_("The name may have at most {limit} characters."), limit=NAME_LENGTH)
     return name

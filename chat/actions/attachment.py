@@ -298,9 +298,7 @@ def _being_read() -> ConflictError:
 
 def _storage_failed(error: Exception) -> StorageError:
     logger.error("A file could not be stored: %s", error)
-    return StorageError(
-        _("The server could not store the file. Try again later, or tell an administrator of this server.")
-    )
+    return StorageError(_("The server could not store the file. Try again later, or ask an administrator."))
 
 
 def _mb(size: int) -> int:

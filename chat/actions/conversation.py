@@ -25,7 +25,7 @@ def rename_conversation(user: User, conversation_id: UUID, title: str) -> Conver
     """Raises `NotFoundError`, `InvalidInputError`, `TooLongError`."""
     title = " ".join(storable(title.replace("\x00", "")).split())
     if not title:
-        raise InvalidInputError(_("The title is empty. Give the chat a name."))
+        raise InvalidInputError(_("The title is empty. Enter one."))
     if len(title) > TITLE_LENGTH:
         raise TooLongError(_("The title may have at most {limit} characters."), limit=TITLE_LENGTH)
     with transaction.atomic():

@@ -112,7 +112,7 @@ def clean_name(name: str) -> str:
 def _checked_name(user: User, folder: Folder, name: str) -> str:
     name = clean_name(name)
     if not name:
-        raise InvalidInputError(_("Give the folder a name."))
+        raise InvalidInputError(_("Enter a name for the folder."))
     if len(name) > NAME_LENGTH:
         raise TooLongError(_("The name may have at most {limit} characters."), limit=NAME_LENGTH)
     if Folder.objects.filter(owner=user, name=name).exclude(pk=folder.pk).exists():

@@ -259,7 +259,7 @@ def _checked(user: User, content: PresetContent, before: PresetContent | None = 
     """Returns the content as it is stored. A model or tool of the version `before` may stay."""
     name = " ".join(storable(content.name.replace("\x00", "")).split())
     if not name:
-        raise InvalidInputError(_("Give the preset a name."))
+        raise InvalidInputError(_("Enter a name for the preset."))
     if len(name) > NAME_LENGTH:
         raise TooLongError(_("The name may have at most {limit} characters."), limit=NAME_LENGTH)
     instructions = _text(content.instructions)

@@ -58,7 +58,7 @@ def _stored(user: User, prompt: SavedPrompt, name: str, text: str, sharing: Shar
     if len(prompt.name) > NAME_LENGTH:
         raise TooLongError(_("The name may have at most {limit} characters."), limit=NAME_LENGTH)
     if not prompt.name:
-        raise InvalidInputError(_("Give the prompt a name."))
+        raise InvalidInputError(_("Enter a name for the prompt."))
     try:
         SavedPrompt._meta.get_field("name").run_validators(prompt.name)
     except ValidationError:

@@ -172,7 +172,7 @@ class EndpointForm(forms.ModelForm):
         for name in missing_of(values["kind"], **{name: values.get(name) or "" for name in names}):
             self.add_error(
                 name,
-                _("Give the address of the server.") if name == "address" else _("Give the region."),
+                _("Enter the address of the server.") if name == "address" else _("Enter the region."),
             )
         return values
 

@@ -39,7 +39,7 @@ class ToolServerForm(forms.ModelForm):
         widget=forms.URLInput(attrs={"class": "vURLField"}),
         help_text=_("Of the OAuth server, for the grant “client credentials”. Empty: headers only."),
     )
-    client_id = forms.CharField(label=_("Client id"), required=False, max_length=300)
+    client_id = forms.CharField(label=_("Client ID"), required=False, max_length=300)
     client_secret = forms.CharField(
         label=_("Client secret"),
         required=False,
@@ -114,7 +114,7 @@ class ToolServerForm(forms.ModelForm):
         if not secret and _origin(values["token_url"]) == _origin(kept.token_url):
             secret = kept.secret
         if not (secret and values["client_id"]):
-            self.add_error("client_secret", _("Type the client id and its secret for this address."))
+            self.add_error("client_secret", _("Type the client ID and its secret for this address."))
         return ClientCredentials(values["token_url"], values["client_id"], secret, values["scope"])
 
     def filled(self) -> ToolServer:

@@ -80,7 +80,9 @@ def problem_of(error: Exception) -> Problem:
             words = gettext("This needs a valid API token: Authorization: Bearer sty_...")
             return Problem(401, "unauthenticated", words, {"WWW-Authenticate": 'Bearer realm="Steady"'})
         case ScopeError():
-            words = gettext("This token may not be used for it. It needs the scope “{scope}”.")
+            words = gettext(
+                "This token may not be used for this. A token with the scope “{scope}” is needed."
+            )
             challenge = f'Bearer realm="Steady", error="insufficient_scope", scope="{error.scope.value}"'
             headers = {"WWW-Authenticate": challenge}
             return Problem(403, "missing_scope", words.format(scope=error.scope.value), headers)
@@ -90,5 +92,5 @@ def problem_of(error: Exception) -> Problem:
             headers = {"Retry-After": "5"} if error.status == 429 else {}
             return Problem(error.status, error.code, in_words(error), headers)
         case _:
-            words = gettext("The server cannot reach its database at the moment. Try again in a moment.")
+            words = gettext("The server cannot reach its database. Try again in a moment.")
             return Problem(503, "unavailable", words, {"Retry-After": "5"})

@@ -78,7 +78,7 @@ def positions_of(after: str, count: int) -> list[int]:
     try:
         return parsed_positions(after, count)
     except ValueError:
-        words = _("`after` must be the id of an event: for each reply a number, with dots between them.")
+        words = _("`after` must be the ID of an event: for each reply a number, with dots between them.")
         raise InvalidInputError(words) from None
 
 

@@ -151,7 +151,7 @@ async def _connect(endpoint: EndpointConfig) -> str:
             context = await asyncio.to_thread(ssl_context, endpoint) if has_tls else None
             _reader, writer = await asyncio.open_connection(host, port, ssl=context)
     except ConfigurationError as error:
-        raise _FailedError(error.detail, _("Give the certificates in the PEM format.")) from None
+        raise _FailedError(error.detail, _("Enter the certificates in the PEM format.")) from None
     except ssl.SSLCertVerificationError as error:
         raise _FailedError(
             _("The certificate of {at} is not trusted: {reason}.").format(at=at, reason=error.verify_message),

@@ -50,5 +50,5 @@ def _fix(code: str) -> str:
         "redirect": _("Write the address that the server redirects to, if you trust it."),
         "large": _("Let the server list fewer tools, with shorter descriptions."),
         "protocol": _("Check that the address is that of streamable HTTP, and not of a web page or of SSE."),
-        "token": _("Check the address for tokens, the client id, the client secret and the scope."),
+        "token": _("Check the token URL, the client ID, the client secret and the scope."),
     }[code]

@@ -45,7 +45,7 @@ PROMPT_TOO_LONG = _(
     "Shorten it, or choose a model that reads more, and send it again."
 )
 REPLY_TOO_LONG = _(
-    "The message and the answer so far are together longer than this model can take. "
+    "The message and the reply so far are together longer than this model can read. "
     "Nothing was sent. Ask for the rest in a new message."
 )
 NOT_WHOLE = _("The model did not get all of these files:")

@@ -39,7 +39,7 @@ _PASSAGES = (
 _MARK = re.compile(r"<(?=[\s/]*file\b)", re.IGNORECASE)
 NOTHING = _("Nothing was found for this message in the files of the folder or preset:")
 NO_ROOM = _("There was no room for the files of the folder or preset:")
-NOT_READ = _("The model did not get these files of the folder or preset, because they are not read:")
+NOT_READ = _("The model did not get these files of the folder or preset, because they have not been read:")
 NOT_SHARED = _("The files of the preset are not shared with you any more. The model did not get them.")
 
 

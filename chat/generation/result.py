@@ -20,11 +20,9 @@ from chat.providers.events import Outcome, Usage
 from chat.tools.web_search import NAME
 from chat.translatable import translatable as _
 
-CUT = _("The connection to the provider ended in the middle of the answer. The text so far is kept.")
+CUT = _("The connection to the provider ended in the middle of the reply. The text so far is kept.")
 EMPTY = _("The model sent an empty reply. Retry, or choose another model.")
-ONLY_A_TOOL = _(
-    "The model called a tool instead of answering, and it has none here. Retry, or choose another model."
-)
+ONLY_A_TOOL = _("The model called a tool, but it has no tools in this chat. Retry, or choose another model.")
 EMPTY_AT_LIMIT = _(
     "The length limit was reached before the first word of the reply. Retry, or choose another model."
 )

@@ -115,6 +115,6 @@ def _after(since: float, seconds: float | None) -> float:
 
 
 _MESSAGES = {
-    "silence": _("The provider stopped sending in the middle of its answer. Continue, or retry."),
-    "total": _("The answer took longer than this server allows. Continue, or retry."),
+    "silence": _("The provider stopped sending in the middle of the reply. Continue, or retry."),
+    "total": _("The reply took longer than this server allows. Continue, or retry."),
 }

@@ -112,7 +112,7 @@ class OverloadedError(ProviderError):
 
 class UnavailableError(ProviderError):
     code = "unavailable"
-    words = _("The provider's server failed. Wait a moment, then retry.")
+    words = _("The provider's server had an error. Wait a moment, then retry.")
 
 
 class ConnectionFailedError(ProviderError):
@@ -141,7 +141,7 @@ class TimeoutExceededError(ProviderError):
 
 class MalformedStreamError(ProviderError):
     code = "malformed"
-    words = _("The provider sent an answer that could not be read. Retry, or choose another model.")
+    words = _("The provider sent a reply that could not be read. Retry, or choose another model.")
 
 
 def error_codes() -> set[str]:

@@ -42,8 +42,8 @@ LINGER_SECONDS = 3.0  # that a stream is read after its end marker
 
 _NOTHING: tuple[ProviderEvent, ...] = ()
 _TOO_LARGE = _(
-    "The provider sent too much at once, so the rest of its answer was not read. "
-    "Retry, or choose another model."
+    "The provider sent too much at once, so the rest of the reply was not read. Retry, or "
+    "choose another model."
 )
 
 

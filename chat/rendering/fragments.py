@@ -26,7 +26,7 @@ from chat.rendering.tool_cards import reply_body
 from chat.rendering.words import seconds
 from chat.translatable import translatable as _
 
-NO_DATABASE = _("The server's database does not answer. Nothing was changed; try again.")
+NO_DATABASE = _("The server's database does not answer. Nothing was changed. Try again.")
 NO_DATABASE_FILE = _(
     "The server's database file was deleted or replaced. Nothing was changed; "
     "an administrator must restart the server."

@@ -557,7 +557,7 @@ def test_a_screen_reader_gets_each_sentence_and_focus_stays(person: Person) -> N
     )
     reply = send(page, "/demo long Read to me")
     expect(reply).to_have_attribute("aria-busy", "true")
-    expect(page.locator("#live-status")).to_have_text("Generating")
+    expect(page.locator("#live-status")).to_have_text("Answering")
     page.wait_for_function("() => said.includes('You wrote')")
     expect(box(page)).to_be_focused()
     page.get_by_role("button", name="Stop").click()

@@ -135,7 +135,7 @@ def test_the_form_is_tested_before_it_is_saved(
     assert b"refuses the connection" in page.content
     assert b"<html" in page.content and KEY.encode() not in page.content
     fetched = client.post(f"{url}add/test/", form, headers={"X-Requested-With": "fetch"})
-    assert b"Address: Give the address of the server." in fetched.content
+    assert b"Address: Enter the address of the server." in fetched.content
     assert b"<html" not in fetched.content
     with override("de"):
         answered = client.post(f"{url}demo/change/test/", headers={"X-Requested-With": "fetch"})
