@@ -286,7 +286,7 @@ def test_the_page_of_a_provider_shows_its_speed_and_its_last_failures(
     said = {"error_message": "The provider refuses the key.", "error_detail": "canary of a prompt"}
     Generation.objects.filter(pk=failed.pk).update(finished_at=now, error_code="authentication", **said)
     page = admin.get(f"{PROVIDERS}demo/change/").content.decode().replace("\N{NO-BREAK SPACE}", " ")
-    assert "half within 0.5 s, 95 of 100 within 0.6 s (of the last 3 replies)" in page
-    assert "half within 4.0 s, 95 of 100 within 6.0 s (of the last 3 replies)" in page
+    assert "half within 0.5 s, 95% within 0.6 s (of the last 3 replies)" in page
+    assert "half within 4.0 s, 95% within 6.0 s (of the last 3 replies)" in page
     assert "The provider refuses the key. (authentication)" in page
     assert "canary of a prompt" not in page
