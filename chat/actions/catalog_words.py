@@ -21,7 +21,7 @@ _WORDS = {
     "overloaded": _LATER,
     "unavailable": _LATER,
 }
-_OTHERWISE = _("The provider did not give its list of models. Its answer says more.")
+_OTHERWISE = _("The provider did not send its list of models. Its answer has details.")
 
 
 def words_for_operators(error: ProviderError) -> str:

@@ -92,7 +92,7 @@ class Parameters(Schema):
 
 
 class AskingToolCall(Schema):
-    """A call of a tool that waits for your decision."""
+    """A tool call that waits for your decision."""
 
     id: int = Field(description="Send it to /tool-calls/{id}/approve or /decline.", examples=[12])
     index: int = Field(description="Its number among the calls of the reply, from 0.", examples=[0])
@@ -642,7 +642,7 @@ class NewShare(Schema):
     last: UUID | None = Field(default=None, description="The last one; else the last of the chat.")
     names: bool = Field(default=False, description="Whether your name is shown.")
     files: bool = False
-    steps: bool = Field(default=False, description="Also reasoning and calls of tools.")
+    steps: bool = Field(default=False, description="Also reasoning and tool calls.")
 
 
 class Share(Schema):

@@ -34,7 +34,7 @@ async def list_tools(request: ApiRequest) -> dict[str, Any]:
     auth=Token(Scope.CHAT),
     response={200: schemas.Message, **REFUSALS},
     operation_id="approveCall",
-    summary="Approve a call of a tool",
+    summary="Approve a tool call",
 )
 async def approve(request: ApiRequest, call_id: Path[int], body: schemas.Approval) -> dict[str, Any]:
     """Lets a call run that waits for your decision. The reply goes on after the last decision. Returns the
@@ -48,7 +48,7 @@ async def approve(request: ApiRequest, call_id: Path[int], body: schemas.Approva
     auth=Token(Scope.CHAT),
     response={200: schemas.Message, **REFUSALS},
     operation_id="declineCall",
-    summary="Decline a call of a tool",
+    summary="Decline a tool call",
 )
 async def decline(request: ApiRequest, call_id: Path[int]) -> dict[str, Any]:
     """Tells the model that you declined the call. The reply goes on after the last decision. Returns the

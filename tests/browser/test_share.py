@@ -185,10 +185,10 @@ def test_a_long_reply_that_ends_in_a_hidden_tab_is_notified(
     expect(offer).to_be_hidden()
     expect(document).not_to_have_attribute("data-asked", re.compile(""))
     page.goto(f"{server.url}/settings/")
-    expect(page.get_by_text("They are on in this browser.")).to_be_visible()
+    expect(page.get_by_text("Notifications are on in this browser.")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Turn notifications off").press("Enter")
-    expect(page.get_by_text("They are off in this browser.")).to_be_visible()
+    expect(page.get_by_text("Notifications are off in this browser.")).to_be_visible()
 
 
 def end_while_away(page: Page) -> None:
