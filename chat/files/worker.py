@@ -59,7 +59,7 @@ def read(path: Path, name: str, media_type: str) -> dict[str, Any]:
 def image(path: Path) -> dict[str, Any]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # checked here, before a pixel is decode_text
+    Image.MAX_IMAGE_PIXELS = None  # checked here, before a pixel is decoded
     try:
         with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP"]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
