@@ -3,7 +3,8 @@ killed at any moment.
 
 A malicious file can make a parser take minutes or gigabytes. So the kernel limits this process, and it has no
 environment variables and no database. Input is one line of JSON, `{"path", "name", "media_type"}`. Output is
-one line of JSON with the fields of `prepare.PreparedFile`; derived files are written beside `path`."""
+one line of JSON with the fields of `prepare.PreparedFile`; derived files are written beside `path`.
+"""
 
 from __future__ import annotations
 

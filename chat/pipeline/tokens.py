@@ -5,7 +5,8 @@ result as counting at once. The weights are fitted to the geometric mean of thre
 and Llama 3) on a page of each script: `tests/pipeline/data/token_counts.json`. For a single tokenizer the
 estimate is wrong by a tenth for English and code, by a third for Chinese, and by a factor of two for Hindi
 and Thai, because the tokenizers differ that much. Where it matters, the caller corrects the estimate by
-earlier counts of the provider (`generation.window`)."""
+earlier counts of the provider (`generation.window`).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Indexes rows without an entry: all rows of an older release, and those that its processes still write.
 
 It continues where it was interrupted, because each row says whether it is indexed. Any number of processes
-may run it at the same time."""
+may run it at the same time.
+"""
 
 from __future__ import annotations
 

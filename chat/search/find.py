@@ -96,9 +96,8 @@ def _hits(user: User, query: Query, until: int, chats: set[UUID], limit: int) ->
 
 def _group(grouped: dict[UUID, list[_Row]], rows: list[_Row], limit: int) -> int:
     """Adds the rows to at most `limit` chats. Returns where the next page begins, 0 if there is none."""
-    before = (
-        rows[0].entry_id + 1 if rows else 0
-    )  # no row is added if chats with hits in the title fill the page
+    # No row is added if chats with hits in the title fill the page.
+    before = rows[0].entry_id + 1 if rows else 0
     for row in rows:
         if row.conversation_id not in grouped and len(grouped) >= limit:
             return before

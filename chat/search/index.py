@@ -1,7 +1,8 @@
 """Writes the index. Call its functions in the transaction that writes the text.
 
 An entry has words and facts. Facts are words for the owner, the chat, the sender and the model of its
-message. So one query of the index finds the messages of a user with a common word."""
+message. So one query of the index finds the messages of a user with a common word.
+"""
 
 from __future__ import annotations
 

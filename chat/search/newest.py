@@ -1,7 +1,8 @@
 """Finds the newest matching entries on PostgreSQL.
 
 It reads only the index and the entries. A query that joins chats and messages would read them for each hit,
-not only for the newest ones."""
+not only for the newest ones.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The index in PostgreSQL: a tsvector and a GIN index.
 
 The vectors are written here, not by `to_tsvector`, whose parser splits addresses, paths and numbers in
-another way than SQLite. It would also need an extension to fold accents."""
+another way than SQLite. It would also need an extension to fold accents.
+"""
 
 from __future__ import annotations
 

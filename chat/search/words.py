@@ -3,7 +3,8 @@
 A word is a run of letters and digits in lower case without accents. Chinese, Japanese, Thai, Lao, Burmese and
 Khmer are written without spaces. There, each pair of neighbouring characters is a word, and so is the last
 character of a run. So a sequence of two or more characters is found at any place, and a single character as
-the beginning of a pair."""
+the beginning of a pair.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One connection to an MCP server, by the client of the package `mcp`. `remote.py` imports it on use.
 
 Each tool call has a connection of its own. The client follows redirects to the server's own origin only, so
-it sends no header to another host, and a server cannot make it open an address of this network."""
+it sends no header to another host, and a server cannot make it open an address of this network.
+"""
 
 from __future__ import annotations
 
