@@ -11,7 +11,9 @@ from django.db.models import Q, QuerySet
 
 from chat.access import message_for, model_for
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.message import (
+from chat.actions.queue import check_running_limit, lock_user
+from chat.actions.reply import QueuedReply, queue_reply
+from chat.actions.shown_path import (
     HiddenMessages,
     hide_what_follows,
     path_changed,
@@ -19,8 +21,6 @@ from chat.actions.message import (
     stop_and_hide,
     with_what_follows,
 )
-from chat.actions.queue import check_running_limit, lock_user
-from chat.actions.reply import QueuedReply, queue_reply
 from chat.models import Feedback, Generation, Message, Role, User
 from chat.translatable import translatable as _
 

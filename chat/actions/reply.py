@@ -11,9 +11,9 @@ from django.db import transaction
 
 from chat.access import NoSuchModelError, NotFoundError, message_for, model_for
 from chat.actions.errors import ActionError, ConflictError, InvalidInputError
-from chat.actions.message import HiddenMessages, head_of, hide_what_follows, path_changed
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
 from chat.actions.send import checked_parameters, mismatch
+from chat.actions.shown_path import HiddenMessages, head_of, hide_what_follows, path_changed
 from chat.generation.lease import waiting_after
 from chat.generation.orphans import end_from_journal
 from chat.generation.run import MAX_REPLY_CHARS

@@ -12,9 +12,10 @@ from django.db import IntegrityError, connection, transaction
 from chat.access import NotFoundError, conversation_to_write, model_for
 from chat.actions.attachment import files_for_prompt
 from chat.actions.errors import InvalidInputError, MismatchError, TooLongError
-from chat.actions.message import hide_for_edit, path_changed
+from chat.actions.message import hide_for_edit
 from chat.actions.preset import apply_chat_start
 from chat.actions.queue import check_running_limit, lock_user, queue_replies
+from chat.actions.shown_path import path_changed
 from chat.actions.tools import choose_tools
 from chat.live.changes import CommittedChange
 from chat.models import ChatModel, Conversation, Message, Role, Status, User

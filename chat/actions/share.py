@@ -17,8 +17,8 @@ from chat.access import NotFoundError, conversation_for, conversations_of, share
 from chat.actions.attachment import copies_of_files, store_copies
 from chat.actions.branch import BATCH, KEPT
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
-from chat.actions.message import head_of
 from chat.actions.queue import lock_user
+from chat.actions.shown_path import head_of
 from chat.models import (
     Attachment,
     Audience,

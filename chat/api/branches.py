@@ -11,7 +11,8 @@ from chat.access import message_for
 from chat.actions.branch import branch_conversation
 from chat.actions.conversation import restore_conversation
 from chat.actions.errors import ConflictError
-from chat.actions.message import restore_message, show_variant
+from chat.actions.message import restore_message
+from chat.actions.variant import show_variant
 from chat.api import schemas
 from chat.api.pages import Cursor, Limit, page_of_messages
 from chat.api.resources import conversation_json, message_json

@@ -23,8 +23,9 @@ import orjson
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from chat.actions import chat_import
-from chat.actions.chat_import import MOST_TITLES, ClaimLostError, FileSummary
+from chat.actions import import_attachments, import_chat, import_summary, import_task
+from chat.actions.import_summary import MOST_TITLES, FileSummary
+from chat.actions.import_task import ClaimLostError
 from chat.database import run_unit, run_write
 from chat.models import ChatImport
 from chat.models.chat_import import MOST_PROBLEMS
@@ -49,7 +50,7 @@ async def import_files() -> None:
     """Runs until it is cancelled. No error ends it."""
     while True:
         try:
-            if job := await run_write(chat_import.claim_import):
+            if job := await run_write(import_task.claim_import):
                 await _work(job)
                 continue
         except ClaimLostError:
@@ -65,19 +66,19 @@ async def _work(job: ChatImport) -> None:
             path = await _claimed(job, run_unit(_local, job.file, Path(folder) / "file"))
             if job.state == ChatImport.State.READING:
                 found = await _summary(job, path)
-                found.known = await run_unit(chat_import.count_known, job, found)
-                found.left_out[PRESETS] += await run_unit(chat_import.count_presets, job, found)
-                await run_write(chat_import.store_summary, job, found)
+                found.known = await run_unit(import_summary.count_known, job, found)
+                found.left_out[PRESETS] += await run_unit(import_summary.count_presets, job, found)
+                await run_write(import_task.store_summary, job, found)
                 return
             await _take_all(job, path)
-        await run_write(chat_import.end_import, job.pk)
+        await run_write(import_task.end_import, job.pk)
         logger.info("An import ended.")
     except FileError as error:
-        await run_write(chat_import.end_import, job.pk, error=str(error))
+        await run_write(import_task.end_import, job.pk, error=str(error))
     except FileNotFoundError:
-        await run_write(chat_import.end_import, job.pk, error=_("The file is gone. Choose it again."))
+        await run_write(import_task.end_import, job.pk, error=_("The file is gone. Choose it again."))
     except asyncio.CancelledError:
-        await run_write(chat_import.release_import, job.pk)
+        await run_write(import_task.release_import, job.pk)
         raise
 
 
@@ -136,28 +137,28 @@ async def _take_all(job: ChatImport, path: Path) -> None:
 
 async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[str, Any]) -> None:
     if problem := item.get("problem"):
-        await run_write(chat_import.skip_line, job, number, problem)
+        await run_write(import_task.skip_line, job, number, problem)
     elif "chat" in item:
         chat = await run_unit(steady.load, item["chat"])
-        if chat.files() and not await run_unit(chat_import.is_known, job, chat):
-            refused = await _claimed(job, run_unit(chat_import.receive_files, job, packed, chat))
+        if chat.files() and not await run_unit(import_chat.is_known, job, chat):
+            refused = await _claimed(job, run_unit(import_attachments.receive_files, job, packed, chat))
             item["left_out"] = Counter(item["left_out"]) + refused
-        imported = await run_write(chat_import.begin_chat, job, number, chat, item["left_out"])
+        imported = await run_write(import_chat.begin_chat, job, number, chat, item["left_out"])
         if imported is None:
             return
-        head = chat_import.head_of(chat, imported)
-        while await run_write(chat_import.add_messages, job, imported):
+        head = import_chat.head_of(chat, imported)
+        while await run_write(import_chat.add_messages, job, imported):
             await asyncio.sleep(PAUSE_SECONDS)
-        await run_write(chat_import.show_chat, job, number, imported, head)
+        await run_write(import_chat.show_chat, job, number, imported, head)
     elif extra := item.get("extra"):
         files: list[UUID] = []
         counts = Counter(item.get("left_out", {}))
         if extra.get("documents"):
-            files, refused = await _claimed(job, run_unit(chat_import.receive_documents, job, extra))
+            files, refused = await _claimed(job, run_unit(import_attachments.receive_documents, job, extra))
             counts += refused
-        await run_write(chat_import.add_extra, job, number, extra, counts, files)
+        await run_write(import_task.add_extra, job, number, extra, counts, files)
     elif left_out := item.get("left_out"):
-        await run_write(chat_import.leave_out, job, number, left_out)
+        await run_write(import_task.leave_out, job, number, left_out)
     await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -165,7 +166,7 @@ async def _claimed[R](job: ChatImport, work: Coroutine[Any, Any, R]) -> R:
     """Keeps the claim while the work lasts. Raises `ClaimLostError`."""
     task = asyncio.ensure_future(work)
     while not (await asyncio.wait([task], timeout=CLAIM_SECONDS))[0]:
-        await run_write(chat_import.keep_claim, job.pk)
+        await run_write(import_task.keep_claim, job.pk)
     return task.result()
 
 
@@ -190,7 +191,7 @@ async def _lines(job: ChatImport, path: Path, *options: str) -> AsyncGenerator[b
         while True:
             coming = asyncio.ensure_future(reader.stdout.readline())
             while not (await asyncio.wait([coming], timeout=CLAIM_SECONDS))[0]:
-                await run_write(chat_import.keep_claim, job.pk)
+                await run_write(import_task.keep_claim, job.pk)
             line = coming.result()
             if not line.endswith(b"\n"):
                 raise FileError(

@@ -15,9 +15,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat.access import NoSuchModelError, message_for
 from chat.actions.attachment import receive_file
 from chat.actions.feedback import rate_reply, remove_rating
-from chat.actions.message import delete_message, restore_message, show_message, show_variant, undo_replacement
+from chat.actions.message import delete_message, restore_message
 from chat.actions.reply import ReplyOptions, retry_or_continue, stop_reply
 from chat.actions.send import send_message
+from chat.actions.variant import show_message, show_variant, undo_replacement
 from chat.generation.endpoint_queue import place_of
 from chat.models import ChatModel, Generation
 from chat.rendering import fragments

@@ -23,7 +23,7 @@ from django.views import defaults
 
 from chat.access import NotFoundError
 from chat.actions.errors import ActionError
-from chat.actions.message import HiddenMessages
+from chat.actions.shown_path import HiddenMessages
 from chat.models import Message, User
 from chat.rendering import fragments
 from chat.rendering.words import in_words

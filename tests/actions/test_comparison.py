@@ -13,9 +13,10 @@ from chat.actions.chat_export import chat_of
 from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.errors import ConflictError, InvalidInputError, LimitReachedError
 from chat.actions.feedback import rate_reply
-from chat.actions.message import delete_message, show_variant, undo_replacement
+from chat.actions.message import delete_message
 from chat.actions.reply import ReplyOptions, retry_or_continue, retry_reply
 from chat.actions.send import send_message
+from chat.actions.variant import show_variant, undo_replacement
 from chat.generation.context import prepare
 from chat.generation.orphans import end_forgotten
 from chat.models import ChatModel, Conversation, Endpoint, Feedback, Generation, Message, Status, User

@@ -21,10 +21,11 @@ from chat.actions.conversation import (
 from chat.actions.erasure import erase_conversations
 from chat.actions.errors import ConflictError, InvalidInputError, TooLongError
 from chat.actions.feedback import rate_reply, remove_rating
-from chat.actions.message import delete_message, restore_message, show_variant
+from chat.actions.message import delete_message, restore_message
 from chat.actions.preferences import favour_model
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
+from chat.actions.variant import show_variant
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Preferences, Status, User
 from chat.views.sidebar import LISTED, list_context
 

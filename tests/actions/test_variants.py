@@ -10,8 +10,9 @@ import pytest
 from chat.access import NotFoundError
 from chat.actions.branch import ORIGIN, branch_conversation
 from chat.actions.errors import ConflictError, InvalidInputError
-from chat.actions.message import delete_message, restore_message, show_variant
+from chat.actions.message import delete_message, restore_message
 from chat.actions.send import send_message
+from chat.actions.variant import show_variant
 from chat.generation.context import prepare
 from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, Status, User
 

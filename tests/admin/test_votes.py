@@ -7,7 +7,7 @@ from django.test import Client
 
 from chat.actions.comparison import keep_reply
 from chat.actions.feedback import rate_reply
-from chat.actions.message import show_variant
+from chat.actions.variant import show_variant
 from chat.admin.votes import Pair, pairs_of_models
 from chat.models import ChatModel, Endpoint, Feedback, Generation, Status, User
 from tests.actions.test_comparison import ask, models  # noqa: F401  (a fixture)

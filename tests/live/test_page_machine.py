@@ -32,7 +32,7 @@ from chat.actions.comparison import compare_reply, keep_reply
 from chat.actions.conversation import rename_conversation
 from chat.actions.errors import ActionError
 from chat.actions.folder import change_folder, make_folder, move_conversation
-from chat.actions.message import delete_message, restore_message, show_message, show_variant, undo_replacement
+from chat.actions.message import delete_message, restore_message
 from chat.actions.preset import PresetContent, change_preset, choose_preset, make_preset
 from chat.actions.reply import continue_reply, retry_reply, stop_reply
 from chat.actions.saved_prompt import make_saved_prompt
@@ -47,6 +47,7 @@ from chat.actions.selection import (
 from chat.actions.send import send_message
 from chat.actions.share import continue_share, make_share, range_of
 from chat.actions.tag import tag_conversation, untag_conversation
+from chat.actions.variant import show_message, show_variant, undo_replacement
 from chat.actor import SessionClaim
 from chat.database import run_unit
 from chat.live.changes import CommittedChange

@@ -21,10 +21,11 @@ from chat.actions import housekeeping
 from chat.actions.branch import branch_conversation
 from chat.actions.conversation import delete_conversation, rename_conversation, restore_conversation
 from chat.actions.erasure import erase_conversations
-from chat.actions.message import delete_message, restore_message, show_message
+from chat.actions.message import delete_message, restore_message
 from chat.actions.reply import retry_reply
 from chat.actions.send import send_message
 from chat.actions.share import continue_share, make_share, range_of
+from chat.actions.variant import show_message
 from chat.generation.finish import end
 from chat.live.reply_log import Segment
 from chat.models import (

@@ -16,7 +16,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from chat.actions import chat_import, extras
+from chat.actions import extras, import_chat, import_summary, import_task
 from chat.actions.chat_export import export_many
 from chat.actions.extras import FOLDERS, MODELS, PROMPTS, TOO_MANY
 from chat.actions.folder import change_folder, make_folder, move_conversation
@@ -98,21 +98,21 @@ def take(user: User, data: bytes, tmp_path: Path) -> ChatImport:
     path.write_bytes(data)
     reader.write(path, out)
     job = ChatImport.objects.create(owner=user, format="steady", state="running")
-    assert chat_import.claim_import() == job
+    assert import_task.claim_import() == job
     for number, line in enumerate(json.loads(line) for line in out.getvalue().splitlines()):
         if "chat" in line:
             chat = reader.steady.load(line["chat"])
-            imported = chat_import.begin_chat(job, number, chat, line["left_out"])
+            imported = import_chat.begin_chat(job, number, chat, line["left_out"])
             if imported:
-                head = chat_import.head_of(chat, imported)
-                chat_import.add_messages(job, imported)
-                chat_import.show_chat(job, number, imported, head)
+                head = import_chat.head_of(chat, imported)
+                import_chat.add_messages(job, imported)
+                import_chat.show_chat(job, number, imported, head)
         elif "extra" in line:
-            chat_import.add_extra(job, number, line["extra"])
+            import_task.add_extra(job, number, line["extra"])
         elif "left_out" in line:
-            chat_import.leave_out(job, number, line["left_out"])
+            import_task.leave_out(job, number, line["left_out"])
         assert "error" not in line, line
-    chat_import.end_import(job.pk)
+    import_task.end_import(job.pk)
     job.refresh_from_db()
     return job
 
@@ -255,9 +255,9 @@ def test_the_page_says_what_else_is_in_the_file(owner: User, client: Client) -> 
 def test_the_dry_run_counts_chats_whose_preset_is_missing(owner: User) -> None:
     make_preset(owner, PresetContent("Here", "x"))
     job = ChatImport.objects.create(owner=owner, format="steady")
-    found = chat_import.FileSummary(presets=Counter({"Here": 2, "In the file": 3, "Missing": 4}))
+    found = import_summary.FileSummary(presets=Counter({"Here": 2, "In the file": 3, "Missing": 4}))
     found.own_presets = {"In the file"}
-    assert chat_import.count_presets(job, found) == 4
+    assert import_summary.count_presets(job, found) == 4
 
 
 def test_names_of_extras_have_words() -> None:

@@ -20,7 +20,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.actions import chat_import
+from chat.actions import chat_import, import_attachments, import_chat, import_task
 from chat.actions.attachment import StorageError, receive_file
 from chat.actions.branch import branch_conversation
 from chat.actions.chat_export import export_one
@@ -312,7 +312,7 @@ async def test_the_zip_file_is_opened_once_for_all_files_of_an_import(
             archive.writestr(f"file-{name}-a.txt", name)
         archive.writestr("file-2xb-a.txt", "full disk")
     opened: list[None] = []
-    read, receive = zipfile.ZipFile._RealGetContents, chat_import.receive_file
+    read, receive = zipfile.ZipFile._RealGetContents, import_attachments.receive_file
 
     def count(self: zipfile.ZipFile) -> None:
         opened.append(None)
@@ -324,7 +324,7 @@ async def test_the_zip_file_is_opened_once_for_all_files_of_an_import(
         return receive(user, pieces, **more)
 
     monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", count)
-    monkeypatch.setattr(chat_import, "receive_file", fail)
+    monkeypatch.setattr(import_attachments, "receive_file", fail)
     job = await read_and_take(owner, data.getvalue())
     assert (job.taken, job.left_out["files"], len(opened)) == (3, 1, 1)
 
@@ -375,37 +375,37 @@ def long_chat(messages: int) -> Chat:
 
 def test_a_chat_is_hidden_until_it_is_whole_and_another_process_finishes_it(owner: User) -> None:
     job = ChatImport.objects.create(owner=owner, format="chatgpt", state=ChatImport.State.RUNNING)
-    assert chat_import.claim_import() == job
-    assert chat_import.claim_import() is None, "one process at a time"
-    chat = long_chat(chat_import.BATCH + 10)
-    imported = chat_import.begin_chat(job, 0, chat, {})
-    assert imported and chat_import.add_messages(job, imported)
+    assert import_task.claim_import() == job
+    assert import_task.claim_import() is None, "one process at a time"
+    chat = long_chat(import_chat.BATCH + 10)
+    imported = import_chat.begin_chat(job, 0, chat, {})
+    assert imported and import_chat.add_messages(job, imported)
     assert not Conversation.objects.kept().exists()
-    chat_import.release_import(job.pk)  # the process ends here
-    found = chat_import.claim_import()
+    import_task.release_import(job.pk)  # the process ends here
+    found = import_task.claim_import()
     assert found is not None and found.next_line == 0
-    imported = chat_import.begin_chat(found, 0, chat, {})
+    imported = import_chat.begin_chat(found, 0, chat, {})
     assert imported is not None
-    head = chat_import.head_of(chat, imported)
-    while chat_import.add_messages(found, imported):
+    head = import_chat.head_of(chat, imported)
+    while import_chat.add_messages(found, imported):
         pass
-    chat_import.show_chat(found, 0, imported, head)
-    assert Message.objects.count() == chat_import.BATCH + 10
+    import_chat.show_chat(found, 0, imported, head)
+    assert Message.objects.count() == import_chat.BATCH + 10
     whole = Conversation.objects.kept().get()
-    assert whole.head_id == head and whole.last_position == chat_import.BATCH + 10
+    assert whole.head_id == head and whole.last_position == import_chat.BATCH + 10
 
 
 def test_a_discarded_import_leaves_no_half_chat(owner: User, storage: Path) -> None:
     job = start(owner, [])
     ChatImport.objects.update(state="running", format="chatgpt")
-    claimed = chat_import.claim_import()
+    claimed = import_task.claim_import()
     assert claimed
-    chat = long_chat(chat_import.BATCH + 10)
-    imported = chat_import.begin_chat(claimed, 0, chat, {})
-    assert imported and chat_import.add_messages(claimed, imported)
+    chat = long_chat(import_chat.BATCH + 10)
+    imported = import_chat.begin_chat(claimed, 0, chat, {})
+    assert imported and import_chat.add_messages(claimed, imported)
     chat_import.discard_import(owner, job.pk)
-    with pytest.raises(chat_import.ClaimLostError):
-        chat_import.add_messages(claimed, imported)
+    with pytest.raises(import_task.ClaimLostError):
+        import_chat.add_messages(claimed, imported)
     assert not Conversation.objects.exists() and not Message.objects.exists()
     assert files_in(storage) == []
 
@@ -474,14 +474,14 @@ def test_exports_contain_only_own_chats(owner: User, client: Client, make_user: 
     chats = {}
     for user in (owner, other):
         job = ChatImport.objects.create(owner=user, format="chatgpt", state=ChatImport.State.RUNNING)
-        claimed = chat_import.claim_import()
+        claimed = import_task.claim_import()
         assert claimed
         chat = long_chat(2)
-        imported = chat_import.begin_chat(claimed, 0, chat, {})
+        imported = import_chat.begin_chat(claimed, 0, chat, {})
         assert imported
-        chat_import.add_messages(claimed, imported)
-        chat_import.show_chat(claimed, 0, imported, None)
-        chat_import.end_import(job.pk)
+        import_chat.add_messages(claimed, imported)
+        import_chat.show_chat(claimed, 0, imported, None)
+        import_task.end_import(job.pk)
         chats[user.pk] = str(imported.conversation.pk)
     client.force_login(owner)
     mine, theirs = chats[owner.pk], chats[other.pk]

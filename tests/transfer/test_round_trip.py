@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat.actions import chat_import
+from chat.actions import import_chat, import_task
 from chat.actions.chat_export import chat_of
 from chat.actions.tag import readable_tags
 from chat.models import ChatImport, Conversation, User
@@ -78,14 +78,14 @@ def chats(draw: st.DrawFn) -> Chat:
 
 def take(user: User, chat: Chat) -> Conversation:
     job = ChatImport.objects.create(owner=user, format="steady", state=ChatImport.State.RUNNING)
-    assert chat_import.claim_import() == job
-    imported = chat_import.begin_chat(job, 0, chat, {})
+    assert import_task.claim_import() == job
+    imported = import_chat.begin_chat(job, 0, chat, {})
     assert imported is not None
-    head = chat_import.head_of(chat, imported)
-    while chat_import.add_messages(job, imported):
+    head = import_chat.head_of(chat, imported)
+    while import_chat.add_messages(job, imported):
         pass
-    chat_import.show_chat(job, 0, imported, head)
-    chat_import.end_import(job.pk)
+    import_chat.show_chat(job, 0, imported, head)
+    import_task.end_import(job.pk)
     return Conversation.objects.get(pk=imported.conversation.pk)
 
 
