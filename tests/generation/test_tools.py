@@ -392,7 +392,7 @@ async def test_a_reply_without_end_is_ended(
     """The demo is made to call again in each step, also in the one that offers no call."""
     await run_unit(offer, double)
     monkeypatch.setattr(run_module, "MAX_STEPS", 3)
-    monkeypatch.setattr("chat.providers.demo._told", lambda results: "")
+    monkeypatch.setattr("chat.providers.demo._answer_to_results", lambda results: "")
     generation = await run_unit(asked, person, "/demo instant", "double")
     seen: list[str | None] = []
 
