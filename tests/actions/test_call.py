@@ -24,7 +24,7 @@ from chat.actions.call import begin_call, counted, recent_permit
 from chat.actions.errors import LimitReachedError
 from chat.actions.send import send_message
 from chat.actor import LoggedOutError, ScopeError
-from chat.generation.running_calls import SEEN_SECONDS, Permit, _tidied
+from chat.generation.running_calls import SEEN_SECONDS, Permit, _clean_up
 from chat.models import ApiToken, ChatModel, Endpoint, Generation, RunningCall, Status, User
 from chat.runtime import Runtime, current, install
 
@@ -146,6 +146,7 @@ class TestOneProcess:
     def test_another_call_needs_no_database_until_something_changes(
         self, person: User, model: ChatModel, secret: str, django_assert_num_queries: Any
     ) -> None:
+        current().calls.permits._seconds = 3_600.0
         assert recent_permit(secret, "demo") is None
         assert refused(secret) is None
         with django_assert_num_queries(0):
@@ -200,8 +201,8 @@ class TestSeveralProcesses:
             begin_call(secret, "demo", call_id)
         assert refused(secret) is LimitReachedError
         RunningCall.objects.update(process="killed", seen_at=Now() - timedelta(seconds=SEEN_SECONDS + 1))
-        _tidied([], [running])
+        _clean_up([], [running])
         assert list(RunningCall.objects.values_list("pk", flat=True)) == [running]
         assert refused(secret) is None
-        _tidied([running], None)
+        _clean_up([running], None)
         assert RunningCall.objects.count() == 1  # that of `refused`, whose process has no loop here

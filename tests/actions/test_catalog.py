@@ -162,6 +162,7 @@ async def test_ollama_is_listed_when_it_runs_and_is_no_error_before(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    monkeypatch.setattr(catalog, "_PROBE_SECONDS", 60.0)
     settings.CHAT_ENDPOINTS = {
         "ollama": EndpointConfig("ollama", "openai_compatible", "Ollama", f"http://127.0.0.1:{port}/v1")
     }

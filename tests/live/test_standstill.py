@@ -76,7 +76,7 @@ async def test_opening_a_long_chat_does_not_block_the_event_loop(
 ) -> None:
     conversation_id = await run_unit(long_thread, person)
     standstill, length = await opened(person, conversation_id)
-    while colours._asked:
+    while colours._pending:
         await asyncio.sleep(0.01)
     again, length_again = await opened(person, conversation_id)
     assert standstill < 0.2
