@@ -67,7 +67,7 @@ def _measure(name: str, window: int, messages: int, words: int, every: int) -> N
     from django.test.utils import CaptureQueriesContext
 
     from chat.actions.send import send_message
-    from chat.generation.context import Begun, prepare
+    from chat.generation.context import StepInput, prepare
     from chat.models import ChatModel, Conversation, Endpoint, Generation, Message, User
     from chat.providers.base import Tool
 
@@ -101,15 +101,15 @@ def _measure(name: str, window: int, messages: int, words: int, every: int) -> N
     sent = send_message(user, chat.pk, client_id=uuid.uuid4(), text="And now?", model_ids=[model.pk])
     found = Generation.objects.select_related("message__parent", "model__endpoint", "conversation")
     pk = found.get(message__parent=sent.message).pk
-    begun = Begun([Tool("current_time", "The time", {"type": "object"})]) if every else None
+    step = StepInput([Tool("current_time", "The time", {"type": "object"})]) if every else None
     seconds = []
     for _ in range(ROUNDS):
         generation = found.get(pk=pk)
         began = time.process_time()
-        prepared = prepare(generation, begun=begun)
+        prepared = prepare(generation, step=step)
         seconds.append(time.process_time() - began)
     with CaptureQueriesContext(connection) as queries:
-        prepare(found.get(pk=pk), begun=begun)
+        prepare(found.get(pk=pk), step=step)
     seconds.sort()
     least, p50, p95 = (seconds[int(ROUNDS * share)] * 1000 for share in (0, 0.5, 0.95))
     number = len(prepared.request.turns)

@@ -50,7 +50,7 @@ def newest() -> Message:
 def test_the_model_of_the_composer_answers_if_the_last_one_is_gone(
     again: object, person: User, reply: Message, models: list[ChatModel]
 ) -> None:
-    done = again(person, reply.pk, otherwise=models[1].pk)  # type: ignore[operator]
+    done = again(person, reply.pk, fallback_id=models[1].pk)  # type: ignore[operator]
     assert by(done) == "other"
     assert done.generation.continues == (reply if again is continue_reply else None)
 
@@ -59,14 +59,14 @@ def test_the_same_model_answers_again_as_long_as_it_can(
     person: User, reply: Message, models: list[ChatModel]
 ) -> None:
     ChatModel.objects.update(enabled=True)
-    assert by(retry_reply(person, reply.pk, otherwise=models[1].pk)) == "gone"
+    assert by(retry_reply(person, reply.pk, fallback_id=models[1].pk)) == "gone"
 
 
 def test_a_model_that_was_asked_for_by_name_is_not_replaced(
     person: User, reply: Message, models: list[ChatModel]
 ) -> None:
     with pytest.raises(NotFoundError):
-        retry_reply(person, reply.pk, models[0].pk, otherwise=models[1].pk)
+        retry_reply(person, reply.pk, models[0].pk, fallback_id=models[1].pk)
 
 
 def test_a_prompt_whose_reply_was_deleted_is_answered_by_what_the_composer_shows(
@@ -74,7 +74,7 @@ def test_a_prompt_whose_reply_was_deleted_is_answered_by_what_the_composer_shows
 ) -> None:
     delete_message(person, reply.pk)
     assert reply.parent is not None
-    assert by(retry_reply(person, reply.parent.pk, otherwise=models[2].pk)) == "third"
+    assert by(retry_reply(person, reply.parent.pk, fallback_id=models[2].pk)) == "third"
 
 
 def posted(client: Client, reply: Message, *, htmx: bool = False, **fields: object) -> HttpResponse:
