@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chat.actions.errors import InvalidInputError
 from chat.api.events import timings_of, usage_of
+from chat.files.detect import named_type
 from chat.models import (
     Attachment,
     ChatModel,
@@ -102,7 +103,7 @@ def file_json(attachment: Attachment) -> dict[str, Any]:
         "id": attachment.pk,
         "name": attachment.name,
         "size": attachment.size,
-        "media_type": file.media_type,
+        "media_type": named_type(file.media_type, attachment.name),
         "pages": file.pages or None,
         "width": file.width or None,
         "height": file.height or None,
@@ -121,7 +122,7 @@ def knowledge_json(knowledge: Knowledge) -> dict[str, Any]:
         "id": knowledge.pk,
         "name": attachment.name,
         "size": attachment.size,
-        "media_type": file.media_type,
+        "media_type": named_type(file.media_type, attachment.name),
         "state": knowledge.state,
         "tokens": knowledge.tokens,
         "note": str(knowledge.note),

@@ -12,7 +12,7 @@ from django.db.models import Q, Sum
 from chat.access import NotFoundError
 from chat.database import release_connections
 from chat.files import store
-from chat.files.detect import HEAD_BYTES, media_type_of, safe_name
+from chat.files.detect import HEAD_BYTES, media_type_of, named_type, safe_name
 from chat.files.limits import Limits
 from chat.files.prepare import prepare_file
 from chat.files.worker_slots import TooManyError, WorkerSlots
@@ -102,7 +102,7 @@ def part_of(attachment: Attachment) -> FilePart:
     assert file is not None
     return FilePart(
         file.sha256 or "",
-        file.media_type,
+        named_type(file.media_type, attachment.name),
         attachment.name,
         id=str(attachment.pk),
         size=attachment.size,

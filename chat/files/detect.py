@@ -45,8 +45,18 @@ def media_type_of(head: bytes, name: str) -> str:
     if head[4:8] == b"ftyp":
         return _FTYP.get(head[8:12], UNKNOWN)
     if head.startswith(_UTF_16) or not _NOT_IN_TEXT.search(head):
-        return _TEXT_NAMES.get(PurePosixPath(name.lower()).suffix, "text/plain")
+        return _text_type(name)
     return UNKNOWN
+
+
+def named_type(media_type: str, name: str) -> str:
+    """Returns the media type of a stored content as a file of this name. A content is stored once, with the
+    type of its first name."""
+    return _text_type(name) if is_text(media_type) else media_type
+
+
+def _text_type(name: str) -> str:
+    return _TEXT_NAMES.get(PurePosixPath(name.lower()).suffix, "text/plain")
 
 
 def is_text(media_type: str) -> bool:

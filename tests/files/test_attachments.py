@@ -23,6 +23,7 @@ from chat.actions.erasure import erase_conversations
 from chat.actions.errors import InvalidInputError, LimitReachedError, MismatchError, TooLongError
 from chat.actions.housekeeping import clear_some
 from chat.actions.send import Sent, send_message
+from chat.api.resources import file_json
 from chat.files import store
 from chat.models import (
     Attachment,
@@ -154,6 +155,16 @@ def test_a_content_is_stored_once(person: User, upload: Upload, storage: Path) -
     assert store.read(second.stored.path) == b"The same", "it is there under the name of the first"
     remove_attachment(person, second.pk)
     assert (StoredFile.objects.count(), names(storage)) == (0, [])
+
+
+def test_a_content_with_two_names_is_of_two_kinds_of_text(
+    person: User, upload: Upload, model: ChatModel
+) -> None:
+    files = [upload(person, b"# The same", name) for name in ("a.txt", "b.md")]
+    assert files[0].stored == files[1].stored
+    prompt = send(person, model, *files).message
+    assert [part.media_type for part in prompt.files] == ["text/plain", "text/markdown"]
+    assert [file_json(file)["media_type"] for file in files] == ["text/plain", "text/markdown"]
 
 
 def test_a_prompt_keeps_its_files_and_is_one_prompt(person: User, upload: Upload, model: ChatModel) -> None:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from chat.actions import import_chat, import_task
-from chat.actions.chat_export import chat_of
+from chat.actions import import_attachments, import_chat, import_task
+from chat.actions.chat_export import chat_of, export_one
 from chat.actions.tag import readable_tags
+from chat.files import store
+from chat.files.detect import media_type_of
 from chat.models import ChatImport, Conversation, User
-from chat.parts import Citation, NoticePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult, WebSearch
+from chat.models.attachment import NAME_LENGTH
+from chat.parts import (
+    Citation,
+    FilePart,
+    NoticePart,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    WebSearch,
+)
 from chat.search.query import tag_key
 from chat.transfer import reader, steady
 from chat.transfer.chats import Chat, Node, Rating, Reply, UsedPreset, show_path
@@ -39,6 +57,30 @@ PARTS: st.SearchStrategy[Part] = st.one_of(
 )
 
 
+def png(colour: str) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (3, 2), colour).save(data, "PNG")
+    return data.getvalue()
+
+
+# Some are in several chats: each content is stored once.
+CONTENTS = {
+    sha256(data).hexdigest(): data
+    for data in (b"Notes", "Größe: 漢\r\n".encode(), b'{"a": 1}', b"\x00\x01", png("teal"), png("red"))
+}
+ENDINGS = ["", ".txt", ".md", ".json", ".png", ".tar.gz"]
+NAMES = st.one_of(
+    st.builds(str.__add__, WORD, st.sampled_from(ENDINGS)), st.just("n" * (NAME_LENGTH - 4) + ".txt")
+)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> FilePart:
+    hashed, data = draw(st.sampled_from(sorted(CONTENTS.items())))
+    name = draw(NAMES)
+    return FilePart(hashed, media_type_of(data, name), name, size=len(data))
+
+
 @st.composite
 def chats(draw: st.DrawFn) -> Chat:
     nodes: list[Node] = []
@@ -47,7 +89,7 @@ def chats(draw: st.DrawFn) -> Chat:
         node = Node(
             id=f"n{number}",
             parent=above.id if above else None,
-            parts=draw(st.lists(PARTS, max_size=3)),
+            parts=draw(st.lists(st.one_of(PARTS, files()), max_size=3)),
             at=START + timedelta(seconds=number),
         )
         if above is not None and above.reply is None:
@@ -76,9 +118,20 @@ def chats(draw: st.DrawFn) -> Chat:
     return chat
 
 
-def take(user: User, chat: Chat) -> Conversation:
-    job = ChatImport.objects.create(owner=user, format="steady", state=ChatImport.State.RUNNING)
-    assert import_task.claim_import() == job
+def take(user: User, data: bytes) -> Conversation:
+    """Imports the only chat of the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder) / "file", io.BytesIO()
+        path.write_bytes(data)
+        reader.write(path, out)
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        (line,) = [line for line in lines if "chat" in line]
+        assert line["left_out"] == {}
+        chat = steady.load(line["chat"])
+        job = ChatImport.objects.create(owner=user, format="steady", state=ChatImport.State.RUNNING)
+        assert import_task.claim_import() == job
+        with closing(reader.PackedFiles(path)) as packed:
+            assert +import_attachments.receive_files(job, packed, chat) == {}
     imported = import_chat.begin_chat(job, 0, chat, {})
     assert imported is not None
     head = import_chat.head_of(chat, imported)
@@ -89,16 +142,34 @@ def take(user: User, chat: Chat) -> Conversation:
     return Conversation.objects.get(pk=imported.conversation.pk)
 
 
-def through_a_file(chat: Chat) -> Chat:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "chats.json"
-        whole = {"format": steady.FORMAT, "version": steady.VERSION, "chats": [steady.dump(chat)]}
-        path.write_text(json.dumps(whole))
-        out = io.BytesIO()
-        reader.write(path, out)
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    (item,) = [line["chat"] for line in lines if "chat" in line]
-    return steady.load(item)
+def file_of(chat: Chat) -> bytes:
+    """A file with the chat, and the files that it has."""
+    whole = {"format": steady.FORMAT, "version": steady.VERSION, "chats": [steady.dump(chat)]}
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("chats.json", json.dumps(whole))
+        for hashed in {file.sha256 for file in chat.files()}:
+            archive.writestr(f"files/{hashed}", CONTENTS[hashed])
+    return data.getvalue()
+
+
+def exported(conversation: Conversation) -> bytes:
+    _name, pieces = export_one(conversation.owner, conversation.pk, "json")
+
+    async def joined() -> bytes:
+        return b"".join([piece async for piece in pieces])
+
+    return asyncio.run(joined())
+
+
+def contents(conversation: Conversation) -> list[bytes]:
+    """The contents of the chat's files, in their order."""
+    found = []
+    for message in conversation.messages.order_by("position"):
+        theirs = {str(it.pk): it.stored for it in message.attachments.select_related("stored")}
+        assert len(theirs) == len(message.files)
+        found += [store.read(theirs[part.id].path) for part in message.files]
+    return found
 
 
 def plain(chat: Chat) -> dict[str, Any]:
@@ -114,13 +185,21 @@ def plain(chat: Chat) -> dict[str, Any]:
     return item
 
 
+@pytest.fixture
+def uploads(tmp_path: Path, settings: Any) -> None:
+    settings.CHAT_UPLOADS_DIR = tmp_path / "uploads"
+
+
+@pytest.mark.usefixtures("uploads")
 @given(chat=chats())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_exported_and_imported_is_the_same_chat(chat: Chat, make_user: Callable[..., User]) -> None:
     user = User.objects.filter(email="owner@example.org").first() or make_user("owner@example.org")
     Conversation.objects.all().delete()
-    once = chat_of(take(user, through_a_file(chat)))
-    assert plain(once) == plain(chat)
+    once = take(user, file_of(chat))
+    assert plain(chat_of(once)) == plain(chat)
+    assert contents(once) == [CONTENTS[file.sha256] for file in chat.files()]
     other = User.objects.filter(email="other@example.org").first() or make_user("other@example.org")
-    twice = chat_of(take(other, through_a_file(once)))
-    assert plain(twice) == plain(chat)
+    twice = take(other, exported(once))
+    assert plain(chat_of(twice)) == plain(chat)
+    assert contents(twice) == contents(once)
