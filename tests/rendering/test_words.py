@@ -228,3 +228,24 @@ def test_a_duration_is_written_as_the_language_writes_numbers(language: str, wor
     with override(language):
         written = ", ".join(map(seconds, (0.84, 12.2, 185)))
     assert written.replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+# What German says instead: one word for one thing, the usual one, and a formal address.
+GERMAN_INSTEAD = {
+    "Gedanken": "Überlegungen",
+    "Nachdenken": "Überlegungen",
+    "Kopfzeilen?": "Header",
+    "Links? zum Teilen": "Freigabelink",
+    "abgeschaltet": "ausgeschaltet",
+    "anlegen": "erstellen",
+    "angelegt": "erstellt",
+    r"[Dd](?:u|ein\w*|ir|ich)": "Sie, Ihr, Ihnen",
+    "Beginne": "Beginnen Sie",
+}
+
+
+def test_german_has_one_word_for_one_thing() -> None:
+    words = re.compile(rf"\b(?:{'|'.join(GERMAN_INSTEAD)})\b")
+    assert words.search("Werkzeuge und Gedanken") and words.search("Beginne mit der ersten Seite.")
+    found = {text: words.findall(text) for text in entries("de").values() if words.search(text)}
+    assert not found
