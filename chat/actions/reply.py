@@ -16,7 +16,7 @@ from chat.actions.send import checked_parameters, mismatch
 from chat.actions.shown_path import HiddenMessages, head_of, hide_what_follows, path_changed
 from chat.generation.lease import waiting_after
 from chat.generation.orphans import end_from_journal
-from chat.generation.run import MAX_REPLY_CHARS
+from chat.generation.output import MAX_REPLY_CHARS
 from chat.models import ChatModel, Conversation, Generation, Message, Role, Status, User
 from chat.runtime import current
 from chat.translatable import translatable as _

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 from django.utils import timezone
 
-from chat.database import release_connections, run_unit, run_write
-from chat.files.contents import TOO_MANY_FILES, keep_generated_file
+from chat.database import run_unit, run_write
 from chat.generation.context import NotSentError, Prepared, StepInput
 from chat.generation.endpoint_queue import BusyError, pause_if_asked
 from chat.generation.fallback import fall_back
@@ -24,25 +22,19 @@ from chat.generation.finish import SERVER_STOPPED, finish
 from chat.generation.instructions import Instruction
 from chat.generation.journal import Journal, Record
 from chat.generation.lease import claim
-from chat.generation.policy import policy_for
-from chat.generation.result import BROKEN, CUT, STATUSES, TOO_MANY_STEPS, Result, kind_of
+from chat.generation.output import Output
+from chat.generation.result import BROKEN, TOO_MANY_STEPS, Result, kind_of
+from chat.generation.step_reader import StepReader
 from chat.generation.summaries import Summaries
 from chat.generation.titles import TITLED
-from chat.generation.tool_call_reader import ToolCallReader
 from chat.generation.tool_calls import Commit, run_tool_calls, tool_calls_of
 from chat.generation.tool_runs import commit_step, resumed
 from chat.generation.toolbox import Toolbox, toolbox_of
 from chat.generation.turns import turns_of
 from chat.live.hub import Hub
 from chat.live.pubsub import Publish, PubSub
-from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, ReplyLog, Segment, Waiting
+from chat.live.reply_log import TOOL_CALL, Segment
 from chat.live.search_lines import (
-    ID_CHARS,
-    MOST_KEPT,
-    citation_line,
-    citations_in,
-    search_ids,
-    search_line,
     searches_in,
 )
 from chat.live.tool_call_lines import (
@@ -50,13 +42,11 @@ from chat.live.tool_call_lines import (
     parts_of,
     segments_of,
     steps_before,
-    tool_calls_in,
     without_open_tool_calls,
 )
 from chat.metrics import OTHER, EndedReply, Metrics
 from chat.models import Generation, Status, ToolRun
-from chat.parts import Citation, NoticePart, Opaque, WebSearch, loaded, storable, storable_part
-from chat.pipeline.compose import compose
+from chat.parts import ToolCall, loaded
 from chat.providers.base import CONTINUE_PROMPT, Turn
 from chat.providers.errors import (
     ConnectionFailedError,
@@ -65,35 +55,18 @@ from chat.providers.errors import (
     TimeoutExceededError,
 )
 from chat.providers.events import (
-    Finished,
-    GeneratedFile,
-    Notice,
     Outcome,
-    ReasoningDelta,
-    Reset,
-    TextDelta,
-    ToolCallDelta,
     Usage,
 )
-from chat.providers.registry import ready_provider
-from chat.providers.throttle import Throttle
-from chat.sources import MOST_MARKS
 from chat.tools.web_search import MOST_SEARCHES
 
 logger = logging.getLogger(__name__)
 
 MAX_STEPS = 16  # of one reply; the model cannot call a tool in the last one
-MOST_MADE = 10  # files of one reply that are kept
-MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
 LESS = 0.6  # the part of a request that was too long which the second request may have, at most
 _ESSENTIAL = ("first_token_at", "first_text_at", "error_code", "error_message", "error_detail")
 BUSY_SECONDS = (0.02, 0.05, 0.1, 0.25)  # between attempts to claim; the last one is repeated
 SAVE_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 30, 30)
-
-
-# A thread waits here for minutes if files are slow to read. The default threads of the event loop look up the
-# names of hosts: without a free one, no provider is reached.
-_KEEPERS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="made")
 
 
 class Run:
@@ -108,9 +81,10 @@ class Run:
         journal: Journal,
         metrics: Metrics,
         summaries: Summaries,
+        file_threads: Executor,
         claimed: Generation | None = None,
     ) -> None:
-        self._summaries = summaries
+        self._summaries, self._file_threads = summaries, file_threads
         self.id = generation_id
         self._hub, self._pubsub = hub, pubsub
         self.waiting: list[UUID] = []  # at the end: the queued generations to start next
@@ -118,13 +92,12 @@ class Run:
         self._claimed = claimed
         self._journal, self._metrics = journal, metrics
         self._began_at = timezone.now()
-        self._log = ReplyLog()
+        self._output = Output(generation_id, hub, pubsub)
+        self._log = self._output.log
         self._reason: str | None = None
         self._instructions: Sequence[Instruction] | None = None  # of the steps before it waited
         self._producing: asyncio.Task[None] | None = None
-        self._shared = 0  # characters of output that were sent to other processes
-        self._share_is_due = False
-        self._reader = ToolCallReader()
+        self._tool_calls: Mapping[int, ToolCall] = {}  # of the last step
         self._message_step = 1  # the step within the message, which may continue another one
 
     def stop(self) -> None:
@@ -191,13 +164,13 @@ class Run:
         while True:
             if calls:
                 decision = await run_tool_calls(
-                    self._committer(generation.pk), calls, tools, self._append_call
+                    self._committer(generation.pk), calls, tools, partial(self._output.append, TOOL_CALL)
                 )
                 if decision != "continue":
                     self._end_between_steps(decision)
                     return
                 self._message_step += 1
-            if self._log.length >= MAX_REPLY_CHARS:
+            if self._output.is_full:
                 result.set(Status.LENGTH, "", "")
                 return
             if not await self._step(generation, record, result, tools):
@@ -218,7 +191,7 @@ class Run:
             parts = result.extract_notices(loaded(generation.message.parts))
             result.opaque = opaque_by_step(parts)
             self._message_step = steps_before(parts) + 1
-            self._hub.wake(self.id)
+            self._output.wake()
             return before.calls
         continued = generation.continues
         if continued is not None and continued.has_steps:
@@ -226,9 +199,9 @@ class Run:
             self._message_step = steps_before(parts) + 1
             result.opaque = [it for it in opaque_by_step(parts) if it[0] < self._message_step]
             for kind, text in segments_of(parts):
-                self._append(kind, text)
+                self._output.append(kind, text)
         elif continued is not None:
-            self._append("text", continued.text)
+            self._output.append("text", continued.text)
         return []
 
     async def _step(self, generation: Generation, record: Record, result: Result, tools: Toolbox) -> bool:
@@ -246,11 +219,11 @@ class Run:
             return False
         try:
             try:
-                await self._read_stream(generation, result.sent, record, result)
+                await self._read(generation, result.sent, record, result)
             except ContextLengthError:
                 if not await self._shortened(generation, result, step_input):
                     raise
-                await self._read_stream(generation, result.sent, record, result)
+                await self._read(generation, result.sent, record, result)
         except ProviderError as error:
             cut = isinstance(error, ConnectionFailedError | TimeoutExceededError)
             status = Status.INTERRUPTED if cut and result.first_token_at else Status.FAILED
@@ -290,7 +263,7 @@ class Run:
         if step.number >= MAX_STEPS:
             result.set(Status.LENGTH, "steps", TOO_MANY_STEPS)
             return None
-        calls = tool_calls_of(generation, step.number, self._reader.calls, tools)
+        calls = tool_calls_of(generation, step.number, self._tool_calls, tools)
         async with self._journal.ending(record):
             decision = await self._committer(generation.pk)(
                 commit_step,
@@ -334,10 +307,6 @@ class Run:
 
         return commit
 
-    def _append_call(self, line: str) -> None:
-        self._append(TOOL_CALL, line)
-        self._share_later()
-
     async def _prepare(
         self, generation: Generation, step_input: StepInput, *, at_most: float | None = None
     ) -> Prepared:
@@ -357,112 +326,20 @@ class Run:
         result.sent = shorter
         return True
 
-    async def _read_stream(
-        self, generation: Generation, prepared: Prepared, record: Record, result: Result
-    ) -> None:
-        result.set(Status.INTERRUPTED, "cut", CUT)  # until the provider's end marker
-        result.is_asking = True
-        self._reader = ToolCallReader(*tool_calls_in(self._log.since(0)))
-        began = self._log.length  # makes the ids of searches unique, which some servers count anew
-        said, cited = len(self._log.text()), citations_in(self._log.since(0))
-        searched = search_ids(self._log.since(0))
-        provider = await ready_provider(prepared.endpoint)
-        stream, meter = compose(
-            provider, prepared.request, policy_for(prepared.model, prepared.endpoint, result.spent)
+    async def _read(self, generation: Generation, prepared: Prepared, record: Record, result: Result) -> None:
+        reader = StepReader(
+            generation,
+            self._message_step,
+            self._output,
+            result,
+            self._metrics,
+            lambda: len(self._hub.logs),
+            self._file_threads,
         )
-        throttle = Throttle(lambda: len(self._hub.logs))
         try:
-            async with aclosing(stream) as events:
-                async for event in events:
-                    before = self._log.length
-                    match event:
-                        case TextDelta(text):
-                            self._grow("text", text, result)
-                        case ReasoningDelta(text):
-                            self._grow("reasoning", text, result)
-                        case ToolCallDelta():
-                            self._grow(TOOL_CALL, self._reader.line(event), result)
-                        case WebSearch():
-                            own = replace(event, id=f"{began}-{event.id}"[:ID_CHARS])
-                            if own.id in searched or len(searched) < MOST_KEPT:
-                                searched.add(own.id)
-                                self._grow(WEB_SEARCH, search_line(own), result)
-                        case Citation() if cited < MOST_MARKS:
-                            line = citation_line(event, said)
-                            cited += bool(line)
-                            self._append(CITATION, line)
-                            self._share_later()
-                        case GeneratedFile(data):
-                            await self._keep(data, generation, result)
-                        case Opaque():
-                            result.opaque.append((self._message_step, storable_part(event)))
-                        case Finished(outcome, raw):
-                            result.outcome = outcome
-                            result.set(STATUSES[outcome], "", "")
-                            result.finish_reason = raw[:100]
-                            if outcome is Outcome.REFUSED and result.rejection:
-                                result.set(Status.REFUSED, "rejected", result.rejection)
-                            return
-                        case Notice("retrying", _, attempt, delay, code):
-                            self._metrics.request_failed(prepared.endpoint.kind, code, is_retried=True)
-                            self._log.waiting = Waiting(attempt, delay)
-                            self._hub.wake(self.id)
-                            await pause_if_asked(prepared.endpoint.slug, code, delay)
-                        case Notice("rejected", reason):
-                            result.rejection = reason
-                        case Reset():
-                            pass  # it comes only before the first output, so nothing is void
-                    if self._log.length >= MAX_REPLY_CHARS:
-                        result.set(Status.LENGTH, "", "")
-                        return
-                    await self._journal.room(record)
-                    await throttle.consume(self._log.length - before)
+            await reader.read(prepared, self._journal, record)
         finally:
-            result.usage = meter.usage
-
-    def _grow(self, kind: str, text: str, result: Result) -> None:
-        if result.first_token_at is None and text:
-            result.first_token_at = timezone.now()
-        result.has_output = result.has_output or bool(text)
-        if result.first_text_at is None and text and kind == "text":
-            result.first_text_at = timezone.now()
-        self._append(kind, text)
-        self._share_later()
-
-    async def _keep(self, data: bytes, generation: Generation, result: Result) -> None:
-        """Keeps a file that the model made. It is stored when this returns."""
-        result.first_token_at = result.first_token_at or timezone.now()
-        result.has_output = True
-        result.made += 1
-        if result.made > MOST_MADE:
-            if result.made == MOST_MADE + 1:
-                result.notices.append(NoticePart(TOO_MANY_FILES))
-            return
-        owner_id, message_id = generation.conversation.owner_id, generation.message_id
-        run = contextvars.copy_context().run  # the log names the generation
-        loop = asyncio.get_running_loop()
-        if notice := await loop.run_in_executor(_KEEPERS, run, kept, owner_id, message_id, data):
-            result.notices.append(notice)
-
-    def _append(self, kind: str, text: str) -> None:
-        """Appends the text up to the limit of a reply, and wakes the viewers."""
-        self._log.append(kind, storable(text[: MAX_REPLY_CHARS - self._log.length]))
-        self._hub.wake(self.id)
-
-    def _share_later(self) -> None:
-        """Sends new output to the processes with viewers, at most every 50 ms."""
-        if not self._pubsub.is_shared(self.id):
-            self._shared = self._log.length
-            return
-        if self._share_is_due:
-            return
-        self._share_is_due = True
-        asyncio.get_running_loop().call_later(0.05, self._share_now)
-
-    def _share_now(self) -> None:
-        self._share_is_due = False
-        self._pubsub.share_output(self.id, self._shared, self._log.since(self._shared))
-        self._shared = self._log.length
+            self._tool_calls = reader.tool_calls
 
     def _conclude(self, result: Result) -> None:
         """Sets the outcome of a task that was ended, that failed, or that produced no text."""
@@ -541,11 +418,3 @@ class Run:
             reasoning_tokens=fields.get("reasoning_tokens") or 0,
             cost=float(fields.get("cost") or 0),
         )
-
-
-def kept(owner_id: int, message_id: UUID, data: bytes) -> NoticePart | None:
-    """As `keep_generated_file`, on a thread of its own."""
-    try:
-        return keep_generated_file(owner_id, message_id, data)
-    finally:
-        release_connections()

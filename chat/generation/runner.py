@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -48,6 +49,9 @@ class Runner:
         self.accepting = False
         self._metrics = metrics
         self._hub, self._pubsub, self._journal, self._thread = hub, pubsub, journal, thread
+        # These may wait for minutes if a file is slow to read. The default threads of the event loop look up
+        # the names of hosts: without a free one, no provider is reached.
+        self._file_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="made")
         self._runs: dict[UUID, tuple[Run, asyncio.Task[None]]] = {}
         # Generations claimed by a transaction that is not known to be committed, with the time.
         self._claims: dict[UUID, float] = {}
@@ -101,7 +105,14 @@ class Runner:
 
     def run_of(self, generation_id: UUID, claimed: Generation | None = None) -> Run:
         return Run(
-            generation_id, self._hub, self._pubsub, self._journal, self._metrics, self._summaries, claimed
+            generation_id,
+            self._hub,
+            self._pubsub,
+            self._journal,
+            self._metrics,
+            self._summaries,
+            self._file_threads,
+            claimed,
         )
 
     async def _drive(self, run: Run) -> None:

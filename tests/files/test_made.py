@@ -21,7 +21,7 @@ from chat.actions.attachment import clear_files
 from chat.actions.send import send_message
 from chat.database import run_unit
 from chat.files import contents, store
-from chat.generation import run as run_module
+from chat.generation import step_reader
 from chat.generation.context import prepare
 from chat.generation.earlier_messages import MADE_BY_MODEL
 from chat.generation.lease import claim
@@ -183,7 +183,7 @@ async def test_names_of_hosts_are_looked_up_while_files_wait(
         begun.set()
         end.wait(60)
 
-    monkeypatch.setattr(run_module, "kept", waits)
+    monkeypatch.setattr(step_reader, "store_file", waits)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
     generation = await run_unit(asked, person, model, "/demo instant /demo image")

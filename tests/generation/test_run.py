@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from chat.actions.send import send_message
 from chat.database import run_unit
-from chat.generation import run as run_module
+from chat.generation import output as output_module
 from chat.generation.journal import Record
 from chat.generation.lease import claim
 from chat.generation.orphans import end_from_journal
@@ -126,7 +126,7 @@ async def test_a_huge_piece_is_cut_at_the_limit_before_it_is_processed(
     person: User, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, fifteen megabytes in one piece were stored whole, and rendered for twenty seconds."""
-    monkeypatch.setattr(run_module, "MAX_REPLY_CHARS", 1_000)
+    monkeypatch.setattr(output_module, "MAX_REPLY_CHARS", 1_000)
     (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, "demo"))
 
     async def stream(self: object, request: ChatRequest) -> AsyncIterator[ProviderEvent]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.generation.run import MAX_REPLY_CHARS
+from chat.generation.output import MAX_REPLY_CHARS
 from chat.providers.anthropic_messages import MessagesDecoder
 from chat.providers.errors import MalformedStreamError, ProviderError
 from chat.providers.events import Finished, GeneratedFile, TextDelta
