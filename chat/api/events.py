@@ -28,7 +28,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.api.output import TOOL_RESULT, Piece
-from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, Waiting
+from chat.live.reply_log import CITATION, TOOL_CALL, WEB_SEARCH, RetryWait
 from chat.models import Generation, Message, Status
 from chat.rendering.words import translated
 
@@ -83,7 +83,7 @@ def of_piece(piece: Piece, type_: str, reply: UUID) -> Event:
     return Event(type_, piece.end, {"kind": piece.kind, "text": piece.text}, reply)
 
 
-def retrying(waiting: Waiting, seq: int, reply: UUID) -> Event:
+def retrying(waiting: RetryWait, seq: int, reply: UUID) -> Event:
     data = {"kind": "retry", "attempt": waiting.attempt, "in_seconds": round(waiting.seconds, 3)}
     return Event("metadata", seq, data, reply)
 

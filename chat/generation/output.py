@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chat.live.hub import Hub
 from chat.live.pubsub import PubSub
-from chat.live.reply_log import ReplyLog, Waiting
+from chat.live.reply_log import ReplyLog, RetryWait
 from chat.parts import storable
 
 MAX_REPLY_CHARS = 2_000_000  # four times the longest output of a model; a longer reply ends with `length`
@@ -37,7 +37,7 @@ class Output:
 
     def show_wait(self, attempt: int, seconds: float) -> None:
         """Shows the viewers here that the provider is asked again in some seconds."""
-        self.log.waiting = Waiting(attempt, seconds)
+        self.log.waiting = RetryWait(attempt, seconds)
         self.wake()
 
     def wake(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 
 class AckWindow:
     """Limits the unacknowledged frames and bytes to one client. Daphne has no backpressure (it buffered 210
-    MB for a client that read nothing, measured), so the client's acks limit the memory."""
+    MB for a client that read nothing, measured), so the acks of the client limit the memory."""
 
     def __init__(self, *, frames: int, size: int) -> None:
         self._frames, self._size = frames, size

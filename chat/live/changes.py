@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from chat.live.reply_log import Segment, Waiting
+from chat.live.reply_log import RetryWait, Segment
 from chat.models import Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationChanged:
-    """The messages that changed since `since`, in order; `whole` when the viewer is too far behind or the
-    shown path changed, and takes `messages` in place of all it has. `outputs` has the output so far of
-    those that are running, by message. The viewer is at `conversation.revision` afterwards."""
+    """The messages that changed after the revision `since`, in order. If `whole` is set, `messages` replace
+    all that the viewer has: it is too far behind, or the shown path changed. `outputs` has the output so far
+    of running replies, by message. `conversation.revision` is the viewer's revision afterwards."""
 
     conversation: Conversation
     messages: list[Message]
@@ -24,9 +24,8 @@ class ConversationChanged:
 
 @dataclass(frozen=True, slots=True)
 class CommittedChange:
-    """What one transaction changed in a conversation, as a query right after it finds it:
-    the conversation, and the messages that were added or changed, in order. The conversation's revision
-    was `since` before."""
+    """The changes of one transaction, as a query right after it would find them: the conversation, whose
+    revision was `since` before, and the messages that were added or changed, in order."""
 
     since: int
     conversation: Conversation
@@ -43,10 +42,10 @@ class ReplyGrew:
 
 @dataclass(frozen=True, slots=True)
 class ReplyWaits:
-    """The reply in this message waits for another attempt; None: it waits no longer."""
+    """The reply in this message waits for another attempt, or with None not any more."""
 
     message_id: UUID
-    waiting: Waiting | None
+    waiting: RetryWait | None
 
 
 @dataclass(frozen=True, slots=True)

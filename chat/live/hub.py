@@ -21,8 +21,8 @@ MOST_COMMITTED = 8  # changes that wait for a viewer; after that one query is ch
 class Listener:
     """Wakes one viewer. `structural` says that the conversation itself changed, not only a reply grew;
     `committed` has the changes of the conversation since then whose content is known, `asked` says that the
-    transport has something of its own to show. `woken_at` is the monotonic time of the first
-    wake that the last `wait` returned for. One task waits at a time."""
+    transport wants a heartbeat. `woken_at` is the monotonic time of the first wake that the last `wait`
+    returned for. One task waits at a time."""
 
     def __init__(self, *, structural: bool = True) -> None:
         self.structural = structural
@@ -56,8 +56,8 @@ class Listener:
         self._set()
 
     async def wait(self, seconds: float) -> bool:
-        """Returns true when woken since the last call, false when `seconds` passed without."""
-        # One timer, for the limit or for the rest: a reply that grows comes here for each frame.
+        """Returns true if it was woken since the last call, false after `seconds` without."""
+        # One timer for both, the limit and the rest: this runs for each frame of a growing reply.
         now = time.monotonic()
         due = self.rests_until if self._is_woken else now + seconds
         if not self._is_woken or due > now:

@@ -1,5 +1,5 @@
-"""In which pieces a viewer gets to see a reply grow: as it comes, or by words, sentences and lines. Only when
-is chosen, never what: snapshots and ends are whole."""
+"""How a growing reply is shown to one viewer: at once, or by words, sentences or lines. The style decides
+when text is shown and never which: snapshots and finished replies are whole."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Final
 from chat.live.buffering import buffer_for
 from chat.live.reply_log import Segment, joined
 
-MUCH_TEXT = 8 * 1024  # characters that came at once: nobody reads them word by word, so they go at once
-LONGEST_HOLD = 0.3  # seconds; the feed's frames come on top, 0.1 s apart at most
+# A longer text that arrives at once is not held back: nobody reads it word by word.
+LONG_TEXT_CHARS = 8 * 1024
+MOST_HOLD_SECONDS = 0.3  # the interval of frames, at most 0.1 s, is added to it
 
-# What a person may prefer, by the strategy of buffering. Those that hide what is not finished do it in the
-# page: they need no more than a sign of growth.
+# The strategy of buffering for each style that people can choose. Styles that hide unfinished text do so in
+# the page, and need only a sign of growth.
 STYLES: Final = {
     "instant": "none",
     "words": "word",
@@ -31,19 +32,19 @@ class Pacer:
     def __init__(self, style: str) -> None:
         self._buffer = buffer_for(STYLES.get(style, "none"))
         self._begun = False
-        self.due: float | None = None  # when what is held must go
+        self.due: float | None = None  # when the held text must be sent
 
     def release(self, segments: Iterable[Segment], now: float) -> list[Segment]:
-        """Takes what is new, gives what may be shown. The first words go at once, and all text before output
-        of another kind."""
+        """Takes new output, and returns the output that may be shown. Sends the first words at once, and all
+        held text before output of another kind."""
         released: list[Segment] = []
         for kind, text in segments:
-            if kind != "text" or len(text) > MUCH_TEXT:
+            if kind != "text" or len(text) > LONG_TEXT_CHARS:
                 released += [*self._flushed(), Segment(kind, text)]
                 continue
             pieces = self._buffer.feed(text)
             if pieces or self.due is None:
-                self.due = now + LONGEST_HOLD
+                self.due = now + MOST_HOLD_SECONDS
             if pieces:
                 released.append(Segment("text", "".join(pieces)))
             if not self._begun:

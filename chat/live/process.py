@@ -9,8 +9,7 @@ _token = secrets.token_hex(6)
 
 
 def process_name() -> str:
-    """The same in all of a process, another one in each: a worker that is forked after this was imported
-    has a name of its own."""
+    """Returns a name that no other process has, also if it was forked after the import of this module."""
     return f"{os.getpid()}-{_token}"
 
 

@@ -27,7 +27,7 @@ from chat.live.reply_log import Segment
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 1000  # outgoing messages; more are dropped, as a slow Redis would deliver them too late
-INTEREST_SECONDS = 10.0  # how long a process goes on sharing a reply's output after being asked
+INTEREST_SECONDS = 10.0  # for which a process shares the output of a reply after it was asked to
 
 # Takes a conversation's id and notifies its viewers in all processes of a change. From any thread, after the
 # commit. `PubSub.conversation_changed` is the one that does it.
@@ -79,7 +79,7 @@ class PubSub:
 
     @contextmanager
     def listening(self, topic: UUID, listener: Listener) -> Iterator[None]:
-        """Wakes the listener for what happens to the topic, in this process or another."""
+        """Wakes the listener when something happens to the topic, in any process."""
         if self._hub.listen(topic, listener):
             self._put("join", topic, {})
         try:
@@ -89,12 +89,12 @@ class PubSub:
                 self._put("leave", topic, {})
 
     def produce(self, generation_id: UUID, on_stop: Callable[[], None]) -> None:
-        """This process produces the reply from now on; `on_stop` is called when it is to stop."""
+        """Notes that this process produces the reply. `on_stop` is called when it is to stop."""
         self._produced[generation_id] = on_stop
         self._put("join", generation_id, {})
 
     def forget(self, generation_id: UUID) -> None:
-        """The reply ended."""
+        """Notes that the reply has ended."""
         self._interest.pop(generation_id, None)
         self._produced.pop(generation_id, None)
         if not self._hub.has_listeners(generation_id):
@@ -130,7 +130,7 @@ class PubSub:
         if layer is not None and not isinstance(layer, InMemoryChannelLayer):  # a management command
             async_to_sync(layer.group_send)(f"topic.{topic.hex}", {**message, "topic": topic.hex})
 
-    # --- The two loops that talk to the layer ---------------------------------------------------------
+    # --- The loops that use the channel layer ---------------------------------------------------------
 
     async def _run(self) -> None:
         """Keeps a channel open; when it is lost (Redis restarted), a new one joins all groups again."""

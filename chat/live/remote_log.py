@@ -1,7 +1,7 @@
-"""Copies of replies that another process produces: one per reply, however many viewers it has here.
+"""Copies of replies that another process produces: one for each reply, for all its viewers here.
 
-The producer shares its output over the channel layer while it is asked to; what was lost is read from the
-journal. Without the channel layer the journal alone serves, at the pace of its commits.
+The other process sends its output over the channel layer while it is asked to. Lost output is read from the
+journal, as is all output without a channel layer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RemoteLogs:
 
     @contextmanager
     def watching(self, generation_id: UUID) -> Iterator[ReplyLog]:
-        """The copy of this reply's log, kept up to date while anyone watches."""
+        """Yields the copy of this reply's log, which is updated during the block."""
         log = self._hub.logs.setdefault(generation_id, ReplyLog())
         self._listeners[generation_id] = self._listeners.get(generation_id, 0) + 1
         if generation_id not in self._tasks:
@@ -66,7 +66,7 @@ class RemoteLogs:
 
 
 def journal_since(generation_id: UUID, position: int) -> tuple[int, list[Segment]]:
-    """The journal's output that goes beyond `position`, and the character where it starts."""
+    """Returns the output in the journal that goes beyond `position`, and the character where it starts."""
     entries = JournalEntry.objects.filter(generation_id=generation_id)
     before = entries.filter(start__lte=position).order_by("-start").values_list("start", flat=True).first()
     rows = list(entries.filter(start__gte=before or 0).order_by("start").values_list("start", "segments"))

@@ -14,32 +14,33 @@ from typing import Any, NamedTuple
 TOOL_CALL = "tool_call"
 WEB_SEARCH = "web_search"
 CITATION = "citation"
-CARDS = (TOOL_CALL, WEB_SEARCH)  # what is shown as cards between the texts
+CARDS = (TOOL_CALL, WEB_SEARCH)  # shown as cards between the texts
 
 
 class Segment(NamedTuple):
-    """A run of output. `kind` is "text", "reasoning", or lines: "tool_call" (`call_lines`), "web_search" and
-    "citation" (`search_lines`)."""
+    """A run of output. `kind` is "text", "reasoning", or lines: "tool_call" (`tool_call_lines`), "web_search"
+    and "citation" (`search_lines`)."""
 
     kind: str
     text: str
 
 
-class Waiting(NamedTuple):
-    """Why nothing comes: the provider failed before its first word and is asked again in `seconds`."""
+class RetryWait(NamedTuple):
+    """The provider failed before its first word, and is asked again in `seconds`."""
 
     attempt: int
     seconds: float
 
 
 class ReplyLog:
-    """`waiting` is for the viewers of this moment. It is not part of the output, and output ends it."""
+    """`waiting` is set while the provider is to be asked again. It is no part of the output, which ends
+    it."""
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self._segments: list[Segment] = []
         self._starts: list[int] = []
         self.length = 0
-        self.waiting: Waiting | None = None
+        self.waiting: RetryWait | None = None
         for kind, text in segments:
             self.append(kind, text)
 
@@ -51,8 +52,8 @@ class ReplyLog:
             self.waiting = None
 
     def extend_from(self, start: int, segments: Iterable[Segment]) -> bool:
-        """Takes segments that begin at `start`, skipping what is known already. False if there is a gap,
-        with nothing taken."""
+        """Appends segments that begin at `start`, without the characters that are known. Returns false, and
+        appends nothing, if there is a gap."""
         if start > self.length:
             return False
         for kind, text in segments:
@@ -61,7 +62,7 @@ class ReplyLog:
         return True
 
     def since(self, position: int) -> list[Segment]:
-        """All output from `position` (in characters) on, with neighbours of one kind joined."""
+        """Returns the output from `position` (in characters) on, with neighbours of one kind joined."""
         if position >= self.length:
             return []
         first = bisect_right(self._starts, position) - 1
@@ -71,12 +72,12 @@ class ReplyLog:
         return joined(pieces) if len(pieces) > 1 else pieces
 
     def text(self) -> str:
-        """The visible text."""
+        """Returns the visible text."""
         return "".join(text for kind, text in self._segments if kind == "text")
 
 
 def joined(segments: Iterable[Segment]) -> list[Segment]:
-    """Neighbours of one kind become one segment."""
+    """Returns the segments with neighbours of one kind as one."""
     runs: list[tuple[str, list[str]]] = []
     for kind, text in segments:
         if runs and runs[-1][0] == kind:

@@ -27,17 +27,16 @@ from chat.models import Conversation
 logger = logging.getLogger(__name__)
 
 PERIOD = 2.0  # seconds
-CHECK_SECONDS = 3.0  # that PostgreSQL may take for one
-AGAIN_SECONDS = 0.2  # after one that failed
+CHECK_SECONDS = 3.0  # the limit of one check for PostgreSQL
+RETRY_SECONDS = 0.2  # after a check that failed
 
 
 @dataclass(eq=False)
 class Viewer:
     """An open page or stream of a user, by a session or a token. `closed` is set once, with the reason why
     nothing more is shown: "revoked" (access ended) or "restart" (the server stops); then `on_close` is
-    called. `style` is how the user wants to see a reply grow, one of `pacing.STYLES`. `is_known`:
-    the conversation was read while the listener listened, and no reply of it was live; `known` is what was
-    read, None for an unused id."""
+    called. `style` is one of `pacing.STYLES`. `is_known` is whether the conversation was read while the
+    listener listened, and had no live reply; `known` is what was read, None for an unused id."""
 
     claim: Claim
     style: str = "instant"
@@ -81,7 +80,8 @@ class SessionMonitor:
 
     @contextmanager
     def guarding(self, viewer: Viewer) -> Iterator[None]:
-        """May be entered more than once for one viewer. After `dismiss` a new viewer is closed at once."""
+        """Checks the viewer during the block. May be entered more than once. After `dismiss` a new viewer is
+        closed at once."""
         self._viewers[viewer] += 1
         if self._dismissing:
             viewer.close("restart")
@@ -93,7 +93,7 @@ class SessionMonitor:
                 del self._viewers[viewer]
 
     async def dismiss(self, seconds: float) -> None:
-        """Closes all viewers because the server stops; returns when they are gone, or after `seconds`."""
+        """Closes all viewers because the server stops. Returns when they have left, or after `seconds`."""
         self._dismissing = True
         for viewer in list(self._viewers):
             viewer.close("restart")
@@ -110,9 +110,9 @@ class SessionMonitor:
                 await self.check()
                 self.alive_at = time.monotonic()
             except DatabaseError as error:
-                # While the database is away nobody can lose access either. The next check follows at once, on
-                # a fresh connection.
-                pause = AGAIN_SECONDS
+                # Nobody can lose access while the database cannot be reached. The next check follows at once,
+                # with a new connection.
+                pause = RETRY_SECONDS
                 logger.warning("The sessions of open pages could not be checked: %s", error)
             except Exception:
                 logger.exception("The check of open pages failed unexpectedly. It is repeated.")
@@ -136,7 +136,7 @@ class SessionMonitor:
 
 
 def _revisions(ids: Collection[UUID]) -> dict[UUID, int]:
-    """The revisions of the kept conversations among these ids."""
+    """Returns the revisions of the kept conversations among these ids."""
     revisions: dict[UUID, int] = {}
     for chunk in in_chunks(ids):
         revisions.update(Conversation.objects.kept().filter(pk__in=chunk).values_list("pk", "revision"))

@@ -1,9 +1,9 @@
-"""What one viewer of a conversation is sent: a snapshot, then what changed, without a gap and nothing twice.
+"""The changes for one viewer of a conversation: a snapshot, then each change once, without a gap.
 
-The viewer says which revision its page shows. Every read fetches what changed since then from the database,
-and the output of running replies from their logs, each from the character where the viewer is. First connect,
-reconnect, another tab and another process take the same path. Viewers pull: what happens while one is busy
-becomes one larger change, and no queue can grow."""
+The viewer names the revision that its page shows. Each read fetches newer changes from the database, and the
+output of running replies from their logs, from the viewer's position on. First connect, reconnect, another
+tab and another process use the same code. Viewers pull: the changes while one is busy become one larger
+change, and no queue can grow."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from chat.live.pacing import Pacer
 from chat.live.process import process_name
 from chat.live.pubsub import PubSub
 from chat.live.remote_log import RemoteLogs
-from chat.live.reply_log import ReplyLog, Segment, Waiting
+from chat.live.reply_log import ReplyLog, RetryWait, Segment
 from chat.live.session_monitor import SessionMonitor, Viewer
 from chat.models import LIVE, Conversation, Message
 from chat.models.message import read_for_showing
 from chat.models.prepared import Prepared
 
-PAGE_LENGTH = 50  # messages that a page opens with
+PAGE_LENGTH = 50  # messages of a page that is opened
 _MOST = PAGE_LENGTH + 1
 HEARTBEAT_SECONDS = 15.0
-READ_SECONDS = 0.2  # a read of the database that takes longer holds nothing else up
-RETRY_SECONDS = 2.0  # until the next read after one that failed
-UNTIMELY_SECONDS, UNTIMELY_READS = 0.05, 20
+READ_SECONDS = 0.2  # a read of the database that takes longer delays nothing else
+RETRY_SECONDS = 2.0  # after a read that failed
+EARLY_SECONDS, EARLY_READS = 0.05, 20
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Subscriptions:
     async def subscribe(
         self, viewer: Viewer, conversation_id: UUID, revision: int
     ) -> AsyncGenerator[list[Change]]:
-        """Yields what changed, at least every 15 s, with growing replies in pieces of the viewer's style;
-        ends after `Closed`. An id that nobody has used yet is waited for. Close it (`aclosing`) to
+        """Yields changes, at least a heartbeat every 15 s, until `Closed`. Growing replies are in pieces of
+        the viewer's style. With an unused id it waits for the conversation. Close it (`aclosing`) to
         unsubscribe."""
         with ExitStack() as stack:
             stack.enter_context(self.session_monitor.guarding(viewer))
@@ -78,14 +78,14 @@ class Subscriptions:
 
 
 class _Subscription:
-    """Where one viewer is: the revision, and the position in each running reply."""
+    """The position of one viewer: its revision, and its place in each running reply."""
 
     def __init__(self, live: Subscriptions, viewer: Viewer, conversation_id: UUID, revision: int) -> None:
         self.live = live
         self.viewer, self.conversation_id, self.revision = viewer, conversation_id, revision
         self.first = True
         self.seen = False
-        self.untimely = 0  # consecutive reads that came too early
+        self.early_reads = 0  # consecutive reads that were too early
         self.replies: dict[UUID, _Reply] = {}  # by message
         self.reading: asyncio.Task[_Found | None] | None = None
         self.known, viewer.known = viewer.known, None
@@ -99,7 +99,7 @@ class _Subscription:
         changes: list[Change] = []
         try:
             if self._may_read and (found := await self._read()):
-                changes += self._take(found)
+                changes += self._apply(found)
         except InactiveError:
             return [Closed("revoked")]
         except NotFoundError:
@@ -107,12 +107,12 @@ class _Subscription:
         changes += [
             ReplyGrew(message_id, segments)
             for message_id, reply in self.replies.items()
-            if (segments := reply.paced_news())
+            if (segments := reply.paced_output())
         ]
         changes += [
             ReplyWaits(message_id, reply.log.waiting)
             for message_id, reply in self.replies.items()
-            if reply.waits_anew()
+            if reply.wait_has_changed()
         ]
         return changes
 
@@ -123,8 +123,8 @@ class _Subscription:
         return self.is_known or self.reading is not None or listener.structural or bool(listener.committed)
 
     async def _read(self) -> _Found | None:
-        """What a read of the database found, if one is due and done. A slow one goes on by itself: the
-        replies that grow in memory need no database to be shown. Raises `NotFoundError`."""
+        """Returns what a read of the database found, if one is due and done. A slow read continues meanwhile,
+        and replies grow without it. Raises `NotFoundError`."""
         listener = self.viewer.listener
         is_known, self.is_known = self.is_known, False
         if is_known and not listener.structural:
@@ -151,9 +151,7 @@ class _Subscription:
         if not self.reading.done():
             return None
         reading, self.reading = self.reading, None
-        if (
-            listener.structural or listener.committed
-        ):  # woken during the read, which may have been too early to see why
+        if listener.structural or listener.committed:  # the read may have been before these changes
             listener.wake()
         try:
             found = reading.result()
@@ -165,8 +163,8 @@ class _Subscription:
             raise NotFoundError
         if found is None:
             self.first = False  # nothing runs in a chat that does not exist
-        if found is not None and self._is_untimely(found):
-            asyncio.get_running_loop().call_later(UNTIMELY_SECONDS, lambda: listener.wake(structural=True))
+        if found is not None and self._is_too_early(found):
+            asyncio.get_running_loop().call_later(EARLY_SECONDS, lambda: listener.wake(structural=True))
             return None
         return found
 
@@ -189,24 +187,24 @@ class _Subscription:
         if not messages:
             return None
         found = _Found(conversation, sorted(messages.values(), key=lambda message: message.position), False)
-        listener.structural = any(self._is_not_here(message) for message in found.messages)
+        listener.structural = any(self._lacks_its_log(message) for message in found.messages)
         return None if listener.structural else found
 
-    def _is_not_here(self, message: Message) -> bool:
+    def _lacks_its_log(self, message: Message) -> bool:
         """Returns whether the log of this running reply must be here and is not: the reply has just ended."""
         reply = message.reply
         return bool(
             reply and reply.is_live and reply.owner == process_name() and reply.pk not in self.live.hub.logs
         )
 
-    def _is_untimely(self, found: _Found) -> bool:
+    def _is_too_early(self, found: _Found) -> bool:
         """Returns whether a reply of this process has no log: it is committed and has not begun, or it has
         ended since. The next read finds out which."""
-        if not any(self._is_not_here(message) for message in found.messages):
-            self.untimely = 0
+        if not any(self._lacks_its_log(message) for message in found.messages):
+            self.early_reads = 0
             return False
-        self.untimely += 1
-        return self.untimely < UNTIMELY_READS
+        self.early_reads += 1
+        return self.early_reads < EARLY_READS
 
     def held_until(self) -> list[float]:
         """Returns when held-back text must be sent, in monotonic seconds."""
@@ -217,7 +215,7 @@ class _Subscription:
             self.reading.cancel()
         self._drop(list(self.replies))
 
-    def _take(self, found: _Found) -> list[Change]:
+    def _apply(self, found: _Found) -> list[Change]:
         conversation, messages, whole = found
         since, self.revision = self.revision, conversation.revision
         first, self.first, self.seen = self.first, False, True
@@ -234,7 +232,7 @@ class _Subscription:
             reply = self._open(generation.pk, generation.owner)
             if reply is not None:
                 self.replies[message.pk] = reply
-                outputs[message.pk] = reply.news()
+                outputs[message.pk] = reply.new_output()
         return [ConversationChanged(conversation, messages, outputs, since, whole)]
 
     def _open(self, generation_id: UUID, owner: str) -> _Reply | None:
@@ -259,17 +257,17 @@ class _Subscription:
 class _Reply:
     def __init__(self, log: ReplyLog, stack: ExitStack, pacer: Pacer) -> None:
         self.log, self.stack, self.pacer, self.position = log, stack, pacer, 0
-        self.waiting: Waiting | None = None
+        self.waiting: RetryWait | None = None
 
-    def news(self) -> list[Segment]:
+    def new_output(self) -> list[Segment]:
         segments = self.log.since(self.position)
         self.position = self.log.length
         return segments
 
-    def paced_news(self) -> list[Segment]:
-        return self.pacer.release(self.news(), time.monotonic())
+    def paced_output(self) -> list[Segment]:
+        return self.pacer.release(self.new_output(), time.monotonic())
 
-    def waits_anew(self) -> bool:
+    def wait_has_changed(self) -> bool:
         """Returns whether the wait state has changed since the last call."""
         before, self.waiting = self.waiting, self.log.waiting
         return before != self.waiting
@@ -284,10 +282,10 @@ class _Found(NamedTuple):
     whole: bool
 
 
-_news = Prepared(
+_changes = Prepared(
     lambda user, pk, seen: messages_seen_by(user, pk).filter(revision__gt=seen)[:_MOST], int, UUID, int
 )
-_first_news = Prepared(
+_first_changes = Prepared(
     lambda user, pk, seen: messages_seen_by(user, pk).filter(
         Q(revision__gt=seen) | Q(generation__status__in=LIVE)
     )[:_MOST],
@@ -305,7 +303,7 @@ def _changed_since(user_id: int, conversation_id: UUID, revision: int, first: bo
     conversation = conversation_seen_by(user_id, conversation_id)
     if conversation is None:
         return None
-    messages = (_first_news if first else _news).all(user_id, conversation_id, revision)
+    messages = (_first_changes if first else _changes).all(user_id, conversation_id, revision)
     if messages:
         conversation = messages[0].conversation  # as it was with these messages, of one moment
     whole = not conversation.path_revision <= revision <= conversation.revision or len(messages) > PAGE_LENGTH

@@ -34,7 +34,7 @@ _BACKUP_SECONDS = 24 * 3600.0  # older ones are not being written any more
 
 # The lock of this process on its SQLite database. The operating system releases it when the process ends,
 # also after kill -9.
-_held: IO[str] | None = None
+_lock_file: IO[str] | None = None
 
 
 def prepare_directories() -> None:
@@ -50,8 +50,8 @@ def prepare_directories() -> None:
         raise StartError(_unwritable(settings.DATA_DIR), code=2)
     if settings.SQLITE:
         database = Path(connection.settings_dict["NAME"])
-        _close_to_others(database)
-        _remove_left_backups(database.parent)
+        _restrict_to_owner(database)
+        _remove_abandoned_backups(database.parent)
 
 
 def _allow_open_files() -> None:
@@ -63,7 +63,7 @@ def _allow_open_files() -> None:
         )
 
 
-def _remove_left_backups(folder: Path) -> None:
+def _remove_abandoned_backups(folder: Path) -> None:
     """Deletes the files of killed backups, from versions that wrote a backup to a folder of its own."""
     for left in folder.glob(".backup-*"):
         with suppress(OSError):
@@ -71,9 +71,9 @@ def _remove_left_backups(folder: Path) -> None:
                 shutil.rmtree(left)
 
 
-def _close_to_others(database: Path) -> None:
-    """Restricts a file that everyone on this machine may read to its owner. A right for the group alone is
-    intended and stays."""
+def _restrict_to_owner(database: Path) -> None:
+    """Lets only the owner read a file that everyone on this machine may read. A right of the group alone is
+    intended, and kept."""
     for suffix in ("", "-wal", "-shm", ".lock"):
         with suppress(OSError):  # The file does not exist or belongs to another user.
             path = Path(f"{database}{suffix}")
@@ -84,8 +84,8 @@ def _close_to_others(database: Path) -> None:
 def lock_sqlite() -> None:
     """Locks the database for this process until it ends. SQLite serves exactly one server process, because
     two processes cannot communicate without Redis. Raises `StartError` if another process has the lock."""
-    global _held
-    if not settings.SQLITE or _held is not None:
+    global _lock_file
+    if not settings.SQLITE or _lock_file is not None:
         return
     path = Path(f"{connection.settings_dict['NAME']}.lock")
     try:
@@ -105,7 +105,7 @@ def lock_sqlite() -> None:
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
-    _held = lock
+    _lock_file = lock
 
 
 def prepare_database() -> str:
@@ -141,8 +141,8 @@ def hold_sqlite_file() -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Checks that the database can be reached and written, soon and with a connection of its own (the pool
-    would try for 30 s), and lets one process at a time prepare it. Raises `DatabaseError`."""
+    """Lets one process at a time prepare the database, in the block. Checks before that it can be written,
+    with a connection of its own, because the pool would try for 30 s. Raises `DatabaseError`."""
     with _direct_connection() as direct, direct.cursor() as cursor:
         if direct.vendor == "postgresql":
             # Another process may run migrations, which have no time limit.

@@ -137,9 +137,9 @@ class Request(daphne.http_protocol.WebRequest):  # type: ignore[misc]
         if not handshakes.allows(network, session_key):
             return handshakes.hold(self._refuse_handshake)
         # Counted while it waits for its turn, too.
-        return handshakes.enqueue(partial(self._shake_hands, handshakes.begin(network)), session_key)
+        return handshakes.enqueue(partial(self._start_handshake, handshakes.begin(network)), session_key)
 
-    def _shake_hands(self, end: Callable[[], None]) -> None:
+    def _start_handshake(self, end: Callable[[], None]) -> None:
         if self._disconnected:
             return end()
         transport = self.transport
@@ -268,7 +268,7 @@ class HTTPFactory(daphne.http_protocol.HTTPFactory):  # type: ignore[misc]
 
 
 class Socket(WebSocketProtocol):  # type: ignore[misc]
-    """Stops reading from a client that is ahead of the server; the client's own TCP then waits."""
+    """Stops reading from a client that is ahead of the server, so that its TCP connection waits."""
 
     end_handshake: Callable[[], None] = staticmethod(lambda: None)
     CONFIG_ATTRS = ()  # Autobahn formats all options for a log line that nobody reads (1 ms per connection)
@@ -309,13 +309,13 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
         super().onMessage(payload, isBinary)
         if self.application_queue.qsize() >= WAITING_FRAMES:
             self.transport.pauseProducing()
-            asyncio.get_running_loop().call_later(POLL_SECONDS, self._read_on)
+            asyncio.get_running_loop().call_later(POLL_SECONDS, self._resume_reading)
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         if self.application_queue.qsize() < WAITING_FRAMES:
             self.transport.resumeProducing()
         else:
-            asyncio.get_running_loop().call_later(POLL_SECONDS, self._read_on)
+            asyncio.get_running_loop().call_later(POLL_SECONDS, self._resume_reading)
 
     def serverSend(self, content: str | bytes, binary: bool = False) -> None:  # noqa: N802 - Daphne's name
         """Writes one frame of any length (RFC 6455 5.2). Autobahn takes five times as long, and applies the
@@ -372,7 +372,7 @@ class BackpressureProducer:
             raise
 
     def remove(self) -> None:
-        """The response ends."""
+        """Ends the limit with the response."""
         self._request.unregisterProducer()
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
@@ -385,7 +385,7 @@ class BackpressureProducer:
         self._open.set()
 
 
-def notice_silence(listener: socket.socket) -> None:
+def limit_unacknowledged_time(listener: socket.socket) -> None:
     """Ends connections of this socket if sent data is not acknowledged for 45 s, because the other end is
     gone silently. (Linux; elsewhere the system's own, longer time applies.)"""
     if option := getattr(socket, "TCP_USER_TIMEOUT", None):

@@ -8,9 +8,9 @@ import signal
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-def step_aside() -> None:
-    """Forks if this is process 1, and returns in the child. Process 1 itself forwards signals to the child,
-    reaps orphans, and exits with the child's code. The reason: the kernel does not let any process in a
+def fork_if_first_process() -> None:
+    """Forks if this is process 1, and returns in the child. Process 1 forwards signals to the child, reaps
+    orphans, and exits with the code of the child. It does not serve, because the kernel lets no process of a
     container kill process 1, not even the watchdog."""
     if os.getpid() != 1:
         return

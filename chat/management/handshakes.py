@@ -1,12 +1,12 @@
-"""Refuses WebSocket handshakes that come too fast, before the application is asked.
+"""Refuses WebSocket handshakes that arrive too fast, before the application sees them.
 
 A handshake that the application refuses costs the event loop several milliseconds: the upgrade of the
 connection, the ASGI application and the check of the session. One that is refused here costs the parsing of
 its request. The limits of a session are those of a user with many tabs. The limits of a network are for all
 users behind one address, also when all of them reconnect after a restart.
 
-A refusal is sent after some seconds, at a random time. So clients that reconnect at once, all together, come
-less often and at different times.
+A refusal is sent after some seconds, at a random time. So clients that all reconnect at once do so less often
+and at different times.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ MOST_HELD = 256  # of this process; further refusals are sent at once, so that n
 
 
 class Handshakes:
-    def __init__(self) -> None:
+    """The handshakes of a process. `networks` are the limits of networks."""
+
+    def __init__(self, networks: RateLimits | None = None) -> None:
         self._sessions = opening_limits()
-        self._networks = RateLimits(burst=NETWORK_BURST, per_second=NETWORK_PER_SECOND)
+        self._networks = networks or RateLimits(burst=NETWORK_BURST, per_second=NETWORK_PER_SECOND)
         self._under_way: Counter[str] = Counter()  # by network
         self._held = 0
         self._waiting: deque[Callable[[], None]] = deque()
@@ -112,13 +114,13 @@ class Handshakes:
 
 
 def is_handshake(headers: Any) -> bool:
-    """Whether a request with these headers (Twisted's) asks for a WebSocket."""
+    """Returns whether a request with these headers (Twisted's) asks for a WebSocket."""
     return [value.lower() for value in headers.getRawHeaders(b"upgrade", ())][:1] == [b"websocket"]
 
 
 def client_network(headers: Any, peer: str) -> str:
-    """The network of the client. Behind a trusted proxy it is the last one in `X-Forwarded-For`: a client can
-    forge those before it."""
+    """Returns the network of the client. Behind a trusted proxy it is the last one in `X-Forwarded-For`: a
+    client can forge those before it."""
     forwarded = headers.getRawHeaders(b"x-forwarded-for", ()) if settings.TRUST_PROXY else ()
     last = forwarded[-1].rpartition(b",")[2].strip().decode("latin-1") if forwarded else ""
     return network_of((last or peer)[: RateLimits.KEY_LENGTH])

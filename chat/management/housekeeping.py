@@ -20,13 +20,13 @@ async def clean_up() -> None:
     while True:
         try:
             if await run_write(housekeeping.is_due):
-                await _clear_away()
+                await _clear()
         except Exception as error:  # noqa: BLE001  (a task boundary; it is tried again)
             logger.warning("The clean-up failed: %s", error)
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _clear_away() -> None:
+async def _clear() -> None:
     cleared = 0
     while rows := await run_write(housekeeping.clear_some):
         cleared += rows

@@ -29,7 +29,7 @@ from chat.actions.api_token import use_token
 from chat.actions.reply import continue_interrupted_reply
 from chat.actor import LoggedOutError
 from chat.database import run_unit
-from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, notice_silence
+from chat.management.connections import BackpressureProducer, HTTPFactory, Socket, limit_unacknowledged_time
 from chat.management.errors import StartError
 from chat.management.transport import Transport
 from chat.management.watchdog import Watchdog
@@ -44,9 +44,9 @@ SERVICE_RESTART = 1012  # RFC 6455 7.4, IANA registry: connect again
 # dozens of times. While three threads render, it takes 250 ms with the default 5 ms, and 40 ms with this
 # (measured).
 TURN_SECONDS = 0.001
-# After this, what is imported by the first requests is there too. What is loaded is never garbage, and a full
-# collection that visits it holds the interpreter for 250 ms (measured). The second freeze collects nothing
-# first, for the same reason: what happens to be garbage then is kept, once.
+# By then the first requests have imported their modules. Modules are never garbage, and a full collection
+# that visits them holds the interpreter for 250 ms (measured). So they are frozen without a collection
+# before: what is garbage at that moment is kept, once.
 LOADED_SECONDS = 60.0
 _CLOSE_SECONDS = 3.0
 _ANSWER_SECONDS = 10.0  # for requests that arrived before the end; on a busy machine a page takes seconds
@@ -54,11 +54,11 @@ _ANSWER_SECONDS = 10.0  # for requests that arrived before the end; on a busy ma
 # response that closes the connection, before the process ends.
 LAST_ANSWERS_SECONDS = 1.0
 _END_SECONDS = 25.0  # for the steps after the drain: saving, notifying, closing
-_LEAVE_SECONDS = 5.0
+_EXIT_SECONDS = 5.0
 _BACKLOG = 1024
 # Signals within this time after the first are repetitions of it: a service manager signals the whole group,
 # and `uv run` forwards SIGTERM, later on a busy machine.
-_SAME_WISH_SECONDS = {signal.SIGTERM: 10.0, signal.SIGINT: 1.0}
+_REPEATED_SIGNAL_SECONDS = {signal.SIGTERM: 10.0, signal.SIGINT: 1.0}
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -87,7 +87,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise StartError(words, code=2) from error
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    notice_silence(listener)
+    limit_unacknowledged_time(listener)
     try:
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -105,15 +105,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(daphne.server.Server):  # type: ignore[misc]
-    """Serves `application` on `listener` until a signal comes. `beside` runs in the event loop beside it,
-    from when the runner works until the server stops; what it raises ends the server and comes out of
-    `run`. `say` prints to the terminal."""
+    """Serves `application` on `listener` until a signal arrives. `background` runs on its event loop from the
+    start of the runtime until the server stops; an exception of it ends the server and is raised by `run`.
+    `say` prints to the terminal."""
 
     def __init__(
         self,
         application: Application,
         listener: socket.socket,
-        beside: Callable[[], Coroutine[Any, Any, None]],
+        background: Callable[[], Coroutine[Any, Any, None]],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(
@@ -130,11 +130,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         )
         self.endpoints: list[str] = []
         self._listener = listener
-        self._beside = beside
+        self._background = background
         self._say = say
         self._draining = False
         self._producers: dict[Any, BackpressureProducer] = {}  # by response that is streamed
-        self._someone_left = asyncio.Event()
+        self._has_disconnected = asyncio.Event()
         self._runtime = Runtime(on_interrupted=continue_interrupted_reply)
         self._failure: BaseException | None = None
         self._watchdog = Watchdog()
@@ -147,7 +147,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         # A repeated signal during the interpreter's end must not turn an orderly exit into a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _leave_soon()
+        _exit_soon()
         if self._failure is not None:
             raise self._failure
 
@@ -186,7 +186,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         if producer := self._producers.pop(protocol, None):
             producer.stopProducing()
         super().protocol_disconnected(protocol)
-        self._someone_left.set()
+        self._has_disconnected.set()
 
     def kill_all_applications(self) -> Any:
         # Daphne fails on connections that have no application: a request that has just become a socket.
@@ -207,8 +207,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return gate
 
     def _last_answer(self, send: Any) -> Any:
-        """Asks the other end to close the connection: a request that arrives when the process ends would get
-        no response."""
+        """Tells the client to close the connection: a request that arrives when the process ends would get no
+        response."""
 
         async def sending(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -244,7 +244,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         asyncio.get_running_loop().call_later(LOADED_SECONDS, gc.freeze)
         if not settings.DEBUG:  # where the process may be stopped in a debugger
             self._watchdog.start()
-        await self._beside()
+        await self._background()
 
     def _on_signal(self, number: int) -> None:
         now = time.monotonic()
@@ -252,7 +252,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self._signalled_at = now
             self._draining = True
             self._begin_to_stop()
-        elif now - self._signalled_at > _SAME_WISH_SECONDS[signal.Signals(number)]:
+        elif now - self._signalled_at > _REPEATED_SIGNAL_SECONDS[signal.Signals(number)]:
             os._exit(128 + number)
 
     def _begin_to_stop(self) -> None:
@@ -302,19 +302,19 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             "disconnected" not in details and is_open(protocol)
             for protocol, details in self.connections.items()
         ):
-            self._someone_left.clear()
-            await self._someone_left.wait()
+            self._has_disconnected.clear()
+            await self._has_disconnected.wait()
 
 
-def _leave_soon() -> None:
-    """Ends the process soon. All data is written, but the interpreter waits for its threads, and one may
-    still wait for a database that does not answer."""
+def _exit_soon() -> None:
+    """Ends the process after some seconds. All data is written, but the interpreter waits for its threads,
+    and one of them may wait for a database that does not answer."""
 
-    def leave() -> None:
-        time.sleep(_LEAVE_SECONDS)
+    def exit_process() -> None:
+        time.sleep(_EXIT_SECONDS)
         os._exit(0)
 
-    Thread(target=leave, daemon=True, name="leave").start()
+    Thread(target=exit_process, daemon=True, name="exit").start()
 
 
 def _is_closing(protocol: Any) -> bool:

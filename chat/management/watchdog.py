@@ -1,12 +1,11 @@
 """Ends a server that hangs: something blocks its event loop, or the whole interpreter.
 
 A thread cannot do this. While the regex engine or other C code runs, it holds the interpreter, and no Python
-code of this process runs. So a small separate process (`watching.py`, 9 MB) receives a byte each second while
-the loop runs. After 5 s without one, it has the stack of each thread written to the log, also while the
-interpreter is blocked. After 60 s it kills the process, and the supervisor starts it again. `kill -USR1`
-writes the stacks at once. Use it on a process that hangs: CPython reads the stacks of running threads, and in
-rare cases ends with a segmentation fault.
-"""
+code of this process runs. So a small separate process (`watchdog_process.py`, 9 MB) receives a byte each
+second while the loop runs. After 5 s without one, it lets the process log the stack of each thread, also
+while the interpreter is blocked. After 60 s it kills the process, and the supervisor starts it again. `kill
+-USR1` writes the stacks at once. Use it on a process that hangs: CPython reads the stacks of running threads,
+and in rare cases ends with a segmentation fault."""
 
 from __future__ import annotations
 
@@ -22,20 +21,20 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-TOLD_SECONDS, ENDED_SECONDS = 5, 60
+WARN_SECONDS, KILL_SECONDS = 5, 60
 PERIOD = 1.0
 
 
 class Watchdog:
-    def __init__(self, told: int = TOLD_SECONDS, ended: int = ENDED_SECONDS) -> None:
-        self._limits = (told, ended)
+    def __init__(self, warn: int = WARN_SECONDS, kill: int = KILL_SECONDS) -> None:
+        self._limits = (warn, kill)
         self._child: subprocess.Popen[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Starts watching the current event loop."""
         faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
-        script = str(Path(__file__).with_name("watching.py"))
+        script = str(Path(__file__).with_name("watchdog_process.py"))
         numbers = map(str, (os.getpid(), *self._limits))
         command = [sys.executable, "-I", "-S", script, *numbers]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S603

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from chat.backends import held_file
-from chat.live.reply_log import Segment, Waiting
+from chat.live.reply_log import RetryWait, Segment
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message
 from chat.rendering import articles, dom
@@ -118,7 +118,7 @@ def reasoning_ended(message: Message) -> str:
     return partial(f"#{dom.reasoning_title(message.pk)}", "textContent", title)
 
 
-def reply_waits(message_id: UUID, waiting: Waiting | None) -> str:
+def reply_waits(message_id: UUID, waiting: RetryWait | None) -> str:
     context = {"waiting": waiting, "attempts": settings.CHAT_ATTEMPTS}
     html = render_to_string("chat/_reply_waits.html", context)
     return partial(f"#{dom.message(message_id)} .state > :first-child", "textContent", html)

@@ -20,7 +20,7 @@ from chat.generation.journal import Record
 from chat.generation.lease import claim
 from chat.generation.orphans import end_from_journal
 from chat.generation.runner import Runner
-from chat.live.reply_log import ReplyLog, Waiting
+from chat.live.reply_log import ReplyLog, RetryWait
 from chat.models import ChatModel, Endpoint, Generation, JournalEntry, Status, User
 from chat.providers.base import ChatRequest, EndpointConfig
 from chat.providers.events import Finished, Outcome, ProviderEvent, TextDelta, Usage
@@ -103,7 +103,7 @@ async def test_each_further_attempt_is_shown_to_viewers(
     settings.CHAT_ATTEMPTS = 2
     (generation,) = await run_unit(queued, person, "Hello", await run_unit(model, unreachable))
     run = asyncio.create_task(runner.run_of(generation.pk)())
-    told: set[Waiting | None] = set()
+    told: set[RetryWait | None] = set()
     while not run.done():
         if log := current().hub.logs.get(generation.pk):
             told.add(log.waiting)

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 
-from chat.management.first_process import step_aside
+from chat.management.first_process import fork_if_first_process
 from chat.management.watchdog import Watchdog
 
 
@@ -17,7 +17,7 @@ def hold_the_interpreter() -> None:
 
 
 async def main(what: str) -> None:
-    watchdog = Watchdog(told=2, ended=10 if what == "live" else 4)
+    watchdog = Watchdog(warn=2, kill=10 if what == "live" else 4)
     watchdog.start()
     print("watched", flush=True)
     if what == "regex":
@@ -31,5 +31,5 @@ async def main(what: str) -> None:
     watchdog.stop()
 
 
-step_aside()
+fork_if_first_process()
 asyncio.run(main(sys.argv[1]))

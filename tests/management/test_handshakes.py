@@ -102,8 +102,7 @@ async def test_refusals_are_delayed_so_that_clients_connect_less_often(
 ) -> None:
     monkeypatch.setattr(module, "MOST_HELD", 3)
     monkeypatch.setattr(module, "HELD_SECONDS", (0.01, 0.02))
-    monkeypatch.setattr(module, "NETWORK_BURST", 0)
-    server.http_factory.handshakes = Handshakes()
+    server.http_factory.handshakes = Handshakes(RateLimits(burst=0, per_second=1))
     held = [server.handshake() for _ in range(3)]
     assert not any(transport.value() for transport in held)
     assert server.handshake().value().startswith(b"HTTP/1.1 429 ")  # one too many to hold
@@ -211,22 +210,16 @@ async def test_an_upgrade_that_fails_ends_the_connection_and_uses_no_place(
     assert not server.http_factory.handshakes._under_way
 
 
-async def test_many_sessions_of_one_network_share_a_limit(
-    server: Daphne, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "NETWORK_BURST", 4)
-    monkeypatch.setattr(module, "NETWORK_PER_SECOND", 0)
-    server.http_factory.handshakes = Handshakes()
+async def test_many_sessions_of_one_network_share_a_limit(server: Daphne) -> None:
+    server.http_factory.handshakes = Handshakes(RateLimits(burst=4, per_second=0))
     for number in range(9):
         server.handshake(f"key-{number}")
     assert len(server.asked) == 4
 
 
-def test_a_refused_session_uses_nothing_of_the_limit_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_session_uses_nothing_of_the_limit_of_its_network() -> None:
     most = 2 * steady.CHAT_PAGES_PER_PERSON
-    monkeypatch.setattr(module, "NETWORK_BURST", most + 1)
-    monkeypatch.setattr(module, "NETWORK_PER_SECOND", 0)
-    handshakes = Handshakes()
+    handshakes = Handshakes(RateLimits(burst=most + 1, per_second=0))
     for _ in range(10 * most):
         handshakes.allows("network", "refused")
     assert sum(handshakes.allows("network", f"another-{n}") for n in range(3)) >= 1

@@ -21,7 +21,7 @@ def test_threads_switch_often_while_the_server_runs(monkeypatch: pytest.MonkeyPa
     before, during = sys.getswitchinterval(), []
     server = Server.__new__(Server)
     monkeypatch.setattr("daphne.server.Server.run", lambda _: during.append(sys.getswitchinterval()))
-    monkeypatch.setattr(server_module, "_leave_soon", lambda: None)
+    monkeypatch.setattr(server_module, "_exit_soon", lambda: None)
     monkeypatch.setattr(server_module.signal, "signal", lambda *_: None)
     server._watchdog, server._failure = Watchdog(), None
     try:
@@ -35,7 +35,7 @@ async def test_a_collection_of_garbage_does_not_visit_what_is_loaded(monkeypatch
     async def nothing() -> None: ...
 
     server = Server.__new__(Server)
-    server._watchdog, server._beside = Watchdog(), nothing
+    server._watchdog, server._background = Watchdog(), nothing
     monkeypatch.setattr(server._watchdog, "start", lambda: None)
     server._runtime = SimpleNamespace(start=lambda: None)
     monkeypatch.setattr(server_module, "install", lambda _: None)

@@ -117,7 +117,7 @@ def test_the_server_is_watched(tmp_path: Path) -> None:
         if not children.exists():
             is_missing("Linux only: looks for the child in /proc.")
         names = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()]
-        assert any(b"watching.py" in name for name in names)
+        assert any(b"watchdog_process.py" in name for name in names)
         assert server.is_running
     finally:
         assert server.stop() == 0

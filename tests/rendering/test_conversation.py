@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from chat.live.changes import ConversationChanged, ReplyGrew
-from chat.live.reply_log import Segment, Waiting
+from chat.live.reply_log import RetryWait, Segment
 from chat.models import Conversation, Generation, Message, User
 from chat.rendering import dom, fragments
 from chat.rendering import growing_body as growing_module
@@ -166,7 +166,7 @@ def test_a_page_opened_in_mid_thought_says_what_the_streamed_one_says(talk: Talk
 
 
 def test_a_wait_for_another_attempt_says_how_many_there_are_and_no_empty_seconds() -> None:
-    far, near = (fragments.reply_waits(uuid4(), Waiting(2, seconds)) for seconds in (4.4, 0.3))
+    far, near = (fragments.reply_waits(uuid4(), RetryWait(2, seconds)) for seconds in (4.4, 0.3))
     assert "The provider did not answer. Attempt 2 of 3 starts in 4 s…" in far
     assert "The provider did not answer. Attempt 2 of 3…" in near
 

@@ -55,7 +55,7 @@ class Command(BaseCommand):
         else:
             with _copy_of_database() as copy:
                 shutil.copyfileobj(copy, sys.stdout.buffer)
-            self._say_what_is_missing()
+            self._warn_about_files()
 
     def _write_all(self) -> None:
         """The files follow the database: so the archive has every file of the chats in it, but those that are
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             missing = self._add_files(archive, FOLDER)
         _check(missing)
 
-    def _say_what_is_missing(self) -> None:
+    def _warn_about_files(self) -> None:
         try:
             found = StoredFile.objects.filter(sha256__isnull=False).aggregate(
                 number=Count("pk"), size=Sum("size")

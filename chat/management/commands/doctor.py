@@ -35,11 +35,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         findings = asyncio.run(_findings(options["url"].rstrip("/"), options["silence"], options["ask"]))
         for finding in findings:
-            self._tell(finding)
+            self._print(finding)
         if not all(finding.ok for finding in findings):
             sys.exit(1)
 
-    def _tell(self, finding: Finding) -> None:
+    def _print(self, finding: Finding) -> None:
         style = self.style.SUCCESS if finding.ok else self.style.ERROR
         self.stdout.write(f"{style('ok  ' if finding.ok else 'FAIL')} {finding.name}: {finding.words}")
         if finding.fix:

@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from chat.database import run_unit, run_write
 from chat.management import bootstrap
 from chat.management.errors import StartError
-from chat.management.first_process import step_aside
+from chat.management.first_process import fork_if_first_process
 
 if TYPE_CHECKING:
     from chat.actions.catalog import SyncResult  # imported at run time, after the settings were checked
@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
     def _serve(self, address: str) -> None:
         self._check_settings()
-        step_aside()
+        fork_if_first_process()
         from chat.management import server  # imports Twisted, after the settings were checked
 
         host, port = server.parse_address(address)
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         application = import_string(settings.ASGI_APPLICATION)
         bound = listener.getsockname()[1]
 
-        async def beside() -> None:
+        async def background() -> None:
             from chat.actions.catalog import sync_catalog
             from chat.management.housekeeping import clean_up
             from chat.management.importing import import_files
@@ -87,7 +87,7 @@ class Command(BaseCommand):
                 group.create_task(import_files())
                 group.create_task(keep_index())
 
-        server.Server(application, listener, beside, self._say).run()
+        server.Server(application, listener, background, self._say).run()
 
     def _check_settings(self) -> None:
         """Raises `ImproperlyConfigured` for impossible settings, and prints warnings for doubtful ones."""

@@ -1,6 +1,6 @@
 """The child process of `watchdog.py`. It runs as a file and uses only the standard library.
 
-    python -I -S watching.py PARENT TOLD_SECONDS ENDED_SECONDS
+    python -I -S watchdog_process.py PARENT WARN_SECONDS KILL_SECONDS
 
 It reads a byte from standard input for each heartbeat. It counts only seconds during which it was running
 itself, so a suspended laptop or a paused machine adds at most one. If the parent was stopped (SIGSTOP, a
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 
-def watch(parent: int, told: int, ended: int) -> None:
+def watch(parent: int, warn: int, kill: int) -> None:
     silent = 0
     while os.getppid() == parent:
         if select.select([0], [], [], 1.0)[0]:
@@ -26,12 +26,12 @@ def watch(parent: int, told: int, ended: int) -> None:
             silent = 0
             continue
         silent = 0 if is_stopped(parent) else silent + 1
-        if silent == told:
-            say(f"The server has not responded for {told} s. The stacks of its threads:")
+        if silent == warn:
+            say(f"The server has not responded for {warn} s. The stacks of its threads:")
             # Faulthandler writes the stacks, also while the interpreter is blocked.
             os.kill(parent, signal.SIGUSR1)
-        elif silent >= ended:
-            say(f"The server has not responded for {ended} s. It is killed, so that it can be restarted.")
+        elif silent >= kill:
+            say(f"The server has not responded for {kill} s. It is killed, so that it can be restarted.")
             os.kill(parent, signal.SIGKILL)
             return
 
