@@ -1,4 +1,4 @@
-"""The output of one running reply: its log, and how viewers here and in other processes learn of it."""
+"""The output of one running reply: its log, and the messages with it to other processes."""
 
 from __future__ import annotations
 
