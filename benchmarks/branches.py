@@ -1,6 +1,6 @@
 """How long a chat takes to open that has many variants, beside one of the same length without any.
 
-    uv run --group dev python -m benchmarks.branches
+    uv run --group dev python -m benchmarks.branches [--depth 1000] [--variants 500]
 
 Both have so many shown messages (`--depth`); one has further variants of them (`--variants`), spread over the
 chat. Another one without variants shows how much two equal chats differ in this run. The last one is as long

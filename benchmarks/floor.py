@@ -1,6 +1,8 @@
 """The cost of the provider's SDK alone for the same streams, without storing, rendering or sending.
 
-python -m benchmarks.floor URL STREAMS SPREAD [KEY]        prints a line of JSON
+    python -m benchmarks.floor URL STREAMS SPREAD [KEY]        prints a line of JSON
+
+The other benchmarks start it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """A provider with minimal cost: prebuilt chunks at a fixed pace over raw asyncio.
 
-python -m benchmarks.provider PORT TOKENS PACE [FOLDER]
+    python -m benchmarks.provider PORT TOKENS PACE [FOLDER]
+
+The other benchmarks start it.
 
 The text is plain, or with FOLDER the Markdown files in it, one after the other, four characters a token.
 """

@@ -2,6 +2,7 @@
 
     uv run --group dev python -m benchmarks.reconnect                  this tree
     uv run --group dev python -m benchmarks.reconnect --against REF    in turns with that commit
+    uv run --group dev python -m benchmarks.reconnect --count 200      so many of each kind
 
 The pages connect one after the other, with the headers of a browser. One kind shows all there is, as most
 pages do when their network comes back. The other has nothing of a chat of a prompt and a reply of 200 tokens.

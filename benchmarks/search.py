@@ -2,6 +2,7 @@
 
     uv run --group dev python -m benchmarks.search                  SQLite
     uv run --group dev python -m benchmarks.search --postgres URL   PostgreSQL
+    uv run --group dev python -m benchmarks.search --messages 50000 so many messages
 
 One user has half of the messages, fifty others share the rest. Words are as frequent as in a language (Zipf).
 Both searches return the newest messages, at most 200; ours also groups them by chat and marks the hits. The

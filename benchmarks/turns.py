@@ -1,8 +1,9 @@
 """Turns: a prompt is sent, and the next one when the final fragment of its reply is there.
 
-    uv run --group dev python -m benchmarks.turns   1, 10 and 50 sockets on SQLite
+    uv run --group dev python -m benchmarks.turns                  1, 10 and 50 sockets on SQLite
     uv run --group dev python -m benchmarks.turns --postgres URL   the same on PostgreSQL
-    uv run --group dev python -m benchmarks.turns --against REF   each of them with that commit too
+    uv run --group dev python -m benchmarks.turns --against REF    each of them with that commit too
+    uv run --group dev python -m benchmarks.turns --sockets 10     only with so many
 
 The server has the first core for itself, the provider and the clients share the second. The provider answers
 20 tokens as fast as it can. The CPU time is the server process's, so a busy machine changes it little; the

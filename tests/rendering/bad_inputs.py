@@ -59,7 +59,7 @@ HOSTILE = [
 ]
 
 # Markdown that is expensive for a careless parser; each takes linear time and shows its text.
-DEAR = {
+EXPENSIVE = {
     "brackets": "[" * 100_000,
     "images": "![" * 50_000,
     "half links": "[a](" * 25_000,

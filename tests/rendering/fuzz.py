@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.markdown import render_markdown
-from tests.rendering.bad_inputs import DEAR, HOSTILE
+from tests.rendering.bad_inputs import EXPENSIVE, HOSTILE
 from tests.rendering.documents import MARKUP, answers, examples, random_cut, random_document
 from tests.rendering.page import Page, shape_of
 from tests.rendering.test_bad_input import assert_harmless
@@ -50,7 +50,7 @@ def made_up(source: random.Random) -> str:
     kind = source.random()
     if kind < 0.4:
         return random_document(source, EXAMPLES)
-    text = source.choice(ANSWERS if kind < 0.75 else [*HOSTILE, *EXAMPLES, *SHORT_DEAR])
+    text = source.choice(ANSWERS if kind < 0.75 else [*HOSTILE, *EXAMPLES, *SHORT_EXPENSIVE])
     for _ in range(source.randint(1, 6)):
         at, to = sorted(source.randint(0, len(text)) for _ in range(2))
         text = source.choice(
@@ -101,7 +101,7 @@ def check(chunks: list[str], figures: Figures) -> None:
 
 EXAMPLES = examples()
 ANSWERS = list(answers().values())
-SHORT_DEAR = [text[:3_000] for text in DEAR.values()]
+SHORT_EXPENSIVE = [text[:3_000] for text in EXPENSIVE.values()]
 
 if __name__ == "__main__":
     main()

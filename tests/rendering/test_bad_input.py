@@ -6,7 +6,7 @@ import pytest
 
 from chat.rendering.incremental import IncrementalRenderer
 from chat.rendering.markdown import render_markdown
-from tests.rendering.bad_inputs import DEAR, HOSTILE
+from tests.rendering.bad_inputs import EXPENSIVE, HOSTILE
 from tests.rendering.page import Node, Page, parse
 from tests.rendering.test_incremental import assert_equals_whole
 
@@ -61,12 +61,12 @@ def test_hostile_text_streamed_by_characters_is_harmless_at_every_step(text: str
     assert_equals_whole(list(text))
 
 
-@pytest.mark.parametrize("name", DEAR)
+@pytest.mark.parametrize("name", EXPENSIVE)
 def test_expensive_text_is_rendered_and_streamed(name: str) -> None:
-    whole = render_markdown(DEAR[name])
+    whole = render_markdown(EXPENSIVE[name])
     renderer = IncrementalRenderer()
-    for at in range(0, len(DEAR[name]), 997):
-        renderer.feed(DEAR[name][at : at + 997])
+    for at in range(0, len(EXPENSIVE[name]), 997):
+        renderer.feed(EXPENSIVE[name][at : at + 997])
         renderer.patches()
     renderer.finish()
     assert renderer.snapshot() == whole
