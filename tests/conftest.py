@@ -108,7 +108,7 @@ _ONCE = (
     "tests/generation/test_parameters.py",
     "tests/generation/test_tool_wire.py",
     "tests/generation/test_web_search.py",
-    "tests/views/test_answers.py",
+    "tests/views/test_responses.py",
     "tests/views/test_conversation_page.py",
     "tests/views/test_login_page.py",
     "tests/views/test_machine_readable.py",

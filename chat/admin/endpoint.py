@@ -120,7 +120,7 @@ class EndpointAdmin(SteadyAdmin):
         read the row."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if slug := getattr(request, "saved_endpoint", None):
-            self._ask(request, {slug})
+            self._sync(request, {slug})
         return response
 
     def get_urls(self) -> list[URLPattern]:
@@ -150,7 +150,9 @@ class EndpointAdmin(SteadyAdmin):
                 config = form.filled().config()
             else:
                 config = None
-                errors = [f"{form.fields[name].label}: {'; '.join(words)}" for name, words in _said(form)]
+                errors = [
+                    f"{form.fields[name].label}: {'; '.join(words)}" for name, words in _errors_of(form)
+                ]
         if config is not None:
             models = enabled_models(config.slug)
             findings = async_to_sync(check_endpoint)(config, models=models)
@@ -172,7 +174,7 @@ class EndpointAdmin(SteadyAdmin):
             count = len(settings.CHAT_PROVIDER_FILE.endpoints)
             words = gettext("The file was read again. It has {count} providers.").format(count=count)
             self.message_user(request, words)
-            self._ask(request, set(settings.CHAT_PROVIDER_FILE.endpoints))
+            self._sync(request, set(settings.CHAT_PROVIDER_FILE.endpoints))
         return redirect("admin:chat_endpoint_changelist")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -238,13 +240,13 @@ class EndpointAdmin(SteadyAdmin):
 
     @admin.action(description=_("Update the list of models"), permissions=["change"])
     def sync(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
-        if not self._ask(request, set(endpoints.values_list("slug", flat=True))):
+        if not self._sync(request, set(endpoints.values_list("slug", flat=True))):
             self.message_user(
                 request, gettext("None of these providers is configured and available."), messages.WARNING
             )
 
-    def _ask(self, request: HttpRequest, slugs: set[str]) -> list[SyncResult]:
-        """Asks these endpoints for their models, and says what came of it."""
+    def _sync(self, request: HttpRequest, slugs: set[str]) -> list[SyncResult]:
+        """Asks these endpoints for their models, and shows the results."""
         results = async_to_sync(sync_catalog)(slugs)
         for result in results:
             if result.error:
@@ -258,7 +260,7 @@ class EndpointAdmin(SteadyAdmin):
         return results
 
 
-def _said(form: Any) -> list[tuple[str, list[str]]]:
+def _errors_of(form: Any) -> list[tuple[str, list[str]]]:
     return [
         (name, [str(word) for word in words]) for name, words in form.errors.items() if name in form.fields
     ]

@@ -105,7 +105,7 @@ class ToolServerAdmin(SteadyAdmin):
         """Asks a saved server for its tools after the commit: the request takes seconds."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if server := getattr(request, "saved_server", None):
-            self._ask(request, [server])
+            self._sync(request, [server])
         return response
 
     def response_add(self, request: HttpRequest, obj: ToolServer, post_url_continue: Any = None) -> Any:
@@ -160,9 +160,9 @@ class ToolServerAdmin(SteadyAdmin):
 
     @admin.action(description=_("Update the list of tools"), permissions=["change"])
     def sync(self, request: HttpRequest, servers: QuerySet[ToolServer]) -> None:
-        self._ask(request, list(servers.values_list("pk", flat=True)))
+        self._sync(request, list(servers.values_list("pk", flat=True)))
 
-    def _ask(self, request: HttpRequest, ids: list[int]) -> None:
+    def _sync(self, request: HttpRequest, ids: list[int]) -> None:
         for result in async_to_sync(sync_tool_servers)(ids):
             if result.error:
                 self.message_user(request, f"{result.slug}: {translated(result.error)}", messages.ERROR)

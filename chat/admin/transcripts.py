@@ -166,7 +166,7 @@ class TranscriptAdmin(SteadyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if refusal := self._refused_or_recorded(request, object_id, TranscriptRead.How.READ):
+        if refusal := self._record_or_refuse(request, object_id, TranscriptRead.How.READ):
             return refusal
         conversation = self.get_object(request, object_id)
         if conversation is None:
@@ -189,7 +189,7 @@ class TranscriptAdmin(SteadyAdmin):
         return TemplateResponse(request, "admin/chat/conversation/transcript.html", context)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
+        refusal = self._record_or_refuse(request, object_id, TranscriptRead.How.TITLES)
         return refusal or super().history_view(request, object_id, extra_context)
 
     def get_urls(self) -> list[URLPattern]:
@@ -205,7 +205,7 @@ class TranscriptAdmin(SteadyAdmin):
             if not self.has_view_permission(request) or not was_read(object_id, acting_user(request)):
                 raise PermissionDenied
             recorded()
-        elif refusal := self._refused_or_recorded(
+        elif refusal := self._record_or_refuse(
             request, str(object_id), TranscriptRead.How.READ, [("file", "", str(file_id))]
         ):
             return refusal
@@ -218,10 +218,10 @@ class TranscriptAdmin(SteadyAdmin):
         return file_response(request, found, thumbnail=is_small)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        refusal = self._refused_or_recorded(request, object_id, TranscriptRead.How.TITLES)
+        refusal = self._record_or_refuse(request, object_id, TranscriptRead.How.TITLES)
         return refusal or super().delete_view(request, object_id, extra_context)
 
-    def _refused_or_recorded(
+    def _record_or_refuse(
         self, request: HttpRequest, object_id: str, how: TranscriptRead.How, changes: Iterable[Change] = ()
     ) -> HttpResponse | None:
         """Adds the entry before anything is read, or returns the response that refuses."""

@@ -82,12 +82,12 @@ def article(message: Message, body: str | None, reasoning: str) -> str | None:
 
 
 def conversation_state(
-    conversation: Conversation, running: Message | None, *, drops: bool, asks: bool
+    conversation: Conversation, running: Message | None, *, is_shortened: bool, needs_approval: bool
 ) -> str | None:
     """Returns the HTML of `chat/streams/conversation_changed.html`, or None for a chat with a preset."""
     if conversation.preset_name:
         return None
-    found = _state(running is not None, drops, asks, get_language(), get_script_prefix())
+    found = _state(running is not None, is_shortened, needs_approval, get_language(), get_script_prefix())
     return found.fill(title=escape(str(conversation)), message=str(running.pk) if running else "")
 
 
@@ -153,11 +153,13 @@ def _article(shape: _Shape) -> Skeleton:
 
 
 @lru_cache(500)
-def _state(is_running: bool, drops: bool, asks: bool, language: str | None, prefix: str) -> Skeleton:
+def _state(
+    is_running: bool, is_shortened: bool, needs_approval: bool, language: str | None, prefix: str
+) -> Skeleton:
     context = {
         "conversation": Conversation(id=skeleton.CHAT, title=skeleton.TITLE),
         "running": Message(id=skeleton.MESSAGE) if is_running else None,
-        "drops": drops,
-        "asks": asks,
+        "is_shortened": is_shortened,
+        "needs_approval": needs_approval,
     }
     return Skeleton(render_to_string("chat/streams/conversation_changed.html", context))

@@ -111,9 +111,15 @@ class ConversationView:
                 self._changed(group, change, updates)
         running = min((shown.growing.message for shown in self._growing.values()), key=_place, default=None)
         marked = change.conversation.sent_from
-        drops = not change.whole and any(message.position == marked for message in change.messages)
-        asks = any(message.reply and message.reply.status == "waiting" for message in change.messages)
-        updates.add(fragments.conversation_state(change.conversation, running, drops=drops, asks=asks))
+        is_shortened = not change.whole and any(message.position == marked for message in change.messages)
+        needs_approval = any(
+            message.reply and message.reply.status == "waiting" for message in change.messages
+        )
+        updates.add(
+            fragments.conversation_state(
+                change.conversation, running, is_shortened=is_shortened, needs_approval=needs_approval
+            )
+        )
 
     def _changed(self, group: list[Message], change: ConversationChanged, updates: _Updates) -> None:
         """Replies side by side are added together; each is changed alone."""

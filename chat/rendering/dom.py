@@ -20,6 +20,14 @@ def message(message_id: UUID) -> str:
     return f"m-{message_id}"
 
 
+def message_id_of(element_id: str) -> UUID | None:
+    """Returns the id of the message whose element has this id; None for any other text."""
+    try:
+        return UUID(element_id.removeprefix("m-"))
+    except ValueError:
+        return None
+
+
 def body(message_id: UUID) -> str:
     """The rendered text of a message."""
     return f"b-{message_id}"

@@ -88,14 +88,25 @@ def body_in_place(finished: Message) -> str:
 
 
 def conversation_state(
-    conversation: Conversation, running: Message | None, *, drops: bool = False, asks: bool = False
+    conversation: Conversation,
+    running: Message | None,
+    *,
+    is_shortened: bool = False,
+    needs_approval: bool = False,
 ) -> str:
     """Returns all that depends on the whole conversation: its revision, its title here and in the list, and
-    the Send or Stop button. `drops`: the model is sent fewer messages than before. `asks`: a reply began to
-    wait for an approval."""
-    html = articles.conversation_state(conversation, running, drops=drops, asks=asks)
+    the Send or Stop button. `is_shortened`: the model is sent fewer messages than before. `needs_approval`: a
+    reply began to wait for an approval."""
+    html = articles.conversation_state(
+        conversation, running, is_shortened=is_shortened, needs_approval=needs_approval
+    )
     if html is None:
-        context = {"conversation": conversation, "running": running, "drops": drops, "asks": asks}
+        context = {
+            "conversation": conversation,
+            "running": running,
+            "is_shortened": is_shortened,
+            "needs_approval": needs_approval,
+        }
         html = render_to_string("chat/streams/conversation_changed.html", context)
     return revision(conversation.revision) + html
 

@@ -47,9 +47,5 @@ class RenderCache:
                 self._used -= getsizeof(old) + getsizeof(dropped)
         return html
 
-    @property
-    def used(self) -> int:
-        return self._used
-
 
 render_cache = RenderCache(32 * 1024 * 1024)

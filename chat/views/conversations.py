@@ -30,7 +30,7 @@ from chat.actions.tag import tag_names
 from chat.live.subscription import PAGE_LENGTH
 from chat.models import Conversation, Message, Preferences, Role, User
 from chat.models.message import MessageQuerySet, read_for_showing
-from chat.rendering import fragments
+from chat.rendering import dom, fragments
 from chat.views.model_list import model_context
 from chat.views.preset_choice import new_chat_context, used_context
 from chat.views.responses import UserRequest, for_users, redirect_to_chat, wanted_method
@@ -123,11 +123,10 @@ def earlier(request: UserRequest, conversation_id: UUID, position: int) -> HttpR
     return render(request, "chat/_earlier_page.html", context)
 
 
-def _length_to(messages: MessageQuerySet, message_id: str) -> int:
+def _length_to(messages: MessageQuerySet, element_id: str) -> int:
     """Returns how many of the last messages contain this one, in whole pages."""
-    try:
-        wanted = UUID(message_id.removeprefix("m-"))
-    except ValueError:
+    wanted = dom.message_id_of(element_id)
+    if wanted is None:
         return PAGE_LENGTH
     position = messages.filter(pk=wanted).values("position")
     pages = messages.filter(position__gte=position).count() // PAGE_LENGTH + 1

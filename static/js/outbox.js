@@ -31,7 +31,7 @@ const parameters = () => {
 };
 const watch = new MutationObserver(check);
 const withdrawn = new BroadcastChannel(name); // ids, for other tabs
-withdrawn.onmessage = ({ data }) => drop(data);
+withdrawn.onmessage = ({ data }) => removeEntries(data);
 
 onChat(() => {
   watch.disconnect();
@@ -58,7 +58,7 @@ function save() {
     else localStorage.removeItem(name);
   } catch { /* It is full. */ }
   show();
-  next();
+  sendNext();
 }
 
 // A receipt or its message means that it is stored, a notice that it is not.
@@ -86,17 +86,17 @@ function refuse(entry, why) {
   if (entry.chat !== chatId()) $("notice").textContent = `${entry.error} "${entry.text.slice(0, 60)}"`;
 }
 
-function next() {
+function sendNext() {
   const entry = list.find(({ error, stored }) => !error && !stored);
   if (sending?.id === entry?.id) return;
   clearInterval(sending?.timer);
-  sending = entry && { id: entry.id, timer: setInterval(again, LATE) };
+  sending = entry && { id: entry.id, timer: setInterval(sendAgain, LATE) };
   if (!entry) return;
   if (open && entry.chat === chatId()) sendFrame(frame(entry));
   else post();
 }
 
-function again() {
+function sendAgain() {
   if (!sending.late) announce(words("late"));
   sending.late = true;
   show();
@@ -121,7 +121,7 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   save();
 });
 
-function drop(ids) {
+function removeEntries(ids) {
   list = list.filter(({ id }) => !ids.includes(id));
   save();
 }
@@ -130,7 +130,7 @@ function drop(ids) {
 function withdrawEntries(entries) {
   const ids = entries.map(({ id }) => id);
   withdrawn.postMessage(ids);
-  drop(ids);
+  removeEntries(ids);
   return entries.map(({ text }) => text);
 }
 

@@ -116,7 +116,7 @@ def test_a_log_out_elsewhere_ends_a_page_with_server_sent_events(
 def test_while_the_database_is_away_a_prompt_by_post_is_refused_in_words(
     people: Callable[..., Person],
 ) -> None:
-    """The response of the server is the one of `tests/views/test_answers.py`."""
+    """The response of the server is the one of `tests/views/test_responses.py`."""
     person = people()
     person.allowed_errors = ["503", "WebSocket"]
     page = person.page

@@ -93,8 +93,8 @@ def test_the_cache_of_finished_replies_is_bounded() -> None:
     render_cache = RenderCache(100_000)
     for number in range(100):
         assert "word" in render_cache.html(f"{number} " + "word " * 1_000, "")
-        assert render_cache.used <= 100_000
-    assert render_cache.used > 50_000
+        assert render_cache._used <= 100_000
+    assert render_cache._used > 50_000
 
 
 @pytest.mark.django_db(transaction=True)

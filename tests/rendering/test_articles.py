@@ -191,9 +191,16 @@ def test_the_state_of_a_chat_is_what_its_template_renders(
     language: str, title: str, preset: str, flags: tuple[bool, bool]
 ) -> None:
     chat = Conversation(owner=User(pk=1), title=title, preset_name=preset, preset_number=3, revision=7)
-    drops, asks = flags
+    is_shortened, needs_approval = flags
     for running in (None, message("running")):
-        context = {"conversation": chat, "running": running, "drops": drops, "asks": asks}
+        context = {
+            "conversation": chat,
+            "running": running,
+            "is_shortened": is_shortened,
+            "needs_approval": needs_approval,
+        }
         html = render_to_string("chat/streams/conversation_changed.html", context)
-        found = fragments.conversation_state(chat, running, drops=drops, asks=asks)
+        found = fragments.conversation_state(
+            chat, running, is_shortened=is_shortened, needs_approval=needs_approval
+        )
         assert found == fragments.revision(7) + html
