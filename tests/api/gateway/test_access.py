@@ -353,7 +353,7 @@ async def test_a_call_that_cannot_be_stored_has_a_usage_entry(
         Conversation.objects.create(owner=gateway.person)
         raise error
 
-    monkeypatch.setattr(call, "keep", refuse)
+    monkeypatch.setattr(call, "make_chat", refuse)
     headers = headers_of(gateway.key) | {"X-Steady-Keep": "true"}
     async with http.post(gateway.url + CHAT, json=BODIES[CHAT], headers=headers) as answer:
         assert answer.status == 200
