@@ -63,7 +63,7 @@ def test_a_file_is_shown_first_and_then_imported(reader: Person, tmp_path: Path)
     expect(page.get_by_text("Hello", exact=True)).to_be_visible()
 
 
-def test_projects_of_claude_become_folders_and_the_report_says_what_is_not_taken(
+def test_projects_of_claude_become_folders_and_the_report_says_what_is_not_imported(
     people: Callable[..., Person], tmp_path: Path
 ) -> None:
     person = people(reduced_motion="reduce")
@@ -81,9 +81,9 @@ def test_projects_of_claude_become_folders_and_the_report_says_what_is_not_taken
     agree.wait_for()
     expect(entry).to_contain_text("Folders: 1")
     expect(entry).to_contain_text("Files of folders: 2")
-    not_taken = entry.get_by_role("list", name="Not taken")
-    expect(not_taken).to_contain_text("these chats are in no folder: 1")
-    expect(not_taken).to_contain_text("descriptions of projects: 1")
+    not_imported = entry.get_by_role("list", name="Not imported")
+    expect(not_imported).to_contain_text("these chats are in no folder: 1")
+    expect(not_imported).to_contain_text("descriptions of projects: 1")
     assert violations(page) == []
     agree.press("Enter")
     expect(entry.get_by_text("1 chat was imported.")).to_be_visible()
