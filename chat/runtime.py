@@ -189,7 +189,8 @@ def current() -> Runtime:
 def install(runtime: Runtime) -> None:
     """Makes it the runtime of this process, before it is started."""
     global _current
-    _current = runtime
+    with _building:
+        _current = runtime
 
 
 def is_started() -> bool:

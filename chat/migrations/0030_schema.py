@@ -425,7 +425,7 @@ class Migration(migrations.Migration):
                 ('owner', models.CharField(blank=True, max_length=64)),
                 ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
                 ('stop_requested', models.BooleanField(default=False)),
-                ('queued_by_endpoint', models.BooleanField(db_default=False, default=False, help_text='When it was sent, it had to wait for its endpoint.')),
+                ('queued_by_endpoint', models.BooleanField(db_column='in_line', db_default=False, default=False, help_text='When it was sent, it had to wait for its endpoint.')),
                 ('queued_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('first_token_at', models.DateTimeField(blank=True, null=True)),
@@ -581,6 +581,9 @@ class Migration(migrations.Migration):
                 ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='+', to='chat.endpoint')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
+            options={
+                'db_table': 'chat_linecall',
+            },
         ),
         migrations.CreateModel(
             name='RunningCall',

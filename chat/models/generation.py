@@ -70,7 +70,10 @@ class Generation(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     stop_requested = models.BooleanField(default=False)
     queued_by_endpoint = models.BooleanField(
-        default=False, db_default=False, help_text="When it was sent, it had to wait for its endpoint."
+        default=False,
+        db_default=False,
+        db_column="in_line",  # as processes of an earlier version name it
+        help_text="When it was sent, it had to wait for its endpoint.",
     )
 
     queued_at = models.DateTimeField(default=timezone.now)

@@ -26,5 +26,8 @@ class QueuedCall(models.Model):
     ended_at = models.DateTimeField(null=True)
     seen_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        db_table = "chat_linecall"  # as processes of an earlier version name it
+
     def __str__(self) -> str:
         return str(self.pk)

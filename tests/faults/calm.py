@@ -11,10 +11,10 @@ _PRESSURE = Path("/proc/pressure/cpu")
 
 
 def calm_time() -> float:
-    """Returns seconds from a fixed point on. Linux counts the waits for a core as "pressure". Without such a
-    count this returns 0, and only `PATIENCE` ends a wait."""
+    """Returns seconds from a fixed point on. Linux counts the waits for a core as "pressure"; without such a
+    count these are the seconds of a usual clock."""
     try:
         some = _PRESSURE.read_text(encoding="ascii").splitlines()[0]
     except OSError:
-        return 0.0
+        return time.monotonic()
     return time.monotonic() - int(some.rpartition("total=")[2]) / 1e6

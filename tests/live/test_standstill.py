@@ -23,14 +23,14 @@ CODE = "\n".join(
 )
 
 
-def long_thread(owner: User) -> UUID:
+def long_conversation(owner: User) -> UUID:
     conversation = Conversation.objects.create(owner=owner, revision=9, path_revision=9, last_position=50)
     provider = Endpoint.objects.create(slug="demo", name="Demo")
     model = ChatModel.objects.create(endpoint=provider, name="demo")
     parent = None
     for position in range(1, 51):
         role = "user" if position % 2 else "assistant"
-        text = "Question" if position % 2 else f"PendingColours {position}\n\n{CODE}\n\n{CODE}"
+        text = "Question" if position % 2 else f"Answer {position}\n\n{CODE}\n\n{CODE}"
         parent = Message.objects.create(
             conversation=conversation,
             position=position,
@@ -74,7 +74,7 @@ async def opened(person: User, conversation_id: UUID) -> tuple[float, int]:
 async def test_opening_a_long_chat_does_not_block_the_event_loop(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conversation_id = await run_unit(long_thread, person)
+    conversation_id = await run_unit(long_conversation, person)
     standstill, length = await opened(person, conversation_id)
     while colours._pending:
         await asyncio.sleep(0.01)
@@ -99,7 +99,7 @@ def test_the_cache_of_finished_replies_is_bounded() -> None:
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_long_chat_is_sent_in_steps_that_fit_into_a_frame(person: User) -> None:
-    conversation_id = await run_unit(long_thread, person)
+    conversation_id = await run_unit(long_conversation, person)
     async with aclosing(
         frames(Viewer(SessionClaim(person.pk, "key", "hash")), conversation_id, 0, "en")
     ) as stream:

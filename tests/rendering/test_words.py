@@ -128,6 +128,13 @@ def test_a_stored_sentence_is_translated_and_an_unknown_one_shown_as_it_is() -> 
         assert translated("") == ""
 
 
+@LANGUAGES
+def test_what_an_earlier_version_stored_is_still_translated(language: str) -> None:
+    stored = "The model ended its answer without a word. Retry, or choose another model."
+    with override(language):
+        assert translated(stored) != stored
+
+
 def test_no_refusal_is_put_together_before_it_is_translated() -> None:
     made = [
         (path.name, ast.unparse(node))
