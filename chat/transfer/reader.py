@@ -14,6 +14,7 @@ interrupted import goes on at a line.
 
 from __future__ import annotations
 
+import lzma
 import re
 import resource
 import signal
@@ -53,11 +54,29 @@ MOST_FILE_BYTES = 64 * 1024 * 1024  # of a file with one chat, which is read at 
 MOST_ENTRIES = 50_000  # of a zip file
 MOST_CHATS = 50_000
 MOST_PROJECT_BYTES = 256 * 1024 * 1024  # of the JSON of all projects, unpacked
+MOST_PROJECT_FILE_BYTES = 32 * 1024 * 1024  # of a file with one project, which is read at once
 _CHATS = re.compile(r"(?:^|/)(?:chats|conversations(?:[-_]\d{1,6})?)\.json\Z")  # ours, ChatGPT's, Claude's
 _PROJECTS = re.compile(r"(?:^|/)projects(?:\.json|/[^/]+\.json)\Z")  # Claude's
 _FILE = re.compile(r"files/[0-9a-f]{64}")
 _FILE_OF_CHATGPT = re.compile(r"file[-_][A-Za-z0-9]{1,64}(?=[-._]|\Z)")
 _TOO_LARGE = _("The file is too large when it is unpacked.")
+# What reading a damaged project raises, or one that is nested too deep or too large. Without memory, orjson
+# raises SystemError.
+_NO_PROJECT = (
+    UnreadableError,
+    ijson.JSONError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,  # also NotImplementedError and RecursionError
+    SystemError,
+    TypeError,
+    ValueError,
+)
 _DAMAGED = _("The file is damaged: it ends too early or is not valid JSON.")
 _UNKNOWN = _(
     "The file is not a known export. Choose the zip or JSON file that Steady, ChatGPT, Claude, Open WebUI or "
@@ -129,7 +148,11 @@ def lines(path: Path, *, summary: bool = False) -> Iterator[dict[str, Any]]:
             if found is None:
                 found = CLAUDE
                 yield {"format": found.name}
-            yield projects.line(item, summary=summary)
+            try:
+                line = projects.line(item, summary=summary)
+            except _NO_PROJECT:
+                line = {"left_out": {EXTRAS: 1}}
+            yield line
             continue
         form = form or next((one for one in FORMATS if one.is_chat(dict_of(item))), None)
         if form is None:
@@ -304,15 +327,16 @@ def _projects(
             continue
         try:
             with archive.open(entry) as file:
-                for _form, item in _of_json(file, entry.file_size, entry.file_size):
+                size = entry.file_size
+                for _form, item in _of_json(file, size, size, most_at_once=MOST_PROJECT_FILE_BYTES):
                     yield None, _Project(item)
-        except (UnreadableError, ValueError, ijson.JSONError, zipfile.BadZipFile, zlib.error):
-            yield None, _Project(None)
-        except (NotImplementedError, EOFError, OSError):
+        except _NO_PROJECT:
             yield None, _Project(None)
 
 
-def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | None, Any]]:
+def _of_json(
+    file: IO[bytes], size: int, limit: int, *, most_at_once: int = MOST_FILE_BYTES
+) -> Iterator[tuple[Format | None, Any]]:
     if size > MOST_JSON_BYTES:
         raise UnreadableError(_TOO_LARGE)
     limited = _Limited(file, limit)
@@ -327,7 +351,7 @@ def _of_json(file: IO[bytes], size: int, limit: int) -> Iterator[tuple[Format | 
             raise UnreadableError(_("A newer version of Steady made this file. Upgrade this one first."))
         yield from ((STEADY, item) for item in _steady_items(rest))
     elif start == b"{":
-        if size > MOST_FILE_BYTES:
+        if size > most_at_once:
             raise UnreadableError(_TOO_LARGE)
         whole = b"".join(iter(lambda: rest.read(65_536), b""))
         yield None, orjson.loads(whole)
@@ -392,7 +416,7 @@ def write(path: Path, out: IO[bytes], *, summary: bool = False) -> None:
         last = {"error": str(error)}
     except (MemoryError, RecursionError):
         last = {"error": _TOO_LARGE}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError):
+    except (zipfile.BadZipFile, lzma.LZMAError, NotImplementedError, EOFError, OSError):
         last = {"error": _("The zip file is damaged.")}
     except (ValueError, ijson.JSONError):
         last = {"error": _DAMAGED}

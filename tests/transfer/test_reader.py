@@ -92,6 +92,47 @@ def test_damaged_projects_do_not_stop_the_chats(tmp_path: Path, damaged: str) ->
     assert {"left_out": {EXTRAS: 1}} in lines
 
 
+def test_a_project_in_a_damaged_lzma_entry_does_not_stop_the_chats(tmp_path: Path) -> None:
+    path = tmp_path / "zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("conversations.json", json.dumps(CLAUDE))
+        archive.writestr("projects/a.json", json.dumps(CLAUDE_PROJECTS[0]))
+        entry = archive.getinfo("projects/a.json")
+    data = bytearray(path.read_bytes())
+    at = entry.header_offset + 30 + len(entry.filename) + 9  # after the properties of LZMA
+    data[at : at + entry.compress_size - 9] = b"\xff" * (entry.compress_size - 9)
+    path.write_bytes(data)
+    lines = read(path)
+    assert sum("chat" in line for line in lines) == 1 and "end" in lines[-1]
+    assert {"left_out": {EXTRAS: 1}} in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "middle", "count", "end"),
+    [
+        ("projects.json", b"[", b'{"a": ', 200_000, b"1" + b"}" * 200_000 + b"]"),
+        ("projects.json", b"", b"[", 200_000, b"]" * 200_000),
+        ("projects.json", b'[{"docs": [', b"{},", 20_000_000, b"{}]}]"),
+        ("projects/a.json", b'{"prompt_template": "", "docs": [', b"{},", 11_000_000, b"{}]}"),
+        ("projects/a.json", b'{"prompt_template": "", "docs": [', b"{},", 20_000_000, b"{}]}"),
+    ],
+    ids=["deep", "deep list", "large list", "just below the limit", "large"],
+)
+def test_a_hostile_project_does_not_stop_the_chats(
+    tmp_path: Path, name: str, start: bytes, middle: bytes, count: int, end: bytes
+) -> None:
+    path = tmp_path / "zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("conversations.json", json.dumps(CLAUDE))
+        archive.writestr(name, start + middle * count + end)
+    program = [sys.executable, "-m", "chat.transfer.reader", str(path)]
+    done = subprocess.run(program, capture_output=True, env={}, timeout=120)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert sum("chat" in line for line in lines) == 1 and "end" in lines[-1]
+    assert any(EXTRAS in line.get("left_out", {}) for line in lines)
+
+
 def test_a_chat_goes_into_the_project_that_it_names(tmp_path: Path) -> None:
     project = CLAUDE_PROJECTS[0]["uuid"]
     chats = [
