@@ -88,7 +88,7 @@ class ImportedExtra:
 
 def import_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()) -> ImportedExtra:
     """Stores an entry of `extras` unless it is here already. What is here is never changed. `files` are the
-    attachments for a new folder."""
+    attachments for a new folder; those that it does not get belong to nothing."""
     takers: dict[str, Callable[[User, Mapping[str, Any]], ImportedExtra]] = {
         FOLDER: lambda user, item: _take_folder(user, item, files),
         PRESET: _take_preset,
@@ -97,9 +97,10 @@ def import_extra(user: User, item: Mapping[str, Any], files: Sequence[UUID] = ()
     try:
         return takers[item["type"]](user, item)
     except LimitReachedError:
-        return ImportedExtra(left_out=[TOO_MANY])
+        reason = TOO_MANY
     except ActionError:
-        return ImportedExtra(left_out=[EXTRAS])
+        reason = EXTRAS
+    return ImportedExtra(left_out=[reason, *[DOCUMENTS] * len(files)])
 
 
 def folder_with_name(user: User, name: str) -> Folder:

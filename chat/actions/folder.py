@@ -23,12 +23,17 @@ from chat.translatable import translatable as _
 MOST = 200  # folders of one user
 
 
+def may_make_folder(user: User) -> bool:
+    """Returns whether the user has fewer folders than the limit."""
+    return Folder.objects.filter(owner=user).count() < MOST
+
+
 def make_folder(user: User, name: str) -> Folder:
     """Raises `InvalidInputError`, `TooLongError`, `LimitReachedError`, and `ConflictError` for a name that
     the user has already."""
     with transaction.atomic():
         lock_user(user)
-        if Folder.objects.filter(owner=user).count() >= MOST:
+        if not may_make_folder(user):
             raise LimitReachedError(_("You have {limit} folders. Delete one first."), limit=MOST)
         folder = Folder(owner=user)
         folder.name = _checked_name(user, folder, name)

@@ -7,12 +7,16 @@ import lzma
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from chat.actions.attachment import StorageError, receive_file
+from chat.access import NotFoundError
+from chat.actions.attachment import StorageError, receive_file, remove_attachment
 from chat.actions.errors import ActionError, ConflictError
 from chat.actions.extras import is_here
+from chat.actions.folder import may_make_folder
 from chat.files import store
 from chat.files.contents import part_of
 from chat.models import ChatImport
@@ -37,11 +41,14 @@ _DAMAGED = (
 
 
 def receive_documents(job: ChatImport, folder: dict[str, Any]) -> tuple[list[UUID], Counter[str]]:
-    """Stores the documents of a folder, unless a folder of its name is here. Returns their attachments, which
-    `add_extra` gives to the folder, and how many were refused."""
+    """Stores the documents of a folder, unless a folder of its name is here or the owner may not have more
+    folders. Returns their attachments, which `add_extra` gives to the folder, and how many were refused."""
     received: list[UUID] = []
     refused: Counter[str] = Counter()
     if is_here(job.owner, folder):
+        return received, refused
+    if not may_make_folder(job.owner):
+        refused[DOCUMENTS] = len(folder["documents"])
         return received, refused
     for document in folder["documents"]:
         data = document["text"].encode("utf-8", "replace")
@@ -56,6 +63,13 @@ def receive_documents(job: ChatImport, folder: dict[str, Any]) -> tuple[list[UUI
         else:
             received.append(attachment.pk)
     return received, refused
+
+
+def remove_unused(job: ChatImport, attachments: Sequence[UUID]) -> None:
+    """Deletes those of these attachments that no folder has: they would count for the owner's space."""
+    for attachment_id in attachments:
+        with suppress(NotFoundError):  # a folder has it
+            remove_attachment(job.owner, attachment_id)
 
 
 def receive_files(job: ChatImport, packed: PackedFiles, chat: Chat) -> Counter[str]:

@@ -157,6 +157,7 @@ async def _take(job: ChatImport, packed: PackedFiles, number: int, item: dict[st
             files, refused = await _claimed(job, run_unit(import_attachments.receive_documents, job, extra))
             counts += refused
         await run_write(import_task.add_extra, job, number, extra, counts, files)
+        await run_unit(import_attachments.remove_unused, job, files)
     elif left_out := item.get("left_out"):
         await run_write(import_task.leave_out, job, number, left_out)
     await asyncio.sleep(PAUSE_SECONDS)

@@ -25,7 +25,7 @@ from chat.actions.attachment import StorageError, receive_file
 from chat.actions.branch import branch_conversation
 from chat.actions.chat_export import export_one
 from chat.actions.errors import ConflictError
-from chat.actions.extras import FOLDERS, KNOWN_DOCUMENTS
+from chat.actions.extras import FOLDERS, KNOWN_DOCUMENTS, TOO_MANY
 from chat.actions.knowledge import read_next
 from chat.actions.send import send_message
 from chat.admin.day import _ended_since
@@ -45,6 +45,7 @@ from chat.models import (
     Message,
     ServerSettings,
     Share,
+    StoredFile,
     User,
 )
 from chat.parts import Citation, NoticePart, TextPart, WebSearch, loaded
@@ -185,6 +186,42 @@ async def test_documents_above_the_space_of_their_owner_are_counted(owner: User,
     docs = [{"filename": "large.txt", "content": "x" * 2_000_000}, {"filename": "a.txt", "content": "Text"}]
     done = await read_and_take(owner, [{**CLAUDE_PROJECTS[0], "docs": docs}])
     assert (done.extras, done.left_out[DOCUMENTS]) == ({"folder": 1, "document": 1}, 1)
+
+
+@pytest.mark.parametrize("is_sudden", [False, True])
+async def test_documents_without_a_folder_are_counted_and_not_kept(
+    owner: User, monkeypatch: pytest.MonkeyPatch, is_sudden: bool
+) -> None:
+    monkeypatch.setattr("chat.actions.folder.MOST", 1)
+    if is_sudden:  # the owner makes a folder after the check
+        monkeypatch.setattr(import_attachments, "may_make_folder", lambda user: True)
+    docs = [{"filename": f"{name}.txt", "content": name} for name in "abc"]
+    projects = [{"name": name, "prompt_template": "", "docs": docs} for name in ("One", "Two")]
+    projects[1]["docs"] = [{"filename": f"{name}.txt", "content": name} for name in "de"]
+    done = await read_and_take(owner, projects)
+    assert done.extras == {"folder": 1, "document": 3}
+    assert (done.left_out[TOO_MANY], done.left_out[DOCUMENTS]) == (1, 2)
+
+    def check() -> None:
+        assert {it.name for it in Attachment.objects.all()} == {"a.txt", "b.txt", "c.txt"}
+        assert not Attachment.objects.filter(knowledge=None).exists()
+        assert StoredFile.objects.count() == 3
+
+    await run_unit(check)
+
+
+async def test_documents_that_the_folder_refuses_are_counted_and_not_kept(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.actions.knowledge.MOST", 2)
+    docs = [{"filename": f"{name}.txt", "content": name} for name in "abc"]
+    done = await read_and_take(owner, [{"name": "One", "prompt_template": "", "docs": docs}])
+    assert (done.extras, done.left_out[DOCUMENTS]) == ({"folder": 1, "document": 2}, 1)
+
+    def check() -> None:
+        assert Attachment.objects.count() == 2 == Attachment.objects.exclude(knowledge=None).count()
+
+    await run_unit(check)
 
 
 async def test_an_imported_chat_says_so_and_is_in_no_sum(owner: User, administrator: User) -> None:
