@@ -60,6 +60,11 @@ class FilePart:
     width: int = 0
     height: int = 0
 
+    @property
+    def audio_type(self) -> str:
+        """The media type of an audio file, otherwise empty."""
+        return self.media_type if self.media_type.startswith("audio/") else ""
+
 
 @dataclass(frozen=True, slots=True)
 class NoticePart:

@@ -8,7 +8,7 @@ const MOST = 10;
 const LONG_TEXT = 10000; // characters; a longer paste becomes a file
 const drafts = `draft:${document.body.dataset.user}:files:`;
 let list = []; // { id, chat, key, name, size, file, sent }, then `done`, `image`, `audio`, `note` or `error`; `text`: pasted
-let editedFiles = []; // that the edited prompt keeps: { id, name, note, image, done }
+let editedFiles = []; // that the edited prompt keeps: { id, name, note, image, audio, done }
 let removed = []; // ids of its other files
 const keys = new Set(); // of the drafts that this page has written
 let sendsWhenDone = false;
@@ -57,7 +57,8 @@ function readEdited() {
   editedFiles = [...items].map((item) => {
     const image = item.querySelector("img");
     const text = (selector) => item.querySelector(selector)?.textContent;
-    return { id: item.dataset.file, name: image?.alt ?? text(".file-name"), note: text(".file-facts"), image: image != null, done: true };
+    const { file: id, audio } = item.dataset;
+    return { id, name: image?.alt ?? text(".file-name"), note: text(".file-facts"), image: image != null, audio, done: true };
   });
 }
 

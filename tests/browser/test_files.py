@@ -26,6 +26,12 @@ HAND_OVER = """([selector, kind, files, text]) => {
   document.querySelector(selector).dispatchEvent(event);
 }"""
 PHOTO: FilePayload = {"name": "photo.png", "mimeType": "image/png", "buffer": _picture()}
+AUDIO: FilePayload = {
+    "name": "note.wav",
+    "mimeType": "audio/wav",
+    "buffer": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+}
+DEAF = "This model cannot use this kind of audio file. It gets only its name."
 PICTURE = base64.b64encode(_picture()).decode()
 
 
@@ -69,11 +75,9 @@ def test_files_are_added_by_button_paste_and_drop_and_stay_with_the_draft(
     attach(page, note("notes.txt"), note("program.exe", b"MZ\x00\x01\x02"))
     chip(page, "notes.txt", "done")
     expect(chip(page, "program.exe", "done")).to_contain_text("Models cannot read this kind of file.")
-    attach(page, {"name": "note.wav", "mimeType": "audio/wav", "buffer": b"RIFF\x24\x00\x00\x00WAVEfmt "})
+    attach(page, AUDIO)
     chip(page, "note.wav", "done")
-    expect(page.locator("#files-state")).to_have_text(
-        "This model cannot use this kind of audio file. It gets only its name."
-    )
+    expect(page.locator("#files-state")).to_have_text(DEAF)
     page.locator("#model option:checked").evaluate("it => { it.dataset.audio = 'audio/mpeg audio/wav'; }")
     page.locator("#model").dispatch_event("change")
     expect(page.locator("#files-state")).to_be_empty()
@@ -174,6 +178,19 @@ def test_an_edited_prompt_goes_without_a_removed_file_and_the_variant_before_kee
     page.get_by_role("button", name="Previous variant").press("Enter")
     expect(prompt.locator(".file-name")).to_have_text(["old.txt", "notes.txt"])
     expect(prompt.get_by_role("img", name="photo.png")).to_be_visible()
+
+
+def test_an_edited_prompt_warns_of_its_audio_file(person: Person) -> None:
+    page = person.page
+    attach(page, AUDIO)
+    chip(page, "note.wav", "done")
+    ask(page, "/demo instant Listen")
+    expect(page.locator("#files-state")).to_be_empty()
+    page.locator("article[data-role=user]").get_by_role("button", name="Edit").press("Enter")
+    chip(page, "note.wav", "done")
+    expect(page.locator("#files-state")).to_have_text(DEAF)
+    page.get_by_role("button", name="Remove note.wav").press("Enter")
+    expect(page.locator("#files-state")).to_be_empty()
 
 
 def test_a_refused_edit_comes_back_without_the_removed_files(person: Person) -> None:

@@ -48,7 +48,7 @@ TEXTS = {
     "chosen", "listed_part", "model.audio_types", "takes_audio", "folder.pk", "tag.name", "tag.query",
     "section.key", "entry.key", "entry.press", "entry.focus", "entry.theme", "entry.search", "entry.url",
     "person.email", "version.preset_id", "choice.prompt.pk", "choice.prompt.text", "choice.variables",
-    "group.folder.pk", "file.state",
+    "group.folder.pk", "file.state", "file.audio_type",
     "newer.pk", "url", "field", "prompt",
     "preferences.announcements", "preferences.density", "preferences.send_key", "preferences.streaming",
     "preferences.text_size", "preferences.theme", "stamp", "state",
