@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from chat.api.schemas.fields import EXAMPLE_ID, Text
+from chat.files.limits import MOST_IN_A_PROMPT
 from chat.models.parameters import MOST_OUTPUT
 
 
@@ -139,7 +140,7 @@ class NewPrompt(Schema):
     )
     attachments: list[UUID] = Field(
         default=[],
-        max_length=10,
+        max_length=MOST_IN_A_PROMPT,
         description="The ids of files, in their order. One that was sent before is attached again.",
     )
 
