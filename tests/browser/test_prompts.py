@@ -18,6 +18,12 @@ from chat.models import User
 text = "Greet {{ matches }}, {{closest}} and {{matches}}. {{" + " " * 15_000 + "."
 make_saved_prompt(User.objects.get(email="admin@example.org"), "greet", text)
 """
+SELECT_IS_BESIDE_THE_HEADING = """() => {
+  const list = document.getElementById("conversations");
+  const named = (css, name) => [...list.querySelectorAll(css)].find((it) => it.textContent.trim() === name);
+  const [heading, select] = [named("h2, h3", "Today"), named("a", "Select")];
+  return Math.abs(heading?.getBoundingClientRect().bottom - select?.getBoundingClientRect().bottom) < 8;
+}"""
 
 
 def test_a_hostile_prompt_is_filled_in_by_keyboard(person: Person, server: ServerProcess) -> None:
@@ -35,10 +41,8 @@ def test_a_hostile_prompt_is_filled_in_by_keyboard(person: Person, server: Serve
     expect(box(page)).to_be_focused()
     box(page).fill("")
     ask(page, "/demo instant /demo echo Hello")
-    heading, select = (
-        page.locator("#conversations").get_by_role(role, name=name, exact=True).bounding_box()  # type: ignore[arg-type]
-        for role, name in (("heading", "Today"), ("link", "Select"))
-    )
-    assert heading and select
-    bottoms = [it["y"] + it["height"] for it in (heading, select)]
-    assert max(bottoms) - min(bottoms) < 8, "Select is not on the line of the first heading."
+    chats = page.locator("#conversations")
+    expect(chats.get_by_role("heading", name="Today", exact=True)).to_be_visible()
+    expect(chats.get_by_role("link", name="Select", exact=True)).to_be_visible()
+    # Both at one moment: the list is replaced when a chat changes.
+    page.wait_for_function(SELECT_IS_BESIDE_THE_HEADING)
