@@ -63,6 +63,7 @@ async def chat(address: str, person: User, runtime: Runtime) -> AsyncIterator[Ch
     model = await run_unit(
         ChatModel.objects.create, endpoint=provider, name=info.name, context_window=info.context_window
     )
+    await close_all()  # On a busy machine the server has meanwhile closed the connection of the list.
     runtime.journal.start()
     with override_settings(
         CHAT_ENDPOINTS={"stock": endpoint(address)}, CHAT_SYSTEM_PROMPT="", CHAT_MAX_OUTPUT_TOKENS=12
