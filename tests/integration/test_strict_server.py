@@ -63,7 +63,6 @@ async def chat(address: str, person: User, runtime: Runtime) -> AsyncIterator[Ch
     model = await run_unit(
         ChatModel.objects.create, endpoint=provider, name=info.name, context_window=info.context_window
     )
-    await close_all()  # On a busy machine the server has meanwhile closed the connection of the list.
     runtime.journal.start()
     with override_settings(
         CHAT_ENDPOINTS={"stock": endpoint(address)}, CHAT_SYSTEM_PROMPT="", CHAT_MAX_OUTPUT_TOKENS=12
@@ -112,6 +111,7 @@ async def test_a_conversation_longer_than_its_window_can_continue(chat: Chat) ->
 
 async def test_simultaneous_answers_wait_in_the_queue(chat: Chat) -> None:
     """The server has one slot, and sends no headers before it is free."""
+    await close_all()  # On a busy machine the server has meanwhile closed the connection of the model list.
     other = Chat(chat.person, chat.model, chat.runtime)
     replies = await asyncio.gather(chat.say("One"), other.say("Two"))
     assert [reply.status for reply in replies] == [Status.LENGTH] * 2
